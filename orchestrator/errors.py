@@ -1,0 +1,69 @@
+"""Errors for people: what happened, where, what to do, and the exit code that it causes."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the command line. FAILED beats HARNESS where both apply."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOTHING_SELECTED = 3
+    HARNESS = 4
+    INTERRUPTED = 130
+
+
+class MatrixctlError(Exception):
+    """An error that is shown without a traceback.
+
+    ``brief`` is one line; ``details`` may have several (what was tried); ``resolution`` says what to do.
+    """
+
+    exit_code = Exit.HARNESS
+
+    def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
+        super().__init__(brief)
+        self.brief = brief
+        self.details = details
+        self.resolution = resolution
+
+    def __str__(self) -> str:
+        parts = [self.brief, self.details, self.resolution]
+        return "\n".join(part for part in parts if part)
+
+
+class UsageError(MatrixctlError):
+    """A bad command line, matrix or sources file."""
+
+    exit_code = Exit.USAGE
+
+
+class NothingSelectedError(MatrixctlError):
+    """A valid selection that matches no cell: never an empty success."""
+
+    exit_code = Exit.NOTHING_SELECTED
+
+
+class EngineError(MatrixctlError):
+    """The container engine did not do what was asked of it (outcome ``error: engine-unavailable``)."""
+
+
+class DeadlineError(MatrixctlError):
+    """A time limit passed (outcome ``error: deadline``)."""
+
+
+class EmulationError(MatrixctlError):
+    """A program of another architecture cannot run here (outcome ``error: emulation``)."""
+
+
+class SourceUnreachableError(MatrixctlError):
+    """No origin had the file (outcome ``blocked: source-unreachable``); details say what was tried."""
+
+
+class ChecksumMismatchError(MatrixctlError):
+    """Every origin that answered had other bytes (outcome ``blocked: checksum-mismatch``)."""
+
+
+class BuildError(MatrixctlError):
+    """A compile failed (outcome ``fail: build-failed``); details hold the last lines of the log."""

@@ -1,0 +1,1 @@
+"""Runs actions: scheduler, engine, sources, artifact store, emulation."""

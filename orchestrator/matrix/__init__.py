@@ -1,0 +1,1 @@
+"""Load, expand and select the matrix: pure but for reading one file."""

@@ -1,0 +1,1 @@
+"""From cells to a verified DAG of actions; reads templates, touches nothing else."""

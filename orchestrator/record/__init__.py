@@ -1,0 +1,1 @@
+"""Run records on disk: the journal and what is rendered from it."""

@@ -1,0 +1,1 @@
+"""Renderers of a run record: HTML, JUnit, Markdown."""
