@@ -10,7 +10,7 @@ from orchestrator.value import Value
 class Outcome(StrEnum):
     """What an observation means by itself, from best to worst."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - an outcome, no password
     UNSUPPORTED = "unsupported"
     BLOCKED = "blocked"
     ERROR = "error"
