@@ -1,0 +1,114 @@
+"""The one module that starts processes."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import DeadlineError, MatrixctlError
+
+GRACE = 5.0
+"""Seconds between TERM and KILL."""
+
+_PACKAGES = {
+    "apt-cache": "apt",
+    "apt-get": "apt",
+    "dockerd": "docker.io",
+    "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
+    "systemctl": "systemd",
+    "update-binfmts": "binfmt-support",
+}
+"""Debian's package for each program that is called by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """How a process ended. ``exit_code`` is negative for a signal, as in ``subprocess``."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    input: bytes | None = None,  # noqa: A002 - the name that subprocess.run uses
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run a program to its end, in a process group of its own, without our stdin.
+
+    :param timeout: seconds until the group gets TERM; KILL follows GRACE seconds later.
+    :param env: the whole environment; ``None`` hands on our own.
+    :raises DeadlineError: when the time is up; the group is gone by then.
+    :raises MatrixctlError: when the program is not installed; says which package has it.
+    """
+    process = _start(argv, env=env, has_input=input is not None)
+    try:
+        stdout, stderr = process.communicate(input, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end_group(process)
+        raise DeadlineError(
+            f"`{' '.join(argv)}` did not end within {timeout:g} s",
+            resolution="It was stopped. Run it by hand to see where it waits.",
+        ) from None
+    except BaseException:  # Ctrl-C does not reach another process group by itself
+        _end_group(process)
+        raise
+    return Completed(exit_code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def spawn_detached(argv: Sequence[str], log: Path) -> int:
+    """Start a program that outlives us, its output appended to ``log``; the answer is its process id.
+
+    Nothing of ours stays open in it: whoever waits for our pipes to close would wait for ever.
+
+    :raises MatrixctlError: when the program is not installed.
+    """
+    with log.open("ab") as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - an argument list, never a shell line
+                list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        except FileNotFoundError:
+            raise _missing(argv[0]) from None
+    process.returncode = 0  # it is meant to go on: no warning that it still runs
+    return process.pid
+
+
+def _start(
+    argv: Sequence[str], *, env: Mapping[str, str] | None, has_input: bool
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(  # noqa: S603 - an argument list, never a shell line
+            list(argv),
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if env is None else dict(env),
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise _missing(argv[0]) from None
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """TERM, a grace period, KILL: for the whole group, since children may outlive their parent."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=GRACE)
+
+
+def _missing(program: str) -> MatrixctlError:
+    package = _PACKAGES.get(Path(program).name)
+    return MatrixctlError(
+        f"the program `{program}` is not installed",
+        resolution=f"Run: apt-get install --no-install-recommends {package}" if package else "",
+    )
