@@ -1,0 +1,141 @@
+"""What ``sources.yaml`` says: per component and version a file, its digest and where it can be had."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from orchestrator import yamlfile
+from orchestrator.errors import SourceUnreachableError
+from orchestrator.value import Value
+
+_PLAIN = r"[0-9A-Za-z][0-9A-Za-z.+~_-]*"
+_POOL = re.compile(rf"[a-z-]+/[a-z0-9]+/{_PLAIN}/{_PLAIN}")
+_PINNED = re.compile(rf"{_PLAIN}=={_PLAIN}")
+_URL = re.compile(r"https?://[^\s/]+/\S*")
+_FORMS = "an origin is an http(s) URL, `debian-pool: main/h/haproxy/FILE` or `pypi: NAME==VERSION`"
+
+
+class Origin(Value):
+    """One place where a source can be had. A pool or PyPI has the host that this machine is set to."""
+
+    kind: Literal["url", "debian-pool", "pypi"]
+    where: str
+
+    def __str__(self) -> str:
+        return self.where if self.kind == "url" else f"{self.kind}: {self.where}"
+
+
+class Source(Value):
+    """One entry. ``sha256`` is ``None`` where nobody vouched for a digest: such a source is never used."""
+
+    component: str
+    version: str
+    file: str
+    """Its name in a mirror and in the store."""
+    sha256: str | None
+    strip: int
+    """Leading path components of the archive to drop, as in ``tar --strip-components``."""
+    origins: tuple[Origin, ...]
+
+    @property
+    def blocked(self) -> str | None:
+        """Why this source can never be fetched, or ``None``."""
+        if self.sha256 is None:
+            return (
+                f"the SHA-256 of {self.component} {self.version} is unknown, and nothing is used unverified"
+            )
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """All sources that are known, by component and version."""
+
+    sources: Mapping[tuple[str, str], Source] = field(default_factory=dict)
+
+    def find(self, component: str, version: str) -> Source:
+        """:raises SourceUnreachableError: where no file has an entry."""
+        source = self.sources.get((component, version))
+        if source is None:
+            versions = [known for name, known in self.sources if name == component]
+            names = {name for name, _ in self.sources}
+            raise SourceUnreachableError(
+                f"no entry for {component} {version} in sources.yaml",
+                details=f"known versions of {component}: {', '.join(versions)}"
+                if versions
+                else f"unknown component {component!r}{yamlfile.nearest(component, names)}",
+                resolution="Add it to a file of your own and pass that with --sources.",
+            )
+        return source
+
+
+def load_catalog(paths: Sequence[Path]) -> Catalog:
+    """The entries of all files; a later file replaces an entry of an earlier one whole.
+
+    :raises UsageError: with every fault of the first file that has any.
+    """
+    sources: dict[tuple[str, str], Source] = {}
+    for path in paths:
+        for component, versions in yamlfile.parse(path, _File).components.items():
+            for version, entry in versions.items():
+                sources[component, version] = _source(component, version, entry)
+    return Catalog(sources=sources)
+
+
+def _allowed(pattern: str, what: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text) or ".." in text:
+            raise ValueError(f"{what} has to match {pattern}, without `..`; this is {text!r}")
+        return text
+
+    return check
+
+
+def _digest(text: str) -> str:
+    if text != "unknown" and not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("has to be 64 lower-case hexadecimal digits, or `unknown`")
+    return text
+
+
+def _origin(given: Any) -> Any:
+    """``https://...`` or a mapping of one key, as an Origin's fields."""
+    match given:
+        case str() if _URL.fullmatch(given):
+            return {"kind": "url", "where": given}
+        case {"debian-pool": str(where)} if len(given) == 1 and _POOL.fullmatch(where) and ".." not in where:
+            return {"kind": "debian-pool", "where": where}
+        case {"pypi": str(where)} if len(given) == 1 and _PINNED.fullmatch(where):
+            return {"kind": "pypi", "where": where}
+    raise ValueError(f"{_FORMS}; this is {given!r}")
+
+
+_Component = Annotated[str, AfterValidator(_allowed(r"[a-z][a-z0-9-]*", "a component"))]
+_Version = Annotated[str, AfterValidator(_allowed(_PLAIN, "a version"))]
+_FileName = Annotated[str, AfterValidator(_allowed(_PLAIN, "a file name"))]
+
+
+class _Entry(Value):
+    file: _FileName
+    sha256: Annotated[str, AfterValidator(_digest)]
+    strip: int = Field(default=1, ge=0, le=5, strict=True)
+    origins: tuple[Annotated[Origin, BeforeValidator(_origin)], ...] = ()
+
+
+class _File(Value):
+    version: Literal[1]
+    components: dict[_Component, dict[_Version, _Entry]]
+
+
+def _source(component: str, version: str, entry: _Entry) -> Source:
+    return Source(
+        component=component,
+        version=version,
+        file=entry.file,
+        sha256=None if entry.sha256 == "unknown" else entry.sha256,
+        strip=entry.strip,
+        origins=entry.origins,
+    )
