@@ -1,0 +1,160 @@
+"""One file over HTTP: bounded in time, in size and in redirects, retried only where that can help."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential,
+)
+
+MAX_BYTES = 512 << 20
+ATTEMPTS = 4
+MAX_REDIRECTS = 5
+_CONNECT_S = 10
+_SILENCE_S = 30
+_CHUNK = 1 << 16
+_WAIT = wait_exponential(multiplier=0.3, max=5)
+
+
+class FetchError(Exception):
+    """Why one origin did not give the file, as a phrase that follows the origin's name."""
+
+
+class OtherBytesError(FetchError):
+    """The origin gave a file with another digest."""
+
+
+class _PassingError(FetchError):
+    """What may go well on the next attempt."""
+
+
+def download(url: str, to: Path, *, deadline: float, max_bytes: int = MAX_BYTES) -> str:
+    """Write what ``url`` has to ``to``, with up to ATTEMPTS attempts, and give back its SHA-256.
+
+    :param deadline: of ``time.monotonic()``; it holds against a server that sends byte by byte.
+    :raises FetchError: with what went wrong last.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(_PassingError),
+        wait=_WAIT,
+        stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(deadline - time.monotonic()),
+        reraise=True,
+    )
+    return retrying(_attempt, url, to, deadline, max_bytes)
+
+
+def shown(url: str) -> str:
+    """The URL without a user name and password in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _attempt(url: str, to: Path, deadline: float, max_bytes: int) -> str:
+    """One attempt in a thread that is left behind at the deadline.
+
+    A socket's time-out starts anew with each byte, and a name look-up has none at all; only somebody
+    who waits outside can end them. The thread sees ``given_up`` at its next chunk and ends by itself.
+    """
+    result: list[str | BaseException] = []
+    given_up = threading.Event()
+
+    def work() -> None:
+        try:
+            result.append(_transfer(url, to, deadline, max_bytes, given_up))
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the waiting thread
+            result.append(error)
+
+    thread = threading.Thread(target=work, daemon=True, name=f"download {to.name}")
+    thread.start()
+    try:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        given_up.set()
+    match result:
+        case [str(digest)]:
+            return digest
+        case [BaseException() as error]:
+            raise error
+    raise FetchError("took longer than its share of the time limit")
+
+
+def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: threading.Event) -> str:
+    digest = hashlib.sha256()
+    size = 0
+    with requests.Session() as session, to.open("wb") as file:
+        session.max_redirects = MAX_REDIRECTS
+        for chunk in _chunks(session, url, deadline, max_bytes):
+            size += len(chunk)
+            if given_up.is_set():
+                raise FetchError("given up")
+            if size > max_bytes:
+                raise FetchError(f"is larger than {max_bytes >> 20} MiB")
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+def _chunks(session: requests.Session, url: str, deadline: float, max_bytes: int) -> Iterator[bytes]:
+    """The body as it was sent: a server may label a .tar.gz as gzip-encoded, and it has to stay packed."""
+    left = max(0.1, deadline - time.monotonic())
+    try:
+        response = session.get(
+            url,
+            stream=True,
+            timeout=(min(_CONNECT_S, left), min(_SILENCE_S, left)),
+            headers={"Accept-Encoding": "identity"},
+        )
+        _refuse(response, max_bytes)
+        yield from response.raw.stream(_CHUNK, decode_content=False)
+    except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
+        raise _PassingError(_plainly(error)) from None
+    except requests.RequestException as error:
+        raise FetchError(_plainly(error)) from None
+
+
+def _refuse(response: requests.Response, max_bytes: int) -> None:
+    status = response.status_code
+    if status in {408, 429} or status >= requests.codes.internal_server_error:
+        raise _PassingError(f"answered {status}")
+    if status != requests.codes.ok:
+        raise FetchError(f"answered {status}")
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise FetchError(f"is larger than {max_bytes >> 20} MiB")
+
+
+_PLAIN: tuple[tuple[type[Exception], str], ...] = (
+    (requests.TooManyRedirects, f"redirects more than {MAX_REDIRECTS} times"),
+    (requests.exceptions.ProxyError, "the proxy does not let it through"),
+    (requests.exceptions.SSLError, "its certificate cannot be verified"),
+    (requests.ConnectTimeout, "does not accept a connection in time"),
+    (requests.Timeout, "does not answer in time"),
+    (urllib3.exceptions.ReadTimeoutError, "stopped sending"),
+    (urllib3.exceptions.ProtocolError, "ended in the middle"),
+)
+
+
+def _plainly(error: Exception) -> str:
+    """A phrase for a person; the libraries' own texts repeat the address and show objects."""
+    for kind, phrase in _PLAIN:
+        if isinstance(error, kind):
+            return phrase
+    cause: Any = error
+    while cause is not None:
+        if isinstance(cause, urllib3.exceptions.NameResolutionError):
+            return "its name cannot be resolved"
+        if isinstance(cause, OSError) and cause.strerror:
+            return str(cause.strerror).lower()
+        cause = cause.__cause__ or cause.__context__
+    return str(error).split("\n", 1)[0]

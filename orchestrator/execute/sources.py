@@ -1,0 +1,250 @@
+"""Fetches a source: the store, then the mirrors, then its origins in order; verified before it is kept."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import (
+    ChecksumMismatchError,
+    DeadlineError,
+    MatrixctlError,
+    SourceUnreachableError,
+)
+from orchestrator.execute import process
+from orchestrator.execute.catalog import Origin, Source
+from orchestrator.execute.download import MAX_BYTES, FetchError, OtherBytesError, download, shown
+from orchestrator.execute.store import HeldSource, Store
+from orchestrator.files import sha256_of
+
+_APT_S = 20
+_OS_RELEASE = Path("/etc/os-release")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A verified source. ``tried`` says what had to be passed over, one sentence each."""
+
+    path: Path
+    sha256: str
+    origin: str
+    tried: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """One place to try. ``bring`` writes the file and gives its SHA-256; ``origin`` is what is recorded."""
+
+    origin: str
+    shown: str
+    bring: Callable[[Path, float], str]
+
+
+def fetch(
+    source: Source,
+    *,
+    store: Store,
+    mirrors: Sequence[str],
+    deadline: float,
+    say: Callable[[str], None],
+    apt_bases: Sequence[str],
+) -> Fetched:
+    """The source's file in the store, from the first place that has the right bytes.
+
+    :param mirrors: folders or http(s) URLs, asked by the source's file name.
+    :param deadline: of ``time.monotonic()``, for everything together.
+    :param apt_bases: what ``apt_bases()`` gives.
+    :raises SourceUnreachableError: where nobody answered with the file, or its digest is unknown.
+    :raises ChecksumMismatchError: where all who answered had other bytes.
+    """
+    if source.sha256 is None:
+        raise SourceUnreachableError(
+            str(source.blocked), resolution="Add an entry with its digest to a file for --sources."
+        )
+    held = store.source(source.sha256, source.file)
+    if held:
+        return Fetched(path=held.path, sha256=source.sha256, origin=held.origin, tried=())
+    with store.lock(f"source-{source.component}-{source.version}", deadline=deadline):
+        candidates = list(_candidates(source, mirrors, apt_bases))
+        return _first(source, candidates, store=store, deadline=deadline, say=say)
+
+
+def apt_bases() -> tuple[str, ...]:
+    """The pools of the Debian archives that this machine installs from, as URLs, main archive first.
+
+    Empty where apt is missing, is not Debian's, or uses no http.
+    """
+    if not _is_debian() or shutil.which("apt-get") is None:
+        return ()
+    try:
+        done = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)"], timeout=_APT_S)
+    except MatrixctlError:
+        return ()
+    return pools(done.stdout.decode("utf-8", "replace"))
+
+
+def pools(targets: str) -> tuple[str, ...]:
+    """Pool URLs of lines ``SITE CODENAME``. The security archive keeps its pool one level deeper."""
+    found: dict[str, bool] = {}
+    for line in targets.splitlines():
+        site, _, codename = line.strip().partition(" ")
+        if site.startswith(("http://", "https://")):
+            security = codename.endswith("-security")
+            found[f"{site.rstrip('/')}/pool{'/updates' if security else ''}"] = security
+    return tuple(sorted(found, key=lambda base: found[base]))
+
+
+def _is_debian() -> bool:
+    try:
+        lines = _OS_RELEASE.read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.replace('"', "").strip() == "ID=debian" for line in lines)
+
+
+def _first(
+    source: Source,
+    candidates: list[_Candidate],
+    *,
+    store: Store,
+    deadline: float,
+    say: Callable[[str], None],
+) -> Fetched:
+    """From the first candidate that has the right bytes, or from a run that was faster."""
+    sha256, name = str(source.sha256), f"{source.component} {source.version}"
+    tried: list[str] = []
+    other_bytes = False
+    held = store.source(sha256, source.file)
+    for number, candidate in enumerate(candidates, start=1):
+        if held:
+            break
+        try:
+            until = _share(deadline, last=number == len(candidates))
+            held = _bring(source, candidate, store=store, until=until)
+        except FetchError as error:
+            other_bytes |= isinstance(error, OtherBytesError)
+            tried.append(f"{candidate.shown}: {error}")
+            say(f"{name}: {tried[-1]}")
+    if held is None:
+        raise _failure(source, name, tried, other_bytes=other_bytes)
+    return Fetched(path=held.path, sha256=sha256, origin=held.origin, tried=tuple(tried))
+
+
+def _bring(source: Source, candidate: _Candidate, *, store: Store, until: float) -> HeldSource:
+    """:raises FetchError: where the candidate does not have the declared bytes."""
+    declared = str(source.sha256)
+    try:
+        with store.scratch() as scratch:
+            path = scratch / source.file
+            found = candidate.bring(path, until)
+            if found != declared:
+                raise OtherBytesError(f"has other bytes (SHA-256 {found}, declared {declared})")
+            return store.put_source(path, sha256=declared, file=source.file, origin=candidate.origin)
+    except OSError as error:
+        raise MatrixctlError(
+            f"{source.file} cannot be written to the store: {error.strerror or error}",
+            resolution="Make room there, or name another folder with --store.",
+        ) from None
+
+
+def _failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) -> MatrixctlError:
+    details = "\n".join(tried) or "sources.yaml names no origin and there is no mirror"
+    resolution = f"Put {source.file} into a folder (or on a server) and pass that with --mirror."
+    if other_bytes:
+        return ChecksumMismatchError(
+            f"{name}: whoever answered had other bytes than sources.yaml declares",
+            details=details,
+            resolution=f"{resolution} If upstream replaced the file, correct its digest with --sources.",
+        )
+    return SourceUnreachableError(f"{name}: no origin has it", details=details, resolution=resolution)
+
+
+def _share(deadline: float, *, last: bool) -> float:
+    """Half of what is left: an origin that hangs must leave time for the ones after it."""
+    now = time.monotonic()
+    return deadline if last else now + (deadline - now) / 2
+
+
+def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) -> Iterator[_Candidate]:
+    for mirror in mirrors:
+        if mirror.startswith(("http://", "https://")):
+            yield _from_url("mirror", f"{mirror.rstrip('/')}/{source.file}")
+        else:
+            yield _from_folder(Path(mirror).expanduser() / source.file)
+    for origin in source.origins:
+        match origin.kind:
+            case "url":
+                yield _from_url(str(origin), origin.where)
+            case "debian-pool":
+                yield from _from_pool(origin, bases)
+            case "pypi":
+                yield _from_pypi(origin, str(source.sha256))
+
+
+def _from_url(origin: str, url: str) -> _Candidate:
+    return _Candidate(
+        origin=origin,
+        shown=shown(url),
+        bring=lambda path, until: download(url, path, deadline=until),
+    )
+
+
+def _from_folder(file: Path) -> _Candidate:
+    def bring(path: Path, until: float) -> str:
+        del until
+        try:
+            if file.stat().st_size > MAX_BYTES:
+                raise FetchError(f"is larger than {MAX_BYTES >> 20} MiB")
+            with file.open("rb"):
+                pass
+        except OSError as error:
+            raise FetchError(str(error.strerror).lower()) from None
+        shutil.copyfile(file, path)
+        return sha256_of(path)
+
+    return _Candidate(origin="mirror", shown=str(file), bring=bring)
+
+
+def _from_pool(origin: Origin, bases: Sequence[str]) -> Iterator[_Candidate]:
+    def nowhere(path: Path, until: float) -> str:
+        del path, until
+        raise FetchError("no Debian mirror configured here")
+
+    if not bases:
+        yield _Candidate(origin=str(origin), shown=str(origin), bring=nowhere)
+    for base in bases:
+        yield _from_url(str(origin), f"{base}/{origin.where}")
+
+
+def _from_pypi(origin: Origin, sha256: str) -> _Candidate:
+    def bring(path: Path, until: float) -> str:
+        folder = path.parent / "pip"
+        folder.mkdir()
+        wanted = path.parent / "requirements.txt"
+        # pip runs an sdist's own code to read its metadata: with the digest it verifies the bytes first.
+        wanted.write_text(f"{origin.where} --hash=sha256:{sha256}\n", "utf-8")
+        _pip(wanted, folder, package=origin.where.partition("==")[0], until=until)
+        files = list(folder.iterdir())
+        if len(files) != 1:
+            raise FetchError(f"pip brought {len(files)} files")
+        files[0].replace(path)
+        return sha256_of(path)
+
+    return _Candidate(origin=str(origin), shown=str(origin), bring=bring)
+
+
+def _pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:
+    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    argv += ["--no-deps", "--no-binary", package, "--require-hashes", "-r", str(wanted), "-d", str(folder)]
+    try:
+        done = process.run(argv, timeout=max(0.1, until - time.monotonic()))
+    except DeadlineError:
+        raise FetchError("took longer than its share of the time limit") from None
+    if done.exit_code == 0:
+        return
+    text = done.stderr.decode("utf-8", "replace").strip()
+    if "DO NOT MATCH THE HASHES" in text:
+        raise OtherBytesError("has other bytes than declared")
+    raise FetchError(f"pip: {text.splitlines()[-1] if text else f'exit status {done.exit_code}'}")
