@@ -1,0 +1,79 @@
+"""The default grid: rows are builds (haproxy × tls), columns are ciphers within architectures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.record.model import CellRecord
+
+ROWS = ("haproxy", "tls")
+COLUMNS = ("arch", "cipher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column: an architecture and a cipher."""
+
+    arch: str
+    cipher: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One build's line. ``slots`` has the cells of every column: none, one, or several (clients)."""
+
+    haproxy: str
+    tls: str
+    slots: tuple[tuple[CellRecord, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Columns lie together by architecture; rows lie together by HAProxy."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def arches(self) -> dict[str, int]:
+        """Every architecture with the number of its columns."""
+        found: dict[str, int] = {}
+        for column in self.columns:
+            found[column.arch] = found.get(column.arch, 0) + 1
+        return found
+
+
+def default(cells: Sequence[CellRecord]) -> Grid:
+    """The grid of ``cells``, both sides in the order in which the matrix declares their values."""
+    ranks = {axis: _ranks(axis, cells) for axis in (*ROWS, *COLUMNS)}
+    slots: dict[tuple[str, ...], dict[tuple[str, ...], list[CellRecord]]] = {}
+    for cell in cells:
+        slots.setdefault(_key(cell, ROWS), {}).setdefault(_key(cell, COLUMNS), []).append(cell)
+    columns = _sorted({column for row in slots.values() for column in row}, COLUMNS, ranks)
+    return Grid(
+        columns=tuple(Column(arch=arch, cipher=cipher) for arch, cipher in columns),
+        rows=tuple(
+            Row(haproxy=haproxy, tls=tls, slots=tuple(tuple(slots[haproxy, tls].get(c, ())) for c in columns))
+            for haproxy, tls in _sorted(set(slots), ROWS, ranks)
+        ),
+    )
+
+
+def values(axis: str, cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    """The names on ``axis``, in the order of their first appearance."""
+    return tuple(dict.fromkeys(getattr(cell.axes, axis).name for cell in cells))
+
+
+def _ranks(axis: str, cells: Sequence[CellRecord]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(values(axis, cells))}
+
+
+def _key(cell: CellRecord, axes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(getattr(cell.axes, axis).name for axis in axes)
+
+
+def _sorted(
+    keys: set[tuple[str, ...]], axes: tuple[str, ...], ranks: dict[str, dict[str, int]]
+) -> list[tuple[str, ...]]:
+    return sorted(
+        keys, key=lambda key: tuple(ranks[axis][name] for axis, name in zip(axes, key, strict=True))
+    )
