@@ -1,0 +1,31 @@
+"""The JSON Schema of ``run.json``, generated from the record and kept in ``schema.json`` beside this file.
+
+Renew it after a change of the record: ``python -m orchestrator.record.schema``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestrator.record.model import RunRecord
+
+PATH = Path(__file__).with_name("schema.json")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema, draft 2020-12, of what ``write_run_json`` writes."""
+    schema = RunRecord.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "matrixctl run.json",
+    }
+
+
+def text() -> str:
+    """The file's content."""
+    return json.dumps(json_schema(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(text(), "utf-8")
