@@ -58,6 +58,13 @@ class ClientValue(Value):
 
 AxisValue = ArchValue | HaproxyValue | TlsValue | CipherValue | ClientValue
 
+DEFAULTS: Mapping[str, AxisValue] = {"client": ClientValue(name="curl", family="curl")}
+"""Axes that a file may leave out. At its default an axis stays out of the cell's id, so a new axis
+with a default changes no id; changing a default here changes ids."""
+
+REQUIRED = tuple(axis for axis in AXES if axis not in DEFAULTS)
+"""Axes that every file declares and every id shows."""
+
 
 class Limits(Value):
     """Time limits in seconds, of one action of each kind; ``emulated`` multiplies what runs under QEMU."""

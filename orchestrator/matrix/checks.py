@@ -1,0 +1,148 @@
+"""What no single entry of the file shows: names that stand twice, excludes of nothing, sizes.
+
+The first checks work on plain data, so that they speak even where other entries are faulty.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+from orchestrator.matrix.expand import combine, lacks
+from orchestrator.matrix.model import AXES, REQUIRED, AxisValue, Matrix
+from orchestrator.matrix.names import nearest, quoted
+from orchestrator.matrix.yamltree import Fault, Path, Tree
+
+MAX_CELLS = 1_000_000
+MAX_ID = 200
+"""Characters of an id. Most file systems allow 255 bytes for a name, and suffixes are added to it."""
+
+
+def check_data(tree: Tree) -> list[Fault]:
+    """Faults across the entries of a file that may have others."""
+    names = _names(tree.data)
+    return [
+        *_nothings(tree),
+        *_doubles(tree, names),
+        *_empty_entries(tree),
+        *_unknown_excludes(tree, names),
+        *_incomplete(tree, names),
+    ]
+
+
+def check_matrix(tree: Tree, matrix: Matrix) -> list[Fault]:
+    """Faults that only a file without any other can show."""
+    return [*_conflicts(tree, matrix), *_sizes(tree, matrix)]
+
+
+def _nothings(tree: Tree) -> Iterator[Fault]:
+    """A key with nothing behind it is a slip; the models take it for a key left out."""
+    told = {(fault.line, fault.column) for fault in tree.faults}
+    for path in tree.raw:
+        fault = tree.fault(path, "nothing stands here; give a value or leave the key out")
+        if _at(tree.data, path) is None and (fault.line, fault.column) not in told:
+            yield fault
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _name(entry: Any) -> str | None:
+    name = entry.get("name") if isinstance(entry, Mapping) else entry
+    return name if isinstance(name, str) else None
+
+
+def _entries(data: Any, section: str) -> list[dict[str, str]]:
+    """``include`` or ``exclude`` as names by axis, whatever else is wrong with it."""
+    entries = data.get(section) if isinstance(data, Mapping) else None
+    return [
+        {axis: name for axis, item in entry.items() if axis in AXES and (name := _name(item)) is not None}
+        if isinstance(entry, Mapping)
+        else {}
+        for entry in (entries if isinstance(entries, list) else ())
+    ]
+
+
+def _names(data: Any) -> Mapping[str, list[str | None]]:
+    """The names in ``axes``, so that faults across entries are told even if some entries are faulty."""
+    axes = data.get("axes") if isinstance(data, Mapping) else None
+    return {
+        axis: [_name(entry) for entry in entries]
+        for axis, entries in (axes.items() if isinstance(axes, Mapping) else ())
+        if axis in AXES and isinstance(entries, list)
+    }
+
+
+def _doubles(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Fault]:
+    for axis, given in names.items():
+        for number, name in enumerate(given):
+            if name is not None and given.index(name) < number:
+                yield tree.fault(("axes", axis, number), f"{quoted(name)} stands here twice")
+
+
+def _unknown_excludes(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Fault]:
+    includes = _entries(tree.data, "include")
+    for number, entry in enumerate(_entries(tree.data, "exclude")):
+        for axis, name in entry.items():
+            known = [one for one in names.get(axis, ()) if one] + [
+                one[axis] for one in includes if axis in one
+            ]
+            if name not in known:
+                message = f"no {axis} {quoted(name)} in this file{nearest(name, known)}"
+                yield tree.fault(("exclude", number, axis), message)
+
+
+def _empty_entries(tree: Tree) -> Iterator[Fault]:
+    for section in ("include", "exclude"):
+        entries = tree.data.get(section) if isinstance(tree.data, Mapping) else None
+        for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if entry == {}:
+                yield tree.fault((section, number), "names no axis")
+
+
+def _incomplete(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Fault]:
+    """An include that fits no combination becomes one of its own, and then must have every required axis."""
+    axes = {axis: [name for name in given if name] for axis, given in names.items()}
+    include = _entries(tree.data, "include")
+    partial = any(set(REQUIRED) - set(entry) for entry in include)
+    if not partial or not all(axes.get(axis) for axis in REQUIRED) or _product(axes) > MAX_CELLS:
+        return
+    exclude = [entry for entry in _entries(tree.data, "exclude") if entry]
+    for number, combination in combine(axes, include, exclude).fresh:
+        if (lacking := lacks(combination)) and include[number]:
+            message = f"fits no combination, and is none of its own without {', '.join(lacking)}"
+            yield tree.fault(("include", number), message)
+
+
+def _product(axes: Mapping[str, Sequence[object]]) -> int:
+    return prod(len(given) for given in axes.values())
+
+
+def _conflicts(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
+    """One name must be one record, or ids and filters would mean two things."""
+    records = {(axis, value.name): value for axis, values in matrix.axes.items() for value in values}
+    for number, entry in enumerate(matrix.include):
+        for axis, value in entry.items():
+            if records.setdefault((axis, value.name), value) != value:
+                message = f"{quoted(value.name)} is another value already; give this one its own name"
+                yield tree.fault(("include", number, axis), message)
+
+
+def _sizes(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
+    if (count := _product(matrix.axes)) > MAX_CELLS:
+        yield tree.fault(("axes",), f"{count} combinations; at most {MAX_CELLS}")
+    longest = {
+        axis: max(
+            (len(value.name) for value in (*matrix.axes.get(axis, ()), *_included(matrix, axis))), default=0
+        )
+        for axis in AXES
+    }
+    marks = sum(len(f"--{axis}.") for axis in AXES)
+    if (length := sum(longest.values()) + marks) > MAX_ID:
+        yield tree.fault(("axes",), f"the names make ids of up to {length} characters; at most {MAX_ID}")
+
+
+def _included(matrix: Matrix, axis: str) -> Iterator[AxisValue]:
+    return (entry[axis] for entry in matrix.include if axis in entry)

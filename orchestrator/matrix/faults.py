@@ -1,0 +1,115 @@
+"""Turn what pydantic found into messages for people, each with its place in the file."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.arch import ARCHES
+from orchestrator.matrix import schema
+from orchestrator.matrix.names import NAME, NAME_RULE, listed, nearest, quoted
+from orchestrator.matrix.yamltree import Fault, Path, Tree
+
+_MODELS: Mapping[str, type[schema.Spec]] = {
+    "axes": schema.Axes,
+    "include": schema.Include,
+    "exclude": schema.Exclude,
+    "profiles": schema.Profile,
+    "limits": schema.LimitSpec,
+}
+_RECORDS: Mapping[str, type[schema.Spec]] = {"haproxy": schema.HaproxyRecord, "tls": schema.TlsRecord}
+_KINDS = {
+    "string_type": "text",
+    "float_type": "a number",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+
+
+_TEXTS = {
+    "matrix": "{text}",
+    "too_short": "the list is empty",
+    "string_pattern_mismatch": "{given} is not allowed: {rule}",
+    "string_too_long": "longer than {max_length} characters",
+    "literal_error": "{given} is not {expected}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+
+
+def explain(tree: Tree, error: ValidationError) -> list[Fault]:
+    """One fault per error that is not a mere consequence of another."""
+    return [_explained(tree, detail) for detail in error.errors() if not _follows(detail)]
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """True for "too few items" where items are there and have faults of their own."""
+    return detail["type"] == "too_short" and bool(detail["input"])
+
+
+def _explained(tree: Tree, detail: ErrorDetails) -> Fault:
+    path = _path(tree.data, detail["loc"])
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        valid = _valid_keys(path)
+        message = f"unknown key{nearest(str(path[-1]), valid)} (keys: {listed(valid)})"
+        return tree.fault(path, message, at_key=True)
+    if kind == "missing":
+        return tree.fault(path, f"the key {detail['loc'][-1]!r} is missing")
+    at_key = detail["loc"][-1] == "[key]"
+    return tree.fault(path, _message(tree, detail, path), at_key=at_key)
+
+
+def _message(tree: Tree, detail: ErrorDetails, path: Path) -> str:
+    kind, given = detail["type"], detail["input"]
+    if path[:2] == ("axes", "arch") and isinstance(given, Mapping):
+        return f"an arch is one record in orchestrator/arch.py and has a name alone here: {listed(ARCHES)}"
+    if kind == "string_type" and isinstance(given, bool | int | float):
+        return f'YAML reads {tree.raw[path]} as {_number(given)}; write it in quotes: "{tree.raw[path]}"'
+    if kind in _KINDS:
+        return f"{_KINDS[kind]} belongs here, not {_described(given)}"
+    context = dict(detail.get("ctx", {}))
+    text = _TEXTS.get(kind)
+    context["rule"] = _rule(str(context.get("pattern")))
+    return text.format(given=quoted(given), **context) if text else detail["msg"]
+
+
+def _number(given: bool | float) -> str:
+    return "a truth value" if isinstance(given, bool) else f"the number {given}"
+
+
+def _described(given: object) -> str:
+    if given is None:
+        return "nothing"
+    if isinstance(given, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(given, list) else quoted(given)
+
+
+def _rule(pattern: str) -> str:
+    return NAME_RULE if pattern == NAME else f"it must match {pattern}"
+
+
+def _valid_keys(path: Path) -> tuple[str, ...]:
+    """The keys that could stand where the unknown one at the end of ``path`` does."""
+    around = path[:-1]
+    if not around:
+        return tuple(schema.MatrixFile.model_fields)
+    axis = next((part for part in around[1:] if part in _RECORDS), None)
+    if around[0] in {"axes", "include"} and axis is not None:
+        return tuple(_RECORDS[str(axis)].model_fields)
+    return tuple(_MODELS[str(around[0])].model_fields)
+
+
+def _path(data: Any, location: Iterable[str | int]) -> Path:
+    """The path in the file: pydantic's location without the names of its own inner steps."""
+    path: list[str | int] = []
+    for part in location:
+        inside = isinstance(data, dict) and part in data
+        if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+            data = data[part]
+            path.append(part)
+    return tuple(path)

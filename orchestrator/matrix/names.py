@@ -1,0 +1,35 @@
+"""Names: which are allowed, and which one was probably meant."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+NAME = r"^[A-Za-z0-9](-?[A-Za-z0-9._+])*-?$"
+"""Safe in file names, URLs and JUnit; two dashes in a row part the names of a cell's id."""
+NAME_RULE = "letters, digits and . _ + -, a letter or digit first, no '--', at most 64 characters"
+NAME_LENGTH = 64
+
+MAKE_FLAG = r"^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+CONFIGURE_FLAG = r"^[A-Za-z0-9-][A-Za-z0-9_./+,:=-]*$"
+
+_SHOWN = 20
+_LONGEST = 80
+
+
+def nearest(wrong: str, names: Collection[str]) -> str:
+    """``"; did you mean 'x'?"``, or nothing if no name is near."""
+    folded = {name.lower(): name for name in names}
+    close = get_close_matches(wrong[:_LONGEST].lower(), folded, n=1, cutoff=0.5)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for a message, the first twenty of them."""
+    shown = ", ".join(list(names)[:_SHOWN])
+    more = len(names) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def quoted(text: object) -> str:
+    """A piece of the user's text: escaped, and cut where it is long."""
+    shown = repr(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."

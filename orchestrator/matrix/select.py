@@ -1,0 +1,246 @@
+"""Select cells: by filter, by profile, by id. What a filter may say: docs/matrix.md."""
+
+import heapq
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.matrix.model import AXES, AxisValue, Cell, Matrix
+from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.versions import Version
+
+FULL = "full"
+"""The built-in profile: no filters."""
+
+_EXAMPLE = "examples: arch=arm64   tls=openssl*   cipher!=default   'haproxy<3.2'   haproxy=3.0..3.1"
+_FILTER = re.compile(r"\s*(?P<axis>[^\s=!<>]+)\s*(?P<op>!=|<=|>=|=|<|>)\s*(?P<rest>\S(?:.*\S)?)\s*")
+_PATTERN = re.compile(r"[A-Za-z0-9._+*?\[\]!-]+", re.ASCII)
+_COMPARED = re.compile(r"(?P<family>[^<>=@]+)(?P<op><=|>=|<|>)(?P<version>[^<>=@]+)")
+_RANGE = re.compile(r"(?:(?P<family>[^<>=@]+)@)?(?P<low>[^<>=@]*?)\.\.(?P<high>[^<>=@]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Versions, of one family if ``family`` is given. Each bound is an operator and a version."""
+
+    family: str | None
+    bounds: tuple[tuple[str, Version], ...]
+
+    def holds(self, version: Version) -> bool:
+        return all(_COMPARE[op](version, bound) for op, bound in self.bounds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One alternative of a filter. ``name``: a name, glob, version or family.
+
+    Both are set where a name such as ``a..b`` could be a range; a value of that name then wins.
+    """
+
+    name: str | None
+    range: Range | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """A parsed filter: the values of ``axis`` that any term holds for, or with ``negated`` all others."""
+
+    text: str
+    axis: str
+    negated: bool
+    terms: tuple[Term, ...]
+
+
+# An upper bound includes its series ("at most 3.1" has 3.1.9), and ">" is the complement of "<=".
+_COMPARE: Mapping[str, Callable[[Version, Version], bool]] = {
+    "<": lambda version, bound: version < bound,
+    "<=": lambda version, bound: version.at_most(bound),
+    ">": lambda version, bound: not version.at_most(bound),
+    ">=": lambda version, bound: version >= bound,
+}
+
+
+def parse(text: str) -> Filter:
+    """Read ``axis OP pattern[,pattern...]``.
+
+    :raises UsageError: for an unknown axis, with the nearest one, and for bad syntax, with an example.
+    """
+    match = _FILTER.fullmatch(text)
+    if match is None:
+        raise _syntax(text, "it is not axis, operator, value")
+    axis, op, rest = match["axis"], match["op"], match["rest"]
+    if axis not in AXES:
+        raise UsageError(
+            f"filter {quoted(text)}: no axis {quoted(axis)}{nearest(axis, AXES)}",
+            details=f"axes: {listed(AXES)}",
+        )
+    if op in _COMPARE:
+        bounds = ((op, _version(text, rest)),)
+        terms: tuple[Term, ...] = (Term(name=None, range=Range(family=None, bounds=bounds)),)
+    else:
+        terms = tuple(_term(text, part.strip()) for part in rest.split(","))
+    return Filter(text=text.strip(), axis=axis, negated=op == "!=", terms=terms)
+
+
+def select(
+    cells: Sequence[Cell], filters: Sequence[str], *, known: Sequence[Cell] | None = None
+) -> tuple[Cell, ...]:
+    """The cells that pass every filter, in their order; ``known`` are all cells of the matrix.
+
+    :raises UsageError: for a bad filter, or one with a value that no known cell has.
+    :raises NothingSelectedError: if no cell is left.
+    """
+    known = cells if known is None else known
+    parsed = [parse(text) for text in filters]
+    values = {axis: _values(known, axis) for axis in {item.axis for item in parsed}}
+    allowed = [(item, _allowed(item, values[item.axis])) for item in parsed]
+    left = tuple(
+        cell for cell in cells if all(getattr(cell, item.axis).name in names for item, names in allowed)
+    )
+    if not left:
+        raise _nothing(cells, allowed)
+    return left
+
+
+def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:
+    """The cells with these ids, in the order of ``cells``.
+
+    :raises UsageError: for an id that no cell has, with the nearest ones.
+    """
+    known = {cell.id for cell in cells}
+    unknown = [wanted for wanted in dict.fromkeys(ids) if wanted not in known]
+    if unknown:
+        lines = [f"no cell {quoted(wanted)}{nearest(wanted, _alike(wanted, known))}" for wanted in unknown]
+        raise UsageError(lines[0], details="\n".join(lines[1:]), resolution="`matrixctl cells` lists all ids")
+    wanted_ids = set(ids)
+    return tuple(cell for cell in cells if cell.id in wanted_ids)
+
+
+def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
+    """The filters of a profile; ``full`` has none.
+
+    :raises UsageError: for a profile that the matrix does not declare, with the nearest one.
+    """
+    profiles = {FULL: (), **matrix.profiles}
+    if name not in profiles:
+        raise UsageError(
+            f"no profile {quoted(name)}{nearest(name, profiles)}", details=f"profiles: {listed(profiles)}"
+        )
+    return profiles[name]
+
+
+def _term(text: str, pattern: str) -> Term:
+    if compared := _COMPARED.fullmatch(pattern):
+        bounds: tuple[tuple[str, Version], ...] = ((compared["op"], _version(text, compared["version"])),)
+        return Term(name=pattern, range=Range(family=compared["family"], bounds=bounds))
+    if (span := _RANGE.fullmatch(pattern)) and (span["low"] or span["high"]):
+        ends = ((">=", span["low"]), ("<=", span["high"]))
+        bounds = tuple((op, _version(text, end)) for op, end in ends if end)
+        return Term(name=pattern, range=Range(family=span["family"], bounds=bounds))
+    if not _PATTERN.fullmatch(pattern):
+        raise _syntax(text, f"{quoted(pattern)} is no name, glob or range")
+    return Term(name=pattern, range=None)
+
+
+def _version(text: str, version: str) -> Version:
+    try:
+        return Version.parse(version.strip())
+    except ValueError as error:
+        raise _syntax(text, str(error)) from None
+
+
+def _syntax(text: str, why: str) -> UsageError:
+    return UsageError(f"filter {quoted(text)} cannot be read: {why}", resolution=_EXAMPLE)
+
+
+def _values(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
+    values = [getattr(cell, axis) for cell in cells]
+    return {value.name: value for value in {id(value): value for value in values}.values()}
+
+
+def _allowed(item: Filter, values: Mapping[str, AxisValue]) -> set[str]:
+    held = {name for term in item.terms for name in _held(item, term, values)}
+    return set(values) - held if item.negated else held
+
+
+def _held(item: Filter, term: Term, values: Mapping[str, AxisValue]) -> set[str]:
+    """The names that a term holds for. A glob or word must hold for one at least; a range may be empty."""
+    if term.name is not None and term.name in values:
+        return {term.name}
+    if term.range is not None:
+        return _in_range(item, term.range, values)
+    word = term.name or ""
+    held = {name for name, value in values.items() if _is(value, word)}
+    if not held:
+        families = {family for value in values.values() if (family := getattr(value, "family", None))}
+        raise UsageError(
+            f"filter {quoted(item.text)}: no cell has {item.axis} {quoted(word)}"
+            f"{nearest(word.strip('*?'), {*values, *families})}",
+            details=f"values of {item.axis}: {listed(values)}",
+        )
+    return held
+
+
+def _is(value: AxisValue, text: str) -> bool:
+    return (
+        fnmatchcase(value.name, text)
+        or text == getattr(value, "version", None)
+        or text == getattr(value, "family", None)
+    )
+
+
+def _in_range(item: Filter, span: Range, values: Mapping[str, AxisValue]) -> set[str]:
+    versioned: dict[str, Any] = {name: value for name, value in values.items() if hasattr(value, "version")}
+    families = sorted({value.family for value in versioned.values()})
+    if values and not versioned:
+        raise UsageError(
+            f"filter {quoted(item.text)}: the values of {item.axis} have no order",
+            details=f"values of {item.axis}: {listed(values)}",
+            resolution=f"name them: {item.axis}={next(iter(values))}",
+        )
+    if span.family is None and len(families) > 1:
+        op, bound = span.bounds[0]
+        raise UsageError(
+            f"filter {quoted(item.text)}: {item.axis} has several families, whose versions do not compare",
+            details=f"families: {listed(families)}",
+            resolution=f"name one: '{item.axis}={families[0]}{op}{bound}'"
+            + (f" or {item.axis}={families[0]}@{bound}.." if op == ">=" else ""),
+        )
+    if span.family is not None and span.family not in families:
+        raise UsageError(
+            f"filter {quoted(item.text)}: no family {quoted(span.family)}{nearest(span.family, families)}",
+            details=f"families: {listed(families)}",
+        )
+    return {
+        name
+        for name, value in versioned.items()
+        if span.family in {None, value.family} and _ordered(value.version, span)
+    }
+
+
+def _ordered(version: str, span: Range) -> bool:
+    try:
+        return span.holds(Version.parse(version))
+    except ValueError:
+        return False
+
+
+def _nothing(cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]) -> NothingSelectedError:
+    lines = [
+        f"{item.text} leaves {sum(getattr(cell, item.axis).name in names for cell in cells)} of {len(cells)}"
+        for item, names in allowed
+    ]
+    return NothingSelectedError(
+        "the selection matches no cell",
+        details="\n".join(lines),
+        resolution="`matrixctl cells` lists all cells of the matrix",
+    )
+
+
+def _alike(wanted: str, known: Collection[str]) -> list[str]:
+    """A few ids that share parts with ``wanted``: difflib alone takes seconds over 100,000 of them."""
+    parts = set(wanted.split("--"))
+    return heapq.nlargest(50, known, key=lambda one: len(parts & set(one.split("--"))))

@@ -1,0 +1,157 @@
+"""YAML text to plain data, with the line and column of every value, bounded and without a traceback."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from orchestrator.matrix.names import quoted
+
+MAX_NODES = 50_000
+"""After the expansion of aliases: what stops a "billion laughs"."""
+MAX_DEPTH = 20
+"""The file itself needs five."""
+
+_PLAIN = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "seq", "map")}
+_TEXT = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "timestamp", "value")}
+_MERGE = "tag:yaml.org,2002:merge"
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Fault:
+    """One fault of a file; lines and columns count from 1."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}: {self.path}: {self.message}"
+
+
+@dataclass(kw_only=True)
+class Tree:
+    """Plain data; ``marks`` of values, ``keys`` of the keys before them, ``raw`` the text of scalars."""
+
+    data: Any = None
+    marks: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    keys: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    raw: dict[Path, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def fault(self, path: Path, message: str, *, at_key: bool = False) -> Fault:
+        """A fault at ``path``, or at the nearest value around it that has a place."""
+        place = self.keys.get(path) if at_key else None
+        inner = path
+        while place is None:
+            place = self.marks.get(inner, (1, 1) if not inner else None)
+            inner = inner[:-1]
+        return Fault(line=place[0], column=place[1], path=spelled(path), message=message)
+
+
+def spelled(path: Path) -> str:
+    """``axes.tls[1].version``; the whole file is ``(file)``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".") or "(file)"
+
+
+def read(text: str) -> Tree:
+    """Read one YAML document; what is wrong with it stands in ``faults`` of the tree."""
+    tree = Tree()
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        tree.faults.append(_syntax_fault(error))
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = {"line": before.count("\n") + 1, "column": len(before) - before.rfind("\n")}
+        tree.faults.append(Fault(**place, path="(file)", message="a control character is no YAML text"))
+    except RecursionError:
+        tree.faults.append(Fault(line=1, column=1, path="(file)", message="nested too deeply"))
+    except (yaml.YAMLError, ValueError) as error:
+        # ValueError: the scanner converts "\\UFFFFFFFF" and huge numbers in directives without a look.
+        tree.faults.append(Fault(line=1, column=1, path="(file)", message=f"not YAML: {quoted(str(error))}"))
+    else:
+        if node is not None:
+            reader = _Reader(tree=tree, loader=loader)
+            with suppress(_TooMuchError):
+                tree.data = reader.value(node, ())
+    return tree
+
+
+def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    context = f" ({error.context})" if error.context else ""
+    return Fault(line=line, column=column, path="(file)", message=f"not YAML: {error.problem}{context}")
+
+
+class _TooMuchError(Exception):
+    """The document is too large or too deep; the fault is noted already."""
+
+
+@dataclass(kw_only=True)
+class _Reader:
+    tree: Tree
+    loader: yaml.SafeLoader
+    nodes: int = 0
+
+    def value(self, node: yaml.Node, path: Path) -> Any:
+        self.nodes += 1
+        self.tree.marks[path] = _place(node)
+        if self.nodes > MAX_NODES:
+            self._stop(path, f"more than {MAX_NODES} values, aliases included")
+        if len(path) > MAX_DEPTH:
+            self._stop(path[:MAX_DEPTH], "nested too deeply (or an alias of itself)")
+        if node.tag not in _PLAIN | _TEXT:
+            self._note(path, f"the YAML tag {quoted(node.tag)} is not accepted")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return {key: self.value(item, (*path, key)) for key, item in self._items(node, path)}
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, number)) for number, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _items(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
+        seen: set[str] = set()
+        for key, item in node.value:
+            place = dict(zip(("line", "column"), _place(key), strict=True))
+            if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode) or key.tag not in _TEXT:
+                shown = quoted(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                message = f"a key must be text, not {shown}"
+                self.tree.faults.append(Fault(**place, path=spelled(path), message=message))
+            elif key.value in seen:
+                where = spelled((*path, key.value))
+                self.tree.faults.append(Fault(**place, path=where, message="the key stands here twice"))
+            else:
+                seen.add(key.value)
+                self.tree.keys[(*path, key.value)] = _place(key)
+                yield key.value, item
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        self.tree.raw[path] = node.value
+        if node.tag in _TEXT:
+            return node.value
+        try:
+            # PyYAML resolves "0b_" and thousands of digits to int and then cannot convert them.
+            return self.loader.construct_object(node)
+        except (ValueError, KeyError, yaml.YAMLError):
+            self._note(path, f"{quoted(node.value)} cannot be read; write text in quotes")
+            return None
+
+    def _note(self, path: Path, message: str) -> None:
+        self.tree.faults.append(self.tree.fault(path, message))
+
+    def _stop(self, path: Path, message: str) -> None:
+        self._note(path, message)
+        raise _TooMuchError
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
