@@ -1,7 +1,6 @@
 """``journal.jsonl``, the truth of a run, and ``run.json``, which is rendered from it."""
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +73,6 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
         self._file = path.open("ab")
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             self._file.write(b"\n")  # a run died in the middle of a line
@@ -82,11 +80,10 @@ class Journal:
     def append(self, event: Event) -> None:
         """Write the event through to the kernel, and to the disk where losing it would lose work."""
         line = event.model_dump_json().encode() + b"\n"
-        with self._lock:
-            self._file.write(line)
-            self._file.flush()
-            if isinstance(event, CellJudged | RunFinished):
-                os.fsync(self._file.fileno())
+        self._file.write(line)  # one call, which Python's buffered files keep whole between threads
+        self._file.flush()
+        if isinstance(event, CellJudged | RunFinished):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Later events are an error."""
