@@ -1,0 +1,114 @@
+"""The base image's root without any registry: Debian, from the mirror of the machine's own apt sources."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from orchestrator.arch import Arch
+from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.execute.host import Host
+
+SUITE = "trixie"
+"""Debian's release inside every image, whatever the host runs."""
+
+_DEADLINE = 600
+"""Seconds; 10 to 20 here."""
+
+_ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable", "sid")
+
+
+def is_debian(host: Host) -> bool:
+    """Whether the machine runs Debian itself: its derivatives have mirrors without Debian's suites."""
+    return os_release(host).get("ID") == "debian"
+
+
+def os_release(host: Host) -> dict[str, str]:
+    """The fields of ``/etc/os-release``; empty where there is none."""
+    text = host.read("/etc/os-release") or ""
+    return {key: value.strip("\"'") for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)}
+
+
+def apt_lines(host: Host) -> tuple[str, ...]:
+    """One-line apt sources of SUITE (component main) on the mirrors that the machine itself uses.
+
+    apt is asked, so both formats of its sources are understood. Updates and security are there where
+    the machine has them for its own release.
+
+    :raises MatrixctlError: when apt knows no Debian mirror.
+    """
+    wanted = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"]
+    said = host.run([*wanted, "Created-By: Packages"], timeout=30).stdout.decode(errors="replace")
+    codename = os_release(host).get("VERSION_CODENAME", "")
+    lines: dict[str, str] = {}
+    for uri, release, component, origin in (line.split(" ", 3) for line in said.splitlines()):
+        pocket = _pocket(release, codename)
+        # The origin is known once `apt-get update` has run; until then apt leaves its name standing.
+        if pocket is not None and component == "main" and origin in {"Debian", "", "$(ORIGIN)"}:
+            lines.setdefault(pocket, f"deb {_reachable(host, uri)} {SUITE}{pocket} main")
+    if "" not in lines:
+        raise MatrixctlError(
+            "apt's configuration names no Debian mirror",
+            details=said.strip(),
+            resolution="Add Debian's main archive to /etc/apt/sources.list.d/, then run: apt-get update",
+        )
+    return tuple(lines[pocket] for pocket in sorted(lines))
+
+
+def _pocket(release: str, codename: str) -> str | None:
+    """``""``, ``-updates`` or ``-security`` for the machine's own release, else ``None``."""
+    for name in (codename, *_ALIASES):
+        for pocket in ("", "-updates", "-security"):
+            if name and release == name + pocket:
+                return pocket
+    return None
+
+
+def _reachable(host: Host, uri: str) -> str:
+    """Debian's cloud images name a local file with mirrors in it; a container has no such file."""
+    if not uri.startswith("mirror+file:"):
+        return uri
+    listed = host.read(uri.removeprefix("mirror+file:").rstrip("/")) or ""
+    mirrors = [line.split()[0] for line in listed.splitlines() if line.strip() and not line.startswith("#")]
+    return mirrors[0] if mirrors else uri
+
+
+def mmdebstrap_argv(arch: Arch, lines: tuple[str, ...], target: str) -> list[str]:
+    """The command that makes the base root; the same one stands in what ``matrixctl render`` writes."""
+    # An https mirror needs CA certificates inside the image before it can install anything.
+    extra = ["--include=ca-certificates"] if any(line.startswith("deb https:") for line in lines) else []
+    return [
+        "mmdebstrap",
+        "--variant=minbase",
+        f"--architectures={arch.name}",
+        *extra,
+        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        SUITE,
+        target,
+        *lines,
+    ]
+
+
+def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
+    """Write the tarball of a minimal SUITE root for ``arch`` to ``into``.
+
+    :raises MatrixctlError: without mmdebstrap, or without a mirror in apt's configuration.
+    :raises EngineError: when mmdebstrap fails, with the last lines that it wrote.
+    """
+    lines = apt_lines(host)
+    with tempfile.TemporaryDirectory(prefix="matrixctl-base-") as folder:
+        target = Path(folder) / "base.tar"
+        done = host.run(mmdebstrap_argv(arch, lines, str(target)), timeout=_DEADLINE)
+        if done.exit_code != 0:
+            last = done.stderr.decode(errors="replace").splitlines()[-20:]
+            raise EngineError(
+                f"mmdebstrap could not make a Debian {SUITE} root",
+                details="\n".join(last),
+                resolution="Run `apt-get update` to see whether the mirror answers.",
+            )
+        with target.open("rb") as root:
+            shutil.copyfileobj(root, into)

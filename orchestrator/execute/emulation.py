@@ -1,0 +1,116 @@
+"""Programs of other architectures on this machine: are they registered, do they run, with what."""
+
+import re
+import secrets
+from contextlib import suppress
+
+import docker
+import docker.errors
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import ReadTimeout
+
+from orchestrator.arch import Arch
+from orchestrator.errors import DeadlineError, EmulationError, EngineError
+from orchestrator.execute.host import Host
+
+BINFMT = "/proc/sys/fs/binfmt_misc"
+
+_PROOF_DEADLINE = 60
+"""Seconds. A native ``uname -m`` takes 0.5 s, an emulated one 0.7 s, on an idle machine."""
+
+_FEATURES = (
+    "aes",
+    "pclmulqdq",
+    "avx2",
+    "avx512f",
+    "vaes",
+    "vpclmulqdq",
+    "sha_ni",
+    "pmull",
+    "sha1",
+    "sha2",
+    "sha512",
+    "sve",
+)
+"""What moves a TLS library's choice of cipher or of code, as ``/proc/cpuinfo`` spells it on x86 and arm."""
+
+
+def registered(host: Host, arch: Arch) -> bool:
+    """Whether the kernel hands programs of ``arch`` to QEMU, for containers as well.
+
+    The flag F matters: without it the emulator is looked up inside the container, where there is none.
+    Only the local kernel can be asked so; of a remote daemon ``proof`` tells the truth.
+    """
+    entry = host.read(f"{BINFMT}/qemu-{arch.qemu}") or ""
+    flags = re.search(r"^flags:\s*(\w*)", entry, re.MULTILINE)
+    return entry.startswith("enabled") and flags is not None and "F" in flags[1]
+
+
+def proof(client: docker.DockerClient, image: str, arch: Arch) -> str:
+    """Run ``uname -m`` in a container of ``image`` and return what it says.
+
+    :raises EmulationError: when programs of ``arch`` cannot run, or the machine is another one.
+    :raises DeadlineError: when the container did not end in time.
+    """
+    code, output = _uname(client, image)
+    machine = output.decode(errors="replace").strip()
+    if code != 0 or machine != arch.machine:
+        raise EmulationError(
+            f"a container of {image} does not run as {arch.machine}",
+            details=f"`uname -m` ended with exit code {code} and said: {machine or 'nothing'}",
+            resolution="Register QEMU with the kernel of the Docker host: sudo matrixctl doctor --fix",
+        )
+    return machine
+
+
+def _uname(client: docker.DockerClient, image: str) -> tuple[int, bytes]:
+    container = client.containers.create(
+        image,
+        ["uname", "-m"],
+        name=f"matrixctl-proof-{secrets.token_hex(4)}",
+        labels={"matrixctl": "proof"},
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        read_only=True,
+        user="65534:65534",
+        mem_limit="128m",
+        pids_limit=32,
+    )
+    try:
+        container.start()
+        code = container.wait(timeout=_PROOF_DEADLINE)["StatusCode"]
+        return code, container.logs()
+    except (ReadTimeout, RequestsConnectionError):
+        raise DeadlineError(f"`uname -m` in {image} did not end within {_PROOF_DEADLINE} s") from None
+    except docker.errors.APIError as error:
+        raise EngineError(f"the engine cannot start a container of {image}", details=str(error)) from error
+    finally:
+        with suppress(docker.errors.NotFound):
+            container.remove(force=True)
+
+
+def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:
+    """Version of the emulator that the local kernel uses for ``arch``; ``None`` where it cannot be known.
+
+    :param remote: the daemon is on another machine, whose emulator cannot be asked.
+    """
+    program = None if remote else _interpreter(host, arch)
+    if program is None:
+        return None
+    said = host.run([program, "--version"], timeout=10).stdout.decode(errors="replace")
+    match = re.search(r"version (\S+)(?: \(([^)]*)\))?", said)
+    return (match[2] or match[1]) if match else None
+
+
+def _interpreter(host: Host, arch: Arch) -> str | None:
+    """The installed emulator. Debian's binfmt entry names a link of its own, which has no ``--version``."""
+    return host.which(f"qemu-{arch.qemu}-static") or host.which(f"qemu-{arch.qemu}")
+
+
+def cpu_features(host: Host) -> tuple[str, ...]:
+    """The host CPU's features that move TLS defaults, in a fixed order; empty where it does not say."""
+    text = host.read("/proc/cpuinfo") or ""
+    lines = re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    present = set(lines[0].split()) if lines else set()
+    return tuple(feature for feature in _FEATURES if feature in present)

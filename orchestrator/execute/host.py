@@ -1,0 +1,73 @@
+"""The machine that we run on, as far as set-up looks at it and changes it; tests bring one of their own."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.execute import process
+from orchestrator.execute.process import Completed
+
+
+class Host(Protocol):
+    """What set-up may ask of a machine, and do to it."""
+
+    def run(self, argv: Sequence[str], *, timeout: float) -> Completed:
+        """See ``process.run``."""
+
+    def spawn_detached(self, argv: Sequence[str], log: Path) -> int:
+        """See ``process.spawn_detached``."""
+
+    def which(self, program: str) -> str | None:
+        """The program's path, or ``None`` where it is not installed."""
+
+    def read(self, path: str) -> str | None:
+        """A text file, or ``None`` where there is none (or none that we may read)."""
+
+    def write(self, path: str, text: str) -> None:
+        """Write to a file of the kernel; raises OSError where it refuses."""
+
+    def exists(self, path: str) -> bool:
+        """Whether the path exists."""
+
+    def uid(self) -> int:
+        """Our user id; 0 is root."""
+
+    def disk_free(self, path: str) -> int | None:
+        """Free bytes of the file system that holds the path; ``None`` where the path is not visible."""
+
+
+class LocalHost:
+    """The real one."""
+
+    def run(self, argv: Sequence[str], *, timeout: float) -> Completed:
+        return process.run(argv, timeout=timeout)
+
+    def spawn_detached(self, argv: Sequence[str], log: Path) -> int:
+        return process.spawn_detached(argv, log)
+
+    def which(self, program: str) -> str | None:
+        # A user's PATH often lacks the folders in which Debian keeps dockerd and update-binfmts.
+        return shutil.which(program, path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/sbin"]))
+
+    def read(self, path: str) -> str | None:
+        try:
+            return Path(path).read_text(errors="replace")
+        except OSError:
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        Path(path).write_text(text)
+
+    def exists(self, path: str) -> bool:
+        return Path(path).exists()
+
+    def uid(self) -> int:
+        return os.geteuid()
+
+    def disk_free(self, path: str) -> int | None:
+        try:
+            return shutil.disk_usage(path).free
+        except OSError:
+            return None

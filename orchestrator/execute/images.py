@@ -1,0 +1,398 @@
+"""The container images: few, from plain Dockerfiles, each tagged with a hash of all that went into it.
+
+Made on demand and kept: base, toolchain and client for the host's architecture, one runtime (and for
+``--build emulated`` one emulated toolchain) per target. No program of a foreign architecture runs while
+they are made. Nothing is handed out before its architecture was proved by running it.
+"""
+
+import hashlib
+import io
+import json
+import re
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import IO
+
+import docker
+import docker.errors
+from docker.models.images import Image
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from orchestrator.arch import Arch
+from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.execute import bootstrap, emulation, image_build
+from orchestrator.execute.host import Host
+from orchestrator.resources import root
+from orchestrator.value import Value
+
+UID = 65534
+"""Debian's nobody: the user of every build, server and client container, and the owner of /work."""
+
+REGISTRY_IMAGE = "debian:trixie-slim"
+
+_SCHEMA = 1
+"""Part of every key: raise it when an image changes in a way that its text does not show."""
+
+_REGISTRY_DEADLINE = 8
+"""Seconds that a registry has to say the digest of a tag."""
+
+TOOLCHAIN_PACKAGES = (
+    "binutils",
+    "ccache",
+    "cmake",
+    "gcc",
+    "libc6-dev",
+    "libcrypt-dev",
+    "libssl-dev",
+    "make",
+    "mmdebstrap",
+    "ninja-build",
+    "patch",
+    "perl",
+    "xz-utils",
+)
+CLIENT_PACKAGES = ("curl", "python3")
+RUNTIME_PACKAGES = (
+    "base-files",
+    "coreutils",
+    "dash",
+    "libatomic1",
+    "libc6",
+    "libcrypt1",
+    "libgcc-s1",
+    "libpcre2-8-0",
+    "libssl3t64",
+    "libzstd1",
+    "zlib1g",
+)
+EMULATED_PACKAGES = (
+    *RUNTIME_PACKAGES,
+    "binutils",
+    "ccache",
+    "diffutils",
+    "findutils",
+    "gcc",
+    "grep",
+    "gzip",
+    "libc6-dev",
+    "libcrypt-dev",
+    "libssl-dev",
+    "make",
+    "mawk",
+    "patch",
+    "perl",
+    "sed",
+    "tar",
+    "xz-utils",
+)
+_EMULATED_LINKS = {"/usr/bin/awk": "mawk", "/usr/bin/cc": "gcc"}
+"""What ``update-alternatives`` would have linked."""
+
+
+class ImageRef(Value):
+    """An image that is there and was proved to be of its architecture."""
+
+    name: str
+    arch: str
+    tag: str
+    id: str
+    key: str
+    """SHA-256 of all that decides what is in it: rendered text, suite, the base's key."""
+    origin: str
+    """For people: a registry's image with its digest, ``bootstrap trixie``, or the base that it grew from."""
+    digest: str | None
+    """The registry's digest of the base image; ``None`` for what was made here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """What image builds need around them. ``arch`` is the daemon's; ``proxies`` go in as build arguments."""
+
+    client: docker.DockerClient
+    host: Host
+    arch: Arch
+    say: Callable[[str], None]
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    name: str
+    arch: Arch
+    key: str
+    dockerfile: str
+    root_name: str = "root.tar"
+
+    @property
+    def tag(self) -> str:
+        return f"matrixctl/{self.name}:{self.key[:16]}"
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(  # noqa: S701 - Dockerfiles and shell, no HTML
+        loader=FileSystemLoader(root() / "images"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    return _templates().get_template(template).render(suite=bootstrap.SUITE, uid=UID, **values)
+
+
+def ensure_base(shop: Workshop) -> ImageRef:
+    """The base image: from a registry where one answers, else what is here already, else bootstrapped.
+
+    :raises MatrixctlError: where nothing of that is possible, with the remedy.
+    """
+    digest = registry_digest(shop.client)
+    if digest is not None:
+        return _base_from(shop, f"{REGISTRY_IMAGE}@{digest}", digest)
+    known = _newest_base(shop)
+    if known is not None:
+        return known
+    with suppress(docker.errors.ImageNotFound):  # somebody brought it by `docker load`
+        loaded = shop.client.images.get(REGISTRY_IMAGE)
+        return _base_from(shop, REGISTRY_IMAGE, loaded.id or "")
+    return _bootstrapped_base(shop)
+
+
+def registry_digest(client: docker.DockerClient) -> str | None:
+    """The digest that the registry has for the base image's tag now; ``None`` where no registry answers.
+
+    The daemon is asked, since it is the one that would pull; ``requests`` is used below the ``docker``
+    package because its own call has no deadline but the client's.
+    """
+    url = f"{client.api.base_url}/v{client.api.api_version}/distribution/{REGISTRY_IMAGE}/json"
+    try:
+        answer = client.api.get(url, timeout=_REGISTRY_DEADLINE)
+        return str(answer.json()["Descriptor"]["digest"]) if answer.ok else None
+    except (OSError, ValueError, KeyError):  # requests' errors are OSErrors
+        return None
+
+
+def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
+    dockerfile = _render("base.Dockerfile.j2", registry_image=image)
+    key = _key("base", shop.arch, dockerfile, digest)
+    origin = image if "@" in image else f"{image}, loaded by hand"
+    recipe = _Recipe(name="base", arch=shop.arch, key=key, dockerfile=dockerfile)
+    return _ensure(shop, recipe, origin=origin, digest=digest)
+
+
+def _bootstrapped_base(shop: Workshop) -> ImageRef:
+    if not bootstrap.is_debian(shop.host):
+        raise MatrixctlError(
+            f"no registry answers for the base image {REGISTRY_IMAGE}, and this machine is not Debian",
+            resolution=(
+                f"Bring the image from a machine that has a registry:\n"
+                f"  docker pull {REGISTRY_IMAGE} && docker save {REGISTRY_IMAGE} > base.tar   (there)\n"
+                f"  docker load < base.tar   (here)"
+            ),
+        )
+    dockerfile = _render("base.Dockerfile.j2", registry_image="")
+    key = _key("base", shop.arch, dockerfile, bootstrap.SUITE)
+    return _ensure(
+        shop,
+        _Recipe(name="base", arch=shop.arch, key=key, dockerfile=dockerfile, root_name="base.tar"),
+        origin=f"bootstrap {bootstrap.SUITE}",
+        make_root=lambda into: bootstrap.make_base_root(shop.host, shop.arch, into),
+    )
+
+
+def _newest_base(shop: Workshop) -> ImageRef | None:
+    """A base of an earlier day: better than another one whose versions would make every build anew."""
+    wanted = {"label": ["matrixctl.image=base", f"matrixctl.arch={shop.arch.name}"]}
+    found = shop.client.images.list(filters=wanted)
+    newest = max(found, key=lambda image: str(image.attrs["Created"]), default=None)
+    return None if newest is None else _proved(shop.client, newest, shop.arch)
+
+
+def ensure_toolchain(shop: Workshop, base: ImageRef, targets: Sequence[Arch]) -> ImageRef:
+    """The compilers of the host's architecture, native and for every other one of ``targets``."""
+    return _grown(shop, base, "toolchain", _toolchain_dockerfile(shop.arch, targets, base.tag))
+
+
+def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
+    """curl with HTTP/3 and Python, for the host's architecture."""
+    return _grown(shop, base, "client", _client_dockerfile(base.tag))
+
+
+def _grown(shop: Workshop, base: ImageRef, name: str, dockerfile: str) -> ImageRef:
+    key = _key(name, shop.arch, dockerfile, base.key)
+    recipe = _Recipe(name=name, arch=shop.arch, key=key, dockerfile=dockerfile)
+    return _ensure(shop, recipe, origin=base.tag)
+
+
+def ensure_runtime(shop: Workshop, base: ImageRef, toolchain: ImageRef, arch: Arch) -> ImageRef:
+    """What HAProxy needs to run on ``arch``, and a shell."""
+    return _extracted(shop, base, toolchain, "runtime", arch)
+
+
+def ensure_emulated_toolchain(shop: Workshop, base: ImageRef, toolchain: ImageRef, arch: Arch) -> ImageRef:
+    """Compilers of ``arch`` itself, for ``--build emulated``."""
+    return _extracted(shop, base, toolchain, "emulated-toolchain", arch)
+
+
+def _extracted(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
+    dockerfile, script = _root_dockerfile(name, arch), _root_script(name, arch)
+    key = _key(name, arch, dockerfile + script, base.key)
+    return _ensure(
+        shop,
+        _Recipe(name=name, arch=arch, key=key, dockerfile=dockerfile),
+        origin=base.tag,
+        make_root=lambda into: image_build.made_in_container(
+            shop.client, image=toolchain.id, script=script, path="/root.tar", proxies=shop.proxies, into=into
+        ),
+    )
+
+
+def _toolchain_dockerfile(host: Arch, targets: Sequence[Arch], base: str) -> str:
+    foreign = [arch for arch in targets if arch != host]
+    return _render(
+        "toolchain.Dockerfile.j2",
+        base=base,
+        foreign=sorted(foreign, key=lambda arch: arch.name),
+        packages=sorted({*TOOLCHAIN_PACKAGES, *(name for arch in foreign for name in _cross_packages(arch))}),
+    )
+
+
+def _cross_packages(arch: Arch) -> tuple[str, ...]:
+    compiler = f"gcc-{arch.gnu.replace('_', '-')}"
+    return (compiler, f"libc6-dev-{arch.name}-cross", f"libcrypt-dev:{arch.name}", f"libssl-dev:{arch.name}")
+
+
+def _client_dockerfile(base: str) -> str:
+    return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES)
+
+
+def _root_dockerfile(name: str, arch: Arch) -> str:
+    return _render("root.Dockerfile.j2", name=name, arch=arch)
+
+
+def _root_script(name: str, arch: Arch) -> str:
+    emulated = name == "emulated-toolchain"
+    return _render(
+        "root.sh.j2",
+        name=name,
+        arch=arch,
+        packages=EMULATED_PACKAGES if emulated else RUNTIME_PACKAGES,
+        links=_EMULATED_LINKS if emulated else {},
+    )
+
+
+def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
+    """Every Dockerfile and script, and a README with the ``docker`` commands, by file name."""
+    files = {
+        "base.Dockerfile": _render("base.Dockerfile.j2", registry_image=""),
+        "toolchain.Dockerfile": _toolchain_dockerfile(host, targets, "matrixctl-base"),
+        "client.Dockerfile": _client_dockerfile("matrixctl-base"),
+    }
+    for arch in targets:
+        for name in ("runtime", "emulated-toolchain"):
+            files[f"{name}-{arch.name}.Dockerfile"] = _root_dockerfile(name, arch)
+            files[f"{name}-{arch.name}.sh"] = _root_script(name, arch)
+    command = shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar"))
+    files["README.md"] = _render(
+        "README.md.j2", registry_image=REGISTRY_IMAGE, mmdebstrap=command, host=host, targets=targets
+    )
+    return files
+
+
+def _key(name: str, arch: Arch, text: str, base: str) -> str:
+    parts = {"schema": _SCHEMA, "name": name, "arch": arch.name, "text": text, "base": base}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _ensure(
+    shop: Workshop,
+    recipe: _Recipe,
+    *,
+    origin: str,
+    digest: str | None = None,
+    make_root: Callable[[IO[bytes]], None] | None = None,
+) -> ImageRef:
+    with suppress(docker.errors.ImageNotFound):
+        return _proved(shop.client, shop.client.images.get(recipe.tag), recipe.arch)
+    shop.say(f"making the image {recipe.tag} ({origin})")
+    labels = {"arch": recipe.arch.name, "key": recipe.key, "origin": origin, "digest": digest or ""}
+    with tempfile.TemporaryFile() as root_tar:
+        if make_root is not None:
+            make_root(root_tar)
+        image_build.build(
+            shop.client,
+            tag=recipe.tag,
+            dockerfile=recipe.dockerfile,
+            arch=recipe.arch,
+            labels={f"matrixctl.{name}": value for name, value in labels.items()},
+            proxies=shop.proxies,
+            root=root_tar if make_root is not None else None,
+            root_name=recipe.root_name,
+        )
+    return _proved(shop.client, shop.client.images.get(recipe.tag), recipe.arch)
+
+
+def _proved(client: docker.DockerClient, image: Image, arch: Arch) -> ImageRef:
+    """Never trust a tag: the recorded architecture, and the one that a container of it sees, must be ours."""
+    tag = next(tag for tag in image.tags if tag.startswith("matrixctl/"))
+    if image.attrs["Architecture"] != arch.platform.removeprefix("linux/"):
+        raise EngineError(
+            f"the image {tag} is recorded as {image.attrs['Architecture']}, not as {arch.name}",
+            resolution="Remove it and run again: matrixctl clean --images",
+        )
+    emulation.proof(client, tag, arch)
+    return ImageRef(
+        name=image.labels["matrixctl.image"],
+        arch=arch.name,
+        tag=tag,
+        id=image.id or "",
+        key=image.labels["matrixctl.key"],
+        origin=image.labels["matrixctl.origin"],
+        digest=image.labels["matrixctl.digest"] or None,
+    )
+
+
+def packages(client: docker.DockerClient, image: ImageRef) -> dict[str, str]:
+    """The exact version of every Debian package in an image, by name; ``name:arch`` for foreign ones.
+
+    dpkg's own list is read through the archive API, so nothing of the image has to run.
+    """
+    return _packages_of(client, image.id, image.arch)
+
+
+def _packages_of(client: docker.DockerClient, image_id: str, arch: str) -> dict[str, str]:
+    container = client.containers.create(image_id, labels={"matrixctl": "images"}, network_mode="none")
+    try:
+        status = io.BytesIO()
+        image_build.fetch(container, "/var/lib/dpkg/status", status)
+    finally:
+        container.remove(force=True)
+    return parse_status(status.getvalue().decode(), arch)
+
+
+def parse_status(text: str, arch: str) -> dict[str, str]:
+    """Names and versions from dpkg's status file, without packages that were removed."""
+    found = {}
+    for paragraph in text.strip().split("\n\n"):
+        fields = dict(re.findall(r"^(Package|Status|Architecture|Version): (.*)$", paragraph, re.MULTILINE))
+        if fields.get("Status", "").endswith(("installed", "unpacked")):
+            foreign = "" if fields["Architecture"] in {arch, "all"} else f":{fields['Architecture']}"
+            found[fields["Package"] + foreign] = fields["Version"]
+    return found
+
+
+def remove_images(client: docker.DockerClient) -> list[str]:
+    """Remove every image that was made here, children before parents; the answer is their tags."""
+    for container in client.containers.list(all=True, filters={"label": ["matrixctl=images"]}):
+        container.remove(force=True)
+    found = client.images.list(filters={"label": "matrixctl.image"})
+    newest_first = sorted(found, key=lambda image: str(image.attrs["Created"]), reverse=True)
+    for image in newest_first:
+        client.images.remove(image.id or "", force=True)
+    return [tag for image in newest_first for tag in image.tags]
