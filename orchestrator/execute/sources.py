@@ -14,10 +14,10 @@ from orchestrator.errors import (
     SourceUnreachableError,
 )
 from orchestrator.execute import process
-from orchestrator.execute.catalog import Origin, Source
 from orchestrator.execute.download import MAX_BYTES, FetchError, OtherBytesError, download, shown
 from orchestrator.execute.store import HeldSource, Store
 from orchestrator.files import sha256_of
+from orchestrator.matrix.catalog import Origin, Source
 
 _APT_S = 20
 _OS_RELEASE = Path("/etc/os-release")

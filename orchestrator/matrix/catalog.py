@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from orchestrator import yamlfile
 from orchestrator.errors import SourceUnreachableError
+from orchestrator.matrix.names import nearest
+from orchestrator.matrix.yamlfile import parse
 from orchestrator.value import Value
 
 _PLAIN = r"[0-9A-Za-z][0-9A-Za-z.+~_-]*"
@@ -67,7 +68,7 @@ class Catalog:
                 f"no entry for {component} {version} in sources.yaml",
                 details=f"known versions of {component}: {', '.join(versions)}"
                 if versions
-                else f"unknown component {component!r}{yamlfile.nearest(component, names)}",
+                else f"unknown component {component!r}{nearest(component, names)}",
                 resolution="Add it to a file of your own and pass that with --sources.",
             )
         return source
@@ -80,7 +81,7 @@ def load_catalog(paths: Sequence[Path]) -> Catalog:
     """
     sources: dict[tuple[str, str], Source] = {}
     for path in paths:
-        for component, versions in yamlfile.parse(path, _File).components.items():
+        for component, versions in parse(path, _File).components.items():
             for version, entry in versions.items():
                 sources[component, version] = _source(component, version, entry)
     return Catalog(sources=sources)

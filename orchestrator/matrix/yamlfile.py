@@ -1,0 +1,77 @@
+"""Reads a YAML file of any model; a bad file gets one message that lists every fault with its place."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.errors import UsageError
+from orchestrator.matrix.names import listed, nearest
+from orchestrator.matrix.yamltree import Fault, Tree, read
+
+MAX_BYTES = 1 << 20
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse(path: Path, model: type[M]) -> M:
+    """The file as an instance of ``model``.
+
+    :raises UsageError: with one line ``file:line:column: path: fault`` for each fault, all at once.
+    """
+    tree = read(_text(path))
+    instance = None
+    try:
+        instance = model.model_validate({} if tree.data is None else tree.data)
+    except ValidationError as error:
+        # A value that YAML could not read is nothing by now: no second message about it.
+        told = {(fault.line, fault.column) for fault in tree.faults}
+        found = [_fault(tree, model, details) for details in error.errors()]
+        tree.faults += [fault for fault in found if (fault.line, fault.column) not in told]
+    if instance is None or tree.faults:
+        lines = [f"{path}:{fault}" for fault in sorted(set(tree.faults))]
+        count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+        raise UsageError(f"{path}: {count}", details="\n".join(lines))
+    return instance
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_BYTES >> 10} KiB")
+        return raw.decode("utf-8-sig")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or no UTF-8
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path}: cannot be read: {reason}") from None
+
+
+def _fault(tree: Tree, model: type[BaseModel], details: ErrorDetails) -> Fault:
+    at, kind = details["loc"], details["type"]
+    if kind == "missing":
+        return tree.fault(at[:-1], f"the key {at[-1]!r} is missing")
+    if kind == "extra_forbidden":
+        known = _keys(model, at[:-1])
+        hint = nearest(str(at[-1]), known)
+        return tree.fault(at, f"unknown key{hint} (keys: {listed(known)})", at_key=True)
+    if at and at[-1] == "[key]":
+        return tree.fault(at[:-1], _message(details), at_key=True)
+    if kind == "string_type" and isinstance(details["input"], bool | int | float):
+        raw = tree.raw[at]
+        return tree.fault(at, f'YAML reads {raw} as a number or truth value; write it in quotes: "{raw}"')
+    return tree.fault(at, _message(details))
+
+
+def _message(details: ErrorDetails) -> str:
+    return details["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
+
+
+def _keys(annotation: Any, at: Sequence[str | int]) -> list[str]:
+    """The keys that a model of records and mappings takes at a location."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {name: field.annotation for name, field in annotation.model_fields.items()}
+        return _keys(fields[str(at[0])], at[1:]) if at else list(fields)
+    return _keys(get_args(annotation)[-1], at[1:])  # the values of a mapping
