@@ -100,7 +100,7 @@ components:
       origins: [ftp://example.org/a, {debian-pool: main/h/../x}, {pypi: awscrt}]
     "3.0.11": {file: x, sha256: unknown}
     3.1: {}
-  Open SSL: {}
+  Open: {}
 """,
     )
     safe = "a file name has to match [0-9A-Za-z][0-9A-Za-z.+~_-]*, without `..`; this is"
@@ -123,7 +123,7 @@ components:
         f"12:66: {at}.3.0.11.origins[2]: {forms} {{'pypi': 'awscrt'}}",
         f"13:5: {at}.3.0.11: the key stands here twice",
         f"14:5: {at}: a key must be text, not '3.1'",
-        "15:3: components.Open SSL: a component has to match [a-z][a-z0-9-]*, without `..`; this is 'Open SSL'",
+        "15:3: components.Open: a component has to match [a-z][a-z0-9-]*, without `..`; this is 'Open'",
     ]
 
 
