@@ -1,4 +1,4 @@
-"""The default grid: rows are builds (haproxy × tls), columns are ciphers within architectures."""
+"""The default grid: rows are builds (HAProxy and TLS library), columns are ciphers within architectures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -62,6 +62,7 @@ def _environment() -> Environment:
     environment.filters.update(
         anchor=anchor,
         breakable=_breakable,
+        emulated=_emulated,
         duration=units.duration,
         href=_href,
         moment=units.moment,
@@ -123,13 +124,19 @@ def _data(cells: tuple[CellRecord, ...]) -> Markup:
                 [index[axis][getattr(cell.axes, axis).name] for axis in AXES],
                 summary.STATES.index(summary.state(cell)),
                 reasons.index(cell.reason or ""),
-                int(cell.execution.mode == "emulated"),
+                int(_emulated(cell)),
             ]
             for cell in cells
         ],
     }
     dumped = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return Markup(dumped.replace("<", "\\u003c"))  # noqa: S704 - no "<" is left, so no tag can end or begin
+
+
+def _emulated(cell: CellRecord) -> bool:
+    """True where something really ran under QEMU: what was not tried says nothing of emulation."""
+    tried = cell.outcome not in {None, Outcome.UNSUPPORTED, Outcome.BLOCKED}
+    return tried and cell.execution.mode == "emulated"
 
 
 def _breakable(name: str) -> Markup:

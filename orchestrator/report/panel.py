@@ -8,7 +8,6 @@ from orchestrator.record.model import Attestation, CellRecord, Exchange, Request
 from orchestrator.report import text, units
 
 _LOG_LINES = 30
-_LOG_LINES_OF_A_PASS = 3
 _LINE = 400
 """Characters of one log line. The whole log is among the evidence."""
 
@@ -35,7 +34,7 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, Exchange], ...]:
     """The measured exchanges with their titles: HTTP/3 first, then the control."""
     if cell.observations is None:
         return ()
-    found = (("HTTP/3 over QUIC", cell.observations.h3), ("control: HTTP/2 over TCP", cell.observations.control))
+    found = (("HTTP/3, QUIC", cell.observations.h3), ("control: HTTP/2, TCP", cell.observations.control))
     return tuple((title, exchange) for title, exchange in found if exchange is not None)
 
 
@@ -43,7 +42,8 @@ def lines(cell: CellRecord) -> tuple[Line, ...]:
     """The requests of all exchanges, one column each, one line per measured quantity."""
     requests = [request for _, exchange in exchanges(cell) for request in exchange.requests]
     return tuple(
-        Line(label=label, values=tuple(show(request) for request in requests)) for label, show in _LINES.items()
+        Line(label=label, values=tuple(show(request) for request in requests))
+        for label, show in _LINES.items()
     )
 
 
@@ -53,15 +53,19 @@ def complaints(cell: CellRecord) -> Iterator[str]:
         for request in exchange.requests:
             if request.exit_code or request.error:
                 said = text.shorten(text.one_line(request.error), _LINE) or "no message"
-                yield f"{title.split(' ')[0].rstrip(':')} {request.name}: curl {request.exit_code}, {said}"
+                yield f"{title.split(',')[0]}, {request.name}: curl {request.exit_code}, {said}"
 
 
 def log(cell: CellRecord) -> str:
-    """The end of HAProxy's log; of a cell that passes only the last few lines."""
+    """The end of HAProxy's log.
+
+    A cell that passes has it among its evidence only: it would be most of a large page.
+    """
     if cell.observations is None or cell.observations.server is None:
         return ""
-    count = _LOG_LINES_OF_A_PASS if cell.outcome is Outcome.PASS else _LOG_LINES
-    return "\n".join(text.shorten(line, _LINE) for line in cell.observations.server.log_tail[-count:])
+    if cell.outcome is Outcome.PASS and cell.evidence:
+        return ""
+    return "\n".join(text.shorten(line, _LINE) for line in cell.observations.server.log_tail[-_LOG_LINES:])
 
 
 def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
@@ -73,7 +77,12 @@ def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
         _claim("ELF machine", axes.arch.arch.elf_machine, found.elf_machine),
         _claim("HAProxy", axes.haproxy.version, found.haproxy_version),
         Claim(what="TLS built with", declared=library, found=_said(found.tls_built), good=None),
-        _claim("TLS running on", found.tls_built or "", found.tls_running),
+        Claim(
+            what="TLS running on",
+            declared=library,
+            found=_said(found.tls_running),
+            good=_same_library(cell, found),
+        ),
         _claim("QUIC", "yes", {True: "yes", False: "no", None: None}[found.quic]),
     ]
     if axes.tls.source == "tarball":
@@ -86,6 +95,13 @@ def _claim(what: str, declared: str, found: str | None) -> Claim:
     return Claim(
         what=what, declared=declared, found=_said(found), good=None if found is None else found == declared
     )
+
+
+def _same_library(cell: CellRecord, found: Attestation) -> bool | None:
+    """Built and running version agree. A distribution may replace its library under a program; we may not."""
+    if cell.axes.tls.source == "distro" or found.tls_built is None or found.tls_running is None:
+        return None
+    return found.tls_built == found.tls_running
 
 
 def _said(found: str | None) -> str:

@@ -131,7 +131,10 @@ def _quiet(found: dict[str, int]) -> tuple[str, ...]:
     passing = "1 passes" if found["pass"] == 1 else f"{found['pass']} pass"
     return tuple(
         words
-        for words, count in ((passing, found["pass"]), (f"{found['unsupported']} unsupported", found["unsupported"]))
+        for words, count in (
+            (passing, found["pass"]),
+            (f"{found['unsupported']} unsupported", found["unsupported"]),
+        )
         if count
     )
 

@@ -23,8 +23,8 @@ _INVISIBLE = re.compile(
 def visible(text: str) -> str:
     """``text`` with every control, invisible or direction-changing character made visible.
 
-    Tabs and newlines stay. The result is legal in XML 1.0 and HTML and can be encoded as UTF-8. It still has to
-    be escaped for the place where it goes.
+    Tabs and newlines stay. The result is legal in XML 1.0 and HTML and can be encoded as UTF-8.
+    It still has to be escaped for the place where it goes.
     """
     text = text.replace("\r\n", "\n").translate(_C0 | {0x7F: "\u2421"})
     return _INVISIBLE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-NOT_MEASURED = "–"
+NOT_MEASURED = "–"  # noqa: RUF001 - a dash stands for "nothing" in tables
 _MINUTE = 60
 _HOUR = 3600
 _KIB = 1024

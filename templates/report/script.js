@@ -1,1 +1,349 @@
 'use strict';
+(() => {
+  const data = JSON.parse(document.getElementById('data').textContent);
+  const axes = Object.keys(data.axes);
+  const cells = data.cells.map(([id, at, state, reason, qemu]) => ({
+    id, at, qemu, state: data.states[state], reason: data.reasons[reason],
+    panel: document.getElementById(id).closest('details'),
+  }));
+  const byId = new Map(cells.map((cell) => [cell.id, cell]));
+  const holder = document.getElementById('grid');
+  const form = document.getElementById('controls');
+  const legend = document.getElementById('legend');
+  if (!holder) return;
+  const original = holder.firstElementChild;
+  const fresh = () => ({rows: '', columns: '', states: new Set(), text: '', chosen: new Map()});
+  let view = fresh();
+  let back = null;
+
+  // ---- small tools: elements are made of nodes and text only, never of markup
+  function make(tag, attributes, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+  function glyph(state) {
+    const space = 'http://www.w3.org/2000/svg';
+    const svg = document.createElementNS(space, 'svg');
+    svg.setAttribute('class', 'g ' + state);
+    svg.setAttribute('aria-hidden', 'true');
+    const use = document.createElementNS(space, 'use');
+    use.setAttribute('href', '#g-' + state);
+    svg.append(use);
+    return svg;
+  }
+  const valueOf = (cell, axis) => data.axes[axis][cell.at[axes.indexOf(axis)]];
+  const suite = (name) => name.replace(/^TLS_(\w+?)_SHA(256|384)$/, '$1');
+  const breakable = (name) => name.split(/(?<=[_.-])(?=\w)/).flatMap((part, i) => (i ? [make('wbr'), part] : [part]));
+  const label = (axis, name) => (axis === 'cipher' ? suite(name) : name);
+  const nameOf = (cell) => cell.panel.querySelector('summary b').textContent;
+
+  // ---- the view lives in the fragment, so that it can be bookmarked and sent
+  function parse(fragment) {
+    const found = fresh();
+    const given = new URLSearchParams(fragment);
+    const axis = (name) => (axes.includes(given.get(name)) ? given.get(name) : '');
+    found.rows = axis('rows');
+    found.columns = axis('columns');
+    found.text = given.get('text') || '';
+    found.states = new Set(given.getAll('outcome').filter((name) => data.states.includes(name)));
+    for (const name of axes) {
+      const values = given.getAll(name).filter((value) => data.axes[name].includes(value));
+      if (values.length) found.chosen.set(name, new Set(values));
+    }
+    return {found, cell: given.get('cell')};
+  }
+  function write(cell) {
+    const out = new URLSearchParams();
+    if (view.rows) out.set('rows', view.rows);
+    if (view.columns) out.set('columns', view.columns);
+    for (const name of view.states) out.append('outcome', name);
+    if (view.text) out.set('text', view.text);
+    for (const [axis, values] of view.chosen) for (const value of values) out.append(axis, value);
+    const plain = out.size === 0;
+    if (cell) out.set('cell', cell);
+    const fragment = plain ? (cell ? '#' + cell : '') : '#' + out;
+    const change = cell ? 'pushState' : 'replaceState';
+    history[change](null, '', fragment || location.pathname + location.search);
+  }
+  function read() {
+    const fragment = decodeURIComponent(location.hash.slice(1));
+    if (byId.has(fragment)) return open(fragment);
+    const {found, cell} = parse(location.hash.slice(1));
+    view = found;
+    draw();
+    if (byId.has(cell)) open(cell);
+  }
+
+  // ---- filters
+  function matches(cell) {
+    if (view.states.size && !view.states.has(cell.state)) return false;
+    for (const [axis, values] of view.chosen) if (!values.has(valueOf(cell, axis))) return false;
+    if (!view.text) return true;
+    cell.words ??= cell.panel.textContent.toLowerCase();
+    return view.text.toLowerCase().split(/\s+/).every((word) => cell.words.includes(word));
+  }
+  function filterLists(shown) {
+    const visible = new Set(shown.map((cell) => cell.id));
+    for (const element of document.querySelectorAll('[data-cell]')) element.hidden = !visible.has(element.dataset.cell);
+    for (const box of document.querySelectorAll('.build, .group, .groups')) {
+      box.hidden = !box.querySelector('[data-cell]:not([hidden])');
+    }
+  }
+
+  // ---- the grid
+  function keysOf(shown, over) {
+    const ranks = new Map();
+    for (const cell of shown) {
+      const at = over.map((axis) => cell.at[axes.indexOf(axis)]);
+      ranks.set(at.join(), at);
+    }
+    const compare = (a, b) => a.reduce((found, value, i) => found || value - b[i], 0);
+    return [...ranks.values()].sort(compare);
+  }
+  function draw() {
+    const shown = cells.filter(matches);
+    const untouched = shown.length === cells.length && !view.rows && !view.columns;
+    holder.replaceChildren(untouched ? original : shown.length ? table(shown) : make('p', {}, 'No cell matches these filters.'));
+    filterLists(shown);
+    drawControls(shown.length);
+    rove(null);
+    fit();
+  }
+  function table(shown) {
+    const down = view.rows ? [view.rows] : data.rows;
+    const across = view.columns ? [view.columns] : data.columns;
+    const columns = keysOf(shown, across);
+    const slots = new Map();
+    const key = (cell, over) => over.map((axis) => cell.at[axes.indexOf(axis)]).join();
+    for (const cell of shown) {
+      const place = key(cell, down) + '/' + key(cell, across);
+      if (!slots.has(place)) slots.set(place, []);
+      slots.get(place).push(cell);
+    }
+    const body = make('tbody');
+    let above = null;
+    for (const row of keysOf(shown, down)) {
+      if (down.length > 1 && row[0] !== above) {
+        above = row[0];
+        const title = make('span', {}, 'HAProxy ' + data.axes[down[0]][above]);
+        body.append(make('tr', {class: 'head'}, make('th', {colspan: columns.length + 1, scope: 'rowgroup'}, title)));
+      }
+      const name = label(down.at(-1), data.axes[down.at(-1)][row.at(-1)]);
+      const line = make('tr', {}, make('th', {scope: 'row'}, ...breakable(name)));
+      columns.forEach((column, i) => {
+        const first = across.length > 1 && (!i || columns[i - 1][0] !== column[0]);
+        line.append(make('td', first ? {class: 'first'} : {}, slot(slots.get(row + '/' + column) || [])));
+      });
+      body.append(line);
+    }
+    return make('table', {class: 'grid', id: 'grid-table'}, head(down, across, columns), body);
+  }
+  function head(down, across, columns) {
+    const corner = make('th', {class: 'corner', scope: 'col', rowspan: across.length}, down.join(' and ') + ' by ' + across.join(' and '));
+    const lines = across.map(() => make('tr'));
+    lines[0].append(corner);
+    columns.forEach((column, i) => {
+      const first = !i || columns[i - 1][0] !== column[0];
+      if (across.length > 1 && first) {
+        const span = columns.filter((other) => other[0] === column[0]).length;
+        lines[0].append(make('th', {colspan: span, scope: 'colgroup', class: 'first'}, data.axes[across[0]][column[0]]));
+      }
+      const name = data.axes[across.at(-1)][column.at(-1)];
+      const kind = across.length > 1 && first ? {class: 'first'} : {};
+      lines.at(-1).append(make('th', {scope: 'col', title: name, ...kind}, ...breakable(label(across.at(-1), name))));
+    });
+    return make('thead', {}, ...lines);
+  }
+  function slot(found) {
+    if (!found.length) return make('span', {class: 'void', title: 'not in the matrix, or filtered out'}, '·');
+    if (found.length === 1) return link(found[0]);
+    const summary = make('summary');
+    const bad = found.some((cell) => cell.state === 'fail' || cell.state === 'misbuilt');
+    const list = make('ul');
+    for (const state of data.states) {
+      const same = found.filter((cell) => cell.state === state);
+      if (!same.length) continue;
+      summary.append(make('span', {title: data.titles[state]}, glyph(state), same.length + ' ', make('small', {}, data.titles[state])));
+      for (const cell of same) list.append(make('li', {}, glyph(state), make('a', {href: '#' + cell.id}, nameOf(cell))));
+    }
+    const only = found.every((cell) => cell.state === found[0].state) ? found[0].state : '';
+    return make('details', {class: `many ${bad ? 'bad' : only}`}, summary, list);
+  }
+  function link(cell) {
+    const words = make('span', {}, make('b', {}, data.titles[cell.state]));
+    if (cell.reason) words.append(make('i', {}, ...breakable(cell.reason)));
+    if (cell.qemu) words.append(make('em', {}, 'QEMU'));
+    return make('a', {class: 'c ' + cell.state, href: '#' + cell.id, title: nameOf(cell)}, glyph(cell.state), words);
+  }
+
+  // ---- controls
+  function change(update) {
+    update();
+    write();
+    draw();
+  }
+  const toggle = (set, value) => (set.has(value) ? set.delete(value) : set.add(value));
+  function select(name, title, fallback) {
+    const element = make('select', {'aria-label': title});
+    element.append(new Option(fallback, ''));
+    for (const axis of axes) element.append(new Option(axis, axis));
+    element.addEventListener('change', () => change(() => { view[name] = element.value; }));
+    form.append(make('label', {}, title, element));
+    return element;
+  }
+  function menu(axis) {
+    const summary = make('summary', {});
+    const boxes = data.axes[axis].map((value) => {
+      const box = make('input', {type: 'checkbox'});
+      box.addEventListener('change', () => change(() => {
+        const set = view.chosen.get(axis) || new Set();
+        toggle(set, value);
+        set.size ? view.chosen.set(axis, set) : view.chosen.delete(axis);
+      }));
+      return {value, box};
+    });
+    const list = make('div', {class: 'menu'}, ...boxes.map(({value, box}) => make('label', {}, box, value)));
+    const details = make('details', {name: 'axis'}, summary, list);
+    details.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape') return;
+      details.open = false;
+      summary.focus();
+    });
+    form.append(details);
+    return () => {
+      const set = view.chosen.get(axis) || new Set();
+      summary.textContent = set.size ? `${axis}: ${set.size} of ${boxes.length}` : axis;
+      summary.classList.toggle('set', set.size > 0);
+      for (const {value, box} of boxes) box.checked = set.has(value);
+    };
+  }
+  form.addEventListener('submit', (event) => event.preventDefault());
+  document.addEventListener('click', (event) => {
+    for (const open of form.querySelectorAll('details[open]')) if (!open.contains(event.target)) open.open = false;
+  });
+  const rows = select('rows', 'rows', data.rows.join(' and '));
+  const columns = select('columns', 'columns', data.columns.join(' and '));
+  const menus = axes.filter((axis) => data.axes[axis].length > 1).map(menu);
+  const search = make('input', {type: 'search', placeholder: 'id, message, log…', autocomplete: 'off', spellcheck: 'false'});
+  let pause = 0;
+  search.addEventListener('input', () => {
+    clearTimeout(pause);
+    pause = setTimeout(() => change(() => { view.text = search.value.trim(); }), 120);
+  });
+  form.append(make('label', {}, 'text', search));
+  const reset = make('button', {type: 'button'}, 'Reset');
+  reset.addEventListener('click', () => change(() => { view = fresh(); search.value = ''; }));
+  const count = make('span', {class: 'shown', 'aria-live': 'polite'});
+  form.append(reset, count);
+  const chips = [...legend.children].map((item) => {
+    const button = make('button', {type: 'button', title: item.title}, ...item.childNodes);
+    const state = item.dataset.state;
+    button.addEventListener('click', () => change(() => toggle(view.states, state)));
+    item.removeAttribute('title');
+    item.replaceChildren(button);
+    return {state, button};
+  });
+  legend.classList.add('on');
+  function drawControls(shown) {
+    rows.value = view.rows;
+    columns.value = view.columns;
+    if (document.activeElement !== search) search.value = view.text;
+    for (const update of menus) update();
+    for (const {state, button} of chips) button.setAttribute('aria-pressed', view.states.has(state));
+    count.textContent = shown === cells.length ? `${shown} cells` : `${shown} of ${cells.length} cells`;
+    reset.hidden = !view.rows && !view.columns && shown === cells.length && !view.text;
+  }
+  form.hidden = false;
+
+  // ---- panels
+  function open(id) {
+    const panel = byId.get(id).panel;
+    for (let box = panel; box; box = box.parentElement.closest('[hidden]')) box.hidden = false;
+    panel.open = true;
+    panel.scrollIntoView({block: 'start'});
+    panel.querySelector('summary').focus({preventScroll: true});
+  }
+  document.addEventListener('click', (event) => {
+    const anchor = event.target.closest('a[href^="#c-"]');
+    if (!anchor || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const id = anchor.getAttribute('href').slice(1);
+    if (!byId.has(id)) return;
+    event.preventDefault();
+    back = anchor;
+    write(id);
+    open(id);
+  });
+  document.addEventListener('keydown', (event) => {
+    const panel = event.key === 'Escape' && event.target.closest('details.cell');
+    if (!panel) return;
+    const home = back && back.isConnected ? back : holder.querySelector(`a[href="#${CSS.escape(panel.dataset.cell)}"]`);
+    if (!home) return;
+    home.focus();
+    home.scrollIntoView({block: 'center'});
+  });
+  document.addEventListener('toggle', (event) => {
+    const code = event.target.matches('details.cell[open]') && event.target.querySelector('code.copy');
+    if (!code || code.nextElementSibling) return;
+    const button = make('button', {type: 'button', class: 'copybutton'}, 'Copy');
+    button.addEventListener('click', () => copy(code, button));
+    code.after(button);
+  }, true);
+  async function copy(code, button) {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = 'Copied';
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = 'Selected';
+    }
+    setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+  }
+
+  // ---- one tab stop for the grid, arrow keys inside it
+  const stops = () => [...holder.querySelectorAll('tbody tr:not(.head)')].map((row) => [...row.querySelectorAll('td')]);
+  const target = (cell) => cell && cell.querySelector('a, summary');
+  function rove(chosen) {
+    const all = holder.querySelectorAll('td > a, td > details > summary');
+    const current = chosen || all[0];
+    for (const element of all) element.tabIndex = element === current ? 0 : -1;
+  }
+  const moves = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]};
+  holder.addEventListener('keydown', (event) => {
+    const here = event.target.closest('td');
+    if (!here || !(event.key in moves || event.key === 'Home' || event.key === 'End')) return;
+    if (event.target.closest('.many ul')) return;
+    const lines = stops();
+    let y = lines.findIndex((line) => line.includes(here));
+    let x = lines[y].indexOf(here);
+    event.preventDefault();
+    if (event.key === 'Home') return go(lines[y].find(target));
+    if (event.key === 'End') return go(lines[y].findLast(target));
+    const [dy, dx] = moves[event.key];
+    do { y += dy; x += dx; } while (lines[y] && lines[y][x] && !target(lines[y][x]));
+    if (lines[y] && lines[y][x]) go(lines[y][x]);
+  });
+  function go(cell) {
+    target(cell).focus();
+    target(cell).scrollIntoView({block: 'nearest', inline: 'nearest'});
+  }
+  holder.addEventListener('focusin', (event) => {
+    if (event.target.matches('td > a, td > details > summary')) rove(event.target);
+  });
+  document.getElementById('hint').hidden = false;
+
+  // A grid that fits needs no scrolling of its own, and its head can then stay in sight.
+  function fit() {
+    holder.classList.remove('fits');
+    holder.classList.toggle('fits', holder.scrollWidth <= holder.clientWidth);
+  }
+  addEventListener('resize', fit);
+
+  addEventListener('hashchange', read);
+  addEventListener('popstate', read);
+  read();
+  if (!form.querySelector('.shown').textContent) drawControls(cells.length);
+  rove(null);
+  fit();
+})();

@@ -81,8 +81,8 @@ def server(reason: Reason | None) -> Server:
     lines = [
         "[NOTICE]   (14) : haproxy version is 3.0.11-1b0cbc7",
         "[NOTICE]   (14) : New worker (16) forked",
-        '127.0.0.1:43210 [22/Nov/2026:06:59:12.114] fe~ be/origin 0/0/1/1/2 200 1201 - - ---- 1/1/0/0/0 0/0 "GET',
-        '127.0.0.1:43210 [22/Nov/2026:06:59:12.120] fe~ be/origin 0/0/1/1/8 200 1048791 - - ---- 1/1/0/0/0 "GET',
+        '127.0.0.1:43210 [22/Nov/2026:06:59:12.114] fe~ be/origin 0/0/1/1/2 200 1201 - - ---- 1/1/0 "GET',
+        '127.0.0.1:43210 [22/Nov/2026:06:59:12.120] fe~ be/origin 0/0/1/1/8 200 1048791 - - ---- 1/1/0 "GET',
     ]
     if crashed:
         lines.append("[ALERT]    (14) : Current worker (16) exited with code 139 (Segmentation fault)")
@@ -142,7 +142,7 @@ MESSAGES = {
     Reason.CLIENT_CANNOT_OFFER: "curl 8.14.1 (OpenSSL 3.5.7, ngtcp2) does not offer AES-128-CCM over QUIC",
     Reason.NO_QUIC: "haproxy -vv shows no QUIC in its feature list",
     Reason.DEADLINE: "the probe session did not end within 90 s",
-    Reason.CHECKSUM_MISMATCH: "libressl-3.9.2.tar.gz from two origins has other bytes than sources.yaml declares",
+    Reason.CHECKSUM_MISMATCH: "libressl-3.9.2.tar.gz: both origins have other bytes than sources.yaml declares",
     Reason.BUILD_FAILED: "haproxy: src/quic_ssl.c:412: error: implicit declaration of SSL_set_quic_tls_cbs",
 }
 
@@ -199,9 +199,7 @@ def attempts(outcome: Outcome, reason: Reason | None, message: str) -> tuple[Att
 
 
 COMPONENTS = (
-    Component(
-        kind="image", name="base", version="trixie", digest=DIGEST, origin="mmdebstrap, Debian mirror"
-    ),
+    Component(kind="image", name="base", version="trixie", digest=DIGEST, origin="mmdebstrap, Debian mirror"),
     Component(
         kind="source", name="haproxy", version="3.0.11", digest=DIGEST, origin="debian-pool: main/h/haproxy"
     ),
@@ -293,7 +291,7 @@ def ccm(axes: Axes) -> Reason | None:
 
 
 def quick() -> RunRecord:
-    """The quick profile: 2 architectures × 1 build × 5 ciphers, all well, CCM unsupported."""
+    """The quick profile: 2 architectures x 1 build x 5 ciphers, all well, CCM unsupported."""
     return run(product(ccm, [haproxy("3.0.11")], [DISTRO]))
 
 
@@ -329,7 +327,7 @@ def running() -> RunRecord:
 
 
 def large(count: int = 2000) -> RunRecord:
-    """``count`` cells: 2 architectures × versions × 8 libraries × 5 ciphers, a few of them failing."""
+    """``count`` cells: 2 architectures x versions x 8 libraries x 5 ciphers, a few of them failing."""
     versions = [haproxy(f"3.{i // 13}.{i % 13}") for i in range(-(-count // 80))]
     libraries = [DISTRO] + [
         TlsValue(name=f"openssl-3.5.{i}", family="openssl", version=f"3.5.{i}", source="tarball")
