@@ -49,6 +49,7 @@ class Reason(StrEnum):
     UPLOAD_INCOMPLETE = "upload-incomplete"
     WRONG_LIBRARY = "wrong-library"
     WRONG_ARCH = "wrong-arch"
+    WRONG_VERSION = "wrong-version"
     NO_QUIC = "no-quic"
     KILLED = "killed"
     ORIGIN_DOWN = "origin-down"
@@ -93,6 +94,7 @@ REASONS: dict[Reason, ReasonInfo] = {
         Outcome.MISBUILT: {
             Reason.WRONG_LIBRARY: "the binary holds another TLS library than the declared one",
             Reason.WRONG_ARCH: "the binary or the machine is of another architecture",
+            Reason.WRONG_VERSION: "the binary is another version of HAProxy than the declared one",
             Reason.NO_QUIC: "HAProxy was built without QUIC",
         },
         Outcome.ERROR: {

@@ -1,0 +1,48 @@
+"""Tar archives in memory: how files travel into and out of containers."""
+
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+
+from orchestrator.errors import EngineError
+from orchestrator.execute.engine import UID
+
+
+def pack(files: Mapping[str, bytes], *, executable: Iterable[str] = ()) -> bytes:
+    """A tar of files by relative path, owned by the containers' user, without dates (so repeatable)."""
+    programs = set(executable)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        folders = {folder for path in files for folder in _parents(path)}
+        for folder in sorted(folders):
+            tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o755, 0))
+        for path, content in files.items():
+            mode = 0o755 if path in programs else 0o644
+            tar.addfile(_entry(path, tarfile.REGTYPE, mode, len(content)), io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
+def _entry(name: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.size, entry.uid, entry.gid = kind, mode, size, UID, UID
+    return entry
+
+
+def member(archive: Iterable[bytes], name: str) -> bytes:
+    """The content of one regular file of an archive.
+
+    :raises EngineError: if it is not there or is no regular file.
+    """
+    with tarfile.open(fileobj=io.BytesIO(b"".join(archive))) as tar:
+        try:
+            content = tar.extractfile(name)
+        except KeyError:
+            content = None
+        if content is None:
+            raise EngineError(f"The archive holds no file {name}.")
+        return content.read()

@@ -1,0 +1,179 @@
+"""From observations to one outcome with one reason. Pure; the order of the checks is the order of causes.
+
+curl's exit code alone tells little: 28 covers refusal, hang and crash alike (see docs/outcomes.md). What
+tells them apart is whether the handshake ended, HAProxy's own count of failed handshakes, and how its
+process ended.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import REASONS, Outcome, Reason
+from orchestrator.probe.files import asked
+from orchestrator.record.model import Exchange, Observations, Request, Server
+
+_CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+_CURL_BAD_CERTIFICATE = {51, 60}
+_CURL_UNKNOWN_CIPHER = 59
+_OUR_TIMEOUT = 124
+_GATEWAY_ERRORS = {502, 503, 504}
+
+
+class Judgement(NamedTuple):
+    """What a cell's observations mean by themselves."""
+
+    outcome: Outcome
+    reason: Reason | None
+    message: str
+
+
+def because(reason: Reason, message: str) -> Judgement:
+    """A judgement for a reason; its outcome stands in the table."""
+    return Judgement(REASONS[reason].outcome, reason, message)
+
+
+def classify(cell: Cell, seen: Observations) -> Judgement:
+    """The first cause that explains what was seen, or ``pass``."""
+    for check in _CHECKS:
+        found = check(cell, seen)
+        if found is not None:
+            return found
+    cipher = seen.negotiated_cipher
+    return Judgement(Outcome.PASS, None, f"HTTP/3 with {cipher}: two bodies and an upload arrived whole.")
+
+
+def _server_ended(_: Cell, seen: Observations) -> Judgement | None:
+    server = seen.server
+    if server is None or server.exit_code is None:
+        return None
+    when = "before it listened" if server.ready_s is None else "while it was probed"
+    if server.signal == "SIGKILL":
+        return because(Reason.KILLED, f"HAProxy was killed (SIGKILL) {when}: from outside, or out of memory.")
+    if server.signal in _CRASHES:
+        return because(Reason.SERVER_CRASHED, f"HAProxy died of {server.signal} {when}.")
+    if server.ready_s is None:
+        return _refused_to_start(server)
+    how = server.signal or f"exit status {server.exit_code}"
+    return because(Reason.SERVER_CRASHED, f"HAProxy ended with {how} {when}.")
+
+
+def _refused_to_start(server: Server) -> Judgement:
+    alerts = [line for line in server.log_tail if "[ALERT]" in line]
+    if alerts:
+        return because(Reason.CONFIG_REFUSED, f"HAProxy refuses its configuration: {alerts[0]}")
+    last = server.log_tail[-1] if server.log_tail else "it said nothing"
+    if last.startswith("qemu"):
+        return because(Reason.EMULATION, f"QEMU could not run HAProxy: {last}")
+    return because(
+        Reason.NOT_READY, f"HAProxy ended with status {server.exit_code} before it listened: {last}"
+    )
+
+
+def _not_ready(_: Cell, seen: Observations) -> Judgement | None:
+    if seen.server is None or seen.server.ready_s is None or seen.h3 is None:
+        return because(Reason.NOT_READY, "HAProxy runs, but its QUIC listener did not open in time.")
+    return None
+
+
+def _client_cannot(_: Cell, seen: Observations) -> Judgement | None:
+    first = _requests(seen.h3)[:1]
+    for request in first:
+        if request.exit_code == _CURL_UNKNOWN_CIPHER or "no ciphers available" in request.error:
+            return because(Reason.CLIENT_CANNOT_OFFER, f"The client sent nothing: {request.error}")
+    return None
+
+
+def _harness_deadline(_: Cell, seen: Observations) -> Judgement | None:
+    if seen.h3 is not None and seen.h3.exit_code == _OUR_TIMEOUT:
+        return because(Reason.DEADLINE, "The client did not end by itself and was stopped.")
+    return None
+
+
+def _handshake(_: Cell, seen: Observations) -> Judgement | None:
+    requests = _requests(seen.h3)
+    if not requests:
+        return because(Reason.INTERNAL, "The client reported no request at all.")
+    first = requests[0]
+    if first.exit_code in _CURL_BAD_CERTIFICATE:
+        return because(Reason.BAD_CERTIFICATE, first.error)
+    if first.handshake_s is not None or first.exit_code == 0:
+        return None
+    failures = seen.server.handshake_failures if seen.server else None
+    if failures or "shut down" in first.error:
+        counted = f"; HAProxy counted {failures} failed handshakes" if failures else ""
+        return because(Reason.HANDSHAKE_REFUSED, f"The server ended the handshake{counted} ({_curl(first)}).")
+    return because(Reason.HANDSHAKE_TIMEOUT, f"The handshake got no answer ({_curl(first)}).")
+
+
+def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:
+    requests = _requests(seen.h3)
+    for request in requests:
+        found = _request(cell, seen, request)
+        if found is not None:
+            return found
+    missing = [wanted.name for wanted in asked()][len(requests) :]
+    if missing:
+        return because(Reason.INTERNAL, f"The client reported nothing of {', '.join(missing)}.")
+    return None
+
+
+def _request(cell: Cell, seen: Observations, request: Request) -> Judgement | None:
+    if request.status in _GATEWAY_ERRORS and not seen.origin_ok:
+        message = f"{request.name}: status {request.status}, and the origin does not answer."
+        return because(Reason.ORIGIN_DOWN, message)
+    if request.exit_code != 0:
+        return _broken_off(request)
+    return _wrong_head(cell, request) or _wrong_bytes(request)
+
+
+def _wrong_head(cell: Cell, request: Request) -> Judgement | None:
+    if request.http_version != "3":
+        return because(Reason.NOT_HTTP3, f"{request.name} was answered over HTTP/{request.http_version}.")
+    if request.status != 200:  # noqa: PLR2004 - the HTTP status
+        return because(Reason.BAD_STATUS, f"{request.name} was answered with status {request.status}.")
+    wanted = cell.cipher.suite
+    if request.cipher is None or wanted not in {None, request.cipher}:
+        said = request.cipher or "nothing"
+        return because(Reason.WRONG_CIPHER, f"Asked for {wanted or 'any'}, the server negotiated {said}.")
+    return None
+
+
+def _broken_off(request: Request) -> Judgement:
+    if request.name.startswith("post"):
+        return because(Reason.UPLOAD_INCOMPLETE, f"The upload was not confirmed ({_curl(request)}).")
+    if request.bytes_received:
+        got = f"{request.name} broke off after {request.bytes_received} bytes"
+        return because(Reason.WRONG_BODY, f"{got} ({_curl(request)}).")
+    message = f"The handshake ended, then {request.name} got nothing ({_curl(request)})."
+    return because(Reason.HANDSHAKE_THEN_HANG, message)
+
+
+def _wrong_bytes(request: Request) -> Judgement | None:
+    if request.sha256 == request.expected_sha256:
+        return None
+    if request.name.startswith("post"):
+        said = request.sha256[:12] if request.sha256 else "nothing"
+        sent = request.expected_sha256[:12]
+        return because(Reason.UPLOAD_INCOMPLETE, f"The origin confirms {said} instead of {sent}.")
+    got = f"{request.bytes_received} bytes with another SHA-256 than the origin's"
+    return because(Reason.WRONG_BODY, f"{request.name} brought {got}.")
+
+
+def _requests(exchange: Exchange | None) -> tuple[Request, ...]:
+    return exchange.requests if exchange else ()
+
+
+def _curl(request: Request) -> str:
+    spent = f" after {request.total_s:.1f} s" if request.total_s else ""
+    return f"curl {request.exit_code}{spent}: {request.error}"
+
+
+_CHECKS: tuple[Callable[[Cell, Observations], Judgement | None], ...] = (
+    _server_ended,
+    _not_ready,
+    _client_cannot,
+    _harness_deadline,
+    _handshake,
+    _requests_in_order,
+)

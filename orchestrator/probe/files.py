@@ -1,0 +1,115 @@
+"""Every file that a probe session needs, rendered: the same ones that ``matrixctl render`` writes."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.execute.engine import WORK
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import Cell, Limits
+from orchestrator.plan.render import Renderer
+from orchestrator.probe.certificates import SERVER_NAME, Certificates
+
+ORIGIN_PORT = 19000
+FIRST_PORT = 20000
+"""Each cell's process has its own port, the same number for UDP and TCP."""
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request: its name, path, the body expected back or sent, and that body's SHA-256."""
+
+    name: str
+    path: str
+    upload: str | None
+    sha256: str
+    length: int
+
+
+def bodies() -> dict[str, bytes]:
+    """The origin's files: 1 KiB and 1 MiB that no compression or repetition could fake."""
+    stream = b"".join(hashlib.sha256(number.to_bytes(8, "big")).digest() for number in range(_MIB // 32))
+    return {"1k": stream[:1024], "1m": stream}
+
+
+def asked() -> tuple[Asked, ...]:
+    """The requests of one exchange, in order: first small, then large, then the upload."""
+    content = bodies()
+    digests = {name: hashlib.sha256(body).hexdigest() for name, body in content.items()}
+    return tuple(
+        Asked(name=name, path=path, upload=upload, sha256=digests[body], length=len(content[body]))
+        for name, path, upload, body in (
+            ("get-1k", "/1k", None, "1k"),
+            ("get-1m", "/1m", None, "1m"),
+            ("post-1m", "/upload", "1m", "1m"),
+        )
+    )
+
+
+def scaled(limits: Limits, *, emulated: bool) -> Limits:
+    """The limits that hold for a server, which is slower under emulation."""
+    factor = limits.emulated if emulated else 1
+    return limits.model_copy(update={"ready": limits.ready * factor, "request": limits.request * factor})
+
+
+def session_files(
+    renderer: Renderer, cells: Sequence[Cell], limits: Limits, certificates: Certificates
+) -> dict[str, bytes]:
+    """Path below WORK -> content, for all cells of one build. The HAProxy binary is not among them."""
+    requests = asked()
+    files: dict[str, bytes] = {
+        "ca.pem": certificates.ca,
+        "server.pem": certificates.server,
+        **{f"bodies/{name}": body for name, body in bodies().items()},
+        **{
+            name: renderer.source(f"probe/{name}").encode()
+            for name in ("supervise.sh", "origin.py", "driver.py")
+        },
+        "session.json": json.dumps(_session(cells, limits, requests), indent=1).encode(),
+    }
+    for number, cell in enumerate(cells):
+        values = _values(cell, number, limits, requests)
+        folder = values["folder"]
+        files[f"{folder}/haproxy.cfg"] = renderer.render("probe/haproxy.cfg.j2", values).encode()
+        for transport in ("h3", "control"):
+            text = renderer.render("probe/curlrc.j2", {**values, "transport": transport})
+            files[f"{folder}/{transport}.curlrc"] = text.encode()
+    return files
+
+
+def _session(cells: Sequence[Cell], limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
+    return {
+        "work": WORK,
+        "origin_port": ORIGIN_PORT,
+        "ready_s": limits.ready,
+        "request_s": limits.request,
+        "requests": [request.name for request in requests],
+        "cells": [
+            {"id": cell.id, "folder": _folder(number), "port": FIRST_PORT + number}
+            for number, cell in enumerate(cells)
+        ],
+    }
+
+
+def _folder(number: int) -> str:
+    # A number, since the path of a Unix socket may have 107 bytes at most.
+    return f"cells/{number:03d}"
+
+
+def _values(cell: Cell, number: int, limits: Limits, requests: Sequence[Asked]) -> Mapping[str, object]:
+    return {
+        "cell": cell,
+        "work": WORK,
+        "folder": _folder(number),
+        "port": FIRST_PORT + number,
+        "origin_port": ORIGIN_PORT,
+        "server_name": SERVER_NAME,
+        "requests": requests,
+        "request_s": f"{limits.request:g}",
+        # Longer than the client waits, so that a hang shows as the client's time-out and nothing else.
+        "client_timeout_s": int(limits.request) + 5,
+        "limited_quic": capabilities.needs_limited_quic(cell.haproxy, cell.tls),
+        "ciphersuites": capabilities.bind_ciphersuites(cell),
+    }

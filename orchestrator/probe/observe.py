@@ -1,0 +1,93 @@
+"""From the driver's JSON line to Observations. Everything in it came from a container: nothing is trusted."""
+
+import json
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import Cell
+from orchestrator.probe.files import Asked, asked
+from orchestrator.record.model import Exchange, Observations, Request, Server
+
+_TAIL_LINES = 20
+_LINE = 400
+"""Characters of one log line that a record keeps; the whole log lies beside it."""
+
+
+def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
+    """:raises KeyError, TypeError, ValueError: if the line has not the driver's shape (a harness fault)."""
+    h3 = _exchange(raw["h3"])
+    answered = next((r for r in (h3.requests if h3 else ()) if r.cipher), None)
+    code = raw["exit_code"]
+    log = str(raw["files"].get("haproxy.log", ""))
+    return Observations(
+        h3=h3,
+        control=_exchange(raw["control"]),
+        negotiated_cipher=answered.cipher if answered else None,
+        negotiated_protocol=answered.protocol if answered else None,
+        server=Server(
+            ready_s=raw["ready_s"],
+            exit_code=code,
+            signal=signal_name(code),
+            log_tail=tuple(line[:_LINE] for line in log.splitlines()[-_TAIL_LINES:]),
+            handshake_failures=raw["handshake_failures"],
+            forced_ciphersuites=capabilities.bind_ciphersuites(cell),
+        ),
+        origin_ok=bool(raw["origin_ok"]),
+    )
+
+
+def signal_name(code: int | None) -> str | None:
+    """``SIGSEGV`` for a shell's 139; ``None`` for an ordinary status."""
+    if code is None or code <= 128:  # noqa: PLR2004 - POSIX shells add 128 to the signal's number
+        return None
+    try:
+        return signal.Signals(code - 128).name
+    except ValueError:
+        return f"SIG{code - 128}"
+
+
+def _exchange(raw: Mapping[str, Any] | None) -> Exchange | None:
+    if raw is None:
+        return None
+    wanted = {request.name: request for request in asked()}
+    return Exchange(
+        exit_code=int(raw["exit_code"]),
+        duration_s=float(raw["duration_s"]),
+        requests=tuple(_request(wanted[one["name"]], one) for one in raw["requests"]),
+    )
+
+
+def _request(wanted: Asked, raw: Mapping[str, Any]) -> Request:
+    curl, headers, body = raw["curl"], raw["headers"], raw["body"]
+    return Request(
+        name=wanted.name,
+        http_version=str(curl["http_version"]) if curl.get("http_code") else None,
+        status=int(curl["http_code"]) or None,
+        cipher=headers.get("x-matrixctl-cipher"),
+        protocol=headers.get("x-matrixctl-protocol"),
+        bytes_received=int(body["length"]),
+        bytes_sent=int(curl["size_upload"]),
+        sha256=_confirmed(body["text"]) if wanted.upload else body["sha256"],
+        expected_sha256=wanted.sha256,
+        exit_code=int(curl["exitcode"]),
+        error=str(curl["errormsg"] or "")[:_LINE],
+        handshake_s=_seconds(curl["time_appconnect"]),
+        first_byte_s=_seconds(curl["time_starttransfer"]),
+        total_s=_seconds(curl["time_total"]),
+    )
+
+
+def _seconds(value: Any) -> float | None:
+    """curl says 0 for what never happened."""
+    return float(value) or None
+
+
+def _confirmed(answer: str | None) -> str | None:
+    """The SHA-256 that the origin says it received, if it answered so."""
+    try:
+        said = json.loads(answer or "").get("sha256")
+    except (ValueError, AttributeError):
+        return None
+    return said if isinstance(said, str) else None

@@ -1,0 +1,99 @@
+"""One probe session: the server container of one build, the client beside it, cell after cell.
+
+The server has no network but its own loopback; the client joins that namespace and brings the origin.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import DeadlineError, EngineError
+from orchestrator.execute.archive import pack
+from orchestrator.execute.engine import WORK, ContainerSpec, Engine, container, volume
+from orchestrator.matrix.model import Limits
+from orchestrator.probe.files import ORIGIN_PORT
+
+_MIB = 1 << 20
+_SERVER_BASE = 256 * _MIB
+_SERVER_EACH = 64 * _MIB
+"""Five emulated HAProxy processes take 166 MiB together, measured."""
+_CLIENT_MEMORY = 512 * _MIB
+
+Raw = Mapping[str, Any]
+"""One JSON line of templates/probe/driver.py."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What one session needs. ``limits`` are already scaled for the server's architecture."""
+
+    name: str
+    """Unique among the containers of the engine; the run's id is part of it."""
+    run_id: str
+    server_image: str
+    server_platform: str
+    client_image: str
+    client_platform: str
+    haproxy: bytes
+    files: Mapping[str, bytes]
+    cells: int
+    limits: Limits
+    cpus: float
+    keep: bool
+
+
+def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> None:
+    """Start everything, probe, remove everything; ``on_line`` gets each line as it comes.
+
+    :raises EngineError, DeadlineError: where the harness failed; lines that came before are good.
+    """
+    name = session.name
+    server = ContainerSpec(
+        name=f"{name}-server",
+        run_id=session.run_id,
+        image=session.server_image,
+        platform=session.server_platform,
+        argv=("sh", f"{WORK}/supervise.sh", WORK),
+        network="none",
+        volume=f"{name}-work",
+        memory_bytes=_SERVER_BASE + _SERVER_EACH * session.cells,
+        cpus=session.cpus,
+        pids=64 + 32 * session.cells,
+    )
+    client = server.model_copy(
+        update={
+            "name": f"{name}-client",
+            "image": session.client_image,
+            "platform": session.client_platform,
+            "argv": ("python3", f"{WORK}/origin.py", str(ORIGIN_PORT), WORK),
+            "network": f"container:{server.name}",
+            "memory_bytes": _CLIENT_MEMORY,
+            "pids": 256,
+        }
+    )
+    files = pack({"haproxy": session.haproxy, **session.files}, executable=("haproxy",))
+    with (
+        volume(engine, server.volume, session.run_id, keep=session.keep),
+        container(engine, server, files=files, keep=session.keep),
+        container(engine, client, keep=session.keep),
+    ):
+        done = engine.exec(
+            client.name,
+            ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
+            timeout=_deadline(session),
+            on_line=lambda line: on_line(json.loads(line)),
+        )
+    if done.timed_out:
+        raise DeadlineError(f"The probes of {name} did not end within {_deadline(session):.0f} s.")
+    if done.exit_code != 0:
+        tail = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
+        raise EngineError(
+            f"The probe driver of {name} ended with exit code {done.exit_code}.", details="\n".join(tail)
+        )
+
+
+def _deadline(session: Session) -> float:
+    """Seconds: every cell may wait for its listener and for two exchanges, each with a grace."""
+    each = session.limits.ready + 2 * 4 * session.limits.request + 10
+    return 30 + session.cells * each
