@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from orchestrator.errors import DeadlineError, MatrixctlError, UsageError
 from orchestrator.files import sha256_of, sync_folder, write_atomically
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
+_DURATIONS = TypeAdapter(dict[str, dict[str, float]])
 _LOCK_POLL_S = 0.1
 
 
@@ -192,10 +195,9 @@ class Store:
 
     def _durations(self) -> dict[str, dict[str, float]]:
         try:
-            durations: dict[str, dict[str, float]] = json.loads((self.root / "durations.json").read_bytes())
+            return _DURATIONS.validate_json((self.root / "durations.json").read_bytes())
         except (OSError, ValueError):
             return {}
-        return durations
 
     def _discard(self, folder: Path, why: str) -> None:
         self._say(why)
