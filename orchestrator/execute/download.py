@@ -3,7 +3,8 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,9 +93,8 @@ def _attempt(url: str, to: Path, deadline: float, max_bytes: int) -> str:
 def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: threading.Event) -> str:
     digest = hashlib.sha256()
     size = 0
-    with requests.Session() as session, to.open("wb") as file:
-        session.max_redirects = MAX_REDIRECTS
-        for chunk in _chunks(session, url, deadline, max_bytes):
+    with to.open("wb") as file, closing(_chunks(url, deadline, max_bytes)) as chunks:
+        for chunk in chunks:
             size += len(chunk)
             if given_up.is_set():
                 raise FetchError("given up")
@@ -105,18 +105,18 @@ def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: thr
     return digest.hexdigest()
 
 
-def _chunks(session: requests.Session, url: str, deadline: float, max_bytes: int) -> Iterator[bytes]:
+def _chunks(url: str, deadline: float, max_bytes: int) -> Generator[bytes, None, None]:
     """The body as it was sent: a server may label a .tar.gz as gzip-encoded, and it has to stay packed."""
     left = max(0.1, deadline - time.monotonic())
+    timeout = (min(_CONNECT_S, left), min(_SILENCE_S, left))
     try:
-        response = session.get(
-            url,
-            stream=True,
-            timeout=(min(_CONNECT_S, left), min(_SILENCE_S, left)),
-            headers={"Accept-Encoding": "identity"},
-        )
-        _refuse(response, max_bytes)
-        yield from response.raw.stream(_CHUNK, decode_content=False)
+        with requests.Session() as session:
+            session.max_redirects = MAX_REDIRECTS
+            with session.get(
+                url, stream=True, timeout=timeout, headers={"Accept-Encoding": "identity"}
+            ) as response:
+                _refuse(response, max_bytes)
+                yield from response.raw.stream(_CHUNK, decode_content=False)
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
         raise _PassingError(_plainly(error)) from None
     except requests.RequestException as error:
