@@ -8,13 +8,11 @@ from math import prod
 from typing import Any
 
 from orchestrator.matrix.expand import combine, lacks
-from orchestrator.matrix.model import AXES, REQUIRED, AxisValue, Matrix
+from orchestrator.matrix.model import AXES, REQUIRED, Matrix
 from orchestrator.matrix.names import nearest, quoted
 from orchestrator.matrix.yamltree import Fault, Path, Tree
 
 MAX_CELLS = 1_000_000
-MAX_ID = 200
-"""Characters of an id. Most file systems allow 255 bytes for a name, and suffixes are added to it."""
 
 
 def check_data(tree: Tree) -> list[Fault]:
@@ -133,16 +131,3 @@ def _conflicts(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
 def _sizes(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
     if (count := _product(matrix.axes)) > MAX_CELLS:
         yield tree.fault(("axes",), f"{count} combinations; at most {MAX_CELLS}")
-    longest = {
-        axis: max(
-            (len(value.name) for value in (*matrix.axes.get(axis, ()), *_included(matrix, axis))), default=0
-        )
-        for axis in AXES
-    }
-    marks = sum(len(f"--{axis}.") for axis in AXES)
-    if (length := sum(longest.values()) + marks) > MAX_ID:
-        yield tree.fault(("axes",), f"the names make ids of up to {length} characters; at most {MAX_ID}")
-
-
-def _included(matrix: Matrix, axis: str) -> Iterator[AxisValue]:
-    return (entry[axis] for entry in matrix.include if axis in entry)

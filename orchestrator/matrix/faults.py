@@ -59,7 +59,7 @@ def _explained(tree: Tree, detail: ErrorDetails) -> Fault:
         return tree.fault(path, message, at_key=True)
     if kind == "missing":
         return tree.fault(path, f"the key {detail['loc'][-1]!r} is missing")
-    at_key = detail["loc"][-1] == "[key]"
+    at_key = detail["loc"][-1:] == ("[key]",)
     return tree.fault(path, _message(tree, detail, path), at_key=at_key)
 
 

@@ -7,6 +7,7 @@ NAME = r"^[A-Za-z0-9](-?[A-Za-z0-9._+])*-?$"
 """Safe in file names, URLs and JUnit; two dashes in a row part the names of a cell's id."""
 NAME_RULE = "letters, digits and . _ + -, a letter or digit first, no '--', at most 64 characters"
 NAME_LENGTH = 64
+"""Two axes have free names: ids stay below 200 characters, of the 255 bytes of a file name."""
 
 MAKE_FLAG = r"^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
 CONFIGURE_FLAG = r"^[A-Za-z0-9-][A-Za-z0-9_./+,:=-]*$"

@@ -74,8 +74,8 @@ def read(text: str) -> Tree:
         tree.faults.append(Fault(**place, path="(file)", message="a control character is no YAML text"))
     except RecursionError:
         tree.faults.append(Fault(line=1, column=1, path="(file)", message="nested too deeply"))
-    except (yaml.YAMLError, ValueError) as error:
-        # ValueError: the scanner converts "\\UFFFFFFFF" and huge numbers in directives without a look.
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # The scanner converts "\\UFFFFFFFF" and huge numbers in directives without a look.
         tree.faults.append(Fault(line=1, column=1, path="(file)", message=f"not YAML: {quoted(str(error))}"))
     else:
         if node is not None:

@@ -1,0 +1,397 @@
+"""Loading: the real file, pinned texts of faults, and nothing but a Matrix or a UsageError from any bytes."""
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator import resources
+from orchestrator.errors import Exit, UsageError
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.load import load
+from orchestrator.matrix.model import HaproxyValue, Matrix, TlsValue
+
+DEFAULT = resources.root() / "matrix.yaml"
+AXES = """
+axes:
+  arch: [amd64]
+  haproxy: ["3.0.11"]
+  tls: [openssl-distro]
+  cipher: [default]
+"""
+GOOD = f"version: 1{AXES}"
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "m.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def faults(folder: Path, text: str | bytes) -> list[str]:
+    """The lines of the error, without the file's name."""
+    path = write(folder, text)
+    with pytest.raises(UsageError) as caught:
+        load(path)
+    assert caught.value.exit_code is Exit.USAGE
+    lines = caught.value.details.splitlines()
+    assert all(line.startswith(f"{path}:") for line in lines)
+    assert caught.value.brief == f"{path}: {len(lines)} fault{'s' * (len(lines) != 1)}"
+    return [line.removeprefix(f"{path}:") for line in lines]
+
+
+def test_the_default_matrix() -> None:
+    matrix = load(DEFAULT)
+    assert matrix.digest == hashlib.sha256(DEFAULT.read_bytes()).hexdigest()
+    assert matrix.profiles == {"quick": ("tls=openssl-distro",)}
+    assert (matrix.limits.build, matrix.limits.emulated) == (1200, 3)
+    assert matrix.path == str(DEFAULT)
+    assert len(expand(matrix)) == 20
+
+
+def test_short_and_spelled_out_values_are_the_same_record(tmp_path: Path) -> None:
+    short = load(write(tmp_path, GOOD))
+    spelled = GOOD.replace('"3.0.11"', '{name: "3.0.11", version: "3.0.11"}').replace(
+        "openssl-distro", "{name: openssl-distro, family: openssl, version: distro, source: distro}"
+    )
+    assert load(write(tmp_path, spelled)).axes == short.axes
+    assert short.axes["haproxy"] == (HaproxyValue(name="3.0.11", version="3.0.11"),)
+    assert short.axes["tls"] == (
+        TlsValue(name="openssl-distro", family="openssl", version="distro", source="distro"),
+    )
+
+
+def test_a_family_with_a_dash_and_flags(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "[openssl-distro]",
+        "[aws-lc-5.1.0, {name: mine, family: openssl, version: 3.5.7, configure_flags: [no-asm, --debug]}]",
+    ).replace('["3.0.11"]', '[{name: debug, version: 3.0.11, make_flags: [DEBUG=-g, "ADDLIB=-lm"]}]')
+    matrix = load(write(tmp_path, text))
+    one, two = matrix.axes["tls"]
+    assert isinstance(one, TlsValue)
+    assert isinstance(two, TlsValue)
+    assert (one.family, one.version, one.source) == ("aws-lc", "5.1.0", "tarball")
+    assert two.configure_flags == ("no-asm", "--debug")
+    assert [cell.id for cell in expand(matrix)] == [
+        "amd64--haproxy-debug--aws-lc-5.1.0--default",
+        "amd64--haproxy-debug--mine--default",
+    ]
+
+
+def test_include_and_exclude_share_the_records_of_the_axes(tmp_path: Path) -> None:
+    text = GOOD + "include: [{arch: arm64, haproxy: 3.2.0, tls: openssl-distro, cipher: default}]\n"
+    matrix = load(write(tmp_path, text + "exclude: [{haproxy: 3.2.0}]\n"))
+    assert [cell.arch.name for cell in expand(matrix)] == ["amd64", "arm64"]
+
+
+def test_anchors_and_aliases_serve(tmp_path: Path) -> None:
+    text = (
+        GOOD + "include: [&one {arch: arm64, haproxy: 3.2.0, tls: openssl-distro, cipher: default}, *one]\n"
+    )
+    assert len(expand(load(write(tmp_path, text)))) == 2
+
+
+def test_five_faults_in_the_order_of_the_lines(tmp_path: Path) -> None:
+    text = """version: 1
+axes:
+  arch: [amd64, arm46]
+  haproxy: [3.10, {name: x, version: "3.0.11", makeflags: []}]
+  tls: [opensl-3.5.7]
+  cipher: [default]
+profils: {}
+"""
+    assert faults(tmp_path, text) == [
+        "3:17: axes.arch[1]: no arch 'arm46'; did you mean 'arm64'? (arch: amd64, arm64)",
+        '4:13: axes.haproxy[0]: YAML reads 3.10 as the number 3.1; write it in quotes: "3.10"',
+        (
+            "4:48: axes.haproxy[1].makeflags: unknown key; did you mean 'make_flags'?"
+            " (keys: name, family, version, make_flags)"
+        ),
+        (
+            "5:9: axes.tls[0]: 'opensl-3.5.7' is no <family>-<version>; did you mean 'openssl'?"
+            " (family: openssl, libressl, quictls, aws-lc, wolfssl)"
+        ),
+        (
+            "7:1: profils: unknown key; did you mean 'profiles'?"
+            " (keys: version, axes, include, exclude, profiles, limits)"
+        ),
+    ]
+
+
+RULE = "letters, digits and . _ + -, a letter or digit first, no '--', at most 64 characters"
+
+PINNED = {
+    "no axes": ("version: 1\n", ["1:1: (file): the key 'axes' is missing"]),
+    "axis missing": (
+        GOOD.replace("  tls: [openssl-distro]\n", ""),
+        ["3:3: axes: the key 'tls' is missing"],
+    ),
+    "other version": ("version: 2" + AXES, ["1:10: version: 2 is not 1"]),
+    "not a mapping": ("[1, 2]", ["1:1: (file): a mapping belongs here, not a list"]),
+    "float in a record": (
+        GOOD.replace('["3.0.11"]', "[{name: x, version: 3.0}]"),
+        ['4:32: axes.haproxy[0].version: YAML reads 3.0 as the number 3.0; write it in quotes: "3.0"'],
+    ),
+    "spelled-out arch": (
+        GOOD.replace("[amd64]", "[{name: amd64}]"),
+        [
+            (
+                "3:10: axes.arch[0]: an arch is one record in orchestrator/arch.py and has a name alone here:"
+                " amd64, arm64"
+            )
+        ],
+    ),
+    "duplicate key": (
+        GOOD + "limits: {fetch: 1, fetch: 2}",
+        ["7:20: limits.fetch: the key stands here twice"],
+    ),
+    "duplicate value": (
+        GOOD.replace("[amd64]", "[amd64, arm64, amd64]"),
+        ["3:24: axes.arch[2]: 'amd64' stands here twice"],
+    ),
+    "key that is no text": (GOOD + "1: x", ["7:1: (file): a key must be text, not '1'"]),
+    "merge key": (GOOD + "<<: {limits: {}}", ["7:1: (file): a key must be text, not '<<'"]),
+    "tag": (
+        GOOD + "limits: !!python/object:os.system {}",
+        ["7:9: limits: the YAML tag 'tag:yaml.org,2002:python/object:os.system' is not accepted"],
+    ),
+    "name with the separator": (
+        GOOD.replace("[openssl-distro]", "[{name: a--b, family: openssl, version: 3.5.7}]"),
+        [f"5:16: axes.tls[0].name: 'a--b' is not allowed: {RULE}"],
+    ),
+    "name for a shell": (
+        GOOD.replace("[openssl-distro]", "['openssl-$(id)']"),
+        [f"5:9: axes.tls[0]: 'openssl-$(id)' is not allowed: {RULE}"],
+    ),
+    "make flag for a shell": (
+        GOOD.replace('["3.0.11"]', '[{name: x, version: 3.0.11, make_flags: ["DEBUG=-g;id", "X=$(id)"]}]'),
+        [
+            (
+                "4:53: axes.haproxy[0].make_flags[0]: 'DEBUG=-g;id' is not allowed:"
+                " it must match ^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+            ),
+            (
+                "4:68: axes.haproxy[0].make_flags[1]: 'X=$(id)' is not allowed:"
+                " it must match ^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+            ),
+        ],
+    ),
+    "no version": (
+        GOOD.replace('"3.0.11"', "latest"),
+        ["4:13: axes.haproxy[0]: 'latest' is no version such as 3.0.11, 3.0-dev13 or 3.3.0-quic1"],
+    ),
+    "no such package": (
+        GOOD.replace("openssl-distro", "libressl-distro"),
+        ["5:9: axes.tls[0]: the base image has no development package of libressl; only of openssl"],
+    ),
+    "source and version": (
+        GOOD.replace("[openssl-distro]", "[{name: x, family: openssl, version: distro, source: tarball}]"),
+        ["5:61: axes.tls[0].source: source tarball does not go with version distro"],
+    ),
+    "empty axis": (GOOD.replace("[amd64]", "[]"), ["3:9: axes.arch: the list is empty"]),
+    "nothing behind a key": (
+        GOOD + "include:\n  - {arch: amd64, tls: }\n",
+        ["8:23: include[0].tls: nothing stands here; give a value or leave the key out"],
+    ),
+    "exclude of nothing": (
+        GOOD + "exclude: [{tls: openssl-distr0}, {}]",
+        [
+            "7:17: exclude[0].tls: no tls 'openssl-distr0' in this file; did you mean 'openssl-distro'?",
+            "7:34: exclude[1]: names no axis",
+        ],
+    ),
+    "incomplete include": (
+        GOOD + "include: [{cipher: default}, {arch: arm64, tls: openssl-3.5.7}]",
+        ["7:30: include[1]: fits no combination, and is none of its own without haproxy, cipher"],
+    ),
+    "one name, two values": (
+        GOOD + "include: [{tls: {name: openssl-distro, family: openssl, version: 3.5.7}}]",
+        ["7:17: include[0].tls: 'openssl-distro' is another value already; give this one its own name"],
+    ),
+    "profiles": (
+        GOOD + "profiles: {full: {filters: []}, quick: {filter: []}, q: {filters: ['tsl=x', arm64]}}",
+        [
+            "7:12: profiles.full: the profile 'full' is built in and has no filters; take another name",
+            "7:40: profiles.quick: the key 'filters' is missing",
+            "7:41: profiles.quick.filter: unknown key; did you mean 'filters'? (keys: filters)",
+            (
+                "7:68: profiles.q.filters[0]: filter 'tsl=x': no axis 'tsl'; did you mean 'tls'?;"
+                " axes: arch, haproxy, tls, cipher, client"
+            ),
+            (
+                "7:77: profiles.q.filters[1]: filter 'arm64' cannot be read: it is not axis, operator, value;"
+                " examples: arch=arm64   tls=openssl*   cipher!=default   'haproxy<3.2'   haproxy=3.0..3.1"
+            ),
+        ],
+    ),
+    "limits": (
+        GOOD + 'limits: {fetch: "10", image: yes, build: 0, ready: .inf, request: .nan, emulated: 0.5}',
+        [
+            "7:17: limits.fetch: a number belongs here, not '10'",
+            "7:30: limits.image: a number belongs here, not True",
+            "7:42: limits.build: must be greater than 0",
+            "7:52: limits.ready: must be at most 86400",
+            "7:67: limits.request: must be at most 86400",
+            "7:83: limits.emulated: must be at least 1",
+        ],
+    ),
+    "too many cells": (
+        GOOD.replace('["3.0.11"]', str([f"3.0.{number}" for number in range(1500)])).replace(
+            "[openssl-distro]", str([f"openssl-3.5.{number}" for number in range(1000)])
+        ),
+        ["3:3: axes: 1500000 combinations; at most 1000000"],
+    ),
+    "syntax": (
+        "version: 1\naxes: [a, b\nx: 1",
+        ["3:2: (file): not YAML: expected ',' or ']', but got ':' (while parsing a flow sequence)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PINNED)
+def test_pinned_faults(tmp_path: Path, case: str) -> None:
+    text, expected = PINNED[case]
+    assert faults(tmp_path, text) == expected
+
+
+def test_places_that_hold_no_matrix(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    for name, message in {
+        "missing.yaml": "cannot read the matrix: No such file or directory",
+        ".": "cannot read the matrix: Is a directory",
+        "empty.yaml": "the file is empty",
+        "a\0b": "cannot read the matrix: ",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            load(tmp_path / name)
+        assert message in caught.value.brief
+
+
+def bomb() -> str:
+    lines = ["version: 1", "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]" for number in range(1, 9)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00binary",
+        b"\x7fELF\x02\x01\x01\x00",
+        b"version: 1\x01",
+        bomb().encode(),
+        b"a: &a [*a]",
+        b"&a {*a : 1}",
+        b"[" * 100_000,
+        b"a: " * 50_000,
+        b"? " * 10_000,
+        b"x" * (300 * 1024),
+        b"--- 1\n--- 2\n",
+        b"%YAML 9.9\n--- 1",
+        b"%YAML 1." + b"9" * 5000 + b"\n--- 1",
+        b'"\\UFFFFFFFF"',
+        b"version: 0b_",
+        b"version: " + b"9" * 5000,
+        b"version: 1:" + b"9" * 50,
+        b"version: 2026-13-45",
+        b"version: !!int x",
+        b"version: !!timestamp x",
+        b"version: !!binary x",
+        b"version: !!bool x",
+        b"version: !!float 1.2.3",
+        b"? [a]\n: 1",
+        b"? {a: 1}\n: 1",
+        b"a: *b",
+        b"\t",
+        b"{",
+        b"=: =",
+        b"axes: !!str {}",
+        b"axes: !!map []",
+        b"axes: !!seq {a: b}",
+        b"axes: !!seq x",
+        b"!!map x",
+    ],
+    ids=lambda content: repr(content[:12]),
+)
+def test_hostile_bytes(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(write(tmp_path, content))
+    assert len(str(caught.value)) < 5000
+
+
+PIECES = [
+    *DEFAULT.read_text().split(),
+    "\n",
+    "\n  ",
+    ": ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "&a ",
+    "*a",
+    "!!",
+    "3.10",
+    "~",
+]
+
+
+def outcome(content: bytes) -> Matrix | None:
+    with TemporaryDirectory() as folder:
+        with suppress(UsageError):
+            return load(write(Path(folder), content))
+        return None
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=80))
+def test_any_text_is_a_matrix_or_an_error_for_people(text: str) -> None:
+    outcome(text.encode())
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_no_traceback(content: bytes) -> None:
+    outcome(content)
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_a_mutated_default_matrix_is_a_matrix_or_an_error(data: st.DataObject) -> None:
+    content = DEFAULT.read_text()
+    start = data.draw(st.integers(0, len(content)))
+    end = min(len(content), start + data.draw(st.integers(0, 12)))
+    put = data.draw(st.sampled_from(PIECES) | st.text(max_size=5))
+    outcome((content[:start] + put + content[end:]).encode())
+
+
+junk: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(PIECES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_any_value_anywhere_is_a_matrix_or_an_error(data: st.DataObject) -> None:
+    """Well-formed YAML with one part exchanged for another: what text mutations hardly ever reach."""
+    root = yaml.safe_load(DEFAULT.read_text())
+    root["include"] = [{"arch": "amd64", "tls": {"name": "x", "family": "openssl", "version": "3.5.7"}}]
+    root["exclude"] = [{"arch": "amd64", "cipher": "default"}]
+    inner = root
+    while True:
+        keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
+        key = data.draw(st.sampled_from(keys))
+        child = inner[key]
+        if not isinstance(child, dict | list) or not child or data.draw(st.booleans()):
+            break
+        inner = child
+    inner[key] = data.draw(junk)
+    matrix = outcome(yaml.safe_dump(root, allow_unicode=True).encode())
+    if matrix is not None:
+        expand(matrix)
