@@ -142,7 +142,7 @@ MESSAGES = {
     Reason.CLIENT_CANNOT_OFFER: "curl 8.14.1 (OpenSSL 3.5.7, ngtcp2) does not offer AES-128-CCM over QUIC",
     Reason.NO_QUIC: "haproxy -vv shows no QUIC in its feature list",
     Reason.DEADLINE: "the probe session did not end within 90 s",
-    Reason.CHECKSUM_MISMATCH: "libressl-3.9.2.tar.gz: both origins have other bytes than sources.yaml declares",
+    Reason.CHECKSUM_MISMATCH: "libressl-3.9.2.tar.gz: both origins have other bytes than declared",
     Reason.BUILD_FAILED: "haproxy: src/quic_ssl.c:412: error: implicit declaration of SSL_set_quic_tls_cbs",
 }
 
@@ -340,3 +340,26 @@ def large(count: int = 2000) -> RunRecord:
         return ccm(axes)
 
     return run(product(judge, versions, libraries)[:count], profile="full", exit_code=1)
+
+
+HOSTILE = (
+    "</script><script>window.hurt=1</script><img src=x onerror=window.hurt=2><!--]]>&amp;\"'|`\n::error::x\n"
+    "\x1b[31mred\x00\x08\x9b2J\u202ednib\u2066\ud800\ufffe {{7*7}} {%x%} javascript:window.hurt=3 @me"
+    " #1 **b**"
+)
+"""Markup, ANSI, controls, direction marks, a lone surrogate, template and workflow syntax."""
+_CLOSED = {"status", "kind", "mode", "source", "outcome", "reason", "verdict"}
+"""Fields whose values come from a short list."""
+
+
+def hostile() -> RunRecord:
+    """The mixed run with HOSTILE in every text that it has."""
+    return RunRecord.model_validate(_poison(mixed().model_dump(mode="json")))
+
+
+def _poison(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _poison(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_poison(item, key) for item in value]
+    return value + HOSTILE if isinstance(value, str) and key not in _CLOSED else value

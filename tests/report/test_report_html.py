@@ -1,0 +1,155 @@
+"""The HTML report as a document: everything in it without JavaScript, nothing in it from outside."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+import pytest
+import samples
+
+from orchestrator import resources
+from orchestrator.record.model import RunRecord
+from orchestrator.report import html, summary
+
+
+@dataclass
+class Page(HTMLParser):
+    """Every start tag with its attributes, and the text of scripts."""
+
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    scripts: list[str] = field(default_factory=list)
+    inside: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self.inside == "script":
+            self.scripts.append(data)
+            self.inside = ""
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def parse(record: RunRecord) -> Page:
+    page = Page()
+    page.feed(html.render(record))
+    page.close()
+    return page
+
+
+def test_the_first_heading_is_the_verdict() -> None:
+    found = re.search(r"<h1>.*?<span>(.*?)</span></h1>", html.render(samples.mixed()))
+    assert found
+    assert found[1] == "5 of 60 cells fail: handshake-then-hang, server-crashed"
+
+
+def test_every_cell_has_a_link_in_the_grid_and_a_panel() -> None:
+    record = samples.mixed()
+    page = parse(record)
+    links = [a["href"] for a in page.all("a") if (a.get("class") or "").startswith("c ")]
+    panels = ["#" + str(div["id"]) for div in page.all("div") if div.get("class") == "panel"]
+    assert sorted(map(str, links)) == sorted(panels)
+    assert len(set(panels)) == len(record.cells)
+
+
+@pytest.mark.parametrize(
+    ("record", "states"),
+    [(samples.mixed(), set(summary.STATES)), (samples.running(), {"pass", "unsupported", "not-judged"})],
+)
+def test_a_cell_shows_its_own_state_and_a_cell_without_outcome_is_never_green(
+    record: RunRecord, states: set[str]
+) -> None:
+    page = parse(record)
+    shown = {
+        str(a["href"]): str(a["class"]) for a in page.all("a") if (a.get("class") or "").startswith("c ")
+    }
+    assert shown == {f"#{html.anchor(cell)}": f"c {summary.state(cell)}" for cell in record.cells}
+    assert {name.removeprefix("c ") for name in shown.values()} == states
+
+
+def test_an_unfinished_run_says_so_at_the_top_and_has_no_green_sign() -> None:
+    head = html.render(samples.running()).partition("<main>")[0]
+    assert "This run had not ended" in head
+    assert '<h1><svg class="g not-judged"' in head
+
+
+def test_evidence_links_stay_in_the_folder() -> None:
+    cell = samples.quick().cells[0]
+    evidence = ("a b/h3.json", "/etc/passwd", "../../x", "javascript:window.hurt=1")
+    page = parse(samples.run((cell.model_copy(update={"evidence": evidence}),)))
+    found = [a["href"] for a in page.all("a") if not str(a["href"]).startswith("#")]
+    assert found[:2] == ["./a%20b/h3.json", "./javascript%3Awindow.hurt%3D1"]
+    assert not [link for link in found if "passwd" in str(link) or ".." in str(link)]
+
+
+def test_nothing_comes_from_outside() -> None:
+    page = parse(samples.mixed())
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            if name in {"href", "src", "action", "srcset", "data"}:
+                assert str(value).startswith(("#", "./")), (tag, attributes)
+    style = (resources.root() / "templates/report/style.css").read_text()
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_hostile_text_makes_no_tag_no_attribute_and_no_script() -> None:
+    page, plain = parse(samples.hostile()), parse(samples.mixed())
+    assert [tag for tag, _ in page.tags if tag in {"script", "img"}] == ["script", "script"]
+    known = {(tag, name) for tag, attributes in plain.tags for name in attributes}
+    assert {(tag, name) for tag, attributes in page.tags for name in attributes} <= known
+    text = html.render(samples.hostile())
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
+    assert "{{7*7}}" in text
+
+
+def test_the_data_for_the_script_is_json_and_cannot_close_its_element() -> None:
+    page = parse(samples.hostile())
+    data = json.loads(page.scripts[0])
+    assert len(data["cells"]) == 60
+    assert "window.hurt" in data["axes"]["tls"][0]
+    assert "<" not in page.scripts[0]
+
+
+def test_the_same_record_gives_the_same_bytes() -> None:
+    assert html.render(samples.mixed()) == html.render(samples.mixed())
+
+
+def test_two_thousand_cells_stay_below_six_mebibytes() -> None:
+    assert len(html.render(samples.large()).encode()) < 6 * 2**20
+
+
+def test_a_run_without_a_cell_is_a_page_too() -> None:
+    assert "No cell was selected." in html.render(samples.run(()))
+
+
+def _luminance(colour: str) -> float:
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1])
+def test_text_has_the_contrast_of_wcag_aa(theme: int) -> None:
+    style = (resources.root() / "templates/report/style.css").read_text()
+    colours = dict(
+        re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split(":root {")[theme + 1].split("}")[0])
+    )
+    pairs = [(f"{name}-fg", f"{name}-bg") for name in summary.STATES]
+    pairs += [(text, bg) for text in ("fg", "muted", "link") for bg in ("bg", "soft")]
+    pairs += [(f"{name}-text", "bg") for name in ("fail", "misbuilt", "error")] + [("pass-fg", "bg")]
+    pairs += [("fail-text", "soft"), ("blocked-fg", "bg")]
+    low = {pair: round(_contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
+    assert {pair: value for pair, value in low.items() if value < 4.5} == {}
