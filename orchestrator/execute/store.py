@@ -146,10 +146,12 @@ class Store:
             _sync(path)
             held = {"sha256": sha256_of(path), "meta": dict(meta)}
             write_atomically(folder / "meta.json", json.dumps(held, indent=1, sort_keys=True).encode())
-            if self.artifact(digest) is None:
-                with contextlib.suppress(FileExistsError):
+            try:
+                _rename(folder, final)
+            except FileExistsError:
+                if self.artifact(digest) is None:  # it was corrupt, and is gone now
                     _rename(folder, final)
-                sync_folder(final.parent)
+            sync_folder(final.parent)
         artifact = self.artifact(digest)
         if artifact is None:
             raise MatrixctlError(f"the store {self.root} does not give back what was just written to it")

@@ -71,6 +71,11 @@ def test_the_first_artifact_of_a_digest_stands(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_corrupt_artifact_gives_way_to_a_new_one(tmp_path: Path) -> None:
+    Store(tmp_path).put_artifact(DIGEST, b"first", {}).path.write_bytes(b"harm")
+    assert Store(tmp_path).put_artifact(DIGEST, b"second", {}).path.read_bytes() == b"second"
+
+
 def test_an_artifact_is_hashed_once_per_process(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.put_artifact(DIGEST, b"tar", {}).path
