@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -54,6 +55,17 @@ def apt_lines(host: Host) -> tuple[str, ...]:
             resolution="Add Debian's main archive to /etc/apt/sources.list.d/, then run: apt-get update",
         )
     return tuple(lines[pocket] for pocket in sorted(lines))
+
+
+def proxies(host: Host, environment: Mapping[str, str]) -> dict[str, str]:
+    """The proxies for image builds: the environment's, else the one that apt is configured with."""
+    named = ("http_proxy", "https_proxy", "no_proxy")
+    found = {name: environment[name] for name in (*named, *map(str.upper, named)) if environment.get(name)}
+    if found or host.which("apt-config") is None:
+        return found
+    said = host.run(["apt-config", "dump", "--format", "%v%n", "Acquire::http::Proxy"], timeout=10).stdout
+    proxy = said.decode(errors="replace").strip()
+    return {"http_proxy": proxy} if proxy not in {"", "DIRECT"} else {}
 
 
 def _pocket(release: str, codename: str) -> str | None:

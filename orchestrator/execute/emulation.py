@@ -84,6 +84,8 @@ def _uname(client: docker.DockerClient, image: str) -> tuple[int, bytes]:
     except (ReadTimeout, RequestsConnectionError):
         raise DeadlineError(f"`uname -m` in {image} did not end within {_PROOF_DEADLINE} s") from None
     except docker.errors.APIError as error:
+        if "exec format error" in str(error):
+            return 126, b"exec format error"
         raise EngineError(f"the engine cannot start a container of {image}", details=str(error)) from error
     finally:
         with suppress(docker.errors.NotFound):
@@ -95,15 +97,15 @@ def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:
 
     :param remote: the daemon is on another machine, whose emulator cannot be asked.
     """
-    program = None if remote else _interpreter(host, arch)
+    program = None if remote else interpreter(host, arch)
     if program is None:
         return None
     said = host.run([program, "--version"], timeout=10).stdout.decode(errors="replace")
-    match = re.search(r"version (\S+)(?: \(([^)]*)\))?", said)
-    return (match[2] or match[1]) if match else None
+    match = re.search(r"version (\S+(?: \([^)]*\))?)", said)
+    return match[1] if match else None
 
 
-def _interpreter(host: Host, arch: Arch) -> str | None:
+def interpreter(host: Host, arch: Arch) -> str | None:
     """The installed emulator. Debian's binfmt entry names a link of its own, which has no ``--version``."""
     return host.which(f"qemu-{arch.qemu}-static") or host.which(f"qemu-{arch.qemu}")
 

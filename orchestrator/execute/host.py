@@ -34,6 +34,9 @@ class Host(Protocol):
     def uid(self) -> int:
         """Our user id; 0 is root."""
 
+    def machine(self) -> str:
+        """What ``uname -m`` says."""
+
     def disk_free(self, path: str) -> int | None:
         """Free bytes of the file system that holds the path; ``None`` where the path is not visible."""
 
@@ -65,6 +68,9 @@ class LocalHost:
 
     def uid(self) -> int:
         return os.geteuid()
+
+    def machine(self) -> str:
+        return os.uname().machine
 
     def disk_free(self, path: str) -> int | None:
         try:

@@ -81,18 +81,19 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
 
 
 def _follow(events: Iterator[dict[str, Any]], tag: str) -> None:
-    started = time.monotonic()
+    started, error = time.monotonic(), ""
     last: deque[str] = deque(maxlen=_SHOWN)
-    for event in events:
+    for event in events:  # to the end, even after an error: the connection goes back only then
         last.extend(line for line in str(event.get("stream", "")).splitlines() if line.strip())
-        if "error" in event:
-            raise EngineError(
-                f"building the image {tag} failed: {event['error']}",
-                details="\n".join(last),
-                resolution="If a mirror has moved on, start afresh: matrixctl clean --images",
-            )
+        error = error or str(event.get("error", ""))
         if time.monotonic() - started > DEADLINE:
             raise _too_slow(tag)
+    if error:
+        raise EngineError(
+            f"building the image {tag} failed: {error}",
+            details="\n".join(last),
+            resolution="If a mirror has moved on, start afresh: matrixctl clean --images",
+        )
 
 
 def _too_slow(what: str) -> DeadlineError:

@@ -34,6 +34,11 @@ UID = 65534
 
 REGISTRY_IMAGE = "debian:trixie-slim"
 
+BRING_BASE = (
+    f"Bring the base image from a machine that has a registry. There: docker pull {REGISTRY_IMAGE} && "
+    f"docker save -o base.tar {REGISTRY_IMAGE}; here: docker load -i base.tar"
+)
+
 _SCHEMA = 1
 """Part of every key: raise it when an image changes in a way that its text does not show."""
 
@@ -158,10 +163,17 @@ def ensure_base(shop: Workshop) -> ImageRef:
     known = _newest_base(shop)
     if known is not None:
         return known
-    with suppress(docker.errors.ImageNotFound):  # somebody brought it by `docker load`
-        loaded = shop.client.images.get(REGISTRY_IMAGE)
-        return _base_from(shop, REGISTRY_IMAGE, loaded.id or "")
+    if loaded_by_hand(shop.client):
+        return _base_from(shop, REGISTRY_IMAGE, shop.client.images.get(REGISTRY_IMAGE).id or "")
     return _bootstrapped_base(shop)
+
+
+def loaded_by_hand(client: docker.DockerClient) -> bool:
+    """Whether somebody brought the base image by ``docker load``."""
+    try:
+        return bool(client.images.get(REGISTRY_IMAGE))
+    except docker.errors.ImageNotFound:
+        return False
 
 
 def registry_digest(client: docker.DockerClient) -> str | None:
@@ -190,11 +202,7 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
     if not bootstrap.is_debian(shop.host):
         raise MatrixctlError(
             f"no registry answers for the base image {REGISTRY_IMAGE}, and this machine is not Debian",
-            resolution=(
-                f"Bring the image from a machine that has a registry:\n"
-                f"  docker pull {REGISTRY_IMAGE} && docker save {REGISTRY_IMAGE} > base.tar   (there)\n"
-                f"  docker load < base.tar   (here)"
-            ),
+            resolution=BRING_BASE,
         )
     dockerfile = _render("base.Dockerfile.j2", registry_image="")
     key = _key("base", shop.arch, dockerfile, bootstrap.SUITE)
@@ -208,10 +216,16 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
 
 def _newest_base(shop: Workshop) -> ImageRef | None:
     """A base of an earlier day: better than another one whose versions would make every build anew."""
-    wanted = {"label": ["matrixctl.image=base", f"matrixctl.arch={shop.arch.name}"]}
-    found = shop.client.images.list(filters=wanted)
-    newest = max(found, key=lambda image: str(image.attrs["Created"]), default=None)
-    return None if newest is None else _proved(shop.client, newest, shop.arch)
+    kept = newest(shop.client, "base", shop.arch)
+    return None if kept is None else _proved(shop.client, kept, shop.arch)
+
+
+def newest(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
+    """The youngest image of that name and architecture that was made here, unproved; ``None`` without any."""
+    wanted = {"label": [f"matrixctl.image={name}", f"matrixctl.arch={arch.name}"]}
+    return max(
+        client.images.list(filters=wanted), key=lambda image: str(image.attrs["Created"]), default=None
+    )
 
 
 def ensure_toolchain(shop: Workshop, base: ImageRef, targets: Sequence[Arch]) -> ImageRef:

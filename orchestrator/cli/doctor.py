@@ -1,0 +1,74 @@
+"""``matrixctl doctor``: what is missing, and its remedy."""
+
+import json
+import os
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+import docker
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.errors import Exit
+from orchestrator.execute import bootstrap, doctor, fix
+from orchestrator.execute.host import LocalHost
+
+_MARKS = {
+    doctor.State.OK: "[green]✔ ok[/]",
+    doctor.State.WARNING: "[yellow]! warning[/]",
+    doctor.State.MISSING: "[red]✘ missing[/]",
+}
+
+
+@click.command("doctor")
+@click.option("--fix", "fixing", is_flag=True, help="Install, start and register what is missing (as root).")
+@click.option("--quick", is_flag=True, help="Make no image to prove emulation; take the kernel's word.")
+@click.option("--quiet", is_flag=True, help="Say only what is missing.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(*, fixing: bool, quick: bool, quiet: bool, form: str) -> None:
+    """Say what this machine lacks for a run, with the remedy for each.
+
+    Exit code 0 when all that a run needs is there, else 4.
+    """
+    patient = _patient(quiet=quiet)
+    if fixing:
+        fix.fix(patient)
+    checks = doctor.examine(patient, quick=quick)
+    healthy = doctor.healthy(checks)
+    if form == "json":
+        click.echo(
+            json.dumps({"healthy": healthy, "checks": [check.model_dump() for check in checks]}, indent=2)
+        )
+    else:
+        _show([check for check in checks if not quiet or check.state is doctor.State.MISSING])
+    raise SystemExit(Exit.OK if healthy else Exit.HARNESS)
+
+
+def _patient(*, quiet: bool) -> doctor.Patient:
+    host = LocalHost()
+    return doctor.Patient(
+        host=host,
+        connect=partial(docker.from_env, timeout=60),
+        docker_host=os.environ.get("DOCKER_HOST", ""),
+        say=(lambda _: None) if quiet else partial(click.echo, err=True),
+        proxies=bootstrap.proxies(host, os.environ),
+        fix_command=shlex.join([*([] if host.uid() == 0 else ["sudo"]), _program(), "doctor", "--fix"]),
+    )
+
+
+def _program() -> str:
+    """As it was called: sudo's PATH knows nothing of a virtual environment."""
+    called = Path(sys.argv[0])
+    return str(called.absolute()) if called.name == "matrixctl" and called.exists() else "matrixctl"
+
+
+def _show(checks: list[doctor.Check]) -> None:
+    table = Table("check", "state", "found", box=None, pad_edge=False)
+    for check in checks:
+        remedy = f"\n[bold]→ {check.remedy}[/]" if check.remedy else ""
+        table.add_row(check.name, _MARKS[check.state], check.found + remedy)
+    if checks:
+        Console(highlight=False).print(table)

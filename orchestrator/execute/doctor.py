@@ -1,0 +1,275 @@
+"""What this machine lacks for a run, with the command that remedies it. It may make images, no more."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+
+from orchestrator.arch import ARCHES, Arch, by_machine
+from orchestrator.errors import MatrixctlError
+from orchestrator.execute import bootstrap, emulation, images
+from orchestrator.execute.host import Host
+from orchestrator.value import Value
+
+_OLDEST_DOCKER = (20, 10)
+_DISK = 5 * 10**9
+_MEMORY = 2 * 10**9
+_MIRROR_DEADLINE = 8
+"""Seconds."""
+
+
+class State(StrEnum):
+    """``missing`` makes a run impossible, ``warning`` does not."""
+
+    OK = "ok"
+    WARNING = "warning"
+    MISSING = "missing"
+
+
+class Check(Value):
+    """One finding. ``remedy`` is empty where nothing has to be done."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What is examined. ``docker_host`` is DOCKER_HOST, empty for the local daemon."""
+
+    host: Host
+    connect: Callable[[], docker.DockerClient]
+    docker_host: str
+    say: Callable[[str], None]
+    proxies: Mapping[str, str]
+    fix_command: str = "sudo matrixctl doctor --fix"
+    arches: Sequence[Arch] = tuple(ARCHES.values())
+
+    @property
+    def remote(self) -> bool:
+        return self.docker_host.startswith(("ssh:", "tcp:", "http:", "https:"))
+
+
+def healthy(checks: Sequence[Check]) -> bool:
+    """Whether all that a run needs is there."""
+    return all(check.state is not State.MISSING for check in checks)
+
+
+def examine(patient: Patient, *, quick: bool) -> list[Check]:
+    """Every check, in the order in which a run would stumble.
+
+    :param quick: make no image in order to prove emulation; take the kernel's word for it.
+    """
+    try:
+        client = patient.connect()
+    except (docker.errors.DockerException, OSError) as error:
+        return [no_daemon(patient, str(error)), *_without_daemon(patient)]
+    reached = Check(name="docker daemon", state=State.OK, found=patient.docker_host or "local")
+    with closing(client):
+        return [reached, *_with_daemon(patient, client, quick=quick)]
+
+
+def no_daemon(patient: Patient, error: str) -> Check:
+    """Why the daemon cannot be reached, told apart by what the ``docker`` package said."""
+    if patient.docker_host and patient.remote:
+        found, remedy = f"{patient.docker_host}: {error}", f"docker -H {patient.docker_host} info"
+    elif forbidden(error):
+        found = "it runs, but this user may not talk to it"
+        remedy = "sudo usermod -aG docker $USER (then log in again), or run with sudo"
+    elif patient.host.which("dockerd") is None:
+        found, remedy = "Docker is not installed", patient.fix_command
+    elif "FileNotFoundError" in error or "ConnectionRefused" in error:
+        found, remedy = "Docker is installed and not running", patient.fix_command
+    else:
+        found, remedy = f"it does not answer: {error}", patient.fix_command
+    return Check(name="docker daemon", state=State.MISSING, found=found, remedy=remedy)
+
+
+def forbidden(error: str) -> bool:
+    """Whether a daemon is there and only refuses this user."""
+    return "PermissionError" in error or "Permission denied" in error
+
+
+def _without_daemon(patient: Patient) -> Iterator[Check]:
+    """What can be said of the machine alone, so that one look shows everything that is missing."""
+    if not patient.remote:
+        native = _native(patient.host)
+        for arch in (arch for arch in patient.arches if arch != native):
+            yield registration(patient, arch)
+
+
+def _native(host: Host) -> Arch | None:
+    try:
+        return by_machine(host.machine())
+    except KeyError:
+        return None
+
+
+def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) -> Iterator[Check]:
+    info: dict[str, Any] = client.info()
+    yield version(str(info["ServerVersion"]))
+    yield memory(int(info["MemTotal"]))
+    yield disk(patient, str(info["DockerRootDir"]))
+    native = architecture(str(info["Architecture"]))
+    yield native
+    if native.state is not State.OK:
+        return
+    arch = by_machine(str(info["Architecture"]))
+    shop = images.Workshop(
+        client=client, host=patient.host, arch=arch, say=patient.say, proxies=patient.proxies
+    )
+    origin = list(base_origin(shop))
+    yield from origin
+    for foreign in (each for each in patient.arches if each != arch):
+        yield _emulation(patient, shop, foreign, make=not quick and healthy(origin))
+
+
+def version(found: str) -> Check:
+    """The daemon's version against the oldest one that this was tried with."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    if numbers >= _OLDEST_DOCKER:
+        return Check(name="docker version", state=State.OK, found=found)
+    oldest = ".".join(f"{part:02}" for part in _OLDEST_DOCKER)
+    return Check(
+        name="docker version",
+        state=State.MISSING,
+        found=f"{found}, older than {oldest}",
+        remedy="sudo apt-get install --only-upgrade docker.io",
+    )
+
+
+def architecture(machine: str) -> Check:
+    """Whether the daemon's machine is one that we can compile on."""
+    try:
+        return Check(name="architecture", state=State.OK, found=by_machine(machine).name)
+    except KeyError:
+        return Check(
+            name="architecture",
+            state=State.MISSING,
+            found=f"{machine} cannot be the host of a run",
+            remedy=f"Point DOCKER_HOST at a machine of {' or '.join(ARCHES)}: DOCKER_HOST=ssh://user@machine",
+        )
+
+
+def memory(total: int) -> Check:
+    """The daemon's memory in bytes."""
+    state = State.OK if total >= _MEMORY else State.MISSING
+    remedy = "" if state is State.OK else "Give the Docker host 2 GB of memory or more"
+    return Check(name="memory", state=state, found=f"{total / 1e9:.1f} GB", remedy=remedy)
+
+
+def disk(patient: Patient, folder: str) -> Check:
+    """Free space where Docker keeps its images, if that folder is on this machine and visible to us."""
+    free = None if patient.remote else patient.host.disk_free(folder)
+    if free is None:
+        return Check(name="disk", state=State.WARNING, found=f"{folder} is not visible from here")
+    if free >= _DISK:
+        return Check(name="disk", state=State.OK, found=f"{free / 1e9:.0f} GB free in {folder}")
+    found = f"{free / 1e9:.1f} GB free in {folder}, 5 GB are needed"
+    return Check(name="disk", state=State.MISSING, found=found, remedy="docker system prune")
+
+
+def base_origin(shop: images.Workshop) -> Iterator[Check]:
+    """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
+    digest = images.registry_digest(shop.client)
+    if digest is not None:
+        yield Check(name="base image", state=State.OK, found=f"{images.REGISTRY_IMAGE}@{digest}")
+        return
+    kept = images.newest(shop.client, "base", shop.arch)
+    if not bootstrap.is_debian(shop.host):
+        yield _base_without_debian(shop, kept=kept is not None)
+        return
+    mirror = _mirror(shop)
+    found = "no registry answers; " + (mirror or "Debian's mirror does not answer either")
+    if mirror is None:
+        state = State.MISSING if kept is None else State.WARNING
+        yield Check(name="base image", state=state, found=found, remedy="sudo apt-get update")
+        return
+    yield Check(name="base image", state=State.OK, found=found)
+    if kept is None:
+        yield mmdebstrap(shop.host)
+
+
+def _base_without_debian(shop: images.Workshop, *, kept: bool) -> Check:
+    if kept or images.loaded_by_hand(shop.client):
+        return Check(name="base image", state=State.OK, found="no registry answers; an earlier image is here")
+    found = "no registry answers, and this machine is not Debian"
+    return Check(name="base image", state=State.MISSING, found=found, remedy=images.BRING_BASE)
+
+
+def mmdebstrap(host: Host) -> Check:
+    """The program that makes a Debian root; needed once, where no registry answers."""
+    path = host.which("mmdebstrap")
+    state = State.MISSING if path is None else State.OK
+    remedy = "sudo apt-get install --no-install-recommends mmdebstrap" if path is None else ""
+    return Check(name="mmdebstrap", state=state, found=path or "not installed", remedy=remedy)
+
+
+def _mirror(shop: images.Workshop) -> str | None:
+    """The first configured mirror's address, if it has our suite now."""
+    try:
+        uri = bootstrap.apt_lines(shop.host)[0].split()[1].rstrip("/")
+        url = f"{uri}/dists/{bootstrap.SUITE}/InRelease"
+        answer = requests.head(
+            url, timeout=_MIRROR_DEADLINE, allow_redirects=True, proxies=_for_requests(shop.proxies)
+        )
+    except (MatrixctlError, requests.RequestException):
+        return None
+    return f"{uri} has {bootstrap.SUITE}" if answer.ok else None
+
+
+def _for_requests(proxies: Mapping[str, str]) -> dict[str, str]:
+    """``http_proxy`` is ``http`` there."""
+    return {
+        name.lower().removesuffix("_proxy"): value
+        for name, value in proxies.items()
+        if name.lower() != "no_proxy"
+    }
+
+
+def registration(patient: Patient, arch: Arch) -> Check:
+    """The kernel's word that it hands programs of ``arch`` to QEMU."""
+    name, host = f"emulation of {arch.name}", patient.host
+    if emulation.registered(host, arch):
+        qemu = emulation.qemu_version(host, arch)
+        found = f"binfmt_misc has qemu-{arch.qemu}" + (f", QEMU {qemu}" if qemu else "") + " (not proved)"
+        return Check(name=name, state=State.OK, found=found)
+    found = f"the kernel has no binfmt_misc entry qemu-{arch.qemu} with the flag F"
+    return Check(name=name, state=State.MISSING, found=found, remedy=patient.fix_command)
+
+
+def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: bool) -> Check:
+    """Proved by a container that says ``uname -m``; without any image for one, the kernel's word must do."""
+    name = f"emulation of {arch.name}"
+    if not patient.remote:
+        entry = registration(patient, arch)
+        if entry.state is State.MISSING:
+            return entry
+    kept = images.newest(shop.client, "runtime", arch)
+    try:
+        if kept is not None:
+            machine = emulation.proof(shop.client, kept.id or "", arch)
+        elif make:
+            base = images.ensure_base(shop)
+            toolchain = images.ensure_toolchain(shop, base, patient.arches)
+            images.ensure_runtime(shop, base, toolchain, arch)  # which proves it
+            machine = arch.machine
+        elif patient.remote:
+            return Check(name=name, state=State.WARNING, found="not proved", remedy="matrixctl doctor")
+        else:
+            return entry
+    except MatrixctlError as error:
+        return Check(
+            name=name, state=State.MISSING, found=error.brief, remedy=error.resolution or patient.fix_command
+        )
+    qemu = emulation.qemu_version(patient.host, arch, remote=patient.remote)
+    found = f"a container says {machine}" + (f", QEMU {qemu}" if qemu else "")
+    return Check(name=name, state=State.OK, found=found)

@@ -1,0 +1,256 @@
+import json
+
+import docker
+import docker.errors
+import pytest
+from click.testing import CliRunner
+from fake_host import BINFMT, ENTRY, FakeHost, done
+
+from orchestrator.arch import ARCHES
+from orchestrator.cli.doctor import command
+from orchestrator.errors import MatrixctlError
+from orchestrator.execute import doctor, fix
+from orchestrator.execute.doctor import State
+
+ARM = ARCHES["arm64"]
+INSTALL = "apt-get install -y --no-install-recommends docker.io mmdebstrap qemu-user-static binfmt-support"
+REFUSED = "Error while fetching server API version: ('Connection aborted.', {}(2, 'x'))"
+
+
+class _Client(docker.DockerClient):
+    """A connection that answers nothing, since `fix` only opens and closes it."""
+
+    def __init__(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def patient(host: FakeHost, *, docker_host: str = "", error: str = "FileNotFoundError") -> doctor.Patient:
+    def connect() -> docker.DockerClient:
+        if not host.daemon:
+            raise docker.errors.DockerException(REFUSED.format(error))
+        return _Client()
+
+    return doctor.Patient(
+        host=host,
+        connect=connect,
+        docker_host=docker_host,
+        say=lambda _: None,
+        proxies={},
+        fix_command="FIX",
+    )
+
+
+def changes(host: FakeHost) -> list[str]:
+    """What was done to the machine, without what was only asked of it."""
+    return [line for line in host.commands if not line.startswith(("apt-cache", "/usr/bin/qemu"))]
+
+
+def fresh() -> FakeHost:
+    return FakeHost()
+
+
+def ready() -> FakeHost:
+    return FakeHost(
+        programs={"dockerd", "mmdebstrap", "qemu-aarch64-static", "update-binfmts"},
+        files={f"{BINFMT}/qemu-aarch64": ENTRY},
+        folders={f"{BINFMT}/register"},
+        daemon=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        ("20.10.24+dfsg1", State.OK),
+        ("28.2.2", State.OK),
+        ("29.0.0-rc.1", State.OK),
+        ("20.9.1", State.MISSING),
+        ("19.03.15", State.MISSING),
+        ("garbage", State.MISSING),
+    ],
+)
+def test_versions_are_compared_as_numbers(found: str, state: State) -> None:
+    assert doctor.version(found).state is state
+
+
+def test_memory_below_two_gigabytes_is_missing() -> None:
+    assert doctor.memory(1_900_000_000).state is State.MISSING
+    assert doctor.memory(2_000_000_000).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("free", "docker_host", "state"),
+    [
+        (6 * 10**9, "", State.OK),
+        (4 * 10**9, "", State.MISSING),
+        (None, "", State.WARNING),
+        (4 * 10**9, "ssh://somewhere", State.WARNING),
+    ],
+)
+def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, state: State) -> None:
+    assert (
+        doctor.disk(patient(FakeHost(free=free), docker_host=docker_host), "/var/lib/docker").state is state
+    )
+
+
+def test_a_host_of_another_architecture_is_named() -> None:
+    assert doctor.architecture("aarch64").found == "arm64"
+    assert doctor.architecture("riscv64").state is State.MISSING
+    assert "amd64 or arm64" in doctor.architecture("riscv64").remedy
+
+
+@pytest.mark.parametrize(
+    ("programs", "docker_host", "error", "found", "remedy"),
+    [
+        (set(), "", "FileNotFoundError", "Docker is not installed", "FIX"),
+        ({"dockerd"}, "", "FileNotFoundError", "Docker is installed and not running", "FIX"),
+        ({"dockerd"}, "", "ConnectionRefusedError", "Docker is installed and not running", "FIX"),
+        (
+            {"dockerd"},
+            "",
+            "PermissionError",
+            "it runs, but this user may not talk to it",
+            "sudo usermod -aG docker $USER (then log in again), or run with sudo",
+        ),
+        (
+            {"dockerd"},
+            "ssh://box",
+            "PermissionError",
+            f"ssh://box: {REFUSED.format('PermissionError')}",
+            "docker -H ssh://box info",
+        ),
+    ],
+)
+def test_why_the_daemon_is_out_of_reach(
+    programs: set[str], docker_host: str, error: str, found: str, remedy: str
+) -> None:
+    who = patient(FakeHost(programs=programs), docker_host=docker_host, error=error)
+    check = doctor.examine(who, quick=True)[0]
+    assert (check.state, check.found, check.remedy) == (State.MISSING, found, remedy)
+
+
+def test_without_a_daemon_the_emulation_is_looked_at_all_the_same() -> None:
+    checks = doctor.examine(patient(fresh()), quick=False)
+    assert [(check.name, check.state) for check in checks] == [
+        ("docker daemon", State.MISSING),
+        ("emulation of arm64", State.MISSING),
+    ]
+    assert not doctor.healthy(checks)
+
+
+def test_warnings_do_not_make_a_machine_unfit() -> None:
+    assert doctor.healthy([doctor.Check(name="disk", state=State.WARNING, found="")])
+
+
+def test_from_nothing_without_a_service_manager() -> None:
+    host = fresh()
+    fix.fix(patient(host))
+    assert changes(host) == [
+        "apt-get update",
+        f"env DEBIAN_FRONTEND=noninteractive {INSTALL}",
+        "/usr/bin/dockerd > /var/log/matrixctl-dockerd.log",
+        f"mount -t binfmt_misc binfmt_misc {BINFMT}",
+        "update-binfmts --enable qemu-aarch64",
+    ]
+
+
+def test_systemd_starts_the_daemon_where_it_runs() -> None:
+    host = fresh()
+    host.folders.add("/run/systemd/system")
+    fix.fix(patient(host))
+    assert "systemctl enable --now docker" in host.commands
+    assert not any("dockerd >" in line for line in host.commands)
+
+
+def test_a_ready_machine_is_left_alone() -> None:
+    host = ready()
+    fix.fix(patient(host))
+    assert changes(host) == []
+
+
+def test_a_second_fix_changes_nothing() -> None:
+    host = fresh()
+    fix.fix(patient(host))
+    host.commands.clear()
+    fix.fix(patient(host))
+    assert changes(host) == []
+
+
+def test_ubuntu_gets_no_mmdebstrap() -> None:
+    host = FakeHost(os_id="ubuntu")
+    fix.fix(patient(host))
+    assert "mmdebstrap" not in " ".join(host.commands)
+
+
+def test_a_release_without_the_static_package_registers_the_line_of_the_new_one() -> None:
+    host = FakeHost(available={"docker.io", "mmdebstrap", "qemu-user", "qemu-user-binfmt"})
+    fix.fix(patient(host))
+    assert any(line.endswith("qemu-user qemu-user-binfmt") for line in host.commands)
+    assert host.commands[-1] == "write :qemu-aarch64:M::magic:mask:/usr/bin/q:PF"
+
+
+def test_a_failed_command_shows_its_last_lines() -> None:
+    host = FakeHost(answers={"apt-get update": done("E: no network", 100)})
+    with pytest.raises(MatrixctlError) as caught:
+        fix.fix(patient(host))
+    assert str(caught.value) == (
+        "`apt-get update` ended with exit code 100\nE: no network\nRun it by hand, then once more: FIX"
+    )
+
+
+def test_emulation_that_cannot_be_registered_is_an_error() -> None:
+    host = FakeHost(answers={"update-binfmts": done(exit_code=2)})
+    with pytest.raises(MatrixctlError, match="QEMU for arm64 could not be registered"):
+        fix.fix(patient(host))
+
+
+def test_a_user_gets_the_commands() -> None:
+    host = FakeHost(root=False)
+    with pytest.raises(MatrixctlError) as caught:
+        fix.fix(patient(host))
+    assert caught.value.resolution.splitlines() == [
+        "Run: FIX",
+        "or, by hand:",
+        "  sudo apt-get update",
+        f"  sudo {INSTALL}",
+        "  sudo sh -c 'setsid dockerd >>/var/log/matrixctl-dockerd.log 2>&1 </dev/null &'",
+        f"  sudo mount -t binfmt_misc binfmt_misc {BINFMT}",
+        "  sudo update-binfmts --enable qemu-aarch64",
+    ]
+    assert changes(host) == []
+
+
+def test_a_daemon_that_refuses_a_user_is_not_started_again() -> None:
+    host = FakeHost(root=False, programs={"dockerd"})
+    lacks = fix.look(patient(host, error="PermissionError"))
+    assert not lacks.daemon
+    assert not lacks.docker
+
+
+@pytest.mark.parametrize("docker_host", ["ssh://box", "unix:///run/other.sock"])
+def test_another_daemon_is_never_replaced_by_a_local_one(docker_host: str) -> None:
+    host = fresh()
+    with pytest.raises(MatrixctlError, match="DOCKER_HOST points at"):
+        fix.fix(patient(host, docker_host=docker_host))
+    assert changes(host) == []
+
+
+def test_other_systems_are_told_what_to_install() -> None:
+    host = FakeHost(os_id="fedora")
+    with pytest.raises(MatrixctlError, match="Debian and Ubuntu only") as caught:
+        fix.fix(patient(host))
+    assert "--install arm64" in caught.value.resolution
+    assert changes(host) == []
+
+
+@pytest.mark.containers
+def test_this_machine_is_fit_and_fixing_it_changes_nothing() -> None:
+    shown = CliRunner().invoke(command, ["--fix", "--quick", "--format", "json"])
+    assert shown.exit_code == 0, shown.output
+    report = json.loads(shown.stdout)
+    assert report["healthy"]
+    assert {check["name"] for check in report["checks"]} >= {"docker daemon", "emulation of arm64"}
+    assert shown.stderr == ""

@@ -1,0 +1,242 @@
+import io
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.models.containers import Container
+from fake_host import FakeHost, done
+
+from orchestrator.arch import ARCHES, Arch, by_machine
+from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.execute import bootstrap, image_build, images
+from orchestrator.execute.host import LocalHost
+from orchestrator.execute.process import Completed
+
+AMD, ARM = ARCHES["amd64"], ARCHES["arm64"]
+BOTH = (AMD, ARM)
+TARGETS = (
+    "http://mirror.example/debian/ bookworm main Debian\n"
+    "http://mirror.example/debian/ bookworm contrib Debian\n"
+    "http://mirror.example/debian/ bookworm-updates main Debian\n"
+    "http://mirror.example/debian-security/ bookworm-security main Debian\n"
+    "https://other.example/apt/ bookworm main Other\n"
+    "https://node.example/node/ nodistro main $(ORIGIN)\n"
+)
+
+
+def apt_host(targets: str, **files: str) -> FakeHost:
+    return FakeHost(answers={"apt-get indextargets": done(targets)}, files=files)
+
+
+def test_the_machines_own_mirrors_serve_our_suite() -> None:
+    assert bootstrap.apt_lines(apt_host(TARGETS)) == (
+        "deb http://mirror.example/debian/ trixie main",
+        "deb http://mirror.example/debian-security/ trixie-security main",
+        "deb http://mirror.example/debian/ trixie-updates main",
+    )
+
+
+def test_before_the_first_update_apt_does_not_know_the_origin() -> None:
+    lines = bootstrap.apt_lines(apt_host("http://mirror.example/debian/ stable main $(ORIGIN)\n"))
+    assert lines == ("deb http://mirror.example/debian/ trixie main",)
+
+
+def test_a_file_of_mirrors_is_followed() -> None:
+    host = apt_host("mirror+file:/etc/apt/mirrors/debian.list/ bookworm main Debian\n")
+    host.files["/etc/apt/mirrors/debian.list"] = (
+        "# first wins\nhttp://near.example/debian\nhttp://far.example/\n"
+    )
+    assert bootstrap.apt_lines(host) == ("deb http://near.example/debian trixie main",)
+
+
+def test_a_machine_without_debians_archive_says_so() -> None:
+    with pytest.raises(MatrixctlError, match="names no Debian mirror"):
+        bootstrap.apt_lines(apt_host("https://other.example/apt/ bookworm main Other\n"))
+
+
+def test_an_https_mirror_brings_the_certificates_with_it() -> None:
+    secure = bootstrap.mmdebstrap_argv(AMD, ("deb https://mirror.example/debian trixie main",), "t")
+    plain = bootstrap.mmdebstrap_argv(AMD, ("deb http://mirror.example/debian trixie main",), "t")
+    assert "--include=ca-certificates" in secure
+    assert "--include=ca-certificates" not in plain
+
+
+def test_mmdebstraps_last_words_are_shown() -> None:
+    host = apt_host(TARGETS)
+    failed = Completed(exit_code=25, stdout=b"", stderr=b"E: apt-get update failed\n")
+    host.answers["mmdebstrap"] = failed
+    with pytest.raises(EngineError, match="could not make a Debian trixie root") as caught:
+        bootstrap.make_base_root(host, AMD, io.BytesIO())
+    assert caught.value.details == "E: apt-get update failed"
+
+
+@pytest.mark.parametrize(
+    ("environment", "configured", "expected"),
+    [
+        ({"http_proxy": "http://p:1", "PATH": "/bin"}, "", {"http_proxy": "http://p:1"}),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://q:2\n", {"HTTPS_PROXY": "http://p:1"}),
+        ({"http_proxy": ""}, "http://q:2\n", {"http_proxy": "http://q:2"}),
+        ({}, "DIRECT\n", {}),
+        ({}, "", {}),
+    ],
+)
+def test_the_environments_proxies_win_over_apts(
+    environment: dict[str, str], configured: str, expected: dict[str, str]
+) -> None:
+    host = FakeHost(programs={"apt-config"}, answers={"apt-config dump": done(configured)})
+    assert bootstrap.proxies(host, environment) == expected
+
+
+def test_the_toolchain_crosses_to_the_other_architecture() -> None:
+    on_amd = images.rendered(AMD, BOTH)["toolchain.Dockerfile"]
+    assert "RUN dpkg --add-architecture arm64\n" in on_amd
+    for package in ("gcc", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "libssl-dev:arm64"):
+        assert f"      {package} \\\n" in on_amd
+    on_arm = images.rendered(ARM, BOTH)["toolchain.Dockerfile"]
+    assert "      gcc-x86-64-linux-gnu \\\n" in on_arm
+    assert "libssl-dev:arm64" not in on_arm
+    assert "--add-architecture" not in images.rendered(AMD, (AMD,))["toolchain.Dockerfile"]
+
+
+def test_every_image_can_be_made_by_hand() -> None:
+    files = images.rendered(AMD, BOTH)
+    readme = files.pop("README.md")
+    for name in files:
+        if not name.startswith("base"):
+            assert name in readme
+    assert "FROM scratch\nADD base.tar /\n" in files["base.Dockerfile"]
+    assert "docker build --platform linux/arm64 -t matrixctl-runtime-arm64" in readme
+
+
+@pytest.mark.parametrize("name", [name for name in images.rendered(AMD, BOTH) if name.endswith(".sh")])
+def test_the_scripts_are_shell(name: str) -> None:
+    script = images.rendered(AMD, BOTH)[name]
+    shell = shutil.which("dash") or "sh"
+    checked = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_every_instruction_stands_on_a_line_of_its_own() -> None:
+    known = {"FROM", "ADD", "LABEL", "ENV", "RUN", "CMD"}
+    for name, text in images.rendered(AMD, BOTH).items():
+        if name.endswith(".Dockerfile"):
+            joined = text.replace("\\\n", " ")
+            lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+            assert {line.split()[0] for line in lines} <= known, name
+            assert any(line.startswith("LABEL matrixctl.image=") for line in lines), name
+
+
+def test_a_key_follows_all_that_decides_the_content() -> None:
+    key = images._key("runtime", ARM, "FROM scratch", "base")
+    assert key == "58277a582e3ec139c649608c5a2f2aedbc0e3981de2741a40c4e8156ee2bd610"
+    assert images._key("runtime", AMD, "FROM scratch", "base") != key
+    assert images._key("runtime", ARM, "FROM scratch\n", "base") != key
+    assert images._key("runtime", ARM, "FROM scratch", "another") != key
+
+
+def test_dpkgs_list_is_read_without_dpkg() -> None:
+    status = (
+        "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.41-12\n"
+        "Description: C\n x\n\n"
+        "Package: libc6\nStatus: install ok installed\nArchitecture: arm64\nVersion: 2.41-12\n\n"
+        "Package: tzdata\nArchitecture: all\nVersion: 2026f\nStatus: install ok unpacked\n\n"
+        "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
+    )
+    assert images.parse_status(status, "amd64") == {
+        "libc6": "2.41-12",
+        "libc6:arm64": "2.41-12",
+        "tzdata": "2026f",
+    }
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[images.Workshop]:
+    client = docker.from_env(timeout=60)
+    arch = by_machine(client.info()["Architecture"])
+    yield images.Workshop(client=client, host=LocalHost(), arch=arch, say=lambda _: None)
+    client.close()
+
+
+def said(shop: images.Workshop, image: images.ImageRef, script: str) -> str:
+    """What a script says in a container as locked up as the ones of a run."""
+    output: bytes = shop.client.containers.run(
+        image.id,
+        ["sh", "-euc", script],
+        remove=True,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        user="65534:65534",
+        tmpfs={"/tmp": "mode=1777"},
+    )
+    return output.decode()
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize("arch", BOTH, ids=lambda arch: arch.name)
+def test_a_runtime_of_each_architecture_runs_as_nobody(shop: images.Workshop, arch: Arch) -> None:
+    base = images.ensure_base(shop)
+    toolchain = images.ensure_toolchain(shop, base, BOTH)
+    runtime = images.ensure_runtime(shop, base, toolchain, arch)
+    assert said(shop, runtime, "uname -m; id -un; stat -c '%U %a' /work; readlink /bin/sh").split() == [
+        arch.machine,
+        "nobody",
+        "nobody",
+        "755",
+        "dash",
+    ]
+    assert images.packages(shop.client, runtime)["libssl3t64"].startswith("3.5.")
+    assert images.ensure_runtime(shop, base, toolchain, arch) == runtime
+
+
+@pytest.mark.containers
+def test_the_toolchain_has_both_development_packages(shop: images.Workshop) -> None:
+    toolchain = images.ensure_toolchain(shop, images.ensure_base(shop), BOTH)
+    found = images.packages(shop.client, toolchain)
+    other = next(arch for arch in BOTH if arch != shop.arch)
+    assert found["libssl-dev"] == found[f"libssl-dev:{other.name}"]
+    assert other.gnu in said(shop, toolchain, f"{other.gnu}-gcc -dumpmachine; ccache --version")
+
+
+@pytest.mark.containers
+def test_the_client_speaks_http3(shop: images.Workshop) -> None:
+    client = images.ensure_client(shop, images.ensure_base(shop))
+    assert "HTTP3" in said(shop, client, "curl --version; python3 --version")
+
+
+@pytest.mark.containers
+def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: images.Workshop) -> None:
+    base = images.ensure_base(shop)
+    before = _containers(shop)
+    with pytest.raises(EngineError) as caught:
+        image_build.build(
+            shop.client,
+            tag="matrixctl/broken:test",
+            dockerfile=f"FROM {base.tag}\nRUN echo spoken-before-the-end && exit 7\n",
+            arch=shop.arch,
+            labels={},
+            proxies={},
+        )
+    assert "returned a non-zero code: 7" in caught.value.brief
+    assert "spoken-before-the-end" in caught.value.details
+    assert _containers(shop) == before
+
+
+@pytest.mark.containers
+def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: images.Workshop) -> None:
+    base = images.ensure_base(shop)
+    before = _containers(shop)
+    with pytest.raises(EngineError, match="exit code 3") as caught:
+        image_build.made_in_container(
+            shop.client, image=base.id, script="echo why; exit 3", path="/x", proxies={}, into=io.BytesIO()
+        )
+    assert caught.value.details == "why"
+    assert _containers(shop) == before
+
+
+def _containers(shop: images.Workshop) -> set[str]:
+    """Ours alone: others may use the same daemon."""
+    found: list[Container] = shop.client.containers.list(all=True, filters={"label": ["matrixctl=images"]})
+    return {container.name or "" for container in found}
