@@ -5,6 +5,7 @@ dependents to a fixpoint; one that raises what nobody expected does the same and
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -31,15 +32,19 @@ class Failure:
 
 @dataclass(kw_only=True)
 class Cancel:
-    """Asked for by Ctrl-C, ``--fail-fast`` or a deadline of the run."""
+    """Asked for by Ctrl-C or ``--fail-fast``."""
 
-    event: threading.Event = field(default_factory=threading.Event)
+    fail_fast: bool = False
+    _event: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self) -> bool:
-        return self.event.is_set()
+        return self._event.is_set()
 
-    def ask(self) -> None:
-        self.event.set()
+    def ask(self, *, fail_fast: bool = False) -> None:
+        """Nothing new starts from now on; the first asker's reason counts."""
+        if not self._event.is_set():
+            self.fail_fast = fail_fast
+        self._event.set()
 
 
 Execute = Callable[[Action], Failure | None]
@@ -55,6 +60,7 @@ def schedule(
     blocked: Blocked,
     failed: Mapping[str, Failure],
     cancel: Cancel,
+    grace: float,
 ) -> dict[str, Failure]:
     """Run all actions; the failures, by key.
 
@@ -62,7 +68,7 @@ def schedule(
     :param failed: failures of earlier actions that stand in ``needs`` but not among ``actions``.
     :param blocked: told of each action that is not run, with the failure that blocks it.
 
-    Once ``cancel`` is asked for nothing new starts; what runs is waited for.
+    Once ``cancel`` is asked for nothing new starts; what runs is waited for, ``grace`` seconds at most.
     """
     by_key = {action.key: action for action in actions}
     order = {key: position for position, key in enumerate(by_key)}
@@ -72,8 +78,10 @@ def schedule(
     ready: list[str] = []
     running: dict[Future[Failure | None], str] = {}
     free = slots
-    with ThreadPoolExecutor(max_workers=max(slots, 1), thread_name_prefix="action") as pool:
-        while sorter.is_active() and not (cancel() and not running):
+    pool = ThreadPoolExecutor(max_workers=max(slots, 1), thread_name_prefix="action")
+    patience = Patience(cancel, grace)
+    try:
+        while sorter.is_active() and not (cancel() and (not running or patience.over())):
             ready = sorted(
                 [*ready, *sorter.get_ready()], key=lambda key: (_PRIORITY[by_key[key].kind], order[key])
             )
@@ -97,4 +105,20 @@ def schedule(
                 if failure is not None:
                     failures[key] = failure
                 sorter.done(key)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return failures
+
+
+class Patience:
+    """How long a cancelled run still waits: a download or an image build cannot be told to stop."""
+
+    def __init__(self, cancel: Cancel, grace: float) -> None:
+        self._cancel, self._grace, self._since = cancel, grace, 0.0
+
+    def over(self) -> bool:
+        """True once ``grace`` seconds have passed since the cancellation was first seen."""
+        if not self._cancel():
+            return False
+        self._since = self._since or time.monotonic()
+        return time.monotonic() - self._since > self._grace

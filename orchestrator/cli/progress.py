@@ -1,0 +1,171 @@
+"""What a person sees while a run goes on: a live view on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli import common
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import Outcome
+from orchestrator.record.journal import ActionChanged, CellJudged, Event
+from orchestrator.record.model import RunRecord
+
+_STYLES = {
+    Outcome.PASS: ("✓", "green"),
+    Outcome.FAIL: ("✕", "bold red"),
+    Outcome.MISBUILT: ("◆", "bold magenta"),
+    Outcome.ERROR: ("!", "bold yellow"),
+    Outcome.BLOCKED: ("⊘", "yellow"),
+    Outcome.UNSUPPORTED: ("–", "dim"),  # noqa: RUF001 - the report shows the same dash
+}
+
+
+class View(Protocol):
+    """What a run tells."""
+
+    def listen(self, event: Event) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def summary(self, record: RunRecord, folder: Path) -> None: ...
+
+
+@contextmanager
+def progress(cells: Sequence[Cell], *, quiet: bool, as_json: bool) -> Iterator[View]:
+    """The view that fits where stdout and stderr go."""
+    if as_json:
+        yield JsonLines()
+    elif quiet:
+        yield Quiet()
+    elif common.errors.is_terminal:
+        view = LiveView(len(cells))
+        with view.live:
+            yield view
+    else:
+        yield Lines()
+
+
+class Quiet:
+    """Errors and the end."""
+
+    def listen(self, event: Event) -> None:
+        """Nothing until the end."""
+
+    def say(self, text: str) -> None:
+        """Nothing until the end."""
+
+    def summary(self, record: RunRecord, folder: Path) -> None:
+        for line in closing(record, folder):
+            common.errors.print(line)
+
+
+class JsonLines(Quiet):
+    """Events on stdout, one JSON object per line, as in ``journal.jsonl``."""
+
+    def listen(self, event: Event) -> None:
+        sys.stdout.write(event.model_dump_json() + "\n")
+        sys.stdout.flush()
+
+
+class Lines(Quiet):
+    """One line per event that a person would want in a log."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def listen(self, event: Event) -> None:
+        line = told(event)
+        if line is not None:
+            self._print(line)
+
+    def say(self, text: str) -> None:
+        self._print(Text(text))
+
+    def _print(self, line: Text) -> None:
+        spent = f"{time.monotonic() - self._started:6.1f} s  "
+        common.errors.print(Text(spent) + line)
+
+
+def told(event: Event) -> Text | None:
+    """The line for an event, or ``None`` where it is not worth one."""
+    match event:
+        case ActionChanged(action=action) if action.status not in {"waiting", "running"}:
+            took = f" in {action.duration_s:.1f} s" if action.duration_s is not None else ""
+            line = Text(f"{action.status:9} {action.kind} {action.name}{took}")
+            if action.message:
+                line.append(f"\n{action.message}", style="dim")
+            return line
+        case CellJudged(cell=cell) if cell.outcome is not None:
+            glyph, style = _STYLES[cell.outcome]
+            line = Text(f"{glyph} {cell.outcome}", style=style).append(f"  {cell.id}", style="default")
+            if cell.reason is not None:
+                line.append(f"  {cell.reason}: {cell.message}", style="default")
+            return line
+        case _:
+            return None
+
+
+class LiveView(Lines):
+    """Lines that scroll, above what runs now, the counts, and the time."""
+
+    def __init__(self, planned: int) -> None:
+        super().__init__()
+        self._planned = planned
+        self._outcomes: dict[str, Outcome] = {}
+        self._running: dict[tuple[str, str], float] = {}
+        self.live = Live(
+            get_renderable=self._draw, console=common.errors, refresh_per_second=4, transient=True
+        )
+
+    def listen(self, event: Event) -> None:
+        match event:
+            case ActionChanged(action=action):
+                key = (action.kind, action.name)
+                if action.status == "running":
+                    self._running[key] = time.monotonic()
+                else:
+                    self._running.pop(key, None)
+            case CellJudged(cell=cell) if cell.outcome is not None:
+                self._outcomes[cell.id] = cell.outcome
+        super().listen(event)
+
+    def _draw(self) -> Group:
+        now = time.monotonic()
+        table = Table.grid(padding=(0, 2))
+        for (kind, name), since in list(self._running.items()):
+            table.add_row(Text("▸", style="cyan"), kind, name, f"{now - since:.0f} s")
+        return Group(table, self._counts(now - self._started))
+
+    def _counts(self, spent: float) -> Text:
+        counts = Counter(self._outcomes.values())
+        line = Text(f"{sum(counts.values())}/{self._planned} cells  ", style="bold")
+        for outcome, (glyph, style) in _STYLES.items():
+            if counts[outcome]:
+                line.append(f"{glyph} {counts[outcome]} {outcome}  ", style=style)
+        return line.append(f"{spent:.0f} s", style="dim")
+
+
+def closing(record: RunRecord, folder: Path) -> list[Text]:
+    """The last lines: the counts in words, and where the report is."""
+    counts = Counter(cell.outcome for cell in record.cells if cell.outcome is not None)
+    line = Text(f"{record.run.judged} of {record.run.planned} cells judged: ", style="bold")
+    words = [(f"{counts[o]} {o}", _STYLES[o][1]) for o in _STYLES if counts[o]]
+    for position, (text, style) in enumerate(words):
+        line.append(", " if position else "").append(text, style=style)
+    if record.run.status == "interrupted":
+        line.append("; interrupted", style="bold yellow")
+    return [line, Text(f"Report: {folder / 'index.html'}")]
+
+
+def console() -> Console:
+    """For answers on stdout."""
+    return Console(highlight=False, soft_wrap=True)

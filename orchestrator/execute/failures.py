@@ -1,0 +1,42 @@
+"""Errors in the words of the outcome table."""
+
+from orchestrator.errors import (
+    BuildError,
+    ChecksumMismatchError,
+    DeadlineError,
+    EmulationError,
+    EngineError,
+    MatrixctlError,
+    SourceUnreachableError,
+)
+from orchestrator.execute.scheduler import Failure
+from orchestrator.outcome import REASONS, Reason
+from orchestrator.plan.action import Action
+
+_REASONS: tuple[tuple[type[MatrixctlError], Reason], ...] = (
+    (BuildError, Reason.BUILD_FAILED),
+    (SourceUnreachableError, Reason.SOURCE_UNREACHABLE),
+    (ChecksumMismatchError, Reason.CHECKSUM_MISMATCH),
+    (DeadlineError, Reason.DEADLINE),
+    (EmulationError, Reason.EMULATION),
+    (EngineError, Reason.ENGINE_UNAVAILABLE),
+)
+
+
+def reason_of(error: Exception) -> Reason:
+    """The reason that an error stands for; what nobody foresaw is ``internal``."""
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.INTERNAL)
+
+
+def failure_of(action: Action, error: Exception) -> Failure:
+    """What the cells of an action come to when it fails.
+
+    An image that cannot be made is no fault of HAProxy nor an accident of one call: the cells are
+    blocked by it, by name.
+    """
+    reason = reason_of(error)
+    if action.kind == "image" and reason is not Reason.EMULATION:
+        reason = Reason.PREREQUISITE
+    brief = error.brief if isinstance(error, MatrixctlError) else repr(error)
+    message = f"{action.kind} {action.name}: {brief}"
+    return Failure(outcome=REASONS[reason].outcome, reason=reason, message=message, action=action.key)

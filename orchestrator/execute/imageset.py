@@ -1,0 +1,51 @@
+"""The images of one run: each made at most once, whoever asks first."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.arch import Arch
+from orchestrator.execute import images
+from orchestrator.execute.images import ImageRef, Workshop
+
+
+@dataclass(kw_only=True)
+class ImageSet:
+    """``targets`` are all architectures that the toolchain must be able to compile for."""
+
+    shop: Workshop
+    targets: Sequence[Arch]
+    _made: dict[tuple[str, str], ImageRef] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def get(self, name: str, arch: Arch) -> ImageRef:
+        """An image that is there and was verified.
+
+        :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``images``.
+        """
+        with self._lock:
+            if (name, arch.name) not in self._made:
+                self._made[name, arch.name] = self._make(name, arch)
+            return self._made[name, arch.name]
+
+    def made(self) -> tuple[ImageRef, ...]:
+        """The images that were asked for so far."""
+        with self._lock:
+            return tuple(self._made.values())
+
+    def packages(self, name: str, arch: Arch) -> dict[str, str]:
+        """Exact package versions inside an image."""
+        return images.packages(self.shop.client, self.get(name, arch))
+
+    def _make(self, name: str, arch: Arch) -> ImageRef:
+        if name == "base":
+            return images.ensure_base(self.shop)
+        base = self.get("base", self.shop.arch)
+        if name == "toolchain":
+            return images.ensure_toolchain(self.shop, base, self.targets)
+        if name == "client":
+            return images.ensure_client(self.shop, base)
+        toolchain = self.get("toolchain", self.shop.arch)
+        if name == "runtime":
+            return images.ensure_runtime(self.shop, base, toolchain, arch)
+        return images.ensure_emulated_toolchain(self.shop, base, toolchain, arch)
