@@ -63,6 +63,7 @@ def _environment() -> Environment:
         anchor=anchor,
         breakable=_breakable,
         emulated=_emulated,
+        tried=_tried,
         duration=units.duration,
         href=_href,
         moment=units.moment,
@@ -135,13 +136,16 @@ def _data(cells: tuple[CellRecord, ...]) -> Markup:
 
 def _emulated(cell: CellRecord) -> bool:
     """True where something really ran under QEMU: what was not tried says nothing of emulation."""
-    tried = cell.outcome not in {None, Outcome.UNSUPPORTED, Outcome.BLOCKED}
-    return tried and cell.execution.mode == "emulated"
+    return _tried(cell) and cell.execution.mode == "emulated"
+
+
+def _tried(cell: CellRecord) -> bool:
+    return cell.outcome not in {None, Outcome.UNSUPPORTED, Outcome.BLOCKED}
 
 
 def _breakable(name: str) -> Markup:
-    """``name`` with permission to break after its separators, for narrow columns."""
-    return Markup(re.sub(r"([_.-])(?=\w)", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped before
+    """``name`` with permission to break after underscores (browsers break after hyphens already)."""
+    return Markup(re.sub(r"_(?=\w)", "_<wbr>", str(escape(name))))  # noqa: S704 - escaped before
 
 
 def _suite(name: str) -> str:

@@ -59,7 +59,7 @@ def _blocks(record: RunRecord) -> Iterator[str]:
         yield "; ".join(more) + "\n"
     yield _facts(record.run)
     if record.run.message:
-        yield f"\n{escape(text.shorten(record.run.message, _MESSAGE))}"
+        yield f"\nThe run says: {escape(text.shorten(record.run.message, _MESSAGE))}"
     yield from _grids(record)
     yield from _failures(record)
 

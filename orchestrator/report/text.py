@@ -6,12 +6,9 @@ from typing import Any
 
 from orchestrator.record.model import RunRecord
 
-_KEPT = "\t\n"
-_C0 = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _KEPT}
-"""Unicode's control pictures, so that ESC is read as a small "ESC" (U+241B)."""
 _INVISIBLE = re.compile(
     "["
-    "\x80-\x9f"  # C1 controls, among them the one-byte CSI
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls except tab and newline; U+009B is a one-byte ESC [
     "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible, or turning the direction
     "\ufff9-\ufffb\ufffe\uffff"  # interlinear marks, and what XML 1.0 forbids
     "\ud800-\udfff"  # surrogates without a partner
@@ -26,8 +23,7 @@ def visible(text: str) -> str:
     Tabs and newlines stay. The result is legal in XML 1.0 and HTML and can be encoded as UTF-8.
     It still has to be escaped for the place where it goes.
     """
-    text = text.replace("\r\n", "\n").translate(_C0 | {0x7F: "\u2421"})
-    return _INVISIBLE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+    return _INVISIBLE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text.replace("\r\n", "\n"))
 
 
 def shorten(text: str, limit: int) -> str:

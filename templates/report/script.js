@@ -35,7 +35,7 @@
   }
   const valueOf = (cell, axis) => data.axes[axis][cell.at[axes.indexOf(axis)]];
   const suite = (name) => name.replace(/^TLS_(\w+?)_SHA(256|384)$/, '$1');
-  const breakable = (name) => name.split(/(?<=[_.-])(?=\w)/).flatMap((part, i) => (i ? [make('wbr'), part] : [part]));
+  const breakable = (name) => name.split(/(?<=_)(?=\w)/).flatMap((part, i) => (i ? [make('wbr'), part] : [part]));
   const label = (axis, name) => (axis === 'cipher' ? suite(name) : name);
   const nameOf = (cell) => cell.panel.querySelector('summary b').textContent;
 
@@ -122,13 +122,14 @@
       if (!slots.has(place)) slots.set(place, []);
       slots.get(place).push(cell);
     }
-    const body = make('tbody');
+    const bodies = [];
     let above = null;
     for (const row of keysOf(shown, down)) {
       if (down.length > 1 && row[0] !== above) {
         above = row[0];
         const title = make('span', {}, 'HAProxy ' + data.axes[down[0]][above]);
-        body.append(make('tr', {class: 'head'}, make('th', {colspan: columns.length + 1, scope: 'rowgroup'}, title)));
+        bodies.push(make('tbody'));
+        bodies.at(-1).append(make('tr', {class: 'head'}, make('th', {colspan: columns.length + 1, scope: 'rowgroup'}, title)));
       }
       const name = label(down.at(-1), data.axes[down.at(-1)][row.at(-1)]);
       const line = make('tr', {}, make('th', {scope: 'row'}, ...breakable(name)));
@@ -136,9 +137,10 @@
         const first = across.length > 1 && (!i || columns[i - 1][0] !== column[0]);
         line.append(make('td', first ? {class: 'first'} : {}, slot(slots.get(row + '/' + column) || [])));
       });
-      body.append(line);
+      if (!bodies.length) bodies.push(make('tbody'));
+      bodies.at(-1).append(line);
     }
-    return make('table', {class: 'grid', id: 'grid-table'}, head(down, across, columns), body);
+    return make('table', {class: 'grid', id: 'grid-table'}, head(down, across, columns), ...bodies);
   }
   function head(down, across, columns) {
     const corner = make('th', {class: 'corner', scope: 'col', rowspan: across.length}, down.join(' and ') + ' by ' + across.join(' and '));

@@ -20,7 +20,7 @@ from orchestrator.report import html
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
+FLAGS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1280,900",
-]
+)
 CELL = "c-arm64.haproxy-2.8.9.libressl-3.9.2.TLS_CHACHA20_POLY1305_SHA256"
 
 
@@ -64,7 +64,7 @@ class Reader:
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
     def js(self, expression: str) -> object:
-        value: object = self.driver.execute_script(f"return {expression}")  # type: ignore[no-untyped-call]
+        value: object = self.driver.execute_script(f"return {expression}")
         return value
 
     def fragment(self) -> str:
@@ -143,18 +143,12 @@ def test_axes_switch_and_a_cell_of_the_grid_then_counts(reader: Reader) -> None:
 
 
 def test_the_drawn_grid_equals_the_written_one(reader: Reader) -> None:
-    reader.open(samples.mixed())
-    written = reader.js("document.querySelector('#grid tbody').parentElement.innerText")
-    rows, columns = (Select(select) for select in reader.all("#controls select"))
-    rows.select_by_value("client")
-    columns.select_by_value("arch")
-    assert len(reader.all("#grid tbody td")) == 2
-    reader.open(samples.mixed(), "#arch=amd64&arch=arm64&client=curl&text=matrixctl")
-    reader.until_shown("60 cells")
-    rows, _ = (Select(select) for select in reader.all("#controls select"))
-    rows.select_by_value("haproxy")
-    rows.select_by_value("")
-    assert reader.js("document.querySelector('#grid tbody').parentElement.innerText") == written
+    body = "[...document.querySelectorAll('#grid tbody')].map((body) => body.innerText).join('\\n')"
+    reader.open(samples.run(tuple(c for c in samples.mixed().cells if c.axes.arch.name == "arm64")))
+    written = reader.js(body)
+    reader.open(samples.mixed(), "#arch=arm64")
+    reader.until_shown("30 of 60 cells")
+    assert reader.js(body) == written
 
 
 def test_filters_narrow_grid_groups_and_panels_and_live_in_the_address(reader: Reader) -> None:

@@ -77,7 +77,7 @@ def test_hostile_text_is_text() -> None:
     problem = parse(samples.hostile()).find(".//failure")
     assert problem is not None
     assert "</script><script>" in problem.attrib["message"]
-    assert "\u241b[31m" in problem.attrib["message"]
+    assert "<U+001B>[31m" in problem.attrib["message"]
 
 
 def test_the_properties_say_which_run_it_was() -> None:

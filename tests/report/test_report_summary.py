@@ -76,7 +76,7 @@ def test_a_hole_in_the_matrix_is_an_empty_slot() -> None:
 
 
 def test_control_and_direction_characters_become_visible() -> None:
-    assert text.visible("a\x1b[31m\x00b\x7f") == "a\u241b[31m\u2400b\u2421"
+    assert text.visible("a\x1b[31m\x00b\x7f") == "a<U+001B>[31m<U+0000>b<U+007F>"
     assert text.visible("x\u202egnp\u2066 \x9b \ud800 \ufeff") == (
         "x<U+202E>gnp<U+2066> <U+009B> <U+D800> <U+FEFF>"
     )
