@@ -93,7 +93,7 @@ def _include(
             tables[places] = _lookup(original, places)
         fits = tables[places].get(tuple(entry[AXES[at]] for at in places), ())
         for names, (at, axis) in product(fits, enumerate(AXES)):
-            if axis in entry and axis not in declared:
+            if axis in entry:
                 names[at] = entry[axis]
         if not fits:
             fresh.append((number, [entry.get(axis) for axis in AXES]))

@@ -278,6 +278,11 @@ def bomb() -> str:
     return "\n".join(lines)
 
 
+def test_a_bomb_of_aliases_stops_early(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, bomb())
+    assert fault.endswith("more than 50000 values, aliases included")
+
+
 @pytest.mark.parametrize(
     "content",
     [
