@@ -13,7 +13,7 @@ import requests
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import bootstrap, emulation, images
+from orchestrator.execute import bootstrap, emulation, image_files, images
 from orchestrator.execute.host import Host
 from orchestrator.value import Value
 
@@ -181,7 +181,7 @@ def base_origin(shop: images.Workshop) -> Iterator[Check]:
     """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
     digest = images.registry_digest(shop.client)
     if digest is not None:
-        yield Check(name="base image", state=State.OK, found=f"{images.REGISTRY_IMAGE}@{digest}")
+        yield Check(name="base image", state=State.OK, found=f"{image_files.REGISTRY_IMAGE}@{digest}")
         return
     kept = images.newest(shop.client, "base", shop.arch)
     if not bootstrap.is_debian(shop.host):

@@ -115,7 +115,9 @@ def commands(host: Host, lacks: Lacks) -> Iterator[str]:
     if lacks.foreign and not host.exists(f"{emulation.BINFMT}/register"):
         yield shlex.join(_BINFMT_MOUNT)
     for arch in lacks.foreign:
-        yield f"update-binfmts --enable qemu-{arch.qemu}"
+        line = f"/usr/lib/binfmt.d/qemu-{arch.qemu}.conf"
+        otherwise = f"cat {line} > {emulation.BINFMT}/register"
+        yield f"sh -c 'update-binfmts --enable qemu-{arch.qemu} || {otherwise}'"
 
 
 def _packages(host: Host, lacks: Lacks) -> list[str]:

@@ -9,30 +9,22 @@ import hashlib
 import io
 import json
 import re
-import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from typing import IO
 
 import docker
 import docker.errors
 from docker.models.images import Image
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, MatrixctlError
-from orchestrator.execute import bootstrap, emulation, image_build
+from orchestrator.execute import bootstrap, emulation, image_build, image_files
 from orchestrator.execute.host import Host
-from orchestrator.resources import root
+from orchestrator.execute.image_files import REGISTRY_IMAGE
 from orchestrator.value import Value
-
-UID = 65534
-"""Debian's nobody: the user of every build, server and client container, and the owner of /work."""
-
-REGISTRY_IMAGE = "debian:trixie-slim"
 
 BRING_BASE = (
     f"Bring the base image from a machine that has a registry. There: docker pull {REGISTRY_IMAGE} && "
@@ -44,58 +36,6 @@ _SCHEMA = 1
 
 _REGISTRY_DEADLINE = 8
 """Seconds that a registry has to say the digest of a tag."""
-
-TOOLCHAIN_PACKAGES = (
-    "binutils",
-    "ccache",
-    "cmake",
-    "gcc",
-    "libc6-dev",
-    "libcrypt-dev",
-    "libssl-dev",
-    "make",
-    "mmdebstrap",
-    "ninja-build",
-    "patch",
-    "perl",
-    "xz-utils",
-)
-CLIENT_PACKAGES = ("curl", "python3")
-RUNTIME_PACKAGES = (
-    "base-files",
-    "coreutils",
-    "dash",
-    "libatomic1",
-    "libc6",
-    "libcrypt1",
-    "libgcc-s1",
-    "libpcre2-8-0",
-    "libssl3t64",
-    "libzstd1",
-    "zlib1g",
-)
-EMULATED_PACKAGES = (
-    *RUNTIME_PACKAGES,
-    "binutils",
-    "ccache",
-    "diffutils",
-    "findutils",
-    "gcc",
-    "grep",
-    "gzip",
-    "libc6-dev",
-    "libcrypt-dev",
-    "libssl-dev",
-    "make",
-    "mawk",
-    "patch",
-    "perl",
-    "sed",
-    "tar",
-    "xz-utils",
-)
-_EMULATED_LINKS = {"/usr/bin/awk": "mawk", "/usr/bin/cc": "gcc"}
-"""What ``update-alternatives`` would have linked."""
 
 
 class ImageRef(Value):
@@ -137,21 +77,6 @@ class _Recipe:
         return f"matrixctl/{self.name}:{self.key[:16]}"
 
 
-@cache
-def _templates() -> Environment:
-    return Environment(  # noqa: S701 - Dockerfiles and shell, no HTML
-        loader=FileSystemLoader(root() / "images"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _render(template: str, **values: object) -> str:
-    return _templates().get_template(template).render(suite=bootstrap.SUITE, uid=UID, **values)
-
-
 def ensure_base(shop: Workshop) -> ImageRef:
     """The base image: from a registry where one answers, else what is here already, else bootstrapped.
 
@@ -191,7 +116,7 @@ def registry_digest(client: docker.DockerClient) -> str | None:
 
 
 def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
-    dockerfile = _render("base.Dockerfile.j2", registry_image=image)
+    dockerfile = image_files.base_dockerfile(image)
     key = _key("base", shop.arch, dockerfile, digest)
     origin = image if "@" in image else f"{image}, loaded by hand"
     recipe = _Recipe(name="base", arch=shop.arch, key=key, dockerfile=dockerfile)
@@ -204,7 +129,7 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
             f"no registry answers for the base image {REGISTRY_IMAGE}, and this machine is not Debian",
             resolution=BRING_BASE,
         )
-    dockerfile = _render("base.Dockerfile.j2", registry_image="")
+    dockerfile = image_files.base_dockerfile()
     key = _key("base", shop.arch, dockerfile, bootstrap.SUITE)
     return _ensure(
         shop,
@@ -230,12 +155,12 @@ def newest(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
 
 def ensure_toolchain(shop: Workshop, base: ImageRef, targets: Sequence[Arch]) -> ImageRef:
     """The compilers of the host's architecture, native and for every other one of ``targets``."""
-    return _grown(shop, base, "toolchain", _toolchain_dockerfile(shop.arch, targets, base.tag))
+    return _grown(shop, base, "toolchain", image_files.toolchain_dockerfile(shop.arch, targets, base.tag))
 
 
 def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
     """curl with HTTP/3 and Python, for the host's architecture."""
-    return _grown(shop, base, "client", _client_dockerfile(base.tag))
+    return _grown(shop, base, "client", image_files.client_dockerfile(base.tag))
 
 
 def _grown(shop: Workshop, base: ImageRef, name: str, dockerfile: str) -> ImageRef:
@@ -255,7 +180,7 @@ def ensure_emulated_toolchain(shop: Workshop, base: ImageRef, toolchain: ImageRe
 
 
 def _extracted(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
-    dockerfile, script = _root_dockerfile(name, arch), _root_script(name, arch)
+    dockerfile, script = image_files.root_dockerfile(name, arch), image_files.root_script(name, arch)
     key = _key(name, arch, dockerfile + script, base.key)
     return _ensure(
         shop,
@@ -265,58 +190,6 @@ def _extracted(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, a
             shop.client, image=toolchain.id, script=script, path="/root.tar", proxies=shop.proxies, into=into
         ),
     )
-
-
-def _toolchain_dockerfile(host: Arch, targets: Sequence[Arch], base: str) -> str:
-    foreign = [arch for arch in targets if arch != host]
-    return _render(
-        "toolchain.Dockerfile.j2",
-        base=base,
-        foreign=sorted(foreign, key=lambda arch: arch.name),
-        packages=sorted({*TOOLCHAIN_PACKAGES, *(name for arch in foreign for name in _cross_packages(arch))}),
-    )
-
-
-def _cross_packages(arch: Arch) -> tuple[str, ...]:
-    compiler = f"gcc-{arch.gnu.replace('_', '-')}"
-    return (compiler, f"libc6-dev-{arch.name}-cross", f"libcrypt-dev:{arch.name}", f"libssl-dev:{arch.name}")
-
-
-def _client_dockerfile(base: str) -> str:
-    return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES)
-
-
-def _root_dockerfile(name: str, arch: Arch) -> str:
-    return _render("root.Dockerfile.j2", name=name, arch=arch)
-
-
-def _root_script(name: str, arch: Arch) -> str:
-    emulated = name == "emulated-toolchain"
-    return _render(
-        "root.sh.j2",
-        name=name,
-        arch=arch,
-        packages=EMULATED_PACKAGES if emulated else RUNTIME_PACKAGES,
-        links=_EMULATED_LINKS if emulated else {},
-    )
-
-
-def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
-    """Every Dockerfile and script, and a README with the ``docker`` commands, by file name."""
-    files = {
-        "base.Dockerfile": _render("base.Dockerfile.j2", registry_image=""),
-        "toolchain.Dockerfile": _toolchain_dockerfile(host, targets, "matrixctl-base"),
-        "client.Dockerfile": _client_dockerfile("matrixctl-base"),
-    }
-    for arch in targets:
-        for name in ("runtime", "emulated-toolchain"):
-            files[f"{name}-{arch.name}.Dockerfile"] = _root_dockerfile(name, arch)
-            files[f"{name}-{arch.name}.sh"] = _root_script(name, arch)
-    command = shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar"))
-    files["README.md"] = _render(
-        "README.md.j2", registry_image=REGISTRY_IMAGE, mmdebstrap=command, host=host, targets=targets
-    )
-    return files
 
 
 def _key(name: str, arch: Arch, text: str, base: str) -> str:

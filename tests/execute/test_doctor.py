@@ -14,6 +14,10 @@ from orchestrator.execute.doctor import State
 
 ARM = ARCHES["arm64"]
 INSTALL = "apt-get install -y --no-install-recommends docker.io mmdebstrap qemu-user-static binfmt-support"
+REGISTER = (
+    "sh -c 'update-binfmts --enable qemu-aarch64"
+    f" || cat /usr/lib/binfmt.d/qemu-aarch64.conf > {BINFMT}/register'"
+)
 REFUSED = "Error while fetching server API version: ('Connection aborted.', {}(2, 'x'))"
 
 
@@ -218,7 +222,7 @@ def test_a_user_gets_the_commands() -> None:
         f"  sudo {INSTALL}",
         "  sudo sh -c 'setsid dockerd >>/var/log/matrixctl-dockerd.log 2>&1 </dev/null &'",
         f"  sudo mount -t binfmt_misc binfmt_misc {BINFMT}",
-        "  sudo update-binfmts --enable qemu-aarch64",
+        f"  sudo {REGISTER}",
     ]
     assert changes(host) == []
 

@@ -10,7 +10,7 @@ from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError, MatrixctlError
-from orchestrator.execute import bootstrap, image_build, images
+from orchestrator.execute import bootstrap, image_build, image_files, images
 from orchestrator.execute.host import LocalHost
 from orchestrator.execute.process import Completed
 
@@ -90,18 +90,18 @@ def test_the_environments_proxies_win_over_apts(
 
 
 def test_the_toolchain_crosses_to_the_other_architecture() -> None:
-    on_amd = images.rendered(AMD, BOTH)["toolchain.Dockerfile"]
+    on_amd = image_files.rendered(AMD, BOTH)["toolchain.Dockerfile"]
     assert "RUN dpkg --add-architecture arm64\n" in on_amd
     for package in ("gcc", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "libssl-dev:arm64"):
         assert f"      {package} \\\n" in on_amd
-    on_arm = images.rendered(ARM, BOTH)["toolchain.Dockerfile"]
+    on_arm = image_files.rendered(ARM, BOTH)["toolchain.Dockerfile"]
     assert "      gcc-x86-64-linux-gnu \\\n" in on_arm
     assert "libssl-dev:arm64" not in on_arm
-    assert "--add-architecture" not in images.rendered(AMD, (AMD,))["toolchain.Dockerfile"]
+    assert "--add-architecture" not in image_files.rendered(AMD, (AMD,))["toolchain.Dockerfile"]
 
 
 def test_every_image_can_be_made_by_hand() -> None:
-    files = images.rendered(AMD, BOTH)
+    files = image_files.rendered(AMD, BOTH)
     readme = files.pop("README.md")
     for name in files:
         if not name.startswith("base"):
@@ -110,9 +110,9 @@ def test_every_image_can_be_made_by_hand() -> None:
     assert "docker build --platform linux/arm64 -t matrixctl-runtime-arm64" in readme
 
 
-@pytest.mark.parametrize("name", [name for name in images.rendered(AMD, BOTH) if name.endswith(".sh")])
+@pytest.mark.parametrize("name", [name for name in image_files.rendered(AMD, BOTH) if name.endswith(".sh")])
 def test_the_scripts_are_shell(name: str) -> None:
-    script = images.rendered(AMD, BOTH)[name]
+    script = image_files.rendered(AMD, BOTH)[name]
     shell = shutil.which("dash") or "sh"
     checked = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
@@ -120,7 +120,7 @@ def test_the_scripts_are_shell(name: str) -> None:
 
 def test_every_instruction_stands_on_a_line_of_its_own() -> None:
     known = {"FROM", "ADD", "LABEL", "ENV", "RUN", "CMD"}
-    for name, text in images.rendered(AMD, BOTH).items():
+    for name, text in image_files.rendered(AMD, BOTH).items():
         if name.endswith(".Dockerfile"):
             joined = text.replace("\\\n", " ")
             lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
