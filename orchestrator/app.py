@@ -8,12 +8,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
-
-from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential
+from typing import Literal
 
 from orchestrator import __version__
 from orchestrator.arch import ARCHES, Arch, by_machine
@@ -23,7 +21,7 @@ from orchestrator.execute.archive import member
 from orchestrator.execute.compile import Compile, compile_once
 from orchestrator.execute.docker_engine import DockerEngine
 from orchestrator.execute.engine import WORK
-from orchestrator.execute.failures import failure_of, reason_of
+from orchestrator.execute.failures import failure_of
 from orchestrator.execute.host import LocalHost
 from orchestrator.execute.images import Workshop
 from orchestrator.execute.imageset import ImageSet
@@ -33,17 +31,16 @@ from orchestrator.files import write_atomically
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.outcome import REASONS, Outcome, Verdict, exit_code
+from orchestrator.outcome import Outcome, Reason, Verdict, exit_code
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import Plan, Planner, build_name
 from orchestrator.plan.render import Renderer
-from orchestrator.probe import cpu, session
-from orchestrator.probe.attest import Binary, inspect
-from orchestrator.probe.certificates import Certificates, make
-from orchestrator.probe.files import scaled, session_files
-from orchestrator.probe.judge import AGAIN, Judged, judge, with_attempt
+from orchestrator.probe import certificates
+from orchestrator.probe.certificates import Certificates
+from orchestrator.probe.judge import Judged, with_attempt
+from orchestrator.probe.prober import Images, Prober, Told
 from orchestrator.record import journal
-from orchestrator.record.journal import Event, Journal, utc_now
+from orchestrator.record.journal import Event, utc_now
 from orchestrator.record.model import (
     ActionRecord,
     Axes,
@@ -55,15 +52,15 @@ from orchestrator.record.model import (
     RunInfo,
     RunRecord,
 )
+from orchestrator.record.recorder import Recorder
 from orchestrator.report import html, junit
 
-HARNESS_TRIES = 3
-"""How often a cell is probed while only the harness fails; a product failure is never tried again."""
-_RENDER_EVERY = 3.0
 _SHUTDOWN = 20.0
+"""Seconds that a cancelled run waits for what cannot be told to stop."""
 _BUILD_MEMORY = 4 << 30
+_EMULATED_COMPILER = 15
+"""A compiler under QEMU is about ten times slower (docs/performance.md); its limit grows by this."""
 
-Listen = Callable[[Event], None]
 Status = Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]
 
 
@@ -87,12 +84,7 @@ class Options:
     proxies: Mapping[str, str] = field(default_factory=dict)
     overlay: Path | None = None
     """Templates that replace ours, for tests that plant a fault."""
-    certificates: Callable[[], Certificates] = make
-
-
-def new_run_id() -> str:
-    """Sorts by time, safe in file names, container names and URLs."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    certificates: Callable[[], Certificates] = certificates.make
 
 
 def run(
@@ -102,7 +94,7 @@ def run(
     engine: DockerEngine,
     options: Options,
     *,
-    listen: Listen,
+    listen: Callable[[Event], None],
     say: Callable[[str], None],
     cancel: Cancel,
 ) -> tuple[RunRecord, Path]:
@@ -110,72 +102,99 @@ def run(
 
     :raises MatrixctlError: where not even a record could be begun.
     """
-    return _Run(matrix, cells, catalog, engine, options, listen, say, cancel).go()
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    folder = options.out / run_id
+    begun = _Run(
+        id=run_id,
+        matrix=matrix,
+        cells=cells,
+        engine=engine,
+        options=options,
+        say=say,
+        cancel=cancel,
+        recorder=Recorder(folder, listen=listen, finish=_report),
+        store=Store(options.store, say=say),
+        images=image_set(engine, options.proxies, say),
+        planner=planner(engine, catalog, options),
+    )
+    return begun.go(), folder
 
 
+def image_set(engine: DockerEngine, proxies: Mapping[str, str], say: Callable[[str], None]) -> ImageSet:
+    """The images that runs on this engine share."""
+    arch = by_machine(engine.info().arch)
+    shop = Workshop(client=engine.client, host=LocalHost(), arch=arch, say=say, proxies=proxies)
+    return ImageSet(shop=shop, targets=tuple(ARCHES.values()))
+
+
+def planner(engine: DockerEngine, catalog: Catalog, options: Options) -> Planner:
+    """A planner that does not know the toolchain's versions yet."""
+    return Planner(
+        host=by_machine(engine.info().arch),
+        catalog=catalog,
+        renderer=Renderer(options.overlay),
+        packages={},
+        emulated_build=options.emulated_build,
+    )
+
+
+def toolchains(planner: Planner, cells: Sequence[Cell]) -> list[tuple[str, Arch]]:
+    """The images whose packages decide the digests of the builds of these cells."""
+    if not planner.emulated_build:
+        return [("toolchain", planner.host)] if cells else []
+    arches = {cell.arch.name: cell.arch.arch for cell in cells}.values()
+    return [("toolchain" if arch == planner.host else "emulated-toolchain", arch) for arch in arches]
+
+
+def runnable(cells: Sequence[Cell], options: Options) -> list[Cell]:
+    """The cells that are not declared to be impossible, or all if the declaration is challenged."""
+    if options.challenge_unsupported:
+        return list(cells)
+    return [cell for cell in cells if capabilities.unsupported(cell) is None]
+
+
+def _report(record: RunRecord, folder: Path) -> None:
+    write_atomically(folder / "junit.xml", junit.render(record).encode())
+    write_atomically(folder / "index.html", html.render(record).encode())
+
+
+@dataclass(kw_only=True)
 class _Run:
-    """One run. Its state is the journal; everything else here is handed in once and stays."""
+    """One run: what it was handed, and what it learns on the way."""
 
-    def __init__(
-        self,
-        matrix: Matrix,
-        cells: Sequence[Cell],
-        catalog: Catalog,
-        engine: DockerEngine,
-        options: Options,
-        listen: Listen,
-        say: Callable[[str], None],
-        cancel: Cancel,
-    ) -> None:
-        self.id = new_run_id()
-        self.folder = options.out / self.id
-        self.matrix, self.cells, self.engine, self.options = matrix, cells, engine, options
-        self.listen, self.say, self.cancel = listen, say, cancel
-        self.started = time.monotonic()
-        self.info = engine.info()
-        self.host = by_machine(self.info.arch)
-        self.local = LocalHost()
-        self.store = Store(options.store, say=say)
-        self.renderer = Renderer(options.overlay)
-        self.certificates = options.certificates()
-        shop = Workshop(
-            client=engine.client, host=self.local, arch=self.host, say=say, proxies=options.proxies
-        )
-        self.images = ImageSet(shop=shop, targets=tuple(ARCHES.values()))
-        self.planner = Planner(
-            host=self.host,
-            catalog=catalog,
-            renderer=self.renderer,
-            packages={},
-            emulated_build=options.emulated_build,
-        )
-        self.fetched: dict[str, Path] = {}
-        self.events: list[Event] = []
-        self.lock = threading.Lock()
-        self.binaries: dict[str, tuple[bytes, Binary]] = {}
-        self.apt_bases = sources.apt_bases()
+    id: str
+    matrix: Matrix
+    cells: Sequence[Cell]
+    engine: DockerEngine
+    options: Options
+    say: Callable[[str], None]
+    cancel: Cancel
+    recorder: Recorder
+    store: Store
+    images: ImageSet
+    planner: Planner
+    plan: Plan = field(default_factory=lambda: Plan(actions={}, cells={}))
+    fetched: dict[str, Path] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
 
-    # The run, from planning to the report.
+    @property
+    def host(self) -> Arch:
+        return self.planner.host
 
-    def go(self) -> tuple[RunRecord, Path]:
-        runnable = self._runnable()
-        first = self.planner.plan(runnable)
-        self.folder.mkdir(parents=True)
-        with Journal(self.folder / "journal.jsonl") as self.journal, self._rendered(), self._reaped():
-            self._emit(journal.RunStarted(record=self._planned(first)))
+    def go(self) -> RunRecord:
+        """From the plan to the report."""
+        chosen = runnable(self.cells, self.options)
+        self.plan = self.planner.plan(chosen)
+        with self.recorder, self._reaped():
+            self.recorder.emit(journal.RunStarted(record=self._planned()))
             self._judge_unsupported()
-            failed = self._schedule(first, {"image", "source"}, {})
-            plan = self.planner.plan(runnable) if self.cancel() else self._resolved(runnable, failed)
-            self._schedule(plan, {"tls", "haproxy", "probe"}, failed)
-            record = self._finish()
-        return record, self.folder
+            failed = self._schedule({"image", "source"}, {})
+            self._learn_versions(chosen, failed)
+            self._schedule({"tls", "haproxy", "probe"}, failed)
+            self._finish()
+            return self.recorder.record()
 
-    def _runnable(self) -> list[Cell]:
-        if self.options.challenge_unsupported:
-            return list(self.cells)
-        return [cell for cell in self.cells if capabilities.unsupported(cell) is None]
-
-    def _planned(self, plan: Plan) -> RunRecord:
+    def _planned(self) -> RunRecord:
         return RunRecord(
             schema_version=1,
             run=RunInfo(
@@ -189,21 +208,19 @@ class _Run:
                 profile=self.options.profile,
                 filters=self.options.filters,
                 host=local_host(),
-                engine=self.info,
+                engine=self.engine.info(),
                 planned=len(self.cells),
                 judged=0,
                 exit_code=None,
                 message="",
             ),
             components=(),
-            actions=tuple(_action_record(action, "waiting") for action in plan.actions.values()),
+            actions=tuple(_action_record(action, "waiting") for action in self.plan.actions.values()),
             cells=tuple(self._planned_cell(cell) for cell in self.cells),
         )
 
     def _planned_cell(self, cell: Cell) -> CellRecord:
-        arch = cell.arch.arch
-        native = arch == self.host
-        version = emulation.qemu_version(self.local, arch, remote=self.options.remote_engine)
+        native = cell.arch.arch == self.host
         return CellRecord(
             id=cell.id,
             axes=Axes.model_validate(cell.axes),
@@ -215,7 +232,7 @@ class _Run:
             execution=Execution(
                 mode="native" if native else "emulated",
                 host_arch=self.host.name,
-                qemu_version=None if native else version,
+                qemu_version=None if native else self._qemu(cell.arch.arch),
                 cpu_features=(),
             ),
             build=Build(name=build_name(cell), digest=None),
@@ -227,50 +244,17 @@ class _Run:
         )
 
     def _judge_unsupported(self) -> None:
-        if self.options.challenge_unsupported:
-            return
         for cell in self.cells:
             declared = capabilities.unsupported(cell)
-            if declared is not None:
-                reason = next(reason for reason in REASONS if reason == declared.reason)
+            if declared is not None and not self.options.challenge_unsupported:
+                reason = Reason(declared.reason)
                 self._judged(
                     cell, Judged(outcome=Outcome.UNSUPPORTED, reason=reason, message=declared.message)
                 )
 
-    def _resolved(self, runnable: Sequence[Cell], failed: Mapping[str, Failure]) -> Plan:
-        """The plan again, now with digests: the toolchain's exact versions are known."""
-        packages = {}
-        for name, arch in self._toolchains(runnable):
-            if f"image:{name}-{arch.name}" not in failed:
-                packages[arch.name] = self.images.packages(name, arch)
-        self.planner = Planner(
-            host=self.host,
-            catalog=self.planner.catalog,
-            renderer=self.renderer,
-            packages=packages,
-            emulated_build=self.options.emulated_build,
-        )
-        plan = self.planner.plan(runnable)
-        self._record_packages(plan)
-        return plan
-
-    def _toolchains(self, cells: Sequence[Cell]) -> list[tuple[str, Arch]]:
-        if not cells:
-            return []
-        if not self.options.emulated_build:
-            return [("toolchain", self.host)]
-        arches = {cell.arch.name: cell.arch.arch for cell in cells}.values()
-        return [("toolchain" if a == self.host else "emulated-toolchain", a) for a in arches]
-
-    def _record_packages(self, plan: Plan) -> None:
-        used = {package for a in plan.actions.values() if a.recipe for package in a.recipe.packages}
-        for name, version in sorted(used):
-            self._component(kind="package", name=name, version=version, digest=None, origin="toolchain image")
-
-    def _schedule(self, plan: Plan, kinds: set[str], failed: Mapping[str, Failure]) -> dict[str, Failure]:
-        self.plan = plan
+    def _schedule(self, kinds: set[str], failed: Mapping[str, Failure]) -> dict[str, Failure]:
         return schedule(
-            [action for action in plan.actions.values() if action.kind in kinds],
+            [action for action in self.plan.actions.values() if action.kind in kinds],
             slots=self.options.jobs,
             weight=lambda action: self.options.jobs if action.kind in {"tls", "haproxy"} else 1,
             execute=self._execute,
@@ -280,24 +264,35 @@ class _Run:
             grace=_SHUTDOWN,
         )
 
-    def _finish(self) -> RunRecord:
-        with self.lock:
-            record = journal.fold(self.events)
+    def _learn_versions(self, cells: Sequence[Cell], failed: Mapping[str, Failure]) -> None:
+        """Plan again, now with digests: the toolchain's exact versions are known."""
+        if self.cancel():
+            return
+        packages = {
+            arch.name: self.images.packages(name, arch)
+            for name, arch in toolchains(self.planner, cells)
+            if f"image:{name}-{arch.name}" not in failed
+        }
+        self.planner = replace(self.planner, packages=packages)
+        self.plan = self.planner.plan(cells)
+        used = {package for a in self.plan.actions.values() if a.recipe for package in a.recipe.packages}
+        for name, version in sorted(used):
+            self._component("package", name, version, None, "toolchain image")
+
+    def _finish(self) -> None:
+        record = self.recorder.record()
         interrupted = self.cancel() and not self.cancel.fail_fast
         code = exit_code((cell.outcome for cell in record.cells), allow_blocked=self.options.allow_blocked)
         left = record.run.planned - record.run.judged
-        message = f"{left} of {record.run.planned} cells were not judged" if left else ""
-        self._emit(
+        self.recorder.emit(
             journal.RunFinished(
                 status="interrupted" if interrupted else "finished",
                 finished_at=utc_now(),
                 duration_s=time.monotonic() - self.started,
                 exit_code=Exit.INTERRUPTED if interrupted else code,
-                message=message,
+                message=f"{left} of {record.run.planned} cells were not judged" if left else "",
             )
         )
-        with self.lock:
-            return journal.fold(self.events)
 
     # One action.
 
@@ -311,8 +306,6 @@ class _Run:
         took = time.monotonic() - started
         if status == "succeeded":
             self.store.record_duration(action.kind, action.name, took)
-        if self.cancel() and action.kind == "probe":
-            status = "interrupted"
         self._action(action, status, duration_s=took)
         return None
 
@@ -322,59 +315,46 @@ class _Run:
                 return self._image(action)
             case "source":
                 return self._fetch(action)
-            case "tls" | "haproxy":
-                return self._compile(action)
             case "probe":
                 return self._probe(action)
+            case "tls" | "haproxy":
+                return self._compile(action)
 
-    def _failed(self, action: Action, error: Exception, took: float) -> Failure | None:
+    def _failed(self, action: Action, error: Exception, took: float) -> Failure:
         failure = failure_of(action, error)
-        if self.cancel():
+        if self.cancel():  # its container was taken away: that says nothing of the action
             self._action(action, "interrupted", duration_s=took)
             return failure
         text = str(error)
         if not isinstance(error, MatrixctlError):
-            path = self.folder / f"internal-{secrets.token_hex(3)}.txt"
+            path = self.recorder.folder / f"internal-{secrets.token_hex(3)}.txt"
             write_atomically(path, "".join(traceback.format_exception(error)).encode())
             text = f"{error!r}; the traceback is in {path.name}, please report it"
-            self.say(f"{action.name}: {text}")
         self._action(action, "failed", duration_s=took, message=text)
-        if action.kind not in {"image", "source"} or action.problem:
-            self._fail_cells(action, failure)
+        self._fail_cells(action, failure)
         return failure
 
     def _blocked(self, action: Action, cause: Failure) -> None:
         self._action(action, "blocked", message=cause.message)
-        if action.kind == "probe":
-            self._fail_cells(action, cause)
+        self._fail_cells(action, cause)
 
     def _fail_cells(self, action: Action, failure: Failure) -> None:
         if action.kind != "probe" or self.cancel():
             return
         log = self._log_of(self.plan.actions.get(failure.action))
+        judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
         for key in action.cells:
-            judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
             self._judged(self.plan.cells[key], judged, evidence=(log,) if log else ())
 
     def _image(self, action: Action) -> Status:
         arch = ARCHES[action.arch]
-        ref = self.images.get(action.image, arch)
-        for made in (self.images.get("base", self.host), ref):
-            self._component(
-                kind="image",
-                name=f"{made.name}-{made.arch}",
-                version=made.tag,
-                digest=made.digest or made.id,
-                origin=made.origin,
-            )
+        for made in (self.images.get("base", self.host), self.images.get(action.image, arch)):
+            name = f"{made.name}-{made.arch}"
+            self._component("image", name, made.tag, made.digest or made.id, made.origin)
         if action.image == "runtime" and arch != self.host:
-            version = emulation.qemu_version(self.local, arch, remote=self.options.remote_engine)
+            version = self._qemu(arch) or "unknown"
             self._component(
-                kind="emulator",
-                name=f"qemu-{arch.qemu}",
-                version=version or "unknown",
-                digest=None,
-                origin="binfmt_misc of the engine's host",
+                "emulator", f"qemu-{arch.qemu}", version, None, "binfmt_misc of the engine's host"
             )
         return "succeeded"
 
@@ -388,12 +368,10 @@ class _Run:
             mirrors=self.options.mirrors,
             deadline=time.monotonic() + self.matrix.limits.fetch,
             say=self.say,
-            apt_bases=self.apt_bases,
+            apt_bases=sources.apt_bases(),
         )
         self.fetched[action.key] = got.path
-        self._component(
-            kind="source", name=source.component, version=source.version, digest=got.sha256, origin=got.origin
-        )
+        self._component("source", source.component, source.version, got.sha256, got.origin)
         return "succeeded"
 
     def _compile(self, action: Action) -> Status:
@@ -407,201 +385,100 @@ class _Run:
         emulated = recipe.compiler_arch != self.host
         image = self.images.get("emulated-toolchain" if emulated else "toolchain", recipe.compiler_arch)
         values = {"work": WORK, **{name: getattr(recipe, name) for name in type(recipe).model_fields}}
-        limits = self.matrix.limits
         task = Compile(
-            name=self._container_name(action),
+            name=f"matrixctl-{self.id}-{action.kind}-{secrets.token_hex(3)}",
             run_id=self.id,
             digest=digest,
             image=image.tag,
             platform=recipe.compiler_arch.platform,
-            script=self.renderer.render(recipe.template, values),
+            script=self.planner.renderer.render(recipe.template, values),
             source_file=recipe.source.file,
             source=next(self.fetched[need.key] for need in needs if need.kind == "source"),
             parents=tuple(parent.path for parent in parents if parent is not None),
             output=action.kind,
-            ccache=f"{action.kind}-{recipe.source.component}-{recipe.compiler_arch.name}-{recipe.target.name}",
+            ccache=f"{recipe.source.component}-{recipe.compiler_arch.name}-{recipe.target.name}",
             jobs=self.options.jobs,
             memory_bytes=_BUILD_MEMORY,
-            # A compiler under QEMU is about ten times slower: docs/performance.md.
-            timeout=limits.build * (limits.emulated * 5 if emulated else 1),
+            timeout=self.matrix.limits.build * (_EMULATED_COMPILER if emulated else 1),
             keep=self.options.keep,
         )
         compile_once(self.engine, self.store, task, self.say)
         return "succeeded"
 
-    # A probe session, and its repetitions.
-
     def _probe(self, action: Action) -> Status:
         cells = [self.plan.cells[key] for key in action.cells]
-        for number in range(self.options.repeat):
-            why = "first" if number == 0 else f"repeat {number + 1}"
-            self._probe_until_judged(action, cells, why)
-        return "succeeded"
-
-    def _probe_until_judged(self, action: Action, cells: list[Cell], why: str) -> None:
-        """Probe; where only the harness failed, probe those cells again."""
-        spoilt: dict[str, str] = {}
-
-        def attempt() -> list[Cell]:
-            pending = [cell for cell in cells if not tries.statistics.get("spoilt") or cell.id in spoilt]
-            reasons = {cell.id: spoilt.get(cell.id) for cell in pending}
-            spoilt.clear()
-            self._attempt(
-                action,
-                pending,
-                {key: f"{AGAIN}{said}" if said else why for key, said in reasons.items()},
-                spoilt,
-            )
-            tries.statistics["spoilt"] = len(spoilt)
-            return [cell for cell in pending if cell.id in spoilt]
-
-        def give_up(state: RetryCallState) -> list[Cell]:
-            return state.outcome.result() if state.outcome else []
-
-        tries = Retrying(
-            stop=stop_after_attempt(HARNESS_TRIES),
-            wait=wait_exponential(multiplier=0.5, max=5),
-            retry=retry_if_result(lambda left: bool(left) and not self.cancel()),
-            retry_error_callback=give_up,
-        )
-        tries(attempt)
-
-    def _attempt(
-        self, action: Action, cells: Sequence[Cell], whys: Mapping[str, str], spoilt: dict[str, str]
-    ) -> None:
-        content, binary = self._binary(action)
-        emulated = cells[0].arch.arch != self.host
-        limits = scaled(self.matrix.limits, emulated=emulated)
-        task = session.Session(
-            name=self._container_name(action),
+        prober = Prober(
+            engine=self.engine,
+            host=self.host,
+            renderer=self.planner.renderer,
+            limits=self.matrix.limits,
+            certificates=self.options.certificates(),
             run_id=self.id,
-            server_image=self.images.get("runtime", cells[0].arch.arch).tag,
-            server_platform=cells[0].arch.arch.platform,
-            client_image=self.images.get("client", self.host).tag,
-            client_platform=self.host.platform,
-            haproxy=content,
-            files=session_files(self.renderer, cells, limits, self.certificates),
-            cells=len(cells),
-            limits=limits,
+            folder=self.recorder.folder,
             cpus=self.options.jobs,
+            repeat=self.options.repeat,
             keep=self.options.keep,
+            challenge=self.options.challenge_unsupported,
+            cancelled=self.cancel,
+            judged=self._told,
         )
-        by_id = {cell.id: cell for cell in cells}
-        server: dict[str, Any] = {}
-        started_at = utc_now()
+        images = Images(
+            server=self.images.get("runtime", cells[0].arch.arch).tag,
+            client=self.images.get("client", self.host).tag,
+        )
+        prober.probe(cells, self._haproxy(action), images)
+        return "interrupted" if self.cancel() else "succeeded"
 
-        def on_line(raw: session.Raw) -> None:
-            if raw.get("kind") == "server":
-                server.update(raw)
-                return
-            cell = by_id.pop(raw["id"])
-            declared = capabilities.unsupported(cell) if self.options.challenge_unsupported else None
-            judged = judge(cell, binary, server, raw, declared)
-            if judged.outcome is Outcome.ERROR:
-                spoilt[cell.id] = judged.message
-            evidence = self._evidence(cell, raw)
-            features = _features(cell.arch.arch, server, emulated=emulated)
-            self._judged(
-                cell,
-                judged,
-                why=whys[cell.id],
-                started_at=started_at,
-                duration_s=float(raw["duration_s"]),
-                evidence=evidence,
-                features=features,
-            )
-
-        error: Exception | None = None
-        try:
-            session.run(self.engine, task, on_line)
-        except MatrixctlError as caught:
-            error = caught
-        if self.cancel():
-            return
-        for cell in by_id.values():
-            reason = reason_of(error or MatrixctlError(""))
-            message = str(error) if error else "The probe driver said nothing of this cell."
-            spoilt[cell.id] = message.splitlines()[0]
-            judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
-            self._judged(cell, judged, why=whys[cell.id], started_at=started_at)
-
-    def _binary(self, action: Action) -> tuple[bytes, Binary]:
+    def _haproxy(self, action: Action) -> bytes:
         build = next(self.plan.actions[need] for need in action.needs if need.startswith("haproxy:"))
-        if build.digest is None or (artifact := self.store.artifact(build.digest)) is None:
+        artifact = self.store.artifact(build.digest or "")
+        if artifact is None:
             raise MatrixctlError(f"The artifact of {build.name} is gone from the store.")
-        content = member([artifact.path.read_bytes()], "haproxy")
-        return content, inspect(content)
+        return member([artifact.path.read_bytes()], "haproxy")
 
-    def _evidence(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
-        folder = self.folder / "cells" / cell.id
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = []
-        for name, text in raw["files"].items():
-            path = folder / Path(name).name
-            path.write_text(text)
-            kept.append(str(path.relative_to(self.folder)))
-        return tuple(kept)
+    # The record.
 
-    # The journal.
+    def _told(self, cell: Cell, judged: Judged, told: Told) -> None:
+        self._judged(cell, judged, told=told, evidence=told.evidence)
 
     def _judged(
-        self,
-        cell: Cell,
-        judged: Judged,
-        *,
-        why: str = "first",
-        started_at: str | None = None,
-        duration_s: float = 0.0,
-        evidence: tuple[str, ...] = (),
-        features: tuple[str, ...] | None = None,
+        self, cell: Cell, judged: Judged, *, told: Told | None = None, evidence: tuple[str, ...] = ()
     ) -> None:
-        with self.lock:
-            known = next(
-                (
-                    e.cell
-                    for e in reversed(self.events)
-                    if isinstance(e, journal.CellJudged) and e.cell.id == cell.id
-                ),
-                None,
-            )
+        build = self.plan.actions.get(f"haproxy:{build_name(cell)}")
         record = with_attempt(
-            known or self._planned_cell(cell),
+            self.recorder.cell(cell.id) or self._planned_cell(cell),
             judged,
-            why=why,
-            started_at=started_at or utc_now(),
-            duration_s=duration_s,
+            why=told.why if told else "first",
+            started_at=told.started_at if told else utc_now(),
+            duration_s=told.duration_s if told else 0.0,
             evidence=evidence,
-            features=features,
-        )
-        build = getattr(self, "plan", None) and self.plan.actions.get(f"haproxy:{build_name(cell)}")
-        if build:
-            record = record.model_copy(update={"build": Build(name=build.name, digest=build.digest)})
-        self._emit(journal.CellJudged(cell=record))
+            features=told.features if told else None,
+        ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
+        self.recorder.emit(journal.CellJudged(cell=record))
         if self.options.fail_fast and record.outcome in {Outcome.FAIL, Outcome.MISBUILT}:
-            self.say(f"{cell.id}: {record.reason}; stopping, as --fail-fast asks")
             self.cancel.ask(fail_fast=True)
 
     def _action(
         self, action: Action, status: Status, *, duration_s: float | None = None, message: str = ""
     ) -> None:
         record = _action_record(action, status, duration_s=duration_s, message=message)
-        self._emit(journal.ActionChanged(action=record.model_copy(update={"log": self._log_of(action)})))
+        self.recorder.emit(
+            journal.ActionChanged(action=record.model_copy(update={"log": self._log_of(action)}))
+        )
 
     def _log_of(self, action: Action | None) -> str | None:
         """The action's log, copied beside the report, where there is one."""
         if action is None or action.kind not in {"tls", "haproxy"} or action.digest is None:
             return None
-        log, path = self.store.log(action.digest), self.folder / "actions" / f"{action.name}.log"
+        log, path = self.store.log(action.digest), self.recorder.folder / "actions" / f"{action.name}.log"
         if not log.exists():
             return None
-        if not path.exists() or path.stat().st_size != log.stat().st_size:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, log.read_bytes())
-        return str(path.relative_to(self.folder))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, log.read_bytes())
+        return str(path.relative_to(self.recorder.folder))
 
     def _component(
         self,
-        *,
         kind: Literal["image", "source", "package", "emulator"],
         name: str,
         version: str,
@@ -609,57 +486,21 @@ class _Run:
         origin: str,
     ) -> None:
         component = Component(kind=kind, name=name, version=version, digest=digest, origin=origin)
-        self._emit(journal.ComponentResolved(component=component))
+        self.recorder.emit(journal.ComponentResolved(component=component))
 
-    def _emit(self, event: Event) -> None:
-        with self.lock:
-            self.journal.append(event)
-            self.events.append(event)
-        self.listen(event)
-
-    def _container_name(self, action: Action) -> str:
-        return f"matrixctl-{self.id}-{action.kind}-{secrets.token_hex(3)}"
+    def _qemu(self, arch: Arch) -> str | None:
+        return emulation.qemu_version(LocalHost(), arch, remote=self.options.remote_engine)
 
     # What runs beside the run.
 
     @contextmanager
-    def _rendered(self) -> Iterator[None]:
-        """run.json is rendered from the journal at the start, every few seconds and at the end."""
-        stop = threading.Event()
-
-        def loop() -> None:
-            while not stop.wait(_RENDER_EVERY):
-                self._write_record()
-
-        thread = threading.Thread(target=loop, name="render", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            record = self._write_record()
-            if record is not None:
-                write_atomically(self.folder / "index.html", html.render(record).encode())
-                write_atomically(self.folder / "junit.xml", junit.render(record).encode())
-
-    def _write_record(self) -> RunRecord | None:
-        with self.lock:
-            events = list(self.events)
-        if not events:
-            return None
-        record = journal.fold(events)
-        journal.write_run_json(record, self.folder / "run.json")
-        return record
-
-    @contextmanager
     def _reaped(self) -> Iterator[None]:
-        """Nothing that bears the run's label outlives it; a cancelled run is reaped at once."""
+        """Nothing that bears the run's label outlives it; what a cancelled run has started ends at once."""
         over = threading.Event()
 
         def reap() -> None:
             while not over.wait(0.2):
-                if self.cancel() and not self.options.keep:
+                if self.cancel():
                     self._sweep()
 
         thread = threading.Thread(target=reap, name="reap", daemon=True)
@@ -669,20 +510,15 @@ class _Run:
         finally:
             over.set()
             thread.join()
-            if not self.options.keep:
-                self._sweep()
+            self._sweep()
 
     def _sweep(self) -> None:
+        if self.options.keep:
+            return
         try:
             self.engine.sweep(self.id)
         except MatrixctlError as error:
             self.say(f"could not remove what is left of {self.id}: {error.brief}")
-
-
-def _features(arch: Arch, server: Mapping[str, Any], *, emulated: bool) -> tuple[str, ...]:
-    if emulated:
-        return cpu.of_emulator(arch, str(server.get("auxv", "")))
-    return cpu.of_host(str(server.get("cpuinfo", "")))
 
 
 def _action_record(
@@ -702,11 +538,14 @@ def _action_record(
 def local_host() -> Host:
     """The machine of the orchestrator."""
     names = os.uname()
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = names.sysname
     return Host(
         arch=names.machine,
-        system=platform.freedesktop_os_release().get("PRETTY_NAME", names.sysname),
+        system=system,
         kernel=names.release,
         cpus=os.cpu_count() or 1,
-        memory_bytes=pages * size,
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     )
