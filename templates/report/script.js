@@ -105,7 +105,9 @@
   function draw() {
     const shown = cells.filter(matches);
     const untouched = shown.length === cells.length && !view.rows && !view.columns;
-    holder.replaceChildren(untouched ? original : shown.length ? table(shown) : make('p', {}, 'No cell matches these filters.'));
+    const empty = () => make('p', {}, 'No cell matches these filters.');
+    const next = untouched ? original : shown.length ? table(shown) : empty();
+    if (holder.firstElementChild !== next) holder.replaceChildren(next);
     filterLists(shown);
     drawControls(shown.length);
     rove(null);

@@ -241,3 +241,13 @@ def test_two_thousand_cells_are_quick(reader: Reader) -> None:
     reader.one(".legend [data-state=fail] button").click()
     reader.until_shown("25 of 2000 cells")
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_link_to_a_cell_far_down_lands_on_it(reader: Reader, *, script: bool) -> None:
+    record = samples.large()
+    reader.open(record, f"#{html.anchor(record.cells[-3])}", script=script)
+    (panel,) = reader.all(".panel")
+    assert panel.get_attribute("id") == html.anchor(record.cells[-3])
+    top = panel.rect["y"] - float(str(reader.js("scrollY")))
+    assert 0 <= top < 600
