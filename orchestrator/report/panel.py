@@ -39,10 +39,16 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, Exchange], ...]:
 
 
 def lines(cell: CellRecord) -> tuple[Line, ...]:
-    """The requests of all exchanges, one column each, one line per measured quantity."""
-    requests = [request for _, exchange in exchanges(cell) for request in exchange.requests]
+    """The requests of all exchanges, one column each, one line per measured quantity.
+
+    An exchange without any request (curl never came so far) has one column of dashes.
+    """
+    requests = [request for _, exchange in exchanges(cell) for request in exchange.requests or (None,)]
     return tuple(
-        Line(label=label, values=tuple(show(request) for request in requests))
+        Line(
+            label=label,
+            values=tuple(show(request) if request else (units.NOT_MEASURED, None) for request in requests),
+        )
         for label, show in _LINES.items()
     )
 

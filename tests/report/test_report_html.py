@@ -10,7 +10,7 @@ import samples
 
 from orchestrator import resources
 from orchestrator.record.model import RunRecord
-from orchestrator.report import html, summary
+from orchestrator.report import html, panel, summary, units
 
 
 @dataclass
@@ -78,6 +78,17 @@ def test_an_unfinished_run_says_so_at_the_top_and_has_no_green_sign() -> None:
     head = html.render(samples.running()).partition("<main>")[0]
     assert "This run had not ended" in head
     assert '<h1><svg class="g not-judged"' in head
+
+
+def test_an_exchange_without_requests_keeps_the_columns_apart() -> None:
+    cell = samples.quick().cells[0]
+    assert cell.observations
+    assert cell.observations.h3
+    h3 = cell.observations.h3.model_copy(update={"requests": (), "exit_code": 7})
+    cell = cell.model_copy(update={"observations": cell.observations.model_copy(update={"h3": h3})})
+    first, status, *_ = panel.lines(cell)
+    assert [value for value, _ in first.values] == [units.NOT_MEASURED, "2", "2", "2"]
+    assert len(status.values) == 4
 
 
 def test_evidence_links_stay_in_the_folder() -> None:
