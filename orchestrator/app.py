@@ -117,7 +117,8 @@ def run(
         images=image_set(engine, options.proxies, say),
         planner=planner(engine, catalog, options),
     )
-    return begun.go(), folder
+    with begun.store.in_use():
+        return begun.go(), folder
 
 
 def image_set(engine: DockerEngine, proxies: Mapping[str, str], say: Callable[[str], None]) -> ImageSet:

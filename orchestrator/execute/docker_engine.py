@@ -13,11 +13,10 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 
 from orchestrator.arch import by_machine
 from orchestrator.errors import DeadlineError, EngineError
+from orchestrator.execute import owner
 from orchestrator.execute.engine import UID, WORK, ContainerSpec, ExecResult
 from orchestrator.record.model import EngineInfo
 
-LABEL = "matrixctl"
-"""Label of everything that a run makes; its value is the run's id."""
 _API_TIMEOUT = 60
 _GRACE = 5
 """Seconds between TERM and KILL of a program past its deadline."""
@@ -81,7 +80,7 @@ class DockerEngine:
 
     def create_volume(self, name: str, run_id: str) -> None:
         with _explained(f"create the volume {name}"):
-            self.client.volumes.create(name=name, labels={LABEL: run_id})
+            self.client.volumes.create(name=name, labels=owner.labels(run_id))
 
     @_again
     def remove_volume(self, name: str) -> None:
@@ -117,7 +116,7 @@ class DockerEngine:
                 name=spec.name,
                 user=f"{UID}:{UID}",
                 working_dir=WORK,
-                labels={LABEL: spec.run_id},
+                labels=owner.labels(spec.run_id),
                 host_config=host_config,
                 platform=spec.platform,
                 environment={"HOME": WORK, "LC_ALL": "C.UTF-8"},
@@ -190,7 +189,7 @@ class DockerEngine:
                     raise
 
     def sweep(self, run_id: str) -> tuple[str, ...]:
-        wanted = {"label": f"{LABEL}={run_id}"}
+        wanted = {"label": f"{owner.LABEL}={run_id}"}
         with _explained(f"list what belongs to {run_id}"):
             found = self.client.api.containers(all=True, filters=wanted)
             containers = [entry["Names"][0].lstrip("/") for entry in found]

@@ -18,6 +18,7 @@ from requests.exceptions import ReadTimeout
 
 from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EngineError
+from orchestrator.execute import owner
 
 DEADLINE = 900
 """Seconds for one image. The slowest one here takes 60; a slow mirror is given time."""
@@ -137,7 +138,7 @@ def _container(
         image,
         ["sh", "-c", script],
         name=f"matrixctl-images-{secrets.token_hex(4)}",
-        labels={"matrixctl": "images"},
+        labels=owner.labels("images"),
         environment=dict(proxies),
         user="0:0",
     )

@@ -21,7 +21,7 @@ from docker.models.images import Image
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, MatrixctlError
-from orchestrator.execute import bootstrap, emulation, image_build, image_files
+from orchestrator.execute import bootstrap, emulation, image_build, image_files, owner
 from orchestrator.execute.host import Host
 from orchestrator.execute.image_files import REGISTRY_IMAGE
 from orchestrator.value import Value
@@ -36,6 +36,8 @@ _SCHEMA = 1
 
 _REGISTRY_DEADLINE = 8
 """Seconds that a registry has to say the digest of a tag."""
+
+_PULL_DEADLINE = 30
 
 
 class ImageRef(Value):
@@ -102,17 +104,38 @@ def loaded_by_hand(client: docker.DockerClient) -> bool:
 
 
 def registry_digest(client: docker.DockerClient) -> str | None:
-    """The digest that the registry has for the base image's tag now; ``None`` where no registry answers.
+    """The digest that a registry has for the base image's tag now; ``None`` where no registry answers.
 
     The daemon is asked, since it is the one that would pull; ``requests`` is used below the ``docker``
-    package because its own call has no deadline but the client's.
+    package because its own calls have no deadline but the client's. A daemon's registry mirrors are not
+    consulted by this question, only by a pull.
     """
-    url = f"{client.api.base_url}/v{client.api.api_version}/distribution/{REGISTRY_IMAGE}/json"
     try:
-        answer = client.api.get(url, timeout=_REGISTRY_DEADLINE)
-        return str(answer.json()["Descriptor"]["digest"]) if answer.ok else None
-    except (OSError, ValueError, KeyError):  # requests' errors are OSErrors
+        answer = client.api.get(
+            _api(client, f"distribution/{REGISTRY_IMAGE}/json"), timeout=_REGISTRY_DEADLINE
+        )
+        if answer.ok:
+            return str(answer.json()["Descriptor"]["digest"])
+        return _pulled_digest(client) if client.info()["RegistryConfig"]["Mirrors"] else None
+    except (OSError, ValueError, KeyError, docker.errors.ImageNotFound):  # requests' errors are OSErrors
         return None
+
+
+def _api(client: docker.DockerClient, path: str) -> str:
+    return f"{client.api.base_url}/v{client.api.api_version}/{path}"
+
+
+def _pulled_digest(client: docker.DockerClient) -> str | None:
+    """Pull by tag through the daemon's mirrors. The deadline holds for each pause between two lines."""
+    name, tag = REGISTRY_IMAGE.split(":")
+    url = _api(client, "images/create")
+    with client.api.post(
+        url, params={"fromImage": name, "tag": tag}, stream=True, timeout=_PULL_DEADLINE
+    ) as answer:
+        if not answer.ok or any(b'"error"' in line for line in answer.iter_lines()):
+            return None
+    digests: list[str] = client.images.get(REGISTRY_IMAGE).attrs["RepoDigests"]
+    return next((digest.partition("@")[2] for digest in digests), None)
 
 
 def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
@@ -155,18 +178,25 @@ def newest(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
 
 def ensure_toolchain(shop: Workshop, base: ImageRef, targets: Sequence[Arch]) -> ImageRef:
     """The compilers of the host's architecture, native and for every other one of ``targets``."""
-    return _grown(shop, base, "toolchain", image_files.toolchain_dockerfile(shop.arch, targets, base.tag))
+    return _ensure(shop, _toolchain(shop.arch, targets, base), origin=base.tag)
 
 
 def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
     """curl with HTTP/3 and Python, for the host's architecture."""
-    return _grown(shop, base, "client", image_files.client_dockerfile(base.tag))
+    return _ensure(shop, _client(shop.arch, base), origin=base.tag)
 
 
-def _grown(shop: Workshop, base: ImageRef, name: str, dockerfile: str) -> ImageRef:
-    key = _key(name, shop.arch, dockerfile, base.key)
-    recipe = _Recipe(name=name, arch=shop.arch, key=key, dockerfile=dockerfile)
-    return _ensure(shop, recipe, origin=base.tag)
+def _toolchain(host: Arch, targets: Sequence[Arch], base: ImageRef) -> _Recipe:
+    return _grown(host, base, "toolchain", image_files.toolchain_dockerfile(host, targets, base.tag))
+
+
+def _client(host: Arch, base: ImageRef) -> _Recipe:
+    return _grown(host, base, "client", image_files.client_dockerfile(base.tag))
+
+
+def _grown(host: Arch, base: ImageRef, name: str, dockerfile: str) -> _Recipe:
+    key = _key(name, host, dockerfile, base.key)
+    return _Recipe(name=name, arch=host, key=key, dockerfile=dockerfile)
 
 
 def ensure_runtime(shop: Workshop, base: ImageRef, toolchain: ImageRef, arch: Arch) -> ImageRef:
@@ -180,16 +210,38 @@ def ensure_emulated_toolchain(shop: Workshop, base: ImageRef, toolchain: ImageRe
 
 
 def _extracted(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
-    dockerfile, script = image_files.root_dockerfile(name, arch), image_files.root_script(name, arch)
-    key = _key(name, arch, dockerfile + script, base.key)
+    script = image_files.root_script(name, arch)
     return _ensure(
         shop,
-        _Recipe(name=name, arch=arch, key=key, dockerfile=dockerfile),
+        _root(name, arch, base),
         origin=base.tag,
         make_root=lambda into: image_build.made_in_container(
             shop.client, image=toolchain.id, script=script, path="/root.tar", proxies=shop.proxies, into=into
         ),
     )
+
+
+def _root(name: str, arch: Arch, base: ImageRef) -> _Recipe:
+    dockerfile, script = image_files.root_dockerfile(name, arch), image_files.root_script(name, arch)
+    key = _key(name, arch, dockerfile + script, base.key)
+    return _Recipe(name=name, arch=arch, key=key, dockerfile=dockerfile)
+
+
+def existing(
+    client: docker.DockerClient, host: Arch, targets: Sequence[Arch]
+) -> dict[tuple[str, str], ImageRef]:
+    """What a run would find here, by name and architecture: unproved, and without asking a registry."""
+    newest_base = newest(client, "base", host)
+    if newest_base is None:
+        return {}
+    base = _ref(newest_base, host)
+    recipes = [_toolchain(host, targets, base), _client(host, base)]
+    recipes += [_root(name, arch, base) for name in ("runtime", "emulated-toolchain") for arch in targets]
+    found = {("base", host.name): base}
+    for recipe in recipes:
+        with suppress(docker.errors.ImageNotFound):
+            found[recipe.name, recipe.arch.name] = _ref(client.images.get(recipe.tag), recipe.arch)
+    return found
 
 
 def _key(name: str, arch: Arch, text: str, base: str) -> str:
@@ -227,17 +279,21 @@ def _ensure(
 
 def _proved(client: docker.DockerClient, image: Image, arch: Arch) -> ImageRef:
     """Never trust a tag: the recorded architecture, and the one that a container of it sees, must be ours."""
-    tag = next(tag for tag in image.tags if tag.startswith("matrixctl/"))
+    ref = _ref(image, arch)
     if image.attrs["Architecture"] != arch.platform.removeprefix("linux/"):
         raise EngineError(
-            f"the image {tag} is recorded as {image.attrs['Architecture']}, not as {arch.name}",
+            f"the image {ref.tag} is recorded as {image.attrs['Architecture']}, not as {arch.name}",
             resolution="Remove it and run again: matrixctl clean --images",
         )
-    emulation.proof(client, tag, arch)
+    emulation.proof(client, ref.tag, arch)
+    return ref
+
+
+def _ref(image: Image, arch: Arch) -> ImageRef:
     return ImageRef(
         name=image.labels["matrixctl.image"],
         arch=arch.name,
-        tag=tag,
+        tag=next(tag for tag in image.tags if tag.startswith("matrixctl/")),
         id=image.id or "",
         key=image.labels["matrixctl.key"],
         origin=image.labels["matrixctl.origin"],
@@ -254,7 +310,7 @@ def packages(client: docker.DockerClient, image: ImageRef) -> dict[str, str]:
 
 
 def _packages_of(client: docker.DockerClient, image_id: str, arch: str) -> dict[str, str]:
-    container = client.containers.create(image_id, labels={"matrixctl": "images"}, network_mode="none")
+    container = client.containers.create(image_id, labels=owner.labels("images"), network_mode="none")
     try:
         status = io.BytesIO()
         image_build.fetch(container, "/var/lib/dpkg/status", status)

@@ -26,6 +26,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
 _DURATIONS = TypeAdapter(dict[str, dict[str, float]])
 _LOCK_POLL_S = 0.1
+_IN_USE = "in-use"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +181,35 @@ class Store:
                 waited = True
                 time.sleep(_LOCK_POLL_S)
             yield
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep ``empty`` from the artifacts of a run; any number of runs may be in here."""
+        with (self.root / "locks" / _IN_USE).open("ab") as file:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+            yield
+
+    def contents(self) -> tuple[Path, ...]:
+        """Every artifact and every compiler cache."""
+        return tuple(
+            path for name in ("artifacts", "ccache") for path in sorted((self.root / name).iterdir())
+        )
+
+    def empty(self) -> tuple[Path, ...]:
+        """Remove all ``contents``; sources, logs and durations stay.
+
+        :raises MatrixctlError: while a run uses the store.
+        """
+        with (self.root / "locks" / _IN_USE).open("ab") as file:
+            if not _try_lock(file.fileno()):
+                raise MatrixctlError(
+                    f"a run uses the store {self.root}", resolution="Try again when it has ended."
+                )
+            found = self.contents()
+            with self._writing(), self.scratch() as scratch:
+                for number, path in enumerate(found):
+                    path.rename(scratch / str(number))
+            return found
 
     def known_duration(self, kind: str, name: str) -> float | None:
         """How many seconds such an action last took here, or ``None``."""
