@@ -268,7 +268,10 @@ def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: boo
             return entry
     except MatrixctlError as error:
         return Check(
-            name=name, state=State.MISSING, found=error.brief, remedy=error.resolution or patient.fix_command
+            name=name,
+            state=State.MISSING,
+            found="\n".join([error.brief, *error.details.splitlines()[-1:]]),
+            remedy=error.resolution or patient.fix_command,
         )
     qemu = emulation.qemu_version(patient.host, arch, remote=patient.remote)
     found = f"a container says {machine}" + (f", QEMU {qemu}" if qemu else "")

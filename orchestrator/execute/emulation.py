@@ -11,6 +11,7 @@ from requests.exceptions import ReadTimeout
 
 from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EmulationError, EngineError
+from orchestrator.execute import owner
 from orchestrator.execute.host import Host
 
 BINFMT = "/proc/sys/fs/binfmt_misc"
@@ -68,7 +69,7 @@ def _uname(client: docker.DockerClient, image: str) -> tuple[int, bytes]:
         image,
         ["uname", "-m"],
         name=f"matrixctl-proof-{secrets.token_hex(4)}",
-        labels={"matrixctl": "proof"},
+        labels=owner.labels("proof"),
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
@@ -86,7 +87,11 @@ def _uname(client: docker.DockerClient, image: str) -> tuple[int, bytes]:
     except docker.errors.APIError as error:
         if "exec format error" in str(error):
             return 126, b"exec format error"
-        raise EngineError(f"the engine cannot start a container of {image}", details=str(error)) from error
+        raise EngineError(
+            f"the engine cannot start a container of {image}",
+            details=str(error),
+            resolution="See the daemon's log: journalctl -u docker",
+        ) from error
     finally:
         with suppress(docker.errors.NotFound):
             container.remove(force=True)

@@ -1,7 +1,13 @@
+import contextlib
+import http.server
 import io
+import json
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
+from typing import ClassVar
 
 import docker
 import pytest
@@ -240,3 +246,58 @@ def _containers(shop: images.Workshop) -> set[str]:
     """Ours alone: others may use the same daemon."""
     found: list[Container] = shop.client.containers.list(all=True, filters={"label": ["matrixctl=images"]})
     return {container.name or "" for container in found}
+
+
+class _Daemon(http.server.BaseHTTPRequestHandler):
+    """The three answers of a daemon from which the base image's origin is learnt."""
+
+    known = False
+    mirrors: ClassVar[list[str]] = []
+    delay = 0.0
+
+    def do_GET(self) -> None:
+        if "/distribution/" in self.path:
+            time.sleep(self.delay)
+            self._answer(200 if self.known else 500, {"Descriptor": {"digest": "sha256:ab"}})
+        elif self.path.endswith("/info"):
+            self._answer(200, {"RegistryConfig": {"Mirrors": self.mirrors}})
+        else:
+            self._answer(200, {"RepoDigests": ["debian@sha256:cd"], "Id": "sha256:ef"})
+
+    def do_POST(self) -> None:
+        self._answer(200, {"status": "Pulling from library/debian"})
+
+    def _answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        with contextlib.suppress(OSError):  # who asked has gone
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("known", "mirrors", "delay", "expected"),
+    [
+        (True, [], 0, "sha256:ab"),
+        (False, [], 0, None),
+        (False, ["http://mirror.example"], 0, "sha256:cd"),
+        (True, [], 1.5, None),
+    ],
+)
+def test_whether_a_registry_answers_is_known_in_time(
+    known: bool, mirrors: list[str], delay: float, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "_REGISTRY_DEADLINE", 0.5)
+    handler = type("_Scripted", (_Daemon,), {"known": known, "mirrors": mirrors, "delay": delay})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = docker.DockerClient(base_url=f"tcp://127.0.0.1:{server.server_port}", version="1.41")
+        try:
+            assert images.registry_digest(client) == expected
+        finally:
+            client.close()
+            server.shutdown()
