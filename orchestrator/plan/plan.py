@@ -250,7 +250,8 @@ def relevant_packages(
 ) -> tuple[tuple[str, str], ...]:
     """The packages that decide what a compile yields: compiler, binutils, libc, development files.
 
-    ``packages`` maps ``name`` (of the image's own architecture) or ``name:arch`` to a version.
+    ``packages`` maps ``name`` (of the image's own architecture) or ``name:arch`` to a version. A cross
+    compiler has its libc in packages of their own, as in ``libc6-dev-arm64-cross``.
     """
     return _relevant(tuple(sorted(packages.items())), compiler, target, distro_tls)
 
@@ -265,7 +266,7 @@ def _relevant(
 ) -> tuple[tuple[str, str], ...]:
     wanted = (*_LIBRARIES, "libssl-dev") if distro_tls else _LIBRARIES
     suffix = "" if compiler == target else f":{target.name}"
-    names = {f"{name}{suffix}" for name in wanted}
+    names = {*(f"{name}{suffix}" for name in wanted), *(f"{name}-{target.name}-cross" for name in _LIBRARIES)}
     gnu = target.gnu.replace("_", "-")
     return tuple(
         (name, version)
