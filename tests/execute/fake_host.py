@@ -35,6 +35,8 @@ class FakeHost:
     """By the first words of a command; checked before anything else."""
     free: int | None = 50 * 10**9
     daemon: bool = False
+    starts_on_install: bool = False
+    """As System V init does: docker.io's own script starts the daemon."""
     commands: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,6 +68,7 @@ class FakeHost:
             if package not in self.available:
                 return done(f"E: Unable to locate package {package}", 100)
             self.programs.update(_PROGRAMS[package])
+            self.daemon = self.daemon or (package == "docker.io" and self.starts_on_install)
             if package == "qemu-user-binfmt":
                 self.files["/usr/lib/binfmt.d/qemu-aarch64.conf"] = (
                     ":qemu-aarch64:M::magic:mask:/usr/bin/q:PF\n"

@@ -169,8 +169,16 @@ def test_systemd_starts_the_daemon_where_it_runs() -> None:
     assert not any("dockerd >" in line for line in host.commands)
 
 
-def test_a_ready_machine_is_left_alone() -> None:
+def test_a_daemon_that_its_package_started_is_not_started_twice() -> None:
+    host = FakeHost(starts_on_install=True)
+    fix.fix(patient(host))
+    assert not any("dockerd" in line for line in host.commands)
+
+
+@pytest.mark.parametrize("folders", [set(), {"/run/systemd/system"}])
+def test_a_ready_machine_is_left_alone(folders: set[str]) -> None:
     host = ready()
+    host.folders |= folders
     fix.fix(patient(host))
     assert changes(host) == []
 
