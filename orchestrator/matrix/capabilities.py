@@ -192,15 +192,18 @@ def _row(haproxy: str, family: str, tls: str) -> Row | None:
     for row in TABLE:
         if (
             row.family == family
-            and (haproxy_version is None or haproxy_version >= Version.parse(row.haproxy))
-            and (tls_version is None or tls_version >= Version.parse(row.tls))
+            and (haproxy_version is None or haproxy_version >= _parsed(row.haproxy))
+            and (tls_version is None or tls_version >= _parsed(row.tls))
         ):
             return row
     return None
 
 
+_parsed = cache(Version.parse)
+
+
 def _version(text: str) -> Version | None:
     try:
-        return Version.parse(text)
+        return _parsed(text)
     except ValueError:
         return None

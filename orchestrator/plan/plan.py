@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
@@ -46,6 +46,10 @@ class Planner:
     renderer: Renderer
     packages: Mapping[str, Mapping[str, str]]
     emulated_build: bool = False
+    _relevant: dict[tuple[str, str, bool], tuple[tuple[str, str], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Answers of ``_packages``: builds are many, pairs of compiler and target few."""
 
     def plan(self, cells: Sequence[Cell]) -> Plan:
         """:raises MatrixctlError: where the result breaks an invariant (a fault of this module)."""
@@ -57,11 +61,12 @@ class Planner:
             self._add_session(actions, group)
         served: dict[str, list[str]] = {}
         for action in reversed(list(actions.values())):
-            mine = action.cells if action.kind == "probe" else tuple(served.get(action.key, ()))
+            # A set: two that need the same third one often serve the same cells.
+            mine = action.cells or tuple(sorted(set(served.get(action.key, ()))))
             for need in action.needs:
                 served.setdefault(need, []).extend(mine)
-            if action.kind != "probe":
-                actions[action.key] = action.model_copy(update={"cells": tuple(sorted(mine))})
+            if not action.cells:
+                actions[action.key] = action.model_copy(update={"cells": mine})
         made = Plan(actions=actions, cells={cell.id: cell for cell in cells})
         verify(made)
         return made
@@ -69,7 +74,8 @@ class Planner:
     def _add_session(self, actions: dict[str, Action], group: Sequence[Cell]) -> None:
         first = group[0]
         target = first.arch.arch
-        build = self._add_build(actions, first.haproxy, first.tls, target)
+        cells = tuple(cell.id for cell in group)
+        build = self._add_build(actions, first.haproxy, first.tls, target, cells)
         images = (self._image(actions, "runtime", target), self._image(actions, "client", self.host))
         name = build_name(first)
         _add(
@@ -79,12 +85,17 @@ class Planner:
                 kind="probe",
                 name=name,
                 needs=(build, *images),
-                cells=tuple(cell.id for cell in group),
+                cells=cells,
             ),
         )
 
     def _add_build(
-        self, actions: dict[str, Action], haproxy: HaproxyValue, tls: TlsValue, target: Arch
+        self,
+        actions: dict[str, Action],
+        haproxy: HaproxyValue,
+        tls: TlsValue,
+        target: Arch,
+        cells: tuple[str, ...],
     ) -> str:
         parents: tuple[str, ...] = ()
         if tls.source != "distro":
@@ -99,6 +110,7 @@ class Planner:
             haproxy=haproxy,
             tls=tls,
             parents=parents,
+            cells=tuple(sorted(cells)),
         )
 
     def _add_tls(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
@@ -126,6 +138,7 @@ class Planner:
         haproxy: HaproxyValue | None,
         tls: TlsValue,
         parents: tuple[str, ...],
+        cells: tuple[str, ...] = (),
     ) -> str:
         key = f"{kind}:{name}"
         if key in actions:
@@ -162,6 +175,7 @@ class Planner:
                     "kind": kind,
                     "name": name,
                     "needs": (*parents, fetched, toolchain),
+                    "cells": cells,
                     "recipe": recipe,
                     "digest": self._digest(kind, recipe, ancestors),
                 }
@@ -192,8 +206,11 @@ class Planner:
         return _template_text(self.renderer, template)
 
     def _packages(self, compiler: Arch, target: Arch, *, distro_tls: bool) -> tuple[tuple[str, str], ...]:
-        known = self.packages.get(compiler.name, {})
-        return relevant_packages(known, compiler, target, distro_tls=distro_tls) if known else ()
+        key = (compiler.name, target.name, distro_tls)
+        if key not in self._relevant:
+            known = self.packages.get(compiler.name, {})
+            self._relevant[key] = relevant_packages(known, compiler, target, distro_tls=distro_tls)
+        return self._relevant[key]
 
     def _source(self, actions: dict[str, Action], component: str, version: str) -> str:
         key = f"source:{component}-{version}"
@@ -245,6 +262,10 @@ def _template_text(renderer: Renderer, template: str) -> str:
     return renderer.source(template)
 
 
+_TOOLS = re.compile(r"(gcc|cpp|binutils)(-[0-9]+)?-(?P<gnu>[a-z0-9-]+-linux-gnu[a-z0-9]*)")
+_LIBRARIES = ("libc6-dev", "libcrypt-dev", "linux-libc-dev", "libgcc-14-dev")
+
+
 def relevant_packages(
     packages: Mapping[str, str], compiler: Arch, target: Arch, *, distro_tls: bool
 ) -> tuple[tuple[str, str], ...]:
@@ -253,24 +274,13 @@ def relevant_packages(
     ``packages`` maps ``name`` (of the image's own architecture) or ``name:arch`` to a version. A cross
     compiler has its libc in packages of their own, as in ``libc6-dev-arm64-cross``.
     """
-    return _relevant(tuple(sorted(packages.items())), compiler, target, distro_tls)
-
-
-_TOOLS = re.compile(r"(gcc|cpp|binutils)(-[0-9]+)?-(?P<gnu>[a-z0-9-]+-linux-gnu[a-z0-9]*)")
-_LIBRARIES = ("libc6-dev", "libcrypt-dev", "linux-libc-dev", "libgcc-14-dev")
-
-
-@cache
-def _relevant(
-    packages: tuple[tuple[str, str], ...], compiler: Arch, target: Arch, distro_tls: bool
-) -> tuple[tuple[str, str], ...]:
     wanted = (*_LIBRARIES, "libssl-dev") if distro_tls else _LIBRARIES
     suffix = "" if compiler == target else f":{target.name}"
     names = {*(f"{name}{suffix}" for name in wanted), *(f"{name}-{target.name}-cross" for name in _LIBRARIES)}
     gnu = target.gnu.replace("_", "-")
     return tuple(
         (name, version)
-        for name, version in packages
+        for name, version in sorted(packages.items())
         if name in names or ((tool := _TOOLS.fullmatch(name)) and tool["gnu"] == gnu)
     )
 
@@ -278,18 +288,35 @@ def _relevant(
 def verify(plan: Plan) -> None:
     """The invariants of a plan: every need exists, no cycle, every cell is probed exactly once."""
     probed = [cell for action in plan.actions.values() if action.kind == "probe" for cell in action.cells]
-    missing = {need for a in plan.actions.values() for need in a.needs} - set(plan.actions)
+    early = _early(plan)
+    missing = early - set(plan.actions)
     faults = []
     if missing:
         faults.append(f"needed and not planned: {', '.join(sorted(missing))}")
     if len(probed) != len(set(probed)) or set(probed) != set(plan.cells):
         faults.append("a cell is probed twice or never")
+    if early - missing:
+        faults.append(_cycle(plan) or f"planned after what needs it: {', '.join(sorted(early - missing))}")
+    if faults:
+        raise MatrixctlError("The plan is broken; this is a fault of matrixctl.", details="\n".join(faults))
+
+
+def _early(plan: Plan) -> set[str]:
+    """What is needed before it stands in the plan; where there is none, there is no cycle either."""
+    seen: set[str] = set()
+    early: set[str] = set()
+    for key, action in plan.actions.items():
+        early.update(need for need in action.needs if need not in seen)
+        seen.add(key)
+    return early
+
+
+def _cycle(plan: Plan) -> str | None:
     try:
         TopologicalSorter(plan.graph()).prepare()
     except CycleError as error:
-        faults.append(f"a cycle: {' -> '.join(error.args[1])}")
-    if faults:
-        raise MatrixctlError("The plan is broken; this is a fault of matrixctl.", details="\n".join(faults))
+        return f"a cycle: {' -> '.join(error.args[1])}"
+    return None
 
 
 def estimate(
