@@ -504,6 +504,8 @@ class _Run:
                 if self.cancel():
                     self._sweep()
 
+        # Between two containers, too, `matrixctl clean` has to see that somebody is at work.
+        self.engine.create_volume(f"matrixctl-{self.id}", self.id)
         thread = threading.Thread(target=reap, name="reap", daemon=True)
         thread.start()
         try:

@@ -1,12 +1,13 @@
 """Options that several commands share, and how a command ends."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -19,9 +20,12 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
+from orchestrator.report.text import visible
 
-P = ParamSpec("P")
 R = TypeVar("R")
+
+_READER_GONE = 128 + signal.SIGPIPE
+"""As a shell reports a program that wrote to a closed pipe."""
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where everything for people goes that is not the answer itself."""
@@ -29,27 +33,33 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """One line to stderr; what comes from outside is never taken for markup."""
-    errors.print(Text(text))
+    errors.print(Text(visible(text)))
 
 
-def explained(command: Callable[P, R]) -> Callable[P, R]:
-    """Show an error to a person, without a traceback, and exit with its code."""
+class Explaining(click.Group):
+    """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
 
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            return command(*args, **kwargs)
+            return super().invoke(ctx)
         except MatrixctlError as error:
-            errors.print(Text(f"matrixctl: {error.brief}", style="bold red"))
-            for part in (error.details, error.resolution):
-                if part:
-                    errors.print(Text(part))
+            _explain(error.brief, error.details, error.resolution)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(Exit.INTERRUPTED)
         except BrokenPipeError:  # the reader of our output went away: `matrixctl cells | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(Exit.FAILED)
+            sys.exit(_READER_GONE)
+        except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
+            _explain(str(error))
+            sys.exit(Exit.HARNESS)
 
-    return wrapped
+
+def _explain(brief: str, *others: str) -> None:
+    errors.print(Text(f"matrixctl: {visible(brief)}", style="bold red"))
+    for part in others:
+        if part:
+            errors.print(Text(visible(part)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +111,26 @@ def matrix_path(given: Path | None) -> Path:
         return given
     here = Path("matrix.yaml")
     return here if here.is_file() else resources.root() / "matrix.yaml"
+
+
+matrix_sources = click.option(
+    "--sources",
+    "sources",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="More sources, or others; may be repeated.",
+)
+store_folder = click.option(
+    "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
+)
+reports_folder = click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Reports [default: reports]."
+)
+
+
+def output(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """``--format``, the first one being the default; the command gets ``form``."""
+    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True)
 
 
 def catalog(extra: Sequence[Path]) -> Catalog:

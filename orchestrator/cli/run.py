@@ -27,16 +27,12 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"
     "--jobs", type=click.IntRange(1), default=None, help="Actions and compilers at once [default: CPUs]."
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failing cell.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Reports [default: reports].")
-@click.option(
-    "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
-)
+@common.reports_folder
+@common.store_folder
 @click.option(
     "--mirror", "mirrors", multiple=True, envvar="MATRIXCTL_MIRROR", metavar="DIR_OR_URL", help="Asked first."
 )
-@click.option(
-    "--sources", "sources", multiple=True, type=click.Path(path_type=Path, exists=True), help="More sources."
-)
+@common.matrix_sources
 @click.option("--keep", is_flag=True, help="Keep containers and volumes for inspection.")
 @click.option("--allow-blocked", is_flag=True, help="A cell without its source is no reason to fail.")
 @click.option("--challenge-unsupported", is_flag=True, help="Run what is declared unsupported, too.")
@@ -49,7 +45,6 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
-@common.explained
 def run(
     selection: common.Selection,
     *,

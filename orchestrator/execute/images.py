@@ -331,11 +331,21 @@ def parse_status(text: str, arch: str) -> dict[str, str]:
 
 
 def remove_images(client: docker.DockerClient) -> list[str]:
-    """Remove every image that was made here, children before parents; the answer is their tags."""
+    """Remove every image that was made here; the answer is their tags."""
     for container in client.containers.list(all=True, filters={"label": ["matrixctl=images"]}):
         container.remove(force=True)
-    found = client.images.list(filters={"label": "matrixctl.image"})
-    newest_first = sorted(found, key=lambda image: str(image.attrs["Created"]), reverse=True)
-    for image in newest_first:
+    found = _made_here(client)
+    for image in found:
         client.images.remove(image.id or "", force=True)
-    return [tag for image in newest_first for tag in image.tags]
+    return [tag for image in found for tag in image.tags]
+
+
+def tags(client: docker.DockerClient) -> list[str]:
+    """The tags of every image that was made here."""
+    return [tag for image in _made_here(client) for tag in image.tags]
+
+
+def _made_here(client: docker.DockerClient) -> list[Image]:
+    """Children before parents."""
+    found = client.images.list(filters={"label": "matrixctl.image"})
+    return sorted(found, key=lambda image: str(image.attrs["Created"]), reverse=True)

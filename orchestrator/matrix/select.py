@@ -113,7 +113,7 @@ def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:
     known = {cell.id for cell in cells}
     unknown = [wanted for wanted in dict.fromkeys(ids) if wanted not in known]
     if unknown:
-        lines = [f"no cell {quoted(wanted)}{nearest(wanted, _alike(wanted, known))}" for wanted in unknown]
+        lines = [f"no cell {quoted(wanted)}{nearest(wanted, alike(wanted, known))}" for wanted in unknown]
         raise UsageError(lines[0], details="\n".join(lines[1:]), resolution="`matrixctl cells` lists all ids")
     wanted_ids = set(ids)
     return tuple(cell for cell in cells if cell.id in wanted_ids)
@@ -240,7 +240,7 @@ def _nothing(cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]) 
     )
 
 
-def _alike(wanted: str, known: Collection[str]) -> list[str]:
+def alike(wanted: str, known: Collection[str]) -> list[str]:
     """A few ids that share parts with ``wanted``: difflib alone takes seconds over 100,000 of them."""
     parts = set(wanted.split("--"))
     return heapq.nlargest(50, known, key=lambda one: len(parts & set(one.split("--"))))

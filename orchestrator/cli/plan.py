@@ -1,0 +1,134 @@
+"""``matrixctl plan``."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from orchestrator.arch import Arch, by_machine
+from orchestrator.cli import common
+from orchestrator.cli.table import cell as shown
+from orchestrator.cli.table import fits, show, table
+from orchestrator.errors import EngineError
+from orchestrator.execute import docker_engine
+from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.store import Store
+from orchestrator.preview import Preview, Step, preview
+from orchestrator.report import units
+
+_STATES = {
+    "present": ("there", "green"),
+    "todo": ("to do", ""),
+    "unknown": ("unknown", "yellow"),
+    "blocked": ("blocked", "red"),
+}
+
+
+@click.command()
+@common.selecting
+@common.store_folder
+@common.matrix_sources
+@common.output("table", "json")
+def plan(selection: common.Selection, *, store: Path | None, sources: Sequence[Path], form: str) -> None:
+    """Show the actions that a run would take, what of it is there already, and an estimate.
+
+    Makes nothing, and needs no container engine: without one, or without the toolchain image, it is not
+    known yet which builds the store has.
+    """
+    engine, host = _engine()
+    found = preview(
+        selection.cells,
+        common.catalog(sources),
+        Store(store or common.default_store(), say=common.say),
+        engine,
+        host,
+    )
+    if form == "json":
+        click.echo(json.dumps(_json(found), indent=1))
+    else:
+        _table(found)
+
+
+def _engine() -> tuple[DockerEngine | None, Arch]:
+    try:
+        engine = docker_engine.connect()
+        return engine, by_machine(engine.info().arch)
+    except EngineError:
+        return None, by_machine(os.uname().machine)
+
+
+def _json(found: Preview) -> dict[str, Any]:
+    return {
+        "cells": found.cells,
+        "unsupported": found.unsupported,
+        "estimate_s": round(found.seconds, 1),
+        "estimate_from_defaults_s": round(found.default_seconds, 1),
+        "notes": _notes(found),
+        "actions": [_action(step) for step in found.steps],
+    }
+
+
+def _action(step: Step) -> dict[str, Any]:
+    action = step.action
+    return {
+        "key": action.key,
+        "kind": action.kind,
+        "name": action.name,
+        "digest": action.digest,
+        "needs": list(action.needs),
+        "cells": list(action.cells),
+        "state": step.state,
+        "problem": action.problem or None,
+        "estimate_s": step.seconds,
+        "estimate_from": None if step.seconds is None else "store" if step.own else "default",
+    }
+
+
+def _table(found: Preview) -> None:
+    full = _rows(found.steps, digests=True)
+    show(full if fits(full) else _rows(found.steps, digests=False), *map(shown, _notes(found)))
+
+
+def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
+    columns = ["#", "kind", "name", *(["digest"] if digests else []), "needs", "cells", "state", "seconds"]
+    made = table(*columns, gap=2 if digests else 1)
+    for title in ("#", "cells", "seconds"):
+        made.columns[columns.index(title)].justify = "right"
+    numbers = {step.action.key: str(number) for number, step in enumerate(steps, start=1)}
+    for step in steps:
+        action, (state, style) = step.action, _STATES[step.state]
+        values = {
+            "#": shown(numbers[action.key]),
+            "kind": shown(action.kind),
+            "name": shown(action.name),
+            "digest": shown((action.digest or "")[:12], "dim"),
+            "needs": shown(" ".join(numbers[need] for need in action.needs)),
+            "cells": shown(str(len(action.cells))),
+            "state": shown(state, style),
+            "seconds": shown("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
+        }
+        made.add_row(*(values[column] for column in columns))
+    return made
+
+
+def _notes(found: Preview) -> list[str]:
+    """What holds for the plan as a whole, a sentence each."""
+    more = f"; {found.unsupported} more are unsupported and need nothing" if found.unsupported else ""
+    notes = [f"{found.cells} cells{more}."]
+    if not found.engine:
+        notes.append("No Docker engine answers, so digests and images are unknown: see `matrixctl doctor`.")
+    elif not found.toolchain:
+        notes.append("The toolchain image does not exist yet, so the digests of builds are unknown.")
+    broken = [step.action for step in found.steps if step.action.problem]
+    notes += [f"{action.name} cannot be had: {action.problem}" for action in broken]
+    unknown = any(step.state == "unknown" for step in found.steps)
+    notes.append(
+        f"Estimate: {'at most ' if unknown else ''}{units.duration(found.seconds)}, one action after another;"
+        f" {units.duration(found.seconds - found.default_seconds)} of it measured on this machine,"
+        f" {units.duration(found.default_seconds)} by defaults (~)."
+    )
+    return notes

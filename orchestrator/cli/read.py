@@ -1,0 +1,100 @@
+"""``matrixctl report`` and ``matrixctl logs``: a run that is over, or still goes on, read again."""
+
+import sys
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import common
+from orchestrator.errors import UsageError
+from orchestrator.files import write_atomically
+from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.select import alike
+from orchestrator.record import journal
+from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.runs import JOURNAL, LATEST, find
+from orchestrator.report import html, junit, markdown, units
+from orchestrator.report.text import visible
+
+_RENDERERS: dict[str, Callable[[RunRecord], str]] = {
+    "html": html.render,
+    "junit": junit.render,
+    "json": lambda record: record.model_dump_json(indent=1) + "\n",
+    "markdown": markdown.render,
+}
+
+
+@click.command()
+@click.argument("run")
+@common.output(*_RENDERERS)
+@common.reports_folder
+def report(run: str, *, form: str, out: Path | None) -> None:
+    """Render RUN (an id, a folder or `latest`) again from its journal, to stdout.
+
+    HTML on a terminal is written beside the journal, and its path printed.
+    """
+    folder, record = _read(run, out)
+    text = _RENDERERS[form](record)
+    if form == "html" and sys.stdout.isatty():
+        path = folder / "index.html"
+        write_atomically(path, text.encode())
+        click.echo(path)
+    else:
+        click.echo(text, nl=False)
+
+
+@click.command()
+@click.argument("cell")
+@click.option("--run", "run", default=LATEST, show_default=True, help="An id, a folder or `latest`.")
+@common.reports_folder
+def logs(cell: str, *, run: str, out: Path | None) -> None:
+    """Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence."""
+    folder, record = _read(run, out)
+    found = next((one for one in record.cells if one.id == cell), None)
+    if found is None:
+        raise _unknown(cell, record)
+    click.echo("\n".join(_told(found, folder)))
+
+
+def _read(run: str, out: Path | None) -> tuple[Path, RunRecord]:
+    folder = find(run, out or common.default_out())
+    return folder, journal.fold(journal.read(folder / JOURNAL, say=common.say))
+
+
+def _unknown(cell: str, record: RunRecord) -> UsageError:
+    known = {one.id for one in record.cells}
+    near = get_close_matches(cell, alike(cell, known), n=3, cutoff=0.3)
+    return UsageError(
+        f"the run {record.run.id} has no cell {quoted(cell)}",
+        details=f"nearest: {listed(near)}" if near else "",
+        resolution=f"All of them: matrixctl report {record.run.id} --format markdown",
+    )
+
+
+def _told(cell: CellRecord, folder: Path) -> Iterator[str]:
+    reason = f": {cell.reason}" if cell.reason else ""
+    yield f"{cell.id}: {cell.outcome or 'not judged'}{reason}"
+    if cell.message:
+        yield visible(cell.message)
+    for attempt in cell.attempts:
+        because = f": {attempt.reason}" if attempt.reason else ""
+        took = units.duration(attempt.duration_s)
+        told = f"{attempt.outcome}{because}, {took}, {attempt.why}; began {units.moment(attempt.started_at)}"
+        yield visible(f"attempt {attempt.number}: {told}")
+    yield visible(f"again: {cell.reproducer}")
+    for path in cell.evidence:
+        yield ""
+        yield visible(f"==> {path} <==")
+        yield _evidence(folder, path)
+
+
+def _evidence(folder: Path, path: str) -> str:
+    file = folder / path
+    if not file.resolve().is_relative_to(folder.resolve()):
+        return "(lies outside the run's folder, and is not shown)"
+    try:
+        return visible(file.read_text("utf-8", "replace")).rstrip("\n")
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})"
