@@ -101,13 +101,20 @@ def schedule(
             for future in done:
                 key = running.pop(future)
                 free += min(weight(by_key[key]), slots)
-                failure = future.result()
+                failure = _result(future, key)
                 if failure is not None:
                     failures[key] = failure
                 sorter.done(key)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return failures
+
+
+def _result(future: Future[Failure | None], key: str) -> Failure | None:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    return Failure(outcome=Outcome.ERROR, reason=Reason.INTERNAL, message=f"{key}: {error!r}", action=key)
 
 
 class Patience:
