@@ -36,13 +36,15 @@ def _entry(name: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
 def member(archive: Iterable[bytes], name: str) -> bytes:
     """The content of one regular file of an archive.
 
-    :raises EngineError: if it is not there or is no regular file.
+    :raises EngineError: if it is not there or is no regular file, or the archive was cut.
     """
-    with tarfile.open(fileobj=io.BytesIO(b"".join(archive))) as tar:
-        try:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(archive)), mode="r:") as tar:
             content = tar.extractfile(name)
-        except KeyError:
-            content = None
-        if content is None:
-            raise EngineError(f"The archive holds no file {name}.")
-        return content.read()
+            if content is not None:
+                return content.read()
+    except KeyError:
+        pass
+    except tarfile.TarError as error:
+        raise EngineError(f"The archive that should hold {name} cannot be read: {error}.") from error
+    raise EngineError(f"The archive holds no file {name}.")
