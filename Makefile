@@ -18,13 +18,24 @@ $(VENV)/.ready: requirements.lock pyproject.toml orchestrator/__init__.py
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# A user outside the docker group needs sudo to reach the engine; where DOCKER_HOST is set nobody does.
+ENGINE = $$([ -n "$$DOCKER_HOST" ] || [ -w /var/run/docker.sock ] || echo "$(SUDO)")
+
 .PHONY: setup
 setup: $(VENV)/.ready ## Python environment, Docker engine and QEMU
-	$(BIN)/matrixctl doctor --quiet || $(SUDO) $(BIN)/matrixctl doctor --fix
+	@$(ENGINE) $(BIN)/matrixctl doctor --quick --quiet || $(SUDO) $(BIN)/matrixctl doctor --fix
 
 .PHONY: run
 run: setup ## The main job: the quick profile, and where its report is
-	$(BIN)/matrixctl run --profile quick
+	@$(ENGINE) $(BIN)/matrixctl run --profile quick
+
+.PHONY: test
+test: setup browser lint ## All set-up and all tests, the ones with real containers and a browser included
+	$(ENGINE) $(BIN)/pytest --run-containers --run-browser --durations=15
+
+.PHONY: unit
+unit: $(VENV)/.ready ## The tests that need no engine and no browser (seconds)
+	$(BIN)/pytest
 
 .PHONY: lint
 lint: $(VENV)/.ready ## ruff and mypy, strict
@@ -32,15 +43,24 @@ lint: $(VENV)/.ready ## ruff and mypy, strict
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-.PHONY: unit
-unit: $(VENV)/.ready ## The tests that need no engine and no browser
-	$(BIN)/pytest
+.PHONY: browser
+browser: # Chromium, for the tests of the report
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends chromium chromium-driver fonts-dejavu-core; }
+
+.PHONY: bench
+bench: setup ## The benchmarks of docs/performance.md
+	$(ENGINE) $(BIN)/python -m bench
+
+.PHONY: wheel
+wheel: $(VENV)/.ready ## Build the wheel; `pipx install dist/*.whl` is all that it needs
+	$(BIN)/python -m build --wheel --no-isolation
 
 .PHONY: lock
 lock: ## Renew requirements.lock (hashes, no addresses)
-	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
-	  --strip-extras --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --no-emit-index-url \
+	  --no-emit-find-links --strip-extras --output-file requirements.lock pyproject.toml
 
-.PHONY: test
-test: lint ## All set-up and all tests
-	$(BIN)/pytest
+.PHONY: clean
+clean: ## Remove the environment, caches and built wheels (never reports)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,3 +17,5 @@ LD_SHOW_AUXV=1 uname -m > auxv.txt
 ./haproxy -vv > vv.txt 2>&1
 echo "$?" > vv.status
 wait
+# The container, and with it the network that the client has joined, outlives the last process.
+exec sleep infinity
