@@ -175,6 +175,20 @@ def test_after_a_cancellation_nothing_new_starts_and_what_runs_is_waited_for() -
     assert bench.blocked == {}
 
 
+def test_nothing_starts_beside_what_still_runs_after_a_cancellation() -> None:
+    bench = Bench(slots=2)
+
+    def cancel_in_a(one: Action) -> None:
+        if one.key == "a":
+            bench.cancel.ask()
+        else:
+            time.sleep(0.3)
+
+    bench.doing = cancel_in_a
+    bench.run([action("a"), action("b"), action("c")])
+    assert sorted(bench.ran) == ["a", "b"]
+
+
 def test_a_run_that_is_cancelled_before_it_begins_starts_nothing() -> None:
     bench = Bench()
     bench.cancel.ask()
