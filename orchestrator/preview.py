@@ -3,12 +3,14 @@
 Beside ``app`` a place that sees all rooms; it makes nothing and asks no registry.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.arch import ARCHES, Arch
-from orchestrator.execute import images
+from orchestrator.arch import ARCHES, Arch, by_machine
+from orchestrator.errors import EngineError
+from orchestrator.execute import docker_engine, images
 from orchestrator.execute.docker_engine import DockerEngine
 from orchestrator.execute.images import ImageRef
 from orchestrator.execute.store import Store
@@ -57,6 +59,15 @@ class Preview:
     def default_seconds(self) -> float:
         """The part of ``seconds`` for which this machine has no figure of its own."""
         return sum(step.seconds or 0 for step in self.steps if not step.own)
+
+
+def engine_here() -> tuple[DockerEngine | None, Arch]:
+    """The engine, if one answers, and its architecture; without one this machine's."""
+    try:
+        engine = docker_engine.connect()
+        return engine, by_machine(engine.info().arch)
+    except EngineError:
+        return None, by_machine(os.uname().machine)
 
 
 def preview(

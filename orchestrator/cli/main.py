@@ -9,6 +9,7 @@ from orchestrator.cli.clean import clean
 from orchestrator.cli.common import Explaining
 from orchestrator.cli.plan import plan
 from orchestrator.cli.read import logs, report
+from orchestrator.cli.render import render
 from orchestrator.cli.run import run
 from orchestrator.cli.schema import schema
 
@@ -19,5 +20,5 @@ def main() -> None:
     """Judge HTTP/3 in HAProxy for every architecture, TLS library and cipher."""
 
 
-for command in (cells, plan, run, report, logs, doctor.command, clean, schema):
+for command in (cells, plan, run, render, report, logs, doctor.command, clean, schema):
     main.add_command(command)

@@ -1,7 +1,6 @@
 """``matrixctl plan``."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,11 @@ from typing import Any
 import click
 from rich.table import Table
 
-from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.cli.table import cell as shown
 from orchestrator.cli.table import fits, show, table
-from orchestrator.errors import EngineError
-from orchestrator.execute import docker_engine
-from orchestrator.execute.docker_engine import DockerEngine
 from orchestrator.execute.store import Store
-from orchestrator.preview import Preview, Step, preview
+from orchestrator.preview import Preview, Step, engine_here, preview
 from orchestrator.report import units
 
 _STATES = {
@@ -39,7 +34,7 @@ def plan(selection: common.Selection, *, store: Path | None, sources: Sequence[P
     Makes nothing, and needs no container engine: without one, or without the toolchain image, it is not
     known yet which builds the store has.
     """
-    engine, host = _engine()
+    engine, host = engine_here()
     found = preview(
         selection.cells,
         common.catalog(sources),
@@ -51,14 +46,6 @@ def plan(selection: common.Selection, *, store: Path | None, sources: Sequence[P
         click.echo(json.dumps(_json(found), indent=1))
     else:
         _table(found)
-
-
-def _engine() -> tuple[DockerEngine | None, Arch]:
-    try:
-        engine = docker_engine.connect()
-        return engine, by_machine(engine.info().arch)
-    except EngineError:
-        return None, by_machine(os.uname().machine)
 
 
 def _json(found: Preview) -> dict[str, Any]:

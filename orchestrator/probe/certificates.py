@@ -24,20 +24,20 @@ class Certificates:
     server: bytes
 
 
-def make(now: datetime | None = None) -> Certificates:
+def make(now: datetime | None = None, *, life: timedelta = _LIFE) -> Certificates:
     """A fresh authority and a server certificate for SERVER_NAME, P-256 (HAProxy's usual choice)."""
     start = (now or datetime.now(UTC)) - _SKEW
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "matrixctl run CA")])
     ca = (
-        _builder(ca_name, ca_name, ca_key, start)
+        _builder(ca_name, ca_name, ca_key, start, life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
     server = (
-        _builder(server_name, ca_name, key, start)
+        _builder(server_name, ca_name, key, start, life)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
@@ -50,7 +50,7 @@ def make(now: datetime | None = None) -> Certificates:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, start: datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, start: datetime, life: timedelta
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -59,5 +59,5 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(start + _LIFE)
+        .not_valid_after(start + life)
     )

@@ -49,6 +49,31 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
     :raises EngineError, DeadlineError: where the harness failed; lines that came before are good.
     """
     name = session.name
+    server, client = specs(session)
+    files = pack({"haproxy": session.haproxy, **session.files}, executable=("haproxy",))
+    with (
+        volume(engine, server.volume, session.run_id, keep=session.keep),
+        container(engine, server, files=files, keep=session.keep),
+        container(engine, client, keep=session.keep),
+    ):
+        done = engine.exec(
+            client.name,
+            ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
+            timeout=_deadline(session),
+            on_line=lambda line: on_line(json.loads(line)),
+        )
+    if done.timed_out:
+        raise DeadlineError(f"The probes of {name} did not end within {_deadline(session):.0f} s.")
+    if done.exit_code != 0:
+        tail = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
+        raise EngineError(
+            f"The probe driver of {name} ended with exit code {done.exit_code}.", details="\n".join(tail)
+        )
+
+
+def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
+    """The server's container, and the client's in the same network namespace."""
+    name = session.name
     server = ContainerSpec(
         name=f"{name}-server",
         run_id=session.run_id,
@@ -72,25 +97,7 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
             "pids": 256,
         }
     )
-    files = pack({"haproxy": session.haproxy, **session.files}, executable=("haproxy",))
-    with (
-        volume(engine, server.volume, session.run_id, keep=session.keep),
-        container(engine, server, files=files, keep=session.keep),
-        container(engine, client, keep=session.keep),
-    ):
-        done = engine.exec(
-            client.name,
-            ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
-            timeout=_deadline(session),
-            on_line=lambda line: on_line(json.loads(line)),
-        )
-    if done.timed_out:
-        raise DeadlineError(f"The probes of {name} did not end within {_deadline(session):.0f} s.")
-    if done.exit_code != 0:
-        tail = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
-        raise EngineError(
-            f"The probe driver of {name} ended with exit code {done.exit_code}.", details="\n".join(tail)
-        )
+    return server, client
 
 
 def _deadline(session: Session) -> float:
