@@ -176,9 +176,10 @@ def test_after_a_cancellation_nothing_new_starts_and_what_runs_is_waited_for() -
 
 
 def test_nothing_starts_beside_what_still_runs_after_a_cancellation() -> None:
-    bench = Bench(slots=2)
+    bench, both = Bench(slots=2), threading.Barrier(2)
 
     def cancel_in_a(one: Action) -> None:
+        both.wait(timeout=10)
         if one.key == "a":
             bench.cancel.ask()
         else:
