@@ -32,6 +32,7 @@ def make(now: datetime | None = None, *, life: timedelta = _LIFE) -> Certificate
     ca = (
         _builder(ca_name, ca_name, ca_key, start, life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
@@ -39,6 +40,7 @@ def make(now: datetime | None = None, *, life: timedelta = _LIFE) -> Certificate
     server = (
         _builder(server_name, ca_name, key, start, life)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
+        .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
@@ -47,6 +49,21 @@ def make(now: datetime | None = None, *, life: timedelta = _LIFE) -> Certificate
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Certificates(ca=ca.public_bytes(Encoding.PEM), server=private + server.public_bytes(Encoding.PEM))
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    # Strict verifiers want it (RFC 5280, 4.2.1.3), so no client may find a fault of ours.
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _builder(
