@@ -18,6 +18,8 @@ from orchestrator.plan.plan import PREFIX
 from orchestrator.record.model import Attestation
 
 _TLS_LIBRARIES = ("libssl", "libcrypto", "libwolfssl")
+_LIBRARY = "(?:OpenSSL|SSL library)"
+"""How ``haproxy -vv`` calls it, whatever library it is: 3.0 the first way, 3.3 the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ def inspect(content: bytes) -> Binary:
             for tag in section.iter_tags()
             if tag.entry.d_tag == "DT_NEEDED"
         )
-        return Binary(elf_machine=elf["e_machine"], needed=needed, prefixes=prefixes)
+        return Binary(elf_machine=str(elf["e_machine"]), needed=needed, prefixes=prefixes)
     except ELFError:
         return Binary(elf_machine=None, needed=(), prefixes=prefixes)
 
@@ -57,8 +59,8 @@ def attest(cell: Cell, binary: Binary, machine: str | None, vv: str | None) -> A
         machine=(machine or "").strip() or None,
         elf_machine=binary.elf_machine,
         haproxy_version=_line(text, r"^HAProxy version (\S+)") or None,
-        tls_built=_line(text, r"^Built with OpenSSL version : (.*)$") or None,
-        tls_running=_line(text, r"^Running on OpenSSL version : (.*)$") or None,
+        tls_built=_line(text, rf"^Built with {_LIBRARY} version : (.*)$") or None,
+        tls_running=_line(text, rf"^Running on {_LIBRARY} version : (.*)$") or None,
         tls_prefix_found=None if cell.tls.source == "distro" else cell.tls.name in binary.prefixes,
         needed=binary.needed,
         quic=quic,
@@ -114,11 +116,19 @@ def _wrong_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | No
         return f"The binary asks for {', '.join(shared)} instead of holding {cell.tls.name}."
     if not proof.tls_prefix_found:
         return f"The mark of {cell.tls.name} is not in the binary."
-    if proof.tls_built != proof.tls_running:
-        return f"Built with {proof.tls_built}, running on {proof.tls_running}."
-    if cell.tls.version not in (proof.tls_built or ""):
-        return f"Built with {proof.tls_built}, declared is {cell.tls.version}."
+    built, running = _own_name(proof.tls_built), _own_name(proof.tls_running)
+    if built != running:
+        return f"Built with {built}, running on {running}."
+    # As a whole: 3.5.1 is in 3.5.11 as well.
+    if not re.search(rf"(?<![0-9A-Za-z.]){re.escape(cell.tls.version)}(?![0-9A-Za-z.])", built):
+        return f"Built with {built}, declared is {cell.tls.version}."
     return None
+
+
+def _own_name(said: str | None) -> str:
+    """AWS-LC is built as ``OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)`` and runs as ``AWS-LC 5.1.0``."""
+    compatible = re.search(r"\(compatible; (.*)\)", said or "")
+    return compatible[1] if compatible else said or "nothing"
 
 
 def _no_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:
