@@ -1,0 +1,132 @@
+"""Lines of the probe's driver as they come from a real session, and what a binary says of itself."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import Outcome
+from orchestrator.probe.attest import Binary
+from orchestrator.probe.files import Asked, asked
+from orchestrator.probe.judge import Judged, judge
+
+Raw = dict[str, Any]
+
+GCM = "TLS_AES_128_GCM_SHA256"
+VERSION = "3.0.11-d60d1a7"
+FEATURES = "-51DEGREES +ACCEPT4 +OPENSSL -OPENSSL_AWSLC -PCRE +QUIC +QUIC_OPENSSL_COMPAT +RT +THREAD"
+NATIVE_FEATURES = FEATURES.replace("+QUIC_OPENSSL_COMPAT", "-QUIC_OPENSSL_COMPAT")
+NO_QUIC_FEATURES = NATIVE_FEATURES.replace("+QUIC ", "-QUIC ")
+LIBRARY = "OpenSSL 3.5.7 9 Jun 2026"
+SAID_NOTHING: Raw = {"size_upload": 0, "time_appconnect": 0, "time_starttransfer": 0}
+
+
+def vv(
+    *,
+    version: str = VERSION,
+    features: str = FEATURES,
+    built: str = LIBRARY,
+    running: str = LIBRARY,
+    library: str = "OpenSSL",
+) -> str:
+    """What ``haproxy -vv`` prints, without the lines that nobody reads."""
+    return (
+        f"HAProxy version {version} 2025/06/26 - https://haproxy.org/\n"
+        "Status: long-term supported branch - will stop receiving fixes around Q2 2029.\n"
+        f"Running on: Linux 6.1.0 #1 SMP x86_64\nBuild options :\n  TARGET  = linux-glibc\n"
+        f"\nFeature list : {features}\n\nBuilt with multi-threading support (MAX_TGROUPS=16).\n"
+        f"Built with {library} version : {built}\nRunning on {library} version : {running}\n"
+        f"{library} library supports TLS extensions : yes\n"
+    )
+
+
+def server_line(**changed: Any) -> Raw:
+    """The session's first line."""
+    line = {"kind": "server", "vv_status": 0, "cpuinfo": "", "machine": "x86_64\n", "auxv": "", "vv": vv()}
+    return {**line, **changed}
+
+
+def request(wanted: Asked, *, cipher: str = GCM, http_version: str = "3", **curl: Any) -> Raw:
+    """A request that went well, but for what ``curl`` says otherwise."""
+    answer = json.dumps({"length": wanted.length, "sha256": wanted.sha256}) if wanted.upload else None
+    body = {"length": wanted.length, "sha256": wanted.sha256, "text": None}
+    told = {
+        "http_version": http_version,
+        "http_code": 200,
+        "exitcode": 0,
+        "errormsg": None,
+        "size_upload": wanted.length if wanted.upload else 0,
+        "time_appconnect": 0.007,
+        "time_starttransfer": 0.009,
+        "time_total": 0.012,
+    }
+    return {
+        "name": wanted.name,
+        "curl": {**told, **curl},
+        "headers": {"x-matrixctl-cipher": cipher, "x-matrixctl-protocol": "TLSv1.3"},
+        "body": {"length": len(answer), "sha256": "0" * 64, "text": answer} if answer else body,
+    }
+
+
+def broken(wanted: Asked, code: int, error: str, *, received: int = 0, **curl: Any) -> Raw:
+    """A request that curl gave up: by default it got no answer at all."""
+    unanswered = {
+        "http_version": "0",
+        "http_code": 0,
+        "time_appconnect": 0,
+        "time_total": 8.0,
+        "size_upload": 0,
+    }
+    raw = request(wanted, **{**unanswered, "exitcode": code, "errormsg": error, **curl})
+    raw["body"] = {"length": received, "sha256": "1" * 64 if received else None, "text": None}
+    if not curl.get("http_code"):
+        raw["headers"] = {}
+    return raw
+
+
+def exchange(requests: Sequence[Raw] | None = None, *, exit_code: int = 0, **each: Any) -> Raw:
+    """One curl process; it ends with its first failure, as ``fail-early`` makes it."""
+    made = [request(wanted, **each) for wanted in asked()] if requests is None else list(requests)
+    return {"exit_code": exit_code, "duration_s": 0.05, "requests": made}
+
+
+def first_broken(code: int, error: str, **curl: Any) -> Raw:
+    """An exchange whose first request failed."""
+    return exchange([broken(asked()[0], code, error, **curl)], exit_code=code)
+
+
+def line(cell: Cell, **changed: Any) -> Raw:
+    """A cell's line; everything went well but for what is said otherwise."""
+    whole = {
+        "kind": "cell",
+        "id": cell.id,
+        "ready_s": 0.05,
+        "h3": exchange(cipher=cell.cipher.suite or GCM),
+        "control": exchange(cipher=cell.cipher.suite or GCM, http_version="2"),
+        "handshake_failures": 0,
+        "origin_ok": True,
+        "exit_code": None,
+        "duration_s": 0.3,
+        "files": {"haproxy.log": "[NOTICE]   (7) : Loading success.\n", "haproxy.cfg": "global\n"},
+    }
+    return {**whole, **changed}
+
+
+def dead(cell: Cell, status: int, *log: str, ready_s: float | None = None, **changed: Any) -> Raw:
+    """A cell whose HAProxy ended with ``status``."""
+    h3 = None if ready_s is None else first_broken(28, "Connection timed out after 8002 milliseconds")
+    ended = {"ready_s": ready_s, "exit_code": status, "h3": h3, "control": None, **changed}
+    return line(cell, **ended, files={"haproxy.log": "\n".join(log)})
+
+
+BINARY = Binary(elf_machine="EM_X86_64", needed=("libc.so.6",), prefixes=("openssl-3.5.7",))
+
+
+def judged(cell: Cell, raw: Mapping[str, Any], **server: Any) -> Judged:
+    """The judgement of a line about a HAProxy that is what it was declared to be."""
+    return judge(cell, BINARY, server_line(**server), raw, None)
+
+
+def an_outcome(judgement: Judged) -> str:
+    """``pass``, or the reason."""
+    return judgement.reason or Outcome.PASS

@@ -1,0 +1,226 @@
+"""Attestation: what the machine, ``haproxy -vv`` and the file said, and what of it is misbuilt."""
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from builders import FEATURES, LIBRARY, NATIVE_FEATURES, NO_QUIC_FEATURES, vv
+from fakes import cell
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from orchestrator.arch import by_machine
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import Reason
+from orchestrator.probe.attest import Binary, attest, inspect, misbuilt
+from orchestrator.record.model import Attestation
+
+REAL = Path(shutil.which("ls") or sys.executable).resolve().read_bytes()
+
+
+def binary(
+    *, elf: str | None = "EM_X86_64", needed: tuple[str, ...] = (), mark: str | None = "openssl-3.5.7"
+) -> Binary:
+    return Binary(elf_machine=elf, needed=("libc.so.6", *needed), prefixes=(mark,) if mark else ())
+
+
+DYNAMIC = binary(needed=("libssl.so.3", "libcrypto.so.3"), mark=None)
+SOURCE, DISTRO = cell(), cell(tls="openssl-distro")
+
+
+def said(one: Cell, made: Binary, text: str, machine: str = "x86_64\n") -> tuple[Reason, str] | None:
+    return misbuilt(one, attest(one, made, machine, text))
+
+
+@pytest.mark.parametrize(
+    ("one", "made", "text"),
+    [
+        pytest.param(SOURCE, binary(), vv(), id="a source build"),
+        pytest.param(SOURCE, binary(), vv(features=NATIVE_FEATURES), id="native QUIC"),
+        pytest.param(SOURCE, binary(), vv(library="SSL library"), id="as later versions print it"),
+        pytest.param(SOURCE, binary(), vv(version="3.0.11"), id="a version without a commit"),
+        pytest.param(DISTRO, DYNAMIC, vv(), id="the distro's library"),
+        pytest.param(DISTRO, DYNAMIC, vv(built="OpenSSL 3.5.6 7 Apr 2026"), id="an updated distro library"),
+        pytest.param(
+            cell(haproxy="3.0-dev13"), binary(), vv(version="3.0-dev13-3a5f2b1-7"), id="a development version"
+        ),
+        pytest.param(
+            cell(tls="aws-lc-5.1.0"),
+            binary(mark="aws-lc-5.1.0"),
+            vv(built="OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)", running="AWS-LC 5.1.0"),
+            id="AWS-LC, built as an OpenSSL",
+        ),
+        pytest.param(
+            cell(tls="libressl-3.9.2"),
+            binary(mark="libressl-3.9.2"),
+            vv(built="LibreSSL 3.9.2", running="LibreSSL 3.9.2"),
+            id="LibreSSL",
+        ),
+    ],
+)
+def test_what_is_as_declared(one: Cell, made: Binary, text: str) -> None:
+    assert said(one, made, text) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "made", "text", "reason", "word"),
+    [
+        pytest.param(
+            SOURCE, binary(elf="EM_AARCH64"), vv(), "wrong-arch", "EM_AARCH64", id="another ELF machine"
+        ),
+        pytest.param(SOURCE, binary(elf=None), vv(), "wrong-arch", "no ELF file", id="no ELF file"),
+        pytest.param(
+            cell(arch="arm64"), binary(), vv(), "wrong-arch", "EM_X86_64", id="a native build for arm64"
+        ),
+        pytest.param(
+            SOURCE, binary(), vv(version="3.0.10-abc"), "wrong-version", "3.0.10-abc", id="another HAProxy"
+        ),
+        pytest.param(
+            cell(haproxy="3.0.1"), binary(), vv(), "wrong-version", "3.0.11", id="a version that begins alike"
+        ),
+        pytest.param(
+            cell(haproxy="3.0-dev1"),
+            binary(),
+            vv(version="3.0-dev13-abc"),
+            "wrong-version",
+            "3.0-dev13",
+            id="another development version",
+        ),
+        pytest.param(
+            SOURCE, DYNAMIC, vv(), "wrong-library", "asks for libssl.so.3", id="linked to the distro's"
+        ),
+        pytest.param(
+            SOURCE, binary(mark=None), vv(), "wrong-library", "mark", id="the distro's static library"
+        ),
+        pytest.param(
+            SOURCE, binary(mark="quictls-3.3.0"), vv(), "wrong-library", "mark", id="another source build"
+        ),
+        pytest.param(
+            SOURCE,
+            binary(),
+            vv(running="OpenSSL 3.5.6 7 Apr 2026 (VERSIONS DIFFER!)"),
+            "wrong-library",
+            "VERSIONS DIFFER",
+            id="built and running differ",
+        ),
+        pytest.param(
+            cell(tls="openssl-3.5.1"),
+            binary(mark="openssl-3.5.1"),
+            vv(built="OpenSSL 3.5.11 1 Jan 2027", running="OpenSSL 3.5.11 1 Jan 2027"),
+            "wrong-library",
+            "declared is 3.5.1",
+            id="a library version that begins alike",
+        ),
+        pytest.param(
+            SOURCE,
+            binary(),
+            vv(built="", running=""),
+            "wrong-library",
+            "Built with nothing",
+            id="no library said",
+        ),
+        pytest.param(DISTRO, binary(mark=None), vv(), "wrong-library", "does not ask", id="a static library"),
+        pytest.param(SOURCE, binary(), vv(features=NO_QUIC_FEATURES), "no-quic", "-QUIC", id="no QUIC"),
+        pytest.param(
+            DISTRO, DYNAMIC, vv(features=NO_QUIC_FEATURES), "no-quic", "-QUIC", id="no QUIC, distro"
+        ),
+    ],
+)
+def test_what_is_not(one: Cell, made: Binary, text: str, reason: str, word: str) -> None:
+    found = said(one, made, text)
+    assert found is not None
+    assert found[0] == reason
+    assert word in found[1]
+
+
+def test_the_machine_counts_as_well_as_the_file() -> None:
+    found = said(SOURCE, binary(), vv(), machine="aarch64\n")
+    assert found == (Reason.WRONG_ARCH, "The server's machine is aarch64, not x86_64.")
+
+
+def test_the_first_difference_is_the_one_that_explains_the_others() -> None:
+    wrong_in_all = binary(elf="EM_AARCH64", mark=None)
+    found = said(SOURCE, wrong_in_all, vv(version="1.0", features=NO_QUIC_FEATURES))
+    assert found is not None
+    assert found[0] is Reason.WRONG_ARCH
+
+
+@pytest.mark.parametrize(
+    ("features", "quic", "api"),
+    [(FEATURES, True, "compat"), (NATIVE_FEATURES, True, "native"), (NO_QUIC_FEATURES, False, None)],
+)
+def test_the_api_of_quic(features: str, api: str | None, *, quic: bool) -> None:
+    proof = attest(SOURCE, binary(), "x86_64", vv(features=features))
+    assert (proof.quic, proof.quic_api) == (quic, api)
+
+
+def test_an_attestation_whole() -> None:
+    assert attest(DISTRO, DYNAMIC, "x86_64\n", vv()) == Attestation(
+        machine="x86_64",
+        elf_machine="EM_X86_64",
+        haproxy_version="3.0.11-d60d1a7",
+        tls_built=LIBRARY,
+        tls_running=LIBRARY,
+        tls_prefix_found=None,
+        needed=("libc.so.6", "libssl.so.3", "libcrypto.so.3"),
+        quic=True,
+        quic_api="compat",
+    )
+
+
+@pytest.mark.parametrize("text", [None, "", "Segmentation fault\n"])
+def test_nothing_said_is_null_and_never_made_up(text: str | None) -> None:
+    proof = attest(SOURCE, binary(mark=None), None, text)
+    assert {proof.machine, proof.haproxy_version, proof.tls_built, proof.quic, proof.quic_api} == {None}
+    assert proof.tls_prefix_found is False
+
+
+# The file itself.
+
+
+def test_a_real_binary() -> None:
+    made = inspect(REAL)
+    assert made.elf_machine == by_machine(platform.machine()).elf_machine
+    assert "libc.so.6" in made.needed
+    assert made.prefixes == ()
+
+
+def test_marks_are_found_wherever_they_stand() -> None:
+    marked = REAL + b'\0OPENSSLDIR: "/opt/matrixctl/openssl-3.5.7/ssl"\0/opt/matrixctl/openssl-3.5.7/lib\0'
+    assert inspect(marked).prefixes == ("openssl-3.5.7",)
+    assert inspect(b"/opt/matrixctl/b-1/ssl\0/opt/matrixctl/a+1.0_x/lib").prefixes == ("a+1.0_x", "b-1")
+
+
+def test_a_longer_name_is_another_mark() -> None:
+    made = inspect(REAL + b"/opt/matrixctl/openssl-3.5.70/ssl")
+    assert attest(SOURCE, made, "x86_64", vv()).tls_prefix_found is False
+
+
+def test_a_machine_that_nobody_knows_is_a_wrong_one() -> None:
+    strange = REAL[:18] + b"\xfe\xfe" + REAL[20:]
+    found = said(SOURCE, inspect(strange), vv())
+    assert found is not None
+    assert found[0] is Reason.WRONG_ARCH
+
+
+@given(content=st.binary(max_size=300))
+@example(content=b"")
+@example(content=b"\x7fELF")
+@example(content=b"#!/bin/sh\n")
+def test_garbage_is_no_elf_file(content: bytes) -> None:
+    assert inspect(content).needed == ()
+
+
+@given(
+    cut=st.integers(0, len(REAL)),
+    harm=st.dictionaries(
+        st.integers(0, 200) | st.integers(0, len(REAL) - 1), st.integers(0, 255), max_size=8
+    ),
+)
+def test_a_harmed_binary_raises_nothing(cut: int, harm: dict[int, int]) -> None:
+    content = bytearray(REAL)
+    for place, value in harm.items():
+        content[place] = value
+    inspect(bytes(content[:cut]))
