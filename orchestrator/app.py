@@ -369,7 +369,7 @@ class _Run:
             mirrors=self.options.mirrors,
             deadline=time.monotonic() + self.matrix.limits.fetch,
             say=self.say,
-            apt_bases=sources.apt_bases(),
+            apt_bases=self.images.debian_pools(),
         )
         self.fetched[action.key] = got.path
         self._component("source", source.component, source.version, got.sha256, got.origin)

@@ -1,5 +1,6 @@
 """Options that several commands share, and how a command ends."""
 
+import errno
 import os
 import signal
 import sys
@@ -24,6 +25,16 @@ from orchestrator.report.text import visible
 
 R = TypeVar("R")
 
+_BAD_PATH = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""Somebody named a file or folder that cannot be used so."""
 _READER_GONE = 128 + signal.SIGPIPE
 """As a shell reports a program that wrote to a closed pipe."""
 
@@ -51,8 +62,8 @@ class Explaining(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_READER_GONE)
         except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
-            _explain(str(error))
-            sys.exit(Exit.HARNESS)
+            _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            sys.exit(Exit.USAGE if error.errno in _BAD_PATH else Exit.HARNESS)
 
 
 def _explain(brief: str, *others: str) -> None:

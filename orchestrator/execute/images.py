@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -317,6 +318,25 @@ def _packages_of(client: docker.DockerClient, image_id: str, arch: str) -> dict[
     finally:
         container.remove(force=True)
     return parse_status(status.getvalue().decode(), arch)
+
+
+def apt_targets(client: docker.DockerClient, image: ImageRef) -> str:
+    """What apt in an image installs from, as lines ``SITE CODENAME``; see ``sources.pools``.
+
+    Not ``indextargets``, which says nothing before the lists were downloaded.
+    """
+    said = client.containers.run(
+        image.tag,
+        ["apt-get", "update", "--print-uris"],
+        name=f"matrixctl-apt-{secrets.token_hex(4)}",
+        labels=owner.labels("images"),
+        network_mode="none",
+        remove=True,
+    )
+    text = bytes(said).decode(errors="replace")
+    return "\n".join(
+        f"{site} {suite}" for site, suite in re.findall(r"'(\S+)/dists/([^/\s]+)/InRelease'", text)
+    )
 
 
 def parse_status(text: str, arch: str) -> dict[str, str]:

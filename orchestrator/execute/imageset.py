@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.arch import Arch
-from orchestrator.execute import images
+from orchestrator.execute import images, sources
 from orchestrator.execute.images import ImageRef, Workshop
 
 
@@ -16,6 +16,7 @@ class ImageSet:
     shop: Workshop
     targets: Sequence[Arch]
     _made: dict[tuple[str, str], ImageRef] = field(default_factory=dict)
+    _pools: tuple[str, ...] | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def get(self, name: str, arch: Arch) -> ImageRef:
@@ -28,14 +29,20 @@ class ImageSet:
                 self._made[name, arch.name] = self._make(name, arch)
             return self._made[name, arch.name]
 
-    def made(self) -> tuple[ImageRef, ...]:
-        """The images that were asked for so far."""
-        with self._lock:
-            return tuple(self._made.values())
-
     def packages(self, name: str, arch: Arch) -> dict[str, str]:
         """Exact package versions inside an image."""
         return images.packages(self.shop.client, self.get(name, arch))
+
+    def debian_pools(self) -> tuple[str, ...]:
+        """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
+        with self._lock:
+            if self._pools is None:
+                own = sources.apt_bases()
+                targets = (
+                    "" if own else images.apt_targets(self.shop.client, self.get("base", self.shop.arch))
+                )
+                self._pools = own or sources.pools(targets)
+            return self._pools
 
     def _make(self, name: str, arch: Arch) -> ImageRef:
         if name == "base":
