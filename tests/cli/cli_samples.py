@@ -1,0 +1,134 @@
+"""A run on disk, made of the real matrix's cells, and the command line as a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator import resources
+from orchestrator.app import local_host
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.load import load
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.plan.plan import build_name
+from orchestrator.record.journal import CellJudged, Journal, RunFinished, RunStarted
+from orchestrator.record.model import (
+    Attempt,
+    Axes,
+    Build,
+    CellRecord,
+    Execution,
+    RunInfo,
+    RunRecord,
+)
+
+AT = "2026-01-02T03:04:05.678+00:00"
+RUN = "20260102-030405-abcd"
+NO_ENGINE = "unix:///nonexistent/docker.sock"
+ESCAPE = "\x1b[2J\x9b1mhostile\ttab\n"
+
+
+def matrixctl(
+    *args: str, cwd: Path, env: Mapping[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A real process without an engine; its exit code and what it wrote."""
+    return subprocess.run(
+        [sys.executable, "-c", "from orchestrator.cli.main import main; main()", *args],
+        cwd=cwd,
+        env={
+            **os.environ,
+            "DOCKER_HOST": NO_ENGINE,
+            "XDG_CACHE_HOME": str(cwd / "cache"),
+            "COLUMNS": "80",
+            **(env or {}),
+        },
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def cells() -> tuple[Cell, ...]:
+    return expand(load(resources.root() / "matrix.yaml"))
+
+
+def a_run(out: Path, run_id: str = RUN) -> RunRecord:
+    """Two cells, the first of which fails, with evidence that tries to take over the terminal."""
+    folder = out / run_id
+    first, second = cells()[:2]
+    planned = RunRecord(
+        schema_version=1,
+        run=RunInfo(
+            id=run_id,
+            status="running",
+            started_at=AT,
+            finished_at=None,
+            duration_s=None,
+            tool_version="0.1",
+            matrix_digest="0" * 64,
+            profile="full",
+            filters=(),
+            host=local_host(),
+            engine=None,
+            planned=2,
+            judged=0,
+            exit_code=None,
+            message="",
+        ),
+        components=(),
+        actions=(),
+        cells=tuple(_cell(cell) for cell in (first, second)),
+    )
+    evidence = f"cells/{first.id}/haproxy.log"
+    failed = _cell(first).model_copy(
+        update={
+            "outcome": Outcome.FAIL,
+            "reason": Reason.HANDSHAKE_THEN_HANG,
+            "message": "nothing came for 8 s",
+            "attempts": (
+                Attempt(
+                    number=1,
+                    why="first",
+                    outcome=Outcome.FAIL,
+                    reason=Reason.HANDSHAKE_THEN_HANG,
+                    message="nothing came for 8 s",
+                    started_at=AT,
+                    duration_s=8.2,
+                ),
+            ),
+            "evidence": (evidence, "../../secret", "cells/gone.log"),
+        }
+    )
+    with Journal(folder / "journal.jsonl") as journal:
+        journal.append(RunStarted(record=planned))
+        journal.append(CellJudged(cell=failed))
+        journal.append(
+            RunFinished(status="finished", finished_at=AT, duration_s=9.0, exit_code=1, message="")
+        )
+    (folder / evidence).parent.mkdir(parents=True)
+    (folder / evidence).write_text(ESCAPE)
+    (out.parent / "secret").write_text("not for you")
+    return planned
+
+
+def _cell(cell: Cell) -> CellRecord:
+    return CellRecord(
+        id=cell.id,
+        axes=Axes.model_validate(cell.axes),
+        outcome=None,
+        reason=None,
+        message="not judged",
+        verdict=Verdict.NOT_JUDGED,
+        attempts=(),
+        execution=Execution(mode="native", host_arch="amd64", qemu_version=None, cpu_features=()),
+        build=Build(name=build_name(cell), digest=None),
+        observations=None,
+        attestation=None,
+        evidence=(),
+        duration_s=None,
+        reproducer=f"matrixctl run --cell {cell.id}",
+    )

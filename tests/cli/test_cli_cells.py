@@ -1,0 +1,138 @@
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from cli_samples import cells, matrixctl
+from click.testing import CliRunner, Result
+
+from orchestrator.cli.main import main
+
+MATRIX = """\
+version: 1
+axes:
+  arch: [amd64, arm64]
+  haproxy: ["3.0.11", "3.1.9", "3.2.0"]
+  tls: [openssl-distro, openssl-3.5.7]
+  cipher: [TLS_AES_128_GCM_SHA256, TLS_AES_128_CCM_SHA256, default]
+profiles:
+  quick: {filters: ["tls=openssl-distro"]}
+"""
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> str:
+    path = tmp_path / "matrix.yaml"
+    path.write_text(MATRIX)
+    return str(path)
+
+
+def invoke(*args: str, columns: int = 80) -> Result:
+    return CliRunner(env={"COLUMNS": str(columns)}).invoke(main, args)
+
+
+def ids(matrix: str, *args: str) -> list[str]:
+    result = invoke("cells", "--matrix", matrix, "--format", "ids", *args)
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+def column(found: Sequence[str], place: int) -> set[str]:
+    return {one.split("--")[place] for one in found}
+
+
+def test_all_cells_of_the_matrix_that_travels_with_the_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("cells", "--format", "ids").stdout.splitlines() == [cell.id for cell in cells()]
+
+
+@pytest.mark.parametrize(
+    ("filters", "place", "left"),
+    [
+        (["arch=arm64"], 0, {"arm64"}),
+        (["arch!=arm64"], 0, {"amd64"}),
+        (["tls=openssl*"], 2, {"openssl-distro", "openssl-3.5.7"}),
+        (["cipher=*GCM*,default"], 3, {"TLS_AES_128_GCM_SHA256", "default"}),
+        (["haproxy<3.2"], 1, {"haproxy-3.0.11", "haproxy-3.1.9"}),
+        (["haproxy=..3.1"], 1, {"haproxy-3.0.11", "haproxy-3.1.9"}),
+        (["haproxy=3.1.."], 1, {"haproxy-3.1.9", "haproxy-3.2.0"}),
+        (["haproxy=..3.1", "haproxy=3.1.."], 1, {"haproxy-3.1.9"}),
+    ],
+)
+def test_filters_as_the_contract_writes_them(
+    matrix: str, filters: list[str], place: int, left: set[str]
+) -> None:
+    args = [part for text in filters for part in ("--filter", text)]
+    assert column(ids(matrix, *args), place) == left
+
+
+def test_a_profile_is_narrowed_by_filters(matrix: str) -> None:
+    found = ids(matrix, "--profile", "quick", "--filter", "arch=arm64", "--filter", "haproxy=3.2.0")
+    assert column(found, 2) == {"openssl-distro"}
+    assert len(found) == 3
+
+
+def test_cells_by_id(matrix: str) -> None:
+    one, two = ids(matrix)[3], ids(matrix)[5]
+    assert ids(matrix, "--cell", two, "--cell", one) == [one, two]
+
+
+def test_json_spells_records_out_and_says_what_is_unsupported(matrix: str) -> None:
+    result = invoke("cells", "--matrix", matrix, "--format", "json", "--filter", "haproxy=3.0.11")
+    found = {entry["id"]: entry for entry in json.loads(result.stdout)}
+    good = found["arm64--haproxy-3.0.11--openssl-distro--TLS_AES_128_GCM_SHA256"]
+    assert good["axes"]["arch"]["arch"]["machine"] == "aarch64"
+    assert good["axes"]["tls"]["source"] == "distro"
+    assert good["axes"]["client"] == {"name": "curl", "family": "curl"}
+    assert "unsupported" not in good
+    bad = found["arm64--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256"]
+    assert bad["unsupported"]["reason"] == "client-cannot-offer"
+    assert "CCM" in bad["unsupported"]["message"]
+
+
+def test_the_table_fits_eighty_columns_without_breaking_a_row(matrix: str) -> None:
+    lines = invoke("cells", "--matrix", matrix, "--filter", "arch=arm64").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [line for line in lines if "3.1.9" in line and "openssl-distro" in line and "CCM" in line]
+    assert row.split() == [
+        "arm64",
+        "3.1.9",
+        "openssl-distro",
+        "TLS_AES_128_CCM_SHA256",
+        "client-cannot-offer",
+    ]
+    assert sum(line.startswith("client-cannot-offer: ") for line in lines) == 1
+    assert lines[-1] == "18 cells, 6 of them unsupported"
+
+
+def test_two_hundred_columns_have_room_for_ids(matrix: str) -> None:
+    lines = invoke("cells", "--matrix", matrix, columns=200).stdout.splitlines()
+    assert lines[0].split()[0] == "id"
+    assert [line.split()[0] for line in lines[1:37]] == ids(matrix)
+
+
+def test_stdout_has_the_answer_and_nothing_else(tmp_path: Path) -> None:
+    done = matrixctl("cells", "--filter", "arch=arm64", "--format", "ids", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 10
+
+
+@pytest.mark.parametrize("form", ["ids", "json", "table"])
+def test_a_reader_that_leaves_is_nothing_to_talk_of(tmp_path: Path, form: str) -> None:
+    call = f"{sys.executable} -c 'from orchestrator.cli.main import main; main()' cells --format {form}"
+    done = subprocess.run(
+        ["bash", "-c", f'{call} | head -1; {call} | true; echo "${{PIPESTATUS[0]}}"'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, code = done.stdout.splitlines()
+    assert done.stderr == ""
+    assert first
+    assert code == "141"  # as of any program that a closed pipe ends

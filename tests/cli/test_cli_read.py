@@ -1,0 +1,122 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_samples import RUN, a_run, cells, matrixctl
+from click.testing import CliRunner, Result
+
+from orchestrator.cli.main import main
+
+FIRST, SECOND = (cell.id for cell in cells()[:2])
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "reports"
+    a_run(folder)
+    return folder
+
+
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.mark.parametrize(
+    ("form", "start"),
+    [("html", "<!DOCTYPE html>"), ("junit", "<?xml"), ("json", "{"), ("markdown", "#")],
+)
+def test_every_format_is_rendered_from_the_journal(out: Path, form: str, start: str) -> None:
+    result = invoke("report", RUN, "--format", form, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.lower().startswith(start.lower())
+    assert "handshake-then-hang" in result.stdout
+    assert sorted(path.name for path in (out / RUN).iterdir()) == ["cells", "journal.jsonl"]
+
+
+def test_the_journal_is_the_truth_and_run_json_is_not_looked_at(out: Path) -> None:
+    (out / RUN / "run.json").write_text("nonsense")
+    found = json.loads(invoke("report", RUN, "--format", "json", "--out", out).stdout)
+    assert (found["run"]["judged"], found["run"]["planned"], found["run"]["exit_code"]) == (1, 2, 1)
+    assert [cell["outcome"] for cell in found["cells"]] == ["fail", None]
+
+
+def test_a_run_is_named_by_id_by_folder_or_as_the_latest(out: Path) -> None:
+    a_run(out, "20260102-030406-0000")
+    (out / "sample").mkdir()
+    (out / "sample" / "journal.jsonl").write_bytes((out / RUN / "journal.jsonl").read_bytes())
+
+    def found(name: object) -> str:
+        text = invoke("report", name, "--format", "json", "--out", out).stdout
+        return str(json.loads(text)["run"]["id"])
+
+    assert found("latest") == "20260102-030406-0000"
+    assert found(RUN) == RUN
+    assert found(out / RUN) == RUN
+    assert found("sample") == RUN
+
+
+def test_an_unknown_run_names_the_nearest(out: Path) -> None:
+    result = invoke("report", "20260102-030405-abce", "--out", out)
+    assert result.exit_code == 2
+    assert RUN in result.stderr
+    assert invoke("report", "../reports/" + RUN, "--out", out).exit_code == 2
+    assert invoke("report", "latest", "--out", out / "nothing").exit_code == 2
+
+
+def test_a_journal_that_is_none_is_explained(out: Path) -> None:
+    (out / RUN / "journal.jsonl").write_text('{"kind": "run-started"}\n')
+    result = invoke("report", RUN, "--out", out)
+    assert result.exit_code == 4
+    assert "journal.jsonl:1" in result.stderr
+
+
+def test_on_a_terminal_html_is_written_and_its_path_printed(out: Path) -> None:
+    here, terminal = pty.openpty()
+    call = [sys.executable, "-c", "from orchestrator.cli.main import main; main()"]
+    subprocess.run([*call, "report", RUN, "--out", str(out)], stdout=terminal, check=True, timeout=60)
+    said = os.read(here, 4096).decode().strip()
+    os.close(here)
+    os.close(terminal)
+    assert said == str(out / RUN / "index.html")
+    assert FIRST in Path(said).read_text()
+
+
+def test_logs_tell_outcome_attempts_and_evidence_without_touching_the_terminal(out: Path) -> None:
+    result = invoke("logs", FIRST, "--out", out)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[:3] == [
+        f"{FIRST}: fail: handshake-then-hang",
+        "nothing came for 8 s",
+        "attempt 1: fail: handshake-then-hang, 8.20 s, first; began 2026-01-02 03:04 UTC",
+    ]
+    at = lines.index(f"==> cells/{FIRST}/haproxy.log <==")
+    assert lines[at + 1] == "<U+001B>[2J<U+009B>1mhostile\ttab"
+    assert "(cannot be read: No such file or directory)" in lines
+    assert not {"\x1b", "\x9b"} & set(result.stdout)
+
+
+def test_logs_show_no_file_outside_the_runs_folder(out: Path) -> None:
+    text = invoke("logs", FIRST, "--out", out).stdout
+    assert "==> ../../secret <==\n(lies outside" in text
+    assert "not for you" not in text
+
+
+def test_logs_of_a_cell_that_was_not_judged(out: Path) -> None:
+    assert f"{SECOND}: not judged" in invoke("logs", SECOND, "--out", out).stdout
+
+
+def test_logs_of_an_unknown_cell_name_the_nearest(out: Path) -> None:
+    result = invoke("logs", FIRST[:-1], "--run", "latest", "--out", out)
+    assert result.exit_code == 2
+    assert FIRST in " ".join(result.stderr.split())
+
+
+def test_reports_in_the_working_directory_are_the_default(out: Path) -> None:
+    done = matrixctl("report", "latest", "--format", "markdown", cwd=out.parent)
+    assert done.returncode == 0
+    assert "handshake-then-hang" in done.stdout
