@@ -1,0 +1,1 @@
+"""What matrixctl costs, measured: ``python -m bench``; docs/performance.md says how and what came out."""

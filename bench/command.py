@@ -1,0 +1,36 @@
+"""The command itself, run as a user runs it, and the record that it leaves behind."""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator import resources
+from orchestrator.errors import MatrixctlError
+from orchestrator.execute import process
+from orchestrator.outcome import Outcome
+from orchestrator.record.model import RunRecord
+
+
+def run(options: Sequence[str], *, store: Path, timeout: float) -> RunRecord:
+    """``matrixctl run`` with these options.
+
+    :raises MatrixctlError: if a cell did not pass; what was measured would mean nothing then.
+    """
+    with tempfile.TemporaryDirectory() as out:
+        program = [str(Path(sys.executable).with_name("matrixctl")), "run", "--quiet"]
+        # The matrix that travels with matrixctl, not one that lies in the working directory.
+        where = ["--matrix", str(resources.root() / "matrix.yaml"), "--store", str(store), "--out", out]
+        done = process.run([*program, *where, *options], timeout=timeout)
+        found = list(Path(out).glob("*/run.json"))
+        record = RunRecord.model_validate_json(found[0].read_bytes()) if found else None
+    failed = [cell for cell in record.cells if cell.outcome is not Outcome.PASS] if record else []
+    if record is None or failed or done.exit_code != 0:
+        said = [f"{cell.id}: {cell.outcome}: {cell.message}" for cell in failed]
+        said.append(done.stderr.decode(errors="replace"))
+        raise MatrixctlError(
+            f"`matrixctl run {' '.join(options)}` did not pass.",
+            details="\n".join(said),
+            resolution="Run it by hand; there is nothing to measure before it passes.",
+        )
+    return record

@@ -1,0 +1,51 @@
+"""Figures as values, as Markdown, and between the two marks of docs/performance.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+BEGIN = "<!-- figures: written by `python -m bench --write`, not by hand -->"
+END = "<!-- end of the figures -->"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one benchmark says: a table, and a sentence per target."""
+
+    key: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def against(what: str, value: float, target: float, unit: str, *, at_least: bool = False) -> str:
+    """A sentence that sets a figure against its target: an upper bound, or with ``at_least`` a lower one."""
+    met = value >= target if at_least else value <= target
+    bound = "at least" if at_least else "at most"
+    verdict = "met" if met else "**missed**"
+    return f"{what}: {value:.3g} {unit} (target: {bound} {target:g} {unit}): {verdict}."
+
+
+def markdown(section: Section) -> str:
+    """A heading, the table, and the sentences as a list."""
+    lines = [f"### {section.title}", "", _line(section.header), _line(["---"] * len(section.header))]
+    lines += [_line(row) for row in section.rows]
+    lines += ["", *(f"- {note}" for note in section.notes)] if section.notes else []
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Sequence[str]) -> str:
+    return f"| {' | '.join(row)} |"
+
+
+def rewrite(page: Path, text: str) -> None:
+    """Put ``text`` between the marks.
+
+    :raises ValueError: where the page has not both marks, in order, once.
+    """
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after or END in after:
+        raise ValueError(f"{page} has to have the two marks of the figures, once each: {BEGIN} {END}")
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")

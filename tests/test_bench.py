@@ -1,0 +1,80 @@
+"""Each benchmark at its smallest size: it runs and says something sensible. No time is asserted."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import builds, figures, probes, report, scale
+from bench.__main__ import NAMES, PAGE
+from orchestrator.arch import ARCHES
+from orchestrator.execute.docker_engine import DockerEngine
+
+
+def test_scale_plans_every_cell_in_a_process_of_its_own() -> None:
+    section = scale.measure([1_000])
+    ((cells, actions, *rest),) = section.rows
+    # 4 HAProxy builds and sessions per library and version, fetched once each, and four images.
+    assert (cells, actions) == ("1,000", str(2 * 2 * 50 * 2 + 2 * 50 + 50 + 2 + 4))
+    assert int(rest[-1]) > 10
+    assert len(section.header) == len(section.rows[0])
+
+
+@pytest.mark.parametrize("cells", scale.SHAPES)
+def test_the_shapes_have_the_cells_that_they_say(cells: int) -> None:
+    shape = scale.SHAPES[cells]
+    assert 2 * len(scale.haproxy_versions(shape)) * len(set(scale.tls_versions(shape))) * 5 == cells
+
+
+def test_report_renders_a_sample() -> None:
+    ((cells, rendered, size, _),) = report.measure(10, open_it=False).rows
+    assert cells == "10"
+    assert rendered.endswith(" s")
+    assert float(size.removesuffix(" MiB")) > 0
+
+
+@pytest.mark.browser
+def test_report_is_opened_by_chromium() -> None:
+    ((*_, opened),) = report.measure(10).rows
+    assert float(opened.removesuffix(" s")) > 0
+
+
+def test_a_line_tells_the_fixed_part_from_the_part_per_cell() -> None:
+    series = {n: [probes.Timed(wall_s=1.5 + 0.3 * n, curl_s=0.2 * n)] * 2 for n in (1, 2, 4, 8)}
+    series[4].append(probes.Timed(wall_s=60, curl_s=0.8))
+    line = probes.fit(series)
+    assert line.fixed_s == pytest.approx(1.5)
+    assert line.each_s == pytest.approx(0.1)
+    assert probes.row("x", series) == ("x", "1.80", "2.10", "2.70", "3.90", "0.200", "0.100", "1.50")
+
+
+def test_a_missed_target_is_said() -> None:
+    good, bad = probes.judged("native", probes.Line(fixed_s=2.1, each_s=0.15))
+    assert good.endswith("0.15 s (target: at most 0.15 s): met.")
+    assert bad.endswith("2.1 s (target: at most 2 s): **missed**.")
+    ratio = builds.section(ARCHES["arm64"], [60.0, 64.0], [480.0], jobs=2).notes[-1]
+    assert ratio == "The cross-build is cheaper: 7.74 times (target: at least 8 times): **missed**."
+
+
+def test_only_what_lies_between_the_marks_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(f"before\n{figures.BEGIN}\nold\n{figures.END}\nafter\n")
+    figures.rewrite(page, "new\n")
+    figures.rewrite(page, "newer\n")
+    assert page.read_text() == f"before\n{figures.BEGIN}\n\nnewer\n\n{figures.END}\nafter\n"
+    page.write_text(f"{figures.END}\n{figures.BEGIN}\n")
+    with pytest.raises(ValueError, match="two marks"):
+        figures.rewrite(page, "new\n")
+
+
+def test_the_page_has_its_marks_and_names_every_benchmark() -> None:
+    text = PAGE.read_text()
+    assert text.count(figures.BEGIN) == text.count(figures.END) == 1
+    assert [name for name in NAMES if f"`{name}`" not in text] == []
+
+
+@pytest.mark.containers
+def test_probes_time_a_session_and_the_plain_loop(engine: DockerEngine, store: Path) -> None:
+    host = ARCHES[engine.info().arch]
+    section = probes.measure(host, store, say=print, sizes=(1, 2), rounds=1)
+    assert [row[0].split(",")[0] for row in section.rows] == ["matrixctl", "plain loop"] * 2
+    assert all(float(row[1]) > 0 for row in section.rows)
