@@ -44,8 +44,8 @@ def rewrite(page: Path, text: str) -> None:
 
     :raises ValueError: where the page has not both marks, in order, once.
     """
-    before, begin, rest = page.read_text().partition(BEGIN)
+    before, _, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
+    if not end or BEGIN in after:
         raise ValueError(f"{page} has to have the two marks of the figures, once each: {BEGIN} {END}")
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")

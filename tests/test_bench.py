@@ -61,9 +61,15 @@ def test_only_what_lies_between_the_marks_is_replaced(tmp_path: Path) -> None:
     figures.rewrite(page, "new\n")
     figures.rewrite(page, "newer\n")
     assert page.read_text() == f"before\n{figures.BEGIN}\n\nnewer\n\n{figures.END}\nafter\n"
-    page.write_text(f"{figures.END}\n{figures.BEGIN}\n")
+
+
+@pytest.mark.parametrize("text", ["", f"{figures.END}{figures.BEGIN}", f"{figures.BEGIN}{figures.END}" * 2])
+def test_a_page_without_its_two_marks_is_left_alone(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(text)
     with pytest.raises(ValueError, match="two marks"):
         figures.rewrite(page, "new\n")
+    assert page.read_text() == text
 
 
 def test_the_page_has_its_marks_and_names_every_benchmark() -> None:
