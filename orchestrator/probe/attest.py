@@ -18,6 +18,8 @@ from orchestrator.plan.plan import PREFIX
 from orchestrator.record.model import Attestation
 
 _TLS_LIBRARIES = ("libssl", "libcrypto", "libwolfssl")
+_BROKEN = (ELFError, AssertionError, OverflowError, ValueError)
+"""What pyelftools raises at a file that was cut or harmed: mostly its own error, but not always."""
 _LIBRARY = "(?:OpenSSL|SSL library)"
 """How ``haproxy -vv`` calls it, whatever library it is: 3.0 the first way, 3.3 the second."""
 
@@ -46,7 +48,7 @@ def inspect(content: bytes) -> Binary:
             if tag.entry.d_tag == "DT_NEEDED"
         )
         return Binary(elf_machine=str(elf["e_machine"]), needed=needed, prefixes=prefixes)
-    except ELFError:
+    except _BROKEN:
         return Binary(elf_machine=None, needed=(), prefixes=prefixes)
 
 
