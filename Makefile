@@ -30,7 +30,7 @@ run: setup ## The main job: the quick profile, and where its report is
 	@$(ENGINE) $(BIN)/matrixctl run --profile quick
 
 .PHONY: test
-test: setup browser lint ## All set-up and all tests, the ones with real containers and a browser included
+test: setup test-tools lint ## All set-up and all tests, the ones with real containers and a browser included
 	$(ENGINE) $(BIN)/pytest --run-containers --run-browser --durations=15
 
 .PHONY: unit
@@ -43,10 +43,11 @@ lint: $(VENV)/.ready ## ruff and mypy, strict
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-.PHONY: browser
-browser: # Chromium, for the tests of the report
-	@command -v chromedriver >/dev/null && command -v chromium >/dev/null || \
-	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends chromium chromium-driver fonts-dejavu-core; }
+.PHONY: test-tools
+test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOST=ssh://
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null && [ -x /usr/sbin/sshd ] || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends \
+	    chromium chromium-driver fonts-dejavu-core openssh-client openssh-server; }
 
 .PHONY: bench
 bench: setup ## The benchmarks of docs/performance.md

@@ -23,6 +23,7 @@ _GRACE = 5
 _BACKSTOP = 15
 """Seconds after KILL until the engine itself is taken to hang."""
 _HEADER = 8
+_UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 _DOCTOR = "Run `matrixctl doctor` to see what is missing."
 
 
@@ -142,7 +143,7 @@ class DockerEngine:
         with _explained(f"run {argv[0]} in {name}"):
             exec_id = api.exec_create(name, bounded, stdin=False)["Id"]
             stdout, stderr = self._stream(exec_id, started + backstop, on_line)
-            exit_code = api.exec_inspect(exec_id)["ExitCode"]
+            exit_code = self._exit_code(exec_id)
         if exit_code is None:  # the stream ended, the program did not: the container is being removed
             raise EngineError(f"{argv[0]} in {name} was cut off.", resolution=_DOCTOR)
         timed_out = exit_code in {124, 137} and time.monotonic() - started >= timeout
@@ -153,20 +154,31 @@ class DockerEngine:
     ) -> tuple[bytes, bytes]:
         # Not docker-py's own exec_start: it reads the socket beneath http.client's buffer, so that
         # output which arrives together with the response's header is lost, and it waits for ever.
+        # Without the upgrade http.client closes the connection that it hands over, which paramiko's
+        # channel, unlike a socket, takes at its word; the buffer itself is `fp`.
         api = self.client.api
         url = f"{api.base_url}/v{api.api_version}/exec/{exec_id}/start"
         wait = max(1.0, deadline - time.monotonic())
         parts: dict[int, list[bytes]] = {1: [], 2: []}
         pending = b""
-        with api.post(url, json={"Detach": False, "Tty": False}, stream=True, timeout=wait) as response:
+        options: Any = {"json": {"Detach": False, "Tty": False}, "headers": _UPGRADE, "stream": True}
+        with api.post(url, **options, timeout=wait) as response:
             response.raise_for_status()
-            for stream, data in _frames(response.raw, deadline):
+            connection: Any = response.raw._fp  # noqa: SLF001 - the way that docker-py goes, too
+            for stream, data in _frames(connection.fp, deadline):
                 parts[stream].append(data)
                 if on_line is not None and stream == 1:
                     *lines, pending = (pending + data).split(b"\n")
                     for line in lines:
                         on_line(line)
         return b"".join(parts[1]), b"".join(parts[2])
+
+    def _exit_code(self, exec_id: str) -> int | None:
+        """The program's exit code; ``None`` if its stream ended and it did not, so that it was cut off."""
+        until = time.monotonic() + _GRACE
+        while (state := self.client.api.exec_inspect(exec_id))["Running"] and time.monotonic() < until:
+            time.sleep(0.02)  # the engine notes the end a moment after the stream's
+        return None if state["Running"] else state["ExitCode"]
 
     def get(self, name: str, path: str) -> Iterator[bytes]:
         with _explained(f"get {path} from {name}"):
