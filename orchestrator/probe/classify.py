@@ -119,9 +119,9 @@ def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:
 
 
 def _request(cell: Cell, seen: Observations, request: Request) -> Judgement | None:
-    if request.status in _GATEWAY_ERRORS and not seen.origin_ok:
-        message = f"{request.name}: status {request.status}, and the origin does not answer."
-        return because(Reason.ORIGIN_DOWN, message)
+    if not seen.origin_ok and (request.exit_code != 0 or request.status in _GATEWAY_ERRORS):
+        how = _curl(request) if request.exit_code else f"status {request.status}"
+        return because(Reason.ORIGIN_DOWN, f"{request.name}: {how}, and the origin does not answer.")
     if request.exit_code != 0:
         return _broken_off(request)
     return _wrong_head(cell, request) or _wrong_bytes(request)
