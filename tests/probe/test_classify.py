@@ -1,0 +1,316 @@
+"""The classifier: one realistic line per reason, the order of the causes, and that no reason is left out."""
+
+import ast
+import inspect
+from collections.abc import Callable
+
+import pytest
+from builders import Raw, broken, dead, exchange, first_broken, line, request
+from fakes import cell
+
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import REASONS, Outcome, Reason
+from orchestrator.probe import classify as module
+from orchestrator.probe.classify import Judgement, classify
+from orchestrator.probe.files import asked
+from orchestrator.probe.observe import observe
+
+GCM = cell()
+DEFAULT = cell(cipher="default")
+SMALL, LARGE, UPLOAD = asked()
+TIMED_OUT = "Connection timed out after 8002 milliseconds"
+SHUT_DOWN = "QUIC connection has been shut down"
+QEMU = "qemu-aarch64-static: Could not open '/lib/ld-linux-aarch64.so.1': No such file or directory"
+ALERT = (
+    "[ALERT]    (7) : config : parsing [/work/cells/000/haproxy.cfg:18] : 'bind' : unknown keyword 'quic'."
+)
+
+
+def after(number: int, *last: Raw, code: int = 0) -> Raw:
+    """An exchange whose first requests went well."""
+    return exchange([*(request(wanted) for wanted in asked()[:number]), *last], exit_code=code)
+
+
+def with_body(raw: Raw, **body: object) -> Raw:
+    return {**raw, "body": {**raw["body"], **body}}
+
+
+def second(**changed: object) -> Raw:
+    return after(1, {**request(LARGE), **changed}, request(UPLOAD))
+
+
+CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
+    (
+        "segv mid-probe",
+        Reason.SERVER_CRASHED,
+        lambda c: dead(c, 139, ready_s=0.05),
+        "SIGSEGV while it was probed",
+    ),
+    ("segv at start", Reason.SERVER_CRASHED, lambda c: dead(c, 139), "SIGSEGV before it listened"),
+    ("abort", Reason.SERVER_CRASHED, lambda c: dead(c, 134, ready_s=0.1), "SIGABRT"),
+    ("bus", Reason.SERVER_CRASHED, lambda c: dead(c, 135, ready_s=0.1), "SIGBUS"),
+    ("ill", Reason.SERVER_CRASHED, lambda c: dead(c, 132, ready_s=0.1), "SIGILL"),
+    ("fpe", Reason.SERVER_CRASHED, lambda c: dead(c, 136, ready_s=0.1), "SIGFPE"),
+    ("exit mid-probe", Reason.SERVER_CRASHED, lambda c: dead(c, 0, ready_s=0.1), "exit status 0 while"),
+    ("term mid-probe", Reason.SERVER_CRASHED, lambda c: dead(c, 143, ready_s=0.1), "SIGTERM while"),
+    ("out of memory", Reason.KILLED, lambda c: dead(c, 137, ready_s=0.1), "SIGKILL"),
+    ("killed at start", Reason.KILLED, lambda c: dead(c, 137), "before it listened"),
+    (
+        "bad config",
+        Reason.CONFIG_REFUSED,
+        lambda c: dead(c, 1, "[NOTICE] x", ALERT, "[ALERT] 2"),
+        "unknown keyword",
+    ),
+    ("no loader", Reason.EMULATION, lambda c: dead(c, 255, QEMU), "Could not open"),
+    (
+        "silent exit",
+        Reason.NOT_READY,
+        lambda c: dead(c, 127),
+        "status 127 before it listened: it said nothing",
+    ),
+    (
+        "no listener",
+        Reason.NOT_READY,
+        lambda c: line(c, ready_s=None, h3=None, control=None),
+        "did not open in time",
+    ),
+    (
+        "client lacks the suite",
+        Reason.CLIENT_CANNOT_OFFER,
+        lambda c: line(c, h3=first_broken(7, "failed to SSL_connect: no ciphers available", time_total=0.01)),
+        "no ciphers available",
+    ),
+    (
+        "client knows no such suite",
+        Reason.CLIENT_CANNOT_OFFER,
+        lambda c: line(c, h3=first_broken(59, "failed setting TLS 1.3 cipher suite: X")),
+        "failed setting",
+    ),
+    (
+        "client stuck",
+        Reason.DEADLINE,
+        lambda c: line(c, h3={**exchange([request(SMALL)]), "exit_code": 124}),
+        "did not end by itself",
+    ),
+    ("client mute", Reason.INTERNAL, lambda c: line(c, h3=exchange([], exit_code=2)), "no request at all"),
+    ("report cut", Reason.INTERNAL, lambda c: line(c, h3=after(1)), "get-1m, post-1m"),
+    (
+        "another authority",
+        Reason.BAD_CERTIFICATE,
+        lambda c: line(
+            c, h3=first_broken(60, "SSL certificate problem: unable to get local issuer certificate")
+        ),
+        "local issuer",
+    ),
+    (
+        "alert, counted",
+        Reason.HANDSHAKE_REFUSED,
+        lambda c: line(c, h3=first_broken(28, TIMED_OUT), handshake_failures=3),
+        "HAProxy counted 3 failed handshakes (curl 28 after 8.0 s",
+    ),
+    (
+        "alert, not counted",
+        Reason.HANDSHAKE_REFUSED,
+        lambda c: line(c, h3=first_broken(7, SHUT_DOWN), handshake_failures=None),
+        SHUT_DOWN,
+    ),
+    (
+        "no answer",
+        Reason.HANDSHAKE_TIMEOUT,
+        lambda c: line(c, h3=first_broken(28, TIMED_OUT)),
+        "no answer (curl 28",
+    ),
+    (
+        "haproxy#2569",
+        Reason.HANDSHAKE_THEN_HANG,
+        lambda c: line(c, h3=first_broken(28, "Operation timed out", time_appconnect=0.01)),
+        "handshake ended, then get-1k got nothing",
+    ),
+    (
+        "hang at the second",
+        Reason.HANDSHAKE_THEN_HANG,
+        lambda c: line(
+            c, h3=after(1, broken(LARGE, 28, "Operation timed out", time_appconnect=0.01), code=28)
+        ),
+        "then get-1m got nothing",
+    ),
+    (
+        "origin gone",
+        Reason.ORIGIN_DOWN,
+        lambda c: line(c, h3=exchange(http_code=503), origin_ok=False),
+        "status 503, and the origin does not answer",
+    ),
+    (
+        "origin died in a body",
+        Reason.ORIGIN_DOWN,
+        lambda c: line(
+            c,
+            h3=after(
+                1, broken(LARGE, 18, "transfer closed", received=4096, http_code=200, time_appconnect=0.01)
+            ),
+            origin_ok=False,
+        ),
+        "get-1m: curl 18",
+    ),
+    ("http/2", Reason.NOT_HTTP3, lambda c: line(c, h3=exchange(http_version="2")), "over HTTP/2"),
+    ("status", Reason.BAD_STATUS, lambda c: line(c, h3=exchange(http_code=404)), "status 404"),
+    ("haproxy's own 503", Reason.BAD_STATUS, lambda c: line(c, h3=exchange(http_code=503)), "status 503"),
+    (
+        "cipher",
+        Reason.WRONG_CIPHER,
+        lambda c: line(c, h3=exchange(cipher="TLS_AES_256_GCM_SHA384")),
+        "Asked for TLS_AES_128_GCM_SHA256, the server negotiated TLS_AES_256_GCM_SHA384",
+    ),
+    ("no cipher said", Reason.WRONG_CIPHER, lambda c: line(c, h3=second(headers={})), "negotiated nothing"),
+    (
+        "body cut",
+        Reason.WRONG_BODY,
+        lambda c: line(
+            c,
+            h3=after(
+                1, broken(LARGE, 18, "transfer closed", received=9, http_code=200, time_appconnect=0.01)
+            ),
+        ),
+        "get-1m broke off after 9 bytes (curl 18",
+    ),
+    (
+        "other bytes",
+        Reason.WRONG_BODY,
+        lambda c: line(c, h3=after(1, with_body(request(LARGE), sha256="3" * 64), request(UPLOAD))),
+        "another SHA-256",
+    ),
+    (
+        "no body file",
+        Reason.WRONG_BODY,
+        lambda c: line(c, h3=exchange([with_body(request(SMALL), sha256=None, length=0)])),
+        "0 bytes",
+    ),
+    (
+        "upload broken off",
+        Reason.UPLOAD_INCOMPLETE,
+        lambda c: line(
+            c, h3=after(2, broken(UPLOAD, 95, "HTTP/3 stream reset", time_appconnect=0.01), code=95)
+        ),
+        "not confirmed (curl 95",
+    ),
+    (
+        "upload short",
+        Reason.UPLOAD_INCOMPLETE,
+        lambda c: line(
+            c, h3=after(2, with_body(request(UPLOAD), text='{"length": 7, "sha256": "abcdefabcdef0000"}'))
+        ),
+        "confirms abcdefabcdef instead of",
+    ),
+    (
+        "upload answered oddly",
+        Reason.UPLOAD_INCOMPLETE,
+        lambda c: line(c, h3=after(2, with_body(request(UPLOAD), text="thank you"))),
+        "confirms nothing",
+    ),
+]
+
+
+def judged(one: Cell, raw: Raw) -> Judgement:
+    return classify(one, observe(one, raw))
+
+
+@pytest.mark.parametrize(
+    ("reason", "make", "said"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_each_reason(reason: Reason, make: Callable[[Cell], Raw], said: str) -> None:
+    found = judged(GCM, make(GCM))
+    assert (found.reason, found.outcome) == (reason, REASONS[reason].outcome)
+    assert said in found.message
+    assert "\n" not in found.message
+
+
+def test_every_reason_that_the_classifier_can_give_has_a_case() -> None:
+    named = {
+        Reason[node.attr]
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Reason"
+    }
+    assert {reason for _, reason, *_ in CASES} == named
+
+
+@pytest.mark.parametrize("one", [GCM, DEFAULT, cell(cipher="TLS_CHACHA20_POLY1305_SHA256")])
+def test_pass(one: Cell) -> None:
+    found = judged(one, line(one))
+    assert (found.outcome, found.reason) == (Outcome.PASS, None)
+    assert (one.cipher.suite or GCM.cipher.suite or "") in found.message
+
+
+def test_a_default_cell_takes_any_cipher_that_the_server_names() -> None:
+    raw = line(DEFAULT, h3=exchange(cipher="TLS_CHACHA20_POLY1305_SHA256"))
+    assert judged(DEFAULT, raw).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "control", [None, first_broken(7, "Connection refused"), exchange(http_version="2", http_code=500)]
+)
+def test_the_control_is_recorded_and_never_judged(control: Raw | None) -> None:
+    assert judged(GCM, line(GCM, control=control)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("make", "first"),
+    [
+        pytest.param(
+            lambda: dead(GCM, 139, ALERT, ready_s=0.1, h3=first_broken(60, "bad certificate")),
+            Reason.SERVER_CRASHED,
+            id="a crash explains what the client saw",
+        ),
+        pytest.param(
+            lambda: dead(GCM, 139, ALERT), Reason.SERVER_CRASHED, id="a crash is no refused configuration"
+        ),
+        pytest.param(
+            lambda: dead(GCM, 137, ready_s=0.1, h3=first_broken(28, TIMED_OUT, time_appconnect=0.1)),
+            Reason.KILLED,
+            id="a kill is no hang",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3=first_broken(59, "x"), handshake_failures=1),
+            Reason.CLIENT_CANNOT_OFFER,
+            id="what was never offered is not refused",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3={**first_broken(28, TIMED_OUT), "exit_code": 124}),
+            Reason.DEADLINE,
+            id="a client that was stopped says nothing of the handshake",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3=first_broken(28, TIMED_OUT), handshake_failures=1, origin_ok=False),
+            Reason.HANDSHAKE_REFUSED,
+            id="the origin has no part in a handshake",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3=exchange(http_version="2", http_code=404, cipher="X")),
+            Reason.NOT_HTTP3,
+            id="the protocol before the status",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3=exchange(http_code=404, cipher="X")),
+            Reason.BAD_STATUS,
+            id="the status before the cipher",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3=exchange([with_body(request(SMALL, cipher="X"), sha256="0")])),
+            Reason.WRONG_CIPHER,
+            id="the cipher before the body",
+        ),
+        pytest.param(
+            lambda: line(
+                GCM, h3=exchange([with_body(request(SMALL), sha256="0"), request(LARGE, http_code=404)])
+            ),
+            Reason.WRONG_BODY,
+            id="the first request before the second",
+        ),
+        pytest.param(
+            lambda: line(GCM, h3=second(headers={}), origin_ok=False),
+            Reason.WRONG_CIPHER,
+            id="an origin that died afterwards excuses nothing",
+        ),
+    ],
+)
+def test_the_order_of_causes(make: Callable[[], Raw], first: Reason) -> None:
+    assert judged(GCM, make()).reason is first
