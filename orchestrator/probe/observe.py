@@ -10,18 +10,20 @@ from orchestrator.matrix.model import Cell
 from orchestrator.probe.files import Asked, asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading a line of another shape raises."""
 _TAIL_LINES = 20
 _LINE = 400
 """Characters of one log line that a record keeps; the whole log lies beside it."""
 
 
 def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
-    """:raises KeyError, TypeError, ValueError: if the line has not the driver's shape (a harness fault)."""
+    """:raises MALFORMED: if the line has not the driver's shape (a harness fault)."""
     h3 = _exchange(raw["h3"])
     answered = next((r for r in (h3.requests if h3 else ()) if r.cipher), None)
     code = raw["exit_code"]
     log = str(raw["files"].get("haproxy.log", ""))
-    return Observations(
+    seen = Observations(
         h3=h3,
         control=_exchange(raw["control"]),
         negotiated_cipher=answered.cipher if answered else None,
@@ -36,6 +38,8 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
         ),
         origin_ok=bool(raw["origin_ok"]),
     )
+    seen.model_dump_json()  # half a surrogate pair is JSON, and no journal can hold it
+    return seen
 
 
 def signal_name(code: int | None) -> str | None:
