@@ -7,12 +7,21 @@ from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason, Verdict, worst
 from orchestrator.probe.attest import Binary, attest, misbuilt
 from orchestrator.probe.classify import Judgement, because, classify
-from orchestrator.probe.observe import observe, signal_name
+from orchestrator.probe.observe import MALFORMED, observe, signal_name
 from orchestrator.record.model import Attempt, Attestation, CellRecord, Observations
 from orchestrator.value import Value
 
 AGAIN = "again: "
 """Begins ``Attempt.why`` where an attempt replaces one that the harness spoilt."""
+
+_CANNOT = {
+    Reason.CONFIG_REFUSED,
+    Reason.NOT_READY,
+    Reason.HANDSHAKE_REFUSED,
+    Reason.HANDSHAKE_TIMEOUT,
+    Reason.HANDSHAKE_THEN_HANG,
+}
+"""Failures that prove what is declared of HAProxy or its library. A crash or a wrong body proves it not."""
 
 _VERDICTS = {
     Outcome.PASS: Verdict.AS_EXPECTED,
@@ -46,7 +55,7 @@ def judge(
         proof = attest(cell, binary, server["machine"], server["vv"])
         seen = observe(cell, raw)
         judgement = _judgement(cell, proof, seen, server["vv_status"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         message = f"The probe's answer has not the expected shape: {error!r}"
         return Judged(outcome=Outcome.ERROR, reason=Reason.INTERNAL, message=message)
     judgement, contradicts = _challenged(declared, judgement)
@@ -64,7 +73,8 @@ def _judgement(cell: Cell, proof: Attestation, seen: Observations, vv_status: in
     if proof.haproxy_version is None and proof.elf_machine == cell.arch.arch.elf_machine:
         died = signal_name(vv_status)
         if died is not None:
-            return because(Reason.SERVER_CRASHED, f"`haproxy -vv` died of {died}.")
+            reason = Reason.KILLED if died == "SIGKILL" else Reason.SERVER_CRASHED
+            return because(reason, f"`haproxy -vv` died of {died}.")
         return because(Reason.INTERNAL, f"`haproxy -vv` said nothing (status {vv_status}).")
     found = misbuilt(cell, proof)
     return because(*found) if found else classify(cell, seen)
@@ -74,12 +84,13 @@ def _challenged(declared: Unsupported | None, judgement: Judgement) -> tuple[Jud
     """Hold a declaration against what happened; the answer's second half: it does not hold."""
     if declared is None or judgement.outcome in {Outcome.ERROR, Outcome.MISBUILT}:
         return judgement, False
-    confirmed = judgement.reason == declared.reason or (
-        judgement.outcome is Outcome.FAIL and declared.reason != Reason.CLIENT_CANNOT_OFFER
-    )
-    if confirmed:
+    if judgement.reason == declared.reason or (
+        judgement.reason in _CANNOT and declared.reason != Reason.CLIENT_CANNOT_OFFER
+    ):
         message = f"{declared.message}; challenged, and so it is: {judgement.message}"
         return because(Reason(declared.reason), message), False
+    if judgement.outcome is Outcome.UNSUPPORTED:  # the client sent nothing: that proves nothing of the server
+        return judgement, False
     message = f"Declared unsupported ({declared.message}), which does not hold: {judgement.message}"
     return judgement._replace(message=message), True
 
@@ -111,6 +122,7 @@ def with_attempt(
     attempts = (*record.attempts, attempt)
     counted = _counted(attempts)
     outcome = worst(one.outcome for one in counted)
+    unexpected = judged.contradicts or record.verdict is Verdict.UNEXPECTED
     execution = record.execution
     if features is not None:
         execution = execution.model_copy(update={"cpu_features": features})
@@ -118,19 +130,20 @@ def with_attempt(
         "attempts": attempts,
         "execution": execution,
         "duration_s": sum(one.duration_s for one in attempts),
+        "verdict": Verdict.UNEXPECTED if unexpected else _VERDICTS.get(outcome, Verdict.NOT_JUDGED),
     }
     if outcome is judged.outcome:
-        unexpected = judged.contradicts or _VERDICTS.get(outcome) is Verdict.UNEXPECTED
-        verdict = Verdict.UNEXPECTED if unexpected else _VERDICTS.get(outcome, Verdict.NOT_JUDGED)
         changed |= {
             "outcome": outcome,
             "reason": judged.reason,
             "message": judged.message,
-            "verdict": verdict,
             "observations": judged.observations,
             "attestation": judged.attestation,
             "evidence": evidence,
         }
+    elif outcome is not record.outcome:  # the record showed the spoilt attempt that was replaced
+        decisive = next(one for one in counted if one.outcome is outcome)
+        changed |= {"outcome": outcome, "reason": decisive.reason, "message": decisive.message}
     return record.model_copy(update=changed)
 
 
