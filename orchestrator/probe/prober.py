@@ -1,8 +1,10 @@
 """Probes the cells of one build until each is judged; only the harness's own failures are tried again."""
 
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +23,14 @@ from orchestrator.probe.attest import inspect
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.files import scaled, session_files
 from orchestrator.probe.judge import AGAIN, Judged, judge
+from orchestrator.probe.observe import MALFORMED
 from orchestrator.record.journal import utc_now
 from orchestrator.value import Value
 
 TRIES = 3
 """How often a cell is probed while only the harness fails."""
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Names of evidence; they come from a container."""
 
 
 class Told(Value):
@@ -143,38 +148,51 @@ class _Attempt:
         self.spoilt: dict[str, str] = {}
 
     def on_line(self, raw: session.Raw) -> None:
+        """:raises MatrixctlError: if the line is about no cell of this session."""
+        if self._prober.cancelled():  # what a server shows while it is taken away says nothing of it
+            return
         if raw.get("kind") == "server":
             self._server = dict(raw)
             return
-        cell = self._open.pop(raw["id"])
+        try:
+            cell, told = self._read(raw)
+        except MALFORMED as error:
+            raise MatrixctlError(f"The probe driver wrote a line of another shape: {error!r}") from error
         declared = capabilities.unsupported(cell) if self._prober.challenge else None
-        judged = judge(cell, self._binary, self._server, raw, declared)
-        self._tell(cell, judged, float(raw["duration_s"]), self._keep(cell, raw), self._features(cell))
+        self._tell(cell, judge(cell, self._binary, self._server, raw, declared), told)
+
+    def _read(self, raw: session.Raw) -> tuple[Cell, Told]:
+        cell = self._open[raw["id"]]
+        told = self._told(cell, float(raw["duration_s"]), self._keep(cell, raw), self._features(cell))
+        del self._open[cell.id]
+        return cell, told
 
     def close(self, error: MatrixctlError | None) -> None:
         """Judge the cells that no line came for."""
         for cell in list(self._open.values()):
             reason = reason_of(error or MatrixctlError(""))
             message = str(error or "The probe driver said nothing of this cell.")
-            self._tell(cell, Judged(outcome=REASONS[reason].outcome, reason=reason, message=message), 0.0)
+            judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
+            self._tell(cell, judged, self._told(cell, 0.0))
 
-    def _tell(
+    def _told(
         self,
         cell: Cell,
-        judged: Judged,
         duration_s: float,
         evidence: tuple[str, ...] = (),
         features: tuple[str, ...] | None = None,
-    ) -> None:
-        if judged.outcome is Outcome.ERROR:
-            self.spoilt[cell.id] = judged.message.splitlines()[0]
-        told = Told(
+    ) -> Told:
+        return Told(
             why=self._whys[cell.id],
             started_at=self._started_at,
             duration_s=duration_s,
             evidence=evidence,
             features=features,
         )
+
+    def _tell(self, cell: Cell, judged: Judged, told: Told) -> None:
+        if judged.outcome is Outcome.ERROR:
+            self.spoilt[cell.id] = judged.message.splitlines()[0]
         self._prober.judged(cell, judged, told)
 
     def _features(self, cell: Cell) -> tuple[str, ...]:
@@ -184,11 +202,12 @@ class _Attempt:
         return cpu.of_host(str(self._server.get("cpuinfo", "")))
 
     def _keep(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
-        folder = self._prober.folder / "cells" / cell.id
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, text in raw["files"].items():
-            path = folder / Path(name).name
-            path.write_text(text)
-            paths.append(str(path.relative_to(self._prober.folder)))
-        return tuple(paths)
+        """The files of this attempt; later ones get a folder of their own, so none loses its evidence."""
+        files = {name: str(text) for name, text in raw["files"].items() if _FILE.fullmatch(name)}
+        first = self._prober.folder / "cells" / cell.id
+        later = (first / f"attempt-{number}" for number in count(2))
+        folder = next(folder for folder in chain([first], later) if not folder.exists())
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8", errors="replace")
+        return tuple(str((folder / name).relative_to(self._prober.folder)) for name in files)

@@ -60,7 +60,7 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
             client.name,
             ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
             timeout=_deadline(session),
-            on_line=lambda line: on_line(json.loads(line)),
+            on_line=lambda line: on_line(_parsed(line)),
         )
     if done.timed_out:
         raise DeadlineError(f"The probes of {name} did not end within {_deadline(session):.0f} s.")
@@ -98,6 +98,16 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         }
     )
     return server, client
+
+
+def _parsed(line: bytes) -> Raw:
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError):
+        raw = None
+    if not isinstance(raw, dict):
+        raise EngineError(f"The probe driver wrote a line that is no JSON object: {line[:80]!r}")
+    return raw
 
 
 def _deadline(session: Session) -> float:
