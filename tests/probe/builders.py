@@ -18,7 +18,6 @@ FEATURES = "-51DEGREES +ACCEPT4 +OPENSSL -OPENSSL_AWSLC -PCRE +QUIC +QUIC_OPENSS
 NATIVE_FEATURES = FEATURES.replace("+QUIC_OPENSSL_COMPAT", "-QUIC_OPENSSL_COMPAT")
 NO_QUIC_FEATURES = NATIVE_FEATURES.replace("+QUIC ", "-QUIC ")
 LIBRARY = "OpenSSL 3.5.7 9 Jun 2026"
-SAID_NOTHING: Raw = {"size_upload": 0, "time_appconnect": 0, "time_starttransfer": 0}
 
 
 def vv(
@@ -74,6 +73,7 @@ def broken(wanted: Asked, code: int, error: str, *, received: int = 0, **curl: A
         "http_version": "0",
         "http_code": 0,
         "time_appconnect": 0,
+        "time_starttransfer": 0,
         "time_total": 8.0,
         "size_upload": 0,
     }

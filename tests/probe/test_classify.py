@@ -245,6 +245,10 @@ def test_a_default_cell_takes_any_cipher_that_the_server_names() -> None:
     assert judged(DEFAULT, raw).outcome is Outcome.PASS
 
 
+def test_a_default_cell_still_needs_the_server_to_name_its_cipher() -> None:
+    assert judged(DEFAULT, line(DEFAULT, h3=second(headers={}))).reason is Reason.WRONG_CIPHER
+
+
 @pytest.mark.parametrize(
     "control", [None, first_broken(7, "Connection refused"), exchange(http_version="2", http_code=500)]
 )
