@@ -35,7 +35,7 @@ def matrixctl(
 ) -> subprocess.CompletedProcess[str]:
     """A real process without an engine; its exit code and what it wrote."""
     return subprocess.run(
-        [sys.executable, "-c", "from orchestrator.cli.main import main; main()", *args],
+        [sys.executable, "-m", "orchestrator", *args],
         cwd=cwd,
         env={
             **os.environ,

@@ -123,7 +123,7 @@ def test_stdout_has_the_answer_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["ids", "json", "table"])
 def test_a_reader_that_leaves_is_nothing_to_talk_of(tmp_path: Path, form: str) -> None:
-    call = f"{sys.executable} -c 'from orchestrator.cli.main import main; main()' cells --format {form}"
+    call = f"{sys.executable} -m orchestrator cells --format {form}"
     done = subprocess.run(
         ["bash", "-c", f'{call} | head -1; {call} | true; echo "${{PIPESTATUS[0]}}"'],
         cwd=tmp_path,

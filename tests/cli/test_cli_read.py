@@ -76,7 +76,7 @@ def test_a_journal_that_is_none_is_explained(out: Path) -> None:
 
 def test_on_a_terminal_html_is_written_and_its_path_printed(out: Path) -> None:
     here, terminal = pty.openpty()
-    call = [sys.executable, "-c", "from orchestrator.cli.main import main; main()"]
+    call = [sys.executable, "-m", "orchestrator"]
     subprocess.run([*call, "report", RUN, "--out", str(out)], stdout=terminal, check=True, timeout=60)
     said = os.read(here, 4096).decode().strip()
     os.close(here)

@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_samples import matrixctl
+from click.testing import CliRunner
+
+from orchestrator.cli.common import catalog
+from orchestrator.cli.main import main
+from orchestrator.execute import images
+from orchestrator.execute.store import Store
+from orchestrator.preview import engine_here
+
+
+def plan(tmp_path: Path, *args: str) -> dict[str, Any]:
+    done = matrixctl("plan", "--format", "json", "--store", "store", *args, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def by_key(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {action["key"]: action for action in found["actions"]}
+
+
+def test_without_an_engine_the_dag_is_there_and_the_digests_are_unknown(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    actions = by_key(found)
+    build = actions["haproxy:haproxy-3.0.11--openssl-3.5.7--arm64"]
+    assert build["needs"][0] == "tls:openssl-3.5.7--arm64"
+    assert (build["state"], build["digest"]) == ("unknown", None)
+    assert len(build["cells"]) == 4
+    assert len(actions["source:haproxy-3.0.11"]["cells"]) == found["cells"] == 16
+    assert found["unsupported"] == 4
+    assert sum("No Docker engine" in note for note in found["notes"]) == 1
+    order = list(actions)
+    assert all(order.index(need) < order.index(key) for key in order for need in actions[key]["needs"])
+
+
+def test_estimates_say_which_figures_are_this_machines_own(tmp_path: Path) -> None:
+    build = "haproxy-3.0.11--openssl-distro--amd64"
+    Store(tmp_path / "store").record_duration("haproxy", build, 12.5)
+    found = plan(tmp_path, "--profile", "quick", "--filter", "arch=amd64")
+    actions = by_key(found)
+    assert (actions[f"haproxy:{build}"]["estimate_s"], actions[f"haproxy:{build}"]["estimate_from"]) == (
+        12.5,
+        "store",
+    )
+    others = [action for action in found["actions"] if action["key"] != f"haproxy:{build}"]
+    assert {action["estimate_from"] for action in others} == {"default"}
+    assert found["estimate_s"] == 12.5 + sum(action["estimate_s"] for action in others)
+    assert found["estimate_from_defaults_s"] == found["estimate_s"] - 12.5
+
+
+def test_a_source_in_the_store_costs_nothing_more(tmp_path: Path) -> None:
+    assert by_key(plan(tmp_path))["source:haproxy-3.0.11"]["state"] == "todo"
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "version: 1\ncomponents: {haproxy: {'3.0.11': {file: h.tar.gz, sha256: "
+        "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824}}}\n"
+    )
+    source = catalog([own]).find("haproxy", "3.0.11")
+    assert source.sha256
+    store = Store(tmp_path / "store")
+    with store.scratch() as scratch:
+        (scratch / "h").write_text("hello")
+        store.put_source(scratch / "h", sha256=source.sha256, file=source.file, origin="test")
+    action = by_key(plan(tmp_path, "--sources", "own.yaml"))["source:haproxy-3.0.11"]
+    assert (action["state"], action["estimate_s"]) == ("present", None)
+
+
+def test_a_source_that_cannot_be_had_blocks_what_needs_it(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("version: 1\ncomponents: {openssl: {'3.5.7': {file: o.tar.gz, sha256: unknown}}}\n")
+    found = plan(tmp_path, "--sources", "own.yaml")
+    blocked = {action["kind"] for action in found["actions"] if action["state"] == "blocked"}
+    assert blocked == {"source", "tls", "haproxy", "probe"}
+    actions = by_key(found)
+    assert actions["probe:haproxy-3.0.11--openssl-distro--amd64"]["state"] == "todo"
+    assert actions["probe:haproxy-3.0.11--openssl-3.5.7--amd64"]["estimate_s"] is None
+    assert "unknown" in actions["source:openssl-3.5.7"]["problem"]
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_table_fits(tmp_path: Path, columns: str) -> None:
+    done = matrixctl("plan", "--profile", "quick", "--store", "store", cwd=tmp_path, env={"COLUMNS": columns})
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    rows = [line.split() for line in lines]
+    (row,) = [row for row in rows if row[1:3] == ["haproxy", "haproxy-3.0.11--openssl-distro--arm64"]]
+    assert row[-1] == "~60"
+    assert "one action after another" in " ".join(lines)
+
+
+@pytest.mark.containers
+def test_with_a_toolchain_image_builds_have_digests_and_no_image_is_made(tmp_path: Path) -> None:
+    engine, host = engine_here()
+    assert engine is not None
+    before = images.tags(engine.client)
+    result = CliRunner().invoke(main, ["plan", "--format", "json", "--store", str(tmp_path)])
+    actions = by_key(json.loads(result.stdout))
+    state = actions[f"image:toolchain-{host.name}"]["state"]
+    assert state == ("present" if any("toolchain" in tag for tag in before) else "todo")
+    digests = {bool(one["digest"]) for one in actions.values() if one["kind"] in {"tls", "haproxy"}}
+    assert digests == {state == "present"}
+    assert images.tags(engine.client) == before

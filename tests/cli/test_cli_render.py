@@ -1,0 +1,167 @@
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from cli_samples import matrixctl
+from cryptography import x509
+
+BUILD = "haproxy-3.0.11--openssl-3.5.7--arm64"
+DISTRO = "haproxy-3.0.11--openssl-distro--amd64"
+
+
+def render(tmp_path: Path, *args: str, out: str = "made") -> Path:
+    done = matrixctl("render", "--out", out, *args, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / out
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_cell_comes_with_all_that_it_needs(tmp_path: Path) -> None:
+    out = render(tmp_path, "--cell", "arm64--haproxy-3.0.11--openssl-3.5.7--default")
+    assert {
+        "README.md",
+        "images/toolchain.Dockerfile",
+        "images/runtime-arm64.sh",
+        f"{BUILD}/README.md",
+        f"{BUILD}/reproduce.sh",
+        f"{BUILD}/build-tls.sh",
+        f"{BUILD}/build-haproxy.sh",
+        f"{BUILD}/work/ca.pem",
+        f"{BUILD}/work/server.pem",
+        f"{BUILD}/work/driver.py",
+        f"{BUILD}/work/supervise.sh",
+        f"{BUILD}/work/cells/000/haproxy.cfg",
+        f"{BUILD}/work/cells/000/h3.curlrc",
+        f"{BUILD}/work/cells/000/control.curlrc",
+    } <= tree(out)
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"images", BUILD}
+    session = json.loads((out / BUILD / "work/session.json").read_text())
+    assert [cell["id"] for cell in session["cells"]] == ["arm64--haproxy-3.0.11--openssl-3.5.7--default"]
+
+
+def test_scripts_are_shell_and_readable_by_their_owner_alone_where_a_key_is(tmp_path: Path) -> None:
+    out = render(tmp_path)
+    for script in out.rglob("*.sh"):
+        subprocess.run(["sh", "-n", script], check=True)
+    assert os.access(out / BUILD / "reproduce.sh", os.X_OK)
+    assert stat.S_IMODE((out / BUILD / "work/server.pem").stat().st_mode) == 0o600
+
+
+def test_a_reproducer_outlives_its_run(tmp_path: Path) -> None:
+    ca = x509.load_pem_x509_certificate((render(tmp_path) / BUILD / "work/ca.pem").read_bytes())
+    assert (ca.not_valid_after_utc - ca.not_valid_before_utc).days > 3000
+
+
+def test_unsupported_cells_are_there_to_be_proved(tmp_path: Path) -> None:
+    readme = (render(tmp_path) / BUILD / "README.md").read_text()
+    (row,) = [line for line in readme.splitlines() if "CCM" in line and line.startswith("| `work")]
+    assert "declared unsupported, client-cannot-offer" in row
+
+
+def test_nothing_of_a_person_is_overwritten(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "README.md").write_text("mine")
+    done = matrixctl("render", "--out", "mine", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+    assert tree(mine) == {"README.md"}
+    assert (mine / "README.md").read_text() == "mine"
+
+
+def test_rendering_again_replaces_what_render_wrote_and_that_alone(tmp_path: Path) -> None:
+    out = render(tmp_path)
+    (out / BUILD / "out").mkdir()
+    (out / BUILD / "out" / "kept").write_text("built before")
+    (out / "notes").write_text("mine")
+    render(tmp_path, "--filter", "tls=openssl-distro")
+    assert not (out / BUILD / "reproduce.sh").exists()
+    assert (out / BUILD / "out" / "kept").exists()
+    assert (out / "notes").read_text() == "mine"
+    assert (out / DISTRO / "reproduce.sh").exists()
+
+
+def test_a_file_in_the_way_is_named_and_stays(tmp_path: Path) -> None:
+    out = render(tmp_path, "--filter", "tls=openssl-distro")
+    (out / BUILD).mkdir()
+    (out / BUILD / "README.md").write_text("mine")
+    done = matrixctl("render", "--out", "made", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{BUILD}/README.md" in done.stderr
+    assert (out / BUILD / "README.md").read_text() == "mine"
+
+
+def test_a_build_without_its_source_is_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "version: 1\ncomponents: {openssl: {'3.5.7': {file: o.tar.gz, sha256: unknown}}}\n"
+    )
+    done = matrixctl("render", "--out", "made", "--sources", "own.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"{BUILD} is left out" in done.stderr
+    assert not (tmp_path / "made" / BUILD).exists()
+    only = ("--filter", "tls=openssl-3.5.7", "--sources", "own.yaml", "--out", "none")
+    assert matrixctl("render", *only, cwd=tmp_path).returncode == 4
+
+
+def script(out: Path, bin_folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """The script with programs of ours in front: a `docker` that has every image and says what it is told."""
+    env = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["sh", str(out / DISTRO / "reproduce.sh"), *args],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(
+        "#!/bin/sh\n"
+        f'echo "$*" >> {tmp_path}/calls\n'
+        "case $1 in version) echo amd64 ;; info) echo 2 ;; run) echo x86_64 ;; cp) cat > /dev/null ;; esac\n"
+    )
+    (folder / "apt-get").write_text("#!/bin/sh\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def rendered(tmp_path: Path) -> Path:
+    return render(tmp_path, "--filter", "tls=openssl-distro", "--filter", "arch=amd64")
+
+
+def test_the_script_takes_no_tarball_with_other_bytes(tmp_path: Path, rendered: Path, programs: Path) -> None:
+    (tmp_path / "haproxy-3.0.11.tar.gz").write_text("other")
+    done = script(rendered, programs, str(tmp_path))
+    assert done.returncode == 1
+    assert "sources/haproxy-3.0.11.tar.gz has other bytes than declared" in done.stderr
+    assert "create" not in (tmp_path / "calls").read_text()
+
+
+def test_the_script_says_how_to_bring_a_tarball(rendered: Path, programs: Path) -> None:
+    done = script(rendered, programs)
+    assert done.returncode == 1
+    assert "name the folder that holds it, sh reproduce.sh FOLDER" in done.stderr
+
+
+def test_the_script_refuses_an_engine_of_another_architecture(
+    tmp_path: Path, rendered: Path, programs: Path
+) -> None:
+    text = (programs / "docker").read_text().replace("echo amd64", "echo s390x")
+    (programs / "docker").write_text(text)
+    done = script(rendered, programs)
+    assert done.returncode == 1
+    assert "this one is on s390x" in done.stderr
+    assert "rm -f" in (tmp_path / "calls").read_text()

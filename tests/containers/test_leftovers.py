@@ -1,0 +1,82 @@
+"""What dead runs left is found and removed; what a living one has is not."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.arch import by_machine
+from orchestrator.cli.main import main
+from orchestrator.execute import images, leftovers
+from orchestrator.execute.docker_engine import DockerEngine
+
+pytestmark = pytest.mark.containers
+RUN = "20260102-030405-left"
+MAKE = f"""
+from orchestrator.arch import by_machine
+from orchestrator.execute import images
+from orchestrator.execute.docker_engine import connect
+from orchestrator.execute.engine import ContainerSpec
+engine = connect()
+engine.create_volume("matrixctl-{RUN}-dead", "{RUN}")
+arch = by_machine(engine.info().arch)
+image = images.newest(engine.client, "client", arch)
+if image is not None:
+    engine.create(ContainerSpec(
+        name="matrixctl-{RUN}-dead", run_id="{RUN}", image=image.id, platform=arch.platform,
+        argv=("sleep", "infinity"), network="none", volume="matrixctl-{RUN}-dead",
+        memory_bytes=64 << 20, cpus=1,
+    ))
+    engine.start("matrixctl-{RUN}-dead")
+"""
+
+
+@pytest.fixture
+def left(engine: DockerEngine) -> Iterator[None]:
+    """A volume of this process, and what a process that is dead by now made."""
+    try:
+        engine.create_volume(f"matrixctl-{RUN}-alive", RUN)
+        engine.client.volumes.create(name=f"matrixctl-{RUN}-foreign", labels={"matrixctl": RUN})
+        subprocess.run([sys.executable, "-c", MAKE], check=True, timeout=60)
+        yield
+    finally:
+        engine.sweep(RUN)
+
+
+@pytest.mark.usefixtures("left")
+def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
+    mine = [one for one in leftovers.find(engine.client) if one.run == RUN]
+    with_container = images.newest(engine.client, "client", by_machine(engine.info().arch)) is not None
+    states = {(one.kind, one.name.rpartition("-")[2]): one.alive for one in mine}
+    expected = {("volume", "alive"): True, ("volume", "foreign"): None, ("volume", "dead"): False}
+    assert states == expected | ({("container", "dead"): False} if with_container else {})
+    for one in mine:
+        if one.alive is False:
+            leftovers.remove(engine.client, one)
+            leftovers.remove(engine.client, one)  # gone already: no error
+    found = {one.name.rpartition("-")[2] for one in leftovers.find(engine.client) if one.run == RUN}
+    assert found == {"alive", "foreign"}
+
+
+@pytest.mark.usefixtures("left")
+def test_a_dry_run_says_what_would_go_and_what_stays(engine: DockerEngine) -> None:
+    before = [one.name for one in leftovers.find(engine.client) if one.run == RUN]
+    said = CliRunner().invoke(main, ["clean", "--dry-run"]).stdout.splitlines()
+    assert f"would remove volume matrixctl-{RUN}-dead" in said
+    assert f"kept volume matrixctl-{RUN}-alive: its run still goes on" in said
+    assert any(line.startswith(f"kept volume matrixctl-{RUN}-foreign: of another machine") for line in said)
+    assert f"would remove volume matrixctl-{RUN}-foreign" in (
+        CliRunner().invoke(main, ["clean", "--dry-run", "--foreign"]).stdout
+    )
+    assert [one.name for one in leftovers.find(engine.client) if one.run == RUN] == before
+
+
+@pytest.mark.usefixtures("left")
+def test_images_stay_while_a_run_goes_on(engine: DockerEngine) -> None:
+    before = images.tags(engine.client)
+    result = CliRunner().invoke(main, ["clean", "--dry-run", "--images"])
+    assert result.exit_code == 4
+    assert "the images stay" in result.stderr
+    assert images.tags(engine.client) == before

@@ -1,0 +1,148 @@
+"""The script that ``matrixctl render`` writes, against a real engine; the compile is taken from the store."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.arch import ARCHES, by_machine
+from orchestrator.cli.main import main
+from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine import ContainerSpec, volume
+from orchestrator.execute.images import existing
+from orchestrator.execute.store import Store
+
+pytestmark = pytest.mark.containers
+
+BUILD = "haproxy-3.0.11--openssl-distro--amd64"
+HARDENING = (
+    "CapDrop",
+    "Init",
+    "Memory",
+    "MemorySwap",
+    "NanoCpus",
+    "NetworkMode",
+    "PidsLimit",
+    "ReadonlyRootfs",
+    "SecurityOpt",
+    "Tmpfs",
+    "Ulimits",
+)
+
+
+@pytest.fixture
+def images_by_hand(engine: DockerEngine, run: Any) -> Iterator[None]:
+    """Our own images under the names of a reproducer, as its README says; what a person has so stays."""
+    run("arch=amd64", "cipher=default")
+    host = by_machine(engine.info().arch)
+    found = existing(engine.client, host, tuple(ARCHES.values()))
+    tagged = []
+    for (name, arch), image in found.items():
+        tag = f"matrixctl-{name}" + (f"-{arch}" if name == "runtime" else "")
+        if not engine.client.images.list(name=tag):
+            engine.client.images.get(image.id).tag(tag)
+            tagged.append(tag)
+    yield
+    for tag in tagged:
+        engine.client.images.remove(tag)
+
+
+def rendered(tmp_path: Path, store: Path) -> Path:
+    """The folder of the build, with the source and the compiled HAProxy that the store has."""
+    out = tmp_path / "made"
+    args = ["render", "--out", str(out), "--filter", "tls=openssl-distro", "--filter", "arch=amd64"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 0, result.output
+    folder = out / BUILD
+    (name,) = set(re.findall(r"haproxy-[0-9a-f]{12}\.tar", (folder / "reproduce.sh").read_text()))
+    plan = CliRunner().invoke(main, ["plan", "--store", str(store), "--format", "json", *args[3:]])
+    (digest,) = [one["digest"] for one in json.loads(plan.stdout)["actions"] if one["kind"] == "haproxy"]
+    artifact = Store(store).artifact(digest)
+    assert artifact is not None
+    (folder / "out").mkdir()
+    shutil.copy(artifact.path, folder / "out" / name)
+    (folder / "sources").mkdir()
+    (source,) = store.glob("sources/*/haproxy-3.0.11.tar.gz")
+    shutil.copy(source, folder / "sources")
+    return folder
+
+
+def reproduce(folder: Path, **env: str) -> tuple[list[dict[str, Any]], str]:
+    done = subprocess.run(
+        ["sh", folder / "reproduce.sh"],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def names(engine: DockerEngine) -> set[str]:
+    containers = {entry["Names"][0].lstrip("/") for entry in engine.client.api.containers(all=True)}
+    volumes = {entry["Name"] for entry in engine.client.api.volumes()["Volumes"] or ()}
+    return {name for name in containers | volumes if name.startswith("matrixctl-reproduce")}
+
+
+@pytest.mark.usefixtures("images_by_hand")
+def test_by_hand_the_same_cells_answer_and_nothing_is_left(
+    engine: DockerEngine, store: Path, tmp_path: Path
+) -> None:
+    before = names(engine)
+    (server, *cells), _ = reproduce(rendered(tmp_path, store))
+    assert server["machine"].strip() == "x86_64"
+    answered = {cell["id"].rpartition("--")[2]: cell["h3"] for cell in cells}
+    assert answered.pop("TLS_AES_128_CCM_SHA256")["exit_code"] != 0
+    for suite, h3 in answered.items():
+        assert h3["exit_code"] == 0, suite
+        assert {request["curl"]["http_version"] for request in h3["requests"]} == {"3"}
+        ciphers = {request["headers"]["x-matrixctl-cipher"] for request in h3["requests"]}
+        assert suite == "default" or ciphers == {suite}
+    assert names(engine) == before
+
+
+@pytest.mark.usefixtures("images_by_hand")
+def test_kept_containers_are_as_hard_as_matrixctls_own(
+    engine: DockerEngine, store: Path, tmp_path: Path
+) -> None:
+    folder = rendered(tmp_path, store)
+    api = engine.client.api
+    _, said = reproduce(folder, KEEP="1")
+    (kept,) = set(re.findall(r"(matrixctl-reproduce-\d+)-server", said))
+    try:
+        by_hand = api.inspect_container(f"{kept}-server")
+        config = by_hand["HostConfig"]
+        spec = ContainerSpec(
+            name="matrixctl-hardening",
+            run_id="hardening",
+            image=by_hand["Image"],
+            platform="linux/amd64",
+            argv=("true",),
+            network="none",
+            volume="matrixctl-hardening",
+            memory_bytes=config["Memory"],
+            cpus=config["NanoCpus"] / 1e9,
+            pids=config["PidsLimit"],
+        )
+        with volume(engine, spec.volume, spec.run_id, keep=False):
+            engine.create(spec)
+            own = api.inspect_container(spec.name)
+            engine.remove(spec.name)
+        for limits in (config, own["HostConfig"]):
+            limits["Ulimits"].sort(key=lambda limit: limit["Name"])
+        assert {key: config[key] for key in HARDENING} == {key: own["HostConfig"][key] for key in HARDENING}
+        assert by_hand["Config"]["User"] == own["Config"]["User"]
+        assert not [mount for mount in by_hand["Mounts"] if mount["Type"] != "volume"]
+    finally:
+        for role in ("client", "server"):
+            engine.remove(f"{kept}-{role}")
+        engine.remove_volume(f"{kept}-work")
