@@ -1,4 +1,4 @@
-"""The programs inside the containers: they compile, the origin answers, the supervisor tells how each ended."""
+"""The programs inside the containers: the origin answers, the supervisor tells how each process ended."""
 
 import hashlib
 import http.client

@@ -1,0 +1,310 @@
+"""The prober on an engine in memory: who is asked again, who is not, and what goes into the record."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import Raw, dead, first_broken, line, server_line
+from fakes import FakeEngine, Files, cell, ran
+
+from orchestrator.arch import ARCHES
+from orchestrator.errors import DeadlineError, EngineError
+from orchestrator.execute.engine import ExecResult
+from orchestrator.matrix.model import Cell, Limits
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.plan.render import Renderer
+from orchestrator.probe.certificates import Certificates
+from orchestrator.probe.judge import Judged
+from orchestrator.probe.prober import Images, Prober, Told
+
+CELLS = [
+    cell(cipher=suite) for suite in ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "default")
+]
+FIRST, SECOND, THIRD = CELLS
+# An ELF header of x86_64 with nothing behind it, and the mark of the library.
+BINARY = (
+    bytes.fromhex("7f454c4602010100" + "00" * 8 + "02003e0001000000")
+    + bytes(40)
+    + b"/opt/matrixctl/openssl-3.5.7/ssl"
+)
+Session = Callable[[Sequence[Cell]], Iterable[Raw | bytes | Exception]]
+"""What one session answers to the cells that it was asked about: lines, bytes, or a failure."""
+
+
+def whole(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
+    return [server_line(), *(line(one) for one in asked)]
+
+
+def failing_after(count: int, error: Exception) -> Session:
+    return lambda asked: [*whole(asked)[: count + 1], error]
+
+
+class Bench:
+    """A prober whose sessions follow a script; the last one is repeated."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *sessions: Session,
+        repeat: int = 1,
+        challenge: bool = False,
+        refuses: tuple[str, ...] = (),
+    ) -> None:
+        self.sessions = list(sessions)
+        self.asked: list[list[str]] = []
+        self.told: list[tuple[str, Judged, Told]] = []
+        self.cancelled: Callable[[], bool] = lambda: False
+        self.cells: dict[str, Cell] = {}
+        self.engine = FakeEngine(self._session, refuses=refuses)
+        self.prober = Prober(
+            engine=self.engine,
+            host=ARCHES["amd64"],
+            renderer=Renderer(),
+            limits=Limits(),
+            certificates=Certificates(ca=b"", server=b""),
+            run_id="run1",
+            folder=folder,
+            cpus=2,
+            repeat=repeat,
+            keep=False,
+            challenge=challenge,
+            cancelled=self._asked_to_stop,
+            judged=self._told,
+        )
+
+    def _asked_to_stop(self) -> bool:
+        return self.cancelled()
+
+    def _told(self, cell: Cell, judged: Judged, told: Told) -> None:
+        self.told.append((cell.id, judged, told))
+
+    def _session(self, files: Files, argv: tuple[str, ...]) -> ExecResult:
+        assert argv == ("python3", "/work/driver.py", "/work/session.json")
+        ids = [one["id"] for one in json.loads(files["session.json"])["cells"]]
+        self.asked.append(ids)
+        script = self.sessions[min(len(self.asked), len(self.sessions)) - 1]
+        result, stdout = ran(), b""
+        for item in script([self.cells[one] for one in ids]):
+            if isinstance(item, Exception):
+                late = isinstance(item, DeadlineError)
+                result = ran(exit_code=124 if late else 1, stderr=str(item).encode(), timed_out=late)
+                break
+            stdout += (item if isinstance(item, bytes) else json.dumps(item).encode()) + b"\n"
+        return result.model_copy(update={"stdout": stdout})
+
+    def probe(self, cells: Sequence[Cell] = CELLS) -> "Bench":
+        self.cells = {one.id: one for one in cells}
+        self.prober.probe(cells, BINARY, Images(server="server:1", client="client:1"))
+        return self
+
+    @property
+    def attempts(self) -> list[tuple[str, str, str]]:
+        """Cell, reason (or the outcome), and why it was tried."""
+        return [(key, judged.reason or judged.outcome.value, told.why) for key, judged, told in self.told]
+
+
+DIED = EngineError("gone")
+AGAIN = "again: The probe driver of"
+
+
+def test_one_session_judges_every_cell_as_its_line_comes(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, whole).probe()
+    assert bench.attempts == [(one.id, "pass", "first") for one in CELLS]
+    assert bench.asked == [[one.id for one in CELLS]]
+    assert bench.engine.left == set()
+
+
+def test_a_session_that_dies_midway_judges_what_it_had_and_only_the_others_are_tried_again(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, failing_after(1, DIED), whole).probe()
+    assert bench.asked == [[one.id for one in CELLS], [SECOND.id, THIRD.id]]
+    first, *others = bench.attempts
+    assert first == (FIRST.id, "pass", "first")
+    assert [(key, reason) for key, reason, _ in others] == [
+        (SECOND.id, "engine-unavailable"),
+        (THIRD.id, "engine-unavailable"),
+        (SECOND.id, "pass"),
+        (THIRD.id, "pass"),
+    ]
+    assert [why == "first" for *_, why in others] == [True, True, False, False]
+    assert all(why.startswith(AGAIN) and "exit code 1" in why for *_, why in others[2:])
+    assert bench.engine.left == set()
+
+
+def test_after_three_tries_the_harness_gives_up_with_an_error(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, failing_after(0, DIED)).probe([FIRST])
+    assert len(bench.asked) == 3
+    assert [reason for _, reason, _ in bench.attempts] == ["engine-unavailable"] * 3
+    assert "gone" in bench.told[-1][1].message
+
+
+def test_a_failure_of_the_product_is_never_tried_again(tmp_path: Path) -> None:
+    def session(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
+        return [
+            server_line(),
+            dead(asked[0], 139, ready_s=0.1),
+            line(asked[1], h3=first_broken(28, "timed out")),
+            line(asked[2]),
+        ]
+
+    bench = Bench(tmp_path, session).probe()
+    assert len(bench.asked) == 1
+    assert [reason for _, reason, _ in bench.attempts] == ["server-crashed", "handshake-timeout", "pass"]
+
+
+def test_a_cell_that_the_harness_spoilt_is_tried_again_alone(tmp_path: Path) -> None:
+    def killed(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
+        return [server_line(), line(asked[0]), dead(asked[1], 137, ready_s=0.1), line(asked[2])]
+
+    bench = Bench(tmp_path, killed, whole).probe()
+    assert bench.asked[1] == [SECOND.id]
+    assert bench.attempts[-1][:2] == (SECOND.id, "pass")
+    assert bench.attempts[-1][2].startswith("again: HAProxy was killed (SIGKILL)")
+
+
+@pytest.mark.parametrize("verb", ["create:-server", "create:-client", "exec"])
+def test_whatever_verb_fails_the_cells_are_errors_and_nothing_stays_behind(tmp_path: Path, verb: str) -> None:
+    bench = Bench(tmp_path, whole, refuses=(verb,)).probe([FIRST])
+    assert [reason for _, reason, _ in bench.attempts] == ["engine-unavailable"] * 3
+    assert bench.engine.left == set()
+
+
+def test_a_session_past_its_deadline_is_an_error(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lambda asked: [*whole(asked)[:1], DeadlineError("late")]).probe([FIRST])
+    assert [reason for _, reason, _ in bench.attempts] == ["deadline"] * 3
+    assert bench.engine.timeouts == [30 + 10 + 8 * 8 + 10] * 3
+
+
+def test_a_driver_that_says_nothing_of_a_cell_is_asked_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lambda asked: whole(asked)[:1], whole).probe([FIRST])
+    assert bench.attempts == [
+        (FIRST.id, "internal", "first"),
+        (FIRST.id, "pass", "again: The probe driver said nothing of this cell."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"Traceback (most recent call last):",
+        b"",
+        b"\xff\xfe",
+        {"kind": "cell"},
+        {"kind": "cell", "id": "no such cell"},
+        {"kind": "cell", "id": SECOND.id, "duration_s": "long", "files": {}},
+        {"kind": "cell", "id": SECOND.id, "duration_s": float("nan"), "files": {}},
+        {"kind": "cell", "id": SECOND.id, "duration_s": 1, "files": ["a"]},
+    ],
+    ids=str,
+)
+def test_a_garbled_line_spoils_no_cell_that_was_judged(tmp_path: Path, garbage: bytes | Raw) -> None:
+    bench = Bench(tmp_path, lambda asked: [*whole(asked)[:2], garbage], whole).probe([FIRST, SECOND])
+    assert bench.attempts[0] == (FIRST.id, "pass", "first")
+    assert {key for key, *_ in bench.attempts[1:]} == {SECOND.id}
+    assert [reason == "pass" for _, reason, _ in bench.attempts[1:]] == [False, True]
+
+
+def test_repeat_probes_as_often_as_asked_for(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, whole, repeat=3).probe([FIRST])
+    assert bench.attempts == [(FIRST.id, "pass", why) for why in ("first", "repeat 2", "repeat 3")]
+
+
+def test_a_repeat_that_the_harness_spoils_is_replaced(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, whole, failing_after(0, DIED), whole, repeat=2).probe([FIRST])
+    assert [(reason, why.partition(":")[0]) for _, reason, why in bench.attempts] == [
+        ("pass", "first"),
+        ("engine-unavailable", "repeat 2"),
+        ("pass", "again"),
+    ]
+
+
+def test_every_attempt_keeps_its_own_evidence(tmp_path: Path) -> None:
+    def session(number: int) -> Session:
+        return lambda asked: [server_line(), line(asked[0], files={"haproxy.log": f"try {number}"})]
+
+    bench = Bench(tmp_path, session(1), session(2), session(3), repeat=3).probe([FIRST])
+    assert [told.evidence for *_, told in bench.told] == [
+        (f"cells/{FIRST.id}/haproxy.log",),
+        (f"cells/{FIRST.id}/attempt-2/haproxy.log",),
+        (f"cells/{FIRST.id}/attempt-3/haproxy.log",),
+    ]
+    texts = [(tmp_path / path).read_text() for *_, told in bench.told for path in told.evidence]
+    assert texts == ["try 1", "try 2", "try 3"]
+
+
+def test_evidence_never_leaves_its_folder(tmp_path: Path) -> None:
+    names = ["../up.log", "/etc/x.log", "..", ".", "", "a/b.log", "good.log", "x" * 300, "nul\0.log"]
+    hostile = dict.fromkeys(names, "\ud800 text é")
+    (tmp_path / "run").mkdir()
+    bench = Bench(tmp_path / "run", lambda asked: [server_line(), line(asked[0], files=hostile)]).probe(
+        [FIRST]
+    )
+    assert bench.told[0][2].evidence == (f"cells/{FIRST.id}/good.log",)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["good.log"]
+    assert (tmp_path / "run" / "cells" / FIRST.id / "good.log").read_text("utf-8") == "? text é"
+
+
+def test_a_cancelled_prober_judges_nothing_more(tmp_path: Path) -> None:
+    bench = Bench(
+        tmp_path, lambda asked: [server_line(), *(dead(one, 0, ready_s=0.1) for one in asked)], repeat=3
+    )
+    bench.cancelled = lambda: len(bench.told) > 0
+    bench.probe()
+    assert [key for key, *_ in bench.attempts] == [FIRST.id]
+    assert len(bench.asked) == 1
+
+
+def test_a_cancelled_session_is_not_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, failing_after(0, DIED))
+    bench.cancelled = lambda: len(bench.asked) > 0
+    bench.probe()
+    assert len(bench.asked) == 1
+    assert bench.told == []
+
+
+def test_a_declaration_is_held_against_what_happens_only_if_challenged(tmp_path: Path) -> None:
+    ccm = cell(cipher="TLS_AES_128_CCM_SHA256")
+    plain = Bench(tmp_path / "a", whole).probe([ccm])
+    challenged = Bench(tmp_path / "b", whole, challenge=True).probe([ccm])
+    assert [judged.contradicts for _, judged, _ in (*plain.told, *challenged.told)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arch", "said", "features"),
+    [
+        ("amd64", {"cpuinfo": "flags\t: aes avx2\n", "auxv": "AT_HWCAP: 8\n"}, ("aes", "avx2")),
+        ("arm64", {"cpuinfo": "flags\t: aes avx2\n", "auxv": "AT_HWCAP: 10\n"}, ("pmull",)),
+    ],
+)
+def test_the_cpu_is_the_hosts_or_the_emulators(
+    tmp_path: Path, arch: str, said: Mapping[str, Any], features: tuple[str, ...]
+) -> None:
+    one = cell(arch=arch)
+    bench = Bench(tmp_path, lambda _asked: [server_line(**said), line(one)]).probe([one])
+    assert bench.told[0][2].features == features
+
+
+def test_the_containers_of_a_session(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, whole).probe()
+    server, client = bench.engine.specs
+    assert server.name.startswith("matrixctl-run1-probe-")
+    assert (server.image, server.network, server.platform) == ("server:1", "none", "linux/amd64")
+    assert (client.image, client.network) == ("client:1", f"container:{server.name}")
+    assert server.volume == client.volume
+    assert {server.run_id, client.run_id} == {"run1"}
+    assert server.memory_bytes == (256 + 3 * 64) << 20
+    removed = [name for verb, name in bench.engine.calls if verb.startswith("remove")]
+    assert removed == [client.name, server.name, server.volume]
+
+
+def test_the_last_judgement_of_a_broken_session_says_what_to_look_at(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, failing_after(0, DIED)).probe([FIRST])
+    judged = bench.told[-1][1]
+    assert (judged.outcome, judged.reason) == (Outcome.ERROR, Reason.ENGINE_UNAVAILABLE)
+    assert judged.message.splitlines() == [
+        f"The probe driver of {bench.engine.specs[-1].name.removesuffix('-client')} ended with exit code 1.",
+        "gone",
+    ]
