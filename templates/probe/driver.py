@@ -103,6 +103,14 @@ def origin_answers() -> bool:
         return False
 
 
+def origin_listens() -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", SESSION["origin_port"]), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def handshake_failures(folder: Path) -> "int | None":
     """HAProxy's counter quic_hdshk_fail: a refusal shows there at once, while curl tries until its time-out."""
     try:
@@ -154,6 +162,10 @@ def server() -> dict:
     """What the machine and the binary say of themselves; both are written by the supervisor."""
     until = time.monotonic() + SESSION["ready_s"]
     while not (WORK / "vv.status").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    # The origin starts with this container: an early request would meet a closed port, and HAProxy
+    # would answer 503 for it.
+    while not origin_listens() and time.monotonic() < until:
         time.sleep(0.01)
     written = {name: WORK / f"{name}.txt" for name in ("machine", "auxv", "vv")}
     texts = {name: tail(path) if path.exists() else "" for name, path in written.items()}
