@@ -40,7 +40,7 @@ from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judged, with_attempt
 from orchestrator.probe.prober import Images, Prober, Told
 from orchestrator.record import journal
-from orchestrator.record.journal import Event, utc_now
+from orchestrator.record.journal import Event
 from orchestrator.record.model import (
     ActionRecord,
     Axes,
@@ -51,6 +51,7 @@ from orchestrator.record.model import (
     Host,
     RunInfo,
     RunRecord,
+    utc_now,
 )
 from orchestrator.record.recorder import Recorder
 from orchestrator.report import html, junit

@@ -24,7 +24,7 @@ from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.files import scaled, session_files
 from orchestrator.probe.judge import AGAIN, Judged, judge
 from orchestrator.probe.observe import MALFORMED
-from orchestrator.record.journal import utc_now
+from orchestrator.record.model import utc_now
 from orchestrator.value import Value
 
 TRIES = 3

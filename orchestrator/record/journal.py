@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal, Self
@@ -11,13 +10,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestrator.errors import MatrixctlError
 from orchestrator.files import write_atomically
-from orchestrator.record.model import ActionRecord, CellRecord, Component, RunRecord
+from orchestrator.record.model import ActionRecord, CellRecord, Component, RunRecord, utc_now
 from orchestrator.value import Value
-
-
-def utc_now() -> str:
-    """The time in the form that every record uses: UTC, ISO 8601, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class _Event(Value):

@@ -4,6 +4,7 @@ All times are UTC in ISO 8601; all durations are seconds; all paths are relative
 A field that was not measured is ``null``, never a made-up zero.
 """
 
+from datetime import UTC, datetime
 from typing import Literal
 
 from orchestrator.matrix.model import ArchValue, CipherValue, ClientValue, HaproxyValue, TlsValue
@@ -11,6 +12,11 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.value import Value
 
 SCHEMA_VERSION = 1
+
+
+def utc_now() -> str:
+    """The time in the form that every record uses, with milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Axes(Value):
