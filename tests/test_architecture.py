@@ -1,0 +1,84 @@
+"""The direction of the road: a room looks at the rooms before it, and some things happen in one place alone."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+
+PACKAGE = Path(orchestrator.__file__).parent
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
+
+VOCABULARY = {"value", "errors", "arch", "outcome", "versions", "files", "resources", "__init__"}
+# In the order in which data walks through them; docs/concepts.md says what each holds.
+ROOMS = (
+    VOCABULARY,
+    {"matrix"},
+    {"record.model"},  # the shape of run.json is vocabulary too: rooms before `record` fill it in
+    {"plan"},
+    {"execute"},
+    {"probe"},
+    {"record"},
+    {"analyse"},
+    {"report"},
+    {"app", "preview", "reproduce"},
+    {"cli", "__main__"},
+)
+NEVER = {"execute": {"probe"}, "analyse": {"execute", "probe"}, "report": {"execute", "probe"}}
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Every module that a module imports, dotted, wherever the import stands."""
+    for node in ast.walk(ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rank(dotted: str) -> int:
+    """The place of a module (without ``orchestrator.``) on the road."""
+    parts = dotted.split(".")
+    for name in (".".join(parts[:2]), parts[0]):
+        for place, names in enumerate(ROOMS):
+            if name in names:
+                return place
+    raise AssertionError(f"{dotted} stands in no room: give it a place in ROOMS and in docs/concepts.md")
+
+
+def inside(module: Path) -> list[str]:
+    found = [
+        name.removeprefix("orchestrator.") for name in imports(module) if name.startswith("orchestrator.")
+    ]
+    return ["__init__" if name == "__version__" else name for name in found]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_room_looks_only_at_the_rooms_before_it(module: Path) -> None:
+    own = rank(".".join(module.parts))
+    assert [name for name in inside(module) if rank(name) > own] == []
+
+
+@pytest.mark.parametrize("room", NEVER)
+def test_some_rooms_do_not_know_each_other(room: str) -> None:
+    found = {name for module in MODULES if module.parts[0] == room for name in inside(module)}
+    assert {name for name in found if name.split(".")[0] in NEVER[room]} == set()
+
+
+def test_one_module_alone_starts_processes() -> None:
+    starters = {"subprocess", "multiprocessing", "pty"}
+    found = {str(module) for module in MODULES if {name.split(".")[0] for name in imports(module)} & starters}
+    assert found == {"execute/process"}
+
+
+def test_the_command_line_alone_reads_the_environment() -> None:
+    def reads(module: Path) -> bool:
+        tree = ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        return bool({"environ", "getenv", "environb"} & names) or "os.environ" in imports(module)
+
+    found = {module.parts[0] for module in MODULES if reads(module)}
+    assert found == {"cli"}
