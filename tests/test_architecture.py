@@ -1,4 +1,4 @@
-"""The direction of the road: a room looks at the rooms before it, and some things happen in one place alone."""
+"""The direction of the road: a room looks at the rooms before it; some things happen in one place alone."""
 
 import ast
 from collections.abc import Iterator

@@ -265,6 +265,14 @@ def test_a_cancelled_session_is_not_tried_again(tmp_path: Path) -> None:
     assert bench.told == []
 
 
+def test_a_cell_that_was_spoilt_just_before_the_cancellation_is_not_tried_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lambda asked: [server_line(), dead(asked[0], 137, ready_s=0.1)])
+    bench.cancelled = lambda: len(bench.told) > 0
+    bench.probe([FIRST])
+    assert bench.attempts == [(FIRST.id, "killed", "first")]
+    assert len(bench.asked) == 1
+
+
 def test_a_declaration_is_held_against_what_happens_only_if_challenged(tmp_path: Path) -> None:
     ccm = cell(cipher="TLS_AES_128_CCM_SHA256")
     plain = Bench(tmp_path / "a", whole).probe([ccm])
