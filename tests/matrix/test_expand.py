@@ -1,6 +1,6 @@
 """Expansion: golden ids, GitHub's include and exclude against a naive model, speed."""
 
-import time
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from itertools import product
 
@@ -120,9 +120,7 @@ def test_ids_are_unique(one: dict[str, str], two: dict[str, str]) -> None:
     assert (cell_id(one) == cell_id(two)) == (one == two)
 
 
-def test_a_hundred_thousand_cells_take_little_time_and_memory() -> None:
-    import tracemalloc  # noqa: PLC0415 - traced memory slows all else down
-
+def test_a_hundred_thousand_cells_take_little_memory() -> None:
     axes = {
         "arch": ["amd64", "arm64"],
         "haproxy": [f"3.0.{number}" for number in range(100)],
@@ -130,16 +128,11 @@ def test_a_hundred_thousand_cells_take_little_time_and_memory() -> None:
         "cipher": [*(f"TLS_AES_128_GCM_SHA256.{number}" for number in range(4)), "default"],
     }
     big = matrix(axes, include=[{"arch": "arm64", "client": "gtlsclient"}])
-    started = time.process_time()
-    cells = expand(big)
-    took = time.process_time() - started
-    assert len({cell.id for cell in cells}) == 100_000
-    assert took < 5, f"{took:.2f} s of CPU; well below 1.5 s where nothing else runs"
     tracemalloc.start()
-    held = expand(big)
+    cells = expand(big)
     assert tracemalloc.get_traced_memory()[1] < 300 * 2**20
     tracemalloc.stop()
-    assert len(held) == len(cells)
+    assert len({cell.id for cell in cells}) == 100_000
 
 
 def test_required_axes_are_those_of_every_id() -> None:

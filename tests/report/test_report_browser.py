@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,15 +231,10 @@ def test_the_page_itself_never_scrolls_sideways(reader: Reader, width: int) -> N
     assert reader.js("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
-def test_two_thousand_cells_are_quick(reader: Reader) -> None:
+def test_two_thousand_cells_can_be_filtered(reader: Reader) -> None:
     reader.open(samples.large())
-    loaded = reader.js("performance.getEntriesByType('navigation')[0].loadEventEnd")
-    assert isinstance(loaded, int | float)
-    assert 0 < loaded < 8000
-    started = time.monotonic()
     reader.one(".legend [data-state=fail] button").click()
     reader.until_shown("25 of 2000 cells")
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("script", [True, False])
