@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import resources
+from orchestrator.errors import UsageError
 
 
 class Renderer:
@@ -17,9 +18,10 @@ class Renderer:
     def __init__(self, overlay: Path | None = None) -> None:
         folders = [overlay] if overlay is not None else []
         folders.append(resources.root() / "templates")
-        # S701: shell and HAProxy files are no HTML; each value is quoted by the template's own filter.
+        self._loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
+        # No autoescape: shell and HAProxy files are no HTML, and each value goes through its own filter.
         self._environment = ImmutableSandboxedEnvironment(
-            loader=ChoiceLoader([FileSystemLoader(folder) for folder in folders]),
+            loader=self._loader,
             undefined=StrictUndefined,
             keep_trailing_newline=True,
         )
@@ -30,8 +32,14 @@ class Renderer:
         return self._environment.get_template(template).render(values)
 
     def source(self, name: str) -> str:
-        """A file that is used as it is."""
-        loader = self._environment.loader
-        if loader is None:  # cannot be: the constructor sets it
-            raise RuntimeError(name)
-        return loader.get_source(self._environment, name)[0]
+        """A file that is used as it is.
+
+        :raises UsageError: if there is none, which for ``build/`` means: no recipe for that library.
+        """
+        try:
+            return self._loader.get_source(self._environment, name)[0]
+        except TemplateNotFound:
+            raise UsageError(
+                f"There is no template {name}.",
+                resolution="A TLS library can be built from source once templates/build has a recipe for it.",
+            ) from None
