@@ -16,8 +16,12 @@ from rich.text import Text
 from orchestrator.cli import common
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome
-from orchestrator.record.journal import ActionChanged, CellJudged, Event
+from orchestrator.plan.plan import Known, expected
+from orchestrator.record.journal import ActionChanged, CellJudged, Event, RunStarted
 from orchestrator.record.model import RunRecord
+
+_MINUTES_FROM = 90
+"""Seconds from which an estimate is told in minutes: more digits would be a promise."""
 
 _STYLES = {
     Outcome.PASS: ("✓", "green"),
@@ -40,14 +44,14 @@ class View(Protocol):
 
 
 @contextmanager
-def progress(cells: Sequence[Cell], *, quiet: bool, as_json: bool) -> Iterator[View]:
-    """The view that fits where stdout and stderr go."""
+def progress(cells: Sequence[Cell], *, known: Known, quiet: bool, as_json: bool) -> Iterator[View]:
+    """The view that fits where stdout and stderr go; ``known`` gives earlier durations for the estimate."""
     if as_json:
         yield JsonLines()
     elif quiet:
         yield Quiet()
     elif common.errors.is_terminal:
-        view = LiveView(len(cells))
+        view = LiveView(len(cells), known)
         with view.live:
             yield view
     else:
@@ -117,9 +121,10 @@ def told(event: Event) -> Text | None:
 class LiveView(Lines):
     """Lines that scroll, above what runs now, the counts, and the time."""
 
-    def __init__(self, planned: int) -> None:
+    def __init__(self, planned: int, known: Known) -> None:
         super().__init__()
-        self._planned = planned
+        self._planned, self._known = planned, known
+        self._waiting: dict[tuple[str, str], float] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._running: dict[tuple[str, str], float] = {}
         self.live = Live(
@@ -128,8 +133,13 @@ class LiveView(Lines):
 
     def listen(self, event: Event) -> None:
         match event:
+            case RunStarted(record=record):
+                self._waiting = {
+                    (a.kind, a.name): expected(a.kind, a.name, self._known) for a in record.actions
+                }
             case ActionChanged(action=action):
                 key = (action.kind, action.name)
+                self._waiting.pop(key, None)
                 if action.status == "running":
                     self._running[key] = time.monotonic()
                 else:
@@ -151,7 +161,19 @@ class LiveView(Lines):
         for outcome, (glyph, style) in _STYLES.items():
             if counts[outcome]:
                 line.append(f"{glyph} {counts[outcome]} {outcome}  ", style=style)
-        return line.append(f"{spent:.0f} s", style="dim")
+        return line.append(f"{spent:.0f} s, {self._left()}", style="dim")
+
+    def _left(self) -> str:
+        """An upper bound: it takes one action after another, and a build may turn out to be in the store."""
+        now = time.monotonic()
+        late = [
+            max(0.0, expected(*key, self._known) - (now - since))
+            for key, since in list(self._running.items())
+        ]
+        left = sum(self._waiting.values()) + sum(late)
+        return (
+            f"at most about {left / 60:.0f} min left" if left > _MINUTES_FROM else f"about {left:.0f} s left"
+        )
 
 
 def closing(record: RunRecord, folder: Path) -> list[Text]:

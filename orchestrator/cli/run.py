@@ -12,10 +12,10 @@ import click
 from orchestrator import app
 from orchestrator.cli import common
 from orchestrator.cli.progress import progress
-from orchestrator.execute import docker_engine
+from orchestrator.execute import bootstrap, docker_engine
+from orchestrator.execute.host import LocalHost
 from orchestrator.execute.scheduler import Cancel
-
-_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+from orchestrator.execute.store import Store
 
 
 @click.command()
@@ -67,12 +67,13 @@ def run(
     Exit codes: 0 all passed, 1 a cell failed, 2 usage, 3 nothing selected, 4 the harness failed or a cell
     is blocked, 130 interrupted.
     """
+    engine = docker_engine.connect()
     options = app.Options(
         profile=selection.profile,
         filters=selection.filters,
         out=out or common.default_out(),
         store=store or common.default_store(),
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or engine.cpus,
         repeat=repeat,
         mirrors=tuple(mirrors),
         keep=keep,
@@ -81,12 +82,12 @@ def run(
         challenge_unsupported=challenge_unsupported,
         emulated_build=build == "emulated",
         remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
-        proxies={name: os.environ[name] for name in _PROXIES if name in os.environ},
+        proxies=bootstrap.proxies(LocalHost(), os.environ),
     )
-    engine = docker_engine.connect()
     cancel = Cancel()
     _cancel_on_signals(cancel)
-    with progress(selection.cells, quiet=quiet, as_json=as_json) as view:
+    known = Store(options.store).known_duration
+    with progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view:
         record, folder = app.run(
             selection.matrix,
             selection.cells,

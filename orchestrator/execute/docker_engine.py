@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, cast
 
 import docker
@@ -79,6 +80,12 @@ class DockerEngine:
             arch=by_machine(version["Arch"]).name,
         )
 
+    @cached_property
+    def cpus(self) -> int:
+        """How many CPUs the engine's host has; a container that asks for more would be refused."""
+        with _explained("tell how many CPUs it has"):
+            return int(self.client.info()["NCPU"])
+
     def create_volume(self, name: str, run_id: str) -> None:
         with _explained(f"create the volume {name}"):
             self.client.volumes.create(name=name, labels=owner.labels(run_id))
@@ -98,7 +105,7 @@ class DockerEngine:
             binds={spec.volume: {"bind": WORK, "mode": "rw"}},
             mem_limit=spec.memory_bytes,
             memswap_limit=spec.memory_bytes,
-            nano_cpus=int(spec.cpus * 1e9),
+            nano_cpus=int(min(spec.cpus, self.cpus) * 1e9),
             pids_limit=spec.pids,
             ulimits=[
                 Ulimit(name="nofile", soft=spec.files, hard=spec.files),

@@ -319,13 +319,20 @@ def _cycle(plan: Plan) -> str | None:
     return None
 
 
-def estimate(
-    plan: Plan, cached: Iterable[str], known: Callable[[str, str], float | None]
-) -> dict[str, float]:
-    """Seconds per action that is still to be done; ``known`` gives this machine's own last figure."""
+Known = Callable[[str, str], float | None]
+"""Kind and name of an action -> seconds that it last took on this machine, or ``None``."""
+
+
+def expected(kind: str, name: str, known: Known) -> float:
+    """Seconds that an action will take: this machine's own last figure, else a default of its kind."""
+    return known(kind, name) or _FALLBACK_SECONDS[kind]
+
+
+def estimate(plan: Plan, cached: Iterable[str], known: Known) -> dict[str, float]:
+    """Seconds per action that is still to be done."""
     there = set(cached)
     return {
-        key: known(action.kind, action.name) or _FALLBACK_SECONDS[action.kind]
+        key: expected(action.kind, action.name, known)
         for key, action in plan.actions.items()
         if key not in there
     }

@@ -16,7 +16,7 @@ TWO = ("arch=amd64", f"cipher={CHACHA},{GCM}")
 ONE = ("arch=amd64", f"cipher={GCM}")
 
 
-def one(ran: Any) -> tuple[Outcome, Reason]:
+def one(ran: Any) -> tuple[Outcome, Reason | None]:
     (cell,) = ran.record.cells
     return cell.outcome, cell.reason
 
@@ -216,3 +216,16 @@ def test_a_build_that_fails_says_why(run: Any, overlay: Any) -> None:
     assert "planted fault" in (ran.folder / log).read_text()
     (action,) = [action for action in ran.record.actions if action.kind == "haproxy"]
     assert "planted fault" in action.message
+
+
+def test_fail_fast_stops_at_the_first_failure(run: Any, overlay: Any) -> None:
+    overlay.edit("probe/haproxy.cfg.j2", ("nbthread 1", "nbthread one"))
+    ran = run(*TWO, overlay=overlay.folder, fail_fast=True, jobs=1, repeat=3)
+    (first, *_) = sorted(ran.record.cells, key=lambda cell: len(cell.attempts), reverse=True)
+    assert (first.reason, len(first.attempts)) == (Reason.CONFIG_REFUSED, 1)
+    assert ran.record.run.status == "finished"
+    assert ran.record.run.exit_code == 1
+
+
+def test_more_jobs_than_cpus_are_no_error(run: Any) -> None:
+    assert one(run(*ONE, jobs=64)) == (Outcome.PASS, None)
