@@ -350,7 +350,8 @@ class _Run:
 
     def _image(self, action: Action) -> Status:
         arch = ARCHES[action.arch]
-        for made in (self.images.get("base", self.host), self.images.get(action.image, arch)):
+        image = self.images.get(action.image, arch)
+        for made in (self.images.get("base", self.host), image):
             name = f"{made.name}-{made.arch}"
             self._component("image", name, made.tag, made.digest or made.id, made.origin)
         if action.image == "runtime" and arch != self.host:
@@ -358,12 +359,13 @@ class _Run:
             self._component(
                 "emulator", f"qemu-{arch.qemu}", version, None, "binfmt_misc of the engine's host"
             )
-        return "succeeded"
+        return "succeeded" if image.new else "cached"
 
     def _fetch(self, action: Action) -> Status:
         source = action.source
         if source is None or action.problem:
             raise SourceUnreachableError(action.problem)
+        held = source.sha256 is not None and self.store.source(source.sha256, source.file) is not None
         got = sources.fetch(
             source,
             store=self.store,
@@ -374,7 +376,7 @@ class _Run:
         )
         self.fetched[action.key] = got.path
         self._component("source", source.component, source.version, got.sha256, got.origin)
-        return "succeeded"
+        return "cached" if held else "succeeded"
 
     def _compile(self, action: Action) -> Status:
         recipe, digest = action.recipe, action.digest

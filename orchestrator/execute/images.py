@@ -54,6 +54,8 @@ class ImageRef(Value):
     """For people: a registry's image with its digest, ``bootstrap trixie``, or the base that it grew from."""
     digest: str | None
     """The registry's digest of the base image; ``None`` for what was made here."""
+    new: bool = False
+    """It was made just now; else it was there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +277,8 @@ def _ensure(
             root=root_tar if make_root is not None else None,
             root_name=recipe.root_name,
         )
-    return _proved(shop.client, shop.client.images.get(recipe.tag), recipe.arch)
+    made = _proved(shop.client, shop.client.images.get(recipe.tag), recipe.arch)
+    return made.model_copy(update={"new": True})
 
 
 def _proved(client: docker.DockerClient, image: Image, arch: Arch) -> ImageRef:

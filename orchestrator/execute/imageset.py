@@ -1,6 +1,7 @@
 """The images of one run: each made at most once, whoever asks first."""
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,18 +17,21 @@ class ImageSet:
     shop: Workshop
     targets: Sequence[Arch]
     _made: dict[tuple[str, str], ImageRef] = field(default_factory=dict)
-    _pools: tuple[str, ...] | None = None
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def get(self, name: str, arch: Arch) -> ImageRef:
         """An image that is there and was verified.
 
         :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``images``.
         """
-        with self._lock:
-            if (name, arch.name) not in self._made:
-                self._made[name, arch.name] = self._make(name, arch)
-            return self._made[name, arch.name]
+        key = (name, arch.name)
+        with self._guard:
+            lock = self._locks[key]
+        with lock:  # of this image alone: toolchain and client are made side by side
+            if key not in self._made:
+                self._made[key] = self._make(name, arch)
+            return self._made[key]
 
     def packages(self, name: str, arch: Arch) -> dict[str, str]:
         """Exact package versions inside an image."""
@@ -35,14 +39,10 @@ class ImageSet:
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
-        with self._lock:
-            if self._pools is None:
-                own = sources.apt_bases()
-                targets = (
-                    "" if own else images.apt_targets(self.shop.client, self.get("base", self.shop.arch))
-                )
-                self._pools = own or sources.pools(targets)
-            return self._pools
+        own = sources.apt_bases()
+        if own:
+            return own
+        return sources.pools(images.apt_targets(self.shop.client, self.get("base", self.shop.arch)))
 
     def _make(self, name: str, arch: Arch) -> ImageRef:
         if name == "base":

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from orchestrator.errors import MatrixctlError
 from orchestrator.record.journal import CellJudged, Event, Journal, fold, write_run_json
 from orchestrator.record.model import CellRecord, RunRecord
 
@@ -39,10 +41,18 @@ class Recorder:
     ) -> None:
         self._over.set()
         self._renderer.join()
-        record = self._render()
-        self._journal.close()
-        if record is not None:
-            self._finish(record, self.folder)
+        try:
+            record = self._render()
+            if record is not None:
+                self._finish(record, self.folder)
+        except OSError as failure:
+            raise MatrixctlError(
+                f"The report in {self.folder} cannot be written: {failure.strerror or failure}",
+                details="The journal beside it has every event up to here.",
+                resolution="Make room there, then run: matrixctl report " + self.folder.name,
+            ) from failure
+        finally:
+            self._journal.close()
 
     def emit(self, event: Event) -> None:
         """Write the event down, then tell of it."""
@@ -66,7 +76,8 @@ class Recorder:
 
     def _render_now_and_then(self) -> None:
         while not self._over.wait(_RENDER_EVERY):
-            self._render()
+            with suppress(OSError):  # the last rendering says it
+                self._render()
 
     def _render(self) -> RunRecord | None:
         if not self._events:

@@ -62,6 +62,14 @@ def body(path: Path) -> dict:
     return {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "text": text}
 
 
+def parsed(line: str) -> "dict | None":
+    """One line of curl's; ``None`` for one that its end has cut."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def exchange(transport: str, folder: Path) -> dict:
     """One curl process; every request has its own fresh output files."""
     for stale in folder.glob(f"{transport}.*.*"):
@@ -80,7 +88,7 @@ def exchange(transport: str, folder: Path) -> dict:
             code, output = done.returncode, done.stdout
         except subprocess.TimeoutExpired as error:
             code, output = 124, error.stdout or b""
-    lines = [json.loads(line) for line in output.decode(errors="replace").splitlines() if line.startswith("{")]
+    lines = list(filter(None, map(parsed, output.decode(errors="replace").splitlines())))
     requests = [
         {
             "name": name,
