@@ -25,9 +25,6 @@ State = Literal["present", "todo", "unknown", "blocked"]
 """``unknown``: without an engine for an image; without the toolchain image, whose package versions are
 part of the digest, for a build. ``blocked``: its source, or that of something it needs, cannot be had."""
 
-_MEASURED = {"tls", "haproxy", "probe"}
-"""Of an image and a source the store also knows the moment that it took to find them there."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -120,9 +117,7 @@ def _state(action: Action, store: Store, here: Mapping[tuple[str, str], ImageRef
 
 
 def _steps(plan: Plan, states: Mapping[str, State], store: Store) -> tuple[Step, ...]:
-    def known(kind: str, name: str) -> float | None:
-        return store.known_duration(kind, name) if kind in _MEASURED else None
-
+    known = store.known_duration
     nothing_to_do = [key for key, state in states.items() if state in {"present", "blocked"}]
     seconds = estimate(plan, nothing_to_do, known)
     return tuple(

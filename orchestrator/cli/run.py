@@ -82,6 +82,7 @@ def run(
         challenge_unsupported=challenge_unsupported,
         emulated_build=build == "emulated",
         remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
+        again=_again(build=build, challenge=challenge_unsupported, sources=sources),
         proxies=bootstrap.proxies(LocalHost(), os.environ),
     )
     cancel = Cancel()
@@ -104,6 +105,16 @@ def run(
     # Not sys.exit: after an interruption a download or an image build may still be on a thread, and
     # Python would wait for it.
     os._exit(record.run.exit_code or 0)
+
+
+def _again(*, build: str, challenge: bool, sources: Sequence[Path]) -> tuple[str, ...]:
+    """The options that decide what a cell is: a reproducer needs them, too."""
+    given = click.get_current_context().params["matrix_file"]
+    options = ["--matrix", str(given)] if given else []
+    options += ["--build", build] if build != "cross" else []
+    options += ["--challenge-unsupported"] if challenge else []
+    options += [word for path in sources for word in ("--sources", str(path))]
+    return tuple(options)
 
 
 def _cancel_on_signals(cancel: Cancel) -> None:

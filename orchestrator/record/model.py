@@ -163,13 +163,16 @@ class CellRecord(Value):
     reproducer: str
 
 
+ActionStatus = Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]
+
+
 class ActionRecord(Value):
     """One action of the plan. ``digest`` is ``null`` where it never came to be known."""
 
     digest: str | None
     kind: str
     name: str
-    status: Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]
+    status: ActionStatus
     duration_s: float | None
     log: str | None
     message: str

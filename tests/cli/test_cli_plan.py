@@ -42,7 +42,6 @@ def test_estimates_say_which_figures_are_this_machines_own(tmp_path: Path) -> No
     build = "haproxy-3.0.11--openssl-distro--amd64"
     store = Store(tmp_path / "store")
     store.record_duration("haproxy", build, 12.5)
-    store.record_duration("image", "toolchain-amd64", 0.5)  # it was there: that says nothing of making it
     found = plan(tmp_path, "--profile", "quick", "--filter", "arch=amd64")
     actions = by_key(found)
     assert (actions[f"haproxy:{build}"]["estimate_s"], actions[f"haproxy:{build}"]["estimate_from"]) == (

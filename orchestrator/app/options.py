@@ -1,0 +1,35 @@
+"""What a person may choose of a run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.probe import certificates
+from orchestrator.probe.certificates import Certificates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The command line has the defaults.
+
+    ``again`` are the options, beside ``--cell``, with which one cell of this run is run again.
+    """
+
+    profile: str
+    filters: tuple[str, ...]
+    out: Path
+    store: Path
+    jobs: int
+    repeat: int = 1
+    mirrors: tuple[str, ...] = ()
+    keep: bool = False
+    fail_fast: bool = False
+    allow_blocked: bool = False
+    challenge_unsupported: bool = False
+    emulated_build: bool = False
+    remote_engine: bool = False
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    again: tuple[str, ...] = ()
+    overlay: Path | None = None
+    """Templates that replace ours, for tests that plant a fault."""
+    certificates: Callable[[], Certificates] = certificates.make
