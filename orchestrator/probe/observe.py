@@ -36,7 +36,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
             handshake_failures=raw["handshake_failures"],
             forced_ciphersuites=capabilities.bind_ciphersuites(cell),
         ),
-        origin_ok=bool(raw["origin_ok"]),
+        origin_ok=None if raw["origin_ok"] is None else bool(raw["origin_ok"]),
     )
     seen.model_dump_json()  # half a surrogate pair is JSON, and no journal can hold it
     return seen

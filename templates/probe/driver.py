@@ -139,15 +139,17 @@ def probe(cell: dict) -> dict:
     started = time.monotonic()
     ready = wait_ready(cell, folder)
     result = {"id": cell["id"], "ready_s": ready, "h3": None, "control": None, "handshake_failures": None}
+    result["origin_ok"] = None
     if ready is not None:
         result["h3"] = exchange("h3", folder)
         result["handshake_failures"] = handshake_failures(folder)
-        result["control"] = exchange("control", folder)
+        result["origin_ok"] = origin_answers()
+        if result["origin_ok"]:
+            result["control"] = exchange("control", folder)
         if result["h3"]["exit_code"] or any(
             request["curl"]["http_code"] != 200 for request in result["h3"]["requests"]
         ):
             time.sleep(0.2)  # a dying process needs a moment until its status is written
-    result["origin_ok"] = origin_answers()
     result["exit_code"] = status(folder)
     result["duration_s"] = time.monotonic() - started
     result["files"] = evidence(folder)

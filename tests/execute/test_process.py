@@ -10,9 +10,19 @@ from orchestrator.execute import process
 
 
 def alive(pid: int) -> bool:
+    """Whether the process still runs; one that was killed may need a moment, and a zombie is dead."""
+    until = time.monotonic() + 5
+    while running(pid):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def running(pid: int) -> bool:
     try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
