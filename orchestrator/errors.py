@@ -65,5 +65,9 @@ class ChecksumMismatchError(MatrixctlError):
     """Every origin that answered had other bytes (outcome ``blocked: checksum-mismatch``)."""
 
 
+class PrerequisiteError(MatrixctlError):
+    """Something that a cell needs does not exist here (outcome ``blocked: prerequisite``)."""
+
+
 class BuildError(MatrixctlError):
     """A compile failed (outcome ``fail: build-failed``); details hold the last lines of the log."""

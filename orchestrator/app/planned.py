@@ -4,10 +4,11 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
+from functools import cache
 
 from orchestrator import __version__
 from orchestrator.app.options import Options
-from orchestrator.arch import Arch
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.execute import emulation
 from orchestrator.execute.host import LocalHost
 from orchestrator.matrix.model import Cell, Matrix
@@ -92,7 +93,12 @@ def planned_cell(cell: Cell, host: Arch, options: Options) -> CellRecord:
 
 def qemu_version(arch: Arch, options: Options) -> str | None:
     """Of the emulator that runs ``arch``; ``None`` where a remote engine's cannot be asked."""
-    return emulation.qemu_version(LocalHost(), arch, remote=options.remote_engine)
+    return _qemu_version(arch.name, options.remote_engine)
+
+
+@cache
+def _qemu_version(arch: str, remote: bool) -> str | None:
+    return emulation.qemu_version(LocalHost(), ARCHES[arch], remote=remote)
 
 
 def action_record(

@@ -15,6 +15,7 @@ from orchestrator.app.planned import action_record, planned_cell, planned_record
 from orchestrator.app.work import Work
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import Exit, MatrixctlError
+from orchestrator.execute import process
 from orchestrator.execute.docker_engine import DockerEngine
 from orchestrator.execute.failures import failure_of
 from orchestrator.execute.host import LocalHost
@@ -63,7 +64,14 @@ def run(
     store = Store(options.store, say=say)
     renderer = Renderer(options.overlay)
     recorder = Recorder(folder, listen=listen, finish=_report)
-    shop = Workshop(client=engine.client, host=LocalHost(), arch=host, say=say, proxies=options.proxies)
+    shop = Workshop(
+        client=engine.client,
+        host=LocalHost(),
+        arch=host,
+        say=say,
+        proxies=options.proxies,
+        limit=matrix.limits.image,
+    )
     begun = _Run(
         matrix=matrix,
         cells=cells,
@@ -160,11 +168,16 @@ class _Run:
         )
         with self.recorder, self._reaped():
             self.recorder.emit(journal.RunStarted(record=begin))
-            self._judge_unsupported()
-            failed = self._schedule({"image", "source"}, {})
-            self._learn_versions(chosen, failed)
-            self._schedule({"tls", "haproxy", "probe"}, failed)
-            self._finish()
+            try:
+                self._judge_unsupported()
+                failed = self._schedule({"image", "source"}, {})
+                self._learn_versions(chosen, failed)
+                self._schedule({"tls", "haproxy", "probe"}, failed)
+            except MatrixctlError as error:  # what was judged stays, and the journal gets its end
+                self.work.say(str(error))
+                self._finish(error.brief)
+            else:
+                self._finish()
             return self.recorder.record()
 
     def _judge_unsupported(self) -> None:
@@ -203,18 +216,19 @@ class _Run:
         for name, version in sorted(used):
             self.work.component("package", name, version, None, "toolchain image")
 
-    def _finish(self) -> None:
+    def _finish(self, broke: str = "") -> None:
         record = self.recorder.record()
         interrupted = self.cancel() and not self.cancel.fail_fast
         code = exit_code((cell.outcome for cell in record.cells), allow_blocked=self.options.allow_blocked)
         left = record.run.planned - record.run.judged
+        unjudged = f"{left} of {record.run.planned} cells were not judged" if left else ""
         self.recorder.emit(
             journal.RunFinished(
                 status="interrupted" if interrupted else "finished",
                 finished_at=utc_now(),
                 duration_s=time.monotonic() - self.started,
                 exit_code=Exit.INTERRUPTED if interrupted else code,
-                message=f"{left} of {record.run.planned} cells were not judged" if left else "",
+                message="; ".join(said for said in (broke, unjudged) if said),
             )
         )
 
@@ -239,7 +253,7 @@ class _Run:
             self._action(action, "interrupted", duration_s=took)
             return failure
         text = str(error)
-        if not isinstance(error, MatrixctlError):
+        if not isinstance(error, MatrixctlError) and failure.reason is Reason.INTERNAL:
             path = self.recorder.folder / f"internal-{secrets.token_hex(3)}.txt"
             write_atomically(path, "".join(traceback.format_exception(error)).encode())
             text = f"{error!r}; the traceback is in {path.name}, please report it"
@@ -257,6 +271,8 @@ class _Run:
         log = self._log_of(self.plan.actions.get(failure.action))
         judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
         for key in action.cells:
+            if self.recorder.cell(key) is not None:
+                continue  # judged before the session broke: that stands
             self._judged(self.plan.cells[key], judged, evidence=(log,) if log else ())
 
     # The record.
@@ -313,6 +329,7 @@ class _Run:
         def reap() -> None:
             while not over.wait(0.2):
                 if self.cancel():
+                    process.end_all()
                     self._sweep()
 
         # Between two containers, too, `matrixctl clean` has to see that somebody is at work.
@@ -331,5 +348,7 @@ class _Run:
             return
         try:
             self.engine.sweep(self.id)
+            if self.cancel():  # an image that is being made, too, and nobody waits for its thread
+                self.engine.sweep_own()
         except MatrixctlError as error:
             self.work.say(f"could not remove what is left of {self.id}: {error.brief}")

@@ -10,7 +10,7 @@ from typing import Literal
 from orchestrator.app.options import Options
 from orchestrator.app.planned import qemu_version
 from orchestrator.arch import ARCHES, Arch
-from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.errors import MatrixctlError, PrerequisiteError, SourceUnreachableError
 from orchestrator.execute import sources
 from orchestrator.execute.archive import member
 from orchestrator.execute.compile import Compile, compile_once
@@ -30,6 +30,12 @@ from orchestrator.record.recorder import Recorder
 _BUILD_MEMORY = 4 << 30
 _EMULATED_COMPILER = 15
 """A compiler under QEMU is about ten times slower (docs/performance.md); its limit grows by this."""
+
+_NOTABLE = {
+    "client": {"curl", "libcurl4t64", "libssl3t64", "libnghttp3-9"},
+    "runtime": {"libc6", "libssl3t64"},
+}
+"""Packages of an image that decide what a cell shows; the toolchain's stand in the digests."""
 
 
 @dataclass(kw_only=True)
@@ -82,10 +88,18 @@ class Work:
         for made in (self.images.get("base", self.host), image):
             name = f"{made.name}-{made.arch}"
             self.component("image", name, made.tag, made.digest or made.id, made.origin)
+        self._notable_packages(action.image, arch)
         if action.image == "runtime" and arch != self.host:
             version = qemu_version(arch, self.options) or "unknown"
             self.component("emulator", f"qemu-{arch.qemu}", version, None, "binfmt_misc of the engine's host")
         return "succeeded" if image.new else "cached"
+
+    def _notable_packages(self, image: str, arch: Arch) -> None:
+        """What answers and what asks: the runtime's libraries and the client's."""
+        wanted = _NOTABLE.get(image)
+        for name, version in self.images.packages(image, arch).items() if wanted else ():
+            if name.partition(":")[0] in (wanted or ()):
+                self.component("package", f"{name} in {image}-{arch.name}", version, None, f"{image} image")
 
     def _fetch(self, action: Action) -> ActionStatus:
         source = action.source
@@ -105,6 +119,8 @@ class Work:
         return "cached" if held else "succeeded"
 
     def _compile(self, action: Action, plan: Plan) -> ActionStatus:
+        if action.problem:
+            raise PrerequisiteError(action.problem)
         recipe, digest = action.recipe, action.digest
         if recipe is None or digest is None:
             raise MatrixctlError(f"{action.name} has no recipe; this is a fault of matrixctl.")

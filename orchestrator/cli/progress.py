@@ -73,7 +73,10 @@ class Quiet:
 
 
 class JsonLines(Quiet):
-    """Events on stdout, one JSON object per line, as in ``journal.jsonl``."""
+    """Events on stdout, one JSON object per line, as in ``journal.jsonl``; the rest to stderr."""
+
+    def say(self, text: str) -> None:
+        common.say(text)
 
     def listen(self, event: Event) -> None:
         sys.stdout.write(event.model_dump_json() + "\n")

@@ -121,5 +121,6 @@ def _cancel_on_signals(cancel: Cancel) -> None:
     def ask(_: int, __: FrameType | None) -> None:
         cancel.ask()
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means to go on
+            signal.signal(number, ask)

@@ -1,5 +1,6 @@
 """Compiles one component in a container without network and keeps what comes out in the store."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from orchestrator.files import write_atomically
 _TAIL = 25
 """Lines of a failed build's log that a message carries; the whole log lies in the store."""
 _KILLED = 137
+_SHORT = re.compile(
+    rb"Killed signal terminated program \w+|No space left on device|Cannot allocate memory|"
+    rb"Resource temporarily unavailable|virtual memory exhausted"
+)
+"""What compilers say where the machine, not the code, is at fault; the shell's exit code hides it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +90,14 @@ def _failure(task: Compile, code: int, log: bytes, *, timed_out: bool) -> Except
     tail = "\n".join(log.decode(errors="replace").splitlines()[-_TAIL:])
     if timed_out:
         return DeadlineError(f"The build did not end within {task.timeout:.0f} s.", details=tail)
-    if code == _KILLED:
+    short = _SHORT.search(log)
+    if code == _KILLED or short:
         return EngineError(
-            "The build was killed, most likely for lack of memory.",
+            "The build was killed, most likely for lack of memory."
+            if short is None
+            else f"The engine's host ran short while building: {short[0].decode()}.",
             details=tail,
-            resolution="Use fewer jobs (--jobs), or give the engine more memory.",
+            resolution="Use fewer jobs (--jobs), or give the engine more memory and disk.",
         )
     return BuildError(f"The build ended with exit code {code}.", details=tail)
 

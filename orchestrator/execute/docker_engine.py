@@ -10,6 +10,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import Ulimit
+from paramiko.ssh_exception import SSHException
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from orchestrator.arch import by_machine
@@ -25,6 +26,8 @@ _BACKSTOP = 15
 """Seconds after KILL until the engine itself is taken to hang."""
 _HEADER = 8
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+ENGINE_ERRORS = (DockerException, requests.RequestException, SSHException, EOFError, ConnectionError)
+"""Whatever the ``docker`` package and the transports below it raise."""
 _DOCTOR = "Run `matrixctl doctor` to see what is missing."
 
 
@@ -36,7 +39,7 @@ def connect() -> "DockerEngine":
     try:
         client = docker.from_env(timeout=_API_TIMEOUT)
         client.ping()
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (*ENGINE_ERRORS, OSError) as error:
         raise EngineError(
             "No Docker engine answers.", details=str(error), resolution=_DOCTOR + " `--fix` installs it."
         ) from error
@@ -47,7 +50,7 @@ def connect() -> "DockerEngine":
 def _explained(what: str) -> Iterator[None]:
     try:
         yield
-    except (DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         explanation = error.explanation if isinstance(error, APIError) else None
         raise EngineError(
             f"Docker failed to {what}.", details=str(explanation or error), resolution=_DOCTOR
@@ -73,11 +76,18 @@ class DockerEngine:
     def info(self) -> EngineInfo:
         with _explained("tell its version"):
             version = self.client.version()
+        try:
+            arch = by_machine(version["Arch"])
+        except KeyError:
+            raise EngineError(
+                f"The engine runs on {version['Arch']}, and matrixctl knows no such architecture.",
+                resolution="Name one on amd64 or arm64 with DOCKER_HOST.",
+            ) from None
         return EngineInfo(
             name="docker",
             version=version["Version"],
             api_version=version["ApiVersion"],
-            arch=by_machine(version["Arch"]).name,
+            arch=arch.name,
         )
 
     @cached_property
@@ -208,8 +218,14 @@ class DockerEngine:
                     raise
 
     def sweep(self, run_id: str) -> tuple[str, ...]:
-        wanted = {"label": f"{owner.LABEL}={run_id}"}
-        with _explained(f"list what belongs to {run_id}"):
+        return self._sweep({"label": f"{owner.LABEL}={run_id}"}, f"list what belongs to {run_id}")
+
+    def sweep_own(self) -> tuple[str, ...]:
+        """Remove whatever this process made, the containers in which images are made included."""
+        return self._sweep({"label": owner.mine()}, "list what this process made")
+
+    def _sweep(self, wanted: dict[str, str], what: str) -> tuple[str, ...]:
+        with _explained(what):
             found = self.client.api.containers(all=True, filters=wanted)
             containers = [entry["Names"][0].lstrip("/") for entry in found]
             volumes = [v["Name"] for v in self.client.api.volumes(filters=wanted)["Volumes"] or ()]

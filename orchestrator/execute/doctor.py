@@ -14,6 +14,7 @@ import requests
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute import bootstrap, emulation, image_files, images
+from orchestrator.execute.docker_engine import ENGINE_ERRORS
 from orchestrator.execute.host import Host
 from orchestrator.value import Value
 
@@ -70,7 +71,7 @@ def examine(patient: Patient, *, quick: bool) -> list[Check]:
     """
     try:
         client = patient.connect()
-    except (docker.errors.DockerException, OSError) as error:
+    except (*ENGINE_ERRORS, OSError) as error:
         return [no_daemon(patient, str(error)), *_without_daemon(patient)]
     reached = Check(name="docker daemon", state=State.OK, found=patient.docker_host or "local")
     with closing(client):

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import docker.errors
-
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute import bootstrap, doctor, emulation
+from orchestrator.execute.docker_engine import ENGINE_ERRORS
 from orchestrator.execute.host import Host
 
 LOG = Path("/var/log/matrixctl-dockerd.log")
@@ -166,7 +165,7 @@ def _answers(patient: doctor.Patient) -> bool:
     """Whether a daemon is there, be it one that this user may not talk to."""
     try:
         patient.connect().close()
-    except (docker.errors.DockerException, OSError) as error:
+    except (*ENGINE_ERRORS, OSError) as error:
         return doctor.forbidden(str(error))
     return True
 

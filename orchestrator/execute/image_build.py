@@ -20,9 +20,6 @@ from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EngineError
 from orchestrator.execute import owner
 
-DEADLINE = 900
-"""Seconds for one image. The slowest one here takes 60; a slow mirror is given time."""
-
 _SHOWN = 20
 """Lines of a failed build's output that an error carries."""
 
@@ -37,11 +34,12 @@ def build(
     proxies: Mapping[str, str],
     root: IO[bytes] | None = None,
     root_name: str = "root.tar",
+    limit: float,
 ) -> None:
     """Build and tag one image. ``root`` is a tarball that the Dockerfile ADDs as ``root_name``.
 
     :raises EngineError: with the last lines of the build's output.
-    :raises DeadlineError: after DEADLINE seconds.
+    :raises DeadlineError: after ``limit`` seconds.
     """
     with tempfile.TemporaryFile() as context:
         _write_context(context, dockerfile, root, root_name)
@@ -57,13 +55,13 @@ def build(
                 rm=True,
                 forcerm=True,
                 decode=True,
-                timeout=DEADLINE,
+                timeout=int(limit),
             )
-            _follow(events, tag)
+            _follow(events, tag, limit)
         except docker.errors.APIError as error:
             raise EngineError(f"the engine refused to build {tag}", details=str(error)) from error
         except (ReadTimeout, RequestsConnectionError):
-            raise _too_slow(tag) from None
+            raise _too_slow(tag, limit) from None
 
 
 def _write_context(context: IO[bytes], dockerfile: str, root: IO[bytes] | None, root_name: str) -> None:
@@ -81,14 +79,14 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
     tar.addfile(member, content)
 
 
-def _follow(events: Iterator[dict[str, Any]], tag: str) -> None:
+def _follow(events: Iterator[dict[str, Any]], tag: str, limit: float) -> None:
     started, error = time.monotonic(), ""
     last: deque[str] = deque(maxlen=_SHOWN)
     for event in events:  # to the end, even after an error: the connection goes back only then
         last.extend(line for line in str(event.get("stream", "")).splitlines() if line.strip())
         error = error or str(event.get("error", ""))
-        if time.monotonic() - started > DEADLINE:
-            raise _too_slow(tag)
+        if time.monotonic() - started > limit:
+            raise _too_slow(tag, limit)
     if error:
         raise EngineError(
             f"building the image {tag} failed: {error}",
@@ -97,9 +95,9 @@ def _follow(events: Iterator[dict[str, Any]], tag: str) -> None:
         )
 
 
-def _too_slow(what: str) -> DeadlineError:
+def _too_slow(what: str, limit: float) -> DeadlineError:
     return DeadlineError(
-        f"{what} was not done within {DEADLINE} s",
+        f"{what} was not done within {limit:g} s",
         resolution="See whether the package mirror is reachable and quick: matrixctl doctor",
     )
 
@@ -112,18 +110,19 @@ def made_in_container(
     path: str,
     proxies: Mapping[str, str],
     into: IO[bytes],
+    limit: float,
 ) -> None:
     """Run a shell script as root in a throw-away container with network, and fetch the file that it made.
 
     :raises EngineError: with the last lines of its output.
-    :raises DeadlineError: after DEADLINE seconds.
+    :raises DeadlineError: after ``limit`` seconds.
     """
     with _container(client, image, script, proxies) as container:
         container.start()
         try:
-            code = container.wait(timeout=DEADLINE)["StatusCode"]
+            code = container.wait(timeout=limit)["StatusCode"]
         except (ReadTimeout, RequestsConnectionError):
-            raise _too_slow(f"the root made in {image}") from None
+            raise _too_slow(f"the root made in {image}", limit) from None
         if code != 0:
             last = container.logs().decode(errors="replace").splitlines()[-_SHOWN:]
             raise EngineError(f"a script in {image} ended with exit code {code}", details="\n".join(last))

@@ -67,6 +67,8 @@ class Workshop:
     arch: Arch
     say: Callable[[str], None]
     proxies: Mapping[str, str] = field(default_factory=dict)
+    limit: float = 900
+    """Seconds for making one image: the matrix's limit ``image``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +221,13 @@ def _extracted(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, a
         _root(name, arch, base),
         origin=base.tag,
         make_root=lambda into: image_build.made_in_container(
-            shop.client, image=toolchain.id, script=script, path="/root.tar", proxies=shop.proxies, into=into
+            shop.client,
+            image=toolchain.id,
+            script=script,
+            path="/root.tar",
+            proxies=shop.proxies,
+            into=into,
+            limit=shop.limit,
         ),
     )
 
@@ -276,6 +284,7 @@ def _ensure(
             proxies=shop.proxies,
             root=root_tar if make_root is not None else None,
             root_name=recipe.root_name,
+            limit=shop.limit,
         )
     made = _proved(shop.client, shop.client.images.get(recipe.tag), recipe.arch)
     return made.model_copy(update={"new": True})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.arch import Arch
+from orchestrator.errors import MatrixctlError
 from orchestrator.execute import images, sources
 from orchestrator.execute.images import ImageRef, Workshop
 
@@ -42,7 +43,11 @@ class ImageSet:
         own = sources.apt_bases()
         if own:
             return own
-        return sources.pools(images.apt_targets(self.shop.client, self.get("base", self.shop.arch)))
+        try:
+            base = self.get("base", self.shop.arch)
+        except MatrixctlError:  # the image's own action says why; without it there are no pools
+            return ()
+        return sources.pools(images.apt_targets(self.shop.client, base))
 
     def _make(self, name: str, arch: Arch) -> ImageRef:
         if name == "base":

@@ -21,6 +21,11 @@ def labels(value: str) -> dict[str, str]:
     return {LABEL: value, OWNER: _me()}
 
 
+def mine() -> str:
+    """The label, with its value, that tells what this process made."""
+    return f"{OWNER}={_me()}"
+
+
 def alive(found: Mapping[str, str]) -> bool | None:
     """Whether the maker of what bears these labels still runs.
 

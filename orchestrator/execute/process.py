@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.errors import DeadlineError, MatrixctlError
 
+_live: set[int] = set()
 GRACE = 5.0
 """Seconds between TERM and KILL."""
 
@@ -49,6 +50,7 @@ def run(
     :raises MatrixctlError: when the program is not installed; says which package has it.
     """
     process = _start(argv, env=env, has_input=input is not None)
+    _live.add(process.pid)
     try:
         stdout, stderr = process.communicate(input, timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -60,7 +62,16 @@ def run(
     except BaseException:  # Ctrl-C does not reach another process group by itself
         _end_group(process)
         raise
+    finally:
+        _live.discard(process.pid)
     return Completed(exit_code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def end_all() -> None:
+    """TERM for every program that ``run`` waits for, on whatever thread: their callers see it fail."""
+    for group in list(_live):
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
 
 
 def spawn_detached(argv: Sequence[str], log: Path) -> int:

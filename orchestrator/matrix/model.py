@@ -75,7 +75,7 @@ class Limits(Value):
     ready: float = 10
     """From starting HAProxy to its QUIC listener."""
     request: float = 8
-    """One curl process (three requests over one connection)."""
+    """One request; a curl process makes three and gets four times as long."""
     emulated: float = 3
 
 

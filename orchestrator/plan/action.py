@@ -44,7 +44,7 @@ class Action(Value):
     recipe: Recipe | None = None
     source: Source | None = None
     problem: str = ""
-    """Why the source cannot be had at all (no entry, no digest); empty otherwise."""
+    """Why it cannot be done at all: a source without entry or digest, a library without a recipe."""
     image: str = ""
     """``toolchain``, ``client``, ``runtime`` or ``emulated-toolchain``."""
     arch: str = ""

@@ -149,9 +149,10 @@ class Planner:
             actions, "toolchain" if compiler == self.host else "emulated-toolchain", compiler
         )
         source = actions[fetched].source
+        known = self.renderer.has(template)
         recipe = (
             None
-            if source is None
+            if source is None or not known
             else Recipe(
                 template=template,
                 source=source,
@@ -177,6 +178,7 @@ class Planner:
                     "needs": (*parents, fetched, toolchain),
                     "cells": cells,
                     "recipe": recipe,
+                    "problem": "" if known else f"matrixctl has no recipe for {component[0]} ({template})",
                     "digest": self._digest(kind, recipe, ancestors),
                 }
             ),

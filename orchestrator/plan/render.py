@@ -19,6 +19,7 @@ class Renderer:
         folders = [overlay] if overlay is not None else []
         folders.append(resources.root() / "templates")
         self._loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
+        self._names = frozenset(self._loader.list_templates())
         # No autoescape: shell and HAProxy files are no HTML, and each value goes through its own filter.
         self._environment = ImmutableSandboxedEnvironment(
             loader=self._loader,
@@ -30,6 +31,10 @@ class Renderer:
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """The text of one template."""
         return self._environment.get_template(template).render(values)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return name in self._names
 
     def source(self, name: str) -> str:
         """A file that is used as it is.

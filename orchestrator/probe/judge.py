@@ -82,6 +82,10 @@ def _judgement(cell: Cell, proof: Attestation, seen: Observations, vv_status: in
 
 def _challenged(declared: Unsupported | None, judgement: Judgement) -> tuple[Judgement, bool]:
     """Hold a declaration against what happened; the answer's second half: it does not hold."""
+    if declared is None and judgement.outcome is Outcome.UNSUPPORTED:
+        # Never green by itself: a client that lost its ciphers would turn every cell into a grey one.
+        message = f"Nothing declares that the client cannot: {judgement.message}"
+        return because(Reason.INTERNAL, message), False
     if declared is None or judgement.outcome in {Outcome.ERROR, Outcome.MISBUILT}:
         return judgement, False
     if judgement.reason == declared.reason or (

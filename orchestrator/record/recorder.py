@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from orchestrator.errors import MatrixctlError
-from orchestrator.record.journal import CellJudged, Event, Journal, fold, write_run_json
+from orchestrator.record.journal import CellJudged, Event, Journal, RunStarted, fold, write_run_json
 from orchestrator.record.model import CellRecord, RunRecord
 
 _RENDER_EVERY = 3.0
@@ -61,6 +61,8 @@ class Recorder:
             self._events.append(event)
             if isinstance(event, CellJudged):
                 self._cells[event.cell.id] = event.cell
+        if isinstance(event, RunStarted):
+            self._render()
         self._listen(event)
 
     def cell(self, key: str) -> CellRecord | None:

@@ -52,9 +52,10 @@ def builds(files: Files, _argv: tuple[str, ...]) -> ExecResult:
     return ran()
 
 
-def fails(code: int, *, lines: int = 100, timed_out: bool = False) -> FakeEngine:
+def fails(code: int, *, lines: int = 100, timed_out: bool = False, said: bytes = b"") -> FakeEngine:
     def program(files: Files, _argv: tuple[str, ...]) -> ExecResult:
-        files["build.log"] = b"".join(b"line %d\n" % number for number in range(lines)) + b"\xff broken"
+        counted = b"".join(b"line %d\n" % number for number in range(lines))
+        files["build.log"] = said + counted + b"\xff broken"
         return ran(exit_code=code, timed_out=timed_out)
 
     return FakeEngine(program)
@@ -133,6 +134,15 @@ def test_a_compiler_cache_that_cannot_be_kept_is_said_and_harms_nothing(store: S
         pytest.param(fails(124, timed_out=True), DeadlineError, "within 60 s", id="too slow, ended by TERM"),
         pytest.param(fails(137, timed_out=True), DeadlineError, "within 60 s", id="too slow, ended by KILL"),
         pytest.param(fails(137), EngineError, "killed", id="out of memory"),
+        pytest.param(
+            fails(2, said=b"gcc: fatal error: Killed signal terminated program cc1\n"),
+            EngineError,
+            "Killed signal terminated program cc1",
+            id="out of memory, and only the compiler says so",
+        ),
+        pytest.param(
+            fails(2, said=b"as: No space left on device\n"), EngineError, "No space", id="disk full"
+        ),
     ],
 )
 def test_a_failed_build_says_why_and_keeps_its_log(
@@ -145,7 +155,7 @@ def test_a_failed_build_says_why_and_keeps_its_log(
         *(f"line {n}" for n in range(76, 100)),
         "\N{REPLACEMENT CHARACTER} broken",
     ]
-    assert store.log(DIGEST).read_bytes().startswith(b"line 0\n")
+    assert b"line 0\n" in store.log(DIGEST).read_bytes(), "the whole log, not its tail"
     assert store.artifact(DIGEST) is None
     assert not store.ccache(task.ccache).exists()
     assert engine.left == set()

@@ -224,6 +224,7 @@ def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: image
             arch=shop.arch,
             labels={},
             proxies={},
+            limit=300,
         )
     assert "returned a non-zero code: 7" in caught.value.brief
     assert "spoken-before-the-end" in caught.value.details
@@ -236,7 +237,13 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: imag
     before = _containers(shop)
     with pytest.raises(EngineError, match="exit code 3") as caught:
         image_build.made_in_container(
-            shop.client, image=base.id, script="echo why; exit 3", path="/x", proxies={}, into=io.BytesIO()
+            shop.client,
+            image=base.id,
+            script="echo why; exit 3",
+            path="/x",
+            proxies={},
+            into=io.BytesIO(),
+            limit=300,
         )
     assert caught.value.details == "why"
     assert _containers(shop) == before

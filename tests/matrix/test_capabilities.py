@@ -1,4 +1,4 @@
-"""The capability table: what follows from it for the combinations that FACTS and upstream name."""
+"""The capability table: what follows from it for the combinations that HAProxy and the libraries document."""
 
 import pytest
 from matrix_samples import matrix, record

@@ -80,6 +80,12 @@ CONFIG = dead(CELL, 1, "[ALERT] unknown keyword 'ciphersuites'")
 CLIENT, LIBRARY, HAPROXY = Reason.CLIENT_CANNOT_OFFER, Reason.LIBRARY_CANNOT, Reason.HAPROXY_CANNOT
 
 
+def test_a_client_that_lost_a_cipher_undeclared_is_never_grey() -> None:
+    found = judge(CELL, BINARY, server_line(), NOTHING_SENT, None)
+    assert (found.outcome, found.reason) == (Outcome.ERROR, Reason.INTERNAL)
+    assert "no ciphers available" in found.message
+
+
 def challenged(declared: Reason, raw: dict[str, object]) -> Judged:
     declaration = Unsupported(reason=declared.value, message="the table says no")
     return judge(CELL, BINARY, server_line(), raw, declaration)
