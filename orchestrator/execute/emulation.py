@@ -19,22 +19,6 @@ BINFMT = "/proc/sys/fs/binfmt_misc"
 _PROOF_DEADLINE = 60
 """Seconds. A native ``uname -m`` takes 0.5 s, an emulated one 0.7 s, on an idle machine."""
 
-_FEATURES = (
-    "aes",
-    "pclmulqdq",
-    "avx2",
-    "avx512f",
-    "vaes",
-    "vpclmulqdq",
-    "sha_ni",
-    "pmull",
-    "sha1",
-    "sha2",
-    "sha512",
-    "sve",
-)
-"""What moves a TLS library's choice of cipher or of code, as ``/proc/cpuinfo`` spells it on x86 and arm."""
-
 
 def registered(host: Host, arch: Arch) -> bool:
     """Whether the kernel hands programs of ``arch`` to QEMU, for containers as well.
@@ -113,11 +97,3 @@ def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:
 def interpreter(host: Host, arch: Arch) -> str | None:
     """The installed emulator. Debian's binfmt entry names a link of its own, which has no ``--version``."""
     return host.which(f"qemu-{arch.qemu}-static") or host.which(f"qemu-{arch.qemu}")
-
-
-def cpu_features(host: Host) -> tuple[str, ...]:
-    """The host CPU's features that move TLS defaults, in a fixed order; empty where it does not say."""
-    text = host.read("/proc/cpuinfo") or ""
-    lines = re.findall(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
-    present = set(lines[0].split()) if lines else set()
-    return tuple(feature for feature in _FEATURES if feature in present)

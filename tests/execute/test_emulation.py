@@ -34,23 +34,6 @@ def test_the_emulator_says_its_version() -> None:
     assert emulation.qemu_version(FakeHost(), ARM) is None
 
 
-@pytest.mark.parametrize(
-    ("cpuinfo", "expected"),
-    [
-        (
-            "processor : 0\nflags\t\t: fpu sha_ni aes avx2 pclmulqdq vaes\n\nflags\t: fpu\n",
-            "aes pclmulqdq avx2 vaes sha_ni",
-        ),
-        ("Features\t: fp asimd aes pmull sha1 sha2\n", "aes pmull sha1 sha2"),
-        ("flags : fpu aesx\n", ""),
-        (None, ""),
-    ],
-)
-def test_cpu_features_have_a_fixed_order(cpuinfo: str | None, expected: str) -> None:
-    files = {} if cpuinfo is None else {"/proc/cpuinfo": cpuinfo}
-    assert emulation.cpu_features(FakeHost(files=files)) == tuple(expected.split())
-
-
 @pytest.mark.containers
 def test_a_container_of_another_architecture_is_no_proof() -> None:
     client = docker.from_env(timeout=60)
