@@ -1,5 +1,5 @@
 """``python -m orchestrator`` is ``matrixctl``."""
 
-from orchestrator.cli.main import main
+from orchestrator.cli.main import process
 
-main(prog_name="matrixctl")
+process()

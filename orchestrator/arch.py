@@ -1,11 +1,27 @@
 """CPU architectures, with the name that each tool gives them.
 
-Adding an architecture is adding one record here. Sources: Debian's multiarch tuples
-(https://wiki.debian.org/Multiarch/Tuples), the ELF machine numbers of ``elf.h``, OpenSSL's
-``Configurations/10-main.conf``, Docker's platform names (the OCI image specification).
+Adding an architecture is adding one record here; docs/architectures.md says what has to be true of it.
+Sources: Debian's multiarch tuples (https://wiki.debian.org/Multiarch/Tuples), the ELF machine numbers of
+``elf.h``, OpenSSL's ``Configurations/10-main.conf``, Docker's platform names (the OCI image specification),
+Linux's ``arch/*/include/uapi/asm/hwcap.h`` (s390x: ``arch/s390/include/asm/elf.h``), Intel's manual for
+CPUID. What QEMU's CPUs have and lack was tried with QEMU 7.2 and 10.0, see docs/architectures.md.
 """
 
+from collections.abc import Mapping
+
 from orchestrator.value import Value
+
+
+class Cpus(Value):
+    """The CPUs of one architecture, as they show themselves and as QEMU offers them."""
+
+    bits: Mapping[str, tuple[str, int]]
+    """CPU features that move a TLS library's choices, as ``/proc/cpuinfo`` spells them: the line of
+    ``ld.so --list-diagnostics`` that tells of each, and the bit in it. Empty where no line tells."""
+    models: Mapping[str, str]
+    """QEMU's ``-cpu`` for the values ``aes-on`` and ``aes-off`` of the axis ``execution``."""
+    lacks: Mapping[str, str] = {}
+    """Those of the two that QEMU has no CPU for, with the reason."""
 
 
 class Arch(Value):
@@ -27,10 +43,19 @@ class Arch(Value):
     cmake_processor: str
     """CMAKE_SYSTEM_PROCESSOR."""
 
+    @property
+    def cpus(self) -> Cpus:
+        """What is known of its CPUs; apart, so that no record of a cell carries it."""
+        return _CPUS[self.name]
 
-ARCHES: dict[str, Arch] = {
-    arch.name: arch
-    for arch in (
+
+_HWCAP = "dl_hwcap"
+_CPUID_1_ECX = "x86.cpu_features.features[0x0].cpuid[0x2]"
+_CPUID_7_EBX = "x86.cpu_features.features[0x1].cpuid[0x1]"
+_CPUID_7_ECX = "x86.cpu_features.features[0x1].cpuid[0x2]"
+
+_KNOWN = (
+    (
         Arch(
             name="amd64",
             machine="x86_64",
@@ -41,6 +66,20 @@ ARCHES: dict[str, Arch] = {
             openssl_target="linux-x86_64",
             cmake_processor="x86_64",
         ),
+        Cpus(
+            bits={
+                "aes": (_CPUID_1_ECX, 25),
+                "pclmulqdq": (_CPUID_1_ECX, 1),
+                "avx2": (_CPUID_7_EBX, 5),
+                "avx512f": (_CPUID_7_EBX, 16),
+                "vaes": (_CPUID_7_ECX, 9),
+                "vpclmulqdq": (_CPUID_7_ECX, 10),
+                "sha_ni": (_CPUID_7_EBX, 29),
+            },
+            models={"aes-on": "max", "aes-off": "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"},
+        ),
+    ),
+    (
         Arch(
             name="arm64",
             machine="aarch64",
@@ -51,8 +90,58 @@ ARCHES: dict[str, Arch] = {
             openssl_target="linux-aarch64",
             cmake_processor="aarch64",
         ),
-    )
-}
+        Cpus(
+            bits={
+                "aes": (_HWCAP, 3),
+                "pmull": (_HWCAP, 4),
+                "sha2": (_HWCAP, 6),
+                "sha512": (_HWCAP, 21),
+                "sve": (_HWCAP, 22),
+            },
+            models={"aes-on": "neoverse-n1"},
+            lacks={"aes-off": "each of QEMU's models has the AES instructions, none can switch them off"},
+        ),
+    ),
+    (
+        Arch(
+            name="riscv64",
+            machine="riscv64",
+            gnu="riscv64-linux-gnu",
+            platform="linux/riscv64",
+            elf_machine="EM_RISCV",
+            qemu="riscv64",
+            openssl_target="linux64-riscv64",
+            cmake_processor="riscv64",
+        ),
+        Cpus(
+            # The extensions for AES (zkne, zvkned) are told by the system call riscv_hwprobe alone.
+            bits={},
+            models={"aes-off": "rv64"},
+            lacks={"aes-on": "programs learn of it by riscv_hwprobe, which QEMU 7.2 does not have"},
+        ),
+    ),
+    (
+        Arch(
+            name="s390x",
+            machine="s390x",
+            gnu="s390x-linux-gnu",
+            platform="linux/s390x",
+            elf_machine="EM_S390",
+            qemu="s390x",
+            openssl_target="linux64-s390x",
+            cmake_processor="s390x",
+        ),
+        Cpus(
+            # msa says that the instructions are there, not which ciphers they know: QEMU's know none.
+            bits={"msa": (_HWCAP, 3), "vx": (_HWCAP, 11)},
+            models={"aes-off": "qemu"},
+            lacks={"aes-on": "QEMU's message-security assist has no AES"},
+        ),
+    ),
+)
+
+ARCHES: dict[str, Arch] = {arch.name: arch for arch, _ in _KNOWN}
+_CPUS = {arch.name: cpus for arch, cpus in _KNOWN}
 
 
 def by_machine(machine: str) -> Arch:

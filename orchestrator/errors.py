@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from orchestrator.masked import masked
+
 
 class Exit(IntEnum):
     """Exit codes of the command line. FAILED beats HARNESS where both apply."""
@@ -17,16 +19,17 @@ class Exit(IntEnum):
 class MatrixctlError(Exception):
     """An error that is shown without a traceback.
 
-    ``brief`` is one line; ``details`` may have several (what was tried); ``resolution`` says what to do.
+    ``brief`` is one line; ``details`` may have several (what was tried); ``resolution`` says what to do. No
+    password of a URL stands in any of them.
     """
 
     exit_code = Exit.HARNESS
 
     def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
-        super().__init__(brief)
-        self.brief = brief
-        self.details = details
-        self.resolution = resolution
+        super().__init__(masked(brief))
+        self.brief = masked(brief)
+        self.details = masked(details)
+        self.resolution = masked(resolution)
 
     def __str__(self) -> str:
         parts = [self.brief, self.details, self.resolution]
@@ -47,6 +50,18 @@ class NothingSelectedError(MatrixctlError):
 
 class EngineError(MatrixctlError):
     """The container engine did not do what was asked of it (outcome ``error: engine-unavailable``)."""
+
+
+class EngineLostError(EngineError):
+    """The engine went away, or took away what ran there: the same may go well once it is back."""
+
+
+class ExhaustedError(EngineError):
+    """Memory or disk ran out on the engine's host (outcome ``error: exhausted``)."""
+
+
+class RecordError(MatrixctlError):
+    """The run's folder cannot be written. Ends the run: what is not written down did not happen."""
 
 
 class DeadlineError(MatrixctlError):

@@ -1,11 +1,54 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and scratch that does not outlive its process for long.
 
+What is half made, and every scratch folder, is locked (flock(2)) by the process that works on it. The kernel
+drops the lock of whoever dies, however that happens, so that the next one can tell what nobody needs.
+"""
+
+import errno
+import fcntl
 import hashlib
 import os
+import re
 import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a disk without room, or a user without quota, answers."""
 _CHUNK = 1 << 20
+_HALF_MADE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}")
+_SCRATCH = "matrixctl-scratch-"
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The first ``limit`` bytes of a regular file, and one more where there are more.
+
+    Anything else that a name may stand for is refused before it is read: a pipe would let us wait for ever.
+
+    :raises OSError: as the file system says, and for what is no regular file.
+    :raises ValueError: for a name that no file can have.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", closefd=True) as file:  # noqa: PTH123 - a descriptor has no path
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read(limit + 1)
+
+
+def at_home(path: str) -> Path:
+    """The path with ``~`` and ``~user`` filled in; as it stands where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -13,25 +56,124 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     :raises OSError: as the file system says.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with _half_made(path) as (file, temporary):
+        _write(file, content)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whose folder nobody looks into yet; it is on the disk when this returns.
+
+    :raises OSError: as the file system says.
+    """
+    with path.open("wb") as file:
+        _write(file, content)
+
+
+def _write(file: IO[bytes], content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def _half_made(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """A locked file beside ``path``, gone afterwards unless it was renamed."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+        try:
+            with temporary.open("wb") as file:
+                if _claimed(file.fileno(), temporary):
+                    yield file, temporary
+                    return
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A new folder, gone afterwards; where this process dies first, ``sweep_scratch`` may take it.
+
+    :param parent: the system's temporary folder if left out.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:  # a sweeper came between
+            continue
+        try:
+            if _claimed(descriptor, folder):
+                yield folder
+                return
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
+
+
+def sweep_scratch(parent: Path, *, dry_run: bool = False) -> tuple[Path, ...]:
+    """Remove the scratch folders in ``parent`` that dead processes of this user left; those that went."""
+    found = sorted(parent.glob(f"{_SCRATCH}*"))
+    folders = [path for path in found if _ours(path, stat.S_ISDIR)]
+    return _swept(folders, (lambda _: None) if dry_run else shutil.rmtree)
+
+
+def sweep_half_made(paths: Iterable[Path], *, dry_run: bool = False) -> tuple[Path, ...]:
+    """Remove those of the paths that are files which dead processes of this user left half made."""
+    found = [path for path in sorted(paths) if _HALF_MADE.fullmatch(path.name)]
+    files = [path for path in found if _ours(path, stat.S_ISREG)]
+    return _swept(files, (lambda _: None) if dry_run else Path.unlink)
+
+
+def _swept(paths: Iterable[Path], remove: Callable[[Path], object]) -> tuple[Path, ...]:
+    gone = []
+    for path in paths:
+        # Locked by the living; vanished; or on a file system without locks, where nobody can tell.
+        with suppress(OSError), _opened(path) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(path)
+            gone.append(path)
+    return tuple(gone)
+
+
+def _claimed(descriptor: int, path: Path) -> bool:
+    """Lock what was just made; false if a sweeper came between and has removed it."""
+    with suppress(OSError):  # no locks on this file system: then nobody sweeps there either
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return path.exists()
+
+
+def unheld(file: IO[bytes]) -> bool:
+    """Whether no living process has locked it for itself; until ``file`` is closed none can."""
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _opened(path: Path, flags: int = os.O_NOFOLLOW) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _ours(path: Path, kind: Callable[[int], bool]) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return kind(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` outlive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with _opened(folder, 0) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

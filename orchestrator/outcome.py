@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Protocol
 
 from orchestrator.errors import Exit
 from orchestrator.value import Value
@@ -24,11 +25,29 @@ class Outcome(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What an outcome means against what was expected of it."""
+    """What an outcome means against what was expected of it, from best to worst."""
 
     AS_EXPECTED = "as-expected"
-    UNEXPECTED = "unexpected"
+    KNOWN_FAILURE = "known-failure"
+    NOW_PASSING = "now-passing"
     NOT_JUDGED = "not-judged"
+    CHANGED_FAILURE = "changed-failure"
+    REGRESSION = "regression"
+
+    @property
+    def meaning(self) -> str:
+        """One clause for a person."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Verdict.AS_EXPECTED: "what the rule, the table of capabilities or, without either, a pass promises",
+    Verdict.KNOWN_FAILURE: "fails for the very reason that a rule documents",
+    Verdict.NOW_PASSING: "passes though a rule expects otherwise: remove the rule before it hides a failure",
+    Verdict.NOT_JUDGED: "nothing is known of the product: error, blocked, never run",
+    Verdict.CHANGED_FAILURE: "a rule expects a failure, and it fails in another way",
+    Verdict.REGRESSION: "fails though nobody expects a failure, or does what is declared impossible",
+}
 
 
 class Reason(StrEnum):
@@ -47,6 +66,7 @@ class Reason(StrEnum):
     BAD_STATUS = "bad-status"
     WRONG_BODY = "wrong-body"
     UPLOAD_INCOMPLETE = "upload-incomplete"
+    DEFAULT_CHANGED = "default-changed"
     WRONG_LIBRARY = "wrong-library"
     WRONG_ARCH = "wrong-arch"
     WRONG_VERSION = "wrong-version"
@@ -54,6 +74,7 @@ class Reason(StrEnum):
     KILLED = "killed"
     ORIGIN_DOWN = "origin-down"
     ENGINE_UNAVAILABLE = "engine-unavailable"
+    EXHAUSTED = "exhausted"
     EMULATION = "emulation"
     DEADLINE = "deadline"
     INTERNAL = "internal"
@@ -63,6 +84,7 @@ class Reason(StrEnum):
     CLIENT_CANNOT_OFFER = "client-cannot-offer"
     LIBRARY_CANNOT = "library-cannot"
     HAPROXY_CANNOT = "haproxy-cannot"
+    EMULATOR_CANNOT = "emulator-cannot"
 
 
 class ReasonInfo(Value):
@@ -90,6 +112,7 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.BAD_STATUS: "the answer's status is not 200",
             Reason.WRONG_BODY: "a body arrived cut or with the wrong SHA-256",
             Reason.UPLOAD_INCOMPLETE: "the origin did not get the upload whole",
+            Reason.DEFAULT_CHANGED: "with nothing forced, another cipher was negotiated than expected",
         },
         Outcome.MISBUILT: {
             Reason.WRONG_LIBRARY: "the binary holds another TLS library than the declared one",
@@ -101,6 +124,7 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.KILLED: "HAProxy was killed from outside (KILL, or out of memory)",
             Reason.ORIGIN_DOWN: "the origin server behind HAProxy does not answer",
             Reason.ENGINE_UNAVAILABLE: "the container engine does not answer or refused a call",
+            Reason.EXHAUSTED: "memory or disk ran out where something was built, run or kept",
             Reason.EMULATION: "QEMU cannot run the program",
             Reason.DEADLINE: "a time limit of the harness passed",
             Reason.INTERNAL: "a fault of matrixctl itself",
@@ -114,48 +138,122 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.CLIENT_CANNOT_OFFER: "the client cannot offer the suite over QUIC",
             Reason.LIBRARY_CANNOT: "the TLS library has no such suite over QUIC",
             Reason.HAPROXY_CANNOT: "this HAProxy cannot use the suite with this library",
+            Reason.EMULATOR_CANNOT: "QEMU has no such CPU for this architecture",
         },
     }.items()
     for reason, meaning in rows.items()
 }
 
-_EXIT: dict[Outcome, Exit] = {
-    Outcome.PASS: Exit.OK,
-    Outcome.UNSUPPORTED: Exit.OK,
-    Outcome.BLOCKED: Exit.HARNESS,
-    Outcome.ERROR: Exit.HARNESS,
-    Outcome.MISBUILT: Exit.FAILED,
-    Outcome.FAIL: Exit.FAILED,
+FAILURES = frozenset({Outcome.FAIL, Outcome.MISBUILT})
+"""What the product is to blame for."""
+
+
+class Expects(Protocol):
+    """What is expected of a cell: by a rule of the matrix, or by a declaration (then ``rule`` is empty)."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+    @property
+    def reason(self) -> Reason | None: ...
+
+    @property
+    def rule(self) -> str: ...
+
+
+def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expects | None) -> Verdict:
+    """Set what was seen against what was expected; docs/outcomes.md has it as a table.
+
+    ``expected`` is ``None`` for a cell that no rule meets and that is not declared unsupported.
+    """
+    if outcome is None:
+        return Verdict.NOT_JUDGED
+    if expected is None:
+        return _unexpected(outcome) if outcome is not Outcome.PASS else Verdict.AS_EXPECTED
+    if (outcome, reason) == (expected.outcome, expected.reason):
+        return Verdict.KNOWN_FAILURE if outcome in FAILURES else Verdict.AS_EXPECTED
+    if outcome is Outcome.PASS:
+        # A declaration of the table that does not hold is a fault of the table, never good news.
+        return Verdict.NOW_PASSING if expected.rule else Verdict.REGRESSION
+    if outcome in FAILURES and expected.outcome in FAILURES:
+        return Verdict.CHANGED_FAILURE
+    return _unexpected(outcome)
+
+
+def _unexpected(outcome: Outcome) -> Verdict:
+    return Verdict.REGRESSION if outcome in FAILURES else Verdict.NOT_JUDGED
+
+
+_ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
+_CALM = {
+    Outcome.PASS: {Verdict.AS_EXPECTED, Verdict.NOW_PASSING},
+    Outcome.FAIL: {Verdict.KNOWN_FAILURE},
+    Outcome.MISBUILT: {Verdict.KNOWN_FAILURE},
+    Outcome.UNSUPPORTED: {Verdict.AS_EXPECTED},
+    Outcome.BLOCKED: {Verdict.AS_EXPECTED},
+    Outcome.ERROR: {Verdict.AS_EXPECTED},
+}
+"""The verdicts that need nobody, and that an outcome can have."""
+
+
+def believed(outcome: Outcome | None, said: Verdict) -> Verdict:
+    """The verdict that a record says, or a louder one where no such outcome can have it.
+
+    A record may be anybody's; what was not judged is not green, whatever is said of it.
+    """
+    if outcome is None:
+        return Verdict.NOT_JUDGED
+    if said in _ALARMS or said in _CALM[outcome]:
+        return said
+    return _unexpected(outcome)
+
+
+_EXIT: dict[Verdict, Exit] = {
+    Verdict.AS_EXPECTED: Exit.OK,
+    Verdict.KNOWN_FAILURE: Exit.OK,
+    Verdict.NOW_PASSING: Exit.OK,
+    Verdict.NOT_JUDGED: Exit.HARNESS,
+    Verdict.CHANGED_FAILURE: Exit.FAILED,
+    Verdict.REGRESSION: Exit.FAILED,
 }
 
 
-def exit_code(outcomes: Iterable[Outcome | None], *, allow_blocked: bool = False) -> Exit:
-    """The exit code of a run; ``None`` is a cell that was planned and never judged, a harness error."""
-    codes = {
-        Exit.HARNESS
-        if outcome is None
-        else Exit.OK
-        if outcome is Outcome.BLOCKED and allow_blocked
-        else _EXIT[outcome]
-        for outcome in outcomes
-    }
+def exit_code(
+    cells: Iterable[tuple[Outcome | None, Verdict]],
+    *,
+    stale: bool = False,
+    allow_blocked: bool = False,
+) -> Exit:
+    """The exit code of a run, from the outcome and the verdict of each cell.
+
+    :param stale: a rule that counts for a cell of the run is out of date.
+    :param allow_blocked: forgive a blocked cell that no rule expects; anything else that was not judged
+        is the harness's.
+    """
+    codes = {_cell_exit(outcome, verdict, allow_blocked=allow_blocked) for outcome, verdict in cells}
+    if stale:
+        codes.add(Exit.FAILED)
     for code in (Exit.FAILED, Exit.HARNESS):
         if code in codes:
             return code
     return Exit.OK
 
 
-def outcome_exit(outcome: Outcome) -> Exit:
-    """The exit code that one cell of this outcome causes."""
-    return _EXIT[outcome]
+def _cell_exit(outcome: Outcome | None, verdict: Verdict, *, allow_blocked: bool) -> Exit:
+    found = believed(outcome, verdict)
+    forgiven = allow_blocked and outcome is Outcome.BLOCKED and found is Verdict.NOT_JUDGED
+    return Exit.OK if forgiven else verdict_exit(found)
+
+
+def verdict_exit(verdict: Verdict) -> Exit:
+    """The exit code that one cell of this verdict causes."""
+    return _EXIT[verdict]
 
 
 _ORDER = tuple(Outcome)
+_VERDICTS = tuple(Verdict)
 
 
-def worst(outcomes: Iterable[Outcome]) -> Outcome:
-    """Reduce several attempts at one cell to the one that counts: a single failure is a failure.
-
-    :raises ValueError: without any outcome.
-    """
-    return max(outcomes, key=_ORDER.index)
+def severity(outcome: Outcome, verdict: Verdict) -> tuple[int, int]:
+    """Sorts attempts from best to worst: a known failure must not hide another one beside it."""
+    return _ORDER.index(outcome), _VERDICTS.index(verdict)

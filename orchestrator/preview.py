@@ -1,25 +1,32 @@
 """What a run would do, seen beforehand: the plan, what of it is there already, how long the rest takes.
 
-Beside ``app`` a place that sees all rooms; it makes nothing and asks no registry.
+Beside ``app`` a place that sees all rooms; it makes nothing and asks no registry; git alone is
+asked which commit a branch is.
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute import docker_engine, images
+from orchestrator.execute import docker_engine, image_content, images, moving
 from orchestrator.execute.docker_engine import DockerEngine
 from orchestrator.execute.images import ImageRef
+from orchestrator.execute.moving import Moved, Now
 from orchestrator.execute.store import Store
-from orchestrator.matrix import capabilities
-from orchestrator.matrix.catalog import Catalog
+from orchestrator.matrix.catalog import Catalog, Moving
+from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
 from orchestrator.plan.action import Action
-from orchestrator.plan.plan import Plan, Planner, estimate
+from orchestrator.plan.plan import Plan, estimate
+from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
+
+_LOOK_S = 30
+"""Seconds for one source that moves."""
 
 State = Literal["present", "todo", "unknown", "blocked"]
 """``unknown``: without an engine for an image; without the toolchain image, whose package versions are
@@ -28,12 +35,16 @@ part of the digest, for a build. ``blocked``: its source, or that of something i
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One action. ``seconds`` is ``None`` where nothing has to be done; ``own``: measured on this machine."""
+    """One action. ``seconds`` is ``None`` where nothing has to be done; ``own``: measured on this machine.
+
+    ``origin``: what a source that moves is now, as in ``git: URL master -> COMMIT``.
+    """
 
     action: Action
     state: State
     seconds: float | None
     own: bool
+    origin: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +56,7 @@ class Preview:
     unsupported: int
     engine: bool
     toolchain: bool
-    """Whether the toolchain image is there, so that builds have digests."""
+    """Whether the toolchain images are there, so that builds have digests."""
 
     @property
     def seconds(self) -> float:
@@ -68,32 +79,62 @@ def engine_here() -> tuple[DockerEngine | None, Arch]:
 
 
 def preview(
-    cells: Sequence[Cell], catalog: Catalog, store: Store, engine: DockerEngine | None, host: Arch
+    cells: Sequence[Cell],
+    catalog: Catalog,
+    store: Store,
+    engine: DockerEngine | None,
+    host: Arch,
+    *,
+    expectations: Expectations,
+    mirrors: Sequence[str],
 ) -> Preview:
-    """Plan the cells that are not declared impossible.
+    """Plan the cells that a run would try: not what is declared impossible, unless a rule asks for it.
+
+    Branches are resolved, trees and binaries read, and nothing of them kept.
 
     :param host: the architecture of the engine's machine.
+    :param mirrors: as in a run; here, of git alone.
     :raises MatrixctlError: where the engine or the store fails.
     """
     here = images.existing(engine.client, host, tuple(ARCHES.values())) if engine else {}
-    toolchain = here.get(("toolchain", host.name))
-    packages = {host.name: images.packages(engine.client, toolchain)} if engine and toolchain else {}
-    runnable = [cell for cell in cells if capabilities.unsupported(cell) is None]
-    plan = Planner(host=host, catalog=catalog, renderer=Renderer(), packages=packages).plan(runnable)
+    runnable = [cell for cell in cells if expectations.runs(cell)]
+    targets = {cell.arch.name for cell in runnable}
+    packages = {
+        target: image_content.packages(engine.client, toolchain)
+        for target in targets
+        if engine and (toolchain := here.get(("toolchain", target))) is not None
+    }
+    planner = Planner(host=host, catalog=catalog, renderer=Renderer(), packages=packages)
+
+    def look(what: Moving) -> Moved:
+        return moving.look(what, store=store, mirrors=mirrors, deadline=time.monotonic() + _LOOK_S)
+
+    now = moving.now(planner.plan(runnable).actions.values(), look)
+    plan = _without(replace(planner, moved=now.sources).plan(runnable), now)
     states = _states(plan, store, here if engine else None)
     return Preview(
-        steps=_steps(plan, states, store),
+        steps=_steps(plan, states, store, now),
         cells=len(runnable),
         unsupported=len(cells) - len(runnable),
         engine=engine is not None,
-        toolchain=toolchain is not None,
+        toolchain=targets <= packages.keys(),
     )
+
+
+def _without(plan: Plan, now: Now) -> Plan:
+    """The plan, in which sources that cannot be had say so."""
+    lost = {
+        key: plan.actions[key].model_copy(update={"problem": str(error)}) for key, error in now.lost.items()
+    }
+    return replace(plan, actions={**plan.actions, **lost})
 
 
 def _states(plan: Plan, store: Store, here: Mapping[tuple[str, str], ImageRef] | None) -> Mapping[str, State]:
     states: dict[str, State] = {}
     for key, action in plan.actions.items():
-        if action.problem or any(states.get(need) == "blocked" for need in action.needs):
+        if action.problem or any(
+            states.get(need) == "blocked" for need in action.needs if need not in action.optional
+        ):
             states[key] = "blocked"
         else:
             states[key] = _state(action, store, here)
@@ -102,7 +143,7 @@ def _states(plan: Plan, store: Store, here: Mapping[tuple[str, str], ImageRef] |
 
 def _state(action: Action, store: Store, here: Mapping[tuple[str, str], ImageRef] | None) -> State:
     match action.kind:
-        case "probe":
+        case "probe" | "source" if action.source is None:
             return "todo"
         case "image" if here is None:
             return "unknown"
@@ -116,7 +157,7 @@ def _state(action: Action, store: Store, here: Mapping[tuple[str, str], ImageRef
     return "present" if store.artifact(action.digest) else "todo"
 
 
-def _steps(plan: Plan, states: Mapping[str, State], store: Store) -> tuple[Step, ...]:
+def _steps(plan: Plan, states: Mapping[str, State], store: Store, now: Now) -> tuple[Step, ...]:
     known = store.known_duration
     nothing_to_do = [key for key, state in states.items() if state in {"present", "blocked"}]
     seconds = estimate(plan, nothing_to_do, known)
@@ -126,6 +167,7 @@ def _steps(plan: Plan, states: Mapping[str, State], store: Store) -> tuple[Step,
             state=states[key],
             seconds=seconds.get(key),
             own=key in seconds and known(action.kind, action.name) is not None,
+            origin=now.moved[key].origin if key in now.moved else "",
         )
         for key, action in plan.actions.items()
     )

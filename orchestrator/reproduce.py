@@ -1,39 +1,43 @@
 """Everything that a run would use, as files: rerun by hand with ``docker`` alone, or by their own script.
 
-Beside ``app`` a place that sees all rooms. Pure but for the certificates, which are made anew each time.
+Beside ``app`` a place that sees all rooms. Pure but for the certificates, which are made
+anew each time, and for what is fetched through a function that it is handed.
 """
 
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.execute import image_files
+from orchestrator.execute import image_files, moving, wheels
+from orchestrator.execute.emulation import on_cpu
 from orchestrator.execute.engine import UID, WORK
+from orchestrator.execute.moving import Moved, Now
 from orchestrator.matrix import capabilities
-from orchestrator.matrix.catalog import Catalog, Source
-from orchestrator.matrix.model import Cell, Limits
+from orchestrator.matrix.catalog import Catalog, Moving, Source
+from orchestrator.matrix.model import Cell, Limits, Patch
+from orchestrator.matrix.patches import content
 from orchestrator.plan.action import Action, Recipe
-from orchestrator.plan.plan import Plan, Planner
+from orchestrator.plan.plan import Plan, runtime_image, session_name
+from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates, session
 from orchestrator.probe.files import scaled, session_files
 
 SCRIPT = "reproduce.sh"
-_LIFE = timedelta(days=3650)
-"""Of the certificates: a reproducer is sent to others and kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """``files`` by path; ``left_out`` says of each build without a source why it is not among them."""
+    """``files`` by path, and ``copies`` of files; ``left_out`` says why a build is not among them."""
 
     files: Mapping[str, bytes]
+    copies: Mapping[str, Path]
     builds: tuple[str, ...]
     left_out: tuple[str, ...]
 
@@ -46,38 +50,52 @@ class _Step:
     script: str
     text: str
     source: Source
+    patches: tuple[Patch, ...]
     output: str
     artifact: str
     parent: str
 
 
-def render(cells: Sequence[Cell], catalog: Catalog, limits: Limits, host: Arch) -> Rendered:
+def render(
+    cells: Sequence[Cell], catalog: Catalog, limits: Limits, host: Arch, bring: Callable[[Moving], Moved]
+) -> Rendered:
     """The files for these cells, those that are declared unsupported included: to prove the declaration.
 
+    What moves is taken along as it is now: whoever reruns it has not our trees, and the branch goes on.
+
+    :param bring: gives a source that moves, kept in a file; see ``moving.fetch``.
     :param host: the architecture of the machine whose engine will run them.
     :raises SourceUnreachableError: where not one build has its sources.
+    :raises ChecksumMismatchError: where a patch has changed since it was read.
     """
     renderer = Renderer()
-    plan = Planner(host=host, catalog=catalog, renderer=renderer, packages={}).plan(cells)
+    planner = Planner(host=host, catalog=catalog, renderer=renderer, packages={})
+    now = moving.now(planner.plan(cells).actions.values(), bring)
+    plan = replace(planner, moved=now.sources).plan(cells)
     sessions = [action for action in plan.actions.values() if action.kind == "probe"]
     files: dict[str, bytes] = {
         f"images/{name}": text.encode()
         for name, text in image_files.rendered(host, tuple(ARCHES.values())).items()
     }
+    copies: dict[str, Path] = {}
     builds, left_out = [], []
     for action in sessions:
-        if problem := _problem(plan, action):
-            left_out.append(f"{action.name} is left out: {problem}")
+        if problem := _problem(plan, action, now):
+            left_out.append(" ".join(f"{action.name} is left out: {problem}".split()))
             continue
         mine = [plan.cells[key] for key in action.cells]
         made = _build(renderer, _steps(plan, action, renderer), mine, limits, host)
+        made |= _selftest(renderer, _needed(plan, action))
         files |= {f"{action.name}/{path}": content for path, content in made.items()}
+        copies |= {f"{action.name}/{path}": file for path, file in _taken_along(plan, action, now).items()}
         builds.append((action.name, mine))
     if not builds:
         raise SourceUnreachableError("nothing can be rendered", details="\n".join(left_out))
     values = {"builds": builds, "left_out": left_out, "tool_version": __version__, "script": SCRIPT}
     files["README.md"] = renderer.render("reproduce/index.md.j2", values).encode()
-    return Rendered(files=files, builds=tuple(name for name, _ in builds), left_out=tuple(left_out))
+    return Rendered(
+        files=files, copies=copies, builds=tuple(name for name, _ in builds), left_out=tuple(left_out)
+    )
 
 
 def _needed(plan: Plan, action: Action) -> list[Action]:
@@ -89,8 +107,15 @@ def _needed(plan: Plan, action: Action) -> list[Action]:
     return list(found.values())
 
 
-def _problem(plan: Plan, action: Action) -> str:
-    return next((need.problem for need in _needed(plan, action) if need.problem), "")
+def _problem(plan: Plan, action: Action, now: Now) -> str:
+    problems = (need.problem or str(now.lost.get(need.key, "")) for need in _needed(plan, action))
+    return next((problem for problem in problems if problem), "")
+
+
+def _taken_along(plan: Plan, action: Action, now: Now) -> dict[str, Path]:
+    """Where reproduce.sh looks first."""
+    mine = [now.moved[need.key] for need in _needed(plan, action) if need.key in now.moved]
+    return {f"sources/{one.source.file}": one.path for one in mine if one.path is not None}
 
 
 def _steps(plan: Plan, action: Action, renderer: Renderer) -> list[_Step]:
@@ -110,10 +135,20 @@ def _step(action: Action, recipe: Recipe, renderer: Renderer, parent: str) -> _S
         script=f"build-{action.kind}.sh",
         text=text,
         source=recipe.source,
+        patches=recipe.patches,
         output=action.kind,
         artifact=f"{action.kind}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.tar",
         parent=parent,
     )
+
+
+def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
+    """The self-test's script, which says itself how it is run by hand."""
+    recipe = next((action.selftest for action in needed if action.selftest is not None), None)
+    if recipe is None:
+        return {}
+    values = {"work": WORK, "target": recipe.target, "tls": recipe.tls}
+    return {"build-selftest.sh": renderer.render(recipe.template, values).encode()}
 
 
 def _build(
@@ -121,11 +156,12 @@ def _build(
 ) -> dict[str, bytes]:
     """The folder of one build."""
     target = cells[0].arch.arch
-    mine = scaled(limits, emulated=target != host)
-    work = session_files(renderer, cells, mine, certificates.make(life=_LIFE))
+    mine = scaled(limits, emulated=cells[0].emulated_on(host))
+    work = session_files(renderer, cells, mine, certificates.make())
     folders = [entry["folder"] for entry in json.loads(work["session.json"])["cells"]]
     values = {
-        "name": steps[-1].name,
+        "name": session_name(cells[0]),
+        "runtime": runtime_image(cells[0], host),
         "cells": [
             (folder, cell, capabilities.unsupported(cell))
             for folder, cell in zip(folders, cells, strict=True)
@@ -133,27 +169,31 @@ def _build(
         "steps": steps,
         "host": host,
         "target": target,
+        "toolchain": "matrixctl-toolchain" + ("" if target == host else f"-{target.name}"),
         "uid": UID,
         "work": WORK,
         "script": SCRIPT,
         "registry_image": image_files.REGISTRY_IMAGE,
+        "pip_options": shlex.join(wheels.pip_options(host)),
         **_containers(cells, mine, host),
     }
     return {
         "README.md": renderer.render("reproduce/README.md.j2", values).encode(),
         SCRIPT: renderer.render("reproduce/reproduce.sh.j2", values).encode(),
         **{step.script: step.text.encode() for step in steps},
+        **{f"patches/{patch.name}": content(patch) for step in steps for patch in step.patches},
         **{f"work/{path}": content for path, content in work.items()},
     }
 
 
 def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, object]:
     target = cells[0].arch.arch
+    prefix = on_cpu(host, target, capabilities.cpu_model(cells[0]))
     server, client = session.specs(
         session.Session(
             name="reproduce",
             run_id="reproduce",
-            server_image=f"matrixctl-runtime-{target.name}",
+            server_image=f"matrixctl-{runtime_image(cells[0], host)}-{target.name}",
             server_platform=target.platform,
             client_image="matrixctl-client",
             client_platform=host.platform,
@@ -163,6 +203,8 @@ def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, 
             limits=limits,
             cpus=1,
             keep=False,
+            selftest=None,
+            on_cpu=prefix,
         )
     )
-    return {"server": server, "client": client, "argv": shlex.join}
+    return {"server": server, "client": client, "argv": shlex.join, "on_cpu": prefix}

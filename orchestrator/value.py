@@ -1,5 +1,8 @@
 """The base of everything that crosses from one room to the next."""
 
+import re
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -11,3 +14,20 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def whole(value: Any) -> Any:
+    """``value``, which is as JSON gives it, with U+FFFD for each surrogate that has no partner.
+
+    JSON can say such a thing (RFC 8259, 8.2), UTF-8 cannot: no file and no journal could hold it.
+    """
+    if isinstance(value, str):
+        return _HALF.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {whole(key): whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole(item) for item in value]
+    return value

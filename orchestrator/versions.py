@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 _LONGEST = 64
+# Possessive, since a word may follow a word without anything between: there are 2^n ways to part n letters.
 _TEXT = re.compile(
-    r"(?P<release>[0-9]+(?:\.[0-9]+)*)(?P<rest>(?:[-+_.]?[A-Za-z]+[0-9]*|[-+_][0-9]+)*)", re.ASCII
+    r"(?P<release>[0-9]+(?:\.[0-9]+)*)(?P<rest>(?:[-+_.]?[A-Za-z]++[0-9]*+|[-+_][0-9]++)*+)", re.ASCII
 )
 _SUFFIX = re.compile(r"[-+_.]?(?P<word>[A-Za-z]*)(?P<number>[0-9]*)", re.ASCII)
 

@@ -1,40 +1,114 @@
 """What is expensive sits behind a flag, and whatever is skipped says so; real runs share one store."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from faults import counted
+from hypothesis import HealthCheck, settings
+from tenacity import wait_none
 
 from orchestrator import app, resources
+from orchestrator.execute import download
 from orchestrator.execute.docker_engine import DockerEngine, connect
 from orchestrator.execute.scheduler import Cancel
 from orchestrator.matrix.catalog import load_catalog
 from orchestrator.matrix.expand import expand
+from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.load import load
+from orchestrator.matrix.model import Limits
 from orchestrator.matrix.select import profile_filters, select
+from orchestrator.probe import prober
 from orchestrator.record.model import CellRecord, RunRecord
 
+pytest_plugins = ["fuzzing", "browsing"]
+
+# A busy machine fails no property: a hang ends at pytest's time limit. A failure says how to get it again.
+settings.register_profile(
+    "shared", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared")
+
+ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_MATRIX = resources.root() / "matrix.yaml"
 
 _FLAGS = {
     "containers": "needs a Docker engine and QEMU: pytest --run-containers",
     "browser": "needs Chromium and its driver: pytest --run-browser",
+    "soak": "takes long: make soak",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     for name, help_text in _FLAGS.items():
         parser.addoption(f"--run-{name}", action="store_true", help=help_text)
+    parser.addoption(
+        "--whole-corpus", action="store_true", help="each hostile value in each field, not one of each class"
+    )
+
+
+_COUNTS = pytest.StashKey[list[str]]()
+Tell = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_COUNTS] = []
+    # A Python that a test starts in another folder has this tree, whatever is installed.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Tell:
+    """Takes a line for the end of the session: a count that the documents reprint."""
+    return pytestconfig.stash[_COUNTS].append
+
+
+@pytest.fixture(scope="session")
+def whole_corpus(pytestconfig: pytest.Config) -> bool:
+    """Whether each hostile value goes through each field."""
+    return bool(pytestconfig.getoption("--whole-corpus"))
+
+
+_faults: dict[str, str] = {}
+"""Of each test that plants a fault, by its id, which."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was told, and how many of the planted faults were survived; docs/reliability.md reprints it."""
+    if counts := config.stash[_COUNTS]:
+        terminalreporter.section("counts")
+        for line in counts:
+            terminalreporter.write_line(line)
+    results: dict[str, set[str]] = defaultdict(set)
+    for result in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(result, ()):
+            if (what := _faults.get(report.nodeid)) is not None:
+                results[what].add(result)
+    if results:
+        terminalreporter.write_line(counted(results))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if (marker := item.get_closest_marker("fault")) is not None:
+            _faults[item.nodeid] = marker.args[0]
     for name, why in _FLAGS.items():
         if not config.getoption(f"--run-{name}"):
             for item in items:
                 if item.get_closest_marker(name):
                     item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attempt follows another at once, but where a real engine may need the time between them."""
+    if not request.node.get_closest_marker("containers"):
+        for module in (download, prober):
+            monkeypatch.setattr(module, "_WAIT", wait_none())
 
 
 @dataclass(frozen=True)
@@ -66,31 +140,47 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(engine: DockerEngine, store: Path, tmp_path: Path) -> Runner:
+    return runner_in(tmp_path, engine, store)
+
+
+@pytest.fixture(scope="module")
+def run_once(engine: DockerEngine, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """As ``run``, for a run whose cells many tests look at."""
+    return runner_in(tmp_path_factory.mktemp("run"), engine, store)
+
+
+def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
+    """A function that runs cells as `matrixctl run` does, with its reports below ``folder``."""
+
     def runner(
         *filters: str,
         profile: str = "quick",
         matrix: Path = DEFAULT_MATRIX,
         cancel: Cancel | None = None,
+        today: date | None = None,
+        limits: Limits | None = None,
         **changes: object,
     ) -> Ran:
         loaded = load(matrix)
+        loaded = replace(loaded, limits=limits or loaded.limits)
         every = expand(loaded)
         cells = select(every, (*profile_filters(loaded, profile), *filters), known=every)
         options = app.Options(
-            profile=profile, filters=filters, out=tmp_path / "reports", store=store, jobs=os.cpu_count() or 1
+            profile=profile, filters=filters, out=folder / "reports", store=store, jobs=os.cpu_count() or 1
         )
         said: list[str] = []
-        record, folder = app.run(
+        record, made = app.run(
             loaded,
             cells,
             load_catalog([resources.root() / "sources.yaml"]),
             engine,
             replace(options, **changes),  # type: ignore[arg-type]
+            expectations=resolve(loaded, every, today or datetime.now(UTC).date()),
             listen=lambda _: None,
             say=said.append,
             cancel=cancel or Cancel(),
         )
-        return Ran(record, folder)
+        return Ran(record, made)
 
     return runner
 

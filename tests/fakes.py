@@ -5,13 +5,23 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import cast
 
+from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.execute.archive import pack
 from orchestrator.execute.engine import WORK, ContainerSpec, Engine, ExecResult
 from orchestrator.matrix import schema
-from orchestrator.matrix.model import ArchValue, Cell, CipherValue, ClientValue, HaproxyValue, TlsValue
+from orchestrator.matrix.model import (
+    ArchValue,
+    Cell,
+    CipherValue,
+    ClientValue,
+    ExecutionValue,
+    HaproxyValue,
+    TlsValue,
+)
 from orchestrator.record.model import EngineInfo
 
+DEFAULT_EXECUTION = ExecutionValue(name="default")
 Files = dict[str, bytes]
 """What lies in a volume, by path below WORK."""
 Program = Callable[[Files, tuple[str, ...]], ExecResult]
@@ -57,6 +67,12 @@ class FakeEngine:
     def info(self) -> EngineInfo:
         return EngineInfo(name="fake", version="1", api_version="1", arch="amd64")
 
+    def answers(self) -> bool:
+        return "answers" not in self._refuses
+
+    def running(self, name: str) -> bool:
+        return name in self.started
+
     def create_volume(self, name: str, run_id: str) -> None:
         self._called("create_volume", name)
         assert run_id
@@ -98,7 +114,7 @@ class FakeEngine:
                 on_line(line)
         return result
 
-    def get(self, name: str, path: str) -> Iterator[bytes]:
+    def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         self._called("get", name)
         inside = path.removeprefix(f"{WORK}/")
         base = inside.rpartition("/")[2]
@@ -110,6 +126,8 @@ class FakeEngine:
         if not found:
             raise EngineError(f"Docker failed to get {path} from {name}.")
         archive = pack(found)
+        if len(archive) > limit:
+            raise EngineError(f"{path} in {name} is larger than {bounds.size(limit)}.")
         yield from (archive[start : start + 1000] for start in range(0, len(archive), 1000))
 
     def stop(self, name: str) -> None:
@@ -137,13 +155,19 @@ def cell(
     haproxy: str = "3.0.11",
     tls: str = "openssl-3.5.7",
     cipher: str = "TLS_AES_128_GCM_SHA256",
+    *,
+    client: str = "curl",
+    execution: ExecutionValue = DEFAULT_EXECUTION,
 ) -> Cell:
     """A cell by the short names of its axes."""
     return Cell(
-        id=f"{arch}--{haproxy}--{tls}--{cipher}",
+        id=f"{arch}--{haproxy}--{tls}--{cipher}"
+        + ("" if client == "curl" else f"--client.{client}")
+        + ("" if execution == DEFAULT_EXECUTION else f"--{execution.name}"),
         arch=cast("ArchValue", schema.value("arch", arch)),
         haproxy=cast("HaproxyValue", schema.value("haproxy", haproxy)),
         tls=cast("TlsValue", schema.value("tls", tls)),
         cipher=cast("CipherValue", schema.value("cipher", cipher)),
-        client=ClientValue(name="curl", family="curl"),
+        client=ClientValue(name=client, family=client),
+        execution=execution,
     )

@@ -13,8 +13,9 @@ from orchestrator.execute.docker_engine import DockerEngine
 def test_scale_plans_every_cell_in_a_process_of_its_own() -> None:
     section = scale.measure([1_000])
     ((cells, actions, *rest),) = section.rows
-    # 4 HAProxy builds and sessions per library and version, fetched once each, and four images.
-    assert (cells, actions) == ("1,000", str(2 * 2 * 50 * 2 + 2 * 50 + 50 + 2 + 4))
+    # 4 HAProxy builds and sessions per library and version, fetched once each, 2 builds and self-tests of
+    # each library, and five images.
+    assert (cells, actions) == ("1,000", str(2 * 2 * 50 * 2 + 2 * 2 * 50 + 50 + 2 + 5))
     assert int(rest[-1]) > 10
     assert len(section.header) == len(section.rows[0])
 
@@ -78,6 +79,7 @@ def test_the_page_has_its_marks_and_names_every_benchmark() -> None:
     assert [name for name in NAMES if f"`{name}`" not in text] == []
 
 
+@pytest.mark.soak
 @pytest.mark.containers
 def test_probes_time_a_session_and_the_plain_loop(engine: DockerEngine, store: Path) -> None:
     host = ARCHES[engine.info().arch]

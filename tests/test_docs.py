@@ -4,20 +4,42 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from orchestrator.report.outcomes import table
+from orchestrator.cli.main import main
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.load import load
+from orchestrator.matrix.select import FULL, profile_filters, select
+from orchestrator.report.outcomes import table, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 
-def test_the_outcome_table_is_the_code_s() -> None:
-    assert table() in (ROOT / "docs" / "outcomes.md").read_text()
+def test_the_tables_of_outcomes_and_verdicts_are_the_code_s() -> None:
+    page = (ROOT / "docs" / "outcomes.md").read_text()
+    assert table() in page
+    assert verdicts() in page
+
+
+def test_the_table_of_capabilities_is_the_command_s() -> None:
+    printed = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["capabilities"]).stdout
+    assert f"```text\n{printed}```" in (ROOT / "docs" / "capabilities.md").read_text()
+
+
+def test_the_sizes_of_the_profiles_are_the_default_matrix_s() -> None:
+    matrix = load(ROOT / "matrix.yaml")
+    cells = expand(matrix)
+    told = re.findall(
+        r"^\| `([a-z0-9-]+)` \| (\d+) \|", (ROOT / "docs" / "matrix.md").read_text(), re.MULTILINE
+    )
+    assert {name for name, _ in told} == {*matrix.profiles, FULL}
+    assert told == [(name, str(len(select(cells, profile_filters(matrix, name))))) for name, _ in told]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

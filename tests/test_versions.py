@@ -1,5 +1,6 @@
 """The order of versions: golden lists, and the laws of a total order."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -62,6 +63,13 @@ def test_missing_numbers_are_zero() -> None:
 def test_what_is_no_version(text: str) -> None:
     with pytest.raises(ValueError, match="is no version"):
         Version.parse(text)
+
+
+def test_what_is_nearly_a_version_is_refused_at_once() -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError, match="is no version"):
+        Version.parse("1" + "a" * 25 + ".")
+    assert time.process_time() - began < 1
 
 
 @given(versions, versions, versions)

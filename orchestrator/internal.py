@@ -1,0 +1,36 @@
+"""Errors that nobody foresaw: what is needed to mend them goes into a file, a person gets one line."""
+
+import secrets
+import traceback
+from pathlib import Path
+
+from orchestrator import bounds
+from orchestrator.files import write_atomically
+from orchestrator.masked import masked
+
+
+def kept(folder: Path, error: BaseException) -> str:
+    """Write the traceback into a new file of the run's folder; the line that tells of it. Never raises."""
+    said = bounds.cut(masked(_shown(error)), bounds.MESSAGE)
+    try:
+        path = keep(folder, masked("".join(traceback.format_exception(error))))
+    except Exception as another:  # noqa: BLE001 - to fail here would hide what failed before
+        return f"{said}; its traceback could not be kept ({another!r}), please report it"
+    return f"{said}; the traceback is in {path.name}, please report it"
+
+
+def keep(folder: Path, text: str) -> Path:
+    """Keep what a fault of ours has to be reported with.
+
+    :raises OSError: where the folder cannot be written.
+    """
+    path = folder / f"internal-{secrets.token_hex(3)}.txt"
+    write_atomically(path, text.encode(errors="backslashreplace"))
+    return path
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - an error's own words may be broken, too
+        return type(error).__name__

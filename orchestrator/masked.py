@@ -1,0 +1,11 @@
+"""What must never be shown or written down, wherever it comes from."""
+
+import re
+
+_PASSWORD = re.compile(r"""(?<=://)[^/\s@:"'<>\\]*:[^/\s"'<>\\]*@""")
+"""Of a URL, as a proxy's or a mirror's has them; a user alone (``ssh://git@``) is no secret."""
+
+
+def masked(text: str) -> str:
+    """``text`` in which every user and password of a URL is three asterisks."""
+    return _PASSWORD.sub("***@", text) if "@" in text else text

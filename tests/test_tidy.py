@@ -1,0 +1,98 @@
+"""Before a run: what goes, and the one line that says it."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from fake_docker import FakeClient, dead_labels
+
+from orchestrator.app.tidy import tidy
+from orchestrator.execute.store import Store
+from orchestrator.record.journal import held
+from orchestrator.record.runs import never_begun
+
+ENDED = b'{"kind":"run-started"}\n{"at":"x","kind":"run-finished","status":"finished"}\n'
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+def tidied(client: FakeClient, folder: Path, said: list[str]) -> str:
+    tidy(client.client, Store(folder / "store"), folder / "reports", said.append)
+    return "\n".join(said)
+
+
+def test_nothing_left_nothing_said(tmp_path: Path, said: list[str]) -> None:
+    assert tidied(FakeClient(), tmp_path, said) == ""
+
+
+def test_one_line_names_the_first_and_counts_all(tmp_path: Path, said: list[str]) -> None:
+    client, labels = FakeClient(), dead_labels("r")
+    client.api.things["volume"] = {f"v{number}": labels for number in range(7)}
+    scratch = tmp_path / "store" / "tmp" / "matrixctl-scratch-abcdefgh"
+    scratch.mkdir(parents=True)
+    assert tidied(client, tmp_path, said) == (
+        "removed 8 leftovers of dead runs: volume v0, volume v1, volume v2, volume v3, volume v4 and 3 more"
+    )
+    assert not scratch.exists()
+    assert client.names == set()
+
+
+def test_a_single_one_is_named_in_the_singular(tmp_path: Path, said: list[str]) -> None:
+    client = FakeClient()
+    client.api.things["container"] = {"c": dead_labels("r")}
+    assert tidied(client, tmp_path, said) == "removed 1 leftover of dead runs: container c"
+
+
+def test_an_engine_that_refuses_is_said_and_no_reason_to_stop(tmp_path: Path, said: list[str]) -> None:
+    client = FakeClient()
+    client.api.things["container"] = {"c": dead_labels("r")}
+    client.api.refuses["c"] = requests.ConnectionError("gone")
+    assert tidied(client, tmp_path, said) == "Docker failed to remove what dead runs left. gone"
+
+
+def test_evidence_is_searched_only_where_a_run_did_not_end(tmp_path: Path, said: list[str]) -> None:
+    half = {}
+    for name, journal in (("ended", ENDED), ("died", ENDED[:20]), ("empty", b"")):
+        folder = tmp_path / "reports" / name
+        (folder / "cells").mkdir(parents=True)
+        (folder / "journal.jsonl").write_bytes(journal)
+        half[name] = [folder / ".run.json.1-0123abcd", folder / "cells" / ".log.1-0123abcd"]
+        for path in half[name]:
+            path.write_bytes(b"half")
+    (tmp_path / "reports" / ".x.1-0123abcd").write_bytes(b"in no run")
+    tidied(FakeClient(), tmp_path, said)
+    left = {path for paths in half.values() for path in paths if path.exists()}
+    assert left == {half["ended"][1]}
+    assert (tmp_path / "reports" / ".x.1-0123abcd").exists()
+
+
+def test_a_run_that_was_killed_before_its_first_event_leaves_no_folder(
+    tmp_path: Path, said: list[str]
+) -> None:
+    out = tmp_path / "reports"
+    old, hour = {}, time.time() - 3600
+    for name in ("20260102-030405-0001", "20260102-030405-0002", "20260102-030405-0003", "my-own"):
+        old[name] = out / name
+        old[name].mkdir(parents=True)
+    young = out / "20260102-030405-0004"
+    young.mkdir()
+    (old["20260102-030405-0001"] / "journal.jsonl").touch()
+    (old["20260102-030405-0003"] / "notes.txt").write_text("a person's")
+    for folder in old.values():
+        os.utime(folder, (hour, hour))
+    line = tidied(FakeClient(), tmp_path, said)
+    assert sorted(path.name for path in out.iterdir()) == ["20260102-030405-0003", young.name, "my-own"]
+    assert line.startswith("removed 2 leftovers of dead runs: ")
+
+
+def test_the_folder_of_a_run_that_begins_at_this_moment_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "20260102-030405-0001"
+    with held(folder):
+        os.utime(folder, (0, 0))
+        assert list(never_begun(tmp_path)) == []
+        assert folder.is_dir()
