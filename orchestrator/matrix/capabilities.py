@@ -1,30 +1,16 @@
-"""What HAProxy and a TLS library of a given version can do: one declared table, and questions to it.
+"""What HAProxy and a TLS library of a given version can do: questions to the declared table.
 
 Nothing here is found out by looking at a name. A fact that is missing is a row to be added, with its source.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
-from orchestrator.matrix.model import Cell, HaproxyValue, TlsValue, Unsupported
+from orchestrator.matrix.capability_table import TABLE, AeadApi, QuicApi, Row
+from orchestrator.matrix.clients import CLIENTS
+from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, TlsValue, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.versions import Version
-
-QuicApi = Literal["native", "compat", "none"]
-
-CCM = "TLS_AES_128_CCM_SHA256"
-
-SUITES = (
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-    CCM,
-)
-"""The suites of TLS 1.3 that QUIC may use (RFC 9001, 5.3 leaves CCM_8 out)."""
-
-FAMILIES = ("openssl", "libressl", "quictls", "aws-lc", "wolfssl")
 
 DISTRO: Mapping[str, str] = {
     # https://packages.debian.org/trixie/libssl-dev: trixie stays in the 3.5 series. The exact version is
@@ -34,118 +20,19 @@ DISTRO: Mapping[str, str] = {
 """Families that the base image has as a development package, with the version that their facts follow."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """QUIC of a TLS family in HAProxy, from these versions on. The first row that fits is the one."""
-
-    family: str
-    haproxy: str
-    """First HAProxy with it."""
-    tls: str = "0"
-    """First version of the library with it."""
-    api: QuicApi
-    make_flags: tuple[str, ...]
-    library_lacks: frozenset[str] = frozenset()
-    haproxy_lacks: frozenset[str] = frozenset()
-    bind_names: frozenset[str] = frozenset()
-    """Suites outside the library's default list, which the bind line's ``ciphersuites`` can name."""
-
-
-_OPENSSL = ("USE_OPENSSL=1", "USE_QUIC=1")
-
-TABLE = (
-    # HAProxy's INSTALL (3.2) asks for OpenSSL 3.5.2; src/quic_ssl.c refuses to compile below 3.5.1.
-    Row(
-        family="openssl",
-        haproxy="3.2",
-        tls="3.5.2",
-        api="native",
-        make_flags=_OPENSSL,
-        bind_names=frozenset({CCM}),
-    ),
-    # HAProxy's INSTALL (2.9), "USE_QUIC_OPENSSL_COMPAT". Seen with 3.0.11 and 3.5.7: a CCM client is refused
-    # on a default bind and never answered on one that names CCM, though the library itself has the suite.
-    Row(
-        family="openssl",
-        haproxy="2.9",
-        api="compat",
-        make_flags=(*_OPENSSL, "USE_QUIC_OPENSSL_COMPAT=1"),
-        haproxy_lacks=frozenset({CCM}),
-        bind_names=frozenset({CCM}),
-    ),
-    # HAProxy's INSTALL (2.6). CCM was seen to work once ``ciphersuites`` names it.
-    Row(
-        family="quictls",
-        haproxy="2.6",
-        api="native",
-        make_flags=_OPENSSL,
-        bind_names=frozenset({CCM}),
-    ),
-    # HAProxy 2.7-dev6, LibreSSL 3.6. No CCM; the keyword ``ciphersuites`` is a fatal configuration error.
-    Row(
-        family="libressl",
-        haproxy="2.7-dev6",
-        tls="3.6",
-        api="native",
-        make_flags=_OPENSSL,
-        library_lacks=frozenset({CCM}),
-    ),
-    # HAProxy's INSTALL (2.9), AWS-LC 1.22: no CCM. ChaCha20 over QUIC needs EVP_AEAD, HAProxy 3.1-dev5.
-    Row(
-        family="aws-lc",
-        haproxy="3.1-dev5",
-        tls="1.22",
-        api="native",
-        make_flags=("USE_OPENSSL_AWSLC=1", "USE_QUIC=1"),
-        library_lacks=frozenset({CCM}),
-    ),
-    Row(
-        family="aws-lc",
-        haproxy="2.9",
-        tls="1.22",
-        api="native",
-        make_flags=("USE_OPENSSL_AWSLC=1", "USE_QUIC=1"),
-        library_lacks=frozenset({CCM}),
-        haproxy_lacks=frozenset({"TLS_CHACHA20_POLY1305_SHA256"}),
-    ),
-    # HAProxy 2.7-dev10, wolfSSL 5.6.6. A ``ciphersuites`` of CCM alone refuses the whole configuration.
-    Row(
-        family="wolfssl",
-        haproxy="2.7-dev10",
-        tls="5.6.6",
-        api="native",
-        make_flags=("USE_OPENSSL_WOLFSSL=1", "USE_QUIC=1", "ADDLIB=-lm"),
-        library_lacks=frozenset({CCM}),
-    ),
-)
-
-CLIENT_LACKS: Mapping[str, frozenset[str]] = {
-    # curl 8.14.1 with OpenSSL's QUIC: "no ciphers available", exit 7, nothing sent. Over TCP it offers CCM.
-    "curl": frozenset({CCM}),
-}
-"""Suites that a client cannot offer over QUIC, by its family."""
-
-# Where no row fits there is no QUIC; the library is still linked, and the build then has no listener.
-_WITHOUT_QUIC: Mapping[str, tuple[str, ...]] = {
-    "openssl": ("USE_OPENSSL=1",),
-    "quictls": ("USE_OPENSSL=1",),
-    "libressl": ("USE_OPENSSL=1",),
-    "aws-lc": ("USE_OPENSSL_AWSLC=1",),
-    "wolfssl": ("USE_OPENSSL_WOLFSSL=1",),
-}
+def row(haproxy: HaproxyValue, tls: TlsValue) -> Row:
+    """The row that holds for this HAProxy with this library."""
+    return _row(haproxy.version, tls.family, tls.version)
 
 
 def quic_api(haproxy: HaproxyValue, tls: TlsValue) -> QuicApi:
     """How this HAProxy does QUIC with this library: by its API, by HAProxy's compat layer, or not at all."""
-    row = _row(haproxy.version, tls.family, tls.version)
-    return row.api if row else "none"
+    return row(haproxy, tls).api
 
 
 def make_flags(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
     """Flags for HAProxy's ``make``: the table's, the library's own, HAProxy's own; the last wins."""
-    row = _row(haproxy.version, tls.family, tls.version)
-    declared = row.make_flags if row else _WITHOUT_QUIC[tls.family]
-    return (*declared, *tls.make_flags, *haproxy.make_flags)
+    return (*row(haproxy, tls).make_flags, *tls.make_flags, *haproxy.make_flags)
 
 
 def needs_limited_quic(haproxy: HaproxyValue, tls: TlsValue) -> bool:
@@ -153,29 +40,65 @@ def needs_limited_quic(haproxy: HaproxyValue, tls: TlsValue) -> bool:
     return quic_api(haproxy, tls) == "compat"
 
 
+def aead_api(haproxy: HaproxyValue, tls: TlsValue) -> AeadApi:
+    """The interface of the library by which HAProxy protects QUIC packets."""
+    return row(haproxy, tls).aead_api
+
+
 def bind_ciphersuites(cell: Cell) -> str | None:
-    """The suite that the bind line must name, since the library's default list lacks it; else ``None``."""
-    row = _row(cell.haproxy.version, cell.tls.family, cell.tls.version)
-    return cell.cipher.suite if row and cell.cipher.suite in row.bind_names else None
+    """The suite that the bind line must name, since the library's default list lacks it; else ``None``.
+
+    From HAProxy 3.3-dev3 on the default list of a QUIC bind has them all; the TCP bind still needs it.
+    """
+    found = row(cell.haproxy, cell.tls)
+    return cell.cipher.suite if found.ciphersuites and cell.cipher.suite in found.bind_names else None
 
 
 def unsupported(cell: Cell) -> Unsupported | None:
-    """Why the table says that the cell cannot be; the client's limits, then the library's, then HAProxy's."""
-    suite = cell.cipher.suite
-    if suite in CLIENT_LACKS.get(cell.client.family, ()):
-        return _unsupported(Reason.CLIENT_CANNOT_OFFER, f"{cell.client.name} cannot offer {suite} over QUIC")
-    row = _row(cell.haproxy.version, cell.tls.family, cell.tls.version)
-    if row is None:
+    """Why the table says that the cell cannot be.
+
+    Without a CPU to run on, or without QUIC, nothing else matters; then come the client's limits, the
+    library's, HAProxy's.
+    """
+    if no_cpu := emulator_cannot(cell):
+        return no_cpu
+    server = server_cannot(cell.haproxy, cell.tls, cell.cipher.suite)
+    if quic_api(cell.haproxy, cell.tls) == "none":
+        return server
+    return client_cannot(cell.client, cell.cipher.suite) or server
+
+
+def emulator_cannot(cell: Cell) -> Unsupported | None:
+    """Why QEMU has no such CPU for the cell's architecture; ``None`` if it has, or none is asked for."""
+    why = cell.arch.arch.cpus.lacks.get(cell.execution.cpu)
+    if why is None:
+        return None
+    return _unsupported(Reason.EMULATOR_CANNOT, f"no {cell.execution.cpu} on {cell.arch.name}: {why}")
+
+
+def cpu_model(cell: Cell) -> str:
+    """QEMU's ``-cpu`` for the cell; empty where none is asked for."""
+    return cell.arch.arch.cpus.models.get(cell.execution.cpu, cell.execution.cpu)
+
+
+def client_cannot(client: ClientValue, suite: str | None) -> Unsupported | None:
+    """Why the client cannot offer the suite over QUIC; ``None`` if it can."""
+    if suite in CLIENTS[client.family].quic_lacks:
+        return _unsupported(Reason.CLIENT_CANNOT_OFFER, f"{client.name} cannot offer {suite} over QUIC")
+    return None
+
+
+def server_cannot(haproxy: HaproxyValue, tls: TlsValue, suite: str | None) -> Unsupported | None:
+    """Why this HAProxy with this library cannot negotiate the suite (``None``: any) over QUIC."""
+    found = row(haproxy, tls)
+    if found.api == "none":
+        return _unsupported(Reason.HAPROXY_CANNOT, f"HAProxy {haproxy.version} has no QUIC with {tls.name}")
+    if suite in found.library_lacks:
+        return _unsupported(Reason.LIBRARY_CANNOT, f"{tls.name} has no {suite} over QUIC")
+    if suite in found.haproxy_lacks:
+        layer = "'s QUIC compatibility layer" if found.api == "compat" else ""
         return _unsupported(
-            Reason.HAPROXY_CANNOT, f"HAProxy {cell.haproxy.version} has no QUIC with {cell.tls.name}"
-        )
-    if suite in row.library_lacks:
-        return _unsupported(Reason.LIBRARY_CANNOT, f"{cell.tls.name} has no {suite} over QUIC")
-    if suite in row.haproxy_lacks:
-        layer = "'s QUIC compatibility layer" if row.api == "compat" else ""
-        return _unsupported(
-            Reason.HAPROXY_CANNOT,
-            f"HAProxy {cell.haproxy.version}{layer} cannot use {suite} with {cell.tls.name}",
+            Reason.HAPROXY_CANNOT, f"HAProxy {haproxy.version}{layer} cannot use {suite} with {tls.name}"
         )
     return None
 
@@ -185,18 +108,17 @@ def _unsupported(reason: Reason, message: str) -> Unsupported:
 
 
 @cache
-def _row(haproxy: str, family: str, tls: str) -> Row | None:
+def _row(haproxy: str, family: str, tls: str) -> Row:
     """The row that fits. A version without an order (a branch, a site's own word) is taken for the newest."""
     haproxy_version = _version(haproxy)
     tls_version = _version(DISTRO.get(family, tls) if tls == "distro" else tls)
-    for row in TABLE:
-        if (
-            row.family == family
-            and (haproxy_version is None or haproxy_version >= _parsed(row.haproxy))
-            and (tls_version is None or tls_version >= _parsed(row.tls))
-        ):
-            return row
-    return None
+    return next(
+        row
+        for row in TABLE
+        if row.family == family
+        and (haproxy_version is None or haproxy_version >= _parsed(row.haproxy))
+        and (tls_version is None or tls_version >= _parsed(row.tls))
+    )
 
 
 _parsed = cache(Version.parse)

@@ -1,4 +1,7 @@
-"""What ``sources.yaml`` says: per component and version a file, its digest and where it can be had."""
+"""What ``sources.yaml`` says: per component and version a file, its digest and where it can be had.
+
+And what moves: sources that ``matrix.yaml`` names itself, whose bytes are known only once a run has begun.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +12,22 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.matrix.names import nearest
+from orchestrator.matrix.model import Software
+from orchestrator.matrix.names import nearest, quoted
+from orchestrator.matrix.origins import ARCH
 from orchestrator.matrix.yamlfile import parse
 from orchestrator.value import Value
 
 _PLAIN = r"[0-9A-Za-z][0-9A-Za-z.+~_-]*"
 _POOL = re.compile(rf"[a-z-]+/[a-z0-9]+/{_PLAIN}/{_PLAIN}")
 _PINNED = re.compile(rf"{_PLAIN}=={_PLAIN}")
-_URL = re.compile(r"https?://[^\s/]+/\S*")
+_URL = re.compile(
+    r"https?://(?:[0-9A-Za-z][0-9A-Za-z.-]*|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?/[0-9A-Za-z._~:/?#@!$&'()*+,;=%\[\]-]*"
+)
+"""The characters of RFC 3986. No user or password: they would stand in every report."""
+_LONGEST = 128
+"""Of a name, which becomes part of file names."""
+_HELP = "docs/sources.md describes the file"
 _FORMS = "an origin is an http(s) URL, `debian-pool: main/h/haproxy/FILE` or `pypi: NAME==VERSION`"
 
 
@@ -52,6 +63,34 @@ class Source(Value):
         return None
 
 
+class Moving(Value):
+    """A source that may be another one tomorrow; once per run it becomes a Source."""
+
+    component: str
+    version: str
+    """The declared one."""
+    kind: Literal["git", "path", "prebuilt"]
+    where: str
+    """A URL or folder of git, a working tree, a file."""
+    ref: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.where}{' ' if self.ref else ''}{self.ref}"
+
+
+def moving(software: Software, arch: str) -> Moving | None:
+    """The moving source of HAProxy or a library for an architecture, or ``None`` if it has none."""
+    kind, where = software.source, software.where
+    match kind:
+        case "distro" | "tarball":
+            return None
+        case "prebuilt":
+            where = where.replace(ARCH, arch)
+    return Moving(
+        component=software.family, version=software.version, kind=kind, where=where, ref=software.ref
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
     """All sources that are known, by component and version."""
@@ -81,7 +120,7 @@ def load_catalog(paths: Sequence[Path]) -> Catalog:
     """
     sources: dict[tuple[str, str], Source] = {}
     for path in paths:
-        for component, versions in parse(path, _File).components.items():
+        for component, versions in parse(path, _File, help=_HELP).components.items():
             for version, entry in versions.items():
                 sources[component, version] = _source(component, version, entry)
     return Catalog(sources=sources)
@@ -89,8 +128,10 @@ def load_catalog(paths: Sequence[Path]) -> Catalog:
 
 def _allowed(pattern: str, what: str) -> Callable[[str], str]:
     def check(text: str) -> str:
+        if len(text) > _LONGEST:
+            raise ValueError(f"{what} has at most {_LONGEST} characters; this is {quoted(text)}")
         if not re.fullmatch(pattern, text) or ".." in text:
-            raise ValueError(f"{what} has to match {pattern}, without `..`; this is {text!r}")
+            raise ValueError(f"{what} has to match {pattern}, without `..`; this is {quoted(text)}")
         return text
 
     return check
@@ -111,7 +152,7 @@ def _origin(given: Any) -> Any:
             return {"kind": "debian-pool", "where": where}
         case {"pypi": str(where)} if len(given) == 1 and _PINNED.fullmatch(where):
             return {"kind": "pypi", "where": where}
-    raise ValueError(f"{_FORMS}; this is {given!r}")
+    raise ValueError(f"{_FORMS}; this is {quoted(given)}")
 
 
 _Component = Annotated[str, AfterValidator(_allowed(r"[a-z][a-z0-9-]*", "a component"))]

@@ -4,12 +4,15 @@ The first checks work on plain data, so that they speak even where other entries
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, product
 from math import prod
 from typing import Any
 
+from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import combine, lacks
 from orchestrator.matrix.model import AXES, REQUIRED, Matrix
 from orchestrator.matrix.names import nearest, quoted
+from orchestrator.matrix.select import names, parse
 from orchestrator.matrix.yamltree import Fault, Path, Tree
 
 MAX_CELLS = 1_000_000
@@ -23,13 +26,14 @@ def check_data(tree: Tree) -> list[Fault]:
         *_doubles(tree, names),
         *_empty_entries(tree),
         *_unknown_excludes(tree, names),
+        *_too_many(tree),
         *_incomplete(tree, names),
     ]
 
 
 def check_matrix(tree: Tree, matrix: Matrix) -> list[Fault]:
     """Faults that only a file without any other can show."""
-    return [*_conflicts(tree, matrix), *_sizes(tree, matrix)]
+    return [*_conflicts(tree, matrix), *_sizes(tree, matrix), *_orderless(tree, matrix)]
 
 
 def _nothings(tree: Tree) -> Iterator[Fault]:
@@ -52,15 +56,34 @@ def _name(entry: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _entries(data: Any, section: str) -> list[dict[str, str]]:
+def spread(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An include whose values may be lists, as one include per combination, the last axis fastest."""
+    values = [value if isinstance(value, list | tuple) else (value,) for value in entry.values()]
+    return [dict(zip(entry, combination, strict=True)) for combination in product(*values)]
+
+
+def _entries(data: Any, section: str) -> list[dict[str, list[str]]]:
     """``include`` or ``exclude`` as names by axis, whatever else is wrong with it."""
     entries = data.get(section) if isinstance(data, Mapping) else None
     return [
-        {axis: name for axis, item in entry.items() if axis in AXES and (name := _name(item)) is not None}
+        {
+            axis: [name for one in _listed(item) if (name := _name(one)) is not None]
+            for axis, item in entry.items()
+            if axis in AXES
+        }
         if isinstance(entry, Mapping)
         else {}
         for entry in (entries if isinstance(entries, list) else ())
     ]
+
+
+def _listed(item: Any) -> list[Any]:
+    return item if isinstance(item, list) else [item]
+
+
+def _spread(entries: Sequence[Mapping[str, list[str]]]) -> list[tuple[int, dict[str, str]]]:
+    """Each combination with the number of the entry behind it."""
+    return [(number, one) for number, entry in enumerate(entries) for one in spread(entry)]
 
 
 def _names(data: Any) -> Mapping[str, list[str | None]]:
@@ -83,11 +106,10 @@ def _doubles(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Faul
 def _unknown_excludes(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Fault]:
     includes = _entries(tree.data, "include")
     for number, entry in enumerate(_entries(tree.data, "exclude")):
-        for axis, name in entry.items():
-            known = [one for one in names.get(axis, ()) if one] + [
-                one[axis] for one in includes if axis in one
-            ]
-            if name not in known:
+        for axis, given in entry.items():
+            known = [one for one in names.get(axis, ()) if one]
+            known += [one for include in includes for one in include.get(axis, ())]
+            for name in set(given) - set(known):
                 message = f"no {axis} {quoted(name)} in this file{nearest(name, known)}"
                 yield tree.fault(("exclude", number, axis), message)
 
@@ -103,15 +125,27 @@ def _empty_entries(tree: Tree) -> Iterator[Fault]:
 def _incomplete(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Fault]:
     """An include that fits no combination becomes one of its own, and then must have every required axis."""
     axes = {axis: [name for name in given if name] for axis, given in names.items()}
-    include = _entries(tree.data, "include")
-    partial = any(set(REQUIRED) - set(entry) for entry in include)
+    entries = _entries(tree.data, "include")
+    partial = any(set(REQUIRED) - set(entry) for entry in entries)
     if not partial or not all(axes.get(axis) for axis in REQUIRED) or _product(axes) > MAX_CELLS:
         return
-    exclude = [entry for entry in _entries(tree.data, "exclude") if entry]
-    for number, combination in combine(axes, include, exclude).fresh:
-        if (lacking := lacks(combination)) and include[number]:
+    if sum(map(_product, entries)) > MAX_CELLS:
+        return
+    include = _spread(entries)
+    exclude = [one for _, one in _spread(_entries(tree.data, "exclude")) if one]
+    for place, combination in combine(axes, [one for _, one in include], exclude).fresh:
+        number, entry = include[place]
+        if (lacking := lacks(combination)) and entry:
             message = f"fits no combination, and is none of its own without {', '.join(lacking)}"
             yield tree.fault(("include", number), message)
+
+
+def _too_many(tree: Tree) -> Iterator[Fault]:
+    """Before any include is spread: six long lists are a short file."""
+    for number, count in enumerate(accumulate(map(_product, _entries(tree.data, "include")))):
+        if count > MAX_CELLS:
+            yield tree.fault(("include", number), f"{count} combinations up to here; at most {MAX_CELLS}")
+            return
 
 
 def _product(axes: Mapping[str, Sequence[object]]) -> int:
@@ -121,11 +155,27 @@ def _product(axes: Mapping[str, Sequence[object]]) -> int:
 def _conflicts(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
     """One name must be one record, or ids and filters would mean two things."""
     records = {(axis, value.name): value for axis, values in matrix.axes.items() for value in values}
-    for number, entry in enumerate(matrix.include):
+    places = [number for number, _ in _spread(_entries(tree.data, "include"))]
+    for number, entry in zip(places, matrix.include, strict=True):
         for axis, value in entry.items():
             if records.setdefault((axis, value.name), value) != value:
                 message = f"{quoted(value.name)} is another value already; give this one its own name"
                 yield tree.fault(("include", number, axis), message)
+
+
+def _orderless(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
+    """Ranges of rules over values that have no order; a word that no value has is none of these faults."""
+    records = [*matrix.include, *(dict.fromkeys([axis], value) for axis, value in matrix.defaults.items())]
+    for number, rule in enumerate(matrix.expect):
+        for place, text in enumerate(rule.when):
+            item = parse(text)
+            values = {value.name: value for value in matrix.axes.get(item.axis, ())}
+            values |= {entry[item.axis].name: entry[item.axis] for entry in records if item.axis in entry}
+            try:
+                names(item, values, strict=False)
+            except UsageError as error:
+                said = "; ".join(part for part in (error.brief, error.details, error.resolution) if part)
+                yield tree.fault(("expect", number, "when", place), said)
 
 
 def _sizes(tree: Tree, matrix: Matrix) -> Iterator[Fault]:

@@ -8,17 +8,25 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.arch import ARCHES
 from orchestrator.matrix import schema
-from orchestrator.matrix.names import NAME, NAME_RULE, listed, nearest, quoted
+from orchestrator.matrix.names import CPU_MODEL, CPU_RULE, NAME, NAME_RULE, listed, nearest, quoted
+from orchestrator.matrix.records import ExecutionRecord, HaproxyRecord, Spec, TlsRecord
+from orchestrator.matrix.rulespec import Expect
 from orchestrator.matrix.yamltree import Fault, Path, Tree
 
-_MODELS: Mapping[str, type[schema.Spec]] = {
+_MODELS: Mapping[str, type[Spec]] = {
     "axes": schema.Axes,
     "include": schema.Include,
     "exclude": schema.Exclude,
+    "expect": Expect,
     "profiles": schema.Profile,
     "limits": schema.LimitSpec,
 }
-_RECORDS: Mapping[str, type[schema.Spec]] = {"haproxy": schema.HaproxyRecord, "tls": schema.TlsRecord}
+_RECORDS: Mapping[str, type[Spec]] = {
+    "haproxy": HaproxyRecord,
+    "tls": TlsRecord,
+    "execution": ExecutionRecord,
+}
+_RULES = {NAME: NAME_RULE, CPU_MODEL: CPU_RULE}
 _KINDS = {
     "string_type": "text",
     "float_type": "a number",
@@ -90,7 +98,7 @@ def _described(given: object) -> str:
 
 
 def _rule(pattern: str) -> str:
-    return NAME_RULE if pattern == NAME else f"it must match {pattern}"
+    return _RULES.get(pattern, f"it must match {pattern}")
 
 
 def _valid_keys(path: Path) -> tuple[str, ...]:

@@ -8,11 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import UsageError
+from orchestrator.files import read_limited
 from orchestrator.matrix import schema
-from orchestrator.matrix.checks import check_data, check_matrix
+from orchestrator.matrix.checks import check_data, check_matrix, spread
 from orchestrator.matrix.faults import explain
-from orchestrator.matrix.model import AXES, DEFAULTS, Limits, Matrix
-from orchestrator.matrix.yamltree import Fault, Tree, read
+from orchestrator.matrix.model import AXES, DEFAULTS, Expectation, Limits, Matrix
+from orchestrator.matrix.rulespec import Expect
+from orchestrator.matrix.yamltree import Tree, faulty, read
+from orchestrator.outcome import Outcome, Reason
 
 MAX_BYTES = 256 * 1024
 
@@ -33,19 +36,19 @@ def load(path: Path) -> Matrix:
     tree = read(text)
     if tree.data is None and not tree.faults:
         raise UsageError(f"{path}: the file is empty", resolution=_HELP)
-    file = _validated(tree)
+    file = _validated(tree, path.parent)
     if file is None or tree.faults:
-        raise _error(path, tree.faults)
-    matrix = _matrix(file, path=str(path), digest=hashlib.sha256(content).hexdigest())
+        raise faulty(path, tree.faults, resolution=_HELP)
+    lines = [tree.marks["expect", number][0] for number in range(len(file.expect))]
+    matrix = _matrix(file, path=path, digest=hashlib.sha256(content).hexdigest(), lines=lines)
     if faults := check_matrix(tree, matrix):
-        raise _error(path, faults)
+        raise faulty(path, faults, resolution=_HELP)
     return matrix
 
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        content = read_limited(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(
@@ -56,35 +59,28 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _error(path: Path, faults: Sequence[Fault]) -> UsageError:
-    lines = [f"{path}:{fault}" for fault in sorted(set(faults))]
-    count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
-    return UsageError(f"{path}: {count}", details="\n".join(lines), resolution=_HELP)
-
-
-def _validated(tree: Tree) -> schema.MatrixFile | None:
-    """The file in its form, or ``None``; all faults go to ``tree.faults``."""
+def _validated(tree: Tree, folder: Path) -> schema.MatrixFile | None:
+    """The file, which lies in ``folder``, in its form, or ``None``; all faults go to ``tree.faults``."""
     if tree.data is None:
         return None
     try:
-        return schema.MatrixFile.model_validate(tree.data)
+        return schema.MatrixFile.model_validate(tree.data, context={"folder": folder})
     except ValidationError as error:
-        # A value that YAML could not read is nothing by now: no second message about it.
-        told = {(fault.line, fault.column) for fault in tree.faults}
-        tree.faults += [fault for fault in explain(tree, error) if (fault.line, fault.column) not in told]
+        tree.add(explain(tree, error))
         return None
     finally:
         tree.faults += check_data(tree)
 
 
-def _matrix(file: schema.MatrixFile, *, path: str, digest: str) -> Matrix:
+def _matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence[int]) -> Matrix:
     axes = {
-        axis: tuple(schema.value(axis, entry) for entry in entries)
+        axis: tuple(schema.value(axis, entry, path.parent) for entry in entries)
         for axis, entries in _given(file.axes).items()
     }
     include = tuple(
-        {axis: schema.value(axis, entry) for axis, entry in _given(entries).items()}
+        {axis: schema.value(axis, entry, path.parent) for axis, entry in combination.items()}
         for entries in file.include
+        for combination in spread(_given(entries))
     )
     named = {(axis, value.name): value for entries in include for axis, value in entries.items()}
     named |= {(axis, value.name): value for axis, values in axes.items() for value in values}
@@ -98,7 +94,22 @@ def _matrix(file: schema.MatrixFile, *, path: str, digest: str) -> Matrix:
         profiles={name: profile.filters for name, profile in file.profiles.items()},
         limits=Limits(**file.limits.model_dump()),
         digest=digest,
-        path=path,
+        path=str(path),
+        expect=tuple(
+            _expectation(one, f"{path.name}:{line}") for one, line in zip(file.expect, lines, strict=True)
+        ),
+    )
+
+
+def _expectation(rule: Expect, place: str) -> Expectation:
+    return Expectation(
+        when=rule.when,
+        outcome=Outcome(rule.outcome),
+        reason=Reason(rule.reason) if rule.reason else None,
+        cipher=rule.cipher,
+        because=rule.because,
+        until=rule.until or "",
+        place=place,
     )
 
 

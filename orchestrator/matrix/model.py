@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from orchestrator.arch import Arch
+from orchestrator.outcome import Outcome, Reason
 from orchestrator.value import Value
 
-AXES = ("arch", "haproxy", "tls", "cipher", "client")
+AXES = ("arch", "haproxy", "tls", "cipher", "client", "execution")
 """Every axis, in the order in which it stands in a cell's id."""
 
 
@@ -18,28 +21,51 @@ class ArchValue(Value):
     arch: Arch
 
 
-class HaproxyValue(Value):
-    """A value of the axis ``haproxy``."""
+SourceKind = Literal["distro", "tarball", "git", "path", "prebuilt"]
+
+
+class Patch(Value):
+    """A diff that is applied with ``patch -p1``: a developer tries a fix, a test plants a fault."""
 
     name: str
-    family: str = "haproxy"
-    version: str
-    make_flags: tuple[str, ...] = ()
-    """Added to the ``make`` line after the ones that the TLS library needs, so they win."""
+    """Of the file, without its folder."""
+    sha256: str
+    """Part of every digest; the file is verified against it when it is used."""
+    path: str
+    """Where the file was read."""
 
 
-class TlsValue(Value):
-    """A value of the axis ``tls``."""
+class Software(Value):
+    """What HAProxy and a TLS library have in common: a version, and where its files come from."""
 
     name: str
     family: str
     version: str
-    source: Literal["distro", "tarball"]
-    """``distro``: the base image's development package, version resolved once per run;
-    ``tarball``: ``sources.yaml`` has ``family`` and ``version``."""
-    configure_flags: tuple[str, ...] = ()
+    """What the table of capabilities takes it for; of a moving source (git, path) it is a declaration."""
+    source: SourceKind = "tarball"
+    """``distro``: the base image's development package, version resolved once per run; ``tarball``:
+    ``sources.yaml`` has ``family`` and ``version``; ``git``, ``path`` and ``prebuilt``: see ``where``."""
+    where: str = ""
+    """The URL of a git repository, the folder of a working tree, or a binary or .deb (``{arch}`` in it
+    stands for the architecture's name)."""
+    ref: str = ""
+    """Branch, tag or commit of a git repository; resolved to a commit once per run."""
+    patches: tuple[Patch, ...] = ()
     make_flags: tuple[str, ...] = ()
-    """Added to HAProxy's ``make`` line."""
+    """Added to HAProxy's ``make`` line: the table's first, then the library's, then HAProxy's own, so they
+    win."""
+
+
+class HaproxyValue(Software):
+    """A value of the axis ``haproxy``."""
+
+    family: str = "haproxy"
+
+
+class TlsValue(Software):
+    """A value of the axis ``tls``."""
+
+    configure_flags: tuple[str, ...] = ()
 
 
 class CipherValue(Value):
@@ -56,9 +82,21 @@ class ClientValue(Value):
     family: str
 
 
-AxisValue = ArchValue | HaproxyValue | TlsValue | CipherValue | ClientValue
+class ExecutionValue(Value):
+    """A value of the axis ``execution``: on which CPU the server runs."""
 
-DEFAULTS: Mapping[str, AxisValue] = {"client": ClientValue(name="curl", family="curl")}
+    name: str
+    cpu: str = ""
+    """Empty: natively where the engine's machine can, else on QEMU's default CPU. ``aes-on`` and ``aes-off``
+    are QEMU's models of ``Cpus.models``; anything else is QEMU's own ``-cpu``."""
+
+
+AxisValue = ArchValue | HaproxyValue | TlsValue | CipherValue | ClientValue | ExecutionValue
+
+DEFAULTS: Mapping[str, AxisValue] = {
+    "client": ClientValue(name="curl", family="curl"),
+    "execution": ExecutionValue(name="default"),
+}
 """Axes that a file may leave out. At its default an axis stays out of the cell's id, so a new axis
 with a default changes no id; changing a default here changes ids."""
 
@@ -77,6 +115,8 @@ class Limits(Value):
     request: float = 8
     """One request; a curl process makes three and gets four times as long."""
     emulated: float = 3
+    sessions: Mapping[str, int] = Field(default_factory=dict)
+    """No time, but a number: how many probe sessions of an architecture may run at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +137,11 @@ class Cell:
     tls: TlsValue
     cipher: CipherValue
     client: ClientValue
+    execution: ExecutionValue
+
+    def emulated_on(self, host: Arch) -> bool:
+        """Whether QEMU runs the server: its architecture is foreign, or a CPU is asked for."""
+        return self.arch.arch != host or bool(self.execution.cpu)
 
     @property
     def axes(self) -> Mapping[str, AxisValue]:
@@ -106,7 +151,30 @@ class Cell:
             "tls": self.tls,
             "cipher": self.cipher,
             "client": self.client,
+            "execution": self.execution,
         }
+
+
+class Expectation(Value):
+    """One ``expect`` rule: what is documented of the cells that pass every filter of ``when``."""
+
+    when: tuple[str, ...]
+    outcome: Outcome
+    reason: Reason | None
+    cipher: str | None
+    """The suite that a ``default`` cell is to negotiate."""
+    because: str
+    """A link."""
+    until: str
+    """An ISO date, a family and a version (``haproxy 3.0.11``), or empty; the last for which it holds."""
+    place: str
+    """``matrix.yaml:41``."""
+
+    @property
+    def says(self) -> str:
+        """``fail: handshake-refused``, ``pass with TLS_AES_128_GCM_SHA256``."""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.outcome}{reason}" + (f" with {self.cipher}" if self.cipher else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +189,4 @@ class Matrix:
     limits: Limits
     digest: str
     path: str
+    expect: tuple[Expectation, ...] = ()

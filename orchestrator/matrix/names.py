@@ -10,6 +10,8 @@ NAME_LENGTH = 64
 """Two axes have free names: ids stay below 200 characters, of the 255 bytes of a file name."""
 
 MAKE_FLAG = r"^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+CPU_MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]*(,[+-]?[A-Za-z0-9][A-Za-z0-9._-]*(=[A-Za-z0-9._-]+)?)*$"
+CPU_RULE = "a model of QEMU's, then properties as ,name=value or ,+name or ,-name"
 CONFIGURE_FLAG = r"^[A-Za-z0-9-][A-Za-z0-9_./+,:=-]*$"
 
 _SHOWN = 20

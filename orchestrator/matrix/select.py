@@ -95,8 +95,8 @@ def select(
     """
     known = cells if known is None else known
     parsed = [parse(text) for text in filters]
-    values = {axis: _values(known, axis) for axis in {item.axis for item in parsed}}
-    allowed = [(item, _allowed(item, values[item.axis])) for item in parsed]
+    values = {axis: values_of(known, axis) for axis in {item.axis for item in parsed}}
+    allowed = [(item, names(item, values[item.axis])) for item in parsed]
     left = tuple(
         cell for cell in cells if all(getattr(cell, item.axis).name in names for item, names in allowed)
     )
@@ -156,25 +156,36 @@ def _syntax(text: str, why: str) -> UsageError:
     return UsageError(f"filter {quoted(text)} cannot be read: {why}", resolution=_EXAMPLE)
 
 
-def _values(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
+def values_of(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
+    """The values that the cells have on an axis, by name."""
     values = [getattr(cell, axis) for cell in cells]
     return {value.name: value for value in {id(value): value for value in values}.values()}
 
 
-def _allowed(item: Filter, values: Mapping[str, AxisValue]) -> set[str]:
-    held = {name for term in item.terms for name in _held(item, term, values)}
+def names(item: Filter, values: Mapping[str, AxisValue], *, strict: bool = True) -> set[str]:
+    """The names of the values that a filter leaves.
+
+    :param strict: a word or family that no value has is an error; else it holds for none.
+    :raises UsageError: as above, and for a range over values that have no order among each other.
+    """
+    held = {name for term in item.terms for name in _held(item, term, values, strict=strict)}
     return set(values) - held if item.negated else held
 
 
-def _held(item: Filter, term: Term, values: Mapping[str, AxisValue]) -> set[str]:
+def exact(item: Filter, values: Mapping[str, AxisValue]) -> bool:
+    """True where every alternative is the name of a value, no glob, range, version or family."""
+    return not item.negated and all(term.name in values for term in item.terms)
+
+
+def _held(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
     """The names that a term holds for. A glob or word must hold for one at least; a range may be empty."""
     if term.name is not None and term.name in values:
         return {term.name}
     if term.range is not None:
-        return _in_range(item, term.range, values)
+        return _in_range(item, term.range, values, strict=strict)
     word = term.name or ""
     held = {name for name, value in values.items() if _is(value, word)}
-    if not held:
+    if strict and not held:
         families = {family for value in values.values() if (family := getattr(value, "family", None))}
         raise UsageError(
             f"filter {quoted(item.text)}: no cell has {item.axis} {quoted(word)}"
@@ -192,7 +203,7 @@ def _is(value: AxisValue, text: str) -> bool:
     )
 
 
-def _in_range(item: Filter, span: Range, values: Mapping[str, AxisValue]) -> set[str]:
+def _in_range(item: Filter, span: Range, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
     versioned: dict[str, Any] = {name: value for name, value in values.items() if hasattr(value, "version")}
     families = sorted({value.family for value in versioned.values()})
     if values and not versioned:
@@ -209,7 +220,7 @@ def _in_range(item: Filter, span: Range, values: Mapping[str, AxisValue]) -> set
             resolution=f"name one: '{item.axis}={families[0]}{op}{bound}'"
             + (f" or {item.axis}={families[0]}@{bound}.." if op == ">=" else ""),
         )
-    if span.family is not None and span.family not in families:
+    if strict and span.family is not None and span.family not in families:
         raise UsageError(
             f"filter {quoted(item.text)}: no family {quoted(span.family)}{nearest(span.family, families)}",
             details=f"families: {listed(families)}",

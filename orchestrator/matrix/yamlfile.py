@@ -8,45 +8,40 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.errors import UsageError
+from orchestrator.files import read_limited
 from orchestrator.matrix.names import listed, nearest
-from orchestrator.matrix.yamltree import Fault, Tree, read
+from orchestrator.matrix.yamltree import Fault, Tree, faulty, read
 
 MAX_BYTES = 1 << 20
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def parse(path: Path, model: type[M]) -> M:
-    """The file as an instance of ``model``.
+def parse(path: Path, model: type[M], *, help: str) -> M:  # noqa: A002 - what click calls it, too
+    """The file as an instance of ``model``; ``help`` says what to do about a bad one.
 
     :raises UsageError: with one line ``file:line:column: path: fault`` for each fault, all at once.
     """
-    tree = read(_text(path))
+    tree = read(_text(path, help))
     instance = None
     try:
         instance = model.model_validate({} if tree.data is None else tree.data)
     except ValidationError as error:
-        # A value that YAML could not read is nothing by now: no second message about it.
-        told = {(fault.line, fault.column) for fault in tree.faults}
-        found = [_fault(tree, model, details) for details in error.errors()]
-        tree.faults += [fault for fault in found if (fault.line, fault.column) not in told]
+        tree.add([_fault(tree, model, details) for details in error.errors()])
     if instance is None or tree.faults:
-        lines = [f"{path}:{fault}" for fault in sorted(set(tree.faults))]
-        count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
-        raise UsageError(f"{path}: {count}", details="\n".join(lines))
+        raise faulty(path, tree.faults, resolution=help)
     return instance
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, resolution: str) -> str:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        raw = read_limited(path, MAX_BYTES)
         if len(raw) > MAX_BYTES:
-            raise UsageError(f"{path}: larger than {MAX_BYTES >> 10} KiB")
+            raise UsageError(f"{path}: larger than {MAX_BYTES >> 10} KiB", resolution=resolution)
         return raw.decode("utf-8-sig")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or no UTF-8
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{path}: cannot be read: {reason}") from None
+        raise UsageError(f"{path}: cannot be read: {reason}", resolution=resolution) from None
 
 
 def _fault(tree: Tree, model: type[BaseModel], details: ErrorDetails) -> Fault:

@@ -1,12 +1,14 @@
 """YAML text to plain data, with the line and column of every value, bounded and without a traceback."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from orchestrator.errors import UsageError
 from orchestrator.matrix.names import quoted
 
 MAX_NODES = 50_000
@@ -17,6 +19,8 @@ MAX_DEPTH = 20
 _PLAIN = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "seq", "map")}
 _TEXT = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "timestamp", "value")}
 _MERGE = "tag:yaml.org,2002:merge"
+
+_PLAIN_KEY = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.+~-]{0,63}")
 
 Path = tuple[str | int, ...]
 
@@ -53,11 +57,29 @@ class Tree:
             inner = inner[:-1]
         return Fault(line=place[0], column=place[1], path=spelled(path), message=message)
 
+    def add(self, found: Iterable[Fault]) -> None:
+        """Add faults of validation; a value that YAML could not read is nothing by now, and told already."""
+        told = {(fault.line, fault.column) for fault in self.faults}
+        self.faults += [fault for fault in found if (fault.line, fault.column) not in told]
+
+
+def faulty(path: object, faults: Iterable[Fault], *, resolution: str = "") -> UsageError:
+    """One error with a line ``file:line:column: path: fault`` for each fault, in the order of the file."""
+    lines = [f"{path}:{fault}" for fault in sorted(set(faults))]
+    count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
+    return UsageError(f"{path}: {count}", details="\n".join(lines), resolution=resolution)
+
 
 def spelled(path: Path) -> str:
-    """``axes.tls[1].version``; the whole file is ``(file)``."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    """``axes.tls[1].version``; the whole file is ``(file)``. A key that is no plain name is quoted."""
+    text = "".join(_step(part) for part in path)
     return text.removeprefix(".") or "(file)"
+
+
+def _step(part: str | int) -> str:
+    if isinstance(part, int):
+        return f"[{part}]"
+    return f".{part}" if _PLAIN_KEY.fullmatch(part) else f"[{quoted(part)}]"
 
 
 def read(text: str) -> Tree:

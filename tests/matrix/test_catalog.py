@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator import resources
 from orchestrator.errors import Exit, SourceUnreachableError, UsageError
+from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.catalog import Origin, load_catalog
 
 DIGEST = "a" * 64
@@ -39,10 +40,26 @@ def refusal(path: Path) -> list[str]:
 
 def test_the_real_file_names_what_the_matrix_needs() -> None:
     catalog = load_catalog([resources.root() / "sources.yaml"])
-    for component, version in (("haproxy", "3.0.11"), ("openssl", "3.5.7")):
+    for component, version in (
+        ("haproxy", "3.0.11"),
+        ("openssl", "3.0.22"),
+        ("openssl", "3.5.7"),
+        ("aws-lc", "5.1.0"),
+        ("wolfssl", "5.7.2"),
+    ):
         source = catalog.find(component, version)
         assert source.blocked is None
         assert any(origin.kind == "debian-pool" for origin in source.origins)
+
+
+def test_the_real_file_has_an_upstream_for_whatever_no_debian_has() -> None:
+    catalog = load_catalog([resources.root() / "sources.yaml"])
+    assert {component for component, _ in catalog.sources} == {"haproxy", *FAMILIES}
+    for source in catalog.sources.values():
+        assert source.origins
+        assert all(origin.where.startswith("https://") for origin in source.origins if origin.kind == "url")
+    assert catalog.find("haproxy", "3.0-dev13").blocked
+    assert catalog.find("libressl", "3.9.2").blocked is None
 
 
 def test_an_entry_is_read_whole(tmp_path: Path) -> None:

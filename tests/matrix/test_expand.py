@@ -18,11 +18,11 @@ NAMES = {axis: names[0] for axis, names in ONE.items()}
 
 
 def test_golden_ids() -> None:
-    assert cell_id({**NAMES, "client": "curl"}) == "amd64--haproxy-3.0.11--openssl-distro--default"
-    assert (
-        cell_id({**NAMES, "client": "gtlsclient"})
-        == "amd64--haproxy-3.0.11--openssl-distro--default--client.gtlsclient"
-    )
+    names = {**NAMES, "client": "curl", "execution": "default"}
+    plain = "amd64--haproxy-3.0.11--openssl-distro--default"
+    assert cell_id(names) == plain
+    assert cell_id({**names, "client": "gtlsclient"}) == f"{plain}--client.gtlsclient"
+    assert cell_id({**names, "execution": "aes-off"}) == f"{plain}--execution.aes-off"
 
 
 def test_golden_expansion() -> None:
@@ -120,19 +120,19 @@ def test_ids_are_unique(one: dict[str, str], two: dict[str, str]) -> None:
     assert (cell_id(one) == cell_id(two)) == (one == two)
 
 
-def test_a_hundred_thousand_cells_take_little_memory() -> None:
+def test_twenty_thousand_cells_take_little_memory() -> None:
     axes = {
         "arch": ["amd64", "arm64"],
-        "haproxy": [f"3.0.{number}" for number in range(100)],
-        "tls": [f"openssl-3.5.{number}" for number in range(100)],
+        "haproxy": [f"3.0.{number}" for number in range(40)],
+        "tls": [f"openssl-3.5.{number}" for number in range(50)],
         "cipher": [*(f"TLS_AES_128_GCM_SHA256.{number}" for number in range(4)), "default"],
     }
     big = matrix(axes, include=[{"arch": "arm64", "client": "gtlsclient"}])
     tracemalloc.start()
     cells = expand(big)
-    assert tracemalloc.get_traced_memory()[1] < 300 * 2**20
+    assert tracemalloc.get_traced_memory()[1] < 60 * 2**20
     tracemalloc.stop()
-    assert len({cell.id for cell in cells}) == 100_000
+    assert len({cell.id for cell in cells}) == 20_000
 
 
 def test_required_axes_are_those_of_every_id() -> None:

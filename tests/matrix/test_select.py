@@ -127,7 +127,10 @@ EXAMPLES = "examples: arch=arm64   tls=openssl*   cipher!=default   'haproxy<3.2
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("tsl=openssl", ["no axis 'tsl'; did you mean 'tls'?", "axes: arch, haproxy, tls, cipher, client"]),
+        (
+            "tsl=openssl",
+            ["no axis 'tsl'; did you mean 'tls'?", "axes: arch, haproxy, tls, cipher, client, execution"],
+        ),
         (
             "tls=opensl-3.5.7",
             ["no cell has tls 'opensl-3.5.7'; did you mean 'openssl-3.5.7'?", TLS_VALUES],

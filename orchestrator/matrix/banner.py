@@ -1,0 +1,90 @@
+"""What HAProxy and its TLS library say that they are, in ``haproxy -vv``, for whoever compares it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.matrix.model import HaproxyValue, TlsValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Banner:
+    """How a family names itself: a word, then its version as one token; a date may follow."""
+
+    word: str
+    token: Callable[[str], str] = str
+    """From the declared version to the one that the library says."""
+
+
+BANNERS: Mapping[str, Banner] = {
+    # "OpenSSL 3.5.7 9 Jun 2026"
+    "openssl": Banner(word="OpenSSL"),
+    # "OpenSSL 3.3.0+quic 9 Apr 2024" for the tag openssl-3.3.0-quic1, whose last number it never says.
+    "quictls": Banner(word="OpenSSL", token=lambda version: re.sub(r"-quic[0-9]*$", "", version) + "+quic"),
+    # "LibreSSL 3.9.2"
+    "libressl": Banner(word="LibreSSL"),
+    # "AWS-LC 5.1.0"; when built, "OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)"
+    "aws-lc": Banner(word="AWS-LC"),
+    # "wolfSSL 5.7.2", without the "-stable" of its tag
+    "wolfssl": Banner(word="wolfSSL"),
+}
+
+_COMPATIBLE = re.compile(r"\(compatible; (.*)\)")
+"""AWS-LC's headers say which OpenSSL they stand for, the library itself only who it is."""
+
+
+def is_haproxy(declared: HaproxyValue, said: str) -> bool:
+    """Whether a HAProxy that says ``3.0.11-9e587df`` is the declared one: a commit may follow, and a count.
+
+    Of a moving source (a branch, a working tree) the series has to be right: the table of capabilities needs
+    no more, and a branch has its next version soon.
+    """
+    if (
+        declared.source in {"git", "path"}
+        and (series := _series(said))
+        and series == _series(declared.version)
+    ):
+        return True
+    return said == declared.version or said.startswith(f"{declared.version}-")
+
+
+def _series(version: str) -> str:
+    """``3.3`` of ``3.3-dev5-0a1b2c3``; empty where nobody can tell."""
+    found = re.match(r"[0-9]+\.[0-9]+(?![0-9])", version)
+    return found[0] if found else ""
+
+
+def own_name(said: str) -> str:
+    """What was said, without the other library that it is compatible with."""
+    compatible = _COMPATIBLE.search(said)
+    return compatible[1] if compatible else said
+
+
+def agree(built: str, running: str) -> bool:
+    """Whether the headers that HAProxy was built with belong to the library that it runs on."""
+    return own_name(built) == own_name(running)
+
+
+def expected(tls: TlsValue) -> str:
+    """Family and version as the declared library should say them."""
+    banner = BANNERS[tls.family]
+    return f"{banner.word} {banner.token(tls.version)}"
+
+
+def is_expected(tls: TlsValue, said: str) -> bool:
+    """Whether that is the declared library.
+
+    The version of a moving source (a branch, a working tree) is what the table of capabilities takes it for:
+    only its family can be compared.
+    """
+    said_word, _, said_rest = own_name(said).partition(" ")
+    word, _, token = expected(tls).partition(" ")
+    if said_word != word:
+        return False
+    said_token = said_rest.partition(" ")[0]
+    return said_token == token if tls.source == "tarball" else _same_fork(token, said_token)
+
+
+def _same_fork(declared: str, said: str) -> bool:
+    """QuicTLS differs from OpenSSL in nothing else of what it says."""
+    return declared.endswith("+quic") == said.endswith("+quic")

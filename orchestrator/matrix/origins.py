@@ -1,0 +1,97 @@
+"""Where a source that moves may come from, as ``matrix.yaml`` writes it: what is let through, and why not.
+
+Whatever passes here reaches git's command line or a file name, so each form is an allow-list. The forms of
+URLs: gitprotocol(5) and git-fetch(1), of refs: git-check-ref-format(1).
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.files import at_home
+from orchestrator.matrix.names import listed, nearest, quoted
+
+SCHEMES = ("https", "ssh", "git", "file")
+ARCH = "{arch}"
+"""Stands for the architecture's name in ``prebuilt``."""
+
+_PATH = r"[0-9A-Za-z._/+,=%~-]+"
+_URL = re.compile(
+    rf"(?:https|git)://[0-9A-Za-z][0-9A-Za-z.-]*(?::[0-9]+)?/{_PATH}"
+    rf"|ssh://(?:[0-9A-Za-z_][0-9A-Za-z._-]*@)?[0-9A-Za-z][0-9A-Za-z.-]*(?::[0-9]+)?/{_PATH}"
+    rf"|file:///{_PATH}"
+)
+_FOLDER = re.compile(_PATH)
+_REF = re.compile(r"[0-9A-Za-z_][0-9A-Za-z._/+@-]*")
+_NO_REF = re.compile(r"\.\.|//|/\.|@\{|[./]$|\.lock(/|$)")
+_LONGEST = 1024
+
+
+def git(text: str) -> str | None:
+    """Why ``URL REF`` is none that git may be given, or ``None``."""
+    words = text.split(" ")
+    if len(words) != 2 or not all(words):  # noqa: PLR2004 - two words
+        return f"{quoted(text)} is no `URL REF`, as in `https://example.org/haproxy.git master`"
+    url, ref = words
+    return _url(url) or _ref(ref)
+
+
+def folder(text: str) -> str | None:
+    """Why this names no file or folder, or ``None``."""
+    if text.startswith("-"):
+        return f"{quoted(text)} begins with a dash; write ./ before it"
+    if not text.isprintable() or not text.strip() or len(text) > _LONGEST:
+        return f"{quoted(text)} is no path"
+    return None
+
+
+def prebuilt(text: str) -> str | None:
+    """Why this names no binary or .deb, or ``None``."""
+    if "{" in text.replace(ARCH, "") or "}" in text.replace(ARCH, ""):
+        return f"{quoted(text)} has another placeholder than {ARCH}"
+    return folder(text)
+
+
+def located(text: str, beside: Path) -> str:
+    """A path of the file, seen from here: relative ones are relative to ``beside``, the matrix' folder."""
+    return str(beside / at_home(text))
+
+
+def split_git(text: str, beside: Path) -> tuple[str, str]:
+    """URL and ref of a ``git:`` that was let through; a plain folder as ``located`` says."""
+    url, _, ref = text.partition(" ")
+    return (url if "://" in url else located(url, beside)), ref
+
+
+def _url(url: str) -> str | None:
+    scheme, separator, rest = url.partition("://")
+    if re.search(r"//[^/]*:[^/]*@", url):
+        return f"the URL {_NAMED}"
+    for wrong, why in _REFUSED:
+        if wrong(url):
+            return f"{quoted(url)} {why}"
+    if not separator:
+        return None if _FOLDER.fullmatch(url) else f"{quoted(url)} is no URL and no plain folder's path"
+    if scheme not in SCHEMES:
+        asked = f"git is not asked over {quoted(scheme)}{nearest(scheme, SCHEMES)}"
+        return f"{quoted(url)}: {asked} ({listed(SCHEMES)})"
+    if "@" in rest.partition("/")[0] and scheme != "ssh":
+        return f"the URL {_NAMED}"
+    return None if _URL.fullmatch(url) else f"{quoted(url)} is no URL that git may be given"
+
+
+_NAMED = "names a user or password, which would stand in every report; use git's credential helpers"
+_REFUSED: tuple[tuple[Callable[[str], bool], str], ...] = (
+    (lambda url: url.startswith("-"), "begins with a dash"),
+    (lambda url: "::" in url, "names a transport helper (`::`), which could run any program"),
+    (
+        lambda url: "://" not in url and ":" in url,
+        "is neither a URL nor a folder; ssh is written as `ssh://git@host/path.git`",
+    ),
+)
+
+
+def _ref(ref: str) -> str | None:
+    if _REF.fullmatch(ref) and not _NO_REF.search(ref):
+        return None
+    return f"{quoted(ref)} is no ref: a branch, a tag, or a commit's 40 digits"

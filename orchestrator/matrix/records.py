@@ -1,0 +1,256 @@
+"""HAProxy and TLS libraries spelled out in ``matrix.yaml``, and the values that they become."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from orchestrator.errors import UsageError
+from orchestrator.matrix import origins
+from orchestrator.matrix.capabilities import DISTRO
+from orchestrator.matrix.capability_table import FAMILIES
+from orchestrator.matrix.model import HaproxyValue, Patch, SourceKind, TlsValue
+from orchestrator.matrix.names import (
+    CONFIGURE_FLAG,
+    CPU_MODEL,
+    MAKE_FLAG,
+    NAME,
+    NAME_LENGTH,
+    listed,
+    nearest,
+    quoted,
+)
+from orchestrator.matrix.patches import read_patch
+from orchestrator.versions import Version
+
+DISTRO_VERSION = "distro"
+DEFAULT_EXECUTION = "default"
+EXECUTIONS = (DEFAULT_EXECUTION, "aes-on", "aes-off")
+_PLACES: tuple[SourceKind, ...] = ("git", "path", "prebuilt")
+"""The keys that name another place than ``sources.yaml``; each is a kind of source, too."""
+
+
+def fault(message: str) -> PydanticCustomError:
+    """A fault of the file, in the user's words."""
+    # Braces are placeholders in pydantic's templates, and the text is the user's.
+    return PydanticCustomError("matrix", "{text}", {"text": message})
+
+
+def check_version(text: str) -> str:
+    try:
+        Version.parse(text)
+    except ValueError as error:
+        raise fault(str(error)) from None
+    return text
+
+
+def check_family(name: str) -> str:
+    if name not in FAMILIES:
+        raise fault(f"no family {quoted(name)}{nearest(name, FAMILIES)} (family: {listed(FAMILIES)})")
+    return name
+
+
+def check_tls_version(family: str, version: str) -> None:
+    """A version, or ``distro`` where the base image has a development package of the family."""
+    if version != DISTRO_VERSION:
+        check_version(version)
+    elif family not in DISTRO:
+        raise fault(f"the base image has no development package of {family}; only of {listed(DISTRO)}")
+
+
+def _git(text: str) -> str:
+    return _passed(text, origins.git(text))
+
+
+def _path(text: str) -> str:
+    return _passed(text, origins.folder(text))
+
+
+def _prebuilt(text: str) -> str:
+    return _passed(text, origins.prebuilt(text))
+
+
+def _passed(text: str, problem: str | None) -> str:
+    if problem:
+        raise fault(problem)
+    return text
+
+
+def _patch(text: str, info: ValidationInfo) -> str:
+    """The file is read here and once more when it becomes a value: a fault of it has a line that way."""
+    _path(text)
+    try:
+        read_patch(Path(origins.located(text, beside(info))))
+    except UsageError as error:
+        raise fault(error.brief) from None
+    return text
+
+
+def beside(info: ValidationInfo) -> Path:
+    """The folder of the file that is validated."""
+    context: dict[str, Path] = info.context or {}
+    return context.get("folder", Path())
+
+
+Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
+VersionText = Annotated[Name, AfterValidator(check_version)]
+Family = Annotated[str, AfterValidator(check_family), Field(json_schema_extra={"enum": list(FAMILIES)})]
+MakeFlags = tuple[Annotated[str, Field(pattern=MAKE_FLAG, max_length=256)], ...]
+ConfigureFlags = tuple[Annotated[str, Field(pattern=CONFIGURE_FLAG, max_length=256)], ...]
+Git = Annotated[str, AfterValidator(_git), Field(description="URL REF")]
+Place = Annotated[str, AfterValidator(_path), Field(description="relative to this file")]
+Prebuilt = Annotated[str, AfterValidator(_prebuilt), Field(description="a binary or .deb")]
+PatchFile = Annotated[str, AfterValidator(_patch)]
+
+
+class Spec(BaseModel):
+    """A part of the file."""
+
+    # Not strict as a whole: a YAML list must serve as a tuple.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HaproxyRecord(Spec):
+    """A HAProxy spelled out."""
+
+    name: Name
+    family: Literal["haproxy"] = "haproxy"
+    version: VersionText
+    make_flags: MakeFlags = ()
+    git: Git | None = None
+    path: Place | None = None
+    prebuilt: Prebuilt | None = None
+    patches: tuple[PatchFile, ...] = ()
+
+    @field_validator(*_PLACES)
+    @classmethod
+    def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
+        _only_place(info)
+        if info.field_name == "prebuilt" and info.data.get("make_flags"):
+            raise fault("make_flags do not go with prebuilt: nothing of it is compiled here")
+        return where
+
+    @field_validator("patches")
+    @classmethod
+    def _patches_fit(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("prebuilt") and patches:
+            raise fault("patches do not go with prebuilt: nothing of it is compiled here")
+        return _unlike(patches)
+
+
+class TlsRecord(Spec):
+    """A TLS library spelled out; version ``distro`` is the base image's development package."""
+
+    name: Name
+    family: Family
+    version: Name
+    source: Literal["distro", "tarball"] | None = None
+    configure_flags: ConfigureFlags = ()
+    make_flags: MakeFlags = ()
+    git: Git | None = None
+    path: Place | None = None
+    patches: tuple[PatchFile, ...] = ()
+
+    @field_validator("version")
+    @classmethod
+    def _version_fits(cls, version: str, info: ValidationInfo) -> str:
+        if "family" in info.data:
+            check_tls_version(info.data["family"], version)
+        return version
+
+    @field_validator("source")
+    @classmethod
+    def _source_fits(cls, source: str | None, info: ValidationInfo) -> str | None:
+        version = info.data.get("version")
+        if version is not None and (version == DISTRO_VERSION) != (source == "distro"):
+            raise fault(f"source {source} does not go with version {version}")
+        return source
+
+    @field_validator("git", "path")
+    @classmethod
+    def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
+        _compiled(info)
+        _only_place(info)
+        return where
+
+    @field_validator("patches")
+    @classmethod
+    def _patches_fit(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if patches:
+            _compiled(info)
+        return _unlike(patches)
+
+
+class ExecutionRecord(Spec):
+    """A CPU of QEMU's spelled out."""
+
+    name: Name
+    cpu: Annotated[str, Field(pattern=CPU_MODEL, max_length=256, examples=["Haswell,-aes"])]
+
+    @field_validator("name")
+    @classmethod
+    def _own_name(cls, name: str) -> str:
+        if name in EXECUTIONS:
+            raise fault(f"{quoted(name)} is built in; give this CPU its own name")
+        return name
+
+
+def _compiled(info: ValidationInfo) -> None:
+    if info.data.get("version") == DISTRO_VERSION:
+        raise fault(
+            f"{info.field_name} does not go with version {DISTRO_VERSION}: nothing of it is compiled here"
+        )
+
+
+def _only_place(info: ValidationInfo) -> None:
+    others: list[str] = [place for place in _PLACES if info.data.get(place) is not None]
+    others += ["source: tarball"] if info.data.get("source") == "tarball" else []
+    if others:
+        raise fault(f"{info.field_name} does not go with {others[0]}: a source comes from one place")
+
+
+def _unlike(patches: tuple[str, ...]) -> tuple[str, ...]:
+    names = [Path(patch).name for patch in patches]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise fault(f"two patches are called {quoted(name)}; rename one")
+    return patches
+
+
+def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
+    """:raises UsageError: where a patch can no longer be read."""
+    return HaproxyValue(
+        name=record.name,
+        version=record.version,
+        make_flags=record.make_flags,
+        patches=_patches(record.patches, folder),
+        **_place(record, folder),
+    )
+
+
+def tls(record: TlsRecord, folder: Path) -> TlsValue:
+    """:raises UsageError: where a patch can no longer be read."""
+    return TlsValue(
+        name=record.name,
+        family=record.family,
+        version=record.version,
+        configure_flags=record.configure_flags,
+        make_flags=record.make_flags,
+        patches=_patches(record.patches, folder),
+        **({"source": "distro"} if record.version == DISTRO_VERSION else _place(record, folder)),
+    )
+
+
+def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:
+    if record.git is not None:
+        where, ref = origins.split_git(record.git, folder)
+        return {"source": "git", "where": where, "ref": ref}
+    for kind in ("path", "prebuilt"):
+        if (given := getattr(record, kind, None)) is not None:
+            return {"source": kind, "where": origins.located(given, folder)}
+    return {"source": "tarball"}
+
+
+def _patches(files: tuple[str, ...], folder: Path) -> tuple[Patch, ...]:
+    return tuple(read_patch(Path(origins.located(file, folder))) for file in files)

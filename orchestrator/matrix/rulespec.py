@@ -1,0 +1,91 @@
+"""The form of an ``expect`` rule in ``matrix.yaml``."""
+
+import re
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from orchestrator.errors import UsageError
+from orchestrator.matrix.capability_table import SUITES
+from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.records import Spec, fault
+from orchestrator.matrix.select import parse
+from orchestrator.matrix.until import parse_until
+from orchestrator.outcome import REASONS, Outcome, Reason
+
+_OUTCOMES = tuple(outcome.value for outcome in Outcome)
+_REASONS = tuple(reason.value for reason in Reason)
+_LINK = re.compile(r"""https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\s<>"'`]*)?""", re.ASCII)
+"""Reports make it a link that a person follows."""
+
+
+def one_of(names: Collection[str], what: str) -> AfterValidator:
+    """One of these names; anything else is a fault that says the nearest."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise fault(f"no {what} {quoted(name)}{nearest(name, names)} ({what}: {listed(names)})")
+        return name
+
+    return AfterValidator(check)
+
+
+def _check_filter(text: str) -> str:
+    try:
+        parse(text)
+    except UsageError as error:
+        raise fault(str(error).replace("\n", "; ")) from None
+    return text
+
+
+def _check_until(text: str) -> str:
+    try:
+        parse_until(text)
+    except ValueError as error:
+        raise fault(str(error)) from None
+    return text
+
+
+def _check_link(text: str) -> str:
+    if not _LINK.fullmatch(text):
+        raise fault(f"{quoted(text)} is no link: it begins with https:// or http:// and has no spaces")
+    return text
+
+
+FilterText = Annotated[str, AfterValidator(_check_filter)]
+OutcomeName = Annotated[str, one_of(_OUTCOMES, "outcome"), Field(json_schema_extra={"enum": list(_OUTCOMES)})]
+ReasonName = Annotated[str, one_of(_REASONS, "reason"), Field(json_schema_extra={"enum": list(_REASONS)})]
+Suite = Annotated[str, one_of(SUITES, "cipher"), Field(json_schema_extra={"enum": list(SUITES)})]
+
+
+class Expect(Spec):
+    """What is documented of the cells that pass every filter of ``when``."""
+
+    when: Annotated[tuple[FilterText, ...], Field(min_length=1)]
+    outcome: OutcomeName
+    reason: ReasonName | None = Field(default=None, validate_default=True)
+    cipher: Suite | None = None
+    because: Annotated[str, Field(max_length=2000), AfterValidator(_check_link)]
+    until: Annotated[str, AfterValidator(_check_until)] | None = None
+
+    @field_validator("reason")
+    @classmethod
+    def _reason_fits(cls, reason: str | None, info: ValidationInfo) -> str | None:
+        outcome = info.data.get("outcome")
+        if outcome is None:
+            return reason
+        fitting = [one for one, row in REASONS.items() if row.outcome == outcome]
+        if reason is None and fitting:
+            raise fault(f"{outcome} needs a reason (reason: {listed(fitting)})")
+        if reason is not None and reason not in fitting:
+            known = f"; it has {listed(fitting)}" if fitting else ", which has none: leave the key out"
+            raise fault(f"{reason} is no reason of {outcome}{known}")
+        return reason
+
+    @field_validator("cipher")
+    @classmethod
+    def _cipher_fits(cls, cipher: str | None, info: ValidationInfo) -> str | None:
+        if cipher is not None and info.data.get("outcome", Outcome.PASS) != Outcome.PASS:
+            raise fault("a cipher is expected of cells that pass; leave the key out, or say outcome: pass")
+        return cipher

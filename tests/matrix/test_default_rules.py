@@ -1,0 +1,80 @@
+"""The rules of the default matrix say what haproxy#2569 and its neighbours document, cell by cell."""
+
+from dataclasses import replace
+from datetime import date
+from itertools import product
+
+import pytest
+
+from orchestrator import resources
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.expect import resolve
+from orchestrator.matrix.load import load
+from orchestrator.matrix.model import ClientValue
+from orchestrator.matrix.select import select
+
+CELLS = expand(load(resources.root() / "matrix.yaml"))
+MATRIX = load(resources.root() / "matrix.yaml")
+FOUND = resolve(MATRIX, CELLS, date(2026, 11, 22))
+
+CHACHA, CCM = "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256"
+HANG, REFUSED = "fail: handshake-then-hang", "fail: handshake-refused"
+GCM_CHOSEN = "pass with TLS_AES_128_GCM_SHA256"
+
+# HAProxy, LibreSSL: ChaCha20 forced, default on amd64, default elsewhere, CCM forced.
+# https://github.com/haproxy/haproxy/issues/2569
+DOCUMENTED = {
+    (("2.8.9", "3.0-dev12"), "libressl<4.0"): (HANG, None, HANG, "fail: server-crashed"),
+    (("2.8.9", "3.0-dev12"), "libressl>=4.0"): (None, None, None, None),
+    (("3.0-dev13", "3.0.11"), "libressl<4.0"): (REFUSED, None, REFUSED, "unsupported: library-cannot"),
+    (("3.0-dev13", "3.0.11"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
+    (("3.2.25", "3.4.6"), "libressl<4.0"): (REFUSED, None, None, "unsupported: library-cannot"),
+}
+ASKED = [(CHACHA, "arch=*"), ("default", "arch=amd64"), ("default", "arch=arm64"), (CCM, "arch=*")]
+
+
+@pytest.mark.parametrize(
+    ("haproxy", "tls", "cipher", "arch", "says"),
+    [
+        (version, tls, cipher, arch, says)
+        for (versions, tls), row in DOCUMENTED.items()
+        for version, ((cipher, arch), says) in product(versions, zip(ASKED, row, strict=True))
+    ],
+)
+def test_the_documented_table(haproxy: str, tls: str, cipher: str, arch: str, says: str | None) -> None:
+    cells = select(CELLS, [f"haproxy={haproxy}", f"tls={tls}", f"cipher={cipher}", arch, "execution=default"])
+    found = {rule.says if (rule := FOUND.counting.get(cell.id)) else None for cell in cells}
+    assert found == {says}
+
+
+@pytest.mark.parametrize(("haproxy", "says"), [("2.8.9", HANG), ("3.0.11", REFUSED)])
+def test_without_aes_instructions_amd64_is_like_the_others(haproxy: str, says: str) -> None:
+    cells = select(CELLS, [f"haproxy={haproxy}", "arch=amd64", "execution=aes-off"])
+    found = {cell.tls.version: FOUND.counting.get(cell.id) for cell in cells}
+    assert {version: rule and rule.says for version, rule in found.items()} == {"3.9.2": says, "4.3.3": None}
+
+
+def test_gcm_is_expected_to_pass_wherever_it_is_forced() -> None:
+    assert not [cell.id for cell in select(CELLS, ["cipher=*GCM*"]) if cell.id in FOUND.counting]
+
+
+def test_the_default_suite_is_expected_where_haproxy_chooses_it() -> None:
+    expected = {
+        (cell.haproxy.name, cell.tls.family)
+        for cell in select(CELLS, ["cipher=default"])
+        if (rule := FOUND.counting.get(cell.id)) and rule.says == GCM_CHOSEN
+    }
+    assert expected == {("3.4.6", "openssl"), ("3.4.6", "quictls")}
+
+
+def test_every_rule_fits_a_cell_and_none_is_stale() -> None:
+    assert FOUND.unmet() == ()
+    assert not [rule.place for rule in FOUND.rules if FOUND.stale(rule, CELLS)]
+
+
+def test_a_client_that_can_offer_ccm_asks_a_server_that_lacks_it() -> None:
+    gtls = ClientValue(name="gtlsclient", family="gtlsclient")
+    cells = [replace(cell, client=gtls) for cell in select(CELLS, [f"cipher={CCM}", "tls=libressl"])]
+    found = resolve(MATRIX, cells, date(2026, 11, 22))
+    run = {(cell.haproxy.name, found.declared(cell) is None) for cell in cells if found.runs(cell)}
+    assert {("2.8.9", True), ("3.0-dev12", True), ("3.0-dev13", False), ("3.0.11", False)} <= run
