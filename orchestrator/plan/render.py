@@ -1,32 +1,62 @@
-"""Jinja, set up once: undefined names are errors, and whatever reaches a shell goes through ``sh``."""
+"""Jinja, set up once: undefined names are errors, and whatever reaches a shell goes through ``sh``.
+
+Values are text to Jinja, never templates. What no allow-list caught meets a second wall here: no value
+brings a line of its own into a script, a Dockerfile or a configuration.
+"""
 
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateNotFound
+from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateNotFound, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import resources
 from orchestrator.errors import UsageError
+from orchestrator.matrix.names import quoted
+
+
+def environment(loader: BaseLoader, **options: Any) -> ImmutableSandboxedEnvironment:
+    """Jinja for whatever is no page: a sandbox, StrictUndefined, the filter ``sh``, one line per value.
+
+    No autoescape: shell and HAProxy files are no HTML, and each value goes through its own filter.
+    """
+    made = ImmutableSandboxedEnvironment(
+        loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, finalize=_one_line, **options
+    )
+    made.filters["sh"] = lambda value: shlex.quote(str(value))
+    return made
+
+
+def _one_line(value: Any) -> Any:
+    text = str(value)
+    if text.isprintable():
+        return value
+    raise UsageError(
+        f"a value with a line break or an unprintable character is not rendered: {quoted(text)}",
+        resolution="Take it out of the matrix, of the sources or of a file's name.",
+    )
+
+
+@cache  # compiled once, however many renderers there are
+def _ours() -> tuple[ChoiceLoader, ImmutableSandboxedEnvironment]:
+    return _templates()
+
+
+def _templates(*overlays: Path) -> tuple[ChoiceLoader, ImmutableSandboxedEnvironment]:
+    folders = (*overlays, resources.root() / "templates")
+    loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
+    return loader, environment(loader)
 
 
 class Renderer:
     """Renders files of ``templates/``; ``overlay`` is a folder whose files come first."""
 
     def __init__(self, overlay: Path | None = None) -> None:
-        folders = [overlay] if overlay is not None else []
-        folders.append(resources.root() / "templates")
-        self._loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
+        self._loader, self._environment = _ours() if overlay is None else _templates(overlay)
         self._names = frozenset(self._loader.list_templates())
-        # No autoescape: shell and HAProxy files are no HTML, and each value goes through its own filter.
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=self._loader,
-            undefined=StrictUndefined,
-            keep_trailing_newline=True,
-        )
-        self._environment.filters["sh"] = lambda value: shlex.quote(str(value))
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """The text of one template."""
@@ -48,3 +78,18 @@ class Renderer:
                 f"There is no template {name}.",
                 resolution="A TLS library can be built from source once templates/build has a recipe for it.",
             ) from None
+
+    def text(self, name: str) -> str:
+        """A template and all that it includes, as they stand: what decides what it can be rendered to.
+
+        :raises UsageError: see ``source``.
+        """
+        seen: dict[str, str] = {}
+        left = [name]
+        while left:
+            one = left.pop()
+            seen[one] = self.source(one)
+            # A computed name is None there; ours are all plain text, which StrictUndefined does not forbid.
+            named = meta.find_referenced_templates(self._environment.parse(seen[one]))
+            left += sorted(other for other in named if other is not None and other not in seen)
+        return "\n".join(seen.values())

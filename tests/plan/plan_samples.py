@@ -7,7 +7,8 @@ from fakes import cell
 from orchestrator.arch import ARCHES
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.model import Cell
-from orchestrator.plan.plan import Plan, Planner
+from orchestrator.plan.plan import Plan
+from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
 SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "default")

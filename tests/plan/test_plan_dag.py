@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from plan_samples import SUITES, TOOLCHAIN, cells, plan, planner, source
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.catalog import Catalog
-from orchestrator.matrix.model import Cell
+from orchestrator.matrix.model import Cell, ExecutionValue
 from orchestrator.plan.action import Action
-from orchestrator.plan.plan import Plan, estimate, relevant_packages, verify
+from orchestrator.plan.digest import relevant_packages
+from orchestrator.plan.plan import Plan, estimate, verify
 
 SUBSETS = st.lists(st.sampled_from(cells()), unique_by=lambda one: one.id, max_size=12)
 
@@ -35,6 +37,27 @@ def test_a_library_is_planned_once_per_arch_and_haproxy_once_per_library() -> No
     ]
     assert keys(made, "source") == ["source:haproxy-3.0.11", "source:openssl-3.5.7"]
     assert len(keys(made, "probe")) == 4
+
+
+def test_another_cpu_is_another_session_of_the_same_build() -> None:
+    default, off = ExecutionValue(name="default"), ExecutionValue(name="aes-off", cpu="aes-off")
+    chosen = [cell(execution=one, cipher=suite) for one in (default, off) for suite in SUITES]
+    made = plan(chosen)
+    name = "haproxy-3.0.11--openssl-3.5.7--amd64"
+    assert keys(made, "probe") == [f"probe:{name}", f"probe:{name}--aes-off"]
+    assert len(made.actions[f"haproxy:{name}"].cells) == len(chosen)
+    assert len(keys(made, "selftest")) == 1
+    probes = [made.actions[key] for key in keys(made, "probe")]
+    assert [[need for need in probe.needs if "runtime" in need] for probe in probes] == [
+        ["image:runtime-amd64"],
+        ["image:emulated-runtime-amd64"],
+    ]
+
+
+def test_a_foreign_cell_needs_no_emulator_in_its_image() -> None:
+    made = plan([cell(arch="arm64", execution=ExecutionValue(name="aes-on", cpu="aes-on"))])
+    assert "image:runtime-arm64" in made.actions
+    assert not [key for key in made.actions if "emulated-runtime" in key]
 
 
 def test_more_ciphers_mean_no_more_builds() -> None:
@@ -72,6 +95,9 @@ def test_an_action_names_the_cells_it_serves_once(chosen: list[Cell]) -> None:
 def test_the_toolchain_serves_every_cell_and_a_build_its_own() -> None:
     made = plan()
     assert set(made.actions["image:toolchain-amd64"].cells) == set(made.cells)
+    of_arm = {key for key in made.cells if key.startswith("arm64--")}
+    assert set(made.actions["image:toolchain-arm64"].cells) == of_arm
+    assert made.actions["image:toolchain-arm64"].needs == ("image:toolchain-amd64",)
     library = made.actions["tls:openssl-3.5.7--arm64"]
     assert set(library.cells) == {f"arm64--3.0.11--openssl-3.5.7--{suite}" for suite in SUITES}
 
@@ -80,6 +106,7 @@ def test_a_probe_needs_its_build_the_runtime_and_a_client_of_the_hosts_arch() ->
     probe = plan().actions["probe:haproxy-3.0.11--openssl-3.5.7--arm64"]
     assert probe.needs == (
         "haproxy:haproxy-3.0.11--openssl-3.5.7--arm64",
+        "selftest:selftest--openssl-3.5.7--arm64",
         "image:runtime-arm64",
         "image:client-amd64",
     )
@@ -89,6 +116,14 @@ def test_an_emulated_build_compiles_in_an_image_of_the_target() -> None:
     made = planner(emulated=True).plan(cells(tls=["openssl-3.5.7"]))
     assert "image:emulated-toolchain-arm64" in made.actions["tls:openssl-3.5.7--arm64"].needs
     assert "image:toolchain-amd64" in made.actions["tls:openssl-3.5.7--amd64"].needs
+
+
+def test_without_one_targets_toolchain_the_other_targets_builds_keep_their_digests() -> None:
+    made = replace(planner(), packages={"amd64": TOOLCHAIN}).plan(cells(tls=["openssl-3.5.7"]))
+    assert (
+        made.actions["tls:openssl-3.5.7--amd64"].digest == plan().actions["tls:openssl-3.5.7--amd64"].digest
+    )
+    assert made.actions["tls:openssl-3.5.7--arm64"].digest is None
 
 
 def test_without_versions_builds_have_no_digest_yet() -> None:
@@ -241,5 +276,6 @@ def test_an_estimate_prefers_this_machines_own_figures_and_leaves_out_what_is_th
         "tls:openssl-3.5.7--amd64": 77.5,
         "source:haproxy-3.0.11": 5.0,
         "haproxy:haproxy-3.0.11--openssl-3.5.7--amd64": 60.0,
+        "selftest:selftest--openssl-3.5.7--amd64": 5.0,
         "probe:haproxy-3.0.11--openssl-3.5.7--amd64": 4.0,
     }

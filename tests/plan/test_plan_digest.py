@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plan_samples import CATALOG, TOOLCHAIN, cells, digests, planner, source
 
 from orchestrator.matrix.catalog import Catalog
-from orchestrator.matrix.model import Cell
+from orchestrator.matrix.model import Cell, Patch
 from orchestrator.plan.digest import digest
 from orchestrator.plan.render import Renderer
 
@@ -19,15 +19,15 @@ DISTRO = "haproxy:haproxy-3.0.11--openssl-distro--arm64"
 
 # A change of the digests below means that every store is rebuilt from nothing: artifacts that are there
 # are no longer found. Raise SCHEMA in orchestrator/plan/digest.py when the change is meant.
-GOLDEN_EMPTY = "ca364fa679d94be3f3ff17cc639169b4f0afb4fb0c676e09b0e75584d0ff2382"
-GOLDEN_FULL = "2e5002367a9bd822946433cbdd901594fb0d4724a1b754dfc06d62f522e38715"
+GOLDEN_EMPTY = "ffd759ebb1b52bf4b532cc1add38cf9b6c0692105de842fb38db5b2bb42ac3ed"
+GOLDEN_FULL = "629c3b6dcc0da5710cc8aa5117a50e577045060eb37c30cb3d7968085abbc6dc"
 GOLDEN_PLAN = {
-    "haproxy:openssl-distro--amd64": "6019511561de38e83e53a8d269f242a53e9a6c1d24f962bb95b2c299b1876b89",
-    "tls:openssl-3.5.7--amd64": "8942d706b8e45b0794e6928e3a604457bb986abe1e5e31d19d8ec02b55512225",
-    "haproxy:openssl-3.5.7--amd64": "c3777bc8538da0907c72b80a31d7617d10a74ffebcb28525ba4b4ce93655bb0e",
-    "haproxy:openssl-distro--arm64": "1da2d5a94627f80a7a0b4b470ebb0c292c604534cc054f7a789415b901128c8e",
-    "tls:openssl-3.5.7--arm64": "006e208967fa51f4169563ebbb9c1afc94db5ec8d0232639d99861b1d22c1d7c",
-    "haproxy:openssl-3.5.7--arm64": "f3dd0a56bc82c44939b08ca88fe70109ee10d8e5306b0ad5d7bad88fda277995",
+    "haproxy:openssl-distro--amd64": "1743708167d16eca0d411c4cfa8a267676302e4860d48274149cfb56a69b1c8c",
+    "tls:openssl-3.5.7--amd64": "db946c26c58f4cc494c31e07a6bb789fbbb622f566791d4ea60e4cb00bbb2c77",
+    "haproxy:openssl-3.5.7--amd64": "a08eef771036cd7788199f117438276f89cf627bb0a24b6099ee898ec9f1f102",
+    "haproxy:openssl-distro--arm64": "5375e97adff3417cf83d7dd747d589643c0bee57d2aa9d74c7f88d8751f7199c",
+    "tls:openssl-3.5.7--arm64": "88106b09efc2cf24947be67184fcf4adc3c3b90dc624696053623f3a069d3aeb",
+    "haproxy:openssl-3.5.7--arm64": "88fc7998d73489946e74be5e426c6b679cb129d63b9487741a664a71b4c18759",
 }
 
 
@@ -115,6 +115,7 @@ def _replaced(axis: str, **other: object) -> Callable[[Cell], Cell]:
 
 
 ALL = {LIBRARY, HAPROXY, DISTRO}
+PATCH = Patch(name="fix.diff", sha256="1" * 64, path="fix.diff")
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,8 @@ ALL = {LIBRARY, HAPROXY, DISTRO}
         pytest.param(
             {"change": _replaced("haproxy", make_flags=("A=1",))}, {HAPROXY, DISTRO}, id="make flag"
         ),
+        pytest.param({"change": _replaced("tls", patches=(PATCH,))}, {LIBRARY, HAPROXY}, id="tls patch"),
+        pytest.param({"change": _replaced("haproxy", patches=(PATCH,))}, {HAPROXY, DISTRO}, id="patch"),
         pytest.param({"host": "arm64"}, ALL, id="host"),
         pytest.param({"emulated": True}, ALL, id="compiler's architecture"),
         *(
@@ -160,6 +163,26 @@ def test_the_text_of_a_recipe_moves_its_digest(recipes: Path, name: str, moved: 
     (recipes / "build" / f"{name}.sh.j2").write_text("# one comment more\n")
     after = _plan(renderer=Renderer(recipes))
     assert {key for key in before if before[key] != after[key]} == moved
+
+
+def test_what_a_recipe_includes_is_a_part_of_its_text(recipes: Path) -> None:
+    (recipes / "build" / "haproxy.sh.j2").write_text("{% include 'build/outer' %}\n")
+    (recipes / "build" / "outer").write_text("{% include 'build/inner' %}\n")
+    texts = ("one", "other")
+    found = []
+    for text in texts:
+        (recipes / "build" / "inner").write_text(text)
+        found.append(_plan(renderer=Renderer(recipes)))
+    before, after = found
+    assert {key for key in before if before[key] != after[key]} == {HAPROXY, DISTRO}
+
+
+def test_where_a_patch_lies_moves_no_digest() -> None:
+    here, there = (
+        _plan(change=_replaced("tls", patches=(PATCH.model_copy(update={"path": path, "name": path}),)))
+        for path in ("a.diff", "b.diff")
+    )
+    assert here == there
 
 
 def test_targets_differ() -> None:

@@ -1,62 +1,86 @@
 """Build scripts: golden texts, accepted by a shell, and no value of a matrix breaks out of them."""
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from fakes import cell
+from hostile import CORPUS, Hostile, executed
 from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
-from plan_samples import CATALOG, cells, planner
+from plan_samples import CATALOG, cells, planner, source
 
+from orchestrator.errors import UsageError
+from orchestrator.execute import image_files
 from orchestrator.execute.engine import WORK
-from orchestrator.matrix.model import HaproxyValue, TlsValue
-from orchestrator.plan.action import Recipe
-from orchestrator.plan.plan import PREFIX
+from orchestrator.matrix.catalog import Catalog
+from orchestrator.matrix.model import HaproxyValue, Patch, TlsValue
+from orchestrator.plan.action import PREFIX, Recipe
 from orchestrator.plan.render import Renderer
 
-HOSTILE = (
-    "a b",
-    "$(touch pwned)",
-    "`touch pwned`",
-    "'; touch pwned; '",
-    '"; touch pwned; "',
-    "x\ntouch pwned",
-    "#",
-)
+HOSTILE = tuple(value.text for value in CORPUS if value.text.isprintable() and len(value.text) < 1000)
+UNPRINTABLE = tuple(value for value in CORPUS if not value.text.isprintable())
 
-OPENSSL_ARM64 = """\
+LIBRARIES = {
+    (name, version): source(name, version)
+    for name, version in (
+        ("openssl", "3.0.22"),
+        ("quictls", "3.3.0-quic1"),
+        ("libressl", "3.9.2"),
+        ("aws-lc", "5.1.0"),
+        ("wolfssl", "5.7.2"),
+    )
+}
+
+EXPLAIN = Renderer().render("build/explain.sh.j2", {"work": WORK})
+
+KEEP_ARM64 = """\
+cd /work
+mkdir -p out/tls/lib
+mv stage/opt/matrixctl/{name}/include out/tls/
+mv stage/opt/matrixctl/{name}/lib/*.a out/tls/lib/
+for archive in out/tls/lib/*.a; do
+  printf '\\0%s/%s\\0' /opt/matrixctl/{name} "${{archive#out/tls/}}" > mark
+  aarch64-linux-gnu-objcopy -D --add-section .rodata.matrixctl=mark \\
+    --set-section-flags .rodata.matrixctl=alloc,load,readonly,data "$archive"
+done
+"""
+
+OPENSSL_ARM64 = f"""\
 #!/bin/sh
 # Builds openssl 3.5.7 for arm64, statically, with a prefix of its own: the prefix
 # stands in the library and later proves which library a HAProxy binary really holds.
 # Options: INSTALL.md of OpenSSL. Runs in /work without network; JOBS says how many compilers at once.
 set -eu
-cd /work
-mkdir -p build out stage
+{EXPLAIN}cd /work
+mkdir -p build out
 tar -x -f src/openssl-3.5.7.tar.gz -C build --strip-components=1
 export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=400M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
 cd build
+step=configuring
 CC='ccache aarch64-linux-gnu-gcc' AR=aarch64-linux-gnu-ar RANLIB=aarch64-linux-gnu-ranlib \\
-  ./Configure linux-aarch64 no-shared no-tests no-apps no-module no-docs --libdir=lib \\
+  ./Configure linux-aarch64 no-shared no-tests no-module --libdir=lib \\
   --prefix=/opt/matrixctl/openssl-3.5.7 --openssldir=/opt/matrixctl/openssl-3.5.7/ssl
+step=compiling
+make -j"$JOBS" build_libs
+step=installing
+make DESTDIR=/work/stage install_dev
+{KEEP_ARM64.format(name="openssl-3.5.7")}"""
 
-make -j"$JOBS" build_sw
-make DESTDIR=/work/stage install_sw
-mv /work/stage/opt/matrixctl/openssl-3.5.7 /work/out/tls
-"""
-
-HAPROXY_ARM64 = """\
+HAPROXY_ARM64 = f"""\
 #!/bin/sh
 # Builds HAProxy 3.0.11 for arm64 against openssl-3.5.7.
 # Flags: INSTALL of HAProxy. ARCH_FLAGS is emptied of its default -g, which costs half of the time.
 # Runs in /work without network; JOBS says how many compilers at once.
 set -eu
-cd /work
+{EXPLAIN}cd /work
 mkdir -p build out
 tar -x -f src/haproxy-3.0.11.tar.gz -C build --strip-components=1
 export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=200M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
 cd build
+step=compiling
 make -j"$JOBS" IGNOREGIT=1 TARGET=linux-glibc ARCH_FLAGS= CC='ccache aarch64-linux-gnu-gcc' \\
   LD=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar USE_OPENSSL=1 USE_QUIC=1 USE_QUIC_OPENSSL_COMPAT=1 \\
   SSL_INC=/work/tls/include SSL_LIB=/work/tls/lib haproxy
@@ -70,7 +94,9 @@ def script(recipe: Recipe, work: str = WORK) -> str:
 
 
 def recipes() -> dict[str, Recipe]:
-    made = planner().plan(cells())
+    made = planner(catalog=Catalog(sources={**CATALOG.sources, **LIBRARIES})).plan(
+        cells(tls=("openssl-distro", "openssl-3.5.7", *(f"{name}-{version}" for name, version in LIBRARIES)))
+    )
     return {key: action.recipe for key, action in made.actions.items() if action.recipe}
 
 
@@ -82,6 +108,7 @@ def hostile(recipe: Recipe) -> Recipe:
             "prefix": f"{PREFIX}/{''.join(HOSTILE)}",
             "source": recipe.source.model_copy(update={"file": f"x{''.join(HOSTILE)}.tar.gz"}),
             "tls": recipe.tls.model_copy(update={"configure_flags": HOSTILE}),
+            "patches": (Patch(name="".join(HOSTILE), sha256="0" * 64, path="/nowhere"),),
         }
     )
 
@@ -95,6 +122,22 @@ def hostile(recipe: Recipe) -> Recipe:
 )
 def test_golden_scripts(key: str, golden: str) -> None:
     assert script(recipes()[key]) == golden
+
+
+def test_patches_are_applied_in_their_order_right_after_unpacking() -> None:
+    recipe = recipes()["tls:openssl-3.5.7--arm64"]
+    patches = [Patch(name=f"{name}.diff", sha256=name * 64, path=f"/x/{name}.diff") for name in "ba"]
+    lines = script(recipe.model_copy(update={"patches": tuple(patches)})).splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("tar "))
+    assert lines[at + 1 : at + 8] == [
+        f"echo 'matrixctl: applying the patch b.diff, SHA-256 {'b' * 64}'",
+        "patch -d build -p1 --batch --forward --no-backup-if-mismatch -i /work/patches/b.diff ||",
+        "  { echo 'matrixctl: the patch b.diff does not apply'; exit 1; }",
+        f"echo 'matrixctl: applying the patch a.diff, SHA-256 {'a' * 64}'",
+        "patch -d build -p1 --batch --forward --no-backup-if-mismatch -i /work/patches/a.diff ||",
+        "  { echo 'matrixctl: the patch a.diff does not apply'; exit 1; }",
+        "export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=400M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1",
+    ]
 
 
 def test_the_distros_library_needs_no_paths() -> None:
@@ -111,20 +154,25 @@ def test_a_shell_accepts_every_script(key: str, *, bad: bool) -> None:
     subprocess.run(["sh", "-n"], input=text.encode(), check=True, timeout=10)
 
 
-# Stands for tar, make and Configure: writes its arguments, ended by NUL, to a file of its own name.
+# Stands for a build's tools: writes its arguments, ended by NUL, to a file of its own name.
 RECORDER = '#!/bin/sh\nfor a; do printf "%s\\0" "$a"; done >> "$RECORD/${0##*/}"\ntouch haproxy\n'
+TOOLS = ("tar", "make", "patch", "mv", "cmake", "ninja", "aarch64-linux-gnu-objcopy")
+TREE = ("Configure", "configure")
 
 
-def run(text: str, work: Path) -> dict[str, list[str]]:
+def run(text: str, work: Path, tree: tuple[str, ...] = TREE) -> dict[str, list[str]]:
     """Run a script with recorders in place of its tools; what each was given."""
-    for name in ("bin/tar", "bin/make", "build/Configure", "bin/mv"):
+    for name in (*(f"bin/{name}" for name in TOOLS), *(f"build/{name}" for name in tree)):
         path = work / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(RECORDER)
         path.chmod(0o755)
+    (work / "build").mkdir(exist_ok=True)
     (work / "record").mkdir()
     environment = {"PATH": f"{work}/bin:{os.defpath}", "RECORD": str(work / "record"), "JOBS": "3"}
-    subprocess.run(["sh"], input=text.encode(), cwd=work, env=environment, check=True, timeout=10)
+    subprocess.run(
+        ["sh"], input=text.encode(), cwd=work, env=environment, check=True, timeout=10, capture_output=True
+    )
     return {path.name: path.read_text().split("\0")[:-1] for path in (work / "record").iterdir()}
 
 
@@ -136,16 +184,104 @@ def test_hostile_values_reach_make_as_they_are_and_nothing_else_happens(tmp_path
     assert given["make"][0] == "-j3"
     assert given["tar"][2] == f"src/{recipe.source.file}"
     assert (tmp_path / "out" / "haproxy").exists()
-    assert not list(tmp_path.rglob("pwned"))
+    assert not executed(tmp_path)
 
 
-def test_hostile_values_reach_configure_as_they_are_and_nothing_else_happens(tmp_path: Path) -> None:
-    recipe = hostile(recipes()["tls:openssl-3.5.7--arm64"])
+CONFIGURED_BY = {
+    "openssl-3.5.7": ("Configure", "--prefix="),
+    "quictls-3.3.0-quic1": ("Configure", "--prefix="),
+    "libressl-3.9.2": ("configure", "--prefix="),
+    "wolfssl-5.7.2": ("configure", "--prefix="),
+    "aws-lc-5.1.0": ("cmake", "-DCMAKE_INSTALL_PREFIX="),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURED_BY)
+def test_hostile_values_reach_configure_as_they_are_and_nothing_else_happens(
+    tmp_path: Path, name: str
+) -> None:
+    recipe = hostile(recipes()[f"tls:{name}--arm64"])
     given = run(script(recipe, str(tmp_path)), tmp_path)
-    assert set(HOSTILE) <= set(given["Configure"])
-    assert f"--prefix={recipe.prefix}" in given["Configure"]
-    assert given["mv"] == [f"{tmp_path}/stage{recipe.prefix}", f"{tmp_path}/out/tls"]
-    assert not list(tmp_path.rglob("pwned"))
+    tool, option = CONFIGURED_BY[name]
+    # The matrix's own flags come last, so they win.
+    assert tuple(given[tool][-len(HOSTILE) :]) == HOSTILE
+    assert f"{option}{recipe.prefix}" in given[tool]
+    assert given["patch"][-1] == f"{tmp_path}/patches/{recipe.patches[0].name}"
+    assert given["mv"][0] == f"stage{recipe.prefix}/include"
+    assert given["aarch64-linux-gnu-objcopy"][-1] == "out/tls/lib/*.a"
+    assert (tmp_path / "mark").read_text() == f"\0{recipe.prefix}/lib/*.a\0"
+    assert not executed(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "arch"), [("libressl-3.9.2", "arm64"), ("wolfssl-5.7.2", "amd64")])
+def test_configure_is_told_both_machines_and_so_tries_no_program(
+    tmp_path: Path, name: str, arch: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "x86_64-linux-gnu-objcopy").symlink_to("aarch64-linux-gnu-objcopy")
+    given = run(script(recipes()[f"tls:{name}--{arch}"], str(tmp_path)), tmp_path)["configure"]
+    gnu = {"arm64": "aarch64-linux-gnu", "amd64": "x86_64-linux-gnu"}[arch]
+    assert {"--build=x86_64-linux-gnu", f"--host={gnu}", f"CC=ccache {gnu}-gcc"} <= set(given)
+    assert {"--enable-static", "--disable-shared", f"--libdir=/opt/matrixctl/{name}/lib"} <= set(given)
+
+
+def test_a_tag_of_wolfssl_has_no_configure_and_makes_one(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "autogen.sh").write_text("#!/bin/sh\ncp ../bin/make configure\n")
+    (tmp_path / "build" / "autogen.sh").chmod(0o755)
+    given = run(script(recipes()["tls:wolfssl-5.7.2--arm64"], str(tmp_path)), tmp_path, tree=())
+    assert "--enable-quic" in given["configure"]
+
+
+def test_a_git_tree_of_libressl_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "build.log").touch()
+    text = script(recipes()["tls:libressl-3.9.2--arm64"], str(tmp_path))
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(text, tmp_path, tree=())
+    assert "take a release tarball" in caught.value.stderr.decode()
+
+
+def failing(name: str, tmp_path: Path, **tools: str) -> list[str]:
+    """The end of the log of a build whose tools do what is said here, as the report will show it."""
+    for place in ("bin", "build"):
+        (tmp_path / place).mkdir()
+    scripts = {"bin/tar": "true", "build/configure": "true", "build/Configure": "true", **tools}
+    for path, text in scripts.items():
+        (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / path).chmod(0o755)
+    log = tmp_path / "build.log"
+    with log.open("wb") as out:
+        done = subprocess.run(
+            ["sh"],
+            input=script(recipes()[f"tls:{name}--arm64"], str(tmp_path)).encode(),
+            cwd=tmp_path,
+            env={"PATH": f"{tmp_path}/bin:{os.defpath}", "JOBS": "2"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=10,
+        )
+    assert done.returncode == 7
+    return log.read_text().splitlines()[-25:]
+
+
+def test_a_log_ends_with_the_compilers_error_though_others_went_on(tmp_path: Path) -> None:
+    make = "echo 'ssl/quic.c:12:3: error: no such thing'; seq 100 | sed 's/^/gcc -c /'; exit 7"
+    tail = failing("openssl-3.5.7", tmp_path, **{"bin/make": make})
+    assert "matrixctl: failed while compiling, exit code 7; errors found in build.log:" in tail
+    assert tail[-1] == "1:ssl/quic.c:12:3: error: no such thing"
+
+
+def test_a_log_ends_with_what_configure_wrote_down(tmp_path: Path) -> None:
+    wrote = "conftest.c:9: fatal error: foo.h: No such file\\n\\n## Cache variables. ##\\nac_cv_x=no\\n"
+    configure = f"printf '{wrote}' > config.log; echo 'configure: error: no working compiler'; exit 7"
+    tail = failing("libressl-3.9.2", tmp_path, **{"build/configure": configure})
+    assert tail[-4:] == [
+        "matrixctl: the end of build/config.log:",
+        "conftest.c:9: fatal error: foo.h: No such file",
+        "matrixctl: failed while configuring, exit code 7; errors found in build.log:",
+        "1:configure: error: no working compiler",
+    ]
 
 
 def test_flags_of_the_matrix_come_last_and_so_win() -> None:
@@ -162,6 +298,26 @@ def test_flags_of_the_matrix_come_last_and_so_win() -> None:
     assert " USE_QUIC=1 USE_QUIC_OPENSSL_COMPAT=1 USE_QUIC=0 USE_QUIC=1 DEBUG=-g " in script(recipe)
 
 
+@pytest.mark.parametrize("value", UNPRINTABLE, ids=lambda value: value.name)
+def test_no_value_brings_a_line_of_its_own(value: Hostile) -> None:
+    recipe = recipes()["haproxy:haproxy-3.0.11--openssl-3.5.7--arm64"]
+    with pytest.raises(UsageError, match="a line break or an unprintable character"):
+        script(recipe.model_copy(update={"flags": (value.text,)}))
+    with pytest.raises(UsageError, match="a line break or an unprintable character"):
+        image_files.base_dockerfile(value.text)
+
+
+@pytest.mark.parametrize(
+    "value", [value for value in CORPUS if "{" in value.text], ids=lambda value: value.name
+)
+def test_a_value_is_never_a_template(value: Hostile, tmp_path: Path) -> None:
+    (tmp_path / "x.j2").write_text("{{ word | sh }}")
+    if not value.text.isprintable():
+        pytest.skip("refused, see above")
+    made = Renderer(tmp_path).render("x.j2", {"word": value.text})
+    assert shlex.split(made) == [value.text]
+
+
 def test_a_name_that_nobody_defined_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         Renderer().render("build/haproxy.sh.j2", {"work": WORK})
@@ -174,7 +330,18 @@ def test_an_overlay_comes_first_and_the_rest_stays(tmp_path: Path) -> None:
     assert Renderer(tmp_path).source("build/openssl.sh.j2") == Renderer().source("build/openssl.sh.j2")
 
 
-def test_a_template_cannot_reach_pythons_insides(tmp_path: Path) -> None:
-    (tmp_path / "x.j2").write_text("{{ word.__class__.__mro__ }}")
-    with pytest.raises(SecurityError):
-        Renderer(tmp_path).render("x.j2", {"word": "a"})
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ word.__class__.__mro__ }}",
+        "{{ word['__class__'] }}",
+        "{{ word | attr('__class__') }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "{{ '{0.__class__}'.format(word) }}",
+        "{{ words.append(1) }}",
+    ],
+)
+def test_a_template_cannot_reach_pythons_insides(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x.j2").write_text(text)
+    with pytest.raises((SecurityError, UndefinedError)):
+        Renderer(tmp_path).render("x.j2", {"word": "a", "words": []})
