@@ -33,6 +33,10 @@ def _entry(name: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
     return entry
 
 
+_BROKEN = (tarfile.TarError, ValueError, OverflowError)
+"""What tarfile raises at an archive that was cut or harmed: mostly its own error, but not always."""
+
+
 def member(archive: Iterable[bytes], name: str) -> bytes:
     """The content of one regular file of an archive.
 
@@ -40,11 +44,14 @@ def member(archive: Iterable[bytes], name: str) -> bytes:
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(b"".join(archive)), mode="r:") as tar:
-            content = tar.extractfile(name)
+            entry = tar.getmember(name)
+            if entry.issparse():  # a few bytes of it can stand for any number of zeros
+                raise EngineError(f"{name} is a file with holes.")
+            content = tar.extractfile(entry) if entry.isreg() else None  # a link may lead to itself
             if content is not None:
                 return content.read()
     except KeyError:
         pass
-    except tarfile.TarError as error:
+    except _BROKEN as error:
         raise EngineError(f"The archive that should hold {name} cannot be read: {error}.") from error
     raise EngineError(f"The archive holds no file {name}.")

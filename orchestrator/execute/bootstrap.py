@@ -2,14 +2,13 @@
 
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.host import Host
+from orchestrator.files import scratch_folder
 
 SUITE = "trixie"
 """Debian's release inside every image, whatever the host runs."""
@@ -43,7 +42,9 @@ def apt_lines(host: Host) -> tuple[str, ...]:
     said = host.run([*wanted, "Created-By: Packages"], timeout=30).stdout.decode(errors="replace")
     codename = os_release(host).get("VERSION_CODENAME", "")
     lines: dict[str, str] = {}
-    for uri, release, component, origin in (line.split(" ", 3) for line in said.splitlines()):
+    for line in said.splitlines():
+        # Of a source that has none of them the fields are empty, and so may be the last ones of the line.
+        uri, release, component, origin = (*line.split(" ", 3), "", "", "")[:4]
         pocket = _pocket(release, codename)
         # The origin is known once `apt-get update` has run; until then apt leaves its name standing.
         if pocket is not None and component == "main" and origin in {"Debian", "", "$(ORIGIN)"}:
@@ -112,8 +113,8 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
     :raises EngineError: when mmdebstrap fails, with the last lines that it wrote.
     """
     lines = apt_lines(host)
-    with tempfile.TemporaryDirectory(prefix="matrixctl-base-") as folder:
-        target = Path(folder) / "base.tar"
+    with scratch_folder() as folder:
+        target = folder / "base.tar"
         done = host.run(mmdebstrap_argv(arch, lines, str(target)), timeout=_DEADLINE)
         if done.exit_code != 0:
             last = done.stderr.decode(errors="replace").splitlines()[-20:]

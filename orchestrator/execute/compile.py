@@ -6,20 +6,52 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import BuildError, DeadlineError, EngineError
+from orchestrator import bounds
+from orchestrator.errors import BuildError, EngineError, ExhaustedError, MatrixctlError
 from orchestrator.execute.archive import member, pack
-from orchestrator.execute.engine import WORK, ContainerSpec, Engine, container, volume
+from orchestrator.execute.deadline import exceeded
+from orchestrator.execute.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
 from orchestrator.execute.store import Artifact, Store
-from orchestrator.files import write_atomically
+from orchestrator.matrix.model import Patch
+from orchestrator.matrix.patches import content
 
 _TAIL = 25
 """Lines of a failed build's log that a message carries; the whole log lies in the store."""
+_BUILD = f"""\
+trap : TERM
+shorten() {{
+  [ "$(stat -c %s build.log)" -gt {bounds.LOG} ] || return 0
+  tail -c {bounds.LOG_END} build.log > build.end
+  echo '(cut: the log was longer than {bounds.size(bounds.LOG)}; this is its end)' > build.log
+  cat build.end >> build.log
+}}
+: > build.log
+until [ -e build.over ]; do sleep 0.2; shorten; done &
+watch=$!
+sh build.sh >> build.log 2>&1
+code=$?
+true > build.over || kill "$watch"
+wait
+shorten
+[ "$code" = 0 ] || df -k --output=avail . | tail -n 1
+exit "$code"
+"""
+"""On a full disk the log cannot say so; what df says comes by another way. A build that prints
+without end fills neither a disk nor our memory. It appends, so that what it says after a cut comes after it;
+and this script outlives the TERM of a build that takes too long, to tidy up."""
 _KILLED = 137
 _SHORT = re.compile(
     rb"Killed signal terminated program \w+|No space left on device|Cannot allocate memory|"
     rb"Resource temporarily unavailable|virtual memory exhausted"
 )
 """What compilers say where the machine, not the code, is at fault; the shell's exit code hides it."""
+_ROOM_KIB = 1024
+_TOLD = re.compile(rb"^matrixctl: failed while ([^,\n]+), .*\n((?:[0-9]+:.+\n?)+)", re.MULTILINE)
+"""What templates/build/explain.sh.j2 ends a log with: the step, and lines with errors by their numbers."""
+_ERROR = 160
+"""Characters of it."""
+_REFUSED = re.compile(rb"^matrixctl: the patch ([\w.+~-]+) does not apply$", re.MULTILINE)
+"""What templates/build/unpack.sh.j2 says last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +66,15 @@ class Compile:
     platform: str
     script: str
     source_file: str
-    source: Path
+    source: Path | None
+    """``None``: the script brings along what it compiles."""
+    patches: tuple[Patch, ...]
     parents: tuple[Path, ...]
     output: str
-    ccache: str
+    caches: tuple[str, ...]
+    """The first of these compiler caches that is in the store is brought along."""
+    kept_cache: str | None
+    """The one that takes what this build leaves in it."""
     jobs: int
     memory_bytes: int
     timeout: float
@@ -47,7 +84,9 @@ class Compile:
 def compile_once(engine: Engine, store: Store, task: Compile, say: Callable[[str], None]) -> Artifact:
     """The artifact of ``task``, from the store or made now; two runs never make the same one twice.
 
-    :raises BuildError: if it does not compile; details hold the log's last lines.
+    :raises BuildError: if it does not compile, or a patch does not apply; details hold the log's last lines.
+    :raises ChecksumMismatchError: if a patch has changed since its digest was taken.
+    :raises ExhaustedError: if memory or disk ran out.
     :raises DeadlineError, EngineError: where the harness failed.
     """
     with store.lock(task.digest, deadline=time.monotonic() + task.timeout):
@@ -67,44 +106,87 @@ def _compile(engine: Engine, store: Store, task: Compile, say: Callable[[str], N
         cpus=task.jobs,
         pids=1024,
     )
-    files = pack({"build.sh": task.script.encode(), f"src/{task.source_file}": task.source.read_bytes()})
+    files = {
+        "build.sh": task.script.encode(),
+        **({f"src/{task.source_file}": task.source.read_bytes()} if task.source else {}),
+        **{f"patches/{patch.name}": content(patch) for patch in task.patches},
+    }
     with (
         volume(engine, spec.volume, task.run_id, keep=task.keep),
-        container(engine, spec, files=files, keep=task.keep),
+        container(engine, spec, files=pack(files), keep=task.keep),
     ):
-        for archive in (*task.parents, store.ccache(task.ccache)):
-            if archive.exists():
-                engine.put(spec.name, archive.read_bytes())
-        command = f"JOBS={task.jobs} sh build.sh > build.log 2>&1"
-        done = engine.exec(spec.name, ("sh", "-c", command), timeout=task.timeout, on_line=None)
-        log = member(engine.get(spec.name, f"{WORK}/build.log"), "build.log")
-        write_atomically(store.log(task.digest), log)
+        for archive in task.parents:
+            engine.put(spec.name, archive.read_bytes())
+        _bring_ccache(engine, store, task, spec.name, say)
+        argv = ("env", f"JOBS={task.jobs}", "sh", "-c", _BUILD)
+        done = engine.exec(spec.name, argv, timeout=task.timeout, on_line=None)
+        # The build may have put another file there, behind the back of what keeps it short.
+        log = member(engine.get(spec.name, f"{WORK}/build.log", limit=4 * bounds.LOG), "build.log")
+        store.put_log(task.digest, log)
         if done.exit_code != 0:
-            raise _failure(task, done.exit_code, log, timed_out=done.timed_out)
+            raise _failure(task, done, log)
         output = b"".join(engine.get(spec.name, f"{WORK}/out/{task.output}"))
         _keep_ccache(engine, store, task, spec.name, say)
     return store.put_artifact(task.digest, output, {"name": task.name})
 
 
-def _failure(task: Compile, code: int, log: bytes, *, timed_out: bool) -> Exception:
-    tail = "\n".join(log.decode(errors="replace").splitlines()[-_TAIL:])
-    if timed_out:
-        return DeadlineError(f"The build did not end within {task.timeout:.0f} s.", details=tail)
+def _failure(task: Compile, done: ExecResult, log: bytes) -> Exception:
+    code = done.exit_code
+    lines = log.decode(errors="replace").splitlines()[-_TAIL:]
+    tail = "\n".join(bounds.cut(line, bounds.WORDS) for line in lines)
+    if done.timed_out:
+        return exceeded("The build", task.timeout, "build", details=tail)
     short = _SHORT.search(log)
-    if code == _KILLED or short:
-        return EngineError(
+    if code == _KILLED or short or _full(done.stdout):
+        said = short[0].decode() if short else "there is no space left on its disk"
+        return ExhaustedError(
             "The build was killed, most likely for lack of memory."
-            if short is None
-            else f"The engine's host ran short while building: {short[0].decode()}.",
+            if code == _KILLED and short is None
+            else f"The engine's host ran short while building: {said}.",
             details=tail,
             resolution="Use fewer jobs (--jobs), or give the engine more memory and disk.",
         )
+    refused = _REFUSED.search(log)
+    if refused:
+        return BuildError(f"The patch {refused[1].decode()} does not apply.", details=tail)
+    told = _TOLD.search(log)
+    if told:
+        step, errors = (
+            told[1].decode(errors="replace")[:_ERROR],
+            told[2].decode(errors="replace").splitlines(),
+        )
+        first = next((line for line in errors if "error:" in line.lower()), errors[-1]).partition(":")[2]
+        return BuildError(f"The build failed while {step}: {first.strip()[:_ERROR]}", details=tail)
     return BuildError(f"The build ended with exit code {code}.", details=tail)
 
 
+def _full(df: bytes) -> bool:
+    """Whether there is no room for a compiler's next file; it deletes the one that it could not end."""
+    free = df.strip()
+    return free.isdigit() and int(free) < _ROOM_KIB
+
+
+def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str, say: Callable[[str], None]) -> None:
+    for cache in task.caches:
+        try:
+            archive = store.ccache(cache).read_bytes()
+        except FileNotFoundError:  # the first build has none, and another process may prune it
+            continue
+        try:
+            engine.put(name, archive)
+        except EngineError as error:
+            if type(error) is not EngineError:  # lost, or its disk is full: that says nothing of the archive
+                raise
+            store.discard([store.ccache(cache)])
+            say(f"the compiler cache of {task.name} could not be read and was removed: {error.brief}")
+        return
+
+
 def _keep_ccache(engine: Engine, store: Store, task: Compile, name: str, say: Callable[[str], None]) -> None:
+    if task.kept_cache is None:
+        return
     # A cache: without it the next build is slower, nothing else.
     try:
-        write_atomically(store.ccache(task.ccache), b"".join(engine.get(name, f"{WORK}/ccache")))
-    except EngineError as error:
+        store.put_ccache(task.kept_cache, b"".join(engine.get(name, f"{WORK}/ccache")))
+    except MatrixctlError as error:
         say(f"the compiler cache of {task.name} could not be kept: {error.brief}")

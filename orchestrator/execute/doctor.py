@@ -13,8 +13,8 @@ import requests
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import bootstrap, emulation, image_files, images
-from orchestrator.execute.docker_engine import ENGINE_ERRORS
+from orchestrator.execute import bootstrap, emulation, image_base, image_files, images
+from orchestrator.execute.docker_errors import ENGINE_ERRORS
 from orchestrator.execute.host import Host
 from orchestrator.value import Value
 
@@ -72,10 +72,19 @@ def examine(patient: Patient, *, quick: bool) -> list[Check]:
     try:
         client = patient.connect()
     except (*ENGINE_ERRORS, OSError) as error:
-        return [no_daemon(patient, str(error)), *_without_daemon(patient)]
+        return [no_daemon(patient, str(error)), *_without_daemon(patient), git(patient.host)]
     reached = Check(name="docker daemon", state=State.OK, found=patient.docker_host or "local")
     with closing(client):
-        return [reached, *_with_daemon(patient, client, quick=quick)]
+        return [reached, *_with_daemon(patient, client, quick=quick), git(patient.host)]
+
+
+def git(host: Host) -> Check:
+    """Needed by sources that the matrix takes from git, and by nothing else."""
+    path = host.which("git")
+    state = State.WARNING if path is None else State.OK
+    found = path or "not installed; sources with `git:` need it, and `path:` of a git working tree"
+    remedy = "sudo apt-get install --no-install-recommends git" if path is None else ""
+    return Check(name="git", state=state, found=found, remedy=remedy)
 
 
 def no_daemon(patient: Patient, error: str) -> Check:
@@ -135,7 +144,7 @@ def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) 
 
 def version(found: str) -> Check:
     """The daemon's version against the oldest one that this was tried with."""
-    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,9}", found)[:2])
     if numbers >= _OLDEST_DOCKER:
         return Check(name="docker version", state=State.OK, found=found)
     oldest = ".".join(f"{part:02}" for part in _OLDEST_DOCKER)
@@ -180,7 +189,7 @@ def disk(patient: Patient, folder: str) -> Check:
 
 def base_origin(shop: images.Workshop) -> Iterator[Check]:
     """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
-    digest = images.registry_digest(shop.client)
+    digest = image_base.registry_digest(shop.client)
     if digest is not None:
         yield Check(name="base image", state=State.OK, found=f"{image_files.REGISTRY_IMAGE}@{digest}")
         return
@@ -200,10 +209,10 @@ def base_origin(shop: images.Workshop) -> Iterator[Check]:
 
 
 def _base_without_debian(shop: images.Workshop, *, kept: bool) -> Check:
-    if kept or images.loaded_by_hand(shop.client):
+    if kept or image_base.loaded_by_hand(shop.client):
         return Check(name="base image", state=State.OK, found="no registry answers; an earlier image is here")
     found = "no registry answers, and this machine is not Debian"
-    return Check(name="base image", state=State.MISSING, found=found, remedy=images.BRING_BASE)
+    return Check(name="base image", state=State.MISSING, found=found, remedy=image_base.BRING_BASE)
 
 
 def mmdebstrap(host: Host) -> Check:
@@ -259,9 +268,9 @@ def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: boo
         if kept is not None:
             machine = emulation.proof(shop.client, kept.id or "", arch)
         elif make:
-            base = images.ensure_base(shop)
-            toolchain = images.ensure_toolchain(shop, base, patient.arches)
-            images.ensure_runtime(shop, base, toolchain, arch)  # which proves it
+            base = image_base.ensure_base(shop)
+            toolchain = images.ensure_toolchain(shop, base)
+            images.ensure_root(shop, base, toolchain, "runtime", arch)  # which proves it
             machine = arch.machine
         elif patient.remote:
             return Check(name=name, state=State.WARNING, found="not proved", remedy="matrixctl doctor")

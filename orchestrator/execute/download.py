@@ -1,6 +1,7 @@
 """One file over HTTP: bounded in time, in size and in redirects, retried only where that can help."""
 
 import hashlib
+import http.client
 import threading
 import time
 from collections.abc import Generator
@@ -19,9 +20,14 @@ from tenacity import (
     wait_exponential,
 )
 
+from orchestrator.execute.deadline import within
+from orchestrator.masked import masked
+
 MAX_BYTES = 512 << 20
 ATTEMPTS = 4
 MAX_REDIRECTS = 5
+SHARE_OVER = "took longer than its share of the time limit (`limits: fetch`)"
+"""Of a place that is given up, so that the next one has its turn."""
 _CONNECT_S = 10
 _SILENCE_S = 30
 _CHUNK = 1 << 16
@@ -57,37 +63,19 @@ def download(url: str, to: Path, *, deadline: float, max_bytes: int = MAX_BYTES)
 
 def shown(url: str) -> str:
     """The URL without a user name and password in it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL, as `http://[`
+        return masked(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _attempt(url: str, to: Path, deadline: float, max_bytes: int) -> str:
-    """One attempt in a thread that is left behind at the deadline.
-
-    A socket's time-out starts anew with each byte, and a name look-up has none at all; only somebody
-    who waits outside can end them. The thread sees ``given_up`` at its next chunk and ends by itself.
-    """
-    result: list[str | BaseException] = []
-    given_up = threading.Event()
-
-    def work() -> None:
-        try:
-            result.append(_transfer(url, to, deadline, max_bytes, given_up))
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the waiting thread
-            result.append(error)
-
-    thread = threading.Thread(target=work, daemon=True, name=f"download {to.name}")
-    thread.start()
-    try:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    finally:
-        given_up.set()
-    match result:
-        case [str(digest)]:
-            return digest
-        case [BaseException() as error]:
-            raise error
-    raise FetchError("took longer than its share of the time limit")
+    return within(
+        max(0.0, deadline - time.monotonic()),
+        lambda given_up: _transfer(url, to, deadline, max_bytes, given_up),
+        lambda: FetchError(SHARE_OVER),
+    )
 
 
 def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: threading.Event) -> str:
@@ -121,6 +109,8 @@ def _chunks(url: str, deadline: float, max_bytes: int) -> Generator[bytes, None,
         raise _PassingError(_plainly(error)) from None
     except requests.RequestException as error:
         raise FetchError(_plainly(error)) from None
+    except ValueError:  # `Location: http://[`, which requests hands on as it is
+        raise FetchError("redirects to no address") from None
 
 
 def _refuse(response: requests.Response, max_bytes: int) -> None:
@@ -135,6 +125,8 @@ def _refuse(response: requests.Response, max_bytes: int) -> None:
 
 
 _PLAIN: tuple[tuple[type[Exception], str], ...] = (
+    (requests.exceptions.InvalidSchema, "redirects to what is neither http nor https"),
+    (requests.exceptions.InvalidURL, "redirects to no address"),
     (requests.TooManyRedirects, f"redirects more than {MAX_REDIRECTS} times"),
     (requests.exceptions.ProxyError, "the proxy does not let it through"),
     (requests.exceptions.SSLError, "its certificate cannot be verified"),
@@ -154,6 +146,10 @@ def _plainly(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return "its name cannot be resolved"
+        if isinstance(cause, http.client.RemoteDisconnected):
+            return "closed the connection without an answer"
+        if isinstance(cause, http.client.HTTPException):
+            return "its answer is not HTTP as it should be"
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror).lower()
         cause = cause.__cause__ or cause.__context__

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from contextlib import suppress
 
 import docker
@@ -10,7 +11,7 @@ from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 
 from orchestrator.arch import Arch
-from orchestrator.errors import DeadlineError, EmulationError, EngineError
+from orchestrator.errors import DeadlineError, EmulationError, EngineError, EngineLostError
 from orchestrator.execute import owner
 from orchestrator.execute.host import Host
 
@@ -31,13 +32,40 @@ def registered(host: Host, arch: Arch) -> bool:
     return entry.startswith("enabled") and flags is not None and "F" in flags[1]
 
 
+def on_cpu(host: Arch, arch: Arch, cpu: str) -> tuple[str, ...]:
+    """What stands before a command so that it runs on QEMU's CPU ``cpu``; nothing if that is empty.
+
+    A foreign program is handed to QEMU by the kernel, and QEMU takes its ``-cpu`` from QEMU_CPU
+    (https://www.qemu.org/docs/master/user/main.html); one of the host's own architecture needs the emulator
+    said, of the image ``emulated-runtime``, and the program by its path.
+    """
+    if not cpu:
+        return ()
+    return (f"/usr/bin/qemu-{arch.qemu}", "-cpu", cpu) if arch == host else ("env", f"QEMU_CPU={cpu}")
+
+
+def cpu_proof(client: docker.DockerClient, image: str, host: Arch, arch: Arch, cpu: str) -> None:
+    """Run a program in a container of ``image`` on QEMU's CPU ``cpu``.
+
+    :raises EmulationError: with QEMU's words, where it has no such CPU.
+    """
+    code, output = _uname(client, image, on_cpu(host, arch, cpu))
+    said = output.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    if code != 0 or said[-1] != arch.machine:
+        raise EmulationError(
+            f"QEMU cannot run {arch.name} on the CPU {cpu!r}: {said[-1]}",
+            details="\n".join(said),
+            resolution=f"See which there are: qemu-{arch.qemu} -cpu help",
+        )
+
+
 def proof(client: docker.DockerClient, image: str, arch: Arch) -> str:
     """Run ``uname -m`` in a container of ``image`` and return what it says.
 
     :raises EmulationError: when programs of ``arch`` cannot run, or the machine is another one.
     :raises DeadlineError: when the container did not end in time.
     """
-    code, output = _uname(client, image)
+    code, output = _uname(client, image, ())
     machine = output.decode(errors="replace").strip()
     if code != 0 or machine != arch.machine:
         raise EmulationError(
@@ -48,13 +76,14 @@ def proof(client: docker.DockerClient, image: str, arch: Arch) -> str:
     return machine
 
 
-def _uname(client: docker.DockerClient, image: str) -> tuple[int, bytes]:
+def _uname(client: docker.DockerClient, image: str, prefix: tuple[str, ...]) -> tuple[int, bytes]:
     container = client.containers.create(
         image,
-        ["uname", "-m"],
+        [*prefix, "/usr/bin/uname", "-m"],
         name=f"matrixctl-proof-{secrets.token_hex(4)}",
         labels=owner.labels("proof"),
         network_mode="none",
+        use_config_proxy=False,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         read_only=True,
@@ -62,11 +91,14 @@ def _uname(client: docker.DockerClient, image: str) -> tuple[int, bytes]:
         mem_limit="128m",
         pids_limit=32,
     )
+    started = time.monotonic()
     try:
         container.start()
         code = container.wait(timeout=_PROOF_DEADLINE)["StatusCode"]
         return code, container.logs()
-    except (ReadTimeout, RequestsConnectionError):
+    except (ReadTimeout, RequestsConnectionError) as error:
+        if time.monotonic() - started < _PROOF_DEADLINE:
+            raise EngineLostError(f"the engine was lost while `uname -m` ran in {image}") from error
         raise DeadlineError(f"`uname -m` in {image} did not end within {_PROOF_DEADLINE} s") from None
     except docker.errors.APIError as error:
         if "exec format error" in str(error):

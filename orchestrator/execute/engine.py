@@ -6,8 +6,11 @@ directions, so that the engine may be on another machine.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Annotated, Protocol
 
+from pydantic import Field
+
+from orchestrator import bounds
 from orchestrator.record.model import EngineInfo
 from orchestrator.value import Value
 
@@ -15,6 +18,9 @@ UID = 65534
 """Everything in a container runs as Debian's ``nobody``."""
 WORK = "/work"
 """Where the labelled volume is mounted, in every container; the one writable place that lasts."""
+
+
+_OWN = r"[0-9A-Za-z][0-9A-Za-z_.+-]*"
 
 
 class ContainerSpec(Value):
@@ -25,10 +31,10 @@ class ContainerSpec(Value):
     image: str
     platform: str
     argv: tuple[str, ...]
-    network: str
-    """``none``, or ``container:<name>`` to join another's network namespace."""
-    volume: str
-    """The named volume at WORK."""
+    network: Annotated[str, Field(pattern=rf"^(none|container:{_OWN})$")]
+    """``none``, or ``container:<name>`` to join another's network namespace; no other one can be said."""
+    volume: Annotated[str, Field(pattern=rf"^{_OWN}$")]
+    """The named volume at WORK; a path, which would be a folder of the host's, cannot be said."""
     memory_bytes: int
     cpus: float
     pids: int = 256
@@ -49,6 +55,14 @@ class Engine(Protocol):
 
     def info(self) -> EngineInfo: ...
 
+    def answers(self) -> bool:
+        """Whether it answers, waiting a bounded time for one that is being restarted. Raises nothing."""
+        ...
+
+    def running(self, name: str) -> bool:
+        """Whether a container of that name exists and runs."""
+        ...
+
     def create_volume(self, name: str, run_id: str) -> None: ...
 
     def remove_volume(self, name: str) -> None: ...
@@ -66,14 +80,16 @@ class Engine(Protocol):
     ) -> ExecResult:
         """Run a program to its end; ``on_line`` gets each line of its output as it comes.
 
-        After ``timeout`` seconds it gets TERM, 5 seconds later KILL, inside the container.
+        After ``timeout`` seconds it gets TERM, 5 seconds later KILL, inside the container. The answer has the
+        beginning of what it wrote (``bounds.OUTPUT``); with ``on_line`` its stdout is not kept as well.
 
+        :raises EngineLostError: if the container was stopped under it, so that its end says nothing.
         :raises DeadlineError: if the engine itself does not come back in time.
         """
         ...
 
-    def get(self, name: str, path: str) -> Iterator[bytes]:
-        """A tar archive of ``path``, in chunks."""
+    def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
+        """A tar archive of ``path``, in chunks; more than ``limit`` bytes is an error."""
         ...
 
     def stop(self, name: str) -> None: ...
@@ -81,7 +97,7 @@ class Engine(Protocol):
     def remove(self, name: str) -> None: ...
 
     def sweep(self, run_id: str) -> tuple[str, ...]:
-        """Remove every container and volume of a run; the names that were still there."""
+        """Remove every container and volume that this process made for a run; the names that were there."""
         ...
 
 

@@ -1,17 +1,21 @@
 """Errors in the words of the outcome table."""
 
+from orchestrator import bounds
 from orchestrator.errors import (
     BuildError,
     ChecksumMismatchError,
     DeadlineError,
     EmulationError,
     EngineError,
+    EngineLostError,
+    ExhaustedError,
     MatrixctlError,
     PrerequisiteError,
     SourceUnreachableError,
 )
-from orchestrator.execute.docker_engine import ENGINE_ERRORS
+from orchestrator.execute.docker_errors import ENGINE_ERRORS, lost
 from orchestrator.execute.scheduler import Failure
+from orchestrator.files import FULL
 from orchestrator.outcome import REASONS, Reason
 from orchestrator.plan.action import Action
 
@@ -22,6 +26,7 @@ _REASONS: tuple[tuple[type[MatrixctlError], Reason], ...] = (
     (PrerequisiteError, Reason.PREREQUISITE),
     (DeadlineError, Reason.DEADLINE),
     (EmulationError, Reason.EMULATION),
+    (ExhaustedError, Reason.EXHAUSTED),
     (EngineError, Reason.ENGINE_UNAVAILABLE),
 )
 
@@ -30,7 +35,23 @@ def reason_of(error: Exception) -> Reason:
     """The reason that an error stands for; what nobody foresaw is ``internal``."""
     if isinstance(error, ENGINE_ERRORS):
         return Reason.ENGINE_UNAVAILABLE
+    if isinstance(error, OSError) and error.errno in FULL:
+        return Reason.EXHAUSTED
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.INTERNAL)
+
+
+def engine_lost(error: BaseException | None) -> bool:
+    """Whether the engine was lost under what failed, so that it is worth doing again once it is back.
+
+    What was raised last may be the failure to clean up: what it was raised in counts as well.
+    """
+    while error is not None:
+        if isinstance(error, EngineLostError):
+            return True
+        if isinstance(error, ENGINE_ERRORS) and lost(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def failure_of(action: Action, error: Exception) -> Failure:
@@ -43,5 +64,8 @@ def failure_of(action: Action, error: Exception) -> Failure:
     if action.kind == "image" and type(error) is MatrixctlError:
         reason = Reason.PREREQUISITE
     brief = error.brief if isinstance(error, MatrixctlError) else repr(error)
+    if isinstance(error, DeadlineError) and error.resolution:  # what else is to be done than to wait longer?
+        brief = f"{brief} {error.resolution}"
+    brief = bounds.cut(brief, bounds.MESSAGE)
     message = f"{action.kind} {action.name}: {brief}"
     return Failure(outcome=REASONS[reason].outcome, reason=reason, message=message, action=action.key)

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute import bootstrap, doctor, emulation
-from orchestrator.execute.docker_engine import ENGINE_ERRORS
+from orchestrator.execute.docker_errors import ENGINE_ERRORS
 from orchestrator.execute.host import Host
 
 LOG = Path("/var/log/matrixctl-dockerd.log")
@@ -30,6 +30,7 @@ class Lacks:
 
     daemon: bool
     docker: bool
+    git: bool
     mmdebstrap: bool
     qemu: bool
     foreign: tuple[Arch, ...]
@@ -43,6 +44,7 @@ def look(patient: doctor.Patient) -> Lacks:
     return Lacks(
         daemon=not there,
         docker=not there and host.which("dockerd") is None,
+        git=host.which("git") is None,
         mmdebstrap=bootstrap.is_debian(host) and host.which("mmdebstrap") is None,
         qemu=not all(emulation.interpreter(host, arch) for arch in foreign),
         foreign=tuple(arch for arch in foreign if not emulation.registered(host, arch)),
@@ -121,6 +123,7 @@ def commands(host: Host, lacks: Lacks) -> Iterator[str]:
 
 def _packages(host: Host, lacks: Lacks) -> list[str]:
     wanted = ["docker.io"] if lacks.docker else []
+    wanted += ["git"] if lacks.git else []
     wanted += ["mmdebstrap"] if lacks.mmdebstrap else []
     return wanted + (_qemu_packages(host) if lacks.qemu else [])
 

@@ -4,6 +4,7 @@ import io
 import secrets
 import tarfile
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,11 +16,18 @@ import docker.errors
 from docker.models.containers import Container
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
+from urllib3.exceptions import HTTPError
 
+from orchestrator import bounds
 from orchestrator.arch import Arch
-from orchestrator.errors import DeadlineError, EngineError
+from orchestrator.errors import DeadlineError, EngineError, EngineLostError
 from orchestrator.execute import owner
+from orchestrator.execute.deadline import exceeded, within
 
+CUT = (ReadTimeout, RequestsConnectionError, HTTPError)
+"""How the end of a connection shows, whoever ended it."""
+_ROOT = 4096 << 20
+"""Bytes of one file out of a container; the largest root has 1 GiB."""
 _SHOWN = 20
 """Lines of a failed build's output that an error carries."""
 
@@ -39,12 +47,14 @@ def build(
     """Build and tag one image. ``root`` is a tarball that the Dockerfile ADDs as ``root_name``.
 
     :raises EngineError: with the last lines of the build's output.
-    :raises DeadlineError: after ``limit`` seconds.
+    :raises DeadlineError: after ``limit`` seconds. The engine stops when it next says something, and finds
+        nobody there.
     """
-    with tempfile.TemporaryFile() as context:
-        _write_context(context, dockerfile, root, root_name)
-        context.seek(0)
-        try:
+
+    def work(given_up: threading.Event) -> None:
+        with tempfile.TemporaryFile() as context:
+            _write_context(context, dockerfile, root, root_name)
+            context.seek(0)
             events = client.api.build(
                 fileobj=context,
                 custom_context=True,
@@ -55,13 +65,17 @@ def build(
                 rm=True,
                 forcerm=True,
                 decode=True,
-                timeout=int(limit),
+                timeout=max(1, int(limit)),
             )
-            _follow(events, tag, limit)
-        except docker.errors.APIError as error:
-            raise EngineError(f"the engine refused to build {tag}", details=str(error)) from error
-        except (ReadTimeout, RequestsConnectionError):
-            raise _too_slow(tag, limit) from None
+            _follow(events, tag, given_up)
+
+    started = time.monotonic()
+    try:
+        within(limit, work, lambda: _too_slow(tag, limit))
+    except docker.errors.APIError as error:
+        raise EngineError(f"the engine refused to build {tag}", details=str(error)) from error
+    except CUT as error:
+        raise _cut(tag, started, limit) from error
 
 
 def _write_context(context: IO[bytes], dockerfile: str, root: IO[bytes] | None, root_name: str) -> None:
@@ -79,14 +93,18 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
     tar.addfile(member, content)
 
 
-def _follow(events: Iterator[dict[str, Any]], tag: str, limit: float) -> None:
-    started, error = time.monotonic(), ""
+def _follow(events: Iterator[dict[str, Any]], tag: str, given_up: threading.Event) -> None:
+    error = ""
     last: deque[str] = deque(maxlen=_SHOWN)
     for event in events:  # to the end, even after an error: the connection goes back only then
-        last.extend(line for line in str(event.get("stream", "")).splitlines() if line.strip())
-        error = error or str(event.get("error", ""))
-        if time.monotonic() - started > limit:
-            raise _too_slow(tag, limit)
+        last.extend(
+            bounds.cut(line, bounds.WORDS)
+            for line in str(event.get("stream", "")).splitlines()
+            if line.strip()
+        )
+        error = error or bounds.cut(str(event.get("error", "")), bounds.WORDS)
+        if given_up.is_set():
+            return
     if error:
         raise EngineError(
             f"building the image {tag} failed: {error}",
@@ -95,10 +113,19 @@ def _follow(events: Iterator[dict[str, Any]], tag: str, limit: float) -> None:
         )
 
 
+def _cut(what: str, started: float, limit: float) -> EngineError | DeadlineError:
+    """What the end of a connection means: a time-out looks like a loss, but for the time that it took."""
+    if time.monotonic() - started >= int(limit):
+        return _too_slow(what, limit)
+    return EngineLostError(f"the engine was lost while it made the image {what}")
+
+
 def _too_slow(what: str, limit: float) -> DeadlineError:
-    return DeadlineError(
-        f"{what} was not done within {limit:g} s",
-        resolution="See whether the package mirror is reachable and quick: matrixctl doctor",
+    return exceeded(
+        f"The image {what}",
+        limit,
+        "image",
+        details="See whether the package mirror is reachable and quick: matrixctl doctor",
     )
 
 
@@ -119,13 +146,15 @@ def made_in_container(
     """
     with _container(client, image, script, proxies) as container:
         container.start()
+        started = time.monotonic()
         try:
             code = container.wait(timeout=limit)["StatusCode"]
-        except (ReadTimeout, RequestsConnectionError):
-            raise _too_slow(f"the root made in {image}", limit) from None
+        except CUT as error:
+            raise _cut(f"root that is made in {image}", started, limit) from error
         if code != 0:
-            last = container.logs().decode(errors="replace").splitlines()[-_SHOWN:]
-            raise EngineError(f"a script in {image} ended with exit code {code}", details="\n".join(last))
+            last = container.logs(tail=_SHOWN).decode(errors="replace").splitlines()[-_SHOWN:]
+            shown = "\n".join(bounds.cut(line, bounds.WORDS) for line in last)
+            raise EngineError(f"a script in {image} ended with exit code {code}", details=shown)
         fetch(container, path, into)
 
 
@@ -153,11 +182,14 @@ def fetch(container: Container, path: str, into: IO[bytes]) -> None:
     with tempfile.TemporaryFile() as archive:
         chunks, _ = container.get_archive(path)
         for chunk in chunks:
+            if archive.tell() > _ROOT:
+                raise EngineError(f"{path} in {container.name} is larger than {bounds.size(_ROOT)}")
             archive.write(chunk)
         archive.seek(0)
-        with tarfile.open(fileobj=archive) as tar:
-            content = tar.extractfile(tar.getmembers()[0])
-            if content is None:
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
+            entry = tar.next()
+            content = tar.extractfile(entry) if entry is not None and entry.isreg() else None
+            if content is None or (entry is not None and entry.issparse()):
                 raise EngineError(f"{path} is no file in {container.name}")
             while block := content.read(1 << 20):
                 into.write(block)

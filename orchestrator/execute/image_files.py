@@ -1,28 +1,31 @@
 """The text of every Dockerfile and script that makes an image: pure, and complete enough to use by hand."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader
 
 from orchestrator.arch import Arch
-from orchestrator.execute import bootstrap
+from orchestrator.execute import bootstrap, wheels
+from orchestrator.execute.engine import UID
+from orchestrator.plan.render import environment
 from orchestrator.resources import root
-
-UID = 65534
-"""Debian's nobody: the user of every build, server and client container, and the owner of /work."""
 
 REGISTRY_IMAGE = "debian:trixie-slim"
 
 TOOLCHAIN_PACKAGES = (
+    "autoconf",
+    "automake",
     "binutils",
     "ccache",
     "cmake",
+    "g++",
     "gcc",
     "libc6-dev",
     "libcrypt-dev",
     "libssl-dev",
+    "libtool",
     "make",
     "mmdebstrap",
     "ninja-build",
@@ -30,7 +33,8 @@ TOOLCHAIN_PACKAGES = (
     "perl",
     "xz-utils",
 )
-CLIENT_PACKAGES = ("curl", "python3")
+CLIENT_PACKAGES = ("curl", "nghttp2-server", "ngtcp2-client", "ngtcp2-server", "openssl", "python3")
+"""Beside the clients gtlsserver and nghttpd, which they are proved against; openssl verifies certificates."""
 RUNTIME_PACKAGES = (
     "base-files",
     "coreutils",
@@ -39,6 +43,9 @@ RUNTIME_PACKAGES = (
     "libc6",
     "libcrypt1",
     "libgcc-s1",
+    "libjemalloc2",
+    "liblua5.4-0",
+    "libopentracing-c-wrapper0t64",
     "libpcre2-8-0",
     "libssl3t64",
     "libzstd1",
@@ -46,37 +53,51 @@ RUNTIME_PACKAGES = (
 )
 EMULATED_PACKAGES = (
     *RUNTIME_PACKAGES,
+    "autoconf",
+    "automake",
     "binutils",
     "ccache",
+    "cmake",
     "diffutils",
+    "file",
     "findutils",
+    "g++",
     "gcc",
     "grep",
     "gzip",
     "libc6-dev",
     "libcrypt-dev",
     "libssl-dev",
+    "libtool",
     "make",
     "mawk",
+    "ninja-build",
     "patch",
     "perl",
     "sed",
     "tar",
     "xz-utils",
 )
-_EMULATED_LINKS = {"/usr/bin/awk": "mawk", "/usr/bin/cc": "gcc"}
+ROOTS: Mapping[str, Sequence[str]] = {
+    "runtime": RUNTIME_PACKAGES,
+    # With an emulator of its own architecture, for a CPU that is not the machine's.
+    "emulated-runtime": (*RUNTIME_PACKAGES, "qemu-user"),
+    "emulated-toolchain": EMULATED_PACKAGES,
+}
+"""The images that are assembled from extracted packages, and those packages."""
+_EMULATED_LINKS = {
+    "/usr/bin/aclocal": "aclocal-1.17",
+    "/usr/bin/automake": "automake-1.17",
+    "/usr/bin/awk": "mawk",
+    "/usr/bin/c++": "g++",
+    "/usr/bin/cc": "gcc",
+}
 """What ``update-alternatives`` would have linked."""
 
 
 @cache
 def _templates() -> Environment:
-    return Environment(  # noqa: S701 - Dockerfiles and shell, no HTML
-        loader=FileSystemLoader(root() / "images"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return environment(FileSystemLoader(root() / "images"), trim_blocks=True, lstrip_blocks=True)
 
 
 def _render(template: str, **values: object) -> str:
@@ -88,23 +109,31 @@ def base_dockerfile(registry_image: str = "") -> str:
     return _render("base.Dockerfile.j2", registry_image=registry_image)
 
 
-def toolchain_dockerfile(host: Arch, targets: Sequence[Arch], base: str) -> str:
-    foreign = [arch for arch in targets if arch != host]
+def toolchain_dockerfile(base: str) -> str:
+    """Compiles for the host, and holds every tool that is the same whatever one compiles for."""
+    script = (root() / "images" / "extract.sh").read_text().splitlines()
+    extract = [shlex.quote(line) for line in script]
+    return _render("toolchain.Dockerfile.j2", base=base, packages=TOOLCHAIN_PACKAGES, extract=extract)
+
+
+def cross_dockerfile(target: Arch, toolchain: str) -> str:
+    """The host's toolchain and what compiling for ``target`` needs besides.
+
+    One image for each target, so that one whose packages cannot be had takes no other with it.
+    """
+    gnu = target.gnu.replace("_", "-")
     return _render(
-        "toolchain.Dockerfile.j2",
-        base=base,
-        foreign=sorted(foreign, key=lambda arch: arch.name),
-        packages=sorted({*TOOLCHAIN_PACKAGES, *(name for arch in foreign for name in _cross_packages(arch))}),
+        "cross.Dockerfile.j2",
+        toolchain=toolchain,
+        target=target,
+        compilers=(f"g++-{gnu}", f"gcc-{gnu}", f"libc6-dev-{target.name}-cross"),
+        libraries=("libcrypt-dev", "libssl-dev"),
     )
 
 
-def _cross_packages(arch: Arch) -> tuple[str, ...]:
-    compiler = f"gcc-{arch.gnu.replace('_', '-')}"
-    return (compiler, f"libc6-dev-{arch.name}-cross", f"libcrypt-dev:{arch.name}", f"libssl-dev:{arch.name}")
-
-
-def client_dockerfile(base: str) -> str:
-    return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES)
+def client_dockerfile(base: str, *, aioquic: str) -> str:
+    """``aioquic`` is the digest of its lock; empty for an image without it."""
+    return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES, aioquic=aioquic)
 
 
 def root_dockerfile(name: str, arch: Arch) -> str:
@@ -112,13 +141,13 @@ def root_dockerfile(name: str, arch: Arch) -> str:
 
 
 def root_script(name: str, arch: Arch) -> str:
-    emulated = name == "emulated-toolchain"
     return _render(
         "root.sh.j2",
         name=name,
         arch=arch,
-        packages=EMULATED_PACKAGES if emulated else RUNTIME_PACKAGES,
-        links=_EMULATED_LINKS if emulated else {},
+        packages=ROOTS[name],
+        links=_EMULATED_LINKS if name == "emulated-toolchain" else {},
+        emulator=f"qemu-{arch.qemu}",
     )
 
 
@@ -126,15 +155,24 @@ def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
     """Every Dockerfile and script, and a README with the ``docker`` commands, by file name."""
     files = {
         "base.Dockerfile": base_dockerfile(),
-        "toolchain.Dockerfile": toolchain_dockerfile(host, targets, "matrixctl-base"),
-        "client.Dockerfile": client_dockerfile("matrixctl-base"),
+        "toolchain.Dockerfile": toolchain_dockerfile("matrixctl-base"),
+        "client.Dockerfile": client_dockerfile("matrixctl-base", aioquic=wheels.lock_digest()),
+        "aioquic.lock": wheels.lock().read_text("utf-8"),
     }
     for arch in targets:
-        for name in ("runtime", "emulated-toolchain"):
+        if arch != host:
+            files[f"toolchain-{arch.name}.Dockerfile"] = cross_dockerfile(arch, "matrixctl-toolchain")
+        for name in ROOTS:
             files[f"{name}-{arch.name}.Dockerfile"] = root_dockerfile(name, arch)
             files[f"{name}-{arch.name}.sh"] = root_script(name, arch)
     command = shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar"))
     files["README.md"] = _render(
-        "README.md.j2", registry_image=REGISTRY_IMAGE, mmdebstrap=command, host=host, targets=targets
+        "README.md.j2",
+        registry_image=REGISTRY_IMAGE,
+        mmdebstrap=command,
+        pip_options=shlex.join(wheels.pip_options(host)),
+        host=host,
+        targets=targets,
+        roots=tuple(ROOTS),
     )
     return files

@@ -2,27 +2,27 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import images, sources
+from orchestrator.execute import emulation, image_base, image_content, images, sources
 from orchestrator.execute.images import ImageRef, Workshop
 
 
 @dataclass(kw_only=True)
 class ImageSet:
-    """``targets`` are all architectures that the toolchain must be able to compile for."""
+    """Safe for several threads."""
 
     shop: Workshop
-    targets: Sequence[Arch]
     _made: dict[tuple[str, str], ImageRef] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def get(self, name: str, arch: Arch) -> ImageRef:
         """An image that is there and was verified.
+
+        :param arch: the architecture that it serves: a toolchain of the host's compiles for ``arch``.
 
         :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``images``.
         """
@@ -34,9 +34,14 @@ class ImageSet:
                 self._made[key] = self._make(name, arch)
             return self._made[key]
 
+    def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
+        """:raises EmulationError: where QEMU has no such CPU for that image, with its words."""
+        shop = self.shop
+        emulation.cpu_proof(shop.client, self.get(name, arch).tag, shop.arch, arch, cpu)
+
     def packages(self, name: str, arch: Arch) -> dict[str, str]:
         """Exact package versions inside an image."""
-        return images.packages(self.shop.client, self.get(name, arch))
+        return image_content.packages(self.shop.client, self.get(name, arch))
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
@@ -47,17 +52,20 @@ class ImageSet:
             base = self.get("base", self.shop.arch)
         except MatrixctlError:  # the image's own action says why; without it there are no pools
             return ()
-        return sources.pools(images.apt_targets(self.shop.client, base))
+        return sources.pools(image_content.apt_targets(self.shop.client, base))
 
     def _make(self, name: str, arch: Arch) -> ImageRef:
         if name == "base":
-            return images.ensure_base(self.shop)
+            return image_base.ensure_base(self.shop)
         base = self.get("base", self.shop.arch)
         if name == "toolchain":
-            return images.ensure_toolchain(self.shop, base, self.targets)
+            return self._toolchain(base, arch)
         if name == "client":
             return images.ensure_client(self.shop, base)
         toolchain = self.get("toolchain", self.shop.arch)
-        if name == "runtime":
-            return images.ensure_runtime(self.shop, base, toolchain, arch)
-        return images.ensure_emulated_toolchain(self.shop, base, toolchain, arch)
+        return images.ensure_root(self.shop, base, toolchain, name, arch)
+
+    def _toolchain(self, base: ImageRef, target: Arch) -> ImageRef:
+        if target == self.shop.arch:
+            return images.ensure_toolchain(self.shop, base)
+        return images.ensure_cross(self.shop, self.get("toolchain", self.shop.arch), target)

@@ -1,6 +1,7 @@
 """Whose a container or volume is: the process that made it, so that only what dead ones left is removed."""
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,8 @@ LABEL = "matrixctl"
 """Of everything that is made here: a run's id, ``images`` or ``proof``."""
 OWNER = "matrixctl.owner"
 """Boot, namespace of process ids, process id and its start: no two processes share all four."""
+KEPT = "matrixctl.kept"
+"""Of what ``--keep`` leaves on purpose, so that the next run does not take it away."""
 
 _PROC = Path("/proc")
 _START_FIELD = 19
@@ -16,9 +19,9 @@ _START_FIELD = 19
 _ENDED = {"Z", "X"}
 
 
-def labels(value: str) -> dict[str, str]:
+def labels(value: str, *, kept: bool = False) -> dict[str, str]:
     """The labels of whatever this process makes."""
-    return {LABEL: value, OWNER: _me()}
+    return {LABEL: value, OWNER: _me(), **({KEPT: "true"} if kept else {})}
 
 
 def mine() -> str:
@@ -29,14 +32,28 @@ def mine() -> str:
 def alive(found: Mapping[str, str]) -> bool | None:
     """Whether the maker of what bears these labels still runs.
 
-    ``None`` where that cannot be told from here: another machine's, an earlier boot's, or without a label.
+    ``None`` where that cannot be told from here: another machine's, an earlier boot's, another user's whose
+    processes are hidden, or without a label.
     """
     boot, _, rest = found.get(OWNER, "").partition(".")
     namespace, _, process = rest.partition(".")
     pid, _, start = process.partition(".")
-    if (boot, namespace) != _here() or not pid.isdecimal():
+    if (boot, namespace) != _here() or not re.fullmatch("[0-9]{1,9}", pid):
+        return None
+    if not os.access(_PROC / pid / "stat", os.R_OK) and _others(int(pid)):
         return None
     return _start_of(int(pid)) == start
+
+
+def _others(pid: int) -> bool:
+    """Whether there is such a process of another user's, which a /proc with ``hidepid`` (proc(5)) hides."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False
 
 
 @cache

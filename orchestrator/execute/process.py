@@ -1,6 +1,7 @@
 """The one module that starts processes."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ _PACKAGES = {
     "apt-cache": "apt",
     "apt-get": "apt",
     "dockerd": "docker.io",
+    "git": "git",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "systemctl": "systemd",
@@ -87,7 +89,7 @@ def spawn_detached(argv: Sequence[str], log: Path) -> int:
                 list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         except FileNotFoundError:
-            raise _missing(argv[0]) from None
+            raise missing(argv[0]) from None
     process.returncode = 0  # it is meant to go on: no warning that it still runs
     return process.pid
 
@@ -105,7 +107,7 @@ def _start(
             start_new_session=True,
         )
     except FileNotFoundError:
-        raise _missing(argv[0]) from None
+        raise missing(argv[0]) from None
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
@@ -117,7 +119,13 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
             process.communicate(timeout=GRACE)
 
 
-def _missing(program: str) -> MatrixctlError:
+def inherited(names: re.Pattern[str]) -> dict[str, str]:
+    """Of our own environment what a program may have that runs other people's code."""
+    return {name: value for name, value in os.environ.items() if names.fullmatch(name)}
+
+
+def missing(program: str) -> MatrixctlError:
+    """The error for a program that is not installed; its resolution names the package that has it."""
     package = _PACKAGES.get(Path(program).name)
     return MatrixctlError(
         f"the program `{program}` is not installed",

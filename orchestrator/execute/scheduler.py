@@ -1,4 +1,4 @@
-"""Runs the actions of a plan in the order of its graph, with slots for CPUs.
+"""Runs the actions of a plan in the order of its graph, within the slots of the machine.
 
 It knows nothing of what an action does: it is handed a function. A failed action blocks its
 dependents to a fixpoint; one that raises what nobody expected does the same and the run goes on.
@@ -6,17 +6,22 @@ dependents to a fixpoint; one that raises what nobody expected does the same and
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
+from orchestrator.execute.order import Order, required
+from orchestrator.execute.slots import Demand, Slots
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
 
-_PRIORITY = {"probe": 0, "source": 1, "image": 2, "haproxy": 3, "tls": 4}
-"""Results first: a probe session takes seconds, a compile minutes."""
+THREADS = "action"
+"""How the names of the threads begin that do actions."""
 _POLL = 0.2
+_PASSES = 8
+"""How many later ones may overtake an action for which there is no room yet: then all wait for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +59,9 @@ Blocked = Callable[[Action, Failure], None]
 def schedule(
     actions: Sequence[Action],
     *,
-    slots: int,
-    weight: Callable[[Action], int],
+    slots: Slots,
+    demand: Callable[[Action], Demand],
+    order: Order,
     execute: Execute,
     blocked: Blocked,
     failed: Mapping[str, Failure],
@@ -64,56 +70,139 @@ def schedule(
 ) -> dict[str, Failure]:
     """Run all actions; the failures, by key.
 
-    :param slots: how much may run at once; ``weight`` says what an action takes (capped at ``slots``).
+    :param demand: what an action takes of ``slots`` while it runs.
+    :param order: knows the actions; of those that are ready, it says which goes first.
     :param failed: failures of earlier actions that stand in ``needs`` but not among ``actions``.
     :param blocked: told of each action that is not run, with the failure that blocks it.
 
     Once ``cancel`` is asked for nothing new starts; what runs is waited for, ``grace`` seconds at most.
     """
-    by_key = {action.key: action for action in actions}
-    order = {key: position for position, key in enumerate(by_key)}
-    sorter = TopologicalSorter({a.key: [n for n in a.needs if n in by_key] for a in actions})
-    sorter.prepare()
-    failures = dict(failed)
-    ready: list[str] = []
-    running: dict[Future[Failure | None], str] = {}
-    free = slots
-    pool = ThreadPoolExecutor(max_workers=max(slots, 1), thread_name_prefix="action")
-    patience = Patience(cancel, grace)
+    made = _Schedule(
+        actions={action.key: action for action in actions},
+        slots=slots,
+        demand=demand,
+        order=order,
+        execute=execute,
+        blocked=blocked,
+        failures=dict(failed),
+        cancel=cancel,
+        patience=Patience(cancel, grace),
+        pool=ThreadPoolExecutor(max_workers=max(slots.cpus, 1), thread_name_prefix=THREADS),
+    )
+    made.run()
+    return made.failures
+
+
+@dataclass(kw_only=True)
+class _Schedule:
+    actions: Mapping[str, Action]
+    slots: Slots
+    demand: Callable[[Action], Demand]
+    order: Order
+    execute: Execute
+    blocked: Blocked
+    failures: dict[str, Failure]
+    cancel: Cancel
+    patience: "Patience"
+    pool: ThreadPoolExecutor
+    _ready: set[str] = field(default_factory=set)
+    _running: dict[Future[Failure | None], tuple[str, Demand]] = field(default_factory=dict)
+    """What runs, and what it took: asked again, it might demand something else."""
+    _passed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._sorter = TopologicalSorter(
+            {key: [need for need in one.needs if need in self.actions] for key, one in self.actions.items()}
+        )
+        self._sorter.prepare()
+        for key, action in self.actions.items():
+            if self._cause(action) is not None:
+                self.order.lost(key)
+
+    def run(self) -> None:
+        try:
+            while self._sorter.is_active() and not self._over():
+                self._block()
+                self._start()
+                self._collect()
+        finally:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _over(self) -> bool:
+        return self.cancel() and (not self._running or self.patience.over())
+
+    def _cause(self, action: Action) -> Failure | None:
+        return next((self.failures[need] for need in required(action) if need in self.failures), None)
+
+    def _block(self) -> None:
+        """Take in what is ready, and pass over what cannot be done, with all that waits only for that."""
+        while new := self._sorter.get_ready():
+            for key in new:
+                action = self.actions[key]
+                cause = self._cause(action)
+                if cause is None:
+                    self._ready.add(key)
+                else:
+                    self._fail(key, _told(self.blocked, action, cause))
+                    self._sorter.done(key)
+
+    def _start(self) -> None:
+        """Start what there is room for, the soonest result first.
+
+        One for which there is no room is overtaken by those that fit, so that no CPU is idle, but not for
+        ever. One whose lane is full waits for its like, and holds up nobody.
+        """
+        waiting: list[str] = []
+        all_wait = False
+        for key in sorted(self._ready, key=self.order.rank):
+            if self.cancel() or all_wait:
+                return
+            demand = self.demand(self.actions[key])
+            if self.slots.fit(demand):
+                self._passed.update(waiting)
+                all_wait = any(map(self._passed_enough, waiting))
+                self._ready.remove(key)
+                self.slots.take(demand)
+                self._running[self.pool.submit(self.execute, self.actions[key])] = key, demand
+            elif not self.slots.full(demand.lane):
+                waiting.append(key)
+                all_wait = self._passed_enough(key)
+
+    def _passed_enough(self, key: str) -> bool:
+        return self._passed[key] >= _PASSES
+
+    def _collect(self) -> None:
+        done, _ = wait(self._running, timeout=_POLL, return_when=FIRST_COMPLETED)
+        for future in done:
+            key, demand = self._running.pop(future)
+            self.slots.give_back(demand)
+            failure = _result(future, key)
+            if failure is None:
+                self.order.done(key)
+            else:
+                self._fail(key, failure)
+            self._sorter.done(key)
+
+    def _fail(self, key: str, failure: Failure) -> None:
+        self.failures[key] = failure
+        self.order.lost(key)
+
+
+def _told(blocked: Blocked, action: Action, cause: Failure) -> Failure:
+    """The cause; what goes wrong while it is told costs no other action its turn."""
     try:
-        while sorter.is_active() and not (cancel() and (not running or patience.over())):
-            ready = sorted(
-                [*ready, *sorter.get_ready()], key=lambda key: (_PRIORITY[by_key[key].kind], order[key])
-            )
-            for key in list(ready):
-                action = by_key[key]
-                cause = next((failures[need] for need in action.needs if need in failures), None)
-                if cause is not None:
-                    failures[key] = cause
-                    ready.remove(key)
-                    blocked(action, cause)
-                    sorter.done(key)
-                elif not cancel() and (need := min(weight(action), slots)) <= free:
-                    free -= need
-                    ready.remove(key)
-                    running[pool.submit(execute, action)] = key
-            done, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
-            for future in done:
-                key = running.pop(future)
-                free += min(weight(by_key[key]), slots)
-                failure = _result(future, key)
-                if failure is not None:
-                    failures[key] = failure
-                sorter.done(key)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return failures
+        blocked(action, cause)
+    except Exception as error:  # noqa: BLE001 - whatever a listener raises
+        return _internal(action.key, error)
+    return cause
 
 
 def _result(future: Future[Failure | None], key: str) -> Failure | None:
     error = future.exception()
-    if error is None:
-        return future.result()
+    return future.result() if error is None else _internal(key, error)
+
+
+def _internal(key: str, error: BaseException) -> Failure:
     return Failure(outcome=Outcome.ERROR, reason=Reason.INTERNAL, message=f"{key}: {error!r}", action=key)
 
 

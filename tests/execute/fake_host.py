@@ -11,6 +11,7 @@ BINFMT = "/proc/sys/fs/binfmt_misc"
 
 _PROGRAMS = {
     "docker.io": ["dockerd"],
+    "git": ["git"],
     "mmdebstrap": ["mmdebstrap"],
     "qemu-user-static": ["qemu-aarch64-static"],
     "binfmt-support": ["update-binfmts"],

@@ -70,3 +70,15 @@ def test_a_member_that_cannot_be_had_is_the_engines_fault(archive: bytes, said: 
 def test_any_bytes_give_a_file_or_an_engine_error(content: bytes) -> None:
     with contextlib.suppress(EngineError):
         member([content], "x")
+
+
+@pytest.mark.parametrize("target", ["haproxy", "other"])
+def test_a_link_is_no_file_and_one_to_itself_is_not_followed_for_ever(target: str) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        link = tarfile.TarInfo("haproxy")
+        link.type, link.linkname = tarfile.SYMTYPE, target
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("other"))
+    with pytest.raises(EngineError, match="holds no file haproxy"):
+        member([buffer.getvalue()], "haproxy")

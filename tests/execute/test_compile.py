@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 from fakes import FakeEngine, Files, ran
 
-from orchestrator.errors import BuildError, DeadlineError, EngineError, MatrixctlError
+from orchestrator.errors import (
+    BuildError,
+    ChecksumMismatchError,
+    DeadlineError,
+    EngineError,
+    ExhaustedError,
+    MatrixctlError,
+)
 from orchestrator.execute.archive import member, pack
 from orchestrator.execute.compile import Compile, compile_once
 from orchestrator.execute.engine import ExecResult
 from orchestrator.execute.store import Store
+from orchestrator.matrix.patches import read_patch
 
+LATE = "within 60 s, which come from `limits: build`"
 DIGEST, PARENT = "ab" * 32, "cd" * 32
 
 
@@ -35,9 +44,11 @@ def task(tmp_path: Path) -> Compile:
         script="make\n",
         source_file="haproxy-3.0.11.tar.gz",
         source=source,
+        patches=(),
         parents=(),
         output="haproxy",
-        ccache="haproxy-amd64-arm64",
+        caches=("haproxy-amd64-arm64",),
+        kept_cache="haproxy-amd64-arm64",
         jobs=3,
         memory_bytes=1 << 30,
         timeout=60,
@@ -52,11 +63,15 @@ def builds(files: Files, _argv: tuple[str, ...]) -> ExecResult:
     return ran()
 
 
-def fails(code: int, *, lines: int = 100, timed_out: bool = False, said: bytes = b"") -> FakeEngine:
+def fails(
+    code: int, *, lines: int = 100, timed_out: bool = False, said: bytes = b"", free: bytes = b""
+) -> FakeEngine:
+    """``free`` is what df says of the volume, in KiB."""
+
     def program(files: Files, _argv: tuple[str, ...]) -> ExecResult:
         counted = b"".join(b"line %d\n" % number for number in range(lines))
         files["build.log"] = said + counted + b"\xff broken"
-        return ran(exit_code=code, timed_out=timed_out)
+        return ran(exit_code=code, timed_out=timed_out, stdout=free)
 
     return FakeEngine(program)
 
@@ -73,12 +88,23 @@ def test_the_output_and_the_log_are_kept(store: Store, task: Compile) -> None:
     assert store.log(DIGEST).read_bytes() == b"compiled\n"
 
 
+def test_a_log_that_the_build_has_put_there_is_not_read_whole(store: Store, task: Compile) -> None:
+    def program(files: Files, argv: tuple[str, ...]) -> ExecResult:
+        done = builds(files, argv)
+        files["build.log"] = bytes(40 << 20)
+        return done
+
+    with pytest.raises(EngineError, match=r"build\.log in .* is larger than 32 MiB"):
+        compile_once(FakeEngine(program), store, task, silent)
+    assert store.artifact(DIGEST) is None
+
+
 def test_what_the_build_finds_in_its_container(store: Store, task: Compile) -> None:
     found: Files = {}
 
     def program(files: Files, argv: tuple[str, ...]) -> ExecResult:
         found.update(files)
-        assert argv == ("sh", "-c", "JOBS=3 sh build.sh > build.log 2>&1")
+        assert argv[:4] == ("env", "JOBS=3", "sh", "-c")
         return builds(files, argv)
 
     parent = store.put_artifact(PARENT, pack({"tls/lib/libssl.a": b"a library"}), {})
@@ -107,6 +133,27 @@ def test_the_compiler_cache_of_one_build_is_there_in_the_next(store: Store, task
     assert seen == [None, b"an object"]
 
 
+def test_the_nearest_cache_is_read_and_none_is_filled_where_none_is_named(
+    store: Store, task: Compile
+) -> None:
+    """What a patch's author ran in a build must not come into another build by the cache."""
+    seen: list[bytes | None] = []
+
+    def program(files: Files, argv: tuple[str, ...]) -> ExecResult:
+        seen.append(files.get("ccache/a/b"))
+        files["ccache/a/c"] = b"planted"
+        return builds(files, argv)
+
+    common, own = "haproxy-amd64-arm64", "haproxy-amd64-arm64-1a2b"
+    store.put_ccache(common, pack({"ccache/a/b": b"of all"}))
+    for number, caches, kept in ((1, (own, common), None), (2, (own, common), own), (3, (own, common), None)):
+        wanted = dataclasses.replace(task, digest=f"{number:064x}", caches=caches, kept_cache=kept)
+        compile_once(FakeEngine(program), store, wanted, silent)
+    assert seen == [b"of all", b"of all", b"an object"]
+    assert b"planted" not in store.ccache(common).read_bytes()
+    assert b"planted" in store.ccache(own).read_bytes()
+
+
 def test_a_second_build_of_the_same_digest_asks_the_engine_nothing(store: Store, task: Compile) -> None:
     first = compile_once(FakeEngine(builds), store, task, silent)
     engine = FakeEngine(builds)
@@ -131,19 +178,30 @@ def test_a_compiler_cache_that_cannot_be_kept_is_said_and_harms_nothing(store: S
     ("engine", "kind", "said"),
     [
         pytest.param(fails(2), BuildError, "exit code 2", id="it does not compile"),
-        pytest.param(fails(124, timed_out=True), DeadlineError, "within 60 s", id="too slow, ended by TERM"),
-        pytest.param(fails(137, timed_out=True), DeadlineError, "within 60 s", id="too slow, ended by KILL"),
-        pytest.param(fails(137), EngineError, "killed", id="out of memory"),
+        pytest.param(fails(124, timed_out=True), DeadlineError, LATE, id="too slow, ended by TERM"),
+        pytest.param(fails(137, timed_out=True), DeadlineError, LATE, id="too slow, ended by KILL"),
+        pytest.param(fails(137), ExhaustedError, "killed", id="out of memory"),
         pytest.param(
             fails(2, said=b"gcc: fatal error: Killed signal terminated program cc1\n"),
-            EngineError,
+            ExhaustedError,
             "Killed signal terminated program cc1",
             id="out of memory, and only the compiler says so",
         ),
         pytest.param(
-            fails(2, said=b"as: No space left on device\n"), EngineError, "No space", id="disk full"
+            fails(2, said=b"as: No space left on device\n"), ExhaustedError, "No space", id="disk full"
         ),
+        pytest.param(
+            fails(2, free=b"1023\n"),
+            ExhaustedError,
+            "no space left",
+            id="disk full, and the log cannot say so",
+        ),
+        pytest.param(fails(2, free=b"1024\n"), BuildError, "exit code 2", id="there was room enough"),
     ],
+)
+@pytest.mark.fault(
+    "a build ends in each way there is: its own error, time, memory, disk",
+    "an outcome with its reason for each; the whole log is kept",
 )
 def test_a_failed_build_says_why_and_keeps_its_log(
     store: Store, task: Compile, engine: FakeEngine, kind: type[MatrixctlError], said: str
@@ -157,8 +215,55 @@ def test_a_failed_build_says_why_and_keeps_its_log(
     ]
     assert b"line 0\n" in store.log(DIGEST).read_bytes(), "the whole log, not its tail"
     assert store.artifact(DIGEST) is None
-    assert not store.ccache(task.ccache).exists()
+    assert not store.ccache(task.caches[0]).exists()
     assert engine.left == set()
+
+
+@pytest.mark.parametrize(
+    ("errors", "first"),
+    [
+        (
+            b"3:checking for foo: not found\n15:quic.h:12:3: error: no such\n20:make: *** Error 1\n",
+            "quic.h:12:3: error: no such",
+        ),
+        (
+            b"3:./x: not found\n20:make: *** [Makefile:9: a.o] Error 1\n",
+            "make: *** [Makefile:9: a.o] Error 1",
+        ),
+    ],
+)
+def test_the_error_that_the_log_ends_with_is_the_message(
+    store: Store, task: Compile, errors: bytes, first: str
+) -> None:
+    log = b"matrixctl: failed while compiling ssl, exit code 2; errors found in build.log:\n" + errors
+    with pytest.raises(BuildError) as caught:
+        compile_once(fails(2, lines=0, said=log), store, task, silent)
+    assert caught.value.brief == f"The build failed while compiling ssl: {first}"
+
+
+def test_a_patch_that_does_not_apply_is_named(store: Store, task: Compile) -> None:
+    line = b"matrixctl: the patch fix-1.diff does not apply\n"
+    with pytest.raises(BuildError, match=r"^The patch fix-1\.diff does not apply\."):
+        compile_once(fails(1, lines=0, said=line), store, task, silent)
+
+
+def test_patches_lie_beside_the_source_and_are_verified(store: Store, task: Compile, tmp_path: Path) -> None:
+    found: Files = {}
+
+    def program(files: Files, argv: tuple[str, ...]) -> ExecResult:
+        found.update(files)
+        return builds(files, argv)
+
+    path = tmp_path / "fix.diff"
+    path.write_text("--- a/x\n+++ b/x\n")
+    patched = dataclasses.replace(task, patches=(read_patch(path),))
+    path.write_text("--- a/y\n+++ b/y\n")
+    with pytest.raises(ChecksumMismatchError, match="has changed"):
+        compile_once(FakeEngine(program), store, patched, silent)
+    assert not found
+    path.write_text("--- a/x\n+++ b/x\n")
+    compile_once(FakeEngine(program), store, patched, silent)
+    assert found["patches/fix.diff"] == b"--- a/x\n+++ b/x\n"
 
 
 def raising(error: BaseException) -> FakeEngine:

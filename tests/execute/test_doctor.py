@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import docker
 import docker.errors
@@ -13,7 +14,9 @@ from orchestrator.execute import doctor, fix
 from orchestrator.execute.doctor import State
 
 ARM = ARCHES["arm64"]
-INSTALL = "apt-get install -y --no-install-recommends docker.io mmdebstrap qemu-user-static binfmt-support"
+INSTALL = (
+    "apt-get install -y --no-install-recommends docker.io git mmdebstrap qemu-user-static binfmt-support"
+)
 REGISTER = (
     "sh -c 'update-binfmts --enable qemu-aarch64"
     f" || cat /usr/lib/binfmt.d/qemu-aarch64.conf > {BINFMT}/register'"
@@ -44,6 +47,7 @@ def patient(host: FakeHost, *, docker_host: str = "", error: str = "FileNotFound
         say=lambda _: None,
         proxies={},
         fix_command="FIX",
+        arches=(ARCHES["amd64"], ARM),
     )
 
 
@@ -58,11 +62,21 @@ def fresh() -> FakeHost:
 
 def ready() -> FakeHost:
     return FakeHost(
-        programs={"dockerd", "mmdebstrap", "qemu-aarch64-static", "update-binfmts"},
+        programs={"dockerd", "git", "mmdebstrap", "qemu-aarch64-static", "update-binfmts"},
         files={f"{BINFMT}/qemu-aarch64": ENTRY},
         folders={f"{BINFMT}/register"},
         daemon=True,
     )
+
+
+def test_every_architecture_that_we_know_is_registered() -> None:
+    host = ready()
+    host.files |= {f"/usr/lib/binfmt.d/qemu-{arch.qemu}.conf": f":{arch.qemu}:" for arch in ARCHES.values()}
+    host.programs |= {f"qemu-{arch.qemu}-static" for arch in ARCHES.values()}
+    fix.fix(replace(patient(host), arches=tuple(ARCHES.values())))
+    enabled = [line for line in changes(host) if line.startswith("update-binfmts --enable")]
+    foreign = [arch for arch in ARCHES.values() if arch.machine != host.machine() and arch != ARM]
+    assert enabled == [f"update-binfmts --enable qemu-{arch.qemu}" for arch in foreign]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +116,8 @@ def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, 
 
 def test_a_host_of_another_architecture_is_named() -> None:
     assert doctor.architecture("aarch64").found == "arm64"
-    assert doctor.architecture("riscv64").state is State.MISSING
-    assert "amd64 or arm64" in doctor.architecture("riscv64").remedy
+    assert doctor.architecture("ppc64le").state is State.MISSING
+    assert "amd64 or arm64" in doctor.architecture("ppc64le").remedy
 
 
 @pytest.mark.parametrize(
@@ -141,6 +155,7 @@ def test_without_a_daemon_the_emulation_is_looked_at_all_the_same() -> None:
     assert [(check.name, check.state) for check in checks] == [
         ("docker daemon", State.MISSING),
         ("emulation of arm64", State.MISSING),
+        ("git", State.WARNING),
     ]
     assert not doctor.healthy(checks)
 
@@ -198,7 +213,7 @@ def test_ubuntu_gets_no_mmdebstrap() -> None:
 
 
 def test_a_release_without_the_static_package_registers_the_line_of_the_new_one() -> None:
-    host = FakeHost(available={"docker.io", "mmdebstrap", "qemu-user", "qemu-user-binfmt"})
+    host = FakeHost(available={"docker.io", "git", "mmdebstrap", "qemu-user", "qemu-user-binfmt"})
     fix.fix(patient(host))
     assert any(line.endswith("qemu-user qemu-user-binfmt") for line in host.commands)
     assert host.commands[-1] == "write :qemu-aarch64:M::magic:mask:/usr/bin/q:PF"
@@ -236,7 +251,7 @@ def test_a_user_gets_the_commands() -> None:
 
 
 def test_a_daemon_that_refuses_a_user_is_not_started_again() -> None:
-    host = FakeHost(root=False, programs={"dockerd"})
+    host = FakeHost(root=False, programs={"dockerd", "git"})
     lacks = fix.look(patient(host, error="PermissionError"))
     assert not lacks.daemon
     assert not lacks.docker
@@ -266,3 +281,8 @@ def test_this_machine_is_fit_and_fixing_it_changes_nothing() -> None:
     assert report["healthy"]
     assert {check["name"] for check in report["checks"]} >= {"docker daemon", "emulation of arm64"}
     assert shown.stderr == ""
+
+
+@pytest.mark.parametrize("found", ["20.10." + "9" * 5000, "9" * 5000, "\u00b2.\u0663"])
+def test_a_version_of_any_length_is_a_finding(found: str) -> None:
+    assert doctor.version(found).state in {State.OK, State.MISSING}

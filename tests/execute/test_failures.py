@@ -1,8 +1,12 @@
 """Errors in the words of the outcome table."""
 
+import errno
+
 import pytest
+import requests
 from docker.errors import APIError
 from paramiko.ssh_exception import SSHException
+from urllib3.exceptions import ProtocolError
 
 from orchestrator.errors import (
     BuildError,
@@ -10,11 +14,13 @@ from orchestrator.errors import (
     DeadlineError,
     EmulationError,
     EngineError,
+    EngineLostError,
+    ExhaustedError,
     MatrixctlError,
     PrerequisiteError,
     SourceUnreachableError,
 )
-from orchestrator.execute.failures import failure_of, reason_of
+from orchestrator.execute.failures import engine_lost, failure_of, reason_of
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action, Kind
 
@@ -26,10 +32,14 @@ TABLE = [
     (DeadlineError("x"), Reason.DEADLINE, Outcome.ERROR),
     (EmulationError("x"), Reason.EMULATION, Outcome.ERROR),
     (EngineError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
+    (EngineLostError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
+    (ExhaustedError("x"), Reason.EXHAUSTED, Outcome.ERROR),
     (MatrixctlError("x"), Reason.INTERNAL, Outcome.ERROR),
     (APIError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (SSHException("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
+    (ProtocolError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (OSError("x"), Reason.INTERNAL, Outcome.ERROR),
+    (OSError(errno.ENOSPC, "x"), Reason.EXHAUSTED, Outcome.ERROR),
 ]
 
 
@@ -45,9 +55,10 @@ def test_each_error_has_its_reason(error: Exception, reason: Reason, outcome: Ou
 
 
 def test_every_error_of_the_vocabulary_is_in_the_table() -> None:
-    usage = {"UsageError", "NothingSelectedError"}  # end before there is an action
-    foreign = {"MatrixctlError", "OSError", "APIError", "SSHException"}
-    named = {kind.__name__ for kind in MatrixctlError.__subclasses__()} - usage
+    no_actions = {"UsageError", "NothingSelectedError", "RecordError"}  # end before there is one, or the run
+    foreign = {"MatrixctlError", "OSError", "APIError", "SSHException", "ProtocolError"}
+    own = {*MatrixctlError.__subclasses__(), *EngineError.__subclasses__()}
+    named = {kind.__name__ for kind in own} - no_actions
     assert named == {type(error).__name__ for error, *_ in TABLE} - foreign
 
 
@@ -65,3 +76,35 @@ def test_the_message_is_one_line_whatever_the_error_carries() -> None:
     error = BuildError("It broke.", details="line 1\nline 2", resolution="Mend it.")
     assert failure_of(action("haproxy"), error).message == "haproxy it: It broke."
     assert failure_of(action("haproxy"), ValueError("odd")).message == "haproxy it: ValueError('odd')"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (EngineLostError("x"), True),
+        (EngineError("x"), False),
+        (ExhaustedError("x"), False),
+        (requests.ConnectionError("refused"), True),
+        (ProtocolError("cut"), True),
+        (APIError("x", explanation="No such image: y"), False),
+        (APIError("x", explanation="Could not find the file /work/out in container z"), False),
+        (APIError("x", explanation="Container z is not running"), True),
+        (APIError("x", explanation="No such container: z"), True),
+        (APIError("x", explanation="cannot join network of a non running container: z"), True),
+        (ValueError("x"), False),
+    ],
+)
+def test_only_a_loss_of_the_engine_is_worth_another_try(error: Exception, expected: bool) -> None:
+    assert engine_lost(error) is expected
+
+
+def test_a_loss_counts_though_the_cleaning_up_failed_in_another_way() -> None:
+    def clean_up_in_vain() -> None:
+        try:
+            raise EngineLostError("gone")
+        finally:
+            raise EngineError("volume is in use")
+
+    with pytest.raises(EngineError, match="in use") as caught:
+        clean_up_in_vain()
+    assert engine_lost(caught.value)

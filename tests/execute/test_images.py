@@ -16,7 +16,7 @@ from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError, MatrixctlError
-from orchestrator.execute import bootstrap, image_build, image_files, images
+from orchestrator.execute import bootstrap, image_base, image_build, image_content, image_files, images
 from orchestrator.execute.host import LocalHost
 from orchestrator.execute.process import Completed
 
@@ -42,6 +42,17 @@ def test_the_machines_own_mirrors_serve_our_suite() -> None:
         "deb http://mirror.example/debian-security/ trixie-security main",
         "deb http://mirror.example/debian/ trixie-updates main",
     )
+
+
+def test_a_line_of_apt_that_lacks_fields_is_passed_over() -> None:
+    assert bootstrap.apt_lines(apt_host(f"x\n\n\0\n{TARGETS}")) == bootstrap.apt_lines(apt_host(TARGETS))
+
+
+def test_a_package_without_a_name_or_version_is_passed_over() -> None:
+    installed = "Status: install ok installed\nArchitecture: amd64\n"
+    whole = f"Package: libc6\n{installed}Version: 2.41-12\n"
+    status = f"{installed}\n\nPackage: x\n{installed}\n{whole}\n\nStatus: install ok installed\n"
+    assert image_content.parse_status(status, "amd64") == {"libc6": "2.41-12"}
 
 
 def test_before_the_first_update_apt_does_not_know_the_origin() -> None:
@@ -96,14 +107,19 @@ def test_the_environments_proxies_win_over_apts(
 
 
 def test_the_toolchain_crosses_to_the_other_architecture() -> None:
-    on_amd = image_files.rendered(AMD, BOTH)["toolchain.Dockerfile"]
-    assert "RUN dpkg --add-architecture arm64\n" in on_amd
-    for package in ("gcc", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "libssl-dev:arm64"):
+    on_amd = image_files.rendered(AMD, BOTH)["toolchain-arm64.Dockerfile"]
+    assert "FROM matrixctl-toolchain\n" in on_amd
+    for package in ("g++-aarch64-linux-gnu", "libc6-dev-arm64-cross"):
         assert f"      {package} \\\n" in on_amd
-    on_arm = image_files.rendered(ARM, BOTH)["toolchain.Dockerfile"]
-    assert "      gcc-x86-64-linux-gnu \\\n" in on_arm
-    assert "libssl-dev:arm64" not in on_arm
-    assert "--add-architecture" not in image_files.rendered(AMD, (AMD,))["toolchain.Dockerfile"]
+    assert "RUN matrixctl-extract trixie arm64 /target libcrypt-dev libssl-dev \\\n" in on_amd
+    on_arm = image_files.rendered(ARM, BOTH)
+    assert "      gcc-x86-64-linux-gnu \\\n" in on_arm["toolchain-amd64.Dockerfile"]
+    assert "toolchain-arm64.Dockerfile" not in on_arm
+
+
+def test_nothing_of_a_foreign_architecture_is_in_the_hosts_toolchain() -> None:
+    text = image_files.rendered(AMD, BOTH)["toolchain.Dockerfile"]
+    assert not [arch.name for arch in BOTH if f":{arch.name}" in text or f"-{arch.gnu}" in text]
 
 
 def test_every_image_can_be_made_by_hand() -> None:
@@ -135,11 +151,11 @@ def test_every_instruction_stands_on_a_line_of_its_own() -> None:
 
 
 def test_a_key_follows_all_that_decides_the_content() -> None:
-    key = images._key("runtime", ARM, "FROM scratch", "base")
+    key = images.key_of("runtime", ARM, "FROM scratch", "base")
     assert key == "58277a582e3ec139c649608c5a2f2aedbc0e3981de2741a40c4e8156ee2bd610"
-    assert images._key("runtime", AMD, "FROM scratch", "base") != key
-    assert images._key("runtime", ARM, "FROM scratch\n", "base") != key
-    assert images._key("runtime", ARM, "FROM scratch", "another") != key
+    assert images.key_of("runtime", AMD, "FROM scratch", "base") != key
+    assert images.key_of("runtime", ARM, "FROM scratch\n", "base") != key
+    assert images.key_of("runtime", ARM, "FROM scratch", "another") != key
 
 
 def test_dpkgs_list_is_read_without_dpkg() -> None:
@@ -150,7 +166,7 @@ def test_dpkgs_list_is_read_without_dpkg() -> None:
         "Package: tzdata\nArchitecture: all\nVersion: 2026f\nStatus: install ok unpacked\n\n"
         "Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\n"
     )
-    assert images.parse_status(status, "amd64") == {
+    assert image_content.parse_status(status, "amd64") == {
         "libc6": "2.41-12",
         "libc6:arm64": "2.41-12",
         "tzdata": "2026f",
@@ -183,9 +199,9 @@ def said(shop: images.Workshop, image: images.ImageRef, script: str) -> str:
 @pytest.mark.containers
 @pytest.mark.parametrize("arch", BOTH, ids=lambda arch: arch.name)
 def test_a_runtime_of_each_architecture_runs_as_nobody(shop: images.Workshop, arch: Arch) -> None:
-    base = images.ensure_base(shop)
-    toolchain = images.ensure_toolchain(shop, base, BOTH)
-    runtime = images.ensure_runtime(shop, base, toolchain, arch)
+    base = image_base.ensure_base(shop)
+    toolchain = images.ensure_toolchain(shop, base)
+    runtime = images.ensure_root(shop, base, toolchain, "runtime", arch)
     assert said(shop, runtime, "uname -m; id -un; stat -c '%U %a' /work; readlink /bin/sh").split() == [
         arch.machine,
         "nobody",
@@ -193,29 +209,57 @@ def test_a_runtime_of_each_architecture_runs_as_nobody(shop: images.Workshop, ar
         "755",
         "dash",
     ]
-    assert images.packages(shop.client, runtime)["libssl3t64"].startswith("3.5.")
-    again = images.ensure_runtime(shop, base, toolchain, arch)
+    assert image_content.packages(shop.client, runtime)["libssl3t64"].startswith("3.5.")
+    again = images.ensure_root(shop, base, toolchain, "runtime", arch)
     assert (again.id, again.new) == (runtime.id, False)
 
 
 @pytest.mark.containers
-def test_the_toolchain_has_both_development_packages(shop: images.Workshop) -> None:
-    toolchain = images.ensure_toolchain(shop, images.ensure_base(shop), BOTH)
-    found = images.packages(shop.client, toolchain)
+def test_a_foreign_toolchain_has_both_development_packages(shop: images.Workshop) -> None:
+    toolchain = images.ensure_toolchain(shop, image_base.ensure_base(shop))
     other = next(arch for arch in BOTH if arch != shop.arch)
-    assert found["libssl-dev"] == found[f"libssl-dev:{other.name}"]
-    assert other.gnu in said(shop, toolchain, f"{other.gnu}-gcc -dumpmachine; ccache --version")
+    cross = images.ensure_cross(shop, toolchain, other)
+    found = image_content.packages(shop.client, cross)
+    assert found[f"libssl-dev:{other.name}"] == found[f"libssl3t64:{other.name}"]
+    script = f"{other.gnu}-g++ -dumpmachine; ccache --version; uname -m"
+    assert {other.gnu, shop.arch.machine} <= set(said(shop, cross, script).split())
+    assert (cross.arch, cross.target) == (shop.arch.name, other.name)
+    there = images.existing(shop.client, shop.arch, BOTH)
+    assert there["toolchain", other.name].id == cross.id
+    assert there["toolchain", shop.arch.name].id == toolchain.id
+
+
+@pytest.mark.containers
+def test_a_target_whose_packages_cannot_be_had_harms_no_other(shop: images.Workshop) -> None:
+    toolchain = images.ensure_toolchain(shop, image_base.ensure_base(shop))
+    nowhere = AMD.model_copy(update={"name": "nowhere", "gnu": "nowhere-linux-gnu"})
+    with pytest.raises(EngineError, match="building the image matrixctl/toolchain"):
+        images.ensure_cross(shop, toolchain, nowhere)
+    assert images.ensure_toolchain(shop, image_base.ensure_base(shop)).id == toolchain.id
+
+
+@pytest.mark.containers
+@pytest.mark.soak
+def test_an_emulated_toolchain_has_the_same_tools(shop: images.Workshop) -> None:
+    """Extracted, not installed: what a maintainer script would have linked has to be linked by us."""
+    base = image_base.ensure_base(shop)
+    other = next(arch for arch in BOTH if arch != shop.arch)
+    toolchain = images.ensure_toolchain(shop, base)
+    image = images.ensure_root(shop, base, toolchain, "emulated-toolchain", other)
+    tools = ("aclocal", "autoconf", "automake", "c++", "cc", "cmake", "libtoolize", "make", "ninja", "perl")
+    script = "; ".join(f"{tool} --version > /dev/null && echo {tool}" for tool in tools)
+    assert said(shop, image, script).split() == list(tools)
 
 
 @pytest.mark.containers
 def test_the_client_speaks_http3(shop: images.Workshop) -> None:
-    client = images.ensure_client(shop, images.ensure_base(shop))
+    client = images.ensure_client(shop, image_base.ensure_base(shop))
     assert "HTTP3" in said(shop, client, "curl --version; python3 --version")
 
 
 @pytest.mark.containers
 def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: images.Workshop) -> None:
-    base = images.ensure_base(shop)
+    base = image_base.ensure_base(shop)
     before = _containers(shop)
     with pytest.raises(EngineError) as caught:
         image_build.build(
@@ -234,7 +278,7 @@ def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: image
 
 @pytest.mark.containers
 def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: images.Workshop) -> None:
-    base = images.ensure_base(shop)
+    base = image_base.ensure_base(shop)
     before = _containers(shop)
     with pytest.raises(EngineError, match="exit code 3") as caught:
         image_build.made_in_container(
@@ -299,13 +343,13 @@ class _Daemon(http.server.BaseHTTPRequestHandler):
 def test_whether_a_registry_answers_is_known_in_time(
     known: bool, mirrors: list[str], delay: float, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "_REGISTRY_DEADLINE", 0.5)
+    monkeypatch.setattr(image_base, "_REGISTRY_DEADLINE", 0.5)
     handler = type("_Scripted", (_Daemon,), {"known": known, "mirrors": mirrors, "delay": delay})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         client = docker.DockerClient(base_url=f"tcp://127.0.0.1:{server.server_port}", version="1.41")
         try:
-            assert images.registry_digest(client) == expected
+            assert image_base.registry_digest(client) == expected
         finally:
             client.close()
             server.shutdown()

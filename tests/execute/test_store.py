@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.errors import DeadlineError, UsageError
 from orchestrator.execute.store import Store
+from orchestrator.files import sha256_of
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
@@ -149,7 +150,7 @@ def test_durations_are_remembered_and_a_broken_file_is_nothing(tmp_path: Path) -
     store.record_duration("tls", "a", 2)
     assert Store(tmp_path).known_duration("haproxy", "a") == 12.346
     assert Store(tmp_path).known_duration("tls", "a") == 2
-    for broken in ("{", "[]", '{"haproxy": 1}', '{"haproxy": {"a": "x"}}'):
+    for broken in ("{", "[]", '{"haproxy": 1}', '{"haproxy": {"a": "x"}}', '{"haproxy": {"a": -1}}'):
         (tmp_path / "durations.json").write_text(broken)
         assert store.known_duration("haproxy", "a") is None
         store.record_duration("haproxy", "a", 3)
@@ -206,3 +207,33 @@ def test_the_lock_excludes_another_thread(tmp_path: Path) -> None:
         store.lock("x", deadline=time.monotonic()),
     ):
         pytest.fail("entered twice")
+
+
+def test_what_moves_goes_with_the_artifacts_and_tarballs_stay(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    kept = {}
+    for origin in ("git: x master -> 1", "path: ../x", "prebuilt: x.deb", "https://example.org/x", "mirror"):
+        with store.scratch() as scratch:
+            file = scratch / "x.tar"
+            file.write_text(origin)
+            sha256 = sha256_of(file)
+            kept[origin] = store.put_source(file, sha256=sha256, file="x.tar", origin=origin).path.parent
+    (store.git / "x-0123456789ab.git").mkdir()
+    gone = {store.git / "x-0123456789ab.git", *(kept[origin] for origin in list(kept)[:3])}
+    assert set(store.contents()) == gone
+    assert set(store.empty()) == gone
+    assert {path.exists() for path in gone} == {False}
+    assert {path.exists() for path in list(kept.values())[3:]} == {True}
+
+
+def test_an_origin_that_a_crash_spoilt_keeps_the_source(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.scratch() as scratch:
+        (scratch / "x").write_bytes(b"source")
+        sha256 = sha256_of(scratch / "x")
+        held = store.put_source(scratch / "x", sha256=sha256, file="x.tar", origin="mirror")
+    (held.path.parent / "origin").write_bytes(b"\xff\0")
+    found = Store(tmp_path).source(sha256, "x.tar")
+    assert found is not None
+    assert found.path == held.path
+    assert Store(tmp_path).contents() == ()

@@ -1,0 +1,52 @@
+"""Time limits that hold whatever is waited for, and the error that names the limit."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from orchestrator.errors import DeadlineError
+
+_T = TypeVar("_T")
+
+
+def exceeded(what: str, seconds: float, limit: str, *, details: str = "") -> DeadlineError:
+    """The error of an action that was stopped.
+
+    :param seconds: that it had.
+    :param limit: the field of the matrix's ``limits`` from which they come.
+    """
+    return DeadlineError(
+        f"{what} did not end within {seconds:g} s, which come from `limits: {limit}`, and was stopped.",
+        details=details,
+        resolution=f"If it only needs more time, raise `{limit}` below `limits:` in matrix.yaml.",
+    )
+
+
+def within(seconds: float, work: Callable[[threading.Event], _T], late: Callable[[], Exception]) -> _T:
+    """What ``work`` gives or raises, in a thread that is left behind at the deadline.
+
+    A socket's time-out starts anew with each byte that arrives, and a name look-up has none at all; only
+    somebody who waits outside can end them.
+    ``work`` gets an event that is set once nobody waits any more: it should end when it sees that.
+    """
+    results: list[_T] = []
+    errors: list[BaseException] = []
+    given_up = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(work(given_up))
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the waiting thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="within")
+    thread.start()
+    try:
+        thread.join(seconds)
+    finally:
+        given_up.set()
+    if errors:
+        raise errors[0]
+    if not results:
+        raise late()
+    return results[0]

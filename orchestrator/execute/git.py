@@ -1,0 +1,155 @@
+"""What is asked of git: which commit a ref is, that commit alone, and its files as a tar.
+
+git runs on the orchestrator's machine, never in a container, and never asks a person: no terminal, no hooks,
+no transport but those that ``matrix.yaml`` may name. Documentation: git(1), git-fetch(1), git-archive(1).
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from orchestrator.errors import DeadlineError, PrerequisiteError
+from orchestrator.execute import process
+from orchestrator.execute.download import SHARE_OVER, FetchError
+from orchestrator.execute.process import Completed
+from orchestrator.matrix.names import quoted
+from orchestrator.matrix.origins import SCHEMES
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NOT_FOUND = 127
+_NEAREST = 3
+
+# A run may itself be started by a hook of git, whose variables would lead us to another repository.
+_UNSET = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+_SET = {
+    "GIT_ALLOW_PROTOCOL": ":".join((*SCHEMES, "http")),  # http: only a mirror can be named so
+    "GIT_ASKPASS": "true",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C.UTF-8",
+    "SSH_ASKPASS_REQUIRE": "never",
+}
+_CONFIG = {
+    "core.autocrlf": "false",
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "tar.umask": "0022",
+}
+
+
+class NoRefError(FetchError):
+    """The repository is there and has no such ref."""
+
+
+def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
+    """The full name of a ref in a repository, and its commit. As git has it, a tag comes before a branch.
+
+    :param place: a URL or an absolute folder.
+    :param ref: a branch, a tag, a full name, ``HEAD``, or a commit, which is its own name.
+    :raises NoRefError: with the nearest refs.
+    :raises FetchError: where the repository does not answer.
+    """
+    if _COMMIT.fullmatch(ref):
+        return ref, ref
+    done = _run(["ls-remote", "--quiet", "--", place, ref, f"{ref}^{{}}"], deadline=deadline)
+    commits = _refs(done)
+    for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
+        commit = commits.get(f"{name}^{{}}", commits.get(name))  # of an annotated tag: what it stands for
+        if commit:
+            return name, commit
+    raise NoRefError(f"has no ref {quoted(ref)}{_nearest(place, ref, deadline)}")
+
+
+def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) -> str:
+    """Bring one commit without its history into a bare repository of ours, which is made where it is missing.
+
+    The caller excludes others from the repository. What a git that was killed left of it is mended.
+
+    :param name: the ref that ``resolve`` gave, since not every server gives a commit by its digits.
+    :returns: the commit; another one where the ref has moved since it was resolved.
+    :raises FetchError: where that fails.
+    """
+    for lock in into.rglob("*.lock"):
+        lock.unlink(missing_ok=True)
+    # Harmless where it is whole already, and the end of what was cut off.
+    _run(["init", "--quiet", "--bare", "--template=", str(into)], deadline=deadline)
+    if has(into, commit, deadline=deadline):
+        return commit
+    kept = "refs/matrixctl/last"
+    _run(
+        [
+            *("-C", str(into), "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"),
+            *("--", place, f"+{name}:{kept}"),
+        ],
+        deadline=deadline,
+    )
+    found = _run(["-C", str(into), "rev-parse", "--verify", f"{kept}^{{commit}}"], deadline=deadline)
+    came = found.stdout.decode().strip()
+    # A name of its own keeps it when the ref moves on.
+    _run(["-C", str(into), "update-ref", f"refs/matrixctl/{came}", came], deadline=deadline)
+    return came
+
+
+def has(repository: Path, commit: str, *, deadline: float) -> bool:
+    """Whether the commit lies in a repository of ours."""
+    argv = ["-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/matrixctl/{commit}"]
+    return _try(argv, deadline=deadline).exit_code == 0
+
+
+def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: float) -> None:
+    """The files of a commit as a tar, below one folder; no submodules; ``.gitattributes`` are heeded."""
+    _run(
+        ["-C", str(repository), "archive", "--format=tar", f"--prefix={prefix}/", "-o", str(to), commit],
+        deadline=deadline,
+    )
+
+
+def files(tree: Path, *, deadline: float) -> list[str]:
+    """What git tracks in a working tree, and what it neither tracks nor ignores; paths relative to it."""
+    done = _run(
+        [
+            *("-c", f"safe.directory={tree}", "-C", str(tree), "ls-files", "-z", "--cached", "--others"),
+            "--exclude-standard",
+        ],
+        deadline=deadline,
+    )
+    return sorted({path.decode("utf-8", "surrogateescape") for path in done.stdout.split(b"\0") if path})
+
+
+def _nearest(place: str, ref: str, deadline: float) -> str:
+    done = _run(["ls-remote", "--quiet", "--heads", "--tags", "--", place], deadline=deadline)
+    names = {name.split("/", 2)[2].removesuffix("^{}") for name in _refs(done)}
+    close = get_close_matches(ref, sorted(names), n=_NEAREST, cutoff=0.4) or sorted(names)[:_NEAREST]
+    return f"; the nearest are {', '.join(close)}" if close else "; it has none at all"
+
+
+def _refs(done: Completed) -> dict[str, str]:
+    lines = (line.partition("\t") for line in done.stdout.decode("utf-8", "replace").splitlines())
+    return {name: commit for commit, _, name in lines if _COMMIT.fullmatch(commit)}
+
+
+def _run(argv: Sequence[str], *, deadline: float) -> Completed:
+    done = _try(argv, deadline=deadline)
+    if done.exit_code != 0:
+        said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        plain = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:]
+        raise FetchError(f"git: {plain[0] if plain else f'exit status {done.exit_code}'}")
+    return done
+
+
+def _try(argv: Sequence[str], *, deadline: float) -> Completed:
+    environment = [word for name in _UNSET for word in ("-u", name)]
+    environment += [f"{name}={value}" for name, value in _SET.items()]
+    config = [word for name, value in _CONFIG.items() for word in ("-c", f"{name}={value}")]
+    left = max(0.1, deadline - time.monotonic())
+    try:
+        done = process.run(["env", *environment, "git", *config, *argv], timeout=left)
+    except DeadlineError:
+        raise FetchError(SHARE_OVER) from None
+    if done.exit_code == _NOT_FOUND:
+        missing = process.missing("git")
+        raise PrerequisiteError(missing.brief, resolution=missing.resolution)
+    return done

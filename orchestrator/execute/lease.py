@@ -1,0 +1,84 @@
+"""Which digests living runs work with, so that pruning can go on beside them.
+
+Each run writes the digests that it works with into a file of its own, and holds that file's lock as long as
+it lives. A run writes under the shared guard, a pruner looks and removes under the exclusive one: what a run
+named before is spared; what was removed before is not there when the run looks, and it makes it again.
+"""
+
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+
+from orchestrator.files import unheld
+
+
+@dataclass(frozen=True, kw_only=True)
+class InUse:
+    """What living runs work with, and how many runs that are."""
+
+    digests: frozenset[str]
+    runs: int
+
+
+class Leases:
+    """Of one store, for one process; safe for several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._file: RawIOBase | None = None
+        self._named: set[str] = set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """As long as this goes on, whatever is named by ``name`` is in use."""
+        path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
+        with self._guard(fcntl.LOCK_SH):
+            file = path.open("xb", buffering=0)  # what a full disk refuses must not come again at the end
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        try:
+            with self._lock:
+                self._file, self._named = file, set()
+            yield
+        finally:
+            with self._lock:
+                self._file = None
+            path.unlink(missing_ok=True)
+            file.close()
+
+    def name(self, digest: str) -> bool:
+        """This run works with that digest from now on; true if that is new, false also outside of a run."""
+        with self._lock:
+            if self._file is None or digest in self._named:
+                return False
+            with self._guard(fcntl.LOCK_SH):
+                self._file.write(f"\n{digest}\n".encode())
+            self._named.add(digest)
+            return True
+
+    @contextmanager
+    def alone(self) -> Iterator[InUse]:
+        """Meanwhile no run begins and none names anything; what dead runs held is forgotten."""
+        with self._guard(fcntl.LOCK_EX):
+            digests: set[str] = set()
+            runs = 0
+            for path in sorted(self._folder.iterdir()):
+                with suppress(FileNotFoundError), path.open("rb") as file:  # a run may end meanwhile
+                    if unheld(file):
+                        path.unlink()
+                        continue
+                    runs += 1
+                    digests.update(file.read().decode().split())
+            yield InUse(digests=frozenset(digests), runs=runs)
+
+    @contextmanager
+    def _guard(self, how: int) -> Iterator[None]:
+        with (self._folder.parent / "locks" / "leases").open("ab") as file:
+            fcntl.flock(file.fileno(), how)
+            yield

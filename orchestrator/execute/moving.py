@@ -1,0 +1,248 @@
+"""Sources that move: what a branch, a working tree or a binary is now becomes a file of the store."""
+
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.execute import git, tarball, tree
+from orchestrator.execute.download import MAX_BYTES, FetchError, shown
+from orchestrator.execute.store import Store
+from orchestrator.files import at_home, sha256_of, write_atomically
+from orchestrator.matrix.catalog import Moving, Source
+from orchestrator.plan.action import Action
+
+_LONGEST = 128
+"""Characters of a name that is made of somebody else's; the end says what it is."""
+_BINARY, _PACKAGE = b"\x7fELF", b"!<arch>\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """What it is now. ``source`` has no digest, and ``path`` is ``None``, where only the commit is known yet.
+
+    ``origin`` is what is recorded; ``new`` says that the store did not have these bytes.
+    """
+
+    source: Source
+    path: Path | None
+    origin: str
+    new: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Now:
+    """What the moving sources of a plan are now, by their action's key, and why the others are not."""
+
+    moved: Mapping[str, Moved]
+    lost: Mapping[str, MatrixctlError]
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Those whose digest is known."""
+        return {key: one.source for key, one in self.moved.items() if one.source.sha256}
+
+
+def now(actions: Iterable[Action], bring: Callable[[Moving], Moved]) -> Now:
+    """``bring`` is ``fetch`` or ``look`` with all but its first argument given."""
+    moved: dict[str, Moved] = {}
+    lost: dict[str, MatrixctlError] = {}
+    for action in actions:
+        if action.moving is None:
+            continue
+        try:
+            moved[action.key] = bring(action.moving)
+        except MatrixctlError as error:
+            lost[action.key] = error
+    return Now(moved=moved, lost=lost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A repository to ask. ``words`` follow the origin in the record."""
+
+    where: str
+    words: str
+
+
+def fetch(
+    moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, say: Callable[[str], None]
+) -> Moved:
+    """The source as it is now, kept in the store by its digest.
+
+    :param mirrors: folders or http(s) URLs that may hold ``NAME.git``; asked first.
+    :param deadline: of ``time.monotonic()``, for everything together.
+    :raises SourceUnreachableError: with what was tried.
+    :raises PrerequisiteError: where git is needed and not installed.
+    """
+    match moving.kind:
+        case "git":
+            return _git(moving, store=store, mirrors=mirrors, deadline=deadline, say=say, whole=True)
+        case "path":
+            return _tree(moving, store, deadline, keep=True)
+        case "prebuilt":
+            return _prebuilt(moving, store, keep=True)
+
+
+def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> Moved:
+    """The same, without keeping anything: of a commit that the store lacks, only its name is known.
+
+    :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
+    """
+    match moving.kind:
+        case "git":
+            return _git(
+                moving, store=store, mirrors=mirrors, deadline=deadline, say=lambda _: None, whole=False
+            )
+        case "path":
+            return _tree(moving, store, deadline, keep=False)
+        case "prebuilt":
+            return _prebuilt(moving, store, keep=False)
+
+
+def _git(
+    moving: Moving,
+    *,
+    store: Store,
+    mirrors: Sequence[str],
+    deadline: float,
+    say: Callable[[str], None],
+    whole: bool,
+) -> Moved:
+    """From the first place that has the ref."""
+    tried: list[str] = []
+    places = list(_places(moving, mirrors))
+    for number, place in enumerate(places, start=1):
+        until = deadline if number == len(places) else (time.monotonic() + deadline) / 2
+        try:
+            name, commit = git.resolve(place.where, moving.ref, deadline=until)
+            if not whole:
+                return _known(moving, store, commit, place)
+            with store.lock(f"git-{_folder(store, moving).name}", deadline=until):
+                return _commit(moving, store, place, (name, commit), deadline=until)
+        except FetchError as error:
+            tried.append(f"{shown(place.where)}: {error}")
+            say(f"{moving}: {tried[-1]}")
+    told = tried[0] if len(tried) == 1 else "no place has it"
+    raise SourceUnreachableError(
+        f"{moving.component} {moving.version} from {moving}: {told}",
+        details="\n".join(tried),
+        resolution=f"Put a clone as {_name(moving)} into a folder, and pass that with --mirror.",
+    )
+
+
+def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:
+    for mirror in mirrors:
+        if mirror.startswith(("http://", "https://")):
+            where = f"{mirror.rstrip('/')}/{_name(moving)}"
+        else:
+            where = str(at_home(mirror).absolute() / _name(moving))
+        yield _Place(where=where, words=" (from a mirror)")
+    where = moving.where if "://" in moving.where else os.path.abspath(moving.where)  # noqa: PTH100 - `..` as git
+    yield _Place(where=where, words="")
+
+
+def _name(moving: Moving) -> str:
+    """As in ``haproxy.git``, whether the URL ends so or not."""
+    return moving.where.rstrip("/").rpartition("/")[2].removesuffix(".git") + ".git"
+
+
+def _plain(name: str) -> str:
+    """A name that the store, a shell and every file system take as it is."""
+    return re.sub(r"[^0-9A-Za-z.+~_-]|\.\.+", "_", name)[-_LONGEST:]
+
+
+def _folder(store: Store, moving: Moving) -> Path:
+    """Our own bare repository of that URL."""
+    name = _plain(_name(moving).removesuffix(".git"))
+    return store.git / f"{name}-{hashlib.sha256(moving.where.encode()).hexdigest()[:12]}.git"
+
+
+def _commit(
+    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
+) -> Moved:
+    repository = _folder(store, moving)
+    commit = git.fetch(place.where, *resolved, repository, deadline=deadline)
+    os.utime(repository)  # so that pruning sees what is in use
+    known = _known(moving, store, commit, place)
+    if known.path is not None:
+        return known
+    with store.scratch() as scratch:
+        to = scratch / "archive.tar"
+        git.archive(repository, commit, to, prefix=_stem(moving, commit), deadline=deadline)
+        if to.stat().st_size > MAX_BYTES:
+            raise FetchError(f"is larger than {MAX_BYTES >> 20} MiB")
+        tarball.check(to)
+        made = _kept(moving, store, to, known.source.file, known.origin, keep=True)
+    write_atomically(repository / f"matrixctl-{commit}", str(made.source.sha256).encode())
+    return made
+
+
+def _known(moving: Moving, store: Store, commit: str, place: _Place) -> Moved:
+    """A commit that was packed before; else its name alone."""
+    note = _folder(store, moving) / f"matrixctl-{commit}"
+    try:
+        sha256 = note.read_text()
+    except FileNotFoundError:
+        sha256 = ""
+    file = f"{_stem(moving, commit)}.tar"
+    held = store.source(sha256, file) if sha256 else None
+    return Moved(
+        source=_source(moving, file, sha256 if held else None),
+        path=held.path if held else None,
+        origin=f"{moving} -> {commit}{place.words}",
+        new=held is None,
+    )
+
+
+def _stem(moving: Moving, commit: str) -> str:
+    return f"{moving.component}-{commit[:12]}"
+
+
+def _tree(moving: Moving, store: Store, deadline: float, *, keep: bool) -> Moved:
+    with store.scratch() as scratch:
+        to = scratch / "tree.tar"
+        tree.pack(Path(moving.where), to, prefix=moving.component, deadline=deadline)
+        return _kept(moving, store, to, f"{moving.component}-tree.tar", str(moving), keep=keep)
+
+
+def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> Moved:
+    given = Path(moving.where)
+    file = _plain(given.name).lstrip("_.+~-") or "prebuilt"
+    with store.scratch() as scratch:
+        to = scratch / file
+        try:
+            with given.open("rb") as stream:
+                head = stream.read(len(_PACKAGE))
+            if given.stat().st_size > MAX_BYTES:
+                raise SourceUnreachableError(f"{given} is larger than {MAX_BYTES >> 20} MiB")
+            shutil.copyfile(given, to)
+        except OSError as error:
+            raise SourceUnreachableError(
+                f"{given} cannot be read: {error.strerror}", resolution="Correct `prebuilt` in the matrix."
+            ) from None
+        if not head.startswith((_BINARY, _PACKAGE)):
+            raise SourceUnreachableError(f"{given} is neither an ELF program nor a .deb")
+        return _kept(moving, store, to, file, str(moving), keep=keep)
+
+
+def _kept(moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool) -> Moved:
+    sha256 = sha256_of(file)
+    held = store.source(sha256, name)
+    new = held is None
+    if held is None and keep:
+        held = store.put_source(file, sha256=sha256, file=name, origin=origin)
+    return Moved(
+        source=_source(moving, name, sha256), path=held.path if held else None, origin=origin, new=new
+    )
+
+
+def _source(moving: Moving, file: str, sha256: str | None) -> Source:
+    return Source(
+        component=moving.component, version=moving.version, file=file, sha256=sha256, strip=1, origins=()
+    )

@@ -1,0 +1,70 @@
+"""Which action leads soonest to a result. Pure.
+
+A result is an action that no other needs: in a plan, a probe session. The cost of a result is what its
+chain of actions still takes, one after another; an action ranks by the cheapest result that it serves.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+from orchestrator.plan.action import Action
+
+
+class Order:
+    """Ranks the actions of a plan while they are done.
+
+    Among equals the plan's order holds. Costs are whole milliseconds: sums of them do not depend on the
+    order in which actions end.
+    """
+
+    def __init__(self, actions: Iterable[Action], seconds: Callable[[Action], float]) -> None:
+        plan = {action.key: action for action in actions}
+        self._position = {key: place for place, key in enumerate(plan)}
+        self._cost = {key: round(1000 * seconds(action)) for key, action in plan.items()}
+        self._serves: dict[str, list[str]] = {key: [] for key in plan}
+        self._blocks: dict[str, list[str]] = {key: [] for key in plan}
+        for key, action in plan.items():
+            for need in required(action):
+                self._blocks.setdefault(need, []).append(key)
+        self._left: dict[str, float] = {}
+        for result in plan.keys() - {need for action in plan.values() for need in action.needs}:
+            chain = _chain(plan, result)
+            self._left[result] = sum(self._cost[key] for key in chain)
+            for key in chain:
+                self._serves[key].append(result)
+
+    def rank(self, key: str) -> tuple[float, int]:
+        """Sorts: the smaller, the earlier. An action that leads to no result any more comes last."""
+        cost = min((self._left[result] for result in self._serves[key]), default=math.inf)
+        return cost, self._position[key]
+
+    def done(self, key: str) -> None:
+        """Its results come that much sooner."""
+        for result in self._serves[key]:
+            self._left[result] -= self._cost[key]
+
+    def lost(self, key: str) -> None:
+        """It failed: nothing needs to hurry for the results that cannot be had without it."""
+        seen, reached = {key}, [key]
+        while reached:
+            now = reached.pop()
+            if now in self._left:
+                self._left[now] = math.inf
+            new = [one for one in self._blocks.get(now, ()) if one not in seen]
+            seen.update(new)
+            reached += new
+
+
+def required(action: Action) -> list[str]:
+    """The needs without which it cannot be done."""
+    return [need for need in action.needs if need not in action.optional]
+
+
+def _chain(plan: Mapping[str, Action], result: str) -> set[str]:
+    """The result and all that it needs, however far back."""
+    chain, reached = {result}, [result]
+    while reached:
+        new = {need for need in plan[reached.pop()].needs if need in plan} - chain
+        chain |= new
+        reached += new
+    return chain

@@ -1,0 +1,106 @@
+"""Which parts of a store go, the least recently used first; never what a living run works with."""
+
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import DeadlineError
+from orchestrator.execute.lease import InUse
+from orchestrator.execute.store import Store, moves
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """What goes as a whole: an artifact with its log, a compiler cache, a source that moves."""
+
+    path: Path
+    others: tuple[Path, ...] = ()
+    size: int
+    """Bytes of all its files."""
+    used: float
+    """When a run last used it, in seconds since the epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What went, or would go: the least recently used first."""
+
+    gone: tuple[Item, ...]
+    stays: int
+    """Bytes that are still in the store: tarballs, which nothing prunes, included."""
+
+
+def prune(store: Store, *, before: float | None, max_size: int | None, keep: bool = False) -> Pruned:
+    """Remove what was last used before a moment, then more until the store is small enough.
+
+    Tarballs stay, since they can be hard to get again; so does whatever a living run works with.
+
+    :param before: seconds since the epoch; ``None``: age is no reason.
+    :param max_size: bytes; ``None``: size is no reason.
+    :param keep: only say what would go.
+    :raises MatrixctlError: where the store cannot be written.
+    """
+    with store.leases.alone() as used, ExitStack() as locks:
+        items = [item for item in _items(store, used) if _free(store, item, locks)]
+        total = sum(_size(path) for path in store.root.iterdir())
+        gone = choose(items, total=total, before=before, max_size=max_size)
+        if not keep:
+            store.discard(path for item in gone for path in (item.path, *item.others))
+    return Pruned(gone=gone, stays=total - sum(item.size for item in gone))
+
+
+def choose(
+    items: Iterable[Item], *, total: int, before: float | None, max_size: int | None
+) -> tuple[Item, ...]:
+    """Those that go, the least recently used first; ``total`` are the bytes of the whole store."""
+    gone: list[Item] = []
+    for item in sorted(items, key=lambda item: (item.used, str(item.path))):
+        old = before is not None and item.used < before
+        large = max_size is not None and total > max_size
+        if old or large:
+            gone.append(item)
+            total -= item.size
+    return tuple(gone)
+
+
+def _items(store: Store, used: InUse) -> Iterator[Item]:
+    for path in store.made("artifacts"):
+        if path.name not in used.digests:
+            yield _item(path, (store.root / "logs" / f"{path.name}.log",))
+    for path in (store.root / "logs").glob("*.log"):  # of a build that failed
+        if path.stem not in used.digests and not (store.root / "artifacts" / path.stem).exists():
+            yield _item(path)
+    for path in store.made("sources"):
+        if path.name not in used.digests and moves(path):
+            yield _item(path)
+    for path in (*store.made("ccache"), *store.made("git")):
+        yield _item(path)
+
+
+def _item(path: Path, others: Sequence[Path] = ()) -> Item:
+    there = tuple(other for other in others if other.exists())
+    size = sum(map(_size, (path, *there)))
+    return Item(path=path, others=there, size=size, used=path.stat().st_mtime)
+
+
+def _free(store: Store, item: Item, locks: ExitStack) -> bool:
+    """Whether nobody fetches into it at this moment; nobody will until the locks are given back."""
+    if item.path.suffix != ".git":
+        return True
+    try:
+        locks.enter_context(store.lock(f"git-{item.path.name}", deadline=time.monotonic()))
+    except DeadlineError:
+        return False
+    return True
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):  # a living run's scratch may vanish while it is counted
+        found = path.lstat()
+        if stat.S_ISDIR(found.st_mode):
+            return sum(map(_size, path.iterdir()))
+        return found.st_size
+    return 0

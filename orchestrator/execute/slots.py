@@ -1,0 +1,58 @@
+"""What may run at once: CPUs and memory of the engine's host, and a limit per lane. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What one action may take while it runs. An action of a ``lane`` counts against that lane's limit."""
+
+    cpus: int = 1
+    memory: int = 0
+    """Bytes: the sum of the memory limits of its containers."""
+    lane: str = ""
+
+
+@dataclass(kw_only=True)
+class Slots:
+    """What there is, and what is taken of it.
+
+    Whoever asks for more than there is gets all of it, alone. A lane without a limit has none of its own.
+    """
+
+    cpus: int
+    memory: int
+    lanes: Mapping[str, int] = field(default_factory=dict)
+    _cpus: int = 0
+    _memory: int = 0
+    _running: Counter[str] = field(default_factory=Counter)
+
+    def fit(self, demand: Demand) -> bool:
+        """Whether there is room for it now."""
+        cpus, memory = self._capped(demand)
+        return (
+            self._cpus + cpus <= self.cpus
+            and self._memory + memory <= self.memory
+            and not self.full(demand.lane)
+        )
+
+    def full(self, lane: str) -> bool:
+        """Whether a lane has all that its limit allows, whatever else is free."""
+        return lane in self.lanes and self._running[lane] >= self.lanes[lane]
+
+    def take(self, demand: Demand) -> None:
+        self._count(demand, 1)
+
+    def give_back(self, demand: Demand) -> None:
+        self._count(demand, -1)
+
+    def _count(self, demand: Demand, sign: int) -> None:
+        cpus, memory = self._capped(demand)
+        self._cpus += sign * cpus
+        self._memory += sign * memory
+        self._running[demand.lane] += sign
+
+    def _capped(self, demand: Demand) -> tuple[int, int]:
+        return min(demand.cpus, self.cpus), min(demand.memory, self.memory)

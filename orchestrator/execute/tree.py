@@ -1,0 +1,152 @@
+"""A working tree as a tar that depends on its content alone: not on dates, owners, or the order of a disk."""
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator import bounds
+from orchestrator.errors import SourceUnreachableError
+from orchestrator.execute import git
+from orchestrator.execute.download import MAX_BYTES, FetchError
+from orchestrator.matrix.names import quoted
+
+MAX_FILES = 200_000
+_DATE = 1_000_000_000
+"""Of every file, in seconds since 1970. One date for all: no generated file seems older than its origin."""
+_LEFTOVERS = (".a", ".d", ".gcda", ".gcno", ".la", ".lo", ".o", ".pyc")
+_NO_SOURCES = {".git", ".hg", ".libs", ".svn", "CVS", "__pycache__"}
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class _Entry:
+    """One file or link, and what it looked like: two looks at a tree that rests are equal."""
+
+    path: str
+    mode: int
+    size: int
+    changed_ns: int
+    inode: int
+
+
+def pack(tree: Path, to: Path, *, prefix: str, deadline: float) -> None:
+    """Write the files of ``tree`` to the tar ``to``, below the folder ``prefix``.
+
+    Of a git working tree (it has ``.git``): what is tracked, and what is neither tracked nor ignored. Of any
+    other: all but build leftovers. Executable or not is kept, other permissions are not.
+
+    :raises SourceUnreachableError: for no folder, too many files or bytes, a link that leads out of it, a
+        special file, or a tree that changes while it is read.
+    """
+    if not tree.is_dir():
+        raise SourceUnreachableError(f"{tree} is no folder", resolution="Correct `path` in the matrix.")
+    try:
+        entries = _look(tree, deadline)
+        _write(tree, entries, to, prefix)
+        if _look(tree, deadline) != entries:
+            raise _changed(tree)
+    except OSError as error:
+        where = bounds.cut(str(error.filename), bounds.WORDS)
+        raise SourceUnreachableError(f"{tree} cannot be read: {where}: {error.strerror}") from None
+    except FetchError as error:
+        raise SourceUnreachableError(f"{tree}: {error}") from None
+
+
+def _changed(tree: Path) -> SourceUnreachableError:
+    return SourceUnreachableError(
+        f"{tree} changes while it is read", resolution="Let the editor or compiler end, then run again."
+    )
+
+
+def _look(tree: Path, deadline: float) -> list[_Entry]:
+    paths = git.files(tree, deadline=deadline) if (tree / ".git").exists() else list(_walk(tree))
+    _refuse_beyond_links(tree, paths)
+    entries = [entry for path in paths if (entry := _entry(tree, path)) is not None]
+    size = sum(entry.size for entry in entries)
+    if not entries:
+        raise SourceUnreachableError(f"{tree} has no files")
+    if len(entries) > MAX_FILES or size > MAX_BYTES:
+        raise SourceUnreachableError(
+            f"{tree} is too large: {len(entries)} files, {size >> 20} MiB;"
+            f" at most {MAX_FILES} and {MAX_BYTES >> 20} MiB"
+        )
+    return sorted(entries)
+
+
+def _refuse_beyond_links(tree: Path, paths: Iterable[str]) -> None:
+    """An index of git may name files in a folder that is a link by now: they would be another tree's."""
+    real = os.path.realpath(tree)
+    for folder in sorted({os.path.dirname(path) for path in paths}):  # noqa: PTH120 - bytes-true, not a Path
+        there = os.path.normpath(os.path.join(real, folder))  # noqa: PTH118 - the same
+        if os.path.realpath(there) != there:
+            raise SourceUnreachableError(f"{tree / folder} is a link, and git has files in it")
+
+
+def _walk(tree: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(tree):
+        inside = os.path.relpath(folder, tree)
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = [name for name in folders if name not in _NO_SOURCES]
+        for name in (*names, *links):
+            if not name.endswith(_LEFTOVERS) and name not in _NO_SOURCES:
+                yield os.path.normpath(os.path.join(inside, name))  # noqa: PTH118 - bytes-true, not a Path
+
+
+def _entry(tree: Path, path: str) -> _Entry | None:
+    """``None`` for what git still tracks and is gone, and for a submodule."""
+    try:
+        found = os.lstat(tree / path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        return None
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
+        raise SourceUnreachableError(f"{tree / path} is neither a file nor a link")
+    return _Entry(
+        path=path,
+        mode=found.st_mode,
+        size=found.st_size,
+        changed_ns=found.st_mtime_ns,
+        inode=found.st_ino,
+    )
+
+
+def _write(tree: Path, entries: list[_Entry], to: Path, prefix: str) -> None:
+    with tarfile.open(to, "w", format=tarfile.PAX_FORMAT) as tar:
+        for entry in entries:
+            info = tarfile.TarInfo(f"{prefix}/{entry.path}")
+            info.mtime = _DATE
+            if stat.S_ISLNK(entry.mode):
+                info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, _target(tree, entry.path)
+                tar.addfile(info)
+                continue
+            content = _content(tree, entry)
+            info.size, info.mode = len(content), 0o755 if entry.mode & stat.S_IXUSR else 0o644
+            tar.addfile(info, io.BytesIO(content))
+
+
+def _content(tree: Path, entry: _Entry) -> bytes:
+    """Of a regular file; one that has become a link, a pipe or longer since is not followed."""
+    try:
+        descriptor = os.open(tree / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        raise _changed(tree) from None
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        content = file.read(entry.size + 1)
+    if len(content) != entry.size:
+        raise _changed(tree)
+    return content
+
+
+def _target(tree: Path, path: str) -> str:
+    target = str((tree / path).readlink())
+    real = Path(os.path.realpath(tree / path))
+    if Path(target).is_absolute() or not real.is_relative_to(os.path.realpath(tree)):
+        raise SourceUnreachableError(
+            f"{tree / path} is a link that leads out of the tree, to {quoted(target)}",
+            resolution="Replace it by the file itself: nothing outside the tree is read.",
+        )
+    return target

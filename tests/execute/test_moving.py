@@ -1,0 +1,283 @@
+"""Sources that move, against real repositories, trees and files: what they are now, and why there is none."""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+from git_samples import Repository
+
+from orchestrator.errors import MatrixctlError, PrerequisiteError, SourceUnreachableError
+from orchestrator.execute import git, process
+from orchestrator.execute.download import FetchError
+from orchestrator.execute.moving import Moved, fetch, look
+from orchestrator.execute.store import Store
+from orchestrator.matrix.catalog import Moving
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    made = Repository(tmp_path / "upstream" / "haproxy")
+    made.commit(VERSION="1\n")
+    return made
+
+
+def moving(where: object, *, kind: str = "git", ref: str = "") -> Moving:
+    return Moving.model_validate(
+        {"component": "haproxy", "version": "3.0.11", "kind": kind, "where": str(where), "ref": ref}
+    )
+
+
+def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> Moved:
+    return fetch(
+        what,
+        store=store,
+        mirrors=[str(mirror) for mirror in mirrors],
+        deadline=time.monotonic() + seconds,
+        say=lambda _: None,
+    )
+
+
+def refusal(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> MatrixctlError:
+    with pytest.raises(MatrixctlError) as caught:
+        bring(store, what, *mirrors, seconds=seconds)
+    return caught.value
+
+
+def contents(moved: Moved) -> dict[str, str]:
+    """The files of the tar by path below its one folder."""
+    assert moved.path is not None
+    found = {}
+    with tarfile.open(moved.path) as tar:
+        for entry in tar:
+            file = tar.extractfile(entry) if entry.isfile() else None
+            if file is not None:
+                found[entry.name.partition("/")[2]] = file.read().decode()
+    return found
+
+
+# git
+
+
+def test_a_branch_is_its_commit_of_now(store: Store, repository: Repository) -> None:
+    what = moving(repository.folder, ref="master")
+    first = bring(store, what)
+    commit = repository.git("rev-parse", "HEAD")
+    assert contents(first) == {"VERSION": "1\n"}
+    assert first.origin == f"git: {repository.folder} master -> {commit}"
+    assert first.source.file == f"haproxy-{commit[:12]}.tar"
+    assert first.path is not None
+    assert hashlib.sha256(first.path.read_bytes()).hexdigest() == first.source.sha256
+    moved = repository.commit(VERSION="2\n")
+    second = bring(store, what)
+    assert contents(second) == {"VERSION": "2\n"}
+    assert second.origin.endswith(moved)
+    assert second.source.sha256 != first.source.sha256
+    assert (first.new, second.new) == (True, True)
+
+
+def test_the_same_commit_has_the_same_bytes_and_is_fetched_once(
+    store: Store, repository: Repository, tmp_path: Path
+) -> None:
+    what = moving(repository.folder, ref="master")
+    first = bring(store, what)
+    again = bring(store, what)
+    elsewhere = bring(Store(tmp_path / "other"), what)
+    assert (first.new, again.new, elsewhere.new) == (True, False, True)
+    assert first.source == again.source == elsewhere.source
+    (mirror,) = store.git.iterdir()
+    assert Repository.git(repository, "-C", str(mirror), "rev-list", "--all", "--count") == "1"
+
+
+def test_history_stays_away(store: Store, repository: Repository) -> None:
+    for number in range(5):
+        repository.commit(VERSION=f"{number}\n")
+    bring(store, moving(f"file://{repository.folder}", ref="master"))
+    (mirror,) = store.git.iterdir()
+    assert repository.git("-C", str(mirror), "rev-list", "--all", "--count") == "1"
+
+
+def test_every_kind_of_ref(store: Store, repository: Repository) -> None:
+    tagged = repository.git("rev-parse", "HEAD")
+    repository.git("tag", "v1")
+    repository.git("tag", "--annotate", "--message", "x", "v1-signed")
+    last = repository.commit(VERSION="2\n")
+    repository.git("branch", "v1")  # at another commit: the tag comes first
+    wanted = {
+        "v1": tagged,
+        "v1-signed": tagged,
+        "refs/heads/v1": last,
+        "heads/v1": last,
+        "HEAD": last,
+        tagged: tagged,
+    }
+    found = {ref: bring(store, moving(repository.folder, ref=ref)).origin for ref in wanted}
+    assert {ref: origin.rpartition(" ")[2] for ref, origin in found.items()} == wanted
+
+
+def test_a_ref_that_is_not_there_names_the_nearest(store: Store, repository: Repository) -> None:
+    repository.git("tag", "v3.0.11")
+    error = refusal(store, moving(repository.folder, ref="mastre"))
+    assert isinstance(error, SourceUnreachableError)
+    assert "has no ref 'mastre'; the nearest are master" in error.brief
+    assert "v3.0.11" in refusal(store, moving(repository.folder, ref="v3.0.12")).brief
+
+
+def test_a_repository_that_is_not_there_says_what_was_tried(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    what = moving(tmp_path / "gone" / "haproxy", ref="master")
+    error = refusal(store, what, tmp_path / "mirror")
+    assert isinstance(error, SourceUnreachableError)
+    assert error.brief == f"haproxy 3.0.11 from {what}: no place has it"
+    tried = error.details.splitlines()
+    assert len(tried) == 2
+    assert tried[0].startswith(f"{tmp_path}/mirror/haproxy.git: git: fatal:")
+    assert tried[1].startswith(f"{tmp_path}/gone/haproxy: git: fatal:")
+    assert "haproxy.git into a folder" in error.resolution
+
+
+def test_a_mirror_is_asked_first_and_said(store: Store, repository: Repository, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirrors"
+    repository.git("clone", "--quiet", "--bare", str(repository.folder), str(mirror / "haproxy.git"))
+    repository.commit(VERSION="2\n")
+    got = bring(store, moving("https://nowhere.invalid/x/haproxy", ref="master"), mirror)
+    assert contents(got) == {"VERSION": "1\n"}
+    assert got.origin.startswith("git: https://nowhere.invalid/x/haproxy master -> ")
+    assert got.origin.endswith(" (from a mirror)")
+    beside = bring(store, moving(repository.folder, ref="master"), tmp_path / "empty")
+    assert contents(beside) == {"VERSION": "2\n"}
+
+
+def test_no_transport_but_the_matrix_own_whatever_this_machine_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text('[protocol "ext"]\n\tallow = always\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    with pytest.raises(FetchError, match="transport 'ext' not allowed"):
+        git.resolve(f"ext::touch {tmp_path}/pwned", "master", deadline=time.monotonic() + 30)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_no_hook_runs_and_no_variable_of_a_hook_leads_astray(
+    store: Store, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("reference-transaction", "post-checkout"):
+        (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/pwned\n")
+        (hooks / name).chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\n\thooksPath = {hooks}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nowhere"))
+    assert contents(bring(store, moving(repository.folder, ref="master"))) == {"VERSION": "1\n"}
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_server_that_does_not_answer_ends_at_the_deadline(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nsleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    began = time.monotonic()
+    error = refusal(store, moving("https://nowhere.invalid/haproxy", ref="master"), seconds=1)
+    assert "took longer than its share" in error.brief
+    assert time.monotonic() - began < 50
+
+
+def test_without_git_a_person_knows_what_to_do(
+    store: Store, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "env").symlink_to(shutil.which("env") or "")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    error = refusal(store, moving(repository.folder, ref="master"))
+    assert isinstance(error, PrerequisiteError)
+    assert "`git` is not installed" in error.brief
+    assert "apt-get install" in error.resolution
+
+
+def test_a_look_keeps_nothing_and_knows_what_was_fetched(store: Store, repository: Repository) -> None:
+    what = moving(repository.folder, ref="master")
+
+    def seen() -> Moved:
+        return look(what, store=store, mirrors=(), deadline=time.monotonic() + 30)
+
+    commit = repository.git("rev-parse", "HEAD")
+    first = seen()
+    assert (first.source.sha256, first.path) == (None, None)
+    assert first.origin.endswith(commit)
+    assert not list(store.git.iterdir())
+    fetched = bring(store, what)
+    assert seen().source == fetched.source
+
+
+# prebuilt
+
+
+def test_a_binary_and_a_package_are_taken_as_they_are(store: Store, tmp_path: Path) -> None:
+    for name, content in (
+        ("haproxy", b"\x7fELF and more"),
+        ("haproxy_1~x+b1_amd64.deb", b"!<arch>\nand more"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        what = moving(tmp_path / name, kind="prebuilt")
+        seen = look(what, store=store, mirrors=(), deadline=0)
+        got = bring(store, what)
+        assert got.path is not None
+        assert got.path.read_bytes() == content
+        assert got.path.name == name
+        assert got.source == seen.source
+        assert got.source.sha256 == hashlib.sha256(content).hexdigest()
+        assert got.origin == f"prebuilt: {tmp_path / name}"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"#!/bin/sh\n", "neither an ELF program nor a .deb"), (None, "cannot be read: No such file")],
+)
+def test_what_is_no_program(store: Store, tmp_path: Path, content: bytes | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / "x").write_bytes(content)
+    error = refusal(store, moving(tmp_path / "x", kind="prebuilt"))
+    assert isinstance(error, SourceUnreachableError)
+    assert told in error.brief
+
+
+def test_an_odd_file_name_is_made_plain(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "-a b$(id)").write_bytes(b"\x7fELF")
+    assert bring(store, moving(tmp_path / "-a b$(id)", kind="prebuilt")).source.file == "a_b__id_"
+
+
+@pytest.mark.fault(
+    "git is killed while it makes or fills the store's repository",
+    "the next fetch mends it: half of a repository and locks that nobody holds are no reason to fail",
+)
+@pytest.mark.parametrize("harm", ["begun", "locked"])
+def test_what_a_killed_git_left_is_mended(store: Store, repository: Repository, harm: str) -> None:
+    first = bring(store, moving(repository.folder, ref="master"))
+    (ours,) = store.git.iterdir()
+    if harm == "begun":
+        for path in (ours / "objects", ours / "refs"):
+            shutil.rmtree(path)
+    else:
+        for name in ("shallow.lock", "config.lock", "packed-refs.lock", "refs/matrixctl/last.lock"):
+            (ours / name).touch()
+    repository.commit(main__c="int main(void) { return 2; }\n")
+    again = bring(store, moving(repository.folder, ref="master"))
+    assert again.new
+    assert again.source.sha256 != first.source.sha256
+    assert list(ours.rglob("*.lock")) == []

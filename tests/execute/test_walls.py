@@ -1,0 +1,208 @@
+"""What a container may never get: a network, a folder of the host, a socket, a secret of our environment."""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from hostile import CORPUS
+from pydantic import ValidationError
+
+import orchestrator
+from orchestrator.arch import ARCHES
+from orchestrator.errors import EngineError
+from orchestrator.execute import image_build
+from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine import ContainerSpec
+from orchestrator.masked import masked
+from orchestrator.matrix.model import Limits
+from orchestrator.probe.session import Session, specs
+
+CANARY = "c4n4ry-0f-4-s3cr3t"
+PACKAGE = Path(orchestrator.__file__).parent
+
+
+class Recording(docker.APIClient):
+    """Docker's own client, which says what it would have sent to make a container."""
+
+    def __init__(self) -> None:
+        super().__init__(base_url="http://127.0.0.1:9", version="1.41")
+        self.made: list[dict[str, Any]] = []
+
+    def create_container_from_config(self, config: Any, *_: Any, **__: Any) -> Any:
+        self.made.append(json.loads(json.dumps(config)))
+        return {"Id": "x"}
+
+
+class Engine(DockerEngine):
+    cpus = 2
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recording:
+    """Of a user with secrets in the environment, and a proxy in the docker client's configuration."""
+    proxy = f"http://user:{CANARY}@proxy.invalid:3128"
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": proxy}}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for name in ("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "MATRIXCTL_X"):
+        monkeypatch.setenv(name, CANARY)
+    monkeypatch.setenv("http_proxy", proxy)
+    return Recording()
+
+
+def spec(**changes: Any) -> ContainerSpec:
+    values: dict[str, Any] = {
+        "name": "x",
+        "run_id": "r",
+        "image": "i",
+        "platform": "linux/amd64",
+        "argv": ("true",),
+        "network": "none",
+        "volume": "x-work",
+        "memory_bytes": 1 << 20,
+        "cpus": 1,
+    }
+    return ContainerSpec(**(values | changes))
+
+
+def made(api: Recording, one: ContainerSpec) -> dict[str, Any]:
+    client = docker.DockerClient(base_url="http://127.0.0.1:9", version="1.41")
+    client.api = api
+    Engine(client).create(one)
+    return api.made[-1]
+
+
+def probe_specs() -> tuple[ContainerSpec, ...]:
+    session = Session(
+        name="s",
+        run_id="r",
+        server_image="i",
+        server_platform="linux/amd64",
+        client_image="i",
+        client_platform="linux/amd64",
+        haproxy=b"",
+        selftest=None,
+        files={},
+        cells=1,
+        limits=Limits(),
+        cpus=1,
+        keep=False,
+    )
+    return specs(session)
+
+
+def test_no_secret_of_the_environment_reaches_a_container(api: Recording) -> None:
+    for one in (spec(), *probe_specs()):
+        config = made(api, one)
+        assert CANARY not in json.dumps(config)
+        assert sorted(config["Env"]) == ["HOME=/work", "LC_ALL=C.UTF-8"]
+
+
+def test_a_container_gets_one_volume_and_nothing_of_the_host(api: Recording) -> None:
+    for one in (spec(), *probe_specs()):
+        host = made(api, one)["HostConfig"]
+        assert host["Binds"] == [f"{one.volume}:/work:rw"]
+        assert "docker.sock" not in json.dumps(host)
+        assert host["NetworkMode"] == "none" or host["NetworkMode"].startswith("container:")
+        assert host["CapDrop"] == ["ALL"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert not {"Privileged", "Devices", "CapAdd", "PidMode", "IpcMode", "UsernsMode", "Mounts"} & set(
+            host
+        )
+        assert made(api, one)["User"] == "65534:65534"
+    server, client = probe_specs()
+    assert (server.network, client.network) == ("none", f"container:{server.name}")
+
+
+@pytest.mark.parametrize("network", ["host", "bridge", "", "container:", "none ", "container:x --privileged"])
+def test_no_other_network_can_be_said(network: str) -> None:
+    with pytest.raises(ValidationError):
+        spec(network=network)
+
+
+@pytest.mark.parametrize("volume", ["/", "/var/run/docker.sock", "./x", "../x", "", "x:/etc", "~"])
+def test_no_path_can_be_said_in_place_of_a_volume(volume: str) -> None:
+    with pytest.raises(ValidationError):
+        spec(volume=volume)
+
+
+@pytest.mark.parametrize("value", CORPUS, ids=lambda value: value.name)
+def test_no_hostile_value_is_a_volume_that_is_a_path(value: Any) -> None:
+    try:
+        one = spec(volume=value.text)
+    except (ValidationError, UnicodeError):
+        return
+    assert "/" not in one.volume
+    assert ":" not in one.volume
+
+
+def creations() -> Iterator[tuple[str, dict[str, ast.expr]]]:
+    """Every call that makes a container: its module and its arguments."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                of = ast.unparse(node.func)
+                if of.endswith((".create_container", ".containers.create", ".containers.run")):
+                    yield path.stem, {str(word.arg): word.value for word in node.keywords}
+
+
+def test_every_container_is_made_behind_the_same_walls() -> None:
+    found = list(creations())
+    assert {module for module, _ in found} == {"docker_engine", "emulation", "image_build", "image_content"}
+    for module, words in found:
+        assert not {"volumes", "mounts", "privileged", "devices", "cap_add", "pid_mode"} & set(words)
+        if module == "image_build":  # fetches packages: the one with a network, and told of its proxy
+            assert ast.unparse(words["environment"]) == "dict(proxies)"
+            continue
+        assert ast.unparse(words["use_config_proxy"]) == "False", f"{module} lets the user's proxy in"
+        assert module == "docker_engine" or ast.unparse(words["network_mode"]) == "'none'"
+
+
+class Builder:
+    """An engine's builder that repeats the proxy that it was given."""
+
+    def __init__(self, proxy: str) -> None:
+        self.api = self
+        self._proxy = proxy
+
+    def build(self, **given: Any) -> Iterator[dict[str, str]]:
+        assert given["buildargs"] == {"http_proxy": self._proxy}
+        yield {"stream": f"Err:1 via {self._proxy}\n"}
+        yield {"error": f"cannot reach {self._proxy}"}
+
+
+def test_a_failed_image_build_does_not_tell_the_proxys_password() -> None:
+    proxy = f"http://user:{CANARY}@proxy.invalid:3128/"
+    client: Any = Builder(proxy)
+    with pytest.raises(EngineError) as caught:
+        image_build.build(
+            client,
+            tag="t",
+            dockerfile="FROM scratch",
+            arch=ARCHES["amd64"],
+            labels={},
+            proxies={"http_proxy": proxy},
+            limit=10,
+        )
+    assert CANARY not in str(caught.value)
+    assert "http://***@proxy.invalid:3128/" in caught.value.details
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:secret@host/x", "https://***@host/x"),
+        ("https://:secret@host", "https://***@host"),
+        ("https://user:se@cr:et@host/", "https://***@host/"),
+        ("via 'http://u:p@h' and http://u:q@h.", "via 'http://***@h' and http://***@h."),
+        ("ssh://git@host/x", "ssh://git@host/x"),
+        ("https://host:443/a:b@c", "https://host:443/a:b@c"),
+        ("127.0.0.1:80 user@host", "127.0.0.1:80 user@host"),
+    ],
+)
+def test_what_is_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
