@@ -7,21 +7,26 @@ was misspelt (commit 335471970); a name on a job proves nothing.
 import io
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
+from orchestrator import bounds
+from orchestrator.matrix import banner
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Reason
-from orchestrator.plan.plan import PREFIX
+from orchestrator.plan.action import PREFIX
 from orchestrator.record.model import Attestation
 
 _TLS_LIBRARIES = ("libssl", "libcrypto", "libwolfssl")
 _BROKEN = (ELFError, AssertionError, OverflowError, ValueError)
 """What pyelftools raises at a file that was cut or harmed: mostly its own error, but not always."""
+_NEEDED = 64
+"""Shared libraries that are listed; HAProxy asks for about six."""
 _LIBRARY = "(?:OpenSSL|SSL library)"
-"""How ``haproxy -vv`` calls it, whatever library it is: 3.0 the first way, 3.3 the second."""
+"""How ``haproxy -vv`` calls it, whatever library it is: 3.0 the first way, 3.2 the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +46,10 @@ def inspect(content: bytes) -> Binary:
     try:
         elf = ELFFile(io.BytesIO(content))
         dynamic = [section for section in elf.iter_sections() if isinstance(section, DynamicSection)]
+        tags = (tag for section in dynamic for tag in section.iter_tags() if tag.entry.d_tag == "DT_NEEDED")
         needed = tuple(
-            str(getattr(tag, "needed"))  # noqa: B009 - pyelftools sets it per kind of tag
-            for section in dynamic
-            for tag in section.iter_tags()
-            if tag.entry.d_tag == "DT_NEEDED"
+            bounds.cut(str(getattr(tag, "needed")), bounds.WORDS)  # noqa: B009 - set per kind of tag
+            for tag in islice(tags, _NEEDED)
         )
         return Binary(elf_machine=str(elf["e_machine"]), needed=needed, prefixes=prefixes)
     except _BROKEN:
@@ -55,24 +59,33 @@ def inspect(content: bytes) -> Binary:
 def attest(cell: Cell, binary: Binary, machine: str | None, vv: str | None) -> Attestation:
     """Put together what the machine, ``haproxy -vv`` and the file said. Judges nothing."""
     text = vv or ""
-    features = set(_line(text, r"^Feature list : (.*)$", "").split())
+    features = set(_line(text, r"^Feature list : (.*)$").split())
     quic = "+QUIC" in features if features else None
     return Attestation(
-        machine=(machine or "").strip() or None,
+        machine=_words((machine or "").strip()),
         elf_machine=binary.elf_machine,
-        haproxy_version=_line(text, r"^HAProxy version (\S+)") or None,
-        tls_built=_line(text, rf"^Built with {_LIBRARY} version : (.*)$") or None,
-        tls_running=_line(text, rf"^Running on {_LIBRARY} version : (.*)$") or None,
-        tls_prefix_found=None if cell.tls.source == "distro" else cell.tls.name in binary.prefixes,
+        haproxy_version=_words(_line(text, r"^HAProxy version (\S+)")),
+        tls_built=_words(_line(text, rf"^Built with {_LIBRARY} version : (.*)$")),
+        tls_running=_words(_line(text, rf"^Running on {_LIBRARY} version : (.*)$")),
+        tls_prefix_found=cell.tls.name in binary.prefixes if _built_here(cell) else None,
         needed=binary.needed,
         quic=quic,
         quic_api=None if not quic else "compat" if "+QUIC_OPENSSL_COMPAT" in features else "native",
     )
 
 
-def _line(text: str, pattern: str, default: str = "") -> str:
+def _built_here(cell: Cell) -> bool:
+    """Whether the library was compiled by us, which leaves its mark in the binary."""
+    return cell.tls.source != "distro" and cell.haproxy.source != "prebuilt"
+
+
+def _line(text: str, pattern: str) -> str:
     found = re.search(pattern, text, re.MULTILINE)
-    return found[1].strip() if found else default
+    return found[1].strip() if found else ""
+
+
+def _words(text: str) -> str | None:
+    return bounds.cut(text, bounds.WORDS) or None
 
 
 def misbuilt(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
@@ -98,15 +111,28 @@ def _wrong_arch(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
 
 def _wrong_version(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     said, declared = proof.haproxy_version or "", cell.haproxy.version
-    if said != declared and not said.startswith(f"{declared}-"):
-        return Reason.WRONG_VERSION, f"The binary says it is HAProxy {said or '(nothing)'}, not {declared}."
-    return None
+    if banner.is_haproxy(cell.haproxy, said):
+        return None
+    moves = cell.haproxy.source in {"git", "path"}
+    remedy = f" Set `version` of {cell.haproxy.name} in the matrix to what its source is." if moves else ""
+    found = f"The binary says it is HAProxy {said or '(nothing)'}, not {declared}."
+    return Reason.WRONG_VERSION, found + remedy
 
 
 def _wrong_library(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     shared = [name for name in proof.needed if name.startswith(_TLS_LIBRARIES)]
-    found = _wrong_distro(shared) if cell.tls.source == "distro" else _wrong_source(cell, proof, shared)
+    found = _wrong_source(cell, proof, shared) if _built_here(cell) else _wrong_foreign(cell, proof, shared)
     return (Reason.WRONG_LIBRARY, found) if found else None
+
+
+def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | None:
+    """A library that we did not compile has no mark of ours in it: what it says has to do."""
+    if cell.tls.source == "distro" and (found := _wrong_distro(shared)):
+        return found
+    running = proof.tls_running or "nothing"
+    if cell.haproxy.source == "prebuilt" and not banner.is_expected(cell.tls, running):
+        return f"The prebuilt binary runs on {banner.own_name(running)}, not on {cell.tls.name}."
+    return None
 
 
 def _wrong_distro(shared: list[str]) -> str | None:
@@ -118,19 +144,12 @@ def _wrong_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | No
         return f"The binary asks for {', '.join(shared)} instead of holding {cell.tls.name}."
     if not proof.tls_prefix_found:
         return f"The mark of {cell.tls.name} is not in the binary."
-    built, running = _own_name(proof.tls_built), _own_name(proof.tls_running)
-    if built != running:
-        return f"Built with {built}, running on {running}."
-    # As a whole: 3.5.1 is in 3.5.11 as well.
-    if not re.search(rf"(?<![0-9A-Za-z.]){re.escape(cell.tls.version)}(?![0-9A-Za-z.])", built):
-        return f"Built with {built}, declared is {cell.tls.version}."
+    built, running = proof.tls_built or "nothing", proof.tls_running or "nothing"
+    if not banner.agree(built, running):
+        return f"Built with {banner.own_name(built)}, running on {banner.own_name(running)}."
+    if not banner.is_expected(cell.tls, built):
+        return f"Built with {banner.own_name(built)}, declared is {banner.expected(cell.tls)}."
     return None
-
-
-def _own_name(said: str | None) -> str:
-    """AWS-LC is built as ``OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)`` and runs as ``AWS-LC 5.1.0``."""
-    compatible = re.search(r"\(compatible; (.*)\)", said or "")
-    return compatible[1] if compatible else said or "nothing"
 
 
 def _no_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:

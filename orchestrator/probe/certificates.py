@@ -1,7 +1,7 @@
 """The run's own certificate authority: made in memory for one run, never written beside a report."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -11,9 +11,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 SERVER_NAME = "h3.matrixctl.test"
 """The name under which every server is asked; ``.test`` never resolves (RFC 6761)."""
-_LIFE = timedelta(days=2)
-_SKEW = timedelta(hours=1)
-"""A remote engine's clock may be behind ours."""
+_FROM, _UNTIL = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""A clock that jumps, or a remote engine's that is wrong, must not look like a fault of the server's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +23,12 @@ class Certificates:
     server: bytes
 
 
-def make(now: datetime | None = None, *, life: timedelta = _LIFE) -> Certificates:
+def make() -> Certificates:
     """A fresh authority and a server certificate for SERVER_NAME, P-256 (HAProxy's usual choice)."""
-    start = (now or datetime.now(UTC)) - _SKEW
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "matrixctl run CA")])
     ca = (
-        _builder(ca_name, ca_name, ca_key, start, life)
+        _builder(ca_name, ca_name, ca_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
@@ -38,7 +36,7 @@ def make(now: datetime | None = None, *, life: timedelta = _LIFE) -> Certificate
     )
     server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
     server = (
-        _builder(server_name, ca_name, key, start, life)
+        _builder(server_name, ca_name, key)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -67,7 +65,7 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, start: datetime, life: timedelta
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -75,6 +73,6 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + life)
+        .not_valid_before(_FROM)
+        .not_valid_after(_UNTIL)
     )

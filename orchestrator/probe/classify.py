@@ -1,8 +1,8 @@
 """From observations to one outcome with one reason. Pure; the order of the checks is the order of causes.
 
-curl's exit code alone tells little: 28 covers refusal, hang and crash alike (see docs/outcomes.md). What
-tells them apart is whether the handshake ended, HAProxy's own count of failed handshakes, and how its
-process ended.
+A client's exit code alone tells little: curl's 28 covers refusal, hang and crash alike (docs/outcomes.md).
+What tells them apart is whether the handshake ended, the code with which the server closed the connection
+(where the client shows it), HAProxy's own count of failed handshakes, and how its process ended.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,36 @@ from orchestrator.probe.files import asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
-_CURL_BAD_CERTIFICATE = {51, 60}
-_CURL_UNKNOWN_CIPHER = 59
+_BAD_CERTIFICATE = {51, 60}
+_CANNOT_OFFER = 59
+_CURL_STREAM_RESET = 95
 _OUR_TIMEOUT = 124
 _GATEWAY_ERRORS = {502, 503, 504}
+_CRYPTO_ERROR = range(0x100, 0x200)
+"""QUIC's close codes that carry a TLS alert in their last byte (RFC 9001, 4.8)."""
+_ALERTS = {
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    40: "handshake_failure",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    112: "unrecognized_name",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+"""RFC 8446, 6."""
 
 
 class Judgement(NamedTuple):
@@ -79,7 +105,7 @@ def _not_ready(_: Cell, seen: Observations) -> Judgement | None:
 def _client_cannot(_: Cell, seen: Observations) -> Judgement | None:
     first = _requests(seen.h3)[:1]
     for request in first:
-        if request.exit_code == _CURL_UNKNOWN_CIPHER or "no ciphers available" in request.error:
+        if request.exit_code == _CANNOT_OFFER or "no ciphers available" in request.error:
             return because(Reason.CLIENT_CANNOT_OFFER, f"The client sent nothing: {request.error}")
     return None
 
@@ -90,20 +116,41 @@ def _harness_deadline(_: Cell, seen: Observations) -> Judgement | None:
     return None
 
 
-def _handshake(_: Cell, seen: Observations) -> Judgement | None:
-    requests = _requests(seen.h3)
-    if not requests:
+def _handshake(cell: Cell, seen: Observations) -> Judgement | None:
+    if not _requests(seen.h3):
         return because(Reason.INTERNAL, "The client reported no request at all.")
-    first = requests[0]
-    if first.exit_code in _CURL_BAD_CERTIFICATE:
-        return because(Reason.BAD_CERTIFICATE, first.error)
-    if first.handshake_s is not None or first.exit_code == 0:
+    # A client may make a connection of its own for each request.
+    for request in _requests(seen.h3):
+        found = _own_handshake(cell, seen, request)
+        if found is not None:
+            return found
+    return None
+
+
+def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Judgement | None:
+    if request.exit_code in _BAD_CERTIFICATE:
+        return because(Reason.BAD_CERTIFICATE, request.error)
+    alert = _alert(request)
+    # A server may end the handshake in answer to the client's last flight: for the client it was over.
+    late = alert is not None and request.first_byte_s is None
+    if request.exit_code == 0 or (request.handshake_s is not None and not late):
         return None
     failures = seen.server.handshake_failures if seen.server else None
-    if failures or "shut down" in first.error:
+    # "shut down" is curl's word for a connection that the server closed; it shows no code.
+    if request.close_code is not None or failures or "shut down" in request.error:
+        how = f" with {alert}" if alert else ""
         counted = f"; HAProxy counted {failures} failed handshakes" if failures else ""
-        return because(Reason.HANDSHAKE_REFUSED, f"The server ended the handshake{counted} ({_curl(first)}).")
-    return because(Reason.HANDSHAKE_TIMEOUT, f"The handshake got no answer ({_curl(first)}).")
+        message = f"The server ended the handshake{how}{counted} ({_said(cell, request)})."
+        return because(Reason.HANDSHAKE_REFUSED, message)
+    return because(Reason.HANDSHAKE_TIMEOUT, f"The handshake got no answer ({_said(cell, request)}).")
+
+
+def _alert(request: Request) -> str | None:
+    """The TLS alert with which the server closed the connection, for a person."""
+    if request.close_code is None or request.close_code not in _CRYPTO_ERROR:
+        return None
+    number = request.close_code & 0xFF
+    return f"TLS alert {number} ({_ALERTS.get(number, 'unassigned')}), close code {request.close_code:#x}"
 
 
 def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:
@@ -120,10 +167,10 @@ def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:
 
 def _request(cell: Cell, seen: Observations, request: Request) -> Judgement | None:
     if not seen.origin_ok and (request.exit_code != 0 or request.status in _GATEWAY_ERRORS):
-        how = _curl(request) if request.exit_code else f"status {request.status}"
+        how = _said(cell, request) if request.exit_code else f"status {request.status}"
         return because(Reason.ORIGIN_DOWN, f"{request.name}: {how}, and the origin does not answer.")
     if request.exit_code != 0:
-        return _broken_off(request)
+        return _broken_off(cell, request)
     return _wrong_head(cell, request) or _wrong_bytes(request)
 
 
@@ -139,13 +186,16 @@ def _wrong_head(cell: Cell, request: Request) -> Judgement | None:
     return None
 
 
-def _broken_off(request: Request) -> Judgement:
+def _broken_off(cell: Cell, request: Request) -> Judgement:
     if request.name.startswith("post"):
-        return because(Reason.UPLOAD_INCOMPLETE, f"The upload was not confirmed ({_curl(request)}).")
+        return because(Reason.UPLOAD_INCOMPLETE, f"The upload was not confirmed ({_said(cell, request)}).")
     if request.bytes_received:
         got = f"{request.name} broke off after {request.bytes_received} bytes"
-        return because(Reason.WRONG_BODY, f"{got} ({_curl(request)}).")
-    message = f"The handshake ended, then {request.name} got nothing ({_curl(request)})."
+        return because(Reason.WRONG_BODY, f"{got} ({_said(cell, request)}).")
+    if request.exit_code == _CURL_STREAM_RESET:  # the server was alive and ended this answer at once: no hang
+        message = f"{request.name} was cut before its first byte ({_said(cell, request)})."
+        return because(Reason.WRONG_BODY, message)
+    message = f"The handshake ended, then {request.name} got nothing ({_said(cell, request)})."
     return because(Reason.HANDSHAKE_THEN_HANG, message)
 
 
@@ -164,9 +214,9 @@ def _requests(exchange: Exchange | None) -> tuple[Request, ...]:
     return exchange.requests if exchange else ()
 
 
-def _curl(request: Request) -> str:
+def _said(cell: Cell, request: Request) -> str:
     spent = f" after {request.total_s:.1f} s" if request.total_s else ""
-    return f"curl {request.exit_code}{spent}: {request.error}"
+    return f"{cell.client.family} {request.exit_code}{spent}: {request.error}"
 
 
 _CHECKS: tuple[Callable[[Cell, Observations], Judgement | None], ...] = (

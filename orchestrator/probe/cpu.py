@@ -1,43 +1,37 @@
-"""The CPU features that move a TLS library's choice of cipher or of code."""
+"""The CPU that a server sees: its features that move a TLS library's choice of cipher or of code."""
 
 import re
 
 from orchestrator.arch import Arch
+from orchestrator.matrix.model import Cell
 
-_WATCHED = (
-    "aes",
-    "pclmulqdq",
-    "avx2",
-    "avx512f",
-    "vaes",
-    "vpclmulqdq",
-    "sha_ni",
-    "pmull",
-    "sha2",
-    "sha512",
-    "sve",
-)
-"""As ``/proc/cpuinfo`` spells them."""
-
-# Linux, arch/arm64/include/uapi/asm/hwcap.h: bit numbers of AT_HWCAP.
-_ARM64_HWCAP = {"aes": 3, "pmull": 4, "sha2": 6, "sha512": 21, "sve": 22}
+_AES = "aes"
 
 
-def of_host(cpuinfo: str) -> tuple[str, ...]:
-    """Of the engine's own CPU; empty where it does not say."""
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
-    present = set(found[1].split()) if found else set()
-    return tuple(feature for feature in _WATCHED if feature in present)
+def features(arch: Arch, diagnostics: str) -> tuple[str, ...]:
+    """What programs see, from ``ld.so --list-diagnostics`` of glibc; empty where it does not tell.
 
-
-def of_emulator(arch: Arch, auxv: str) -> tuple[str, ...]:
-    """What QEMU shows to programs, from the auxiliary vector (``LD_SHOW_AUXV=1``).
-
-    QEMU's user mode shows the host's ``/proc/cpuinfo``, so that file says nothing here. Only arm64's
-    AT_HWCAP has the bits; elsewhere the answer is empty: not known.
+    Not from ``/proc/cpuinfo``: under QEMU's user mode that file is the host's.
     """
-    found = re.search(r"^AT_HWCAP:\s*([0-9a-fx]+)", auxv, re.MULTILINE)
-    if arch.name != "arm64" or found is None:
-        return ()
-    bits = int(found[1], 16)
-    return tuple(feature for feature, bit in _ARM64_HWCAP.items() if bits >> bit & 1)
+    said = dict(re.findall(r"^(\S+)=(0x[0-9a-f]+)$", diagnostics, re.MULTILINE))
+    return tuple(
+        feature for feature, (line, bit) in arch.cpus.bits.items() if int(said.get(line, "0"), 16) >> bit & 1
+    )
+
+
+def contradiction(cell: Cell, diagnostics: str) -> str | None:
+    """Why the CPU is not the one that ``execution`` asks for, one sentence; ``None`` if it is.
+
+    Only ``aes-on`` and ``aes-off`` say something that can be checked, and only where ``Cpus.bits``
+    knows where to look. What was not said at all proves nothing.
+    """
+    arch, wanted = cell.arch.arch, cell.execution.cpu
+    if wanted not in arch.cpus.models or _AES not in arch.cpus.bits:
+        return None
+    line, _ = arch.cpus.bits[_AES]
+    if f"{line}=" not in diagnostics:
+        return f"The server's CPU does not tell whether it has AES instructions ({wanted} was asked for)."
+    has = _AES in features(arch, diagnostics)
+    if has == (wanted == "aes-on"):
+        return None
+    return f"The server's CPU has {'' if has else 'no '}AES instructions, and {wanted} was asked for."

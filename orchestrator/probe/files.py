@@ -8,6 +8,7 @@ from functools import cache
 
 from orchestrator.execute.engine import WORK
 from orchestrator.matrix import capabilities
+from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import SERVER_NAME, Certificates
@@ -15,6 +16,7 @@ from orchestrator.probe.certificates import SERVER_NAME, Certificates
 ORIGIN_PORT = 19000
 FIRST_PORT = 20000
 """Each cell's process has its own port, the same number for UDP and TCP."""
+CLIENT_SCRIPTS = ("clients.py", "gtlsclient.py", "aioquic_client.py")
 _MIB = 1 << 20
 
 
@@ -68,7 +70,7 @@ def session_files(
         **{f"bodies/{name}": body for name, body in bodies().items()},
         **{
             name: renderer.source(f"probe/{name}").encode()
-            for name in ("supervise.sh", "origin.py", "driver.py")
+            for name in ("supervise.sh", "origin.py", "driver.py", *CLIENT_SCRIPTS)
         },
         "session.json": json.dumps(_session(cells, limits, requests), indent=1).encode(),
     }
@@ -76,22 +78,52 @@ def session_files(
         values = _values(cell, number, limits, requests)
         folder = values["folder"]
         files[f"{folder}/haproxy.cfg"] = renderer.render("probe/haproxy.cfg.j2", values).encode()
-        for transport in ("h3", "control"):
-            text = renderer.render("probe/curlrc.j2", {**values, "transport": transport})
-            files[f"{folder}/{transport}.curlrc"] = text.encode()
+        for transport, client in (
+            ("h3", cell.client.family),
+            ("control", control_client(cell.client.family)),
+        ):
+            files |= client_files(renderer, client, {**values, "transport": transport})
     return files
+
+
+def client_files(renderer: Renderer, client: str, values: Mapping[str, object]) -> dict[str, bytes]:
+    """What a client is told by a file of its own; the others have all that they need in ``session.json``."""
+    if client != "curl":
+        return {}
+    text = renderer.render("probe/curlrc.j2", values)
+    return {f"{values['folder']}/{values['transport']}.curlrc": text.encode()}
 
 
 def _session(cells: Sequence[Cell], limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
     return {
-        "work": WORK,
+        **job_values(limits, requests),
         "origin_port": ORIGIN_PORT,
         "ready_s": limits.ready,
-        "request_s": limits.request,
-        "requests": [request.name for request in requests],
         "cells": [
-            {"id": cell.id, "folder": _folder(number), "port": FIRST_PORT + number}
+            {
+                "id": cell.id,
+                "folder": _folder(number),
+                "port": FIRST_PORT + number,
+                "client": cell.client.family,
+                "control_client": control_client(cell.client.family),
+                "suite": cell.cipher.suite,
+            }
             for number, cell in enumerate(cells)
+        ],
+    }
+
+
+def job_values(limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
+    """What every client is told: see templates/probe/clients.py."""
+    return {
+        "work": WORK,
+        "server_name": SERVER_NAME,
+        "ca": f"{WORK}/ca.pem",
+        "bodies": f"{WORK}/bodies",
+        "request_s": limits.request,
+        "requests": [
+            {"name": one.name, "path": one.path, "upload": one.upload, "sha256": one.sha256}
+            for one in requests
         ],
     }
 
@@ -104,6 +136,8 @@ def _folder(number: int) -> str:
 def _values(cell: Cell, number: int, limits: Limits, requests: Sequence[Asked]) -> Mapping[str, object]:
     return {
         "cell": cell,
+        "title": cell.id,
+        "suite": cell.cipher.suite,
         "work": WORK,
         "folder": _folder(number),
         "port": FIRST_PORT + number,

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Unsupported
-from orchestrator.outcome import Outcome, Reason, Verdict, worst
+from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
+from orchestrator.probe import cpu
 from orchestrator.probe.attest import Binary, attest, misbuilt
 from orchestrator.probe.classify import Judgement, because, classify
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
-from orchestrator.record.model import Attempt, Attestation, CellRecord, Observations
+from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Observations
 from orchestrator.value import Value
 
 AGAIN = "again: "
@@ -22,13 +24,6 @@ _CANNOT = {
     Reason.HANDSHAKE_THEN_HANG,
 }
 """Failures that prove what is declared of HAProxy or its library. A crash or a wrong body proves it not."""
-
-_VERDICTS = {
-    Outcome.PASS: Verdict.AS_EXPECTED,
-    Outcome.UNSUPPORTED: Verdict.AS_EXPECTED,
-    Outcome.FAIL: Verdict.UNEXPECTED,
-    Outcome.MISBUILT: Verdict.UNEXPECTED,
-}
 
 
 class Judged(Value):
@@ -54,11 +49,12 @@ def judge(
     try:
         proof = attest(cell, binary, server["machine"], server["vv"])
         seen = observe(cell, raw)
-        judgement = _judgement(cell, proof, seen, server["vv_status"])
+        judgement = _judgement(cell, proof, seen, server["vv_status"], server["cpu"])
     except MALFORMED as error:
         message = f"The probe's answer has not the expected shape: {error!r}"
         return Judged(outcome=Outcome.ERROR, reason=Reason.INTERNAL, message=message)
-    judgement, contradicts = _challenged(declared, judgement)
+    no_quic = capabilities.quic_api(cell.haproxy, cell.tls) == "none"
+    judgement, contradicts = _challenged(declared, judgement, no_quic=no_quic)
     return Judged(
         outcome=judgement.outcome,
         reason=judgement.reason,
@@ -69,7 +65,9 @@ def judge(
     )
 
 
-def _judgement(cell: Cell, proof: Attestation, seen: Observations, vv_status: int | None) -> Judgement:
+def _judgement(
+    cell: Cell, proof: Attestation, seen: Observations, vv_status: int | None, diagnostics: str
+) -> Judgement:
     if proof.haproxy_version is None and proof.elf_machine == cell.arch.arch.elf_machine:
         died = signal_name(vv_status)
         if died is not None:
@@ -77,19 +75,29 @@ def _judgement(cell: Cell, proof: Attestation, seen: Observations, vv_status: in
             return because(reason, f"`haproxy -vv` died of {died}.")
         return because(Reason.INTERNAL, f"`haproxy -vv` said nothing (status {vv_status}).")
     found = misbuilt(cell, proof)
+    if found is None and (wrong := cpu.contradiction(cell, diagnostics)):
+        found = Reason.EMULATION, wrong
     return because(*found) if found else classify(cell, seen)
 
 
-def _challenged(declared: Unsupported | None, judgement: Judgement) -> tuple[Judgement, bool]:
-    """Hold a declaration against what happened; the answer's second half: it does not hold."""
+def _challenged(
+    declared: Unsupported | None, judgement: Judgement, *, no_quic: bool
+) -> tuple[Judgement, bool]:
+    """Hold a declaration against what happened; the answer's second half: it does not hold.
+
+    ``no_quic``: what is declared is that this HAProxy has no QUIC with this library at all.
+    """
     if declared is None and judgement.outcome is Outcome.UNSUPPORTED:
         # Never green by itself: a client that lost its ciphers would turn every cell into a grey one.
         message = f"Nothing declares that the client cannot: {judgement.message}"
         return because(Reason.INTERNAL, message), False
-    if declared is None or judgement.outcome in {Outcome.ERROR, Outcome.MISBUILT}:
+    without_quic = no_quic and judgement.reason is Reason.NO_QUIC  # as declared, so it is not misbuilt
+    if declared is None or (judgement.outcome in {Outcome.ERROR, Outcome.MISBUILT} and not without_quic):
         return judgement, False
-    if judgement.reason == declared.reason or (
-        judgement.reason in _CANNOT and declared.reason != Reason.CLIENT_CANNOT_OFFER
+    if (
+        without_quic
+        or judgement.reason == declared.reason
+        or (judgement.reason in _CANNOT and declared.reason != Reason.CLIENT_CANNOT_OFFER)
     ):
         message = f"{declared.message}; challenged, and so it is: {judgement.message}"
         return because(Reason(declared.reason), message), False
@@ -111,9 +119,10 @@ def with_attempt(
 ) -> CellRecord:
     """The record after one more attempt.
 
-    Repeats reduce to the worst: one failure among them is a failure. An attempt that replaces a spoilt
-    one takes its place, and both stay in the list.
+    Repeats reduce to the worst: one failure among them is a failure, and one that nobody expects counts
+    before a known one. An attempt that replaces a spoilt one takes its place, and both stay in the list.
     """
+    judged = _held(record, judged)
     attempt = Attempt(
         number=len(record.attempts) + 1,
         why=why,
@@ -124,9 +133,8 @@ def with_attempt(
         duration_s=duration_s,
     )
     attempts = (*record.attempts, attempt)
-    counted = _counted(attempts)
-    outcome = worst(one.outcome for one in counted)
-    unexpected = judged.contradicts or record.verdict is Verdict.UNEXPECTED
+    decisive = _decisive(attempts, record.expected)
+    contradicted = judged.contradicts or record.verdict is Verdict.REGRESSION
     execution = record.execution
     if features is not None:
         execution = execution.model_copy(update={"cpu_features": features})
@@ -134,21 +142,42 @@ def with_attempt(
         "attempts": attempts,
         "execution": execution,
         "duration_s": sum(one.duration_s for one in attempts),
-        "verdict": Verdict.UNEXPECTED if unexpected else _VERDICTS.get(outcome, Verdict.NOT_JUDGED),
+        "verdict": Verdict.REGRESSION
+        if contradicted
+        else verdict(decisive.outcome, decisive.reason, record.expected),
+        "outcome": decisive.outcome,
+        "reason": decisive.reason,
+        "message": decisive.message,
     }
-    if outcome is judged.outcome:
+    if decisive is attempt:
         changed |= {
-            "outcome": outcome,
-            "reason": judged.reason,
-            "message": judged.message,
             "observations": judged.observations,
             "attestation": judged.attestation,
             "evidence": evidence,
         }
-    elif outcome is not record.outcome:  # the record showed the spoilt attempt that was replaced
-        decisive = next(one for one in counted if one.outcome is outcome)
-        changed |= {"outcome": outcome, "reason": decisive.reason, "message": decisive.message}
     return record.model_copy(update=changed)
+
+
+def _held(record: CellRecord, judged: Judged) -> Judged:
+    """With nothing forced, a pass is one with the suite that the rule names."""
+    wanted = record.expected.cipher if record.expected else None
+    seen = judged.observations.negotiated_cipher if judged.observations else None
+    if judged.outcome is not Outcome.PASS or wanted is None or seen == wanted:
+        return judged
+    message = f"With nothing forced, {seen} was negotiated; {wanted} is expected."
+    changed = because(Reason.DEFAULT_CHANGED, message)
+    return judged.model_copy(update=changed._asdict())
+
+
+def _decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> Attempt:
+    """The worst of those that count; of several alike the last, whose observations are at hand."""
+
+    def severity_of(one: Attempt) -> tuple[int, int]:
+        return severity(one.outcome, verdict(one.outcome, one.reason, expected))
+
+    counted = _counted(attempts)
+    worst = max(severity_of(one) for one in counted)
+    return next(one for one in reversed(counted) if severity_of(one) == worst)
 
 
 def _counted(attempts: tuple[Attempt, ...]) -> list[Attempt]:

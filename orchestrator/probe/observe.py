@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator import bounds
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
 from orchestrator.probe.files import Asked, asked
@@ -13,8 +14,6 @@ from orchestrator.record.model import Exchange, Observations, Request, Server
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What reading a line of another shape raises."""
 _TAIL_LINES = 20
-_LINE = 400
-"""Characters of one log line that a record keeps; the whole log lies beside it."""
 
 
 def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
@@ -32,7 +31,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
             ready_s=raw["ready_s"],
             exit_code=code,
             signal=signal_name(code),
-            log_tail=tuple(line[:_LINE] for line in log.splitlines()[-_TAIL_LINES:]),
+            log_tail=tuple(bounds.cut(line, bounds.WORDS) for line in log.splitlines()[-_TAIL_LINES:]),
             handshake_failures=raw["handshake_failures"],
             forced_ciphersuites=capabilities.bind_ciphersuites(cell),
         ),
@@ -64,28 +63,23 @@ def _exchange(raw: Mapping[str, Any] | None) -> Exchange | None:
 
 
 def _request(wanted: Asked, raw: Mapping[str, Any]) -> Request:
-    curl, headers, body = raw["curl"], raw["headers"], raw["body"]
+    said = ("http_version", "cipher", "protocol")
+    same = ("status", "bytes_received", "bytes_sent", "exit_code")
+    times = ("handshake_s", "first_byte_s", "total_s")
     return Request(
         name=wanted.name,
-        http_version=str(curl["http_version"]) if curl.get("http_code") else None,
-        status=int(curl["http_code"]) or None,
-        cipher=headers.get("x-matrixctl-cipher"),
-        protocol=headers.get("x-matrixctl-protocol"),
-        bytes_received=int(body["length"]),
-        bytes_sent=int(curl["size_upload"]),
-        sha256=_confirmed(body["text"]) if wanted.upload else body["sha256"],
+        sha256=_words(_confirmed(raw["text"]) if wanted.upload else raw["sha256"]),
         expected_sha256=wanted.sha256,
-        exit_code=int(curl["exitcode"]),
-        error=str(curl["errormsg"] or "")[:_LINE],
-        handshake_s=_seconds(curl["time_appconnect"]),
-        first_byte_s=_seconds(curl["time_starttransfer"]),
-        total_s=_seconds(curl["time_total"]),
+        error=bounds.cut(str(raw["error"]), bounds.WORDS),
+        close_code=raw["close_code"],
+        **{name: _words(raw[name]) for name in said},
+        **{name: raw[name] for name in (*same, *times)},
     )
 
 
-def _seconds(value: Any) -> float | None:
-    """curl says 0 for what never happened."""
-    return float(value) or None
+def _words(said: Any) -> Any:
+    """The model says whether it is text at all."""
+    return bounds.cut(said, bounds.WORDS) if isinstance(said, str) else said
 
 
 def _confirmed(answer: str | None) -> str | None:

@@ -4,19 +4,22 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
+from orchestrator import bounds, internal
 from orchestrator.arch import Arch
-from orchestrator.errors import MatrixctlError
+from orchestrator.errors import EngineLostError, MatrixctlError, RecordError
+from orchestrator.execute.emulation import on_cpu
 from orchestrator.execute.engine import Engine
 from orchestrator.execute.failures import reason_of
+from orchestrator.files import sync_folder, write_durably
 from orchestrator.matrix import capabilities
-from orchestrator.matrix.model import Cell, Limits
-from orchestrator.outcome import REASONS, Outcome
+from orchestrator.matrix.model import Cell, Limits, Unsupported
+from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import cpu, session
 from orchestrator.probe.attest import inspect
@@ -27,8 +30,10 @@ from orchestrator.probe.observe import MALFORMED
 from orchestrator.record.model import utc_now
 from orchestrator.value import Value
 
+_FIRST = "first"
 TRIES = 3
 """How often a cell is probed while only the harness fails."""
+_WAIT = wait_exponential(multiplier=0.5, max=5)
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of evidence; they come from a container."""
 
@@ -41,6 +46,8 @@ class Told(Value):
     duration_s: float
     evidence: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
+    final: bool = True
+    """No other attempt at the cell follows."""
 
 
 class JudgedCell(Protocol):
@@ -71,49 +78,73 @@ class Prober:
     cpus: int
     repeat: int
     keep: bool
-    challenge: bool
+    declared: Callable[[Cell], Unsupported | None]
+    """What is declared impossible of a cell, to be held against what happens."""
     cancelled: Callable[[], bool]
     judged: JudgedCell
+    broken: Callable[[OSError], RecordError] = lambda error: RecordError(str(error))
+    """Is told that the folder cannot be written."""
+    selftest: bytes | None = None
+    """The AEAD self-test of the library, if it could be compiled; it runs once, before the first cell."""
+    selftested: Callable[[Sequence[Cell], session.Raw], None] = lambda cells, raw: None  # noqa: ARG005
+    """Is told what the self-test said."""
 
     def probe(self, cells: Sequence[Cell], haproxy: bytes, images: Images) -> None:
         """Probe the cells of one build as often as asked for."""
-        for number in range(self.repeat):
+        for number in range(1, self.repeat + 1):
             if not self.cancelled():
-                self._until_judged(cells, haproxy, images, "first" if number == 0 else f"repeat {number + 1}")
+                why = _FIRST if number == 1 else f"repeat {number}"
+                self._until_judged(cells, haproxy, images, why, last=number == self.repeat)
 
-    def _until_judged(self, cells: Sequence[Cell], haproxy: bytes, images: Images, why: str) -> None:
+    def _until_judged(
+        self, cells: Sequence[Cell], haproxy: bytes, images: Images, why: str, *, last: bool
+    ) -> None:
         pending = {cell.id: why for cell in cells}
+        tries = count(1)
 
         def attempt() -> Mapping[str, str]:
             nonlocal pending
-            spoilt = self._attempt([cell for cell in cells if cell.id in pending], haproxy, images, pending)
+            left = [cell for cell in cells if cell.id in pending]
+            ends = _Ends(last_round=last, last_try=next(tries) == TRIES)
+            spoilt = self._attempt(left, haproxy, images, pending, ends)
             pending = {key: f"{AGAIN}{message}" for key, message in spoilt.items()}
-            return pending
+            return pending if not pending or self.engine.answers() else {}  # a dead one is asked for nothing
 
         Retrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_exponential(multiplier=0.5, max=5),
+            wait=_WAIT,
             retry=retry_if_result(lambda left: bool(left) and not self.cancelled()),
             retry_error_callback=_give_up,
         )(attempt)
 
     def _attempt(
-        self, cells: Sequence[Cell], haproxy: bytes, images: Images, whys: Mapping[str, str]
+        self,
+        cells: Sequence[Cell],
+        haproxy: bytes,
+        images: Images,
+        whys: Mapping[str, str],
+        ends: "_Ends",
     ) -> dict[str, str]:
         """One session; the cells that the harness spoilt, with the reason."""
-        attempt = _Attempt(self, cells, haproxy, whys)
-        error: MatrixctlError | None = None
+        made = self._session(cells, haproxy, images, whys)
+        attempt = _Attempt(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
+        error: Exception | None = None
         try:
-            session.run(self.engine, self._session(cells, haproxy, images), attempt.on_line)
-        except MatrixctlError as caught:
+            session.run(self.engine, made, attempt.on_line)
+        except RecordError:
+            raise
+        except Exception as caught:  # noqa: BLE001 - what was judged stays, the others are tried again
             error = caught
         if not self.cancelled():
             attempt.close(error)
         return attempt.spoilt
 
-    def _session(self, cells: Sequence[Cell], haproxy: bytes, images: Images) -> session.Session:
-        arch = cells[0].arch.arch
-        limits = scaled(self.limits, emulated=arch != self.host)
+    def _session(
+        self, cells: Sequence[Cell], haproxy: bytes, images: Images, whys: Mapping[str, str]
+    ) -> session.Session:
+        first = cells[0]
+        arch = first.arch.arch
+        limits = scaled(self.limits, emulated=first.emulated_on(self.host))
         return session.Session(
             name=f"matrixctl-{self.run_id}-probe-{secrets.token_hex(3)}",
             run_id=self.run_id,
@@ -122,25 +153,46 @@ class Prober:
             client_image=images.client,
             client_platform=self.host.platform,
             haproxy=haproxy,
+            selftest=self.selftest if _FIRST in whys.values() else None,
             files=session_files(self.renderer, cells, limits, self.certificates),
             cells=len(cells),
             limits=limits,
             cpus=self.cpus,
             keep=self.keep,
+            on_cpu=on_cpu(self.host, arch, capabilities.cpu_model(first)),
         )
+
+
+def _spoilt(reason: Reason, message: str) -> Judged:
+    return Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
 
 
 def _give_up(state: RetryCallState) -> object:
     return state.outcome.result() if state.outcome else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ends:
+    """Whether it ends with this session: for cells that are judged, and for those that are spoilt again."""
+
+    last_round: bool
+    last_try: bool
+
+
 class _Attempt:
     """Reads the lines of one session as they come."""
 
     def __init__(
-        self, prober: Prober, cells: Sequence[Cell], haproxy: bytes, whys: Mapping[str, str]
+        self,
+        prober: Prober,
+        cells: Sequence[Cell],
+        haproxy: bytes,
+        whys: Mapping[str, str],
+        ends: _Ends,
+        *,
+        server: str,
     ) -> None:
-        self._prober, self._whys = prober, whys
+        self._prober, self._whys, self._ends, self._container = prober, whys, ends, server
         self._open = {cell.id: cell for cell in cells}
         self._binary = inspect(haproxy)
         self._server: dict[str, Any] = {}
@@ -148,8 +200,11 @@ class _Attempt:
         self.spoilt: dict[str, str] = {}
 
     def on_line(self, raw: session.Raw) -> None:
-        """:raises MatrixctlError: if the line is about no cell of this session."""
+        """:raises MatrixctlError: if the line is of no cell of the session, or its server was taken away."""
         if self._prober.cancelled():  # what a server shows while it is taken away says nothing of it
+            return
+        if raw.get("kind") == "selftest":
+            self._prober.selftested(list(self._open.values()), raw)
             return
         if raw.get("kind") == "server":
             self._server = dict(raw)
@@ -158,22 +213,36 @@ class _Attempt:
             cell, told = self._read(raw)
         except MALFORMED as error:
             raise MatrixctlError(f"The probe driver wrote a line of another shape: {error!r}") from error
-        declared = capabilities.unsupported(cell) if self._prober.challenge else None
-        self._tell(cell, judge(cell, self._binary, self._server, raw, declared), told)
+        judged = self._judge(cell, raw)
+        if judged.outcome is Outcome.FAIL and not self._prober.engine.running(self._container):
+            # The client, which outlives the server by a moment, saw it hang or refuse.
+            self._open[cell.id] = cell
+            raise EngineLostError("The server's container was stopped while it was probed.")
+        self._tell(cell, judged, told)
 
     def _read(self, raw: session.Raw) -> tuple[Cell, Told]:
         cell = self._open[raw["id"]]
-        told = self._told(cell, float(raw["duration_s"]), self._keep(cell, raw), self._features(cell))
+        told = self._told(cell, float(raw["duration_s"]), self._kept(cell, raw), self._features(cell))
         del self._open[cell.id]
         return cell, told
 
-    def close(self, error: MatrixctlError | None) -> None:
+    def _judge(self, cell: Cell, raw: session.Raw) -> Judged:
+        """A fault of ours in judging one cell spoils that one alone."""
+        try:
+            return judge(cell, self._binary, self._server, raw, self._prober.declared(cell))
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw in what a container said
+            return _spoilt(Reason.INTERNAL, internal.kept(self._prober.folder, error))
+
+    def close(self, error: Exception | None) -> None:
         """Judge the cells that no line came for."""
+        if not self._open:
+            return
+        reason = reason_of(error or MatrixctlError(""))
+        message = str(error or "The probe driver said nothing of this cell.")
+        if error is not None and not isinstance(error, MatrixctlError):
+            message = internal.kept(self._prober.folder, error)
         for cell in list(self._open.values()):
-            reason = reason_of(error or MatrixctlError(""))
-            message = str(error or "The probe driver said nothing of this cell.")
-            judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
-            self._tell(cell, judged, self._told(cell, 0.0))
+            self._tell(cell, _spoilt(reason, message), self._told(cell, 0.0))
 
     def _told(
         self,
@@ -193,21 +262,36 @@ class _Attempt:
     def _tell(self, cell: Cell, judged: Judged, told: Told) -> None:
         if judged.outcome is Outcome.ERROR:
             self.spoilt[cell.id] = judged.message.splitlines()[0]
-        self._prober.judged(cell, judged, told)
+        final = self._ends.last_round and (cell.id not in self.spoilt or self._ends.last_try)
+        self._prober.judged(cell, judged, told.model_copy(update={"final": final}))
 
     def _features(self, cell: Cell) -> tuple[str, ...]:
-        arch = cell.arch.arch
-        if arch != self._prober.host:
-            return cpu.of_emulator(arch, str(self._server.get("auxv", "")))
-        return cpu.of_host(str(self._server.get("cpuinfo", "")))
+        return cpu.features(cell.arch.arch, str(self._server.get("cpu", "")))
+
+    def _kept(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
+        try:
+            return self._keep(cell, raw)
+        except OSError as error:
+            raise self._prober.broken(error) from error
 
     def _keep(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
-        """The files of this attempt; later ones get a folder of their own, so none loses its evidence."""
-        files = {name: str(text) for name, text in raw["files"].items() if _FILE.fullmatch(name)}
+        """The files of this attempt; later ones get a folder of their own, so none loses its evidence.
+
+        They are on the disk before the cell is said to be judged.
+        """
+        named = {name: str(text) for name, text in raw["files"].items() if _FILE.fullmatch(name)}
+        files = {
+            name: bounds.cut(text, bounds.EVIDENCE)
+            for name, text in islice(named.items(), bounds.EVIDENCE_FILES)
+        }
         first = self._prober.folder / "cells" / cell.id
         later = (first / f"attempt-{number}" for number in count(2))
         folder = next(folder for folder in chain([first], later) if not folder.exists())
         folder.mkdir(parents=True)
         for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8", errors="replace")
+            write_durably(folder / name, text.encode(errors="replace"))
+        for made in (folder, *folder.parents):  # a folder's own name lies in the one above
+            sync_folder(made)
+            if made == self._prober.folder:
+                break
         return tuple(str((folder / name).relative_to(self._prober.folder)) for name in files)

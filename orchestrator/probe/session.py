@@ -4,15 +4,19 @@ The server has no network but its own loopback; the client joins that namespace 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import DeadlineError, EngineError
+from orchestrator import bounds
+from orchestrator.errors import EngineError
 from orchestrator.execute.archive import pack
+from orchestrator.execute.deadline import exceeded
 from orchestrator.execute.engine import WORK, ContainerSpec, Engine, container, volume
 from orchestrator.matrix.model import Limits
 from orchestrator.probe.files import ORIGIN_PORT
+from orchestrator.value import whole
 
 _MIB = 1 << 20
 _SERVER_BASE = 256 * _MIB
@@ -20,8 +24,11 @@ _SERVER_EACH = 64 * _MIB
 """Five emulated HAProxy processes take 166 MiB together, measured."""
 _CLIENT_MEMORY = 512 * _MIB
 
+_SELFTEST_SECONDS = 120.0
+"""It takes less than a second, under QEMU a few (docs/performance.md)."""
+
 Raw = Mapping[str, Any]
-"""One JSON line of templates/probe/driver.py."""
+"""One JSON line of templates/probe/driver.py, or what the self-test said, of the kind ``selftest``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +43,15 @@ class Session:
     client_image: str
     client_platform: str
     haproxy: bytes
+    selftest: bytes | None
+    """The AEAD self-test, which is run before anything is asked; ``None``: not this time."""
     files: Mapping[str, bytes]
     cells: int
     limits: Limits
     cpus: float
     keep: bool
+    on_cpu: tuple[str, ...] = ()
+    """Stands before each program of the server, so that it runs on the CPU that was asked for."""
 
 
 def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> None:
@@ -50,12 +61,17 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
     """
     name = session.name
     server, client = specs(session)
-    files = pack({"haproxy": session.haproxy, **session.files}, executable=("haproxy",))
+    programs = {"haproxy": session.haproxy}
+    if session.selftest is not None:
+        programs["selftest"] = session.selftest
+    files = pack({**programs, **session.files}, executable=tuple(programs))
     with (
         volume(engine, server.volume, session.run_id, keep=session.keep),
         container(engine, server, files=files, keep=session.keep),
         container(engine, client, keep=session.keep),
     ):
+        if session.selftest is not None:
+            on_line(_selftest(engine, server.name, session.on_cpu))
         done = engine.exec(
             client.name,
             ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
@@ -63,12 +79,21 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
             on_line=lambda line: on_line(_parsed(line)),
         )
     if done.timed_out:
-        raise DeadlineError(f"The probes of {name} did not end within {_deadline(session):.0f} s.")
+        raise exceeded(f"The probe session {name}", _deadline(session), "request")
     if done.exit_code != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
+        details = "\n".join(bounds.cut(line, bounds.WORDS) for line in tail)
         raise EngineError(
-            f"The probe driver of {name} ended with exit code {done.exit_code}.", details="\n".join(tail)
+            f"The probe driver of {name} ended with exit code {done.exit_code}.", details=details
         )
+
+
+def _selftest(engine: Engine, server: str, on_cpu: tuple[str, ...]) -> Raw:
+    argv = (*on_cpu, f"{WORK}/selftest")
+    done = engine.exec(server, argv, timeout=_SELFTEST_SECONDS, on_line=None)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    said = re.sub(r"^\S+: warning: TCG doesn't support requested feature.*\n", "", said, flags=re.MULTILINE)
+    return {"kind": "selftest", "output": said, "exit_code": done.exit_code, "timed_out": done.timed_out}
 
 
 def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
@@ -79,10 +104,10 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         run_id=session.run_id,
         image=session.server_image,
         platform=session.server_platform,
-        argv=("sh", f"{WORK}/supervise.sh", WORK),
+        argv=("sh", f"{WORK}/supervise.sh", WORK, *session.on_cpu),
         network="none",
         volume=f"{name}-work",
-        memory_bytes=_SERVER_BASE + _SERVER_EACH * session.cells,
+        memory_bytes=_server_memory(session.cells),
         cpus=session.cpus,
         pids=64 + 32 * session.cells,
     )
@@ -100,6 +125,15 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
     return server, client
 
 
+def memory(cells: int) -> int:
+    """Bytes that both containers of a session of so many cells may take together."""
+    return _server_memory(cells) + _CLIENT_MEMORY
+
+
+def _server_memory(cells: int) -> int:
+    return _SERVER_BASE + _SERVER_EACH * cells
+
+
 def _parsed(line: bytes) -> Raw:
     try:
         raw = json.loads(line)
@@ -107,7 +141,7 @@ def _parsed(line: bytes) -> Raw:
         raw = None
     if not isinstance(raw, dict):
         raise EngineError(f"The probe driver wrote a line that is no JSON object: {line[:80]!r}")
-    return raw
+    return whole(raw) if b"\\ud" in line.lower() else raw
 
 
 def _deadline(session: Session) -> float:

@@ -1,23 +1,24 @@
 """Asks the servers of one build, cell by cell, and prints one JSON line per cell.
 
 Runs in the client's container with the standard library alone. It judges nothing: it reports what
-curl, the server's process and the origin showed. Usage: driver.py SESSION.json
+the client, the server's process and the origin showed. Usage: driver.py SESSION.json
 """
 
-import hashlib
+import itertools
 import json
-import re
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import clients
+
 SESSION = json.loads(Path(sys.argv[1]).read_text())
 WORK = Path(SESSION["work"])
-KEPT = 4096  # bytes of a body that are handed on
 TAIL = 65536  # bytes of a log that are handed on
+FILES = 64  # of a cell that are handed on
+STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
 
 
 def listening(port: int) -> bool:
@@ -44,61 +45,17 @@ def wait_ready(cell: dict, folder: Path) -> "float | None":
     return None
 
 
-def headers(path: Path) -> dict:
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return {}
-    return {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines) if v}
-
-
-def body(path: Path) -> dict:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {"length": 0, "sha256": None, "text": None}
-    path.write_bytes(data[:KEPT])
-    text = data.decode(errors="replace") if len(data) < KEPT else None
-    return {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "text": text}
-
-
-def parsed(line: str) -> "dict | None":
-    """One line of curl's; ``None`` for one that its end has cut."""
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def exchange(transport: str, folder: Path) -> dict:
-    """One curl process; every request has its own fresh output files."""
-    for stale in folder.glob(f"{transport}.*.*"):
-        stale.unlink()
+def exchange(cell: dict, transport: str) -> dict:
+    """The requests of one exchange. Over TCP it is curl that asks, whoever the cell's client is."""
+    job = {
+        **{key: SESSION[key] for key in ("server_name", "ca", "bodies", "request_s", "requests")},
+        **{key: cell[key] for key in ("suite", "port")},
+        "client": cell["client" if transport == "h3" else "control_client"],
+        "folder": str(WORK / cell["folder"]),
+        "transport": transport,
+    }
     started = time.monotonic()
-    with (folder / f"{transport}.stderr").open("wb") as stderr:
-        try:
-            done = subprocess.run(
-                ["curl", "--config", str(folder / f"{transport}.curlrc")],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                timeout=SESSION["request_s"] * 4,
-                check=False,
-            )
-            code, output = done.returncode, done.stdout
-        except subprocess.TimeoutExpired as error:
-            code, output = 124, error.stdout or b""
-    lines = list(filter(None, map(parsed, output.decode(errors="replace").splitlines())))
-    requests = [
-        {
-            "name": name,
-            "curl": line,
-            "headers": headers(folder / f"{transport}.{name}.headers"),
-            "body": body(folder / f"{transport}.{name}.body"),
-        }
-        for name, line in zip(SESSION["requests"], lines)
-    ]
-    (folder / f"{transport}.json").write_text(json.dumps(lines, indent=1))
+    code, requests = clients.ask(job)
     return {"exit_code": code, "duration_s": time.monotonic() - started, "requests": requests}
 
 
@@ -123,15 +80,26 @@ def handshake_failures(folder: Path) -> "int | None":
     """HAProxy's counter quic_hdshk_fail: a refusal shows there at once, while curl tries until its time-out."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(2)
+            client.settimeout(STATS_S)
             client.connect(str(folder / "stats.sock"))
             client.sendall(b"show stat typed\n")
-            answer = b"".join(iter(lambda: client.recv(65536), b""))
+            answer = everything(client)
     except OSError:
         return None
     (folder / "stats.txt").write_bytes(answer)
-    counts = re.findall(rb"^F\..*\.quic_hdshk_fail\..*:(\d+)$", answer, re.M)
-    return sum(map(int, counts)) if counts else None
+    # F.2.0.66.quic_hdshk_fail.1:MCP:u64:3
+    lines = (line.rpartition(b":") for line in answer.splitlines() if line.startswith(b"F."))
+    values = [value for name, _, value in lines if b".quic_hdshk_fail." in name]
+    counts = [int(value) for value in values if value.isdigit() and len(value) < 19]
+    return sum(counts) if counts else None
+
+
+def everything(client: socket.socket) -> bytes:
+    """What the server says until it closes; no more than STATS bytes, and for no more than STATS_S seconds."""
+    answer, until = b"", time.monotonic() + STATS_S
+    while len(answer) < STATS and time.monotonic() < until and (piece := client.recv(65536)):
+        answer += piece
+    return answer
 
 
 def probe(cell: dict) -> dict:
@@ -141,14 +109,12 @@ def probe(cell: dict) -> dict:
     result = {"id": cell["id"], "ready_s": ready, "h3": None, "control": None, "handshake_failures": None}
     result["origin_ok"] = None
     if ready is not None:
-        result["h3"] = exchange("h3", folder)
+        result["h3"] = exchange(cell, "h3")
         result["handshake_failures"] = handshake_failures(folder)
         result["origin_ok"] = origin_answers()
         if result["origin_ok"]:
-            result["control"] = exchange("control", folder)
-        if result["h3"]["exit_code"] or any(
-            request["curl"]["http_code"] != 200 for request in result["h3"]["requests"]
-        ):
+            result["control"] = exchange(cell, "control")
+        if result["h3"]["exit_code"] or any(one["status"] != 200 for one in result["h3"]["requests"]):
             time.sleep(0.2)  # a dying process needs a moment until its status is written
     result["exit_code"] = status(folder)
     result["duration_s"] = time.monotonic() - started
@@ -159,13 +125,18 @@ def probe(cell: dict) -> dict:
 def evidence(folder: Path) -> dict:
     """The small text files of a cell, the end of each where it is long."""
     kept = (".log", ".stderr", ".json", ".txt", ".headers", ".cfg", ".curlrc")
-    return {path.name: tail(path) for path in sorted(folder.iterdir()) if path.suffix in kept}
+    # The server writes into this folder, too: a million files are looked at no more than a few.
+    found = sorted(itertools.islice(folder.iterdir(), 1000))
+    chosen = [path for path in found if path.suffix in kept and path.is_file()]
+    return {path.name: tail(path) for path in chosen[:FILES]}
 
 
 def tail(path: Path) -> str:
+    size = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
-        return file.read(TAIL).decode(errors="replace")
+        file.seek(max(0, size - TAIL))
+        text = file.read(TAIL).decode(errors="replace")
+    return text if size <= TAIL else f"(cut: the last {TAIL} of {size} bytes)\n{text}"
 
 
 def server() -> dict:
@@ -177,12 +148,12 @@ def server() -> dict:
     # would answer 503 for it.
     while not origin_listens() and time.monotonic() < until:
         time.sleep(0.01)
-    written = {name: WORK / f"{name}.txt" for name in ("machine", "auxv", "vv")}
+    written = {name: WORK / f"{name}.txt" for name in ("machine", "cpu", "vv")}
     texts = {name: tail(path) if path.exists() else "" for name, path in written.items()}
-    cpuinfo = Path("/proc/cpuinfo").read_text()
-    return {"kind": "server", "vv_status": status(WORK, "vv.status"), "cpuinfo": cpuinfo[:TAIL], **texts}
+    return {"kind": "server", "vv_status": status(WORK, "vv.status"), **texts}
 
 
+clients.limit_files()
 print(json.dumps(server()), flush=True)
 for declared in SESSION["cells"]:
     print(json.dumps({"kind": "cell", **probe(declared)}), flush=True)

@@ -2,17 +2,18 @@
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const axes = Object.keys(data.axes);
-  const cells = data.cells.map(([id, at, state, reason, qemu]) => ({
-    id, at, qemu, state: data.states[state], reason: data.reasons[reason],
+  const cells = data.cells.map(([id, at, state, verdict, reason, qemu]) => ({
+    id, at, qemu, state: data.states[state], verdict: data.verdicts[verdict], reason: data.reasons[reason],
+    severity: verdict * data.states.length + state,
     panel: document.getElementById(id).closest('details'),
   }));
   const byId = new Map(cells.map((cell) => [cell.id, cell]));
   const holder = document.getElementById('grid');
   const form = document.getElementById('controls');
-  const legend = document.getElementById('legend');
+  const legends = [...document.querySelectorAll('.legend')];
   if (!holder) return;
   const original = holder.firstElementChild;
-  const fresh = () => ({rows: '', columns: '', states: new Set(), text: '', chosen: new Map()});
+  const fresh = () => ({rows: '', columns: '', states: new Set(), verdicts: new Set(), text: '', chosen: new Map()});
   let view = fresh();
   let back = null;
 
@@ -23,10 +24,10 @@
     element.append(...children);
     return element;
   }
-  function glyph(state) {
+  function glyph(state, verdict) {
     const space = 'http://www.w3.org/2000/svg';
     const svg = document.createElementNS(space, 'svg');
-    svg.setAttribute('class', 'g ' + state);
+    svg.setAttribute('class', 'g ' + state + (verdict ? ' v-' + verdict : ''));
     svg.setAttribute('aria-hidden', 'true');
     const use = document.createElementNS(space, 'use');
     use.setAttribute('href', '#g-' + state);
@@ -48,6 +49,7 @@
     found.columns = axis('columns');
     found.text = given.get('text') || '';
     found.states = new Set(given.getAll('outcome').filter((name) => data.states.includes(name)));
+    found.verdicts = new Set(given.getAll('verdict').filter((name) => data.verdicts.includes(name)));
     for (const name of axes) {
       const values = given.getAll(name).filter((value) => data.axes[name].includes(value));
       if (values.length) found.chosen.set(name, new Set(values));
@@ -58,6 +60,7 @@
     const out = new URLSearchParams();
     if (view.rows) out.set('rows', view.rows);
     if (view.columns) out.set('columns', view.columns);
+    for (const name of view.verdicts) out.append('verdict', name);
     for (const name of view.states) out.append('outcome', name);
     if (view.text) out.set('text', view.text);
     for (const [axis, values] of view.chosen) for (const value of values) out.append(axis, value);
@@ -70,6 +73,8 @@
   function read() {
     const fragment = decodeURIComponent(location.hash.slice(1));
     if (byId.has(fragment)) return open(fragment);
+    const place = fragment && document.getElementById(fragment);
+    if (place) return reveal(place);
     const {found, cell} = parse(location.hash.slice(1));
     view = found;
     draw();
@@ -79,6 +84,7 @@
   // ---- filters
   function matches(cell) {
     if (view.states.size && !view.states.has(cell.state)) return false;
+    if (view.verdicts.size && !view.verdicts.has(cell.verdict)) return false;
     for (const [axis, values] of view.chosen) if (!values.has(valueOf(cell, axis))) return false;
     if (!view.text) return true;
     cell.words ??= cell.panel.textContent.toLowerCase();
@@ -124,6 +130,7 @@
       if (!slots.has(place)) slots.set(place, []);
       slots.get(place).push(cell);
     }
+    const inside = axes.filter((axis) => data.axes[axis].length > 1 && !down.includes(axis) && !across.includes(axis));
     const bodies = [];
     let above = null;
     for (const row of keysOf(shown, down)) {
@@ -137,12 +144,12 @@
       const line = make('tr', {}, make('th', {scope: 'row'}, ...breakable(name)));
       columns.forEach((column, i) => {
         const first = across.length > 1 && (!i || columns[i - 1][0] !== column[0]);
-        line.append(make('td', first ? {class: 'first'} : {}, slot(slots.get(row + '/' + column) || [])));
+        line.append(make('td', first ? {class: 'first'} : {}, slot(slots.get(row + '/' + column) || [], inside)));
       });
       if (!bodies.length) bodies.push(make('tbody'));
       bodies.at(-1).append(line);
     }
-    return make('table', {class: 'grid', id: 'grid-table'}, head(down, across, columns), ...bodies);
+    return make('table', {class: columns.length > data.crowd ? 'grid dense' : 'grid', id: 'grid-table'}, head(down, across, columns), ...bodies);
   }
   function head(down, across, columns) {
     const corner = make('th', {class: 'corner', scope: 'col', rowspan: across.length}, down.join(' and ') + ' by ' + across.join(' and '));
@@ -160,26 +167,34 @@
     });
     return make('thead', {}, ...lines);
   }
-  function slot(found) {
-    if (!found.length) return make('span', {class: 'void', title: 'not in the matrix, or filtered out'}, '·');
-    if (found.length === 1) return link(found[0]);
-    const summary = make('summary');
-    const bad = found.some((cell) => cell.state === 'fail' || cell.state === 'misbuilt');
-    const list = make('ul');
-    for (const state of data.states) {
-      const same = found.filter((cell) => cell.state === state);
-      if (!same.length) continue;
-      summary.append(make('span', {title: data.titles[state]}, glyph(state), same.length + ' ', make('small', {}, data.titles[state])));
-      for (const cell of same) list.append(make('li', {}, glyph(state), make('a', {href: '#' + cell.id}, nameOf(cell))));
+  const look = (cell) => `field ${cell.state} v-${cell.verdict}`;
+  function slot(given, inside) {
+    if (!given.length) return make('span', {class: 'void', title: 'not in the matrix, or filtered out'}, '·');
+    if (given.length === 1) return link(given[0]);
+    const found = [...given].sort((a, b) => a.severity - b.severity);
+    const tally = make('span', {class: 'tally'});
+    for (const cell of found.filter((one, i) => !i || one.severity !== found[i - 1].severity)) {
+      const count = found.filter((one) => one.severity === cell.severity).length;
+      tally.append(make('span', {title: data.titles[cell.state]}, glyph(cell.state, cell.verdict), String(count)));
     }
-    const only = found.every((cell) => cell.state === found[0].state) ? found[0].state : '';
-    return make('details', {class: `many ${bad ? 'bad' : only}`}, summary, list);
+    const list = found.map((cell) => {
+      const name = inside.map((axis) => valueOf(cell, axis)).join(' ') || nameOf(cell);
+      const item = make('li', {}, glyph(cell.state, cell.verdict), make('a', {href: '#' + cell.id}, name));
+      if (cell.reason) item.append(' ', ...breakable(cell.reason));
+      return item;
+    });
+    const summary = make('summary', {}, ...face(found[0]), tally);
+    return make('details', {class: 'many ' + look(found[0])}, summary, make('ul', {}, ...list));
   }
-  function link(cell) {
+  function face(cell) {
     const words = make('span', {}, make('b', {}, data.titles[cell.state]));
     if (cell.reason) words.append(make('i', {}, ...breakable(cell.reason)));
+    if (data.tags[cell.verdict]) words.append(make('em', {}, data.tags[cell.verdict]));
     if (cell.qemu) words.append(make('em', {}, 'QEMU'));
-    return make('a', {class: 'c ' + cell.state, href: '#' + cell.id, title: nameOf(cell)}, glyph(cell.state), words);
+    return [glyph(cell.state), words];
+  }
+  function link(cell) {
+    return make('a', {class: 'c ' + look(cell), href: '#' + cell.id, title: nameOf(cell)}, ...face(cell));
   }
 
   // ---- controls
@@ -241,27 +256,33 @@
   reset.addEventListener('click', () => change(() => { view = fresh(); search.value = ''; }));
   const count = make('span', {class: 'shown', 'aria-live': 'polite'});
   form.append(reset, count);
-  const chips = [...legend.children].map((item) => {
+  const chips = legends.flatMap((legend) => [...legend.children]).map((item) => {
     const button = make('button', {type: 'button', title: item.title}, ...item.childNodes);
-    const state = item.dataset.state;
-    button.addEventListener('click', () => change(() => toggle(view.states, state)));
+    const {state, verdict} = item.dataset;
+    const chosen = () => (verdict ? view.verdicts : view.states);
+    button.addEventListener('click', () => change(() => toggle(chosen(), verdict || state)));
     item.removeAttribute('title');
     item.replaceChildren(button);
-    return {state, button};
+    return () => button.setAttribute('aria-pressed', chosen().has(verdict || state));
   });
-  legend.classList.add('on');
+  for (const legend of legends) legend.classList.add('on');
   function drawControls(shown) {
     rows.value = view.rows;
     columns.value = view.columns;
     if (document.activeElement !== search) search.value = view.text;
     for (const update of menus) update();
-    for (const {state, button} of chips) button.setAttribute('aria-pressed', view.states.has(state));
+    for (const update of chips) update();
     count.textContent = shown === cells.length ? `${shown} cells` : `${shown} of ${cells.length} cells`;
     reset.hidden = !view.rows && !view.columns && shown === cells.length && !view.text;
   }
   form.hidden = false;
 
   // ---- panels
+  function reveal(place) {
+    const folded = place.closest('details');
+    if (folded) folded.open = true;
+    place.scrollIntoView({block: 'start'});
+  }
   function open(id) {
     const panel = byId.get(id).panel;
     for (let box = panel; box; box = box.parentElement.closest('[hidden]')) box.hidden = false;

@@ -41,58 +41,60 @@ def vv(
 
 def server_line(**changed: Any) -> Raw:
     """The session's first line."""
-    line = {"kind": "server", "vv_status": 0, "cpuinfo": "", "machine": "x86_64\n", "auxv": "", "vv": vv()}
+    line = {"kind": "server", "vv_status": 0, "machine": "x86_64\n", "cpu": "", "vv": vv()}
     return {**line, **changed}
 
 
-def request(wanted: Asked, *, cipher: str = GCM, http_version: str = "3", **curl: Any) -> Raw:
-    """A request that went well, but for what ``curl`` says otherwise."""
+def request(wanted: Asked, **changed: Any) -> Raw:
+    """A request that went well, but for what is said otherwise."""
     answer = json.dumps({"length": wanted.length, "sha256": wanted.sha256}) if wanted.upload else None
-    body = {"length": wanted.length, "sha256": wanted.sha256, "text": None}
     told = {
-        "http_version": http_version,
-        "http_code": 200,
-        "exitcode": 0,
-        "errormsg": None,
-        "size_upload": wanted.length if wanted.upload else 0,
-        "time_appconnect": 0.007,
-        "time_starttransfer": 0.009,
-        "time_total": 0.012,
-    }
-    return {
         "name": wanted.name,
-        "curl": {**told, **curl},
-        "headers": {"x-matrixctl-cipher": cipher, "x-matrixctl-protocol": "TLSv1.3"},
-        "body": {"length": len(answer), "sha256": "0" * 64, "text": answer} if answer else body,
+        "http_version": "3",
+        "status": 200,
+        "cipher": GCM,
+        "protocol": "TLSv1.3",
+        "bytes_received": len(answer) if answer else wanted.length,
+        "bytes_sent": wanted.length if wanted.upload else 0,
+        "sha256": "0" * 64 if answer else wanted.sha256,
+        "text": answer,
+        "exit_code": 0,
+        "error": "",
+        "handshake_s": 0.007,
+        "first_byte_s": 0.009,
+        "total_s": 0.012,
+        "close_code": None,
     }
+    return {**told, **changed}
 
 
-def broken(wanted: Asked, code: int, error: str, *, received: int = 0, **curl: Any) -> Raw:
-    """A request that curl gave up: by default it got no answer at all."""
+def broken(wanted: Asked, code: int, error: str, *, received: int = 0, **changed: Any) -> Raw:
+    """A request that the client gave up: by default it got no answer at all."""
     unanswered = {
-        "http_version": "0",
-        "http_code": 0,
-        "time_appconnect": 0,
-        "time_starttransfer": 0,
-        "time_total": 8.0,
-        "size_upload": 0,
+        "http_version": None,
+        "status": None,
+        "cipher": None,
+        "protocol": None,
+        "bytes_received": received,
+        "bytes_sent": 0,
+        "sha256": "1" * 64 if received else None,
+        "text": None,
+        "handshake_s": None,
+        "first_byte_s": None,
+        "total_s": 8.0,
     }
-    raw = request(wanted, **{**unanswered, "exitcode": code, "errormsg": error, **curl})
-    raw["body"] = {"length": received, "sha256": "1" * 64 if received else None, "text": None}
-    if not curl.get("http_code"):
-        raw["headers"] = {}
-    return raw
+    return request(wanted, **{**unanswered, "exit_code": code, "error": error, **changed})
 
 
 def exchange(requests: Sequence[Raw] | None = None, *, exit_code: int = 0, **each: Any) -> Raw:
-    """One curl process; it ends with its first failure, as ``fail-early`` makes it."""
+    """One exchange; it ends with its first failure."""
     made = [request(wanted, **each) for wanted in asked()] if requests is None else list(requests)
     return {"exit_code": exit_code, "duration_s": 0.05, "requests": made}
 
 
-def first_broken(code: int, error: str, **curl: Any) -> Raw:
+def first_broken(code: int, error: str, **changed: Any) -> Raw:
     """An exchange whose first request failed."""
-    return exchange([broken(asked()[0], code, error, **curl)], exit_code=code)
+    return exchange([broken(asked()[0], code, error, **changed)], exit_code=code)
 
 
 def line(cell: Cell, **changed: Any) -> Raw:

@@ -34,9 +34,22 @@ def said(one: Cell, made: Binary, text: str, machine: str = "x86_64\n") -> tuple
     return misbuilt(one, attest(one, made, machine, text))
 
 
+def moving(one: Cell, source: str, version: str = "") -> Cell:
+    """The cell with a HAProxy from elsewhere."""
+    changes = {"source": source, "version": version or one.haproxy.version}
+    haproxy = one.haproxy.model_copy(update=changes)
+    return Cell(id=one.id, **{**one.axes, "haproxy": haproxy})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("one", "made", "text"),
     [
+        pytest.param(moving(SOURCE, "git"), binary(), vv(version="3.0.12-0a1b2c-5"), id="a branch went on"),
+        pytest.param(
+            moving(SOURCE, "path", "3.0-dev1"), binary(), vv(version="3.0-dev13"), id="a tree of that series"
+        ),
+        pytest.param(moving(DISTRO, "prebuilt"), DYNAMIC, vv(version="3.0.11-1+deb13u3"), id="a .deb"),
+        pytest.param(moving(SOURCE, "prebuilt"), binary(mark=None), vv(), id="a static binary of others"),
         pytest.param(SOURCE, binary(), vv(), id="a source build"),
         pytest.param(SOURCE, binary(), vv(features=NATIVE_FEATURES), id="native QUIC"),
         pytest.param(SOURCE, binary(), vv(library="SSL library"), id="as later versions print it"),
@@ -46,17 +59,14 @@ def said(one: Cell, made: Binary, text: str, machine: str = "x86_64\n") -> tuple
         pytest.param(
             cell(haproxy="3.0-dev13"), binary(), vv(version="3.0-dev13-3a5f2b1-7"), id="a development version"
         ),
-        pytest.param(
-            cell(tls="aws-lc-5.1.0"),
-            binary(mark="aws-lc-5.1.0"),
-            vv(built="OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)", running="AWS-LC 5.1.0"),
-            id="AWS-LC, built as an OpenSSL",
-        ),
-        pytest.param(
-            cell(tls="libressl-3.9.2"),
-            binary(mark="libressl-3.9.2"),
-            vv(built="LibreSSL 3.9.2", running="LibreSSL 3.9.2"),
-            id="LibreSSL",
+        *(
+            pytest.param(cell(tls=name), binary(mark=name), vv(built=built, running=running), id=name)
+            for name, built, running in (
+                ("aws-lc-5.1.0", "OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)", "AWS-LC 5.1.0"),
+                ("libressl-3.9.2", "LibreSSL 3.9.2", "LibreSSL 3.9.2"),
+                ("quictls-3.3.0-quic1", "OpenSSL 3.3.0+quic 9 Apr 2024", "OpenSSL 3.3.0+quic 9 Apr 2024"),
+                ("wolfssl-5.7.2", "wolfSSL 5.7.2", "wolfSSL 5.7.2"),
+            )
         ),
     ],
 )
@@ -67,6 +77,57 @@ def test_what_is_as_declared(one: Cell, made: Binary, text: str) -> None:
 @pytest.mark.parametrize(
     ("one", "made", "text", "reason", "word"),
     [
+        pytest.param(
+            moving(SOURCE, "git", "3.1.0"), binary(), vv(), "wrong-version", "Set `version`", id="a branch"
+        ),
+        pytest.param(
+            moving(SOURCE, "git", "3.1"),
+            binary(),
+            vv(version="3.11.0"),
+            "wrong-version",
+            "3.11",
+            id="3.1, 3.11",
+        ),
+        pytest.param(
+            moving(SOURCE, "git"),
+            binary(),
+            vv(version="nonsense"),
+            "wrong-version",
+            "nonsense",
+            id="no version",
+        ),
+        pytest.param(
+            moving(SOURCE, "prebuilt"),
+            binary(mark=None),
+            vv(version="3.0.12"),
+            "wrong-version",
+            "3.0.12",
+            id="another prebuilt",
+        ),
+        pytest.param(
+            moving(SOURCE, "prebuilt"),
+            binary(mark=None),
+            vv(running="OpenSSL 3.5.6 7 Apr 2026"),
+            "wrong-library",
+            "runs on OpenSSL 3.5.6",
+            id="a prebuilt with another library",
+        ),
+        pytest.param(
+            moving(DISTRO, "prebuilt"),
+            DYNAMIC,
+            vv(running="LibreSSL 4.0.0"),
+            "wrong-library",
+            "runs on LibreSSL",
+            id="a prebuilt of another family",
+        ),
+        pytest.param(
+            moving(DISTRO, "prebuilt"),
+            binary(mark=None),
+            vv(),
+            "wrong-library",
+            "does not ask",
+            id="a static .deb",
+        ),
         pytest.param(
             SOURCE, binary(elf="EM_AARCH64"), vv(), "wrong-arch", "EM_AARCH64", id="another ELF machine"
         ),
@@ -110,8 +171,16 @@ def test_what_is_as_declared(one: Cell, made: Binary, text: str) -> None:
             binary(mark="openssl-3.5.1"),
             vv(built="OpenSSL 3.5.11 1 Jan 2027", running="OpenSSL 3.5.11 1 Jan 2027"),
             "wrong-library",
-            "declared is 3.5.1",
+            "declared is OpenSSL 3.5.1",
             id="a library version that begins alike",
+        ),
+        pytest.param(
+            cell(tls="quictls-3.3.0-quic1"),
+            binary(mark="quictls-3.3.0-quic1"),
+            vv(built="OpenSSL 3.3.0 9 Apr 2024", running="OpenSSL 3.3.0 9 Apr 2024"),
+            "wrong-library",
+            "declared is OpenSSL 3.3.0+quic",
+            id="plain OpenSSL for QuicTLS",
         ),
         pytest.param(
             SOURCE,

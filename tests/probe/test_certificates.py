@@ -22,17 +22,14 @@ def verify(made: Certificates, ca: bytes, name: str = SERVER_NAME, *, after: tim
     policy.build_server_verifier(x509.DNSName(name)).verify(leaf(made), [])
 
 
-@pytest.mark.parametrize("after", [timedelta(minutes=-50), timedelta(), timedelta(hours=46)])
+@pytest.mark.fault(
+    "the clock jumps by twenty years, ahead or back, after the run's certificates were made",
+    "they still verify: no `bad-certificate` that is no fault of the server's",
+)
+@pytest.mark.parametrize("after", [timedelta(days=-7300), timedelta(), timedelta(days=7300)])
 def test_the_server_verifies_against_its_own_authority(after: timedelta) -> None:
     made = certificates.make()
     verify(made, made.ca, after=after)
-
-
-@pytest.mark.parametrize("after", [timedelta(hours=-2), timedelta(days=3)])
-def test_it_is_good_for_two_days_and_no_more(after: timedelta) -> None:
-    made = certificates.make()
-    with pytest.raises(VerificationError):
-        verify(made, made.ca, after=after)
 
 
 def test_another_runs_authority_and_another_name_are_refused() -> None:

@@ -31,12 +31,8 @@ def after(number: int, *last: Raw, code: int = 0) -> Raw:
     return exchange([*(request(wanted) for wanted in asked()[:number]), *last], exit_code=code)
 
 
-def with_body(raw: Raw, **body: object) -> Raw:
-    return {**raw, "body": {**raw["body"], **body}}
-
-
 def second(**changed: object) -> Raw:
-    return after(1, {**request(LARGE), **changed}, request(UPLOAD))
+    return after(1, request(LARGE, **changed), request(UPLOAD))
 
 
 CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
@@ -77,7 +73,7 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
     (
         "client lacks the suite",
         Reason.CLIENT_CANNOT_OFFER,
-        lambda c: line(c, h3=first_broken(7, "failed to SSL_connect: no ciphers available", time_total=0.01)),
+        lambda c: line(c, h3=first_broken(7, "failed to SSL_connect: no ciphers available", total_s=0.01)),
         "no ciphers available",
     ),
     (
@@ -115,6 +111,36 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
         SHUT_DOWN,
     ),
     (
+        "close code of an alert",
+        Reason.HANDSHAKE_REFUSED,
+        lambda c: line(c, h3=first_broken(56, "closed: CRYPTO_ERROR(0x128)", close_code=0x128, total_s=0.1)),
+        "ended the handshake with TLS alert 40 (handshake_failure), close code 0x128 (curl 56 after",
+    ),
+    (
+        "close code of an alert after the client's last flight",
+        Reason.HANDSHAKE_REFUSED,
+        lambda c: line(c, h3=first_broken(56, "closed", close_code=0x133, handshake_s=0.01)),
+        "TLS alert 51 (decrypt_error)",
+    ),
+    (
+        "close code of QUIC's own",
+        Reason.HANDSHAKE_REFUSED,
+        lambda c: line(c, h3=first_broken(56, "closed: error(0xa)", close_code=0x0A)),
+        "The server ended the handshake (curl 56 after 8.0 s: closed: error(0xa)).",
+    ),
+    (
+        "closed long after the handshake",
+        Reason.HANDSHAKE_THEN_HANG,
+        lambda c: line(c, h3=first_broken(56, "closed", close_code=0x0A, handshake_s=0.01)),
+        "handshake ended, then get-1k got nothing",
+    ),
+    (
+        "the handshake of a later connection",
+        Reason.HANDSHAKE_TIMEOUT,
+        lambda c: line(c, h3=after(1, broken(LARGE, 28, "no answer"), code=28)),
+        "The handshake got no answer",
+    ),
+    (
         "no answer",
         Reason.HANDSHAKE_TIMEOUT,
         lambda c: line(c, h3=first_broken(28, TIMED_OUT)),
@@ -123,21 +149,27 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
     (
         "haproxy#2569",
         Reason.HANDSHAKE_THEN_HANG,
-        lambda c: line(c, h3=first_broken(28, "Operation timed out", time_appconnect=0.01)),
+        lambda c: line(c, h3=first_broken(28, "Operation timed out", handshake_s=0.01)),
         "handshake ended, then get-1k got nothing",
     ),
     (
         "hang at the second",
         Reason.HANDSHAKE_THEN_HANG,
-        lambda c: line(
-            c, h3=after(1, broken(LARGE, 28, "Operation timed out", time_appconnect=0.01), code=28)
-        ),
+        lambda c: line(c, h3=after(1, broken(LARGE, 28, "Operation timed out", handshake_s=0.01), code=28)),
         "then get-1m got nothing",
+    ),
+    (
+        "a stream that is reset before its first byte is no hang",
+        Reason.WRONG_BODY,
+        lambda c: line(
+            c, h3=after(1, broken(LARGE, 95, "HTTP/3 stream 4 reset by server", handshake_s=0.01), code=95)
+        ),
+        "get-1m was cut before its first byte (curl 95",
     ),
     (
         "origin gone",
         Reason.ORIGIN_DOWN,
-        lambda c: line(c, h3=exchange(http_code=503), origin_ok=False),
+        lambda c: line(c, h3=exchange(status=503), origin_ok=False),
         "status 503, and the origin does not answer",
     ),
     (
@@ -145,66 +177,58 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
         Reason.ORIGIN_DOWN,
         lambda c: line(
             c,
-            h3=after(
-                1, broken(LARGE, 18, "transfer closed", received=4096, http_code=200, time_appconnect=0.01)
-            ),
+            h3=after(1, broken(LARGE, 18, "transfer closed", received=4096, handshake_s=0.01)),
             origin_ok=False,
         ),
         "get-1m: curl 18",
     ),
     ("http/2", Reason.NOT_HTTP3, lambda c: line(c, h3=exchange(http_version="2")), "over HTTP/2"),
-    ("status", Reason.BAD_STATUS, lambda c: line(c, h3=exchange(http_code=404)), "status 404"),
-    ("haproxy's own 503", Reason.BAD_STATUS, lambda c: line(c, h3=exchange(http_code=503)), "status 503"),
+    ("status", Reason.BAD_STATUS, lambda c: line(c, h3=exchange(status=404)), "status 404"),
+    ("haproxy's own 503", Reason.BAD_STATUS, lambda c: line(c, h3=exchange(status=503)), "status 503"),
     (
         "cipher",
         Reason.WRONG_CIPHER,
         lambda c: line(c, h3=exchange(cipher="TLS_AES_256_GCM_SHA384")),
         "Asked for TLS_AES_128_GCM_SHA256, the server negotiated TLS_AES_256_GCM_SHA384",
     ),
-    ("no cipher said", Reason.WRONG_CIPHER, lambda c: line(c, h3=second(headers={})), "negotiated nothing"),
+    ("no cipher said", Reason.WRONG_CIPHER, lambda c: line(c, h3=second(cipher=None)), "negotiated nothing"),
     (
         "body cut",
         Reason.WRONG_BODY,
         lambda c: line(
             c,
-            h3=after(
-                1, broken(LARGE, 18, "transfer closed", received=9, http_code=200, time_appconnect=0.01)
-            ),
+            h3=after(1, broken(LARGE, 18, "transfer closed", received=9, handshake_s=0.01)),
         ),
         "get-1m broke off after 9 bytes (curl 18",
     ),
     (
         "other bytes",
         Reason.WRONG_BODY,
-        lambda c: line(c, h3=after(1, with_body(request(LARGE), sha256="3" * 64), request(UPLOAD))),
+        lambda c: line(c, h3=after(1, request(LARGE, sha256="3" * 64), request(UPLOAD))),
         "another SHA-256",
     ),
     (
         "no body file",
         Reason.WRONG_BODY,
-        lambda c: line(c, h3=exchange([with_body(request(SMALL), sha256=None, length=0)])),
+        lambda c: line(c, h3=exchange([request(SMALL, sha256=None, bytes_received=0)])),
         "0 bytes",
     ),
     (
         "upload broken off",
         Reason.UPLOAD_INCOMPLETE,
-        lambda c: line(
-            c, h3=after(2, broken(UPLOAD, 95, "HTTP/3 stream reset", time_appconnect=0.01), code=95)
-        ),
+        lambda c: line(c, h3=after(2, broken(UPLOAD, 95, "HTTP/3 stream reset", handshake_s=0.01), code=95)),
         "not confirmed (curl 95",
     ),
     (
         "upload short",
         Reason.UPLOAD_INCOMPLETE,
-        lambda c: line(
-            c, h3=after(2, with_body(request(UPLOAD), text='{"length": 7, "sha256": "abcdefabcdef0000"}'))
-        ),
+        lambda c: line(c, h3=after(2, request(UPLOAD, text='{"length": 7, "sha256": "abcdefabcdef0000"}'))),
         "confirms abcdefabcdef instead of",
     ),
     (
         "upload answered oddly",
         Reason.UPLOAD_INCOMPLETE,
-        lambda c: line(c, h3=after(2, with_body(request(UPLOAD), text="thank you"))),
+        lambda c: line(c, h3=after(2, request(UPLOAD, text="thank you"))),
         "confirms nothing",
     ),
 ]
@@ -240,17 +264,26 @@ def test_pass(one: Cell) -> None:
     assert (one.cipher.suite or GCM.cipher.suite or "") in found.message
 
 
+def test_a_message_names_the_client() -> None:
+    one = cell(client="gtlsclient")
+    found = judged(one, line(one, h3=first_broken(28, "the handshake did not come")))
+    assert (
+        found.message
+        == "The handshake got no answer (gtlsclient 28 after 8.0 s: the handshake did not come)."
+    )
+
+
 def test_a_default_cell_takes_any_cipher_that_the_server_names() -> None:
     raw = line(DEFAULT, h3=exchange(cipher="TLS_CHACHA20_POLY1305_SHA256"))
     assert judged(DEFAULT, raw).outcome is Outcome.PASS
 
 
 def test_a_default_cell_still_needs_the_server_to_name_its_cipher() -> None:
-    assert judged(DEFAULT, line(DEFAULT, h3=second(headers={}))).reason is Reason.WRONG_CIPHER
+    assert judged(DEFAULT, line(DEFAULT, h3=second(cipher=None))).reason is Reason.WRONG_CIPHER
 
 
 @pytest.mark.parametrize(
-    "control", [None, first_broken(7, "Connection refused"), exchange(http_version="2", http_code=500)]
+    "control", [None, first_broken(7, "Connection refused"), exchange(http_version="2", status=500)]
 )
 def test_the_control_is_recorded_and_never_judged(control: Raw | None) -> None:
     assert judged(GCM, line(GCM, control=control)).outcome is Outcome.PASS
@@ -268,7 +301,7 @@ def test_the_control_is_recorded_and_never_judged(control: Raw | None) -> None:
             lambda: dead(GCM, 139, ALERT), Reason.SERVER_CRASHED, id="a crash is no refused configuration"
         ),
         pytest.param(
-            lambda: dead(GCM, 137, ready_s=0.1, h3=first_broken(28, TIMED_OUT, time_appconnect=0.1)),
+            lambda: dead(GCM, 137, ready_s=0.1, h3=first_broken(28, TIMED_OUT, handshake_s=0.1)),
             Reason.KILLED,
             id="a kill is no hang",
         ),
@@ -288,29 +321,27 @@ def test_the_control_is_recorded_and_never_judged(control: Raw | None) -> None:
             id="the origin has no part in a handshake",
         ),
         pytest.param(
-            lambda: line(GCM, h3=exchange(http_version="2", http_code=404, cipher="X")),
+            lambda: line(GCM, h3=exchange(http_version="2", status=404, cipher="X")),
             Reason.NOT_HTTP3,
             id="the protocol before the status",
         ),
         pytest.param(
-            lambda: line(GCM, h3=exchange(http_code=404, cipher="X")),
+            lambda: line(GCM, h3=exchange(status=404, cipher="X")),
             Reason.BAD_STATUS,
             id="the status before the cipher",
         ),
         pytest.param(
-            lambda: line(GCM, h3=exchange([with_body(request(SMALL, cipher="X"), sha256="0")])),
+            lambda: line(GCM, h3=exchange([request(SMALL, cipher="X", sha256="0")])),
             Reason.WRONG_CIPHER,
             id="the cipher before the body",
         ),
         pytest.param(
-            lambda: line(
-                GCM, h3=exchange([with_body(request(SMALL), sha256="0"), request(LARGE, http_code=404)])
-            ),
+            lambda: line(GCM, h3=exchange([request(SMALL, sha256="0"), request(LARGE, status=404)])),
             Reason.WRONG_BODY,
             id="the first request before the second",
         ),
         pytest.param(
-            lambda: line(GCM, h3=second(headers={}), origin_ok=False),
+            lambda: line(GCM, h3=second(cipher=None), origin_ok=False),
             Reason.WRONG_CIPHER,
             id="an origin that died afterwards excuses nothing",
         ),

@@ -1,65 +1,68 @@
-"""CPU features, from samples of real machines."""
+"""CPU features and their contradictions, from what ``ld.so --list-diagnostics`` said on real machines."""
 
 import pytest
+from fakes import cell
 
 from orchestrator.arch import ARCHES
-from orchestrator.probe.cpu import of_emulator, of_host
+from orchestrator.matrix.model import Cell, ExecutionValue
+from orchestrator.probe.cpu import contradiction, features
 
 EPYC = """\
-processor	: 0
-vendor_id	: AuthenticAMD
-model name	: AMD EPYC
-flags		: fpu vme de pse tsc msr pae mce cx8 sse sse2 ht syscall nx lm constant_tsc nopl pni pclmulqdq \
-ssse3 fma cx16 sse4_1 sse4_2 x2apic movbe popcnt aes xsave avx f16c rdrand avx2 avx512f sha_ni vaes vpclmulqdq
-bugs		: sysret_ss_attrs
-processor	: 1
-flags		: fpu
+dl_hwcap=0x2
+x86.cpu_features.features[0x0].cpuid[0x0]=0xa00f11
+x86.cpu_features.features[0x0].cpuid[0x2]=0xfffa3203
+x86.cpu_features.features[0x1].cpuid[0x1]=0x219c05ab
+x86.cpu_features.features[0x1].cpuid[0x2]=0x40069c
+x86.cpu_features.features[0x2].cpuid[0x2]=0xc003f3
 """
-OLD = "flags\t\t: fpu sse sse2 ssse3 avx2x aesx\n"
-NEOVERSE = """\
-processor	: 0
-BogoMIPS	: 243.75
-Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid sha3 sm3 sha512 sve
-CPU implementer	: 0x41
+QEMU_WITHOUT_AES = """\
+qemu-x86_64: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]
+x86.cpu_features.features[0x0].cpuid[0x2]=0xf4d83201
+x86.cpu_features.features[0x1].cpuid[0x1]=0x209c07a9
+x86.cpu_features.features[0x1].cpuid[0x2]=0x400004
 """
-RASPBERRY_PI_4 = "Features\t: fp asimd evtstrm crc32 cpuid\n"
+ALL_OF_AMD64 = ("aes", "pclmulqdq", "avx2", "vaes", "vpclmulqdq", "sha_ni")
+ALL_OF_ARM64 = ("aes", "pmull", "sha2", "sha512", "sve")
 
-QEMU = """\
-AT_PHDR:              0x5500000040
-AT_ENTRY:             0x5500002640
-AT_HWCAP:             ecfffffb
-AT_CLKTCK:            100
-AT_HWCAP2:            0x7f877fff
-AT_PLATFORM:          aarch64
-aarch64
-"""
-CORTEX_A53_WITHOUT_CRYPTO = "AT_HWCAP:             887\nAT_HWCAP2:            0x0\n"
+
+def on(execution: str, arch: str = "amd64") -> Cell:
+    return cell(arch=arch, execution=ExecutionValue(name=execution, cpu=execution))
 
 
 @pytest.mark.parametrize(
-    ("text", "features"),
+    ("arch", "said", "found"),
     [
-        (EPYC, ("aes", "pclmulqdq", "avx2", "avx512f", "vaes", "vpclmulqdq", "sha_ni")),
-        (OLD, ()),
-        (NEOVERSE, ("aes", "pmull", "sha2", "sha512", "sve")),
-        (RASPBERRY_PI_4, ()),
-        ("", ()),
+        pytest.param("amd64", EPYC, ALL_OF_AMD64, id="this machine"),
+        pytest.param("amd64", QEMU_WITHOUT_AES, ("avx2", "sha_ni"), id="qemu without aes"),
+        pytest.param("arm64", "dl_hwcap=0xecfffffb\ndl_hwcap2=0x0\n", ALL_OF_ARM64, id="qemu's max"),
+        pytest.param("arm64", "dl_hwcap=0x887\n", (), id="no crypto extensions"),
+        pytest.param("arm64", "dl_hwcap2=0xff\n", (), id="the second word alone"),
+        pytest.param("arm64", "dl_hwcaps_subdirs_active=0xff\n", (), id="another word"),
+        pytest.param("s390x", "dl_hwcap=0x2b3f\n", ("msa", "vx"), id="qemu's z"),
+        pytest.param("riscv64", "dl_hwcap=0x112d\n", (), id="never told"),
+        pytest.param("amd64", "", (), id="nothing said"),
     ],
 )
-def test_the_hosts_features(text: str, features: tuple[str, ...]) -> None:
-    assert of_host(text) == features
+def test_what_the_loader_says_of_the_cpu(arch: str, said: str, found: tuple[str, ...]) -> None:
+    assert features(ARCHES[arch], said) == found
 
 
 @pytest.mark.parametrize(
-    ("arch", "auxv", "features"),
+    ("asked", "said", "wrong"),
     [
-        pytest.param("arm64", QEMU, ("aes", "pmull", "sha2", "sha512", "sve"), id="qemu 7.2"),
-        pytest.param("arm64", CORTEX_A53_WITHOUT_CRYPTO, (), id="no crypto extensions"),
-        pytest.param("arm64", "AT_HWCAP:             0x58\n", ("aes", "pmull", "sha2"), id="0x"),
-        pytest.param("arm64", "AT_HWCAP2:            0xff\n", (), id="the second word alone"),
-        pytest.param("arm64", "aarch64\n", (), id="not said"),
-        pytest.param("amd64", "AT_HWCAP:             178bfbff\n", (), id="other bits on amd64"),
+        (on("aes-on"), EPYC, None),
+        (on("aes-off"), QEMU_WITHOUT_AES, None),
+        (on("aes-off"), EPYC, "has AES instructions, and aes-off"),
+        (on("aes-on"), QEMU_WITHOUT_AES, "has no AES instructions, and aes-on"),
+        (on("aes-off"), "qemu-x86_64: something else\n", "does not tell"),
+        (on("aes-on", "arm64"), "dl_hwcap=0x119ffb\n", None),
+        (on("aes-on", "arm64"), "dl_hwcap=0x887\n", "has no AES"),
+        (on("aes-off", "s390x"), "", None),
+        (on("Haswell,-aes"), EPYC, None),
+        (cell(), EPYC, None),
     ],
 )
-def test_the_emulators_features(arch: str, auxv: str, features: tuple[str, ...]) -> None:
-    assert of_emulator(ARCHES[arch], auxv) == features
+def test_a_cpu_that_was_not_asked_for_is_seen(asked: Cell, said: str, wrong: str | None) -> None:
+    found = contradiction(asked, said)
+    assert (found is None) == (wrong is None)
+    assert (wrong or "") in (found or "")

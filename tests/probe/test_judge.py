@@ -17,11 +17,12 @@ from builders import (
 )
 from fakes import cell
 
+from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Unsupported
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
 from orchestrator.probe.attest import Binary
 from orchestrator.probe.judge import AGAIN, Judged, judge, with_attempt
-from orchestrator.record.model import Axes, Build, CellRecord, Execution
+from orchestrator.record.model import Axes, Build, CellRecord, Execution, Expected, Observations
 
 CELL = cell()
 PASS, ERROR, FAIL = Outcome.PASS, Outcome.ERROR, Outcome.FAIL
@@ -73,7 +74,7 @@ def test_a_session_without_its_first_line_is_the_harnesss_fault() -> None:
 
 REFUSED = line(CELL, h3=first_broken(28, "timed out"), handshake_failures=1)
 MUTE = line(CELL, h3=first_broken(28, "timed out"))
-HANG = line(CELL, h3=first_broken(28, "timed out", time_appconnect=0.1))
+HANG = line(CELL, h3=first_broken(28, "timed out", handshake_s=0.1))
 NOTHING_SENT = line(CELL, h3=first_broken(7, "no ciphers available"))
 WRONG_CERTIFICATE = line(CELL, h3=first_broken(60, "self-signed"))
 CONFIG = dead(CELL, 1, "[ALERT] unknown keyword 'ciphersuites'")
@@ -119,9 +120,7 @@ def test_a_declaration_that_holds(declared: Reason, raw: dict[str, object]) -> N
             LIBRARY, dead(CELL, 139, ready_s=0.1), FAIL, Reason.SERVER_CRASHED, id="a crash is no refusal"
         ),
         pytest.param(LIBRARY, WRONG_CERTIFICATE, FAIL, Reason.BAD_CERTIFICATE, id="the handshake went on"),
-        pytest.param(
-            HAPROXY, line(CELL, h3=exchange(http_code=500)), FAIL, Reason.BAD_STATUS, id="it answered"
-        ),
+        pytest.param(HAPROXY, line(CELL, h3=exchange(status=500)), FAIL, Reason.BAD_STATUS, id="it answered"),
     ],
 )
 def test_a_declaration_that_does_not_hold(
@@ -145,6 +144,33 @@ def test_what_proves_nothing_stays_what_it_is(
     found = challenged(declared, raw)
     assert (found.outcome, found.contradicts) == (outcome, False)
     assert "table says no" not in found.message
+
+
+def test_a_haproxy_that_is_declared_without_quic_and_is_built_without_it() -> None:
+    old = cell(haproxy="2.6.12")
+    declared = capabilities.unsupported(old)
+    server = server_line(vv=vv(version="2.6.12-d60d1a7", features=NO_QUIC_FEATURES))
+    refused = dead(old, 1, "[ALERT] unsupported protocol family 'quic4@'")
+    found = judge(old, BINARY, server, refused, declared)
+    assert declared is not None
+    assert (found.outcome, found.reason, found.contradicts) == (UNSUPPORTED, HAPROXY, False)
+    assert (
+        found.message == f"{declared.message}; challenged, and so it is: HAProxy's feature list says -QUIC."
+    )
+
+
+def test_a_haproxy_that_is_declared_without_quic_and_has_it() -> None:
+    old = cell(haproxy="2.6.12")
+    server = server_line(vv=vv(version="2.6.12-d60d1a7"))
+    found = judge(old, BINARY, server, line(old), capabilities.unsupported(old))
+    assert (found.outcome, found.contradicts) == (PASS, True)
+
+
+def test_another_declaration_does_not_excuse_a_build_without_quic() -> None:
+    declaration = Unsupported(reason=HAPROXY.value, message="the table says no to this suite")
+    server = server_line(vv=vv(features=NO_QUIC_FEATURES))
+    found = judge(CELL, BINARY, server, CONFIG, declaration)
+    assert (found.outcome, found.reason) == (MISBUILT, Reason.NO_QUIC)
 
 
 # Attempts.
@@ -174,9 +200,19 @@ REASON_OF = {
 }
 
 
-def record(attempts: Sequence[tuple[str, Outcome]], *, contradict: Sequence[int] = ()) -> CellRecord:
+DECLARED = Expected(
+    outcome=UNSUPPORTED, reason=Reason.LIBRARY_CANNOT, cipher=None, because="no CCM", rule="", stale=""
+)
+
+
+def record(
+    attempts: Sequence[tuple[str, Outcome]],
+    *,
+    contradict: Sequence[int] = (),
+    expected: Expected | None = None,
+) -> CellRecord:
     """A record after attempts of (why, outcome); each says its number."""
-    made = PLANNED
+    made = PLANNED.model_copy(update={"expected": expected})
     for number, (why, outcome) in enumerate(attempts):
         made = with_attempt(
             made,
@@ -203,17 +239,17 @@ SPOILT = f"{AGAIN}HAProxy was killed"
     ("attempts", "outcome", "decisive", "verdict"),
     [
         ([(FIRST, PASS)], PASS, 0, "as-expected"),
-        ([(FIRST, FAIL)], FAIL, 0, "unexpected"),
-        ([(FIRST, MISBUILT)], MISBUILT, 0, "unexpected"),
+        ([(FIRST, FAIL)], FAIL, 0, "regression"),
+        ([(FIRST, MISBUILT)], MISBUILT, 0, "regression"),
         ([(FIRST, ERROR)], ERROR, 0, "not-judged"),
         ([(FIRST, PASS), (SECOND, PASS)], PASS, 1, "as-expected"),
-        ([(FIRST, PASS), (SECOND, FAIL), (THIRD, PASS)], FAIL, 1, "unexpected"),
-        ([(FIRST, FAIL), (SECOND, PASS)], FAIL, 0, "unexpected"),
+        ([(FIRST, PASS), (SECOND, FAIL), (THIRD, PASS)], FAIL, 1, "regression"),
+        ([(FIRST, FAIL), (SECOND, PASS)], FAIL, 0, "regression"),
         ([(FIRST, ERROR), (SPOILT, PASS)], PASS, 1, "as-expected"),
         ([(FIRST, ERROR), (SPOILT, ERROR), (SPOILT, PASS)], PASS, 2, "as-expected"),
         ([(FIRST, ERROR), (SPOILT, ERROR), (SPOILT, ERROR)], ERROR, 2, "not-judged"),
         ([(FIRST, PASS), (SECOND, ERROR), (SPOILT, PASS)], PASS, 2, "as-expected"),
-        ([(FIRST, FAIL), (SECOND, ERROR), (SPOILT, PASS)], FAIL, 0, "unexpected"),
+        ([(FIRST, FAIL), (SECOND, ERROR), (SPOILT, PASS)], FAIL, 0, "regression"),
         ([(FIRST, PASS), (SECOND, ERROR)], ERROR, 1, "not-judged"),
         ([(FIRST, UNSUPPORTED), (SECOND, ERROR), (SPOILT, PASS)], UNSUPPORTED, 0, "as-expected"),
     ],
@@ -221,7 +257,7 @@ SPOILT = f"{AGAIN}HAProxy was killed"
 def test_repeats_reduce_to_the_worst_and_a_spoilt_attempt_is_replaced(
     attempts: list[tuple[str, Outcome]], outcome: Outcome, decisive: int, verdict: str
 ) -> None:
-    made = record(attempts)
+    made = record(attempts, expected=DECLARED if (FIRST, UNSUPPORTED) in attempts else None)
     assert (made.outcome, made.reason, made.verdict) == (outcome, REASON_OF[outcome], verdict)
     assert made.message == f"attempt {decisive}"
     assert [(one.why, one.outcome) for one in made.attempts] == attempts
@@ -243,12 +279,86 @@ def test_features_are_kept_from_the_last_attempt_that_knew_them() -> None:
     "attempts", [[(FIRST, PASS)], [(FIRST, PASS), (SECOND, UNSUPPORTED)], [(FIRST, PASS), (SECOND, ERROR)]]
 )
 def test_a_contradiction_once_seen_stays_unexpected(attempts: list[tuple[str, Outcome]]) -> None:
-    assert record(attempts, contradict=[0]).verdict is Verdict.UNEXPECTED
+    assert record(attempts, contradict=[0]).verdict is Verdict.REGRESSION
 
 
 def test_a_contradiction_in_a_later_repeat_is_unexpected() -> None:
     made = record([(FIRST, UNSUPPORTED), (SECOND, PASS)], contradict=[1])
-    assert (made.outcome, made.verdict) == (UNSUPPORTED, Verdict.UNEXPECTED)
+    assert (made.outcome, made.verdict) == (UNSUPPORTED, Verdict.REGRESSION)
+
+
+# What a rule expects.
+
+HANG_RULE = DECLARED.model_copy(
+    update={"outcome": FAIL, "reason": Reason.HANDSHAKE_THEN_HANG, "rule": "matrix.yaml:1"}
+)
+
+
+def attempted(expected: Expected, *reasons: Reason | None) -> CellRecord:
+    made = PLANNED.model_copy(update={"expected": expected})
+    for number, reason in enumerate(reasons):
+        outcome = REASONS[reason].outcome if reason else PASS
+        made = with_attempt(
+            made,
+            Judged(outcome=outcome, reason=reason, message=f"attempt {number}"),
+            why=f"repeat {number}",
+            started_at="2026-01-01T00:00:00.000+00:00",
+            duration_s=2.0,
+            evidence=(f"cells/{number}.log",),
+            features=None,
+        )
+    return made
+
+
+HUNG, CRASHED = Reason.HANDSHAKE_THEN_HANG, Reason.SERVER_CRASHED
+
+
+@pytest.mark.parametrize(
+    ("reasons", "decisive", "meant"),
+    [
+        ([HUNG], 0, Verdict.KNOWN_FAILURE),
+        ([None], 0, Verdict.NOW_PASSING),
+        ([None, HUNG], 1, Verdict.KNOWN_FAILURE),
+        ([HUNG, None, HUNG], 2, Verdict.KNOWN_FAILURE),
+        ([HUNG, CRASHED], 1, Verdict.CHANGED_FAILURE),
+        ([CRASHED, HUNG], 0, Verdict.CHANGED_FAILURE),
+        ([CRASHED, HUNG, None], 0, Verdict.CHANGED_FAILURE),
+    ],
+)
+def test_a_known_failure_hides_no_other_among_the_repeats(
+    reasons: list[Reason | None], decisive: int, meant: Verdict
+) -> None:
+    made = attempted(HANG_RULE, *reasons)
+    assert (made.verdict, made.message) == (meant, f"attempt {decisive}")
+    assert made.evidence == (f"cells/{decisive}.log",)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        (GCM, (PASS, None, Verdict.AS_EXPECTED)),
+        (None, (PASS, None, Verdict.AS_EXPECTED)),
+        ("TLS_AES_256_GCM_SHA384", (FAIL, Reason.DEFAULT_CHANGED, Verdict.REGRESSION)),
+    ],
+)
+def test_a_default_that_changed_names_both_suites(
+    wanted: str | None, meant: tuple[Outcome, Reason | None, Verdict]
+) -> None:
+    rule = DECLARED.model_copy(update={"outcome": PASS, "reason": None, "cipher": wanted})
+    made = with_attempt(
+        PLANNED.model_copy(update={"expected": rule}),
+        judged(CELL, line(CELL)),
+        why="first",
+        started_at="2026-01-01T00:00:00.000+00:00",
+        duration_s=2.0,
+        evidence=(),
+        features=None,
+    )
+    assert (made.outcome, made.reason, made.verdict) == meant
+    assert (made.attempts[0].outcome, made.attempts[0].reason) == meant[:2]
+    assert isinstance(made.observations, Observations)
+    if made.reason:
+        assert made.message == f"With nothing forced, {GCM} was negotiated; {wanted} is expected."
 
 
 def test_the_reasons_of_these_tests_belong_to_their_outcomes() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from builders import BINARY, Raw, broken, dead, exchange, line, request, server_line
 from fakes import cell
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.outcome import Outcome, Reason
@@ -68,7 +68,7 @@ def test_the_end_of_a_long_log_is_kept_with_lines_of_a_bearable_length() -> None
     assert server is not None
     assert len(server.log_tail) == 20
     assert server.log_tail[-2] == "line 99"
-    assert len(server.log_tail[-1]) == 400
+    assert server.log_tail[-1] == "x" * 400 + "… (cut after 400; 4600 more characters)"
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,12 @@ def test_any_json_is_read_or_refused(raw: Any) -> None:
     survives(raw)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(path=st.sampled_from(PLACES), value=JSON)
 @example(path=("h3", "exit_code"), value=float("inf"))
 @example(path=("h3", "duration_s"), value=float("nan"))
 @example(path=("h3", "duration_s"), value=10**400)
-@example(path=("h3", "requests", 0, "body", "sha256"), value="\ud800")
+@example(path=("h3", "requests", 0, "sha256"), value="\ud800")
 @example(path=("files", "haproxy.log"), value="\ud800")
 def test_a_line_with_garbage_in_one_place_is_read_or_refused(path: tuple[Any, ...], value: Any) -> None:
     survives(planted(WHOLE, path, value))

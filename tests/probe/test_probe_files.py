@@ -175,9 +175,10 @@ def test_no_rendered_file_has_blank_lines_in_a_row_or_at_its_end() -> None:
 def test_every_cell_has_a_folder_and_a_port_of_its_own() -> None:
     made = files(DEFAULT, CCM)
     told = json.loads(made["session.json"])
+    asking = {"client": "curl", "control_client": "curl"}
     assert told["cells"] == [
-        {"id": DEFAULT.id, "folder": "cells/000", "port": 20000},
-        {"id": CCM.id, "folder": "cells/001", "port": 20001},
+        {"id": DEFAULT.id, "folder": "cells/000", "port": 20000, "suite": None, **asking},
+        {"id": CCM.id, "folder": "cells/001", "port": 20001, "suite": CCM.cipher.suite, **asking},
     ]
     assert "quic4@127.0.0.1:20001 " in made["cells/001/haproxy.cfg"]
     assert "/work/cells/001/stats.sock" in made["cells/001/haproxy.cfg"]
@@ -188,7 +189,7 @@ def test_the_session_carries_the_limits_the_certificates_and_the_programs() -> N
     made = files(DEFAULT, limits=Limits(ready=3, request=2.5))
     told = json.loads(made["session.json"])
     assert (told["ready_s"], told["request_s"], told["work"]) == (3, 2.5, "/work")
-    assert told["requests"] == ["get-1k", "get-1m", "post-1m"]
+    assert [request["name"] for request in told["requests"]] == ["get-1k", "get-1m", "post-1m"]
     assert (made["ca.pem"], made["server.pem"]) == ("the ca", "the server")
     assert made["driver.py"] == Renderer().source("probe/driver.py")
     assert "max-time = 2.5\n" in made["cells/000/h3.curlrc"]

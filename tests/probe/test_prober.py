@@ -1,20 +1,23 @@
 """The prober on an engine in memory: who is asked again, who is not, and what goes into the record."""
 
+import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from builders import Raw, dead, first_broken, line, server_line
 from fakes import FakeEngine, Files, cell, ran
 
+from orchestrator import bounds
 from orchestrator.arch import ARCHES
 from orchestrator.errors import DeadlineError, EngineError
 from orchestrator.execute.engine import ExecResult
-from orchestrator.matrix.model import Cell, Limits
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import Cell, ExecutionValue, Limits
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.render import Renderer
+from orchestrator.probe import prober
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judged
 from orchestrator.probe.prober import Images, Prober, Told
@@ -69,7 +72,7 @@ class Bench:
             cpus=2,
             repeat=repeat,
             keep=False,
-            challenge=challenge,
+            declared=capabilities.unsupported if challenge else lambda _: None,
             cancelled=self._asked_to_stop,
             judged=self._told,
         )
@@ -155,6 +158,31 @@ def test_a_failure_of_the_product_is_never_tried_again(tmp_path: Path) -> None:
     assert [reason for _, reason, _ in bench.attempts] == ["server-crashed", "handshake-timeout", "pass"]
 
 
+@pytest.mark.fault(
+    "the server's container goes a moment before the client's, so that the client sees a hang",
+    "not believed: `error: engine-unavailable`, probed again",
+)
+def test_a_failure_of_a_server_that_was_taken_away_is_the_harness_s(tmp_path: Path) -> None:
+    def broken(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
+        bench.engine.started.clear()  # as a daemon that is stopped ends the server a moment before the client
+        return [server_line(), line(asked[0]), line(asked[1], h3=first_broken(28, "timed out"))]
+
+    bench = Bench(tmp_path, broken, whole)
+    bench.probe([FIRST, SECOND])
+    assert bench.attempts == [
+        (FIRST.id, "pass", "first"),
+        (SECOND.id, "engine-unavailable", "first"),
+        (SECOND.id, "pass", "again: The server's container was stopped while it was probed."),
+    ]
+    assert bench.engine.left == set()
+
+
+def test_a_dead_engine_is_not_asked_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, failing_after(1, DIED), refuses=("answers",)).probe([FIRST, SECOND])
+    assert [reason for _, reason, _ in bench.attempts] == ["pass", "engine-unavailable"]
+    assert len(bench.asked) == 1
+
+
 def test_a_cell_that_the_harness_spoilt_is_tried_again_alone(tmp_path: Path) -> None:
     def killed(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
         return [server_line(), line(asked[0]), dead(asked[1], 137, ready_s=0.1), line(asked[2])]
@@ -165,6 +193,10 @@ def test_a_cell_that_the_harness_spoilt_is_tried_again_alone(tmp_path: Path) -> 
     assert bench.attempts[-1][2].startswith("again: HAProxy was killed (SIGKILL)")
 
 
+@pytest.mark.fault(
+    "each verb of the engine fails while cells are probed",
+    "`error: engine-unavailable` after three tries, nothing stays behind",
+)
 @pytest.mark.parametrize("verb", ["create:-server", "create:-client", "exec"])
 def test_whatever_verb_fails_the_cells_are_errors_and_nothing_stays_behind(tmp_path: Path, verb: str) -> None:
     bench = Bench(tmp_path, whole, refuses=(verb,)).probe([FIRST])
@@ -200,6 +232,10 @@ def test_a_driver_that_says_nothing_of_a_cell_is_asked_again(tmp_path: Path) -> 
     ],
     ids=str,
 )
+@pytest.mark.fault(
+    "the probe driver writes garbage",
+    "what was judged before stands, the rest is probed again",
+)
 def test_a_garbled_line_spoils_no_cell_that_was_judged(tmp_path: Path, garbage: bytes | Raw) -> None:
     bench = Bench(tmp_path, lambda asked: [*whole(asked)[:2], garbage], whole).probe([FIRST, SECOND])
     assert bench.attempts[0] == (FIRST.id, "pass", "first")
@@ -221,6 +257,17 @@ def test_a_repeat_that_the_harness_spoils_is_replaced(tmp_path: Path) -> None:
     ]
 
 
+def test_the_last_attempt_at_each_cell_is_final_and_no_earlier_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, failing_after(1, DIED), whole, repeat=2).probe([FIRST, SECOND])
+    ends = {key: [told.final for name, _, told in bench.told if name == key] for key in (FIRST.id, SECOND.id)}
+    assert ends == {FIRST.id: [False, True], SECOND.id: [False, False, True]}
+
+
+def test_the_last_try_of_a_cell_that_is_only_spoilt_is_final(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, failing_after(0, DIED)).probe([FIRST])
+    assert [told.final for *_, told in bench.told] == [False, False, True]
+
+
 def test_every_attempt_keeps_its_own_evidence(tmp_path: Path) -> None:
     def session(number: int) -> Session:
         return lambda asked: [server_line(), line(asked[0], files={"haproxy.log": f"try {number}"})]
@@ -235,6 +282,21 @@ def test_every_attempt_keeps_its_own_evidence(tmp_path: Path) -> None:
     assert texts == ["try 1", "try 2", "try 3"]
 
 
+def test_evidence_is_on_the_disk_with_all_its_folders_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(prober, "sync_folder", synced.append)
+
+    def session(asked: Sequence[Cell]) -> Iterable[Raw | bytes | Exception]:
+        return [server_line(), line(asked[0], files={"haproxy.log": "x"})]
+
+    Bench(tmp_path, session, session, repeat=2).probe([FIRST])
+    cells = tmp_path / "cells"
+    first = [cells / FIRST.id, cells, tmp_path]
+    assert synced == [*first, cells / FIRST.id / "attempt-2", *first]
+
+
 def test_evidence_never_leaves_its_folder(tmp_path: Path) -> None:
     names = ["../up.log", "/etc/x.log", "..", ".", "", "a/b.log", "good.log", "x" * 300, "nul\0.log"]
     hostile = dict.fromkeys(names, "\ud800 text é")
@@ -244,7 +306,17 @@ def test_evidence_never_leaves_its_folder(tmp_path: Path) -> None:
     )
     assert bench.told[0][2].evidence == (f"cells/{FIRST.id}/good.log",)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["good.log"]
-    assert (tmp_path / "run" / "cells" / FIRST.id / "good.log").read_text("utf-8") == "? text é"
+    assert (tmp_path / "run" / "cells" / FIRST.id / "good.log").read_text("utf-8") == "\ufffd text é"
+
+
+def test_a_flood_of_evidence_is_cut_in_number_and_in_size(tmp_path: Path) -> None:
+    flood = {f"{number}.log": "x" for number in range(1000)} | {"0.log": "x" * (2 * bounds.EVIDENCE)}
+    bench = Bench(tmp_path, lambda asked: [server_line(), line(asked[0], files=flood)]).probe([FIRST])
+    evidence = bench.told[0][2].evidence
+    assert len(evidence) == len(list(tmp_path.rglob("*.log"))) == bounds.EVIDENCE_FILES
+    text = (tmp_path / evidence[0]).read_text()
+    assert text.endswith("x… (cut after 1 MiB; 1048576 more characters)")
+    assert bench.told[0][1].outcome is Outcome.PASS
 
 
 def test_a_cancelled_prober_judges_nothing_more(tmp_path: Path) -> None:
@@ -283,16 +355,41 @@ def test_a_declaration_is_held_against_what_happens_only_if_challenged(tmp_path:
 @pytest.mark.parametrize(
     ("arch", "said", "features"),
     [
-        ("amd64", {"cpuinfo": "flags\t: aes avx2\n", "auxv": "AT_HWCAP: 8\n"}, ("aes", "avx2")),
-        ("arm64", {"cpuinfo": "flags\t: aes avx2\n", "auxv": "AT_HWCAP: 10\n"}, ("pmull",)),
+        ("amd64", "x86.cpu_features.features[0x0].cpuid[0x2]=0x2000000\n", ("aes",)),
+        ("arm64", "dl_hwcap=0x10\n", ("pmull",)),
     ],
 )
-def test_the_cpu_is_the_hosts_or_the_emulators(
-    tmp_path: Path, arch: str, said: Mapping[str, Any], features: tuple[str, ...]
+def test_the_cpu_is_the_one_that_the_server_sees(
+    tmp_path: Path, arch: str, said: str, features: tuple[str, ...]
 ) -> None:
     one = cell(arch=arch)
-    bench = Bench(tmp_path, lambda _asked: [server_line(**said), line(one)]).probe([one])
+    bench = Bench(tmp_path, lambda _asked: [server_line(cpu=said), line(one)]).probe([one])
     assert bench.told[0][2].features == features
+
+
+def test_another_cpu_than_the_one_asked_for_is_the_harnesss_error(tmp_path: Path) -> None:
+    one = cell(execution=ExecutionValue(name="aes-off", cpu="aes-off"))
+    seen = server_line(cpu="x86.cpu_features.features[0x0].cpuid[0x2]=0x2000000\n")
+    bench = Bench(tmp_path, lambda _asked: [seen, line(one)]).probe([one])
+    assert {(judged.outcome, judged.reason) for _, judged, _ in bench.told} == {
+        (Outcome.ERROR, Reason.EMULATION)
+    }
+
+
+@pytest.mark.parametrize(
+    ("arch", "prefix"),
+    [
+        ("amd64", ("/usr/bin/qemu-x86_64", "-cpu", "Haswell,-aes")),
+        ("arm64", ("env", "QEMU_CPU=Haswell,-aes")),
+    ],
+)
+def test_every_program_of_the_server_runs_on_the_cpu_that_was_asked_for(
+    tmp_path: Path, arch: str, prefix: tuple[str, ...]
+) -> None:
+    one = cell(arch=arch, execution=ExecutionValue(name="no-aes", cpu="Haswell,-aes"))
+    server, client = Bench(tmp_path, whole).probe([one]).engine.specs
+    assert server.argv == ("sh", "/work/supervise.sh", "/work", *prefix)
+    assert not set(prefix) & set(client.argv)
 
 
 def test_the_containers_of_a_session(tmp_path: Path) -> None:
@@ -316,3 +413,39 @@ def test_the_last_judgement_of_a_broken_session_says_what_to_look_at(tmp_path: P
         f"The probe driver of {bench.engine.specs[-1].name.removesuffix('-client')} ended with exit code 1.",
         "gone",
     ]
+
+
+def test_a_fault_in_judging_one_cell_spoils_that_one_alone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, whole)
+
+    def declared(one: Cell) -> None:
+        if one is SECOND:
+            raise ZeroDivisionError("planted")
+
+    bench.prober = dataclasses.replace(bench.prober, declared=declared)
+    bench.probe()
+    assert [(key, reason) for key, reason, _ in bench.attempts] == [
+        (FIRST.id, "pass"),
+        (SECOND.id, "internal"),
+        (THIRD.id, "pass"),
+        (SECOND.id, "internal"),
+        (SECOND.id, "internal"),
+    ]
+    assert "ZeroDivisionError('planted'); the traceback is in internal-" in bench.told[1][1].message
+    assert "planted" in next(tmp_path.glob("internal-*.txt")).read_text()
+
+
+def test_a_fault_in_a_session_is_an_attempt_that_says_so(tmp_path: Path) -> None:
+    """Also in a repeat, which else would be missing from the record without a word."""
+
+    def broken(_: Sequence[Cell]) -> list[Raw | bytes | Exception]:
+        raise ZeroDivisionError("planted")
+
+    bench = Bench(tmp_path, whole, broken, whole, repeat=2).probe([FIRST])
+    assert [(reason, why.partition(":")[0]) for _, reason, why in bench.attempts] == [
+        ("pass", "first"),
+        ("internal", "repeat 2"),
+        ("pass", "again"),
+    ]
+    assert bench.attempts[2][2].startswith("again: ZeroDivisionError('planted'); the traceback is in")
+    assert bench.engine.left == set()

@@ -1,0 +1,301 @@
+/* Made by tests/probe/aead_expected.py, which explains it: FNV-1a of ciphertext and tag,
+ * by length of text, length of AAD (both in the comment) and suite (the order of SUITES). */
+
+static const size_t LENGTHS[] = {
+	0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 79, 80, 81, 127, 128,
+	129, 191, 192, 193, 255, 256, 257, 319, 320, 321, 383, 384, 385, 511, 512, 513,
+	639, 640, 641, 767, 768, 769, 1023, 1024, 1025, 1199, 1200, 1252, 1500, 4096, 8191, 16384,
+};
+
+static const size_t AADS[] = { 0, 13, 21, 32 };
+
+static const uint64_t EXPECTED[][sizeof(AADS) / sizeof(AADS[0])][4] = {
+	{
+		{ 0xc5ec696de69dabb6u, 0xb8cfeeaef6f4fe21u, 0x7bdd901ac975fe06u, 0xcaaa876075550692u }, /* 0, 0 */
+		{ 0x558715608dd10f25u, 0x8fcb732abaadf480u, 0x9087cf9f8c9e8c15u, 0xfddc5ba11729e76cu }, /* 0, 13 */
+		{ 0x99c2687dbd797067u, 0xc55ac9d912bfc983u, 0x5dba02c393260838u, 0x863dfbf760c2ae1bu }, /* 0, 21 */
+		{ 0xfb3553d916805529u, 0x0acac81d53866c12u, 0x65ae16d14fddf80fu, 0xc831a4a29f29f1f2u }, /* 0, 32 */
+	},
+	{
+		{ 0x5743755d0666ab01u, 0x6e3468384ed15790u, 0xdc2a5b6b12a16865u, 0x353daad7f7dd18d5u }, /* 1, 0 */
+		{ 0xf633ecea8a6a01adu, 0xa4a67bd2a033e887u, 0xcf7b008cac981821u, 0xa528eda5bfc2cb9au }, /* 1, 13 */
+		{ 0xcf478a7dc8d9c539u, 0xc1fc1f0254a3b25cu, 0xfc769be98b515b9du, 0x20b6df4aed498860u }, /* 1, 21 */
+		{ 0xeafcec0674a78235u, 0x8fd5ad55250a18b0u, 0x3128eec6ce27ff0fu, 0xf5fa37f1e2a04e77u }, /* 1, 32 */
+	},
+	{
+		{ 0x30b0725391b71a93u, 0x92d19ff0d421b4f4u, 0x3398299bd4fdd55fu, 0xa35b44c6f3e7241fu }, /* 15, 0 */
+		{ 0xd89b73d649080a96u, 0x5e914880834cd2b4u, 0x38d35d88a4ed4fb8u, 0x2566231e4d0385e0u }, /* 15, 13 */
+		{ 0xdad55ee52f70b353u, 0xf0c4bc73d8fb9467u, 0xde4677ef72216b08u, 0xd311875483d1cec5u }, /* 15, 21 */
+		{ 0x6e8e583899df4c3du, 0x2f69eb0840a5fe7eu, 0x484627dc6a638c89u, 0x2fe93b80f984ba1du }, /* 15, 32 */
+	},
+	{
+		{ 0x04c29239a96e7d67u, 0x48976b5f157bc7c7u, 0xf4cbfd15deb55907u, 0xa8e184c8157a68c6u }, /* 16, 0 */
+		{ 0xd2e19530f3300c84u, 0x560f6b19ccb13c3au, 0xd8b341eeb3808ec9u, 0x515de099d4741108u }, /* 16, 13 */
+		{ 0xe26faced93471006u, 0x3ad4063da6ff257au, 0x2efd0aa93991f7adu, 0xb9b2f85b6e237f90u }, /* 16, 21 */
+		{ 0x1f80b8ef67bac0b2u, 0x04200aaaeef14edcu, 0x18ee2994f81ea5acu, 0xf798602394fc6e41u }, /* 16, 32 */
+	},
+	{
+		{ 0xc6d550894f941704u, 0x565420a68b53942cu, 0xc9c205b6af00fe49u, 0x4e539e2852827e91u }, /* 17, 0 */
+		{ 0x87e06d894db7cf66u, 0xe08d85e18c2c54bau, 0xa1504bbc51aca7b1u, 0xedf01bb61b4c5d1eu }, /* 17, 13 */
+		{ 0xc28bdd9a63015eccu, 0xf777f51ac1da9cf6u, 0x9e2230b554a0ceb7u, 0xfee2337ef26c0a57u }, /* 17, 21 */
+		{ 0x83fe334c504f5ce1u, 0x2a51cd383f4e5796u, 0x99484eef9427c0c4u, 0x555900654c769cd8u }, /* 17, 32 */
+	},
+	{
+		{ 0x6cd6ef2556a30881u, 0xbda5af05dc3c1dc0u, 0x1cf0563ac0ebe229u, 0xa4ae03bb45478bacu }, /* 31, 0 */
+		{ 0x6abc4b237a809f78u, 0xf2a589e7794b160du, 0xd081131b6dc7025fu, 0xc4f9abfbbec49267u }, /* 31, 13 */
+		{ 0x2532e5f1f2e78ff7u, 0xfb24b1f1324821f4u, 0xa0947dd51966a54bu, 0x03a6bd26c0b61a57u }, /* 31, 21 */
+		{ 0x91d6d573244c66abu, 0xd10a0326c8ee08dfu, 0x60b5374dc9f7c19eu, 0x5d57201d04c6669eu }, /* 31, 32 */
+	},
+	{
+		{ 0x7bed5bbfd7427eabu, 0x245f15e2d94a5973u, 0x20c6645406f3fa9au, 0xb192c38f9b194200u }, /* 32, 0 */
+		{ 0x9c2a87069bce8f92u, 0xd6134d8ad7de629cu, 0x9e465da4a8e82d66u, 0xa43171f03235ccdbu }, /* 32, 13 */
+		{ 0x97e5e8d4a35129fau, 0x097b2e7eae72af30u, 0xd970ef600a188645u, 0x9cdc77f60384af8cu }, /* 32, 21 */
+		{ 0xc31b69b1b4085428u, 0x4366b86971b49c02u, 0x7632ca3fb95d0fbcu, 0x9bb5ffa82ec3f9dbu }, /* 32, 32 */
+	},
+	{
+		{ 0xb3b7b1291cbd53b1u, 0x24d02437811aca53u, 0x0932940972fe4936u, 0xd8ed81720379606bu }, /* 33, 0 */
+		{ 0x9acc5a000ed093a9u, 0x4e39cce9b57fe123u, 0x0426bb69326a3162u, 0x10b9e524124fa56cu }, /* 33, 13 */
+		{ 0x27e393f26eeb41d3u, 0x3920f45e79d66609u, 0x30b59f5dc38b34f9u, 0x420a9795f40739e6u }, /* 33, 21 */
+		{ 0xc1604b01d97d513du, 0x8882bf3ff49d8debu, 0xb599d4066d865363u, 0x73a2f0c3b2961938u }, /* 33, 32 */
+	},
+	{
+		{ 0xe2e77b1026e3abeeu, 0x6d10cfc632812025u, 0x74d69f31328acdb7u, 0x26a2b43b0f80965au }, /* 63, 0 */
+		{ 0xed111b36f221e78eu, 0x16fc56a47e3f5fd5u, 0x3c1481c9264c3c8eu, 0xbeb9f6e879610b29u }, /* 63, 13 */
+		{ 0x9b0dd454825473dcu, 0x26edf5296d14ad33u, 0x1f94af4a41ab6e35u, 0x96e1d91413d860aeu }, /* 63, 21 */
+		{ 0x6d3fe2c57981fb82u, 0x60f7650b19b6a0aeu, 0xfe8247d180510d80u, 0x61f2c7a6d972b2bfu }, /* 63, 32 */
+	},
+	{
+		{ 0x802e0207b13cae7fu, 0xd24add58b9b442f8u, 0x900783158e6262cau, 0x07c9e06691f5b320u }, /* 64, 0 */
+		{ 0x876e484339bff58cu, 0xceb00938d335a175u, 0xdfa7fb08c3487359u, 0x465fe5af64134c1eu }, /* 64, 13 */
+		{ 0x9a6f3e8e7e57a40eu, 0x0b8a6fdc2512c54bu, 0xf3298991cc013caeu, 0x7c399b786b826e1du }, /* 64, 21 */
+		{ 0xcaf082cc1bbe16b0u, 0xb94afdfd6bf89d5bu, 0xe77563e425c270cau, 0x5a857c7bf86d553eu }, /* 64, 32 */
+	},
+	{
+		{ 0xa967b9857c6d5254u, 0x0f6690d9a2f0f2dbu, 0xc4be001935c5fce8u, 0xbe53e5099a41508cu }, /* 65, 0 */
+		{ 0x1d27a93c4d36ed73u, 0x946c22573ef0835au, 0x2a60c4fab0dcab5fu, 0xc23f3e7d70690111u }, /* 65, 13 */
+		{ 0xb54b4599c25a9e2au, 0xa2cdd9c2166cce19u, 0x9c262e80d8d471d4u, 0x3f4acae97baa6652u }, /* 65, 21 */
+		{ 0x4e604a5900a33faau, 0x8039727b7d335f46u, 0x885dddc922e04b92u, 0x2477a9df89e097d0u }, /* 65, 32 */
+	},
+	{
+		{ 0xaa812bc54326031au, 0x4ddbf9849499a281u, 0x68b7e39e5771d810u, 0xd3f9f675967cc8d6u }, /* 79, 0 */
+		{ 0x4ff17044be5bb2c1u, 0x44548f69e9d9f899u, 0x5b6d85a534b03cf8u, 0x0e6ad12d54623cb8u }, /* 79, 13 */
+		{ 0x787afebb6e6acf36u, 0xcf66886539bbcdc4u, 0x08aab55df8f4429bu, 0xfe9918251d002fa1u }, /* 79, 21 */
+		{ 0x4994039d6f8ee38cu, 0x94da9399f16828eau, 0x7daff83235c62ef3u, 0x477a1219f63b2bb1u }, /* 79, 32 */
+	},
+	{
+		{ 0xd9ee1fa9984a1e21u, 0x88dc05ed0fbec276u, 0x4017102a667db98du, 0xb5cfbb9f73a0e0ddu }, /* 80, 0 */
+		{ 0xad15b6261862ded1u, 0xd94854b9439dff2cu, 0x5eb7e16aad6a7243u, 0x4ed853d416f4f67eu }, /* 80, 13 */
+		{ 0x00d1c20c3c552381u, 0x4be50b68a9b881ecu, 0xcebf83954a4f541eu, 0x3413299d5a9f499du }, /* 80, 21 */
+		{ 0x1448c73bf82d177fu, 0x6c9cb9e5522f8a98u, 0xc07449d6d4a418fcu, 0x9ea7582e24beeb23u }, /* 80, 32 */
+	},
+	{
+		{ 0x31826efcc7c6935bu, 0xe076f788020bdefbu, 0x00e3ac49db686323u, 0x94135a1615857561u }, /* 81, 0 */
+		{ 0x39d21c0701a87933u, 0x5a323ddec968a66du, 0x0a7db5c1e545af5du, 0x36ae497fb877dc91u }, /* 81, 13 */
+		{ 0x8772cd086867d696u, 0x3750d285e6569b13u, 0xf735bcfac7a6f542u, 0xf39aef280dcf2f91u }, /* 81, 21 */
+		{ 0xfffc92d778321b26u, 0xeb8508c17e7f9fd0u, 0x4c6c215078d9762eu, 0xac90924126004f4au }, /* 81, 32 */
+	},
+	{
+		{ 0xdda16c4cdeeb161au, 0xf5fcf8bb3fa873e4u, 0xfa813f5be33ed13fu, 0x7a11a33a11eed1f2u }, /* 127, 0 */
+		{ 0xc3b64949b0568d9eu, 0xc01b69ec233bbf41u, 0x7a617757be17bbfdu, 0x8a3895ed132b3d46u }, /* 127, 13 */
+		{ 0xd6728817e1ac33a9u, 0xb6aac190dc0901d5u, 0x312136a331e07c80u, 0x0a9ff077f3fe31f7u }, /* 127, 21 */
+		{ 0xf5ed56fde32b5ff4u, 0xb98cab77915c1548u, 0xf7a8f9111d323d5bu, 0x3274c8e5fac4d241u }, /* 127, 32 */
+	},
+	{
+		{ 0xf59eb01fc241b819u, 0x03aed58393beb957u, 0x38cee7a24f77b0b1u, 0x5a339358f826661cu }, /* 128, 0 */
+		{ 0x2d19eea02b4777d8u, 0x44d03281a290f877u, 0x3856df7db101d231u, 0x756cdd939ff124b3u }, /* 128, 13 */
+		{ 0xeba3e506e21f42ffu, 0xcda0b7c6df978d28u, 0x3b7ba739ac114807u, 0x5711896d9a4c3aafu }, /* 128, 21 */
+		{ 0xb7ae70608d04fc77u, 0xa7923b70b0bebd96u, 0x6d4f737cb821b2beu, 0xf2c861f0e03a1a9au }, /* 128, 32 */
+	},
+	{
+		{ 0x7908c657ab6b06beu, 0xf1d828959abbddb3u, 0xb5951e38c8ef3f06u, 0x03b200ec0f05f41bu }, /* 129, 0 */
+		{ 0x5ea70e5410648f9cu, 0xc191f170ed90023cu, 0xd7201e813a595693u, 0x11541423b21385ccu }, /* 129, 13 */
+		{ 0x16fe40b402785ed1u, 0xe72e0c21a5184b0du, 0x4c677efd1123c6b7u, 0x5a81f87f41bfbc21u }, /* 129, 21 */
+		{ 0x26d684db9c0a49e8u, 0x95522a6835c56e29u, 0x0187fc37fc96cdafu, 0xffade62c5667b4acu }, /* 129, 32 */
+	},
+	{
+		{ 0xebcfaec69a0ec3d0u, 0x698ef15a8e311856u, 0x4702c45a0cf48bb8u, 0x553d9f58c6ee91d4u }, /* 191, 0 */
+		{ 0x859d34047df89459u, 0x63d1de7f6407d20bu, 0x308f8dcc5363692eu, 0xe775b861156e98ffu }, /* 191, 13 */
+		{ 0xb3624118898d3cd7u, 0x030d28ce68c5d845u, 0x8fc2d4390aa9f5f2u, 0xb38f20d1c97ef260u }, /* 191, 21 */
+		{ 0xeac2712f9d886016u, 0x89cde35a3dd4e910u, 0x5db5a0688fa8e12eu, 0x7dd0f0365b6cb8aau }, /* 191, 32 */
+	},
+	{
+		{ 0xd1f74bc168864184u, 0x4039134574548173u, 0x08c99fe1a68fce03u, 0x9147c99cc82dd880u }, /* 192, 0 */
+		{ 0x8be56474a9d3807au, 0xaa7cd01620446568u, 0x5197fc870a033695u, 0x66938c41443b5cb0u }, /* 192, 13 */
+		{ 0xf943b3ce0dadbce3u, 0xb14acc6f774eac14u, 0xa43900213884e7e1u, 0xbe02f4a708ef3bd6u }, /* 192, 21 */
+		{ 0x486a61ae6f7cea4du, 0x3fdee20412788bd1u, 0xddb95753957efd14u, 0xadadb9ac5a9ae549u }, /* 192, 32 */
+	},
+	{
+		{ 0xf66128c18de08fdbu, 0xdfcfb81aae706bcfu, 0x7bae2b7050932221u, 0x3fae8c7519755ebau }, /* 193, 0 */
+		{ 0x47c15236c8881bbeu, 0x5de001b35d93907du, 0x5cbaad20ce21fc05u, 0xa8106e65f9e96dafu }, /* 193, 13 */
+		{ 0xce8a2b632e5acc77u, 0xe9ca1530a06dbf8au, 0x85aec915c58fc07au, 0xa158a5b13eaccd4bu }, /* 193, 21 */
+		{ 0xc59f4b940df1d2edu, 0xee33e8c9f762b97bu, 0xee79155c468a5faeu, 0xa69066cb71f1352eu }, /* 193, 32 */
+	},
+	{
+		{ 0x94d931954054d45bu, 0x2e48288a201c4b88u, 0xa3b806b2f22e2d7cu, 0xde6b67decf4bfd92u }, /* 255, 0 */
+		{ 0x65d390eaff28c123u, 0x5ab72bbc12a69f49u, 0x305ed793410a837bu, 0x1bc823e3fbc0aa6du }, /* 255, 13 */
+		{ 0x83302cc50e90da5au, 0x3d9bd72ef483b331u, 0xdb01f7a0da7ad8ddu, 0x9114a7b4a90ab368u }, /* 255, 21 */
+		{ 0x6745b0ae28f1c4efu, 0x352cc635f8ff9b66u, 0x88af9879fb873742u, 0x9913b34f60727ce4u }, /* 255, 32 */
+	},
+	{
+		{ 0x8a5046640385a187u, 0x0f3420958f851f7cu, 0x9fe16fe3e5903f3bu, 0x8ad3844d60db7888u }, /* 256, 0 */
+		{ 0x91cabbc5a3a9b159u, 0x17ef99c8a65aa472u, 0xd9e673b0a1db75dfu, 0xc07ba55e735eceaau }, /* 256, 13 */
+		{ 0x058758c81554861bu, 0xa1523a83f2d916eeu, 0x4041a10a0dce01f9u, 0xb178942d812069aeu }, /* 256, 21 */
+		{ 0x4481d23dbe4ee1a8u, 0xea2eb17c33750df2u, 0x446675680c2d4f40u, 0x187665a732aa67d8u }, /* 256, 32 */
+	},
+	{
+		{ 0x53de47f97d36de35u, 0x23b43e3bf9e390e1u, 0x955fee2cb3833bfbu, 0xd559d9d92271cb84u }, /* 257, 0 */
+		{ 0xc0bd7384ddbeab39u, 0x4f84670ebb030c3cu, 0x33d97124816dbc94u, 0xb8eee460c3bfbd19u }, /* 257, 13 */
+		{ 0x66246a488b0d031fu, 0xac666bbeb81d8d05u, 0xd68fa1228b71f17fu, 0x28f803422b237825u }, /* 257, 21 */
+		{ 0xd81b772884bde7deu, 0x9af33fe6ba4353efu, 0x9e3ed0447609551cu, 0xcc092753c80eeac3u }, /* 257, 32 */
+	},
+	{
+		{ 0x2cef99475cc91c28u, 0x0781a50c73b62d2cu, 0xf33fb26f1b01a0c0u, 0xf022ac0324a67448u }, /* 319, 0 */
+		{ 0x098cf3519322da4fu, 0xb558230c86973e13u, 0x739a503104d4b827u, 0x7af56c77fdf9912cu }, /* 319, 13 */
+		{ 0xde5301b1a9b2ad0cu, 0x147a74c4a846fdf6u, 0xc33dae6c0f1069dcu, 0xba2ff34f7a8a2b7cu }, /* 319, 21 */
+		{ 0xfe292c412d65b937u, 0xcfc565b363632ee1u, 0xa154c684e556b5a8u, 0x6eb0cbe0f4f5392bu }, /* 319, 32 */
+	},
+	{
+		{ 0x8163e034d013bb72u, 0xbf5e04c710431577u, 0xf9f7d980cbd63930u, 0x4d9720640337b3aeu }, /* 320, 0 */
+		{ 0x2ee3d7f29ea02b6cu, 0xf51bfa415734cf8fu, 0xdce7a0a46484cc41u, 0x2e2c499b1767594cu }, /* 320, 13 */
+		{ 0xcd8bd025131ac964u, 0x037f99191869c9cbu, 0x11fc5c30f27d51d8u, 0x5e02ef71be13e3bdu }, /* 320, 21 */
+		{ 0x6b16e131be7b6f90u, 0xb2060928d51456c2u, 0xd9dd1ad1755bae3bu, 0x803ba945a239cc9au }, /* 320, 32 */
+	},
+	{
+		{ 0xa989347462171c0au, 0x808f74a1c4014a72u, 0xe213c8babc6b8795u, 0xd4dae0853ccdf0b1u }, /* 321, 0 */
+		{ 0x9446300d4002e784u, 0xabc9abb6cb7dd693u, 0xbf47d86b89e90574u, 0xc9eb6d914cf571b3u }, /* 321, 13 */
+		{ 0xac7b667219ac30ccu, 0x8c72ec4222a64904u, 0x42f8e4664e7e0097u, 0x4dc3c7b36b98bdddu }, /* 321, 21 */
+		{ 0x96deded317a34c06u, 0x97371b161d5fa12fu, 0xc1acf2cb957190bbu, 0x89279aaf6d74ecd9u }, /* 321, 32 */
+	},
+	{
+		{ 0x5ffa645f59c0a45fu, 0xeffee1871b08da33u, 0x8be50f8903fd7e14u, 0x35c42c3d677ff019u }, /* 383, 0 */
+		{ 0x876b0ceb656312edu, 0x733b750ee47236d4u, 0x0b157df9c6557be2u, 0x9ca8ae2d7669be4fu }, /* 383, 13 */
+		{ 0x410f26c7ee26e1b7u, 0xa122608a62d7d5a7u, 0x684fbf4e26a9f18du, 0xda018d7c92e341d5u }, /* 383, 21 */
+		{ 0x8a1741155f53a063u, 0x3e986b36f477244fu, 0x82559610ce52389cu, 0x61b9938f3b04bb2fu }, /* 383, 32 */
+	},
+	{
+		{ 0x6717d03eacfd060cu, 0x5214b1cb16c22368u, 0x08bc93449c9757bdu, 0xfea6992cc6860513u }, /* 384, 0 */
+		{ 0x4d9f2b193210251eu, 0x6f0c0c1b19213525u, 0x97edfad286f3de2cu, 0x3d5d9b2dcd7edc86u }, /* 384, 13 */
+		{ 0x66f2a553cc0e8fcau, 0x5331256273cb31beu, 0x9eac6124fc0f4f04u, 0xd06d05a805f3146au }, /* 384, 21 */
+		{ 0x7b94350ba6c6d515u, 0x4e4ccaa379ceee06u, 0xd9c2c937573418cbu, 0xe07b437518ac6390u }, /* 384, 32 */
+	},
+	{
+		{ 0x8d3f6119af59e458u, 0x6d6794cfe6a47672u, 0xa00862d4a0ed63feu, 0x8f5cab78c3798419u }, /* 385, 0 */
+		{ 0xf44c61755ea2a695u, 0x8b39702435df278bu, 0x684a8f57ac8e3a5eu, 0x63986bb4a50d3a64u }, /* 385, 13 */
+		{ 0xacd9d9375f9691b8u, 0xc6cd739c7bcabfaeu, 0x37a8c17d97cbe0c3u, 0x73d634a918a5ee26u }, /* 385, 21 */
+		{ 0xcf2f163a2a3a1439u, 0xef4419eab14a8c1cu, 0xe9b078503a93d3ecu, 0xc713bce2f1c5b46fu }, /* 385, 32 */
+	},
+	{
+		{ 0x3b00e5ebdee3aef8u, 0xb42b502528acc846u, 0x1140c263a71ef0cau, 0x6b617e3eac19df2bu }, /* 511, 0 */
+		{ 0x363ea8b14d44e27du, 0x54192b67c62bb72eu, 0x2312cfbfe4b131e9u, 0x7c78b42d4ec03cb9u }, /* 511, 13 */
+		{ 0xf9399a47115ae7bau, 0x667c589189983071u, 0x3d58ed65c83d9782u, 0xcd733a9f29e45e63u }, /* 511, 21 */
+		{ 0x55768e3983d6cf02u, 0x7cdc76953e82cbd6u, 0x5912f05f4f349961u, 0x2ab5799866584c73u }, /* 511, 32 */
+	},
+	{
+		{ 0xc2cde6166b534ec9u, 0x9429b63251991e3au, 0x0417482a30f08dd5u, 0x5678eec921bdf7a1u }, /* 512, 0 */
+		{ 0x5638504cd5298cb4u, 0x5a07ff3710da5861u, 0x49bcfe6158e6f03fu, 0x86d5e61fa8263775u }, /* 512, 13 */
+		{ 0x882e0e07ebda33ecu, 0xaf8d9cc367c3fd64u, 0xa4abdd0b68baa784u, 0x0121a4c2b1fbbdabu }, /* 512, 21 */
+		{ 0x1d7596a5c12ef82bu, 0x61ff79055e28ae76u, 0x31c25e3c267e68fdu, 0xe3e81f018b45f123u }, /* 512, 32 */
+	},
+	{
+		{ 0xf6c06f0ee70d66beu, 0xe0c4f417bc43c0ffu, 0x7f92f9d1439880e1u, 0x85385e102c5ece14u }, /* 513, 0 */
+		{ 0x97135b5e2d728248u, 0xa0f514c672fbd33au, 0x4f62df602e927b44u, 0xfce090dd85019377u }, /* 513, 13 */
+		{ 0xb81fe30ba3baa1d8u, 0xf5195704eb8b6b3fu, 0xfa4ad79f54b8d9dbu, 0x69e5df81b5cc4859u }, /* 513, 21 */
+		{ 0x8b74c9fa4628ed41u, 0xcd63df2334e5bb7fu, 0xdcc9d2c94172a290u, 0x79c1acc713cbbb12u }, /* 513, 32 */
+	},
+	{
+		{ 0xa6fcfbe35de20ff2u, 0xab8ab6ae2d3f8134u, 0x7ef64020aab2ea41u, 0x1b295c8b88926937u }, /* 639, 0 */
+		{ 0x5a3b32872e89c41cu, 0x51812b12f12f1924u, 0xe16c506e1c8acdf1u, 0x6f57ebc8e9f07142u }, /* 639, 13 */
+		{ 0xca3f8affae2b1e3du, 0xfa8dbbe34cd85d31u, 0xf0c58c0dbda5d7d1u, 0xdb2b873b6dd21483u }, /* 639, 21 */
+		{ 0x885f1706dc9696f4u, 0xd33dbfdf2bef8185u, 0x1cc8565996b3d8d2u, 0x740f03f31c2df1e5u }, /* 639, 32 */
+	},
+	{
+		{ 0xaf149a69724920e0u, 0x533c83d9f55adb6bu, 0xbbca4ae07c995eb4u, 0xc90decf45031e2bdu }, /* 640, 0 */
+		{ 0x7895b24e16ef8dd3u, 0xab41dc7571c87b2bu, 0x2bfc874cb18ed9f6u, 0xa0836f2575c10e2eu }, /* 640, 13 */
+		{ 0x41dcc6cd93468a5fu, 0x6c075f04a698a461u, 0x9fcd9e9b086c6317u, 0xba4ce15c7191c108u }, /* 640, 21 */
+		{ 0x4b786bdd5c293d80u, 0x706980bd9c96fe0fu, 0xd7a3704119c646e4u, 0x50464db637936c7fu }, /* 640, 32 */
+	},
+	{
+		{ 0xcccb9d3508f48ec4u, 0x2db75fa6ee1a9390u, 0xd4c1f054e026ee96u, 0x36ddffe09cadeb5fu }, /* 641, 0 */
+		{ 0x9a4c8cd1814be93cu, 0x8fdb48f8f2bd6421u, 0x61cef5c50b206708u, 0x1b589e5c4def5377u }, /* 641, 13 */
+		{ 0x5aad0c108007a987u, 0xdf51e010c46c12d6u, 0x215cdd8c55be1c46u, 0xc0f24a4d2d90a527u }, /* 641, 21 */
+		{ 0x21ba499422a71619u, 0x9459ae892c0b2ebeu, 0x4c8763465721447du, 0x01a8fad969b9cadfu }, /* 641, 32 */
+	},
+	{
+		{ 0x72aefec77c9a1c9du, 0x1ee250d3019769e0u, 0xa61375b659c667f4u, 0xc4f2cf0a0d21ee72u }, /* 767, 0 */
+		{ 0xddea5d49f8eaa471u, 0xcfc3d5c51d8d160du, 0xa3bf83ade1565e9cu, 0x921498a7aca18d70u }, /* 767, 13 */
+		{ 0x17ffed2799ab4978u, 0x6af9841271813f46u, 0x1a398920724b1fcau, 0xfc5b52d36abe2ed1u }, /* 767, 21 */
+		{ 0x9f51847516d7b2c0u, 0x4b63548ca4dd23d8u, 0xd6dfdb2da9b0d277u, 0x1df83047e096a0fbu }, /* 767, 32 */
+	},
+	{
+		{ 0xe49759bce8b7e4c2u, 0x2d671e9ada2af1bau, 0x9c95cd913b8faed4u, 0x33a1d01d49e5a335u }, /* 768, 0 */
+		{ 0xacca677bf962d9edu, 0x0a179d76e357b2c1u, 0x63f6c07366676c79u, 0x01a8dd94ec630afau }, /* 768, 13 */
+		{ 0x8b563af91e05c9a3u, 0x07ce87421d3c9ef7u, 0x0f4d2f082355074du, 0x45d16163c9443385u }, /* 768, 21 */
+		{ 0xf2bfb5e177d0b771u, 0x795d646bc33d0615u, 0xd3501a52250f7450u, 0xf18578d069b2d624u }, /* 768, 32 */
+	},
+	{
+		{ 0xdf2cfd827324276au, 0x44e638af89f09c33u, 0x17a3770f07d5b245u, 0x0568f005ce5c3453u }, /* 769, 0 */
+		{ 0x5da79e7bff6e6ed5u, 0xd70aa0585f5f230du, 0x52489407731fd69cu, 0x97124ec19f4b422cu }, /* 769, 13 */
+		{ 0x248e2cd0ec9ecc72u, 0xc05906b4313feb40u, 0x129a8ee07c4fb1a4u, 0x4be057ad5bcae0c5u }, /* 769, 21 */
+		{ 0x4ff43bc8a0882443u, 0x4e502d979e85225cu, 0xbd63122db482ee48u, 0xd5ef964fd8008e26u }, /* 769, 32 */
+	},
+	{
+		{ 0xa8870ae8995d4340u, 0x20c886ef93866f88u, 0xb3ce0ffbeda3c1f1u, 0x63f7236ab003edbeu }, /* 1023, 0 */
+		{ 0xafeea4802c745e42u, 0x8c7c3a07ea9600b1u, 0xba1306fa43cd0f1cu, 0x276ecec406905ef1u }, /* 1023, 13 */
+		{ 0xa90a6a9c30e05b7au, 0x013b1c883b18ade4u, 0x7dfe7e6426ccd96fu, 0xa6822e455796e1c7u }, /* 1023, 21 */
+		{ 0xc23b6c51db4c4238u, 0xb33523cf8422e245u, 0x9fc7ad2a1eabf5a1u, 0x567446a2434d3ae3u }, /* 1023, 32 */
+	},
+	{
+		{ 0xbe3b9a47abd4a3c0u, 0xa304e531cd771665u, 0x43b9b8204f2ba192u, 0x0d7cadfed68060d6u }, /* 1024, 0 */
+		{ 0x350d091356bed672u, 0x623b82cec09ddbecu, 0x878d1e2176755f25u, 0xa8b06b49b9a99502u }, /* 1024, 13 */
+		{ 0xdcb1762799c8c17cu, 0x571ee95a073ad4c2u, 0x3c7bda686a21e21fu, 0x1e72bb5a32dbdda8u }, /* 1024, 21 */
+		{ 0x9db54d8f8564c83cu, 0x656351e7c5dbce89u, 0x8f27119d8e5719dfu, 0xb87585c08c0d13d2u }, /* 1024, 32 */
+	},
+	{
+		{ 0x9d279d693b2797a6u, 0x2aa68c2891e4e6e3u, 0x084c2d2146f561a1u, 0xb7561ca3efa8068cu }, /* 1025, 0 */
+		{ 0x04d5f2e8310fb5fau, 0x8c4aad9fa75df9b7u, 0x9dd338a3b533d1d8u, 0x9b955a90cf46448du }, /* 1025, 13 */
+		{ 0x2cf53b88586a9a69u, 0x070d2552a03550cau, 0x3094c974988800d5u, 0x21c5178d97e9d997u }, /* 1025, 21 */
+		{ 0x70f2dcf5ef8d8de6u, 0xaabe22a4b4cc0723u, 0x3118c6ebcad6b739u, 0xb567139a63abcb27u }, /* 1025, 32 */
+	},
+	{
+		{ 0x74845d3498b5901bu, 0xaa80f6093b5706f6u, 0x17edbb32da01a575u, 0x2fb6a3164368a161u }, /* 1199, 0 */
+		{ 0xcffd03094859cbc5u, 0xcd42c8025951d7deu, 0xb608e26a2a4705d1u, 0xeb9e1656483908c3u }, /* 1199, 13 */
+		{ 0x8911977ad93b6769u, 0xaa42846208543df7u, 0x11b980b5d2673fafu, 0xab2dadf851d0a491u }, /* 1199, 21 */
+		{ 0x0eb2ed9ea09a9ee2u, 0xf8610bec81b32c6au, 0xdcfe598c447a0ffau, 0x8e5dc5818de94ef8u }, /* 1199, 32 */
+	},
+	{
+		{ 0x107371b99e9a29d1u, 0x62306f1eee1e414bu, 0x6e39c7a48e0ad99du, 0x4756dfdaedcbaf6du }, /* 1200, 0 */
+		{ 0xa249b8fc24ad8e11u, 0x2b3c2e52b369dacau, 0x426e80cfdd790c25u, 0x72bb54442943084du }, /* 1200, 13 */
+		{ 0xb15cb434ac34803eu, 0x79cbe2db996ab69cu, 0x305f91b744df8d55u, 0x76f95c6e3fc70490u }, /* 1200, 21 */
+		{ 0x4dc9e6ce252a7aebu, 0xe5cccccb71f5f97cu, 0x71420d01954e8acbu, 0xb302366ee9bcdc4au }, /* 1200, 32 */
+	},
+	{
+		{ 0x4ddd4bc4d0a0ab8du, 0xb8220b1e9364935fu, 0x4c21991442959be2u, 0x50d59027b1498c8eu }, /* 1252, 0 */
+		{ 0x10d85cf1f9074d65u, 0x150d9e6827e4ed17u, 0xf3b7ee3eccf3bd42u, 0xe35498599a925ad3u }, /* 1252, 13 */
+		{ 0x11634e85a4bdbd31u, 0xdd8bc84a4d6754afu, 0xf98b2d7f85e6c554u, 0x19cbe08973401bb8u }, /* 1252, 21 */
+		{ 0x0b35a07cc990ba52u, 0xfd231237e54d8688u, 0xbb4b9d5b3b0e19dbu, 0xdb950f21ec05419au }, /* 1252, 32 */
+	},
+	{
+		{ 0x83ba734e1c387d13u, 0x22f806db00196332u, 0x747229f232155effu, 0xfa0478b20e60776du }, /* 1500, 0 */
+		{ 0xc3d090ff162f4cb1u, 0x11d366c872b72485u, 0x1cddacb4bf4e05beu, 0xaeacaf8b58dfefc1u }, /* 1500, 13 */
+		{ 0x6a4106fb5f867bc1u, 0x1fc65b731bdf12e8u, 0x9cbb8ac410bc4ab7u, 0x4decfa5039ec1c6bu }, /* 1500, 21 */
+		{ 0x7de45fcbbdd440ceu, 0xa9d52802a57f4d39u, 0xa1992455c79405d0u, 0x7123bc45d3ce073du }, /* 1500, 32 */
+	},
+	{
+		{ 0x1538f7bd0a7f1ba7u, 0x5a5038108c52b97cu, 0x512bb5937f22d20du, 0xf5b59cc151c43d65u }, /* 4096, 0 */
+		{ 0xd2543f034af3cbf7u, 0x327b446b35d083dbu, 0x58f220b39762d3bfu, 0xdd5e78d88b1e091eu }, /* 4096, 13 */
+		{ 0x9e42cee2fe36eebfu, 0x0aa00ac65431141fu, 0x389e73178caf6371u, 0x9fcb6bea93a6c4c2u }, /* 4096, 21 */
+		{ 0xf9e0353895a551d1u, 0xef35af306083bea9u, 0x8302c99e2be3adf4u, 0xf63bbfbada98080fu }, /* 4096, 32 */
+	},
+	{
+		{ 0x702593430a0a5126u, 0x6530ab8a529a4a45u, 0x396fb1e768e8f501u, 0xac73eff3d5d0ec63u }, /* 8191, 0 */
+		{ 0x580762f3dadcda74u, 0xbd4f3049bdc658f6u, 0xdc28b1ea6c4f7879u, 0x294a1311cc33e97au }, /* 8191, 13 */
+		{ 0xa75226b34c424ff7u, 0x5c10494933f59eb6u, 0x144fb6dd9d9b20f0u, 0x2846f6d517c84cd4u }, /* 8191, 21 */
+		{ 0xc007bbdb29954206u, 0xfa931037208f15c3u, 0xcc93f95e80321445u, 0x8e48556897d40ea9u }, /* 8191, 32 */
+	},
+	{
+		{ 0x0962d1e740753ea1u, 0x4b5d34b58f6972eeu, 0x7ac4e5e5f114f654u, 0x7878f0b49935c984u }, /* 16384, 0 */
+		{ 0xa0eb463a8de39d0eu, 0x08ec4c3727d5138fu, 0xee6a78442a4de152u, 0xf5192989c5973fcfu }, /* 16384, 13 */
+		{ 0xbca55c9c77ccee1du, 0x85106b0ba3442350u, 0x34256b11c6efef6du, 0x377ba8ec28736fdeu }, /* 16384, 21 */
+		{ 0xa2b4aaa4b21c64dbu, 0x193f4931dbd9848cu, 0xd2758b450015c053u, 0x657e194ef36ddebau }, /* 16384, 32 */
+	},
+};
