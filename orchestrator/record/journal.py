@@ -1,28 +1,67 @@
-"""``journal.jsonl``, the truth of a run, and ``run.json``, which is rendered from it."""
+"""``journal.jsonl``, the truth of a run: its events, written one by one and read back."""
 
+import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from orchestrator.errors import MatrixctlError
-from orchestrator.files import write_atomically
-from orchestrator.record.model import ActionRecord, CellRecord, Component, RunRecord, utc_now
-from orchestrator.value import Value
+from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.files import sync_folder, unheld
+from orchestrator.masked import masked
+from orchestrator.matrix.catalog import Moving, Source
+from orchestrator.record.model import (
+    ActionRecord,
+    CellRecord,
+    ClientProof,
+    Component,
+    Moment,
+    RunRecord,
+    SelfTest,
+    utc_now,
+)
+from orchestrator.record.settings import Inputs, Settings
+from orchestrator.value import Value, whole
+
+JOURNAL = "journal.jsonl"
 
 
 class _Event(Value):
-    at: str = Field(default_factory=utc_now)
+    at: Moment = Field(default_factory=utc_now)
 
 
 class RunStarted(_Event):
-    """Always the first: the whole record as it was planned, no cell judged."""
+    """Always the first: the whole record as it was planned, no cell judged; and what it takes to go on."""
 
     kind: Literal["run-started"] = "run-started"
     record: RunRecord
+    settings: Settings | None = None
+    inputs: Inputs | None = None
+
+
+class RunResumed(_Event):
+    """A run that was cut off goes on, with the actions that its other cells need."""
+
+    kind: Literal["run-resumed"] = "run-resumed"
+    stood: int
+    """How many cells were judged, and stay so."""
+    actions: tuple[ActionRecord, ...]
+
+
+class SourcePinned(_Event):
+    """What a source that moves is in this run, to its end."""
+
+    kind: Literal["source-pinned"] = "source-pinned"
+    moving: Moving
+    source: Source
+    origin: str
 
 
 class ComponentResolved(_Event):
@@ -39,11 +78,26 @@ class ActionChanged(_Event):
     action: ActionRecord
 
 
+class SelfTested(_Event):
+    """Replaces the self-test of its library, architecture and execution."""
+
+    kind: Literal["self-test"] = "self-test"
+    selftest: SelfTest
+
+
 class CellJudged(_Event):
-    """Replaces the cell of its id."""
+    """Replaces the cell of its id. Not ``final``: another attempt at the cell was still to come."""
 
     kind: Literal["cell"] = "cell"
     cell: CellRecord
+    final: bool = True
+
+
+class ClientsProved(_Event):
+    """What the clients of the run could do with good servers; replaces what was known of them."""
+
+    kind: Literal["clients"] = "clients"
+    clients: tuple[ClientProof, ...]
 
 
 class RunFinished(_Event):
@@ -57,27 +111,104 @@ class RunFinished(_Event):
     message: str
 
 
-Event = RunStarted | ComponentResolved | ActionChanged | CellJudged | RunFinished
+Event = (
+    RunStarted
+    | RunResumed
+    | SourcePinned
+    | ComponentResolved
+    | ActionChanged
+    | ClientsProved
+    | SelfTested
+    | CellJudged
+    | RunFinished
+)
+_DURABLE = RunStarted | RunResumed | SourcePinned | CellJudged | RunFinished
+"""Those whose loss in a power cut would lose work, or what it takes to go on with it."""
 
 _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make the run's folder, and be the only process that writes to it; the kernel lets go of the dead.
+
+    A run that could not even begin leaves no folder.
+
+    :raises UsageError: while another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / JOURNAL).open("ab") as file:
+        try:
+            _retrying()(fcntl.flock, file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"the run {folder.name} still goes on: another process writes to {folder}",
+                resolution="Wait for its end, or end it; then it can be resumed.",
+            ) from None
+        try:
+            sync_folder(folder)
+            sync_folder(folder.parent)
+            yield
+        finally:
+            if not os.fstat(file.fileno()).st_size:
+                (folder / JOURNAL).unlink(missing_ok=True)
+                with suppress(OSError):  # somebody's own files are in it
+                    folder.rmdir()
+
+
+def _retrying() -> Retrying:
+    """For the moment in which a reader that asks whether the run goes on has the lock."""
+    return Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        stop=stop_after_delay(0.5),
+        wait=wait_fixed(0.02),
+        reraise=True,
+    )
+
+
+def goes_on(folder: Path) -> bool:
+    """Whether a process writes to this run now."""
+    with (folder / JOURNAL).open("rb") as file:
+        return not unheld(file)
+
+
 class Journal:
-    """Appends events; usable from several threads, closed by ``with``."""
+    """Appends events, each whole or not at all; usable from several threads, closed by ``with``."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            self._file.write(b"\n")  # a run died in the middle of a line
+        self._file = path.open("ab", buffering=0)  # what a buffer held back would come after the next line
+        self._lock = threading.Lock()
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if file.read() not in {b"", b"\n"}:
+                self._file.write(b"\n")  # a run died in the middle of a line
 
-    def append(self, event: Event) -> None:
-        """Write the event through to the kernel, and to the disk where losing it would lose work."""
-        line = event.model_dump_json().encode() + b"\n"
-        self._file.write(line)  # one call, which Python's buffered files keep whole between threads
-        self._file.flush()
-        if isinstance(event, CellJudged | RunFinished):
-            os.fsync(self._file.fileno())
+    def append(self, event: Event) -> Event:
+        """Write the event through to the kernel, and to the disk where losing it would lose work.
+
+        The answer is the event as it was written: what UTF-8 cannot say is replaced in it, and so is every
+        password of a URL.
+
+        :raises OSError: where it cannot be written; the journal then ends as it did before.
+        """
+        event, said = _said(event)
+        with self._lock:
+            whole = self._file.seek(0, os.SEEK_END)
+            try:
+                self._write(said + b"\n")
+                if isinstance(event, _DURABLE):
+                    os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(whole)
+                raise
+        return event
+
+    def _write(self, line: bytes) -> None:
+        left = memoryview(line)
+        while left:  # a disk that becomes full takes a part at first
+            left = left[self._file.write(left) :]
 
     def close(self) -> None:
         """Later events are an error."""
@@ -90,6 +221,16 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _said(event: Event) -> tuple[Event, bytes]:
+    try:
+        said = event.model_dump_json()
+    except PydanticSerializationError:  # a file name, or an error of the engine's
+        event = _LINE.validate_python(whole(event.model_dump()))
+        said = event.model_dump_json()
+    clean = masked(said)
+    return (event if clean == said else _LINE.validate_json(clean)), clean.encode()
 
 
 def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Iterator[Event]:
@@ -116,42 +257,3 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Iterator
                     resolution="Read it with the version of matrixctl that wrote it.",
                 ) from None
             say(f"{path}:{number} is incomplete and was passed over")
-
-
-def fold(events: Iterable[Event]) -> RunRecord:
-    """The record after the events, counts included. Pure: the same events give the same record.
-
-    :raises MatrixctlError: where the first event, and only that, is not the start.
-    """
-    stream = iter(events)
-    start, rest = next(stream, None), list(stream)
-    if not isinstance(start, RunStarted) or any(isinstance(event, RunStarted) for event in rest):
-        raise MatrixctlError("a journal begins with run-started, and has it once")
-    run = start.record.run
-    components = {(item.kind, item.name): item for item in start.record.components}
-    actions = {(item.kind, item.name): item for item in start.record.actions}
-    cells = {item.id: item for item in start.record.cells}
-    for event in rest:
-        match event:
-            case ComponentResolved(component=component):
-                components[component.kind, component.name] = component
-            case ActionChanged(action=action):
-                actions[action.kind, action.name] = action
-            case CellJudged(cell=cell):
-                cells[cell.id] = cell
-            case RunFinished():
-                run = run.model_copy(update=event.model_dump(exclude={"kind", "at"}))
-    judged = sum(cell.outcome is not None for cell in cells.values())
-    return start.record.model_copy(
-        update={
-            "run": run.model_copy(update={"planned": len(cells), "judged": judged}),
-            "components": tuple(components.values()),
-            "actions": tuple(actions.values()),
-            "cells": tuple(cells.values()),
-        }
-    )
-
-
-def write_run_json(record: RunRecord, path: Path) -> None:
-    """Replace ``run.json`` whole: a reader never sees half of it."""
-    write_atomically(path, record.model_dump_json(indent=1).encode() + b"\n")

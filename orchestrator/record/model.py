@@ -1,22 +1,39 @@
-"""The shape of ``run.json``, schema version 1.
+"""The shape of ``run.json``, schema version 2.
 
 All times are UTC in ISO 8601; all durations are seconds; all paths are relative to the run's folder.
 A field that was not measured is ``null``, never a made-up zero.
 """
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from orchestrator.matrix.model import ArchValue, CipherValue, ClientValue, HaproxyValue, TlsValue
+from pydantic import AfterValidator
+
+from orchestrator.matrix.model import (
+    ArchValue,
+    CipherValue,
+    ClientValue,
+    ExecutionValue,
+    HaproxyValue,
+    TlsValue,
+)
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.value import Value
-
-SCHEMA_VERSION = 1
 
 
 def utc_now() -> str:
     """The time in the form that every record uses, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("no moment without its offset from UTC")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+"""As ``utc_now`` writes it; a run that goes on reckons with it."""
 
 
 class Axes(Value):
@@ -27,6 +44,7 @@ class Axes(Value):
     tls: TlsValue
     cipher: CipherValue
     client: ClientValue
+    execution: ExecutionValue
 
 
 class Request(Value):
@@ -46,19 +64,24 @@ class Request(Value):
     """Of the body received; for the upload, what the origin says it received."""
     expected_sha256: str
     exit_code: int
-    """curl's (https://curl.se/docs/manpage.html#EXIT)."""
+    """curl's, or the one of curl's that fits what another client showed: 28 it waited in vain, 56 the server
+    closed, 59 the client cannot offer the suite, 60 the certificate (https://curl.se/docs/manpage.html#EXIT)."""
     error: str
-    """curl's message, empty if none."""
+    """The client's message, empty if none."""
     handshake_s: float | None
-    """From the first packet to the end of the handshake; ``null`` if it never ended."""
+    """From the first packet of the request's connection to the end of the handshake; ``null`` if it never
+    ended. Requests that share a connection share it."""
     first_byte_s: float | None
     total_s: float | None
+    close_code: int | None = None
+    """Of the QUIC CONNECTION_CLOSE that the server sent, where the client shows it: 0x128 is TLS alert 40."""
 
 
 class Exchange(Value):
-    """One curl process: three requests over one transport."""
+    """Three requests over one transport."""
 
     exit_code: int
+    """Of the client; several processes reduce to the first that is not 0."""
     duration_s: float
     requests: tuple[Request, ...]
 
@@ -119,6 +142,8 @@ class Execution(Value):
     mode: Literal["native", "emulated"]
     host_arch: str
     qemu_version: str | None
+    cpu_model: str | None = None
+    """QEMU's ``-cpu``, where one was asked for."""
     cpu_features: tuple[str, ...]
     """The ones that move TLS defaults: ``aes``, ``pclmulqdq``, ``avx2``, ``vaes``, ``sha_ni``, ``pmull``...
     of the host's CPU; under emulation of QEMU's, where it says."""
@@ -129,6 +154,79 @@ class Build(Value):
 
     name: str
     digest: str | None
+
+
+class Expected(Value):
+    """What a rule of the matrix says of a cell; without a rule, what is declared of its capabilities.
+
+    A cell of which neither says anything is to pass.
+    """
+
+    outcome: Outcome
+    reason: Reason | None
+    cipher: str | None
+    """Of a ``default`` cell: the suite that is to be negotiated, if the rule names one."""
+    because: str
+    """The rule's link; of a declaration, its sentence."""
+    rule: str
+    """``matrix.yaml:41``; empty for a declaration."""
+    stale: str
+    """Why the rule is out of date, or empty."""
+
+
+class Rule(Value):
+    """One ``expect`` rule of the matrix, as it fared in this run."""
+
+    place: str
+    """``matrix.yaml:41``."""
+    when: tuple[str, ...]
+    outcome: Outcome
+    reason: Reason | None
+    cipher: str | None
+    because: str
+    until: str
+    stale: str
+    """Why it is out of date for a cell of this run, or empty."""
+    met: int
+    """How many cells of the whole matrix it fits."""
+
+
+class ClientProof(Value):
+    """Can this client do what is asked of it, against a server that is known to be good?"""
+
+    client: str
+    version: str
+    transport: Literal["h3", "h2"]
+    suite: str
+    ok: bool
+    message: str
+
+
+class AeadCheck(Value):
+    """One line of the AEAD self-test: many lengths and offsets, reduced to the first that went wrong."""
+
+    suite: str
+    api: Literal["evp-cipher", "evp-aead"]
+    check: str
+    """``known-answer``, ``seal``, ``open``, ``open-in-place``, ``open-unaligned``, ``reject-tag``..."""
+    ok: bool | None
+    """``null``: the library has no such suite or interface."""
+    detail: str
+    """What went wrong, with length and offset in bytes."""
+
+
+class SelfTest(Value):
+    """The AEAD self-test of one library on one architecture and CPU."""
+
+    tls: str
+    arch: str
+    execution: str
+    library: str
+    """What the library says of itself."""
+    problem: str
+    """Why there is no result: it did not compile, it crashed. Empty if there is one."""
+    checks: tuple[AeadCheck, ...]
+    evidence: tuple[str, ...]
 
 
 class Attempt(Value):
@@ -156,6 +254,9 @@ class CellRecord(Value):
     attempts: tuple[Attempt, ...]
     execution: Execution
     build: Build
+    expected: Expected | None = None
+    cause: str = ""
+    """What the AEAD self-test of the cell's library says of a failure, one sentence, or empty."""
     observations: Observations | None
     attestation: Attestation | None
     evidence: tuple[str, ...]
@@ -181,7 +282,7 @@ class ActionRecord(Value):
 class Component(Value):
     """A resolved ingredient: an image, a source, a distribution package, an emulator."""
 
-    kind: Literal["image", "source", "package", "emulator"]
+    kind: Literal["image", "source", "package", "emulator", "patch"]
     name: str
     version: str
     digest: str | None
@@ -208,11 +309,19 @@ class EngineInfo(Value):
     arch: str
 
 
+class Resumption(Value):
+    """The run went on after it had been cut off. ``stood``: cells that were judged by then, and stay so."""
+
+    at: str
+    stood: int
+
+
 class RunInfo(Value):
     """The run itself. ``exit_code`` is ``null`` until it ended."""
 
     id: str
-    status: Literal["running", "finished", "interrupted"]
+    status: Literal["running", "finished", "interrupted", "cut-off"]
+    """``cut-off``: it has no end, and no process goes on with it."""
     started_at: str
     finished_at: str | None
     duration_s: float | None
@@ -227,13 +336,17 @@ class RunInfo(Value):
     exit_code: int | None
     message: str
     """Why it ended early, if it did."""
+    resumed: tuple[Resumption, ...] = ()
 
 
 class RunRecord(Value):
     """``run.json``."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]
     cells: tuple[CellRecord, ...]
+    rules: tuple[Rule, ...] = ()
+    clients: tuple[ClientProof, ...] = ()
+    selftests: tuple[SelfTest, ...] = ()

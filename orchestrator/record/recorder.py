@@ -1,15 +1,18 @@
 """Writes down what happens in a run: every event into the journal, ``run.json`` from it every few seconds."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from orchestrator.errors import MatrixctlError
-from orchestrator.record.journal import CellJudged, Event, Journal, RunStarted, fold, write_run_json
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator import internal
+from orchestrator.errors import MatrixctlError, RecordError
+from orchestrator.files import write_atomically
+from orchestrator.record.fold import ended, fold, write_run_json
+from orchestrator.record.journal import JOURNAL, CellJudged, ComponentResolved, Event, Journal, RunStarted
+from orchestrator.record.model import CellRecord, Component, RunRecord
 
 _RENDER_EVERY = 3.0
 
@@ -18,21 +21,30 @@ class Recorder:
     """The journal of one run, and what is rendered from it; usable from several threads.
 
     ``listen`` gets each event after it was written; ``finish`` gets the last record, to make the report.
+    ``before`` are the events of a run that goes on.
+    ``broke`` is called once where the folder cannot be written any more: nothing is taken in from then on.
     """
 
     def __init__(
-        self, folder: Path, *, listen: Callable[[Event], None], finish: Callable[[RunRecord, Path], None]
+        self,
+        folder: Path,
+        *,
+        listen: Callable[[Event], None],
+        finish: Callable[[RunRecord, Path], None],
+        before: Sequence[Event] = (),
+        broke: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
-        self._listen, self._finish = listen, finish
-        self._events: list[Event] = []
-        self._cells: dict[str, CellRecord] = {}
+        self._listen, self._finish, self._broke = listen, finish, broke
+        self._broken: RecordError | None = None
+        self._events = list(before)
+        self._cells = {event.cell.id: event for event in before if isinstance(event, CellJudged)}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._renderer = threading.Thread(target=self._render_now_and_then, name="render", daemon=True)
 
     def __enter__(self) -> Self:
-        self._journal = Journal(self.folder / "journal.jsonl")
+        self._journal = Journal(self.folder / JOURNAL)
         self._renderer.start()
         return self
 
@@ -42,31 +54,103 @@ class Recorder:
         self._over.set()
         self._renderer.join()
         try:
-            record = self._render()
-            if record is not None:
-                self._finish(record, self.folder)
+            self._write_reports()
         except OSError as failure:
+            if self._broken is not None:  # that says it already
+                return
             raise MatrixctlError(
                 f"The report in {self.folder} cannot be written: {failure.strerror or failure}",
                 details="The journal beside it has every event up to here.",
                 resolution="Make room there, then run: matrixctl report " + self.folder.name,
             ) from failure
+        except MatrixctlError:
+            raise
+        except Exception as failure:
+            raise MatrixctlError(
+                f"The report in {self.folder} cannot be made: {internal.kept(self.folder, failure)}",
+                details="The journal beside it has every event up to here.",
+            ) from failure
         finally:
             self._journal.close()
 
+    def _write_reports(self) -> None:
+        """All that is made of the journal; one file that cannot be written costs no other."""
+        if not self._events:
+            return
+        record = ended(self.record())
+        try:
+            write_run_json(record, self.folder / "run.json")
+        finally:
+            self._finish(record, self.folder)
+
     def emit(self, event: Event) -> None:
-        """Write the event down, then tell of it."""
+        """Write the event down, then tell of it.
+
+        :raises RecordError: where it cannot be written, and for every event after that.
+        """
         with self._lock:
-            self._journal.append(event)
+            if self._broken is not None:
+                raise self._broken
+            try:
+                event = self._journal.append(event)
+            except OSError as error:
+                raise self._give_up(error) from error
             self._events.append(event)
             if isinstance(event, CellJudged):
-                self._cells[event.cell.id] = event.cell
+                self._cells[event.cell.id] = event
         if isinstance(event, RunStarted):
             self._render()
         self._listen(event)
 
+    def component(
+        self,
+        kind: Literal["image", "source", "package", "emulator", "patch"],
+        name: str,
+        version: str,
+        digest: str | None,
+        origin: str,
+    ) -> None:
+        """Write down an ingredient of the run."""
+        component = Component(kind=kind, name=name, version=version, digest=digest, origin=origin)
+        self.emit(ComponentResolved(component=component))
+
+    def keep(self, path: str, content: bytes) -> Path:
+        """Write a file below the run's folder, whole or not at all.
+
+        :raises RecordError: where it cannot be written; the run is over then.
+        """
+        file = self.folder / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, content)
+        except OSError as error:
+            raise self.give_up(error) from error
+        return file
+
+    def give_up(self, error: OSError) -> RecordError:
+        """Take nothing in any more, since the folder cannot be written; what is to be raised."""
+        with self._lock:
+            return self._give_up(error)
+
+    def _give_up(self, error: OSError) -> RecordError:
+        if self._broken is None:
+            record = fold(self._events) if self._events else None
+            stand = f"{record.run.judged} of {record.run.planned} cells" if record else "no cell"
+            self._broken = RecordError(
+                f"The run's folder {self.folder} cannot be written: {error.strerror or error}.",
+                details=f"The run ends here; {stand} were judged before, and stand in the journal.",
+                resolution=f"Make room there, then go on with: matrixctl run --resume {self.folder.name}",
+            )
+            self._broke()
+        return self._broken
+
     def cell(self, key: str) -> CellRecord | None:
         """A cell as it was last judged, or ``None`` if it never was."""
+        event = self.judged(key)
+        return event.cell if event else None
+
+    def judged(self, key: str) -> CellJudged | None:
+        """The last word on a cell, or ``None``."""
         with self._lock:
             return self._cells.get(key)
 
@@ -78,12 +162,9 @@ class Recorder:
 
     def _render_now_and_then(self) -> None:
         while not self._over.wait(_RENDER_EVERY):
-            with suppress(OSError):  # the last rendering says it
+            with suppress(Exception):  # the last rendering says it
                 self._render()
 
-    def _render(self) -> RunRecord | None:
-        if not self._events:
-            return None
-        record = self.record()
-        write_run_json(record, self.folder / "run.json")
-        return record
+    def _render(self) -> None:
+        if self._events:
+            write_run_json(self.record(), self.folder / "run.json")

@@ -1,20 +1,76 @@
 """Runs on disk: which there are, and which one is meant."""
 
 import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import listed, quoted
+from orchestrator.record.journal import JOURNAL, held
 
-JOURNAL = "journal.jsonl"
 LATEST = "latest"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
+_WHEN = "%Y%m%d-%H%M%S"
+_TAIL = 1 << 16
+_MINUTE = 60
 
 
 def runs(out: Path) -> tuple[str, ...]:
     """The folders below ``out`` that hold a journal, the oldest run first."""
     return tuple(sorted(path.parent.name for path in out.glob(f"*/{JOURNAL}")))
+
+
+def new_id(out: Path, now: datetime) -> str:
+    """An id for a run that begins ``now``: it sorts after all that are there, wherever the clock was set."""
+    last = max((_number(name) for name in runs(out) if _ID.fullmatch(name)), default=0)
+    number = int(now.timestamp()) * _TAIL + secrets.randbelow(_TAIL)
+    if number <= last:
+        number = last + 1 + secrets.randbelow(1 << 8)  # two that begin at once are still two
+    return f"{datetime.fromtimestamp(number // _TAIL, UTC):{_WHEN}}-{number % _TAIL:04x}"
+
+
+def begin(out: Path, now: datetime) -> Path:
+    """The folder of a run that begins ``now``, made for it alone: of two that begin at once each has its own.
+
+    :raises OSError: as the file system says.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    while True:
+        folder = out / new_id(out, now)
+        try:
+            folder.mkdir()
+        except FileExistsError:  # another began with that very id, and has no journal yet
+            continue
+        return folder
+
+
+def never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
+    """Remove the folders of runs that were killed before their first event; those that went.
+
+    Nothing younger than a minute: its run may be about to take it.
+    """
+    for folder in sorted(out.glob("*")):
+        if _ID.fullmatch(folder.name) and folder.is_dir() and time.time() - folder.stat().st_mtime > _MINUTE:
+            named = {path.name for path in folder.iterdir()}
+            if named <= {JOURNAL} and not (named and (folder / JOURNAL).stat().st_size):
+                if not dry_run:
+                    with suppress(UsageError), held(folder):  # which leaves no folder without an event
+                        pass
+                if dry_run or not folder.exists():
+                    yield folder
+
+
+def _number(name: str) -> int:
+    when, _, tail = name.rpartition("-")
+    try:
+        return int(datetime.strptime(when, _WHEN).replace(tzinfo=UTC).timestamp()) * _TAIL + int(tail, 16)
+    except ValueError:  # no date: a person's own name
+        return 0
 
 
 def find(name: str, out: Path) -> Path:
@@ -25,7 +81,8 @@ def find(name: str, out: Path) -> Path:
     known = runs(out)
     if name in known:
         return out / name
-    mine = [one for one in known if _ID.fullmatch(one)]  # a sample, or a renamed run, is never the latest
+    # A sample, or a renamed run, is never the latest; nor is one that has not begun yet.
+    mine = [one for one in known if _ID.fullmatch(one) and (out / one / JOURNAL).stat().st_size]
     if name == LATEST and mine:
         return out / mine[-1]
     if name != LATEST and _is_run(Path(name)):

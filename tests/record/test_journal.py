@@ -12,6 +12,7 @@ from record_samples import AT, action, cell, record
 
 from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
+from orchestrator.record.fold import fold, write_run_json
 from orchestrator.record.journal import (
     ActionChanged,
     CellJudged,
@@ -20,9 +21,7 @@ from orchestrator.record.journal import (
     Journal,
     RunFinished,
     RunStarted,
-    fold,
     read,
-    write_run_json,
 )
 from orchestrator.record.model import Component, RunRecord
 
@@ -165,3 +164,13 @@ def test_run_json_is_replaced_whole(tmp_path: Path) -> None:
         assert json.loads(reader.read())["run"]["status"] == "running"  # the old file, still whole
     assert RunRecord.model_validate_json(path.read_bytes()) == fold([START, END])
     assert [item.name for item in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "2026-01-02T03:04:05", f" {AT}", "9" * 5000])
+def test_an_event_of_no_moment_is_refused(tmp_path: Path, at: str) -> None:
+    """A run that goes on reckons with it."""
+    path = tmp_path / "journal.jsonl"
+    event = json.loads(START.model_dump_json())
+    path.write_text(json.dumps({**event, "at": at}) + "\n")
+    with pytest.raises(MatrixctlError, match="is an event that this version does not know"):
+        list(read(path))

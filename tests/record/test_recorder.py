@@ -9,7 +9,8 @@ from record_samples import AT, cell, record
 
 from orchestrator.outcome import Outcome
 from orchestrator.record import journal, recorder
-from orchestrator.record.journal import CellJudged, Event, RunFinished, RunStarted, fold, read
+from orchestrator.record.fold import fold
+from orchestrator.record.journal import CellJudged, Event, RunFinished, RunStarted, read
 from orchestrator.record.model import RunRecord
 from orchestrator.record.recorder import Recorder
 
@@ -83,7 +84,7 @@ def test_a_run_that_breaks_off_still_leaves_its_record(watch: Watch) -> None:
     with pytest.raises(KeyboardInterrupt):
         break_off()
     ((ended, _),) = watch.ends
-    assert (ended.run.status, ended.run.judged) == ("running", 1)
+    assert (ended.run.status, ended.run.judged) == ("cut-off", 1)
 
 
 def test_a_run_that_never_began_leaves_no_record(watch: Watch) -> None:
@@ -107,12 +108,12 @@ def test_run_json_is_rendered_while_the_run_goes_on(watch: Watch, monkeypatch: p
 
 
 def test_events_of_many_threads_are_all_written_whole(watch: Watch) -> None:
-    names = [f"{thread}-{number}" for thread in range(8) for number in range(20)]
+    names = [f"{thread}-{number}" for thread in range(8) for number in range(10)]
     with watch.recorder() as made:
         made.emit(RunStarted(record=record(*(cell(name) for name in names))))
 
         def judge(thread: int) -> None:
-            for number in range(20):
+            for number in range(10):
                 made.emit(CellJudged(cell=cell(f"{thread}-{number}", Outcome.PASS)))
                 assert made.cell(f"{thread}-{number}") is not None
 
@@ -121,9 +122,9 @@ def test_events_of_many_threads_are_all_written_whole(watch: Watch) -> None:
             one.start()
         for one in threads:
             one.join()
-        assert made.record().run.judged == 160
+        assert made.record().run.judged == 80
     events = list(journal.read(watch.folder / "journal.jsonl", say=pytest.fail))
-    assert len(events) == 161
+    assert len(events) == 81
 
 
 def test_nothing_is_written_after_the_end(watch: Watch) -> None:
@@ -132,3 +133,34 @@ def test_nothing_is_written_after_the_end(watch: Watch) -> None:
     with pytest.raises(ValueError, match="closed"):
         made.emit(FINISHED)
     assert len(watch.heard) == 1
+
+
+def test_what_utf_8_cannot_say_is_replaced_and_the_run_goes_on(watch: Watch) -> None:
+    with watch.recorder() as made:
+        made.emit(STARTED)
+        made.emit(CellJudged(cell=cell("a", Outcome.FAIL, message="half \ud83d of a pair")))
+    (said,) = [one.message for one in watch.ends[0][0].cells if one.id == "a"]
+    assert said == "half \N{REPLACEMENT CHARACTER} of a pair"
+    assert list(read(watch.folder / "journal.jsonl")) == watch.heard, "what is told is what is written"
+
+
+def test_the_thread_that_renders_outlives_a_fault(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Recorder):
+        calls = 0
+
+        def record(self) -> RunRecord:
+            self.calls += 1
+            if 1 < self.calls < 4:  # the first is the beginning's
+                raise ZeroDivisionError("planted")
+            return super().record()
+
+    monkeypatch.setattr(recorder, "_RENDER_EVERY", 0.01)
+    made = Broken(watch.folder, listen=watch.listen, finish=watch.finish, broke=lambda: None)
+    with made:
+        made.emit(STARTED)
+        deadline = time.monotonic() + 10
+        while made.calls < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        made.emit(FINISHED)
+    assert len(watch.ends) == 1

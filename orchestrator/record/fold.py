@@ -1,0 +1,101 @@
+"""From the events of a run to its record, and to ``run.json``."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from orchestrator.errors import MatrixctlError
+from orchestrator.files import write_atomically
+from orchestrator.record.journal import (
+    ActionChanged,
+    CellJudged,
+    ClientsProved,
+    ComponentResolved,
+    Event,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    SelfTested,
+)
+from orchestrator.record.model import ActionRecord, Component, Resumption, RunRecord
+
+
+def fold(events: Iterable[Event]) -> RunRecord:
+    """The record after the events, counts included. Pure: the same events give the same record.
+
+    :raises MatrixctlError: where the first event, and only that, is not the start.
+    """
+    stream = iter(events)
+    start, rest = next(stream, None), list(stream)
+    if not isinstance(start, RunStarted) or any(isinstance(event, RunStarted) for event in rest):
+        raise MatrixctlError("a journal begins with run-started, and has it once")
+    run = start.record.run
+    # As a whole: two versions of a library are two components, and so are two origins of one version.
+    components = dict.fromkeys(start.record.components)
+    actions = {(item.kind, item.name): item for item in start.record.actions}
+    cells = {item.id: item for item in start.record.cells}
+    selftests = {(item.tls, item.arch, item.execution): item for item in start.record.selftests}
+    clients = start.record.clients
+    for event in rest:
+        match event:
+            case ComponentResolved(component=component):
+                components[component] = None
+            case ActionChanged(action=action):
+                actions[action.kind, action.name] = action
+            case SelfTested(selftest=test):
+                selftests[test.tls, test.arch, test.execution] = test
+            case CellJudged(cell=cell):
+                cells[cell.id] = cell
+            case ClientsProved():
+                clients = event.clients
+            case RunResumed():
+                run = run.model_copy(update=_UNFINISHED)
+                run = run.model_copy(
+                    update={"resumed": (*run.resumed, Resumption(at=event.at, stood=event.stood))}
+                )
+                actions |= {key: _cut_off(action) for key, action in actions.items()}
+                actions |= {(item.kind, item.name): item for item in event.actions}
+            case RunFinished():
+                run = run.model_copy(update=event.model_dump(exclude={"kind", "at"}))
+    judged = sum(cell.outcome is not None for cell in cells.values())
+    return start.record.model_copy(
+        update={
+            "run": run.model_copy(update={"planned": len(start.record.cells), "judged": judged}),
+            "components": tuple(sorted(components, key=_place)),
+            "actions": tuple(actions.values()),
+            "cells": tuple(cells.values()),
+            "selftests": tuple(test for _, test in sorted(selftests.items())),
+            "clients": clients,
+        }
+    )
+
+
+def ended(record: RunRecord) -> RunRecord:
+    """The record of a run with which no process goes on: without an end in its journal it was cut off."""
+    if record.run.status != "running":
+        return record
+    return record.model_copy(
+        update={
+            "run": record.run.model_copy(update={"status": "cut-off"}),
+            "actions": tuple(_cut_off(action) for action in record.actions),
+        }
+    )
+
+
+_UNFINISHED = {"status": "running", "finished_at": None, "duration_s": None, "exit_code": None, "message": ""}
+
+
+def _cut_off(action: ActionRecord) -> ActionRecord:
+    return action.model_copy(update={"status": "interrupted"}) if action.status == "running" else action
+
+
+_KINDS = ("image", "emulator", "source", "patch", "package")
+
+
+def _place(one: Component) -> tuple[int, str, str, str, str]:
+    """Where a component stands, whoever was done first."""
+    return _KINDS.index(one.kind), one.name, one.version, one.digest or "", one.origin
+
+
+def write_run_json(record: RunRecord, path: Path) -> None:
+    """Replace ``run.json`` whole: a reader never sees half of it."""
+    write_atomically(path, record.model_dump_json(indent=1).encode() + b"\n")

@@ -1,0 +1,104 @@
+"""A run that was cut off, as its journal has it: what stands, and what has to be done again."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.files import sweep_half_made
+from orchestrator.outcome import Verdict
+from orchestrator.record.fold import fold
+from orchestrator.record.journal import (
+    JOURNAL,
+    CellJudged,
+    Event,
+    RunResumed,
+    RunStarted,
+    SourcePinned,
+    read,
+)
+from orchestrator.record.model import RunRecord
+
+_EVIDENCE = "cells"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """Everything that the journal still tells. ``events`` begins with ``start``."""
+
+    folder: Path
+    start: RunStarted
+    events: tuple[Event, ...]
+    record: RunRecord
+
+    @cached_property
+    def last(self) -> Mapping[str, CellJudged]:
+        """The last word on each cell that has one."""
+        return {event.cell.id: event for event in self.events if isinstance(event, CellJudged)}
+
+    @cached_property
+    def standing(self) -> frozenset[str]:
+        """The cells that were judged to the end; the others have to be run, or run again."""
+        return frozenset(
+            key
+            for key, event in self.last.items()
+            if event.final and event.cell.verdict is not Verdict.NOT_JUDGED
+        )
+
+    @property
+    def pins(self) -> tuple[SourcePinned, ...]:
+        """What the moving sources were."""
+        return tuple(event for event in self.events if isinstance(event, SourcePinned))
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of work so far, as the events tell them: without the time between the parts."""
+        total, began, latest = 0.0, self.start.at, self.start.at
+        for event in self.events:
+            if isinstance(event, RunResumed):
+                total, began = total + _between(began, latest), event.at
+            latest = event.at
+        return total + _between(began, latest)
+
+    @property
+    def over(self) -> bool:
+        """True where nothing is left: it got its end, and every cell an outcome that stands."""
+        return self.record.run.status == "finished" and self.standing >= {c.id for c in self.record.cells}
+
+    def remove_half_written(self) -> None:
+        """Away with what no event vouches for: evidence of attempts that were never judged."""
+        named = {
+            self.folder / path
+            for event in self.events
+            if isinstance(event, CellJudged)
+            for path in event.cell.evidence
+        }
+        for path in sorted((self.folder / _EVIDENCE).rglob("*"), reverse=True):  # what is inside comes first
+            if path.is_dir() and not path.is_symlink():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path not in named:
+                path.unlink()
+        sweep_half_made(self.folder.rglob(".*"))
+
+
+def read_past(folder: Path, *, say: Callable[[str], None]) -> Past:
+    """Read a run that is to go on; a broken line of its journal is said and dropped.
+
+    :raises UsageError: where it died before it had planned anything.
+    :raises MatrixctlError: where there is no journal, or another version wrote it.
+    """
+    events: Sequence[Event] = tuple(read(folder / JOURNAL, say=say))
+    if not events or not isinstance(events[0], RunStarted):
+        raise UsageError(
+            f"the run {folder.name} was cut off before its plan was written: there is nothing to go on with",
+            resolution="Start it anew.",
+        )
+    return Past(folder=folder, start=events[0], events=tuple(events), record=fold(events))
+
+
+def _between(start: str, end: str) -> float:
+    """A clock that was set back makes no negative time."""
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

@@ -1,0 +1,46 @@
+"""What a run began with: enough to go on without being told again, and to see what has changed since."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Literal
+
+from orchestrator.value import Value
+
+
+class Settings(Value):
+    """The command line of a run. Paths are as they were given, and relative to ``folder``."""
+
+    folder: str
+    """Where the command was called."""
+    today: date
+    """In UTC, once for the whole run: whether a rule with ``until`` is stale."""
+    matrix: str | None
+    profile: str
+    filters: tuple[str, ...]
+    cells: tuple[str, ...]
+    patches: tuple[str, ...]
+    """Each ``COMPONENT=FILE``."""
+    sources: tuple[str, ...]
+    store: str
+    mirrors: tuple[str, ...]
+    """Without those that have a password in them: a record is no place for that."""
+    repeat: int
+    jobs: int | None
+    memory: float | None
+    """GiB."""
+    fail_fast: bool
+    allow_blocked: bool
+    challenge_unsupported: bool
+    build: Literal["cross", "emulated"]
+    keep: bool
+
+
+class Inputs(Value):
+    """What decides the verdicts beside the cells themselves, which the record has whole."""
+
+    version: str
+    """matrixctl's."""
+    files: Mapping[str, str]
+    """matrixctl's own modules, templates and image recipes: name to SHA-256, cut to 16 digits."""
+    sources: Mapping[str, str]
+    """The entries of the catalogue that the plan uses: ``haproxy 3.0.11`` to its digest, cut likewise."""

@@ -1,0 +1,51 @@
+"""No password is written down or told, whatever an event or an error says."""
+
+import time
+from pathlib import Path
+
+from record_samples import cell, record
+
+from orchestrator import internal
+from orchestrator.errors import MatrixctlError
+from orchestrator.masked import masked
+from orchestrator.record.journal import ComponentResolved, Event, RunStarted
+from orchestrator.record.model import Component
+from orchestrator.record.recorder import Recorder
+
+CANARY = "c4n4ry-0f-4-s3cr3t"
+URL = f"https://user:{CANARY}@mirror.invalid/haproxy.tar.gz"
+COMPONENT = Component(kind="source", name="haproxy", version="3.0.11", digest=None, origin=URL)
+
+
+def test_a_password_in_an_origin_is_in_no_file_of_a_run_and_in_no_event(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    with Recorder(tmp_path, listen=heard.append, finish=lambda *_: None) as recorder:
+        recorder.emit(RunStarted(record=record(cell("a"))))
+        recorder.emit(ComponentResolved(component=COMPONENT))
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert {"journal.jsonl", "run.json"} <= set(texts)
+    assert "https://***@mirror.invalid/haproxy.tar.gz" in texts["run.json"]
+    assert [name for name, text in texts.items() if CANARY in text] == []
+    assert CANARY not in "".join(event.model_dump_json() for event in heard)
+
+
+def test_no_error_tells_one() -> None:
+    error = MatrixctlError(f"no {URL}", details=f"tried\n{URL}", resolution=f"ask {URL}")
+    assert CANARY not in str(error) + str(error.args)
+    assert str(error).count("***@mirror.invalid") == 3
+
+
+def test_nor_does_the_file_of_a_traceback(tmp_path: Path) -> None:
+    said = internal.kept(tmp_path, ValueError(URL))
+    assert CANARY not in said
+    (kept,) = tmp_path.iterdir()
+    assert CANARY not in kept.read_text()
+    assert "***@mirror.invalid" in kept.read_text()
+
+
+def test_a_text_that_is_nearly_a_password_takes_no_time() -> None:
+    text = "@ ://" + ":" * 50_000
+    began = time.process_time()
+    assert masked(text) == text
+    assert time.process_time() - began < 1
+    assert masked("git://a:b:c@d:e@host/x") == "git://***@host/x"
