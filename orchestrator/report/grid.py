@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.matrix.model import AXES
 from orchestrator.record.model import CellRecord
+from orchestrator.report import summary
 
 ROWS = ("haproxy", "tls")
 COLUMNS = ("arch", "cipher")
+INSIDE = tuple(axis for axis in AXES if axis not in (*ROWS, *COLUMNS))
+"""Axes whose values share a field."""
+CROWD = 12
+"""Columns from which on the fields are drawn narrow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +24,27 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One field: no cell, one, or several (clients, CPUs), the worst first."""
+
+    cells: tuple[CellRecord, ...]
+
+    @property
+    def tally(self) -> tuple[tuple[CellRecord, int], ...]:
+        """How many cells look alike, with one of them; the worst first."""
+        found: dict[tuple[int, int], list[CellRecord]] = {}
+        for cell in self.cells:
+            found.setdefault(summary.severity(cell), []).append(cell)
+        return tuple((alike[0], len(alike)) for alike in found.values())
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """One build's line. ``slots`` has the cells of every column: none, one, or several (clients)."""
+    """One build's line, with the slots of every column."""
 
     haproxy: str
     tls: str
-    slots: tuple[tuple[CellRecord, ...], ...]
+    slots: tuple[Slot, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +53,13 @@ class Grid:
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    inside: tuple[str, ...]
+    """Axes that tell the cells of one field apart."""
+
+    @property
+    def dense(self) -> bool:
+        """Many columns: fields are narrow."""
+        return len(self.columns) > CROWD
 
     @property
     def arches(self) -> dict[str, int]:
@@ -52,10 +80,15 @@ def default(cells: Sequence[CellRecord]) -> Grid:
     return Grid(
         columns=tuple(Column(arch=arch, cipher=cipher) for arch, cipher in columns),
         rows=tuple(
-            Row(haproxy=haproxy, tls=tls, slots=tuple(tuple(slots[haproxy, tls].get(c, ())) for c in columns))
+            Row(haproxy=haproxy, tls=tls, slots=tuple(_slot(slots[haproxy, tls].get(c, ())) for c in columns))
             for haproxy, tls in _sorted(set(slots), ROWS, ranks)
         ),
+        inside=tuple(axis for axis in INSIDE if len(values(axis, cells)) > 1),
     )
+
+
+def _slot(cells: Sequence[CellRecord]) -> Slot:
+    return Slot(cells=tuple(sorted(cells, key=summary.severity)))
 
 
 def values(axis: str, cells: Sequence[CellRecord]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable, Sequence
 from functools import cache
 from urllib.parse import quote
 
@@ -14,27 +15,53 @@ from orchestrator import resources
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.report import grid, panel, summary, text, units
+from orchestrator.report import (
+    disagreements,
+    expectations,
+    grid,
+    groups,
+    headline,
+    panel,
+    proofs,
+    provenance,
+    selftests,
+    summary,
+    text,
+    units,
+)
 
-_GROUP_SHOWN = 12
+_GROUP_SHOWN = 3
 """Cells of one group of failures that stand in the open; the others are folded."""
 
 
 def render(record: RunRecord) -> str:
     """The whole page. Pure: the same record gives the same bytes."""
     record = text.safe(record)
+    disagree = disagreements.disagreements(record)
     style, script = _asset("style.css"), _asset("script.js")
     page = _environment().get_template("report.html.j2")
     return page.render(
         record=record,
         run=record.run,
-        verdict=summary.verdict(record),
-        state=_headline_state(record),
+        headline=headline.parts(record),
+        level=headline.level(record),
+        goes_on=headline.goes_on(record.run),
+        resumed=headline.resumed(record.run),
+        exit_code=headline.exit_words(record),
+        special=provenance.special(record),
         counts=summary.counts(record.cells),
-        groups=summary.groups(record),
-        group_shown=_GROUP_SHOWN,
+        verdicts=summary.verdict_counts(record.cells),
+        segments=summary.segments(record.cells),
+        groups=groups.groups(record),
+        rules=expectations.lines(record),
+        proofs=proofs.table(record.clients),
+        disagreements=disagree,
+        sentences={said.cell: found.sentence for found in disagree for said in found.said},
+        refusals=proofs.refusals(record.clients),
+        selftests=selftests.overview(record.selftests),
         grid=grid.default(record.cells),
         builds=_builds(record.cells),
+        selftest_of=_selftests(record),
         data=_data(record.cells),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
@@ -44,7 +71,12 @@ def render(record: RunRecord) -> str:
 
 def anchor(cell: CellRecord) -> str:
     """The fragment of the cell's panel: stable from run to run."""
-    return "c-" + re.sub(r"[^A-Za-z0-9._-]", "_", cell.id)
+    return fragment(cell.id)
+
+
+def fragment(cell_id: str) -> str:
+    """The same, of the id alone."""
+    return "c-" + re.sub(r"[^A-Za-z0-9._-]", "_", cell_id)
 
 
 @cache
@@ -53,22 +85,38 @@ def _environment() -> Environment:
         loader=FileSystemLoader(resources.root() / "templates" / "report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else text.isolated(value),
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals.update(
-        panel_of=panel, state_of=summary.state, titles=summary.TITLES, meanings=summary.MEANINGS
+        group_shown=_GROUP_SHOWN,
+        detail_of=selftests.detail,
+        made_of=provenance.of,
+        panel_of=panel,
+        state_of=summary.state,
+        verdict_of=summary.verdict,
+        titles=summary.TITLES,
+        meanings=summary.MEANINGS,
+        verdict_titles=summary.VERDICT_TITLES,
+        tags=summary.TAGS,
     )
     environment.filters.update(
         anchor=anchor,
+        fragment=fragment,
+        alone=escape,
         breakable=_breakable,
         emulated=_emulated,
         tried=_tried,
+        wanted=expectations.wanted,
         duration=units.duration,
         href=_href,
+        inside=_inside,
+        link=expectations.link,
         moment=units.moment,
         ms=units.milliseconds,
         short=text.shorten,
+        sha=provenance.short,
         size=units.size,
         suite=_suite,
     )
@@ -91,21 +139,25 @@ def _hash(block: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()}'"
 
 
-def _headline_state(record: RunRecord) -> str:
-    """The worst state in the run; of an unfinished one, and of one without a cell, never green."""
-    worst = next((name for name, count in summary.counts(record.cells).items() if count), summary.NOT_JUDGED)
-    if record.run.status != "finished" and worst in {"pass", "unsupported"}:
-        return summary.NOT_JUDGED
-    if worst == "unsupported" and any(cell.outcome is Outcome.PASS for cell in record.cells):
-        return "pass"
-    return worst
-
-
 def _builds(cells: tuple[CellRecord, ...]) -> dict[str, list[CellRecord]]:
     found: dict[str, list[CellRecord]] = {}
     for cell in cells:
         found.setdefault(cell.build.name, []).append(cell)
     return found
+
+
+def _selftests(record: RunRecord) -> Callable[[CellRecord], str]:
+    """From a cell to the fragment of its library's self-test, empty where there is none."""
+    found = {
+        (test.tls, test.arch, test.execution): f"selftest-{number}"
+        for number, test in enumerate(record.selftests, 1)
+    }
+    return lambda cell: found.get((cell.axes.tls.name, cell.axes.arch.name, cell.axes.execution.name), "")
+
+
+def _inside(cell: CellRecord, axes: Sequence[str]) -> str:
+    """What tells ``cell`` from others in the same field."""
+    return " ".join(getattr(cell.axes, axis).name for axis in axes) or cell.id
 
 
 def _data(cells: tuple[CellRecord, ...]) -> Markup:
@@ -116,14 +168,18 @@ def _data(cells: tuple[CellRecord, ...]) -> Markup:
         "axes": names,
         "states": summary.STATES,
         "titles": summary.TITLES,
+        "verdicts": summary.VERDICTS,
+        "tags": summary.TAGS,
         "reasons": (reasons := list(dict.fromkeys(cell.reason or "" for cell in cells))),
         "rows": grid.ROWS,
         "columns": grid.COLUMNS,
+        "crowd": grid.CROWD,
         "cells": [
             [
                 anchor(cell),
                 [index[axis][getattr(cell.axes, axis).name] for axis in AXES],
                 summary.STATES.index(summary.state(cell)),
+                summary.VERDICTS.index(summary.verdict(cell)),
                 reasons.index(cell.reason or ""),
                 int(_emulated(cell)),
             ]

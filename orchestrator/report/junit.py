@@ -1,26 +1,29 @@
 """JUnit XML: a test suite per build, a test case per cell.
 
 JUnit has no schema of its own; this keeps to what Jenkins, GitLab and GitHub actions agree on
-(https://github.com/testmoapp/junitxml). Whatever was not judged is an error
-there, so that no consumer shows it green.
+(https://github.com/testmoapp/junitxml): `failure` and `error` are red, `skipped` is not, and no element
+at all is a pass. So the verdict chooses: what was expected to fail is skipped, with its rule as the message;
+whatever was not judged is an error, so that no consumer shows it green. JUnit has no word for a failure
+that is gone: it passes, and says so in its property and its output.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import Outcome
-from orchestrator.record.model import CellRecord, RunInfo, RunRecord
-from orchestrator.report import panel, summary, text, units
+from orchestrator.outcome import Outcome, Verdict
+from orchestrator.record.model import CellRecord, Rule, RunInfo, RunRecord
+from orchestrator.report import expectations, headline, panel, provenance, summary, text, units
 
 _ELEMENT = {
-    "fail": "failure",
-    "misbuilt": "failure",
-    "error": "error",
-    "blocked": "error",
-    summary.NOT_JUDGED: "error",
-    "unsupported": "skipped",
+    Verdict.REGRESSION: "failure",
+    Verdict.CHANGED_FAILURE: "failure",
+    Verdict.NOT_JUDGED: "error",
+    Verdict.KNOWN_FAILURE: "skipped",
+    Verdict.NOW_PASSING: None,
+    Verdict.AS_EXPECTED: None,
 }
 _LIMIT = 2000
 """Characters of one message."""
@@ -28,29 +31,59 @@ _LIMIT = 2000
 
 def render(record: RunRecord) -> str:
     """The whole document, with its XML declaration. Pure: the same record gives the same bytes."""
-    record = text.safe(record)
-    root = ET.Element("testsuites", {"name": f"matrixctl {record.run.id}"} | _counts(record.cells))
+    record = text.safe(record, text.terminal)  # consumers print it into logs
+    root = ET.Element("testsuites", {"name": f"matrixctl {record.run.id}"})
     if record.run.duration_s is not None:
         root.set("time", _seconds(record.run.duration_s))
     builds: dict[str, list[CellRecord]] = {}
     for cell in record.cells:
         builds.setdefault(cell.build.name, []).append(cell)
     for name, cells in builds.items():
-        root.append(_suite(name, cells, record.run))
+        root.append(_suite(name, cells, record))
+    stale = [rule for rule in record.rules if rule.stale]
+    if stale:
+        root.append(_stale(stale))
+    if root.find(".//failure") is None and root.find(".//error") is None and not headline.went_well(record):
+        root.append(_broken(record))
+    for element in (root, *root):
+        element.attrib |= _counts(element)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(name: str, cells: list[CellRecord], run: RunInfo) -> ET.Element:
-    suite = ET.Element("testsuite", {"name": name} | _counts(cells))
+def _suite(name: str, cells: list[CellRecord], record: RunRecord) -> ET.Element:
+    run = record.run
+    suite = ET.Element("testsuite", {"name": name})
     suite.set("time", _seconds(sum(cell.duration_s or 0 for cell in cells)))
     if stamp := re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", run.started_at):
         suite.set("timestamp", stamp[0])
     properties = ET.SubElement(suite, "properties")
     for key, value in _properties(run, cells[0]).items():
         ET.SubElement(properties, "property", name=key, value=value)
+    for made in provenance.of(cells[0], record):
+        ET.SubElement(properties, "property", name=f"built.{made.name}", value=made.words)
     for cell in cells:
         suite.append(_case(cell))
+    return suite
+
+
+def _stale(rules: list[Rule]) -> ET.Element:
+    """A stale rule is no cell, and still makes the run fail: so it is a test case of its own."""
+    suite = ET.Element("testsuite", {"name": "expectations"})
+    for rule in rules:
+        case = ET.SubElement(suite, "testcase", name=rule.place, classname="expectations", time=_seconds(0))
+        message = f"stale rule: {text.shorten(rule.stale, _LIMIT)}"
+        problem = ET.SubElement(case, "failure", message=message, type="stale-rule")
+        problem.text = f"when {' '.join(rule.when)}\nbecause {rule.because}"
+    return suite
+
+
+def _broken(record: RunRecord) -> ET.Element:
+    """A run that was cut off, or ended badly, is not green because every cell of it passes."""
+    suite = ET.Element("testsuite", {"name": "run"})
+    case = ET.SubElement(suite, "testcase", name=record.run.id, classname="run", time=_seconds(0))
+    problem = ET.SubElement(case, "error", message=headline.parts(record)[0], type="run")
+    problem.text = text.shorten(record.run.message, _LIMIT)
     return suite
 
 
@@ -59,6 +92,7 @@ def _properties(run: RunInfo, cell: CellRecord) -> dict[str, str]:
     return {
         "run.id": run.id,
         "run.status": run.status,
+        "run.resumed": headline.resumed(run) or "never",
         "run.profile": run.profile,
         "run.filters": " ".join(run.filters),
         "matrixctl.version": run.tool_version,
@@ -74,29 +108,55 @@ def _case(cell: CellRecord) -> ET.Element:
     case = ET.Element(
         "testcase", name=cell.id, classname=cell.build.name, time=_seconds(cell.duration_s or 0)
     )
-    if cell.outcome is not Outcome.PASS:
+    properties = ET.SubElement(case, "properties")
+    ET.SubElement(properties, "property", name="verdict", value=summary.verdict(cell).value)
+    element = _element(cell)
+    if element:
+        title = _title(cell)
         name = summary.state(cell)
-        reason = f"{summary.TITLES[name]}: {cell.reason}" if cell.reason else summary.TITLES[name]
         message = text.shorten(cell.message, _LIMIT) or summary.MEANINGS[name]
-        problem = ET.SubElement(
-            case, _ELEMENT[name], message=f"{reason}: {message}", type=cell.reason or name
+        problem = ET.SubElement(case, element, message=f"{title}: {message}", type=cell.reason or name)
+        cause = [f"Cause: {cell.cause}"] if cell.cause else []
+        problem.text = "\n".join(
+            (message, *cause, *_expected(cell), *panel.complaints(cell), f"Rerun: {cell.reproducer}")
         )
-        problem.text = "\n".join((message, *panel.complaints(cell), f"Rerun: {cell.reproducer}"))
     ET.SubElement(case, "system-out").text = "\n".join(_facts(cell))
     return case
 
 
+def _element(cell: CellRecord) -> str | None:
+    """What stands inside the test case; ``None`` passes."""
+    verdict = summary.verdict(cell)
+    if verdict is Verdict.AS_EXPECTED and cell.outcome is not Outcome.PASS:
+        return "skipped"
+    return _ELEMENT[verdict]
+
+
+def _title(cell: CellRecord) -> str:
+    name = summary.TITLES[summary.state(cell)]
+    said = f"{name}: {cell.reason}" if cell.reason else name
+    loud = summary.TAGS[summary.verdict(cell)]
+    return f"{summary.VERDICT_TITLES[summary.verdict(cell)]}: {said}" if loud else said
+
+
+def _expected(cell: CellRecord) -> Iterable[str]:
+    if cell.expected and cell.expected.rule:
+        yield f"expected: {expectations.told(cell.expected)}"
+
+
 def _facts(cell: CellRecord) -> Iterable[str]:
+    yield f"verdict: {summary.VERDICT_TITLES[summary.verdict(cell)]}"
+    yield from _expected(cell)
     yield " ".join(f"{axis}={getattr(cell.axes, axis).name}" for axis in AXES)
-    qemu = f", QEMU {cell.execution.qemu_version}" if cell.execution.qemu_version else ""
-    yield f"execution: {cell.execution.mode} on {cell.execution.host_arch}{qemu}"
+    yield f"execution: {panel.execution(cell)}"
     if cell.observations:
         yield f"negotiated: {cell.observations.negotiated_cipher or units.NOT_MEASURED}"
+    client = cell.axes.client.name
     for title, exchange in panel.exchanges(cell):
         for request in exchange.requests:
             yield (
                 f"{title}, {request.name}: HTTP {request.http_version or units.NOT_MEASURED},"
-                f" status {request.status or units.NOT_MEASURED}, curl {request.exit_code},"
+                f" status {request.status or units.NOT_MEASURED}, {client} {request.exit_code},"
                 f" handshake {units.milliseconds(request.handshake_s)} ms,"
                 f" total {units.milliseconds(request.total_s)} ms"
             )
@@ -105,14 +165,12 @@ def _facts(cell: CellRecord) -> Iterable[str]:
     yield f"rerun: {cell.reproducer}"
 
 
-def _counts(cells: Iterable[CellRecord]) -> dict[str, str]:
-    found = summary.counts(cells)
+def _counts(suite: ET.Element) -> dict[str, str]:
+    """Counted from what was written, so that they cannot differ from it."""
+    cases = list(suite.iter("testcase"))
+    found = Counter(child.tag for case in cases for child in case)
     kinds = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    sums = {
-        key: sum(count for name, count in found.items() if _ELEMENT.get(name) == kind)
-        for key, kind in kinds.items()
-    }
-    return {"tests": str(sum(found.values())), **{key: str(count) for key, count in sums.items()}}
+    return {"tests": str(len(cases)), **{name: str(found[kind]) for name, kind in kinds.items()}}
 
 
 def _seconds(value: float) -> str:

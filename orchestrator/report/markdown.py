@@ -3,9 +3,20 @@
 import re
 from collections.abc import Iterator
 
-from orchestrator.outcome import Outcome
-from orchestrator.record.model import CellRecord, RunInfo, RunRecord
-from orchestrator.report import grid, summary, text, units
+from orchestrator.outcome import Verdict
+from orchestrator.record.model import RunRecord
+from orchestrator.report import (
+    disagreements,
+    expectations,
+    grid,
+    groups,
+    headline,
+    provenance,
+    selftests,
+    summary,
+    text,
+    units,
+)
 
 LIMIT = 1_000_000
 """Bytes of the whole text: GitHub drops a summary of more than 1 MiB as a whole."""
@@ -19,7 +30,11 @@ _SYMBOLS = {
     "unsupported": "–",  # noqa: RUF001 - the report's own sign
     "pass": "✓",
 }
+_LOUD = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
+_LEVELS = {"alarm": "✕ ", "unsure": "? ", "note": "↑ ", "calm": "✓ "}
 _MESSAGE = 300
+_VALUE = 2000
+"""Characters of any value: one alone shall not use up the room of all."""
 _SPECIAL = re.compile(
     r"[^\w\s.,;/=+%()'?_:-]"  # whatever may be markup, a mention, an issue, or a table cell's end
     r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; inside a name it is none
@@ -30,7 +45,7 @@ _SPECIAL = re.compile(
 
 
 def render(record: RunRecord) -> str:
-    """Verdict, grid per architecture, failures with their reproducers; cut at LIMIT, and saying so."""
+    """Verdict, what needs a look, grid per architecture, known failures; cut at LIMIT, and saying so."""
     record = text.safe(record)
     size = 0
     kept: list[str] = []
@@ -47,36 +62,53 @@ def render(record: RunRecord) -> str:
 def escape(value: str) -> str:
     """``value`` on one line, as text only: no markup, no mention, no workflow command, no table cell."""
     return _SPECIAL.sub(
-        lambda match: f"&#{ord(match[0])};" if match[0].isascii() else match[0], text.one_line(value)
+        lambda match: f"&#{ord(match[0])};" if match[0].isascii() else match[0],
+        text.isolated(text.shorten(text.one_line(value), _VALUE)),
     )
 
 
 def _blocks(record: RunRecord) -> Iterator[str]:
     """Pieces that may stand or be cut off one by one."""
-    first, *more = (escape(part) for part in summary.verdict(record))
-    yield f"## {first}\n"
+    first, *more = (escape(part) for part in headline.parts(record))
+    yield f"## {_LEVELS[headline.level(record)]}{first}\n"
     if more:
         yield "; ".join(more) + "\n"
-    yield _facts(record.run)
+    yield _facts(record)
+    if command := headline.goes_on(record.run):
+        yield f"\nIt goes on with <code>{escape(command)}</code>"
     if record.run.message:
         yield f"\nThe run says: {escape(text.shorten(record.run.message, _MESSAGE))}"
+    for made in provenance.special(record):
+        yield f"\n**Built in its own way:** {escape(f'{made.name}: {made.words}')}"
+    found = groups.groups(record)
+    for group in found:
+        if not group.quiet and group.verdict is not Verdict.NOT_JUDGED:
+            yield from _group(group)
+    yield from _rules(record)
+    yield from _disagreements(record)
+    yield from _selftests(record)
     yield from _grids(record)
-    yield from _failures(record)
+    for group in found:
+        if group.verdict in {Verdict.NOT_JUDGED, Verdict.KNOWN_FAILURE}:
+            yield from _group(group)
 
 
-def _facts(run: RunInfo) -> str:
+def _facts(record: RunRecord) -> str:
+    run = record.run
     facts = {
         "run": run.id,
         "status": run.status,
         "started": units.moment(run.started_at),
+        "resumed": headline.resumed(run),
         "took": units.duration(run.duration_s),
         "profile": run.profile or "none",
         "filters": " ".join(run.filters) or "none",
         "host": f"{run.host.system}, {run.host.arch}",
         "engine": f"{run.engine.name} {run.engine.version}" if run.engine else "none",
         "matrixctl": run.tool_version,
+        "exit code": headline.exit_words(record),
     }
-    return " · ".join(f"{name} {escape(value)}" for name, value in facts.items())
+    return " · ".join(f"{name} {escape(value)}" for name, value in facts.items() if value)
 
 
 def _grids(record: RunRecord) -> Iterator[str]:
@@ -86,25 +118,75 @@ def _grids(record: RunRecord) -> Iterator[str]:
         ciphers = [escape(table.columns[i].cipher) for i in columns]
         yield f"\n### {escape(arch)}\n\n| build | {' | '.join(ciphers)} |\n| --- |{' --- |' * len(columns)}"
         for row in table.rows:
-            slots = (" ".join(_short(cell) for cell in row.slots[i]) for i in columns)
+            slots = (_slot(row.slots[i]) for i in columns)
             yield f"| {escape(row.haproxy)} {escape(row.tls)} | {' | '.join(slots)} |"
     legend = (f"{symbol} {summary.TITLES[name]}" for name, symbol in _SYMBOLS.items())
     yield f"\n{' · '.join(legend)}"
 
 
-def _short(cell: CellRecord) -> str:
-    name = summary.state(cell)
-    return f"{_SYMBOLS[name]} {cell.reason or summary.TITLES[name]}"
+def _slot(slot: grid.Slot) -> str:
+    """The worst of the field, and how many there are of each kind where there are several."""
+    if not slot.cells:
+        return ""
+    worst = slot.cells[0]
+    said = f"{_SYMBOLS[summary.state(worst)]} {worst.reason or summary.TITLES[summary.state(worst)]}"
+    if tag := summary.TAGS[summary.verdict(worst)]:
+        said += f", {tag}"
+    if summary.verdict(worst) in _LOUD:
+        said = f"**{said}**"
+    if len(slot.cells) == 1:
+        return said
+    return f"{said} ({' '.join(f'{_SYMBOLS[summary.state(cell)]}{count}' for cell, count in slot.tally)})"
 
 
-def _failures(record: RunRecord) -> Iterator[str]:
-    for group in summary.groups(record):
-        if group.state == Outcome.UNSUPPORTED.value:
-            continue
-        reason = f": {group.reason}" if group.reason else ""
-        common = f"; in common: {escape(group.common)}" if group.common else ""
-        title = f"{_SYMBOLS[group.state]} {summary.TITLES[group.state]}{reason}, {len(group.cells)}"
-        yield f"\n### {title}\n\n{escape(group.meaning)}{common}\n"
-        for cell in group.cells:
-            said = f": {escape(text.shorten(cell.message, _MESSAGE))}" if cell.message else ""
-            yield f"- **{escape(cell.id)}**{said}<br><code>{escape(cell.reproducer)}</code>"
+def _group(group: groups.Group) -> Iterator[str]:
+    common = f"; in common: {escape(group.common)}" if group.common else ""
+    yield f"\n### {_SYMBOLS[group.state]} {escape(group.title)}, {len(group.cells)}\n"
+    yield f"{escape(group.meaning)}{common}\n"
+    if group.cause:
+        yield f"**Cause:** {escape(text.shorten(group.cause, _MESSAGE))}\n"
+    if group.expected:
+        yield f"Expected by {escape(group.expected.rule)}, because {_link(group.expected.because)}\n"
+    for cell in group.cells:
+        said = f": {escape(text.shorten(cell.message, _MESSAGE))}" if cell.message else ""
+        yield f"- **{escape(cell.id)}**{said}<br><code>{escape(cell.reproducer)}</code>"
+
+
+def _link(address: str) -> str:
+    """A link that cannot be anything else: between angle brackets, and no character that ends it."""
+    if expectations.link(address) and re.fullmatch(r"[!#-;=?-~]+", address):
+        return f"<{address}>"
+    return escape(address)
+
+
+def _rules(record: RunRecord) -> Iterator[str]:
+    """Only the rules that need a hand: all of them are in the page."""
+    needy = [line for line in expectations.lines(record) if line.state]
+    if needy:
+        yield "\n### Rules of the matrix that need a hand\n"
+    for line in needy:
+        rule = line.rule
+        why = f"stale, {rule.stale}" if rule.stale else "fits no cell of the matrix"
+        when = escape(" ".join(rule.when))
+        yield f"- **{escape(rule.place)}** ({when}): {escape(why)}; because {_link(rule.because)}"
+
+
+def _disagreements(record: RunRecord) -> Iterator[str]:
+    found = disagreements.disagreements(record)
+    if found:
+        yield f"\n### Clients disagree, {len(found)}\n"
+    for one in found:
+        server = escape(f"{one.arch} haproxy-{one.haproxy} {one.tls} {one.cipher} {one.execution}")
+        yield f"- **{server}**: {escape(one.sentence)}"
+
+
+def _selftests(record: RunRecord) -> Iterator[str]:
+    bad = [row for row in selftests.overview(record.selftests).rows if not row.good]
+    if bad:
+        yield "\n### Self-tests of libraries that failed\n"
+    for row in bad:
+        where = f"{row.test.tls} {row.test.arch} {row.test.execution}"
+        failed = ", ".join(
+            dict.fromkeys(f"{one.suite} {one.check}" for slot in row.slots for one in slot.failed)
+        )
+        yield f"- **{escape(where)}**: {escape(text.shorten(failed or row.test.problem, _MESSAGE))}"

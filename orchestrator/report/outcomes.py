@@ -1,6 +1,8 @@
-"""The outcome table as Markdown: the one in docs/outcomes.md is printed by this module."""
+"""The tables of outcomes and verdicts as Markdown: those in docs/outcomes.md are printed by this module."""
 
-from orchestrator.outcome import REASONS, Outcome, outcome_exit
+from dataclasses import dataclass
+
+from orchestrator.outcome import REASONS, Expects, Outcome, Reason, Verdict, exit_code, verdict, verdict_exit
 
 _WHO = {
     Outcome.PASS: "all is well",
@@ -12,18 +14,79 @@ _WHO = {
 }
 
 
+@dataclass(frozen=True)
+class _Expected:
+    """What a row of the table of verdicts takes for granted."""
+
+    outcome: Outcome
+    reason: Reason | None
+    rule: str = "matrix.yaml:1"
+
+
+_A_FAILURE = _Expected(Outcome.FAIL, Reason.HANDSHAKE_THEN_HANG)
+_NO_RESULT = _Expected(Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE)
+_DECLARED = _Expected(Outcome.UNSUPPORTED, Reason.LIBRARY_CANNOT, rule="")
+_ROWS: dict[str, Expects | None] = {
+    "nothing: no rule, nothing declared": None,
+    "declared `unsupported`": _DECLARED,
+    "a rule: `pass`": _Expected(Outcome.PASS, None),
+    "a rule: `fail` or `misbuilt`": _A_FAILURE,
+    "a rule: `unsupported`, `blocked` or `error`": _NO_RESULT,
+}
+
+
 def table() -> str:
-    """Every outcome, each with its reasons and the exit code that it causes."""
+    """Every outcome, its reasons, and the exit code that it causes where nothing else is expected."""
     lines = ["| outcome | reason | meaning | exit code |", "|---|---|---|---|"]
     for outcome, who in _WHO.items():
-        code = (
-            "4; 0 with `--allow-blocked`" if outcome is Outcome.BLOCKED else str(int(outcome_exit(outcome)))
-        )
-        lines.append(f"| **`{outcome}`** | | {who} | {code} |")
+        lines.append(f"| **`{outcome}`** | | {who} | {_exit(outcome)} |")
         rows = [info for info in REASONS.values() if info.outcome is outcome]
         lines.extend(f"| | `{info.reason}` | {info.meaning} | |" for info in rows)
     return "\n".join(lines)
 
 
+def _exit(outcome: Outcome) -> str:
+    def code(expected: Expects | None, *, allow_blocked: bool = False) -> str:
+        cell = (outcome, verdict(outcome, expected.reason if expected else None, expected))
+        return str(int(exit_code([cell], allow_blocked=allow_blocked)))
+
+    plain = code(None)
+    if outcome is Outcome.BLOCKED:
+        return f"{plain}; {code(None, allow_blocked=True)} with `--allow-blocked`"
+    if outcome is Outcome.UNSUPPORTED:
+        return f"{code(_DECLARED)}; {plain} where nothing declares it"
+    return plain
+
+
+def verdicts() -> str:
+    """Which verdict each outcome gets, by what is expected; then the exit code of each verdict."""
+    head = [
+        "expected",
+        "`pass`",
+        "just that",
+        "`fail`, `misbuilt`",
+        "`unsupported`",
+        "`blocked`, `error`, none",
+    ]
+    lines = [_row(head), "|---" * len(head) + "|"]
+    for name, expected in _ROWS.items():
+        same = verdict(expected.outcome, expected.reason, expected) if expected else Verdict.AS_EXPECTED
+        seen = (
+            verdict(Outcome.PASS, None, expected),
+            same,
+            verdict(Outcome.FAIL, Reason.WRONG_BODY, expected),
+            verdict(Outcome.UNSUPPORTED, Reason.CLIENT_CANNOT_OFFER, expected),
+            verdict(Outcome.ERROR, Reason.DEADLINE, expected),
+        )
+        lines.append(_row([name, *(str(one) for one in seen)]))
+    lines += ["", _row(["verdict", "meaning", "exit code"]), "|---" * 3 + "|"]
+    lines += [_row([f"`{one}`", one.meaning, str(int(verdict_exit(one)))]) for one in Verdict]
+    return "\n".join(lines)
+
+
+def _row(parts: list[str]) -> str:
+    return f"| {' | '.join(parts)} |"
+
+
 if __name__ == "__main__":
-    print(table())  # noqa: T201 - this is what the module is run for
+    print(table(), verdicts(), sep="\n\n")  # noqa: T201 - this is what the module is run for

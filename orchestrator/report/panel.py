@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from orchestrator.matrix import banner
+from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import Attestation, CellRecord, Exchange, Request
-from orchestrator.report import text, units
+from orchestrator.report import closecode, text, units
 
 _LOG_LINES = 30
 _LINE = 400
@@ -41,25 +43,43 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, Exchange], ...]:
 def lines(cell: CellRecord) -> tuple[Line, ...]:
     """The requests of all exchanges, one column each, one line per measured quantity.
 
-    An exchange without any request (curl never came so far) has one column of dashes.
+    An exchange without any request (the client never came so far) has one column of dashes.
     """
     requests = [request for _, exchange in exchanges(cell) for request in exchange.requests or (None,)]
-    return tuple(
+    found = tuple(
         Line(
             label=label,
             values=tuple(show(request) if request else (units.NOT_MEASURED, None) for request in requests),
         )
         for label, show in _LINES.items()
     )
+    return tuple(
+        line
+        for line in found
+        if line.label not in _RARE or any(value != units.NOT_MEASURED for value, _ in line.values)
+    )
+
+
+def execution(cell: CellRecord) -> str:
+    """Where the server ran, on one line: mode, host, QEMU, the CPU asked for, and what the CPU can."""
+    ran = cell.execution
+    parts = [f"{ran.mode} on {ran.host_arch}"]
+    if ran.qemu_version:
+        parts.append(f"QEMU {ran.qemu_version}")
+    if ran.cpu_model:
+        parts.append(f"CPU model {ran.cpu_model}")
+    features = f"; CPU can {' '.join(ran.cpu_features)}" if ran.cpu_features else ""
+    return ", ".join(parts) + features
 
 
 def complaints(cell: CellRecord) -> Iterator[str]:
-    """What curl said of the requests that did not end well."""
+    """What the client said of the requests that did not end well."""
     for title, exchange in exchanges(cell):
         for request in exchange.requests:
             if request.exit_code or request.error:
                 said = text.shorten(text.one_line(request.error), _LINE) or "no message"
-                yield f"{title.split(',')[0]}, {request.name}: curl {request.exit_code}, {said}"
+                client = cell.axes.client.name
+                yield f"{title.split(',')[0]}, {request.name}: {client} {request.exit_code}, {said}"
 
 
 def log(cell: CellRecord) -> str:
@@ -75,25 +95,34 @@ def log(cell: CellRecord) -> str:
 
 
 def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
-    """Declared against found. Only plain equality is marked; the cell's outcome is the judgement."""
+    """Declared against found, compared as the attestation compares; the cell's outcome is the judgement."""
     axes = cell.axes
     library = f"{axes.tls.family} {axes.tls.version}"
+    built, running = found.tls_built, found.tls_running
     rows = [
         _claim("machine", axes.arch.arch.machine, found.machine),
         _claim("ELF machine", axes.arch.arch.elf_machine, found.elf_machine),
-        _claim("HAProxy", axes.haproxy.version, found.haproxy_version),
-        Claim(what="TLS built with", declared=library, found=_said(found.tls_built), good=None),
+        Claim(
+            what="HAProxy",
+            declared=axes.haproxy.version,
+            found=_said(found.haproxy_version),
+            good=_same_haproxy(axes.haproxy, found.haproxy_version),
+        ),
+        Claim(
+            what="TLS built with", declared=library, found=_said(built), good=_is_declared(axes.tls, built)
+        ),
         Claim(
             what="TLS running on",
             declared=library,
-            found=_said(found.tls_running),
-            good=_same_library(cell, found),
+            found=_said(running),
+            good=_runs_on_it(axes.tls, built, running),
         ),
         _claim("QUIC", "yes", {True: "yes", False: "no", None: None}[found.quic]),
     ]
-    if axes.tls.source == "tarball":
-        prefix = {True: "in the binary", False: "missing", None: None}[found.tls_prefix_found]
-        rows.append(_claim("own prefix", "in the binary", prefix))
+    if found.tls_prefix_found is not None:
+        rows.append(
+            _claim("own prefix", "in the binary", "in the binary" if found.tls_prefix_found else "missing")
+        )
     return tuple(rows)
 
 
@@ -103,11 +132,23 @@ def _claim(what: str, declared: str, found: str | None) -> Claim:
     )
 
 
-def _same_library(cell: CellRecord, found: Attestation) -> bool | None:
-    """Built and running version agree. A distribution may replace its library under a program; we may not."""
-    if cell.axes.tls.source == "distro" or found.tls_built is None or found.tls_running is None:
+def _same_haproxy(declared: HaproxyValue, said: str | None) -> bool | None:
+    return None if said is None else banner.is_haproxy(declared, said)
+
+
+def _is_declared(declared: TlsValue, said: str | None) -> bool | None:
+    """``None`` too for a family that only the record knows: a report is written of any record."""
+    if said is None or declared.family not in banner.BANNERS:
         return None
-    return found.tls_built == found.tls_running
+    return banner.is_expected(declared, said)
+
+
+def _runs_on_it(declared: TlsValue, built: str | None, running: str | None) -> bool | None:
+    """A distribution may replace its library under a program; we may not."""
+    same = None if built is None or running is None else banner.agree(built, running)
+    if same is None or (declared.source == "distro" and not same):
+        return None
+    return same and _is_declared(declared, running)
 
 
 def _said(found: str | None) -> str:
@@ -128,6 +169,14 @@ def _sha(request: Request) -> tuple[str, bool | None]:
     return ("ok", True) if request.sha256 == request.expected_sha256 else ("wrong", False)
 
 
+def _close(request: Request) -> tuple[str, bool | None]:
+    if request.close_code is None:
+        return (units.NOT_MEASURED, None)
+    return (closecode.words(request.close_code, established=request.handshake_s is not None), None)
+
+
+_RARE = {"close code"}
+"""Left out where no client of the cell shows it."""
 _LINES: dict[str, Callable[[Request], tuple[str, bool | None]]] = {
     "HTTP version": _plain(lambda request: request.http_version),
     "status": _plain(lambda request: request.status),
@@ -137,5 +186,6 @@ _LINES: dict[str, Callable[[Request], tuple[str, bool | None]]] = {
     "received, B": _plain(lambda request: f"{request.bytes_received:,}"),
     "sent, B": _plain(lambda request: f"{request.bytes_sent:,}"),
     "SHA-256": _sha,
-    "curl exit": lambda request: (str(request.exit_code), False if request.exit_code else None),
+    "client's exit": lambda request: (str(request.exit_code), False if request.exit_code else None),
+    "close code": _close,
 }

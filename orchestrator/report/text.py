@@ -1,19 +1,29 @@
 """Text that may be shown: what a server or a container said is never trusted, and never hidden either."""
 
 import re
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from orchestrator.record.model import RunRecord
 
+_MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _INVISIBLE = re.compile(
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls except tab and newline; U+009B is a one-byte ESC [
-    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible, or turning the direction
-    "\ufff9-\ufffb\ufffe\uffff"  # interlinear marks, and what XML 1.0 forbids
+    "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or they turn the direction
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0"  # fillers, variation selectors
+    "\ufff0-\ufffb\ufffe\uffff\ufdd0-\ufdef"  # interlinear marks; what XML 1.0 forbids, or HTML
     "\ud800-\udfff"  # surrogates without a partner
-    "\U000e0000-\U000e007f"  # tags
-    "]"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # invisible in other planes, tags
+    f"]|(?<=[{_MARKS}]{{3}})[{_MARKS}]"  # a fourth mark on one letter is there to cover the neighbours
+)
+_COMMAND = re.compile(r"^([ \t]*):(?=:[^\n]*::)|#(?=#\w*\[)", re.MULTILINE)
+"""``::error::`` and ``##[error]``: what CI systems obey, wherever it stands in a log.
+https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs"""
+_BREAKS = re.compile(r"(?:\r?\n|\t)+")
+_RIGHT_TO_LEFT = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
 )
 
 
@@ -23,7 +33,30 @@ def visible(text: str) -> str:
     Tabs and newlines stay. The result is legal in XML 1.0 and HTML and can be encoded as UTF-8.
     It still has to be escaped for the place where it goes.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return _INVISIBLE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text.replace("\r\n", "\n"))
+
+
+def terminal(text: str) -> str:
+    """``visible`` for what goes to a terminal or a log, where a CI system may look for commands."""
+    return _COMMAND.sub(lambda match: f"{match[1] or ''}<U+{ord(match[0][-1]):04X}>", visible(text))
+
+
+def flat(text: str) -> str:
+    """``terminal`` on one line: nobody's text can look like a line of ours."""
+    return terminal(_BREAKS.sub(" ", text))
+
+
+def isolated(value: Any) -> Any:
+    """Text that is written from right to left, so marked that its neighbours stay where they are.
+
+    FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE (https://www.unicode.org/reports/tr9/); its own marks,
+    which could end it early, are visible by then.
+    """
+    if isinstance(value, str) and not value.isascii() and _RIGHT_TO_LEFT.search(value):
+        return type(value)(f"\u2068{value}\u2069")
+    return value
 
 
 def shorten(text: str, limit: int) -> str:
@@ -38,16 +71,16 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def safe(record: RunRecord) -> RunRecord:
+def safe(record: RunRecord, show: Callable[[str], str] = visible) -> RunRecord:
     """The same record with every string made visible: what all renderers start from."""
-    return RunRecord.model_validate(_walk(record.model_dump()))
+    return RunRecord.model_validate(_walk(record.model_dump(), show))
 
 
-def _walk(value: Any) -> Any:
+def _walk(value: Any, show: Callable[[str], str]) -> Any:
     if isinstance(value, str) and not isinstance(value, Enum):
-        return value if value.isascii() and value.isprintable() else visible(value)
+        return show(value)
     if isinstance(value, dict):
-        return {key: _walk(item) for key, item in value.items()}
+        return {key: _walk(item, show) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_walk(item) for item in value]
+        return [_walk(item, show) for item in value]
     return value

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestrator.arch import ARCHES
-from orchestrator.matrix.model import ArchValue, CipherValue, ClientValue, HaproxyValue, TlsValue
+from orchestrator.matrix import banner
+from orchestrator.matrix.model import (
+    ArchValue,
+    CipherValue,
+    ClientValue,
+    ExecutionValue,
+    HaproxyValue,
+    TlsValue,
+)
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
 from orchestrator.record.model import (
     ActionRecord,
@@ -35,6 +43,7 @@ CIPHERS = (*(CipherValue(name=name, suite=name) for name in SUITES), CipherValue
 DISTRO = TlsValue(name="openssl-distro", family="openssl", version="distro", source="distro")
 OPENSSL = TlsValue(name="openssl-3.5.7", family="openssl", version="3.5.7", source="tarball")
 LIBRESSL = TlsValue(name="libressl-3.9.2", family="libressl", version="3.9.2", source="tarball")
+CURL = ClientValue(name="curl", family="curl")
 ARCH_VALUES = tuple(ArchValue(name=name, arch=ARCHES[name]) for name in ("amd64", "arm64"))
 SHA_1K = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 SHA_1M = "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58"
@@ -112,7 +121,7 @@ def observations(axes: Axes, outcome: Outcome | None, reason: Reason | None) -> 
 
 
 def attestation(axes: Axes) -> Attestation:
-    running = "OpenSSL 3.5.7 7 Oct 2026" if axes.tls.family == "openssl" else "LibreSSL 3.9.2"
+    running = "OpenSSL 3.5.7 7 Oct 2026" if axes.tls.source == "distro" else banner.expected(axes.tls)
     return Attestation(
         machine=axes.arch.arch.machine,
         elf_machine=axes.arch.arch.elf_machine,
@@ -149,7 +158,8 @@ MESSAGES = {
 
 def cell(axes: Axes, reason: Reason | None, *, judged: bool = True) -> CellRecord:
     outcome = (REASONS[reason].outcome if reason else Outcome.PASS) if judged else None
-    id_ = ".".join((axes.arch.name, f"haproxy-{axes.haproxy.name}", axes.tls.name, axes.cipher.name))
+    build = ".".join((axes.arch.name, f"haproxy-{axes.haproxy.name}", axes.tls.name))
+    id_ = f"{build}.{axes.cipher.name}{'' if axes.client == CURL else f'.{axes.client.name}'}"
     measured = observations(axes, outcome, reason)
     message = MESSAGES.get(reason, "") if reason else ""
     tried = outcome is not None and outcome is not Outcome.UNSUPPORTED
@@ -162,7 +172,7 @@ def cell(axes: Axes, reason: Reason | None, *, judged: bool = True) -> CellRecor
         verdict=verdict_of(outcome),
         attempts=attempts(outcome, reason, message) if tried and outcome else (),
         execution=execution(axes),
-        build=Build(name=id_.rsplit(".", 1)[0], digest=DIGEST if judged else None),
+        build=Build(name=build, digest=DIGEST if judged else None),
         observations=measured,
         attestation=attestation(axes) if measured else None,
         evidence=(f"cells/{id_}/h3.json", f"cells/{id_}/control.json", f"cells/{id_}/haproxy.log")
@@ -177,7 +187,7 @@ def verdict_of(outcome: Outcome | None) -> Verdict:
     if outcome in {Outcome.PASS, Outcome.UNSUPPORTED}:
         return Verdict.AS_EXPECTED
     if outcome in {Outcome.FAIL, Outcome.MISBUILT}:
-        return Verdict.UNEXPECTED
+        return Verdict.REGRESSION
     return Verdict.NOT_JUDGED
 
 
@@ -260,7 +270,7 @@ def run(cells: tuple[CellRecord, ...], **changes: Any) -> RunRecord:
         "message": "",
     }
     return RunRecord(
-        schema_version=1,
+        schema_version=2,
         run=RunInfo(**(info | changes)),
         components=COMPONENTS,
         actions=actions(dict.fromkeys(cell.build.name for cell in cells)),
@@ -273,15 +283,26 @@ def product(
     haproxies: Iterable[HaproxyValue],
     tls: Iterable[TlsValue],
     ciphers: Iterable[CipherValue] = CIPHERS,
+    *,
+    clients: Iterable[ClientValue] = (CURL,),
+    arches: Iterable[ArchValue] = ARCH_VALUES,
 ) -> tuple[CellRecord, ...]:
-    """Every combination, in the order of an expansion: architecture, HAProxy, library, cipher."""
-    libraries, suites, versions = tuple(tls), tuple(ciphers), tuple(haproxies)
+    """Every combination, in the order of an expansion: architecture, HAProxy, library, cipher, client."""
+    libraries, suites, versions, asking = tuple(tls), tuple(ciphers), tuple(haproxies), tuple(clients)
     points = (
-        Axes(arch=a, haproxy=h, tls=t, cipher=c, client=ClientValue(name="curl", family="curl"))
-        for a in ARCH_VALUES
+        Axes(
+            arch=a,
+            haproxy=h,
+            tls=t,
+            cipher=c,
+            client=k,
+            execution=ExecutionValue(name="default"),
+        )
+        for a in arches
         for h in versions
         for t in libraries
         for c in suites
+        for k in asking
     )
     return tuple(cell(axes, judge(axes)) for axes in points)
 
@@ -348,13 +369,13 @@ HOSTILE = (
     " #1 **b**"
 )
 """Markup, ANSI, controls, direction marks, a lone surrogate, template and workflow syntax."""
-_CLOSED = {"status", "kind", "mode", "source", "outcome", "reason", "verdict"}
+_CLOSED = {"status", "kind", "mode", "source", "outcome", "reason", "verdict", "transport", "api"}
 """Fields whose values come from a short list."""
 
 
-def hostile() -> RunRecord:
-    """The mixed run with HOSTILE in every text that it has."""
-    return RunRecord.model_validate(_poison(mixed().model_dump(mode="json")))
+def hostile(record: RunRecord | None = None) -> RunRecord:
+    """``record`` (by default the mixed run) with HOSTILE in every text that it has."""
+    return RunRecord.model_validate(_poison((record or mixed()).model_dump(mode="json")))
 
 
 def _poison(value: Any, key: str = "") -> Any:

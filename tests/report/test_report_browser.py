@@ -1,17 +1,11 @@
 """The HTML report in a real Chromium: without JavaScript, with it, by keyboard, under hostile text."""
 
-import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
+import nights
 import pytest
 import samples
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browsing import Reader
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from orchestrator.record.model import RunRecord
@@ -19,112 +13,19 @@ from orchestrator.report import html
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
 CELL = "c-arm64.haproxy-2.8.9.libressl-3.9.2.TLS_CHACHA20_POLY1305_SHA256"
-
-
-class Reader:
-    """A browser with one report open."""
-
-    def __init__(self, driver: webdriver.Chrome, folder: Path) -> None:
-        self.driver = driver
-        self.folder = folder
-
-    def open(self, record: RunRecord, fragment: str = "", *, script: bool = True, width: int = 1280) -> None:
-        page = self.folder / "index.html"
-        page.write_text(html.render(record), encoding="utf-8")
-        for command, value in (
-            ("Emulation.setScriptExecutionDisabled", {"value": not script}),
-            (
-                "Emulation.setDeviceMetricsOverride",
-                {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
-            ),
-        ):
-            self.driver.execute_cdp_cmd(command, value)
-        self.driver.get("about:blank")
-        self.complaints()
-        self.requests()
-        self.driver.get(page.as_uri() + fragment)
-
-    def all(self, css: str) -> list[WebElement]:
-        return [found for found in self.driver.find_elements(By.CSS_SELECTOR, css) if found.is_displayed()]
-
-    def one(self, css: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def js(self, expression: str) -> object:
-        value: object = self.driver.execute_script(f"return {expression}")
-        return value
-
-    def fragment(self) -> str:
-        return str(self.js("location.hash"))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
-
-    def until_shown(self, words: str) -> None:
-        WebDriverWait(self.driver, 5).until(lambda _: self.one(".shown").text == words)
-
-    def complaints(self) -> list[str]:
-        """Everything on the console since the last call: errors, and breaches of the content policy."""
-        log: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        return [entry["message"] for entry in log]
-
-    def requests(self) -> list[str]:
-        """Every address that the browser asked for since the last call."""
-        log: list[dict[str, str]] = self.driver.get_log("performance")  # type: ignore[no-untyped-call]
-        messages = [json.loads(entry["message"])["message"] for entry in log]
-        return [
-            message["params"]["request"]["url"]
-            for message in messages
-            if message["method"] == "Network.requestWillBeSent"
-        ]
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    program, service = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not service:
-        pytest.fail("Chromium is missing: apt-get install --no-install-recommends chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(service))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def reader(driver: webdriver.Chrome, tmp_path: Path) -> Iterator[Reader]:
-    reader = Reader(driver, tmp_path)
-    yield reader
-    assert reader.complaints() == []
-    assert [url for url in reader.requests() if not url.startswith(tmp_path.as_uri())] == []
 
 
 def test_without_javascript_the_grid_and_the_panels_are_there(reader: Reader) -> None:
     reader.open(samples.mixed(), script=False)
     assert len(reader.all("#grid a.c")) == 60
     assert not reader.all("#controls, #hint, .legend button")
-    assert reader.one("h1").text.startswith("5 of 60 cells fail")
+    assert reader.one("h1").text.startswith("10 regressions in 60 cells")
     assert not reader.all(".panel")
     reader.one(f"#grid a[href='#{CELL}']").click()
     (panel,) = reader.all(".panel")
     assert panel.get_attribute("id") == CELL
-    for words in ("nothing came for 8.0 s", "matrixctl run --cell arm64", "QEMU 7.2.19", "curl exit"):
+    for words in ("nothing came for 8.0 s", "matrixctl run --cell arm64", "QEMU 7.2.19", "client's exit"):
         assert words in panel.text
 
 
@@ -135,7 +36,7 @@ def test_axes_switch_and_a_cell_of_the_grid_then_counts(reader: Reader) -> None:
     columns.select_by_value("cipher")
     assert len(reader.all("#grid tbody tr")) == 3
     slot = reader.all("#grid tbody tr:nth-child(3) td")[2].find_element(By.TAG_NAME, "summary")
-    assert slot.text.split() == ["2", "fail", "2", "blocked"]
+    assert slot.text.split() == ["fail", "handshake-then-hang", "regression", "2", "2"]
     slot.click()
     assert len(reader.all("#grid .many[open] a")) == 4
     assert reader.fragment() == "#rows=tls&columns=cipher"
@@ -148,6 +49,43 @@ def test_the_drawn_grid_equals_the_written_one(reader: Reader) -> None:
     reader.open(samples.mixed(), "#arch=arm64")
     reader.until_shown("30 of 60 cells")
     assert reader.js(body) == written
+
+
+def test_fields_with_several_clients_are_drawn_as_they_are_written(reader: Reader) -> None:
+    look = "td.firstElementChild.className + td.textContent"
+    fields = f"[...document.querySelectorAll('#grid td')].map((td) => {look})"
+    everything = nights.bad()
+    reader.open(samples.run(tuple(c for c in everything.cells if c.axes.arch.name == "arm64")))
+    written = reader.js(fields)
+    assert isinstance(written, list)
+    assert any("many field fail v-regression" in field for field in written)
+    reader.open(everything, "#arch=arm64")
+    reader.until_shown("150 of 300 cells")
+    assert reader.js(fields) == written
+
+
+def test_a_field_opens_to_its_cells_without_javascript(reader: Reader) -> None:
+    reader.open(nights.calm(), script=False)
+    field = reader.one("#grid .v-known-failure")
+    field.find_element(By.TAG_NAME, "summary").click()
+    assert [link.text for link in field.find_elements(By.CSS_SELECTOR, "li a")] == ["curl", "gtlsclient"]
+
+
+def test_verdicts_filter_and_live_in_the_address(reader: Reader) -> None:
+    reader.open(nights.bad())
+    reader.one(".legend [data-verdict=now-passing] button").click()
+    reader.until_shown("3 of 300 cells")
+    assert reader.fragment() == "#verdict=now-passing"
+    assert [group.text.split(",")[0] for group in reader.all(".group h3")] == ["now passing"]
+    reader.one(".legend [data-verdict=regression] button").click()
+    reader.one(".legend [data-state=misbuilt] button").click()
+    reader.until_shown("15 of 300 cells")
+
+
+def test_a_rule_leads_to_its_cells(reader: Reader) -> None:
+    reader.open(nights.calm())
+    reader.one(f".rules a[href*='{nights.HANG_RULE.replace(':', '%3A')}']").click()
+    reader.until_shown("6 of 60 cells")
 
 
 def test_filters_narrow_grid_groups_and_panels_and_live_in_the_address(reader: Reader) -> None:
@@ -179,7 +117,7 @@ def test_a_filter_without_a_match_says_so(reader: Reader) -> None:
 
 def test_the_keyboard_reaches_a_cell_opens_its_panel_and_comes_back(reader: Reader) -> None:
     reader.open(samples.mixed())
-    for _ in range(60):
+    for _ in range(80):
         reader.press(Keys.TAB)
         if "c " in str(reader.js("document.activeElement.className")):
             break
@@ -226,8 +164,9 @@ def test_hostile_text_runs_nothing_and_is_shown(reader: Reader, *, script: bool)
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_itself_never_scrolls_sideways(reader: Reader, width: int) -> None:
-    reader.open(samples.mixed(), f"#{CELL}", width=width)
+@pytest.mark.parametrize("record", [samples.mixed(), nights.bad(), nights.wide()])
+def test_the_page_itself_never_scrolls_sideways(reader: Reader, record: RunRecord, width: int) -> None:
+    reader.open(record, f"#{html.anchor(record.cells[0])}", width=width)
     assert reader.js("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 

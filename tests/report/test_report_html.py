@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+import nights
 import pytest
 import samples
 
@@ -47,7 +48,7 @@ def parse(record: RunRecord) -> Page:
 def test_the_first_heading_is_the_verdict() -> None:
     found = re.search(r"<h1>.*?<span>(.*?)</span></h1>", html.render(samples.mixed()))
     assert found
-    assert found[1] == "5 of 60 cells fail: handshake-then-hang, server-crashed"
+    assert found[1] == "10 regressions in 60 cells: no-quic, handshake-then-hang, server-crashed"
 
 
 def test_every_cell_has_a_link_in_the_grid_and_a_panel() -> None:
@@ -70,14 +71,86 @@ def test_a_cell_shows_its_own_state_and_a_cell_without_outcome_is_never_green(
     shown = {
         str(a["href"]): str(a["class"]) for a in page.all("a") if (a.get("class") or "").startswith("c ")
     }
-    assert shown == {f"#{html.anchor(cell)}": f"c {summary.state(cell)}" for cell in record.cells}
-    assert {name.removeprefix("c ") for name in shown.values()} == states
+    assert shown == {
+        f"#{html.anchor(cell)}": f"c field {summary.state(cell)} v-{summary.verdict(cell)}"
+        for cell in record.cells
+    }
+    assert {name.split()[2] for name in shown.values()} == states
 
 
 def test_an_unfinished_run_says_so_at_the_top_and_has_no_green_sign() -> None:
     head = html.render(samples.running()).partition("<main>")[0]
     assert "This run had not ended" in head
     assert '<h1><svg class="g not-judged"' in head
+    assert '<header class="top unsure">' in head
+
+
+def test_a_night_of_known_failures_is_calm_and_a_regression_is_not() -> None:
+    calm, bad = html.render(nights.calm()), html.render(nights.bad())
+    assert '<header class="top calm">' in calm
+    assert "Look at these" not in calm
+    assert '<header class="top alarm">' in bad
+    assert nights.CAUSE in bad.partition('id="grid"')[0]
+    assert bad.index("Look at these") < bad.index('id="grid"') < bad.index("Known failures</h2>")
+
+
+def test_every_expected_cell_shows_its_rule_and_every_cause_stands_in_its_panel() -> None:
+    record = nights.bad()
+    page = html.render(record)
+    for cell in record.cells:
+        here = page.split(f'id="{html.anchor(cell)}"')[1].partition("</details>")[0]
+        assert (cell.cause in here) if cell.cause else ("Cause:" not in here)
+        if cell.expected:
+            assert f'<a href="{nights.THREAD}" rel="noopener noreferrer">' in here
+            assert cell.expected.rule in here
+        assert ("wolfssl-5.9.2</b>: patched with" in here) == (cell.axes.tls.name == "wolfssl-5.9.2")
+
+
+def test_a_panel_names_the_client_the_close_code_and_the_cpu_model() -> None:
+    page = html.render(nights.bad())
+    assert "0x128 = TLS alert 40 handshake_failure" in page
+    assert "HTTP/3, get-1k: aioquic 1," in page
+    assert "QEMU 7.2.19, CPU model max,aes=off; CPU can aes pmull sha2" in page
+    assert "close code" not in html.render(samples.mixed())
+
+
+def test_clients_that_disagree_are_shown_together_and_in_their_panels() -> None:
+    page = html.render(nights.bad())
+    assert "Clients disagree about 2 servers" in page
+    said = "disagree: curl: pass; gtlsclient: pass; aioquic: fail (handshake-refused)"
+    assert page.count(said) == 2 * 3
+    assert "Clients disagree" not in html.render(nights.calm())
+
+
+def test_patches_and_moving_sources_stand_at_the_top_and_at_their_builds() -> None:
+    page = html.render(nights.bad())
+    head = page.partition("<main>")[0]
+    assert '<details class="notice made" open>' in head
+    assert '<a href="./patches/open-in-place.diff">open-in-place.diff</a>' in head
+    assert (
+        "git: https://github.com/haproxy/haproxy.git master -&gt; 5d1a7b0c9e8f6a43210fedcba98765432100aa11"
+        in head
+    )
+    builds = re.findall(r'<section class="build"><h3>([^<]*)</h3>\n<p class="made">', page)
+    assert len(builds) == 2 * (1 + 5)
+    assert "Not built from released sources" not in html.render(nights.calm())
+
+
+def test_a_patch_with_a_strange_name_is_no_link_out_of_the_folder() -> None:
+    record = nights.bad()
+    patch = nights.FIX.model_copy(update={"name": "../../x"})
+    cell = record.cells[-1]
+    axes = cell.axes.model_copy(update={"tls": nights.PATCHED.model_copy(update={"patches": (patch,)})})
+    page = parse(samples.run((cell.model_copy(update={"axes": axes}),)))
+    assert not [a for a in page.all("a") if ".." in str(a["href"])]
+
+
+def test_a_link_that_is_none_is_text() -> None:
+    record = nights.calm()
+    rule = nights.RULES[0].model_copy(update={"because": "javascript:window.hurt=1"})
+    page = parse(record.model_copy(update={"rules": (rule,), "cells": ()}))
+    assert not [a for a in page.all("a") if "javascript" in str(a["href"])]
+    assert "javascript:window.hurt=1" in html.render(record.model_copy(update={"rules": (rule,)}))
 
 
 def test_an_exchange_without_requests_keeps_the_columns_apart() -> None:
@@ -101,22 +174,23 @@ def test_evidence_links_stay_in_the_folder() -> None:
 
 
 def test_nothing_comes_from_outside() -> None:
-    page = parse(samples.mixed())
+    page = parse(nights.bad())
     for tag, attributes in page.tags:
         for name, value in attributes.items():
             if name in {"href", "src", "action", "srcset", "data"}:
-                assert str(value).startswith(("#", "./")), (tag, attributes)
+                here = ("#", "./", "https://") if tag == "a" else ("#", "./")  # a link loads nothing
+                assert str(value).startswith(here), (tag, attributes)
     style = (resources.root() / "templates/report/style.css").read_text()
     assert "url(" not in style
     assert "@import" not in style
 
 
 def test_hostile_text_makes_no_tag_no_attribute_and_no_script() -> None:
-    page, plain = parse(samples.hostile()), parse(samples.mixed())
+    page, plain = parse(samples.hostile(nights.bad())), parse(nights.bad())
     assert [tag for tag, _ in page.tags if tag in {"script", "img"}] == ["script", "script"]
     known = {(tag, name) for tag, attributes in plain.tags for name in attributes}
     assert {(tag, name) for tag, attributes in page.tags for name in attributes} <= known
-    text = html.render(samples.hostile())
+    text = html.render(samples.hostile(nights.bad()))
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text)
     assert "{{7*7}}" in text
 
@@ -135,6 +209,10 @@ def test_the_same_record_gives_the_same_bytes() -> None:
 
 def test_two_thousand_cells_stay_below_six_mebibytes() -> None:
     assert len(html.render(samples.large()).encode()) < 6 * 2**20
+    wide = nights.wide(4)
+    assert len(wide.cells) == 2400
+    cells = wide.cells[:2000]
+    assert len(html.render(wide.model_copy(update={"cells": cells})).encode()) < 6 * 2**20
 
 
 def test_a_run_without_a_cell_is_a_page_too() -> None:
@@ -158,9 +236,9 @@ def test_text_has_the_contrast_of_wcag_aa(theme: int) -> None:
     colours = dict(
         re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split(":root {")[theme + 1].split("}")[0])
     )
-    pairs = [(f"{name}-fg", f"{name}-bg") for name in summary.STATES]
+    pairs = [(f"{name}-fg", f"{name}-bg") for name in (*summary.STATES, "known", "changed", "now")]
     pairs += [(text, bg) for text in ("fg", "muted", "link") for bg in ("bg", "soft")]
     pairs += [(f"{name}-text", "bg") for name in ("fail", "misbuilt", "error")] + [("pass-fg", "bg")]
-    pairs += [("fail-text", "soft"), ("blocked-fg", "bg")]
+    pairs += [("fail-text", "soft"), ("blocked-fg", "bg"), ("error-text", "soft"), ("known-fg", "bg")]
     low = {pair: round(_contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert {pair: value for pair, value in low.items() if value < 4.5} == {}

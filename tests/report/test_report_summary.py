@@ -1,18 +1,41 @@
 """The words of a report: verdict line, groups, units, and text made visible."""
 
+from pathlib import Path
+
+import nights
 import pytest
 import samples
 from samples import HOSTILE
 
-from orchestrator.outcome import Reason
+from orchestrator.cli.closing import closing
+from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.model import RunRecord
-from orchestrator.report import grid, summary, text, units
+from orchestrator.report import (
+    closecode,
+    expectations,
+    grid,
+    groups,
+    headline,
+    proofs,
+    provenance,
+    selftests,
+    summary,
+    text,
+    units,
+)
 
 MIXED = (
-    "5 of 60 cells fail: handshake-then-hang, server-crashed; 5 are misbuilt (no-quic);"
-    " 2 ended in errors of the harness (deadline); 10 are blocked (checksum-mismatch);"
-    " 1 was not judged; 30 pass; 7 unsupported"
+    "10 regressions in 60 cells: no-quic, handshake-then-hang, server-crashed;"
+    " 13 cells were not judged (checksum-mismatch, deadline); 30 pass; 7 unsupported"
 )
+BAD = (
+    "20 regressions in 300 cells: no-quic, handshake-then-hang, handshake-refused;"
+    " 3 changed failures (not-ready); 1 failed self-test (wolfssl-5.7.2 on arm64);"
+    " 1 stale rule (matrix.yaml:53);"
+    " 30 cells were not judged (source-unreachable); 3 cells now pass; 9 known failures; 205 pass;"
+    " 30 unsupported"
+)
+STALE = nights.calm().model_copy(update={"rules": nights.BAD_RULES})
 
 
 def only(reason: Reason | None, *, judged: bool = True, **changes: object) -> RunRecord:
@@ -20,41 +43,227 @@ def only(reason: Reason | None, *, judged: bool = True, **changes: object) -> Ru
     return samples.run(cells, **changes)
 
 
+def verdicts(*changes: tuple[Verdict, Reason | None]) -> RunRecord:
+    """The quick run with all its cells passing, but for the given ones at its begin."""
+    cells = list(only(None).cells)
+    for index, (verdict, reason) in enumerate(changes):
+        cells[index] = samples.cell(cells[index].axes, reason).model_copy(update={"verdict": verdict})
+    return samples.run(tuple(cells))
+
+
+def now_passing() -> RunRecord:
+    return verdicts((Verdict.NOW_PASSING, None))
+
+
+def blocked_as_expected() -> RunRecord:
+    known = [(Verdict.KNOWN_FAILURE, Reason.NOT_READY)] * 9
+    return verdicts(*known, (Verdict.AS_EXPECTED, Reason.SOURCE_UNREACHABLE))
+
+
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (samples.quick(), "All 8 judged cells pass; 2 unsupported"),
+        (samples.quick(), "All 8 judged cells pass, as expected; 2 unsupported"),
         (samples.running(), "Still running: 4 of 10 cells judged; 3 pass; 1 unsupported"),
         (samples.mixed(), MIXED),
-        (only(None), "All 10 judged cells pass"),
+        (nights.bad(), BAD),
+        (nights.calm(), "As expected, with 10 known failures; 46 pass; 4 unsupported"),
+        (STALE, "1 stale rule: matrix.yaml:53; 10 known failures; 46 pass; 4 unsupported"),
+        (now_passing(), "1 of 10 cells now passes; 9 pass"),
+        (blocked_as_expected(), "As expected, with 9 known failures; 1 blocked as expected"),
+        (only(None), "All 10 judged cells pass, as expected"),
         (only(None, judged=False), "10 of 10 cells were not judged"),
-        (only(Reason.DEADLINE), "10 of 10 cells ended in errors of the harness: deadline"),
+        (only(Reason.DEADLINE), "10 of 10 cells were not judged: deadline"),
         (only(Reason.LIBRARY_CANNOT), "Nothing was put to the test; 10 unsupported"),
         (only(None, status="interrupted"), "Interrupted: 10 of 10 cells judged; 10 pass"),
         (samples.run(()), "No cell: there is nothing to judge"),
     ],
 )
 def test_the_verdict_is_a_sentence_and_never_greener_than_the_run(record: RunRecord, words: str) -> None:
-    assert "; ".join(summary.verdict(record)) == words
+    assert "; ".join(headline.parts(record)) == words
+
+
+@pytest.mark.parametrize(
+    ("record", "level"),
+    [
+        (nights.calm(), "calm"),
+        (samples.quick(), "calm"),
+        (nights.bad(), "alarm"),
+        (STALE, "alarm"),
+        (now_passing(), "note"),
+        (samples.running(), "unsure"),
+        (only(Reason.DEADLINE), "unsure"),
+        (only(Reason.LIBRARY_CANNOT), "unsure"),
+        (samples.run(()), "unsure"),
+    ],
+)
+def test_the_page_is_as_loud_as_the_night(record: RunRecord, level: str) -> None:
+    assert headline.level(record) == level
+
+
+def test_a_library_that_fails_its_self_test_where_cells_pass_is_news() -> None:
+    broken = nights.selftest("openssl-distro", "arm64", broken=True)
+    record = samples.quick().model_copy(update={"selftests": (broken,)})
+    assert selftests.unsound(record) == (broken,)
+    assert headline.level(record) == "note"
+    words = "1 failed self-test: openssl-distro on arm64; 8 pass; 2 unsupported"
+    assert "; ".join(headline.parts(record)) == words
+    assert "self-test of openssl-distro on arm64 fails where cells pass: open-in-place" in "\n".join(
+        line.plain for line in closing(record, Path("reports"))
+    )
+
+
+def test_a_self_test_that_fails_in_a_suite_of_no_passing_cell_is_no_news() -> None:
+    broken = nights.selftest("openssl-distro", "arm64", broken=True)
+    quick = samples.quick()
+    cells = tuple(
+        cell
+        for cell in quick.cells
+        if not (cell.observations and "CHACHA" in str(cell.observations.negotiated_cipher))
+    )
+    record = quick.model_copy(update={"selftests": (broken,), "cells": cells})
+    assert selftests.unsound(record) == ()
+    assert headline.level(record) == "calm"
+
+
+def test_without_an_outcome_nothing_is_as_expected() -> None:
+    cell = samples.cell(samples.quick().cells[0].axes, None, judged=False)
+    for verdict in Verdict:
+        claimed = cell.model_copy(update={"verdict": verdict})
+        assert summary.verdict(claimed) is Verdict.NOT_JUDGED
 
 
 def test_groups_stand_worst_first_and_say_what_their_cells_share() -> None:
-    found = [(group.state, group.reason, group.common) for group in summary.groups(samples.mixed())]
+    found = [(group.title, group.common) for group in groups.groups(samples.mixed())]
     assert found == [
-        ("fail", "handshake-then-hang", "haproxy=2.8.9, tls=libressl-3.9.2"),
-        ("fail", "server-crashed", "haproxy=2.8.9, tls=libressl-3.9.2, cipher=TLS_AES_128_CCM_SHA256"),
-        ("misbuilt", "no-quic", "arch=arm64, haproxy=3.0.11, tls=openssl-3.5.7"),
-        ("error", "deadline", "haproxy=2.8.9, tls=openssl-3.5.7, cipher=default"),
-        ("blocked", "checksum-mismatch", "haproxy=3.0.11, tls=libressl-3.9.2"),
-        ("not-judged", "", ""),
-        ("unsupported", "client-cannot-offer", "cipher=TLS_AES_128_CCM_SHA256"),
+        ("regression: handshake-then-hang", "haproxy=2.8.9, tls=libressl-3.9.2"),
+        (
+            "regression: server-crashed",
+            "haproxy=2.8.9, tls=libressl-3.9.2, cipher=TLS_AES_128_CCM_SHA256",
+        ),
+        ("regression: no-quic", "arch=arm64, haproxy=3.0.11, tls=openssl-3.5.7"),
+        ("not judged: deadline", "haproxy=2.8.9, tls=openssl-3.5.7, cipher=default"),
+        ("not judged: checksum-mismatch", "haproxy=3.0.11, tls=libressl-3.9.2"),
+        ("not judged", ""),
+        ("unsupported: client-cannot-offer", "cipher=TLS_AES_128_CCM_SHA256"),
     ]
+
+
+def test_groups_go_from_regressions_to_known_failures_and_share_rule_and_cause() -> None:
+    found = groups.groups(nights.bad())
+    assert [group.title for group in found] == [
+        "regression: handshake-then-hang",
+        "regression: handshake-refused",
+        "regression: no-quic",
+        "changed failure: not-ready, expected fail: server-crashed",
+        "not judged: source-unreachable",
+        "now passing, expected fail: handshake-then-hang",
+        "known failure: handshake-then-hang",
+        "known failure: server-crashed",
+        "unsupported: client-cannot-offer",
+    ]
+    assert [group.cause for group in found if group.cause] == [nights.CAUSE]
+    assert [group.expected.rule for group in found if group.expected] == [
+        nights.CRASH_RULE,
+        nights.HANG_RULE,
+        nights.HANG_RULE,
+        nights.CRASH_RULE,
+    ]
+
+
+def test_a_group_names_a_cause_only_if_all_its_cells_have_it() -> None:
+    record = nights.bad()
+    first = next(index for index, cell in enumerate(record.cells) if cell.cause)
+    cells = list(record.cells)
+    cells[first] = cells[first].model_copy(update={"cause": ""})
+    assert not any(group.cause for group in groups.groups(record.model_copy(update={"cells": tuple(cells)})))
+
+
+def test_rules_that_need_a_hand_come_first_with_what_became_of_their_cells() -> None:
+    found = expectations.lines(nights.bad())
+    assert [(line.rule.place, line.state) for line in found] == [
+        (nights.STALE_RULE, "stale"),
+        ("matrix.yaml:61", "unmet"),
+        (nights.HANG_RULE, ""),
+        (nights.CRASH_RULE, ""),
+    ]
+    assert found[2].verdicts == ((Verdict.NOW_PASSING, 3), (Verdict.KNOWN_FAILURE, 6))
+    assert found[3].verdicts == ((Verdict.CHANGED_FAILURE, 3), (Verdict.KNOWN_FAILURE, 3))
+
+
+@pytest.mark.parametrize(
+    ("address", "leads"),
+    [
+        ("https://github.com/haproxy/haproxy/issues/2569", True),
+        ("HTTP://example.org", True),
+        ("javascript:alert(1)", False),
+        ("data:text/html,x", False),
+        ("//example.org/x", False),
+        ("https:", False),
+        ("http://[x", False),
+        (" javascript:x//https://y", False),
+        ("", False),
+    ],
+)
+def test_a_link_leads_to_the_web_or_nowhere(address: str, leads: bool) -> None:
+    assert expectations.link(address) == (address if leads else None)
+
+
+def test_proofs_are_a_table_by_client_transport_and_suite() -> None:
+    found = proofs.table(nights.PROOFS)
+    assert found.transports == {"h3": 4, "h2": 4}
+    assert [row.client for row in found.rows] == ["curl", "gtlsclient", "aioquic"]
+    ok = [[None if slot is None else slot.ok for slot in row.slots] for row in found.rows]
+    assert ok == [
+        [True, True, True, False] * 2,
+        [True] * 4 + [None] * 4,
+        [True, True, True, False] * 2,
+    ]
+
+
+def test_a_selftest_is_reduced_to_its_suites_and_keeps_every_check() -> None:
+    tests = nights.bad().selftests
+    found = selftests.overview(tests)
+    assert found.suites == samples.SUITES
+    assert [row.good for row in found.rows] == [True, True, False, None]
+    assert [slot.good for slot in found.rows[2].slots] == [True, True, False, True]
+    assert {check.check for check in found.rows[2].slots[2].failed} == {"open-in-place", "open-unaligned"}
+    cut = selftests.overview((tests[0].model_copy(update={"problem": "It died of SIGILL."}),))
+    assert cut.rows[0].good is False
+    detail = selftests.detail(tests[2])
+    assert (len(detail.lines), detail.checks) == (8, nights.CHECKS)
+    assert [check.ok for check in detail.lines[7][2] if check] == [None] * 8
+
+
+def test_what_is_not_a_released_tarball_is_named_once() -> None:
+    assert provenance.special(nights.calm()) == ()
+    assert [made.name + ": " + made.words for made in provenance.special(nights.bad())] == [
+        "wolfssl-5.9.2: patched with open-in-place.diff (sha256 c0ffeec0ffee)",
+        f"haproxy-master: {nights.COMMIT.origin}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "established", "words"),
+    [
+        (0x128, False, "0x128 = TLS alert 40 handshake_failure"),
+        (0x128, True, "0x128 = TLS alert 40 handshake_failure"),
+        (0x100, True, "0x100 = H3_NO_ERROR"),
+        (0x10A, False, "0x10a = TLS alert 10 unexpected_message"),
+        (0x178, False, "0x178 = TLS alert 120 no_application_protocol"),
+        (0x1C8, False, "0x1c8 = TLS alert 200"),
+        (0x0A, True, "0xa = PROTOCOL_VIOLATION"),
+        (0x2000, True, "0x2000"),
+    ],
+)
+def test_a_close_code_in_words(code: int, established: bool, words: str) -> None:
+    assert closecode.words(code, established=established) == words
 
 
 def test_the_grid_holds_every_cell_once() -> None:
     record = samples.mixed()
     found = grid.default(record.cells)
-    placed = [cell.id for row in found.rows for slot in row.slots for cell in slot]
+    placed = [cell.id for row in found.rows for slot in row.slots for cell in slot.cells]
     assert sorted(placed) == sorted(cell.id for cell in record.cells)
     assert found.arches == {"amd64": 5, "arm64": 5}
     assert [(row.haproxy, row.tls) for row in found.rows][:2] == [
@@ -68,11 +277,23 @@ def test_a_hole_in_the_matrix_is_an_empty_slot() -> None:
         cell for cell in samples.quick().cells if cell.id != "amd64.haproxy-3.0.11.openssl-distro.default"
     ]
     (row,) = grid.default(cells).rows
-    assert [len(slot) for slot in row.slots] == [1, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert [len(slot.cells) for slot in row.slots] == [1, 1, 1, 1, 1, 1, 1, 1, 1]
     cells = [
         cell for cell in samples.mixed().cells if cell.id != "amd64.haproxy-2.8.9.openssl-distro.default"
     ]
-    assert [len(slot) for slot in grid.default(cells).rows[0].slots] == [1, 1, 1, 1, 0, 1, 1, 1, 1, 1]
+    assert [len(slot.cells) for slot in grid.default(cells).rows[0].slots] == [1, 1, 1, 1, 0, 1, 1, 1, 1, 1]
+
+
+def test_a_field_with_several_clients_shows_the_worst_and_counts_the_rest() -> None:
+    found = grid.default(nights.bad().cells)
+    row = next(row for row in found.rows if (row.haproxy, row.tls) == ("master", "openssl-3.5.7"))
+    assert found.inside == ("client",)
+    assert [cell.axes.client.name for cell in row.slots[1].cells] == ["aioquic", "curl", "gtlsclient"]
+    assert [(summary.state(cell), count) for cell, count in row.slots[1].tally] == [("fail", 1), ("pass", 2)]
+    assert [(summary.state(cell), count) for cell, count in row.slots[3].tally] == [
+        ("pass", 1),
+        ("unsupported", 2),
+    ]
 
 
 def test_control_and_direction_characters_become_visible() -> None:
@@ -111,3 +332,8 @@ def test_what_was_not_measured_is_no_zero() -> None:
     assert units.size(24 * 2**30) == "24.0 GiB"
     assert units.moment("2026-11-22T06:58:01Z") == "2026-11-22 06:58 UTC"
     assert units.moment("yesterday") == "yesterday"
+
+
+@pytest.mark.parametrize("code", [-1, -18, -(2**63), 2**62])
+def test_a_close_code_that_none_can_be_is_shown_as_it_came(code: int) -> None:
+    assert closecode.words(code, established=False) == closecode.words(code, established=True) == f"{code:#x}"

@@ -1,0 +1,67 @@
+"""Where clients disagree about one server. Pure: from a record to values."""
+
+from collections.abc import Sequence
+
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.value import Value
+
+
+class Said(Value):
+    """What one client's cell came to."""
+
+    client: str
+    cell: str
+    """The cell's id."""
+    outcome: Outcome
+    reason: Reason | None
+
+
+class Disagreement(Value):
+    """Cells that differ in nothing but their client, and came to different outcomes."""
+
+    arch: str
+    haproxy: str
+    tls: str
+    cipher: str
+    execution: str
+    said: tuple[Said, ...]
+    """In the order of the run's cells."""
+
+    @property
+    def sentence(self) -> str:
+        """For a person: ``curl: pass; gtlsclient: fail (bad-status)``."""
+        return "; ".join(
+            f"{one.client}: {one.outcome}{f' ({one.reason})' if one.reason else ''}" for one in self.said
+        )
+
+
+def disagreements(record: RunRecord) -> tuple[Disagreement, ...]:
+    """Groups of cells about one server whose clients saw different outcomes, in the order of the run.
+
+    Only cells that put the product to the test have a say: a client that cannot offer a suite, or a
+    session that broke, says nothing of the server. Two failures with different reasons are no
+    disagreement, since clients see the same failure in different ways.
+    """
+    groups: dict[tuple[str, ...], list[CellRecord]] = {}
+    for cell in record.cells:
+        if cell.outcome is not None and cell.outcome.judged_product:
+            groups.setdefault(_server(cell), []).append(cell)
+    return tuple(
+        _disagreement(cells) for cells in groups.values() if len({cell.outcome for cell in cells}) > 1
+    )
+
+
+def _server(cell: CellRecord) -> tuple[str, ...]:
+    axes = cell.axes
+    return tuple(value.name for value in (axes.arch, axes.haproxy, axes.tls, axes.cipher, axes.execution))
+
+
+def _disagreement(cells: Sequence[CellRecord]) -> Disagreement:
+    arch, haproxy, tls, cipher, execution = _server(cells[0])
+    said = tuple(
+        Said(client=cell.axes.client.name, cell=cell.id, outcome=cell.outcome, reason=cell.reason)
+        for cell in cells
+        if cell.outcome is not None
+    )
+    return Disagreement(arch=arch, haproxy=haproxy, tls=tls, cipher=cipher, execution=execution, said=said)

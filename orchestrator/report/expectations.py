@@ -1,0 +1,61 @@
+"""The rules of the matrix as they fared, those that need a hand first."""
+
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from orchestrator.outcome import Verdict
+from orchestrator.record.model import Expected, Rule, RunRecord
+from orchestrator.report import summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One rule with the verdicts of the cells that it decided in this run, worst first."""
+
+    rule: Rule
+    verdicts: tuple[tuple[Verdict, int], ...]
+
+    @property
+    def state(self) -> str:
+        """``stale``, ``unmet`` (no cell of the whole matrix fits), or empty."""
+        return "stale" if self.rule.stale else "" if self.rule.met else "unmet"
+
+
+def lines(record: RunRecord) -> tuple[Line, ...]:
+    """Every rule: stale ones first, then those that fit no cell, then the rest as the file has them."""
+    found: Counter[tuple[str, Verdict]] = Counter(
+        (cell.expected.rule, summary.verdict(cell)) for cell in record.cells if cell.expected
+    )
+    made = (
+        Line(
+            rule=rule,
+            verdicts=tuple(
+                (name, found[rule.place, name]) for name in summary.VERDICTS if found[rule.place, name]
+            ),
+        )
+        for rule in record.rules
+    )
+    return tuple(sorted(made, key=lambda line: ("stale", "unmet", "").index(line.state)))
+
+
+def wanted(expected: Expected | Rule) -> str:
+    """What was expected, as in ``fail: handshake-then-hang`` or ``pass with TLS_AES_128_GCM_SHA256``."""
+    reason = f": {expected.reason}" if expected.reason else ""
+    return f"{expected.outcome}{reason}{f' with {expected.cipher}' if expected.cipher else ''}"
+
+
+def told(expected: Expected) -> str:
+    """The same with its reason and its place, on one line of plain text."""
+    stale = f"; stale: {expected.stale}" if expected.stale else ""
+    place = f" ({expected.rule})" if expected.rule else ""
+    return f"{wanted(expected)}, because {expected.because}{place}{stale}"
+
+
+def link(address: str) -> str | None:
+    """``address`` if a reader may be sent there: http or https, with a host. Anything else stays text."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return address if parts.scheme in {"http", "https"} and parts.netloc else None

@@ -1,0 +1,92 @@
+"""Cells that ended alike, put together: by verdict, outcome and reason, the most urgent first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.matrix.model import AXES
+from orchestrator.outcome import REASONS, Outcome, Verdict
+from orchestrator.record.model import CellRecord, Expected, RunRecord
+from orchestrator.report import expectations, summary
+
+_REASONS = {str(reason): info.meaning for reason, info in REASONS.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Cells that share a verdict, a state, a reason, and what was expected in place of it."""
+
+    verdict: Verdict
+    state: str
+    reason: str
+    title: str
+    meaning: str
+    common: str
+    """The axis values on which all agree, and the rest of the run does not: where to look first."""
+    cause: str
+    """Of the self-test, where all cells have the same one."""
+    expected: Expected | None
+    """The rule, where all cells have the same one; a declaration is none."""
+    cells: tuple[CellRecord, ...]
+
+    @property
+    def quiet(self) -> bool:
+        """True where nobody has to do anything."""
+        return self.verdict in {Verdict.KNOWN_FAILURE, Verdict.AS_EXPECTED}
+
+
+_Key = tuple[Verdict, str, str, str]
+
+
+def groups(record: RunRecord) -> tuple[Group, ...]:
+    """All cells but those that pass as expected: worst first, then the largest group."""
+    found: dict[_Key, list[CellRecord]] = {}
+    for cell in record.cells:
+        if cell.outcome is not Outcome.PASS or summary.verdict(cell) is not Verdict.AS_EXPECTED:
+            found.setdefault(_key(cell), []).append(cell)
+    order = sorted(found, key=lambda key: (summary.severity(found[key][0]), -len(found[key]), key))
+    return tuple(_group(key, found[key], record.cells) for key in order)
+
+
+def _key(cell: CellRecord) -> _Key:
+    verdict = summary.verdict(cell)
+    differs = verdict in {Verdict.CHANGED_FAILURE, Verdict.NOW_PASSING, Verdict.REGRESSION}
+    was = expectations.wanted(cell.expected) if cell.expected and differs else ""
+    return verdict, summary.state(cell), cell.reason or "", was
+
+
+def _group(key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord]) -> Group:
+    verdict, state, reason, _ = key
+    causes = {cell.cause for cell in cells}
+    rules = {cell.expected if cell.expected and cell.expected.rule else None for cell in cells}
+    return Group(
+        verdict=verdict,
+        state=state,
+        reason=reason,
+        title=_title(key),
+        meaning=_REASONS.get(reason)
+        or (summary.MEANINGS[state] if state != Outcome.PASS else verdict.meaning),
+        common=_common(cells, everything),
+        cause=causes.pop() if len(causes) == 1 else "",
+        expected=rules.pop() if len(rules) == 1 else None,
+        cells=tuple(cells),
+    )
+
+
+def _title(key: _Key) -> str:
+    verdict, state, reason, was = key
+    found = reason or ("" if state == summary.NOT_JUDGED else summary.TITLES[state])
+    name = summary.TITLES[state] if verdict is Verdict.AS_EXPECTED else summary.VERDICT_TITLES[verdict]
+    if verdict is Verdict.NOW_PASSING:
+        return f"{name}, expected {was}" if was else name
+    said = f"{name}: {found}" if found and found != name else name
+    return f"{said}, expected {was}" if was else said
+
+
+def _common(cells: Iterable[CellRecord], everything: Sequence[CellRecord]) -> str:
+    chosen = tuple(cells)
+    shared = []
+    for axis in AXES:
+        here = {getattr(cell.axes, axis).name for cell in chosen}
+        if len(here) == 1 and len({getattr(cell.axes, axis).name for cell in everything}) > 1:
+            shared.append(f"{axis}={here.pop()}")
+    return ", ".join(shared) if len(chosen) > 1 else ""

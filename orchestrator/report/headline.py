@@ -1,0 +1,160 @@
+"""The first line of every report: what a maintainer has to know before the first coffee."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from orchestrator.errors import Exit
+from orchestrator.outcome import Outcome, Verdict, exit_code
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord
+from orchestrator.report import summary, units
+from orchestrator.report.selftests import unsound
+
+_NAMED = 3
+"""Reasons (or rules) that are named before it says "and N more"."""
+_NOUNS = {
+    Verdict.REGRESSION: ("regression", "regressions"),
+    Verdict.CHANGED_FAILURE: ("changed failure", "changed failures"),
+    Verdict.NOT_JUDGED: ("cell was not judged", "cells were not judged"),
+    Verdict.NOW_PASSING: ("cell now passes", "cells now pass"),
+}
+_UNFINISHED = {"running": "Still running", "interrupted": "Interrupted", "cut-off": "Cut off"}
+_BROKEN = {Outcome.BLOCKED, Outcome.ERROR}
+_ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
+
+
+def level(record: RunRecord) -> str:
+    """How loud the page is: ``alarm``, ``unsure``, ``note`` or ``calm``.
+
+    An unfinished run, or one that put nothing to the test, is never calm.
+    """
+    found = {verdict for verdict, count in summary.verdict_counts(record.cells).items() if count}
+    if found & _ALARMS or any(rule.stale for rule in record.rules):
+        return "alarm"
+    if Verdict.NOT_JUDGED in found or not went_well(record) or not _tested(record.cells):
+        return "unsure"
+    return "note" if Verdict.NOW_PASSING in found or unsound(record) else "calm"
+
+
+def parts(record: RunRecord) -> tuple[str, ...]:
+    """The run in words: the main finding, fit for a heading, then whatever else there is.
+
+    A cell that was not judged is counted as such; nothing but a finished run of expected ends says
+    "as expected".
+    """
+    if not record.cells:
+        return ("No cell: there is nothing to judge",)
+    loud, quiet = _loud(record), _quiet(record.cells)
+    if not went_well(record):
+        judged = sum(cell.outcome is not None for cell in record.cells)
+        ended = _UNFINISHED.get(record.run.status, f"Ended with exit code {record.run.exit_code}")
+        first = f"{ended}: {judged} of {len(record.cells)} cells judged"
+        return (first, *(_phrase(*piece) for piece in loud), *quiet)
+    if loud:
+        return (_phrase(*loud[0], total=len(record.cells)), *(_phrase(*piece) for piece in loud[1:]), *quiet)
+    if not _tested(record.cells):
+        return ("Nothing was put to the test", *quiet)
+    if any(summary.verdict(cell) is Verdict.KNOWN_FAILURE for cell in record.cells):
+        return (f"As expected, with {quiet[0]}", *quiet[1:])
+    passing = sum(cell.outcome is Outcome.PASS for cell in record.cells)
+    words = "The one judged cell passes" if passing == 1 else f"All {passing} judged cells pass"
+    if any(cell.outcome in _BROKEN for cell in record.cells):
+        words = f"{passing} of {len(record.cells)} cells {'passes' if passing == 1 else 'pass'}"
+    return (f"{words}, as expected", *(words for words in quiet if not words.endswith(("pass", "passes"))))
+
+
+def goes_on(run: RunInfo) -> str:
+    """The command that goes on with a run that came to no end; empty for one that did, or is at work."""
+    return f"matrixctl run --resume {run.id}" if run.status in {"interrupted", "cut-off"} else ""
+
+
+def resumed(run: RunInfo) -> str:
+    """How often the run went on after it had been cut off, when, and what stood by then; empty if never."""
+    if not run.resumed:
+        return ""
+    often = "once" if len(run.resumed) == 1 else f"{len(run.resumed)} times"
+    latest = ", last" if len(run.resumed) > _NAMED else ""
+    told = (
+        f"{units.moment(one.at)} ({one.stood} of {run.planned} cells stood)" for one in run.resumed[-_NAMED:]
+    )
+    return f"{often}{latest}: {', '.join(told)}"
+
+
+def went_well(record: RunRecord) -> bool:
+    """Whether the run came to its end, and that with no other exit code than its cells and rules cause."""
+    caused = _caused(record)
+    return record.run.status == "finished" and not (caused is Exit.OK and record.run.exit_code != Exit.OK)
+
+
+def exit_words(record: RunRecord) -> str:
+    """The exit code, and why it is 0 beside cells that were not judged: no report calls those judged."""
+    code = record.run.exit_code
+    if code is None:
+        return units.NOT_MEASURED
+    if code != Exit.OK or _caused(record) is Exit.OK or _caused(record, allow_blocked=True) is not Exit.OK:
+        return str(code)
+    return f"{code}: --allow-blocked forgives what is blocked"
+
+
+def _caused(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
+    return exit_code(
+        ((cell.outcome, cell.verdict) for cell in record.cells),
+        stale=any(rule.stale for rule in record.rules),
+        allow_blocked=allow_blocked,
+    )
+
+
+def _tested(cells: Sequence[CellRecord]) -> bool:
+    return any(cell.outcome and cell.outcome.judged_product for cell in cells)
+
+
+_Piece = tuple[tuple[str, str], int, list[str]]
+
+
+def _loud(record: RunRecord) -> list[_Piece]:
+    """What somebody has to look at: nouns, how many, and of which reasons (or which rules)."""
+    found: list[_Piece] = []
+    stale = [rule.place for rule in record.rules if rule.stale]
+    broken = [f"{test.tls} on {test.arch}" for test in unsound(record)]
+    for verdict, nouns in _NOUNS.items():
+        if verdict is Verdict.NOT_JUDGED and broken:
+            found.append((("failed self-test", "failed self-tests"), len(broken), broken))
+        if verdict is Verdict.NOT_JUDGED and stale:
+            found.append((("stale rule", "stale rules"), len(stale), stale))
+        cells = [cell for cell in record.cells if summary.verdict(cell) is verdict]
+        if verdict is Verdict.NOT_JUDGED and record.run.status != "finished":
+            cells = [cell for cell in cells if cell.outcome]
+        if cells:
+            reasons = Counter(str(cell.reason) for cell in cells if cell.reason)
+            found.append((nouns, len(cells), [name for name, _ in reasons.most_common()]))
+    return found
+
+
+def _phrase(nouns: tuple[str, str], count: int, named: list[str], *, total: int = 0) -> str:
+    noun = nouns[0 if count == 1 else 1]
+    if not total or noun.endswith(("rule", "rules", "self-test", "self-tests")):
+        sentence = f"{count} {noun}"
+    elif noun.startswith("cell"):
+        _, _, rest = noun.partition(" ")
+        sentence = f"{count} of {total} {'cell' if total == 1 else 'cells'} {rest}"
+    else:
+        sentence = f"{count} {noun} in {total} {'cell' if total == 1 else 'cells'}"
+    if not named:
+        return sentence
+    listed = ", ".join(named[:_NAMED])
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    return f"{sentence}: {listed}{more}" if total else f"{sentence} ({listed}{more})"
+
+
+def _quiet(cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    """What is as it was expected to be, by outcome."""
+    known = sum(summary.verdict(cell) is Verdict.KNOWN_FAILURE for cell in cells)
+    found = summary.counts(cell for cell in cells if summary.verdict(cell) is Verdict.AS_EXPECTED)
+    passing = "1 passes" if found["pass"] == 1 else f"{found['pass']} pass"
+    words = {
+        f"{known} known {'failure' if known == 1 else 'failures'}": known,
+        passing: found["pass"],
+        f"{found['unsupported']} unsupported": found["unsupported"],
+        f"{found['blocked']} blocked as expected": found["blocked"],
+        f"{found['error']} in error as expected": found["error"],
+    }
+    return tuple(text for text, count in words.items() if count)

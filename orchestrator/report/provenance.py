@@ -1,0 +1,63 @@
+"""What was built in another way than from a released tarball: patches, and sources that move."""
+
+from dataclasses import dataclass
+
+from orchestrator.matrix.catalog import moving
+from orchestrator.matrix.model import Patch, Software
+from orchestrator.record.model import CellRecord, RunRecord
+
+_SHA = 12
+"""Hexadecimal digits of a digest that are enough to compare by eye."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A component that is not what its version alone says."""
+
+    name: str
+    """As the grid names it, e.g. ``haproxy-3.0.11``."""
+    source: str
+    """``git: https://... master -> 5d1a7b0...``; empty for a tarball."""
+    patches: tuple[Patch, ...]
+
+    @property
+    def words(self) -> str:
+        """All of it on one line, for reports without links."""
+        listed = ", ".join(f"{patch.name} (sha256 {short(patch.sha256)})" for patch in self.patches)
+        return "; ".join(part for part in (self.source, f"patched with {listed}" if listed else "") if part)
+
+
+def short(digest: str) -> str:
+    """The first digits of a digest, without the name of the algorithm."""
+    return digest.removeprefix("sha256:")[:_SHA]
+
+
+def special(record: RunRecord) -> tuple[Made, ...]:
+    """Every such component of the run, once, in the order of the cells."""
+    return tuple(dict.fromkeys(made for cell in record.cells for made in of(cell, record)))
+
+
+def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
+    """Those that ``cell`` rests on."""
+    return tuple(
+        Made(name=name, source=_source(software, cell.axes.arch.name, record), patches=software.patches)
+        for name, software in (
+            (f"haproxy-{cell.axes.haproxy.name}", cell.axes.haproxy),
+            (cell.axes.tls.name, cell.axes.tls),
+        )
+        if software.patches or moving(software, "")
+    )
+
+
+def _source(software: Software, arch: str, record: RunRecord) -> str:
+    """Where it is from, and what that was in this run: a commit, or the digest of a tree or a file."""
+    place = moving(software, arch)
+    if place is None:
+        return ""
+    for component in record.components:
+        if component.kind == "source" and component.version == software.version:
+            if component.origin.startswith(f"{place} -> "):
+                return component.origin
+            if component.origin == str(place) and component.digest:
+                return f"{place}, sha256 {short(component.digest)}"
+    return f"{place}, which was not reached"
