@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.probe import certificates
 from orchestrator.probe.certificates import Certificates
+from orchestrator.record.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class Options:
     out: Path
     store: Path
     jobs: int
+    memory: int = 0
+    """Bytes that containers may take at once; 0: what the engine's host can spare."""
     repeat: int = 1
     mirrors: tuple[str, ...] = ()
     keep: bool = False
@@ -32,4 +35,6 @@ class Options:
     again: tuple[str, ...] = ()
     overlay: Path | None = None
     """Templates that replace ours, for tests that plant a fault."""
+    settings: Settings | None = None
+    """The command line, to be kept in the journal; a run without cannot be resumed by that command."""
     certificates: Callable[[], Certificates] = certificates.make

@@ -11,8 +11,10 @@ from orchestrator.app.options import Options
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.execute import emulation
 from orchestrator.execute.host import LocalHost
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.outcome import Verdict
+from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import Plan, build_name
 from orchestrator.record.model import (
@@ -23,7 +25,9 @@ from orchestrator.record.model import (
     CellRecord,
     EngineInfo,
     Execution,
+    Expected,
     Host,
+    Rule,
     RunInfo,
     RunRecord,
     utc_now,
@@ -35,13 +39,14 @@ def planned_record(
     *,
     matrix: Matrix,
     cells: Sequence[CellRecord],
+    rules: Sequence[Rule],
     plan: Plan,
     engine: EngineInfo,
     options: Options,
 ) -> RunRecord:
     """Every cell and action, none of them judged or done."""
     return RunRecord(
-        schema_version=1,
+        schema_version=2,
         run=RunInfo(
             id=run_id,
             status="running",
@@ -62,12 +67,18 @@ def planned_record(
         components=(),
         actions=tuple(action_record(action, "waiting") for action in plan.actions.values()),
         cells=tuple(cells),
+        rules=tuple(rules),
     )
 
 
-def planned_cell(cell: Cell, host: Arch, options: Options) -> CellRecord:
-    """A cell that is not judged. ``host`` is the architecture of the engine's machine."""
-    native = cell.arch.arch == host
+def planned_cell(
+    cell: Cell, host: Arch, options: Options, expectations: Expectations, qemu: str | None
+) -> CellRecord:
+    """A cell that is not judged.
+
+    :param host: the architecture of the engine's machine.
+    :param qemu: the version of the emulator that runs the cell's server, if one does and it is known.
+    """
     return CellRecord(
         id=cell.id,
         axes=Axes.model_validate(cell.axes),
@@ -77,17 +88,62 @@ def planned_cell(cell: Cell, host: Arch, options: Options) -> CellRecord:
         verdict=Verdict.NOT_JUDGED,
         attempts=(),
         execution=Execution(
-            mode="native" if native else "emulated",
+            mode="emulated" if cell.emulated_on(host) else "native",
             host_arch=host.name,
-            qemu_version=None if native else qemu_version(cell.arch.arch, options),
+            qemu_version=qemu,
+            cpu_model=capabilities.cpu_model(cell) or None,
             cpu_features=(),
         ),
         build=Build(name=build_name(cell), digest=None),
+        expected=expected(cell, expectations),
         observations=None,
         attestation=None,
         evidence=(),
         duration_s=None,
         reproducer=shlex.join(["matrixctl", "run", *options.again, "--cell", cell.id]),
+    )
+
+
+def expected(cell: Cell, expectations: Expectations) -> Expected | None:
+    """What the rule that counts says of the cell; without one, what is declared of it; else nothing."""
+    rule = expectations.rule(cell)
+    if rule is not None:
+        return Expected(
+            outcome=rule.outcome,
+            reason=rule.reason,
+            cipher=rule.cipher if cell.cipher.suite is None else None,
+            because=rule.because,
+            rule=rule.place,
+            stale=expectations.stale(rule, [cell]),
+        )
+    declared = capabilities.unsupported(cell)
+    if declared is None:
+        return None
+    return Expected(
+        outcome=Outcome.UNSUPPORTED,
+        reason=Reason(declared.reason),
+        cipher=None,
+        because=declared.message,
+        rule="",
+        stale="",
+    )
+
+
+def rules(expectations: Expectations, cells: Sequence[Cell]) -> tuple[Rule, ...]:
+    """Every rule of the matrix, as it stands with the cells of this run."""
+    return tuple(
+        Rule(
+            place=rule.place,
+            when=rule.when,
+            outcome=rule.outcome,
+            reason=rule.reason,
+            cipher=rule.cipher,
+            because=rule.because,
+            until=rule.until,
+            stale=expectations.stale(rule, cells),
+            met=met,
+        )
+        for rule, met in zip(expectations.rules, expectations.met, strict=True)
     )
 
 

@@ -1,0 +1,72 @@
+"""What a person sees of a run, and the files of its report: a fault in one of them costs nothing else."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator import internal
+from orchestrator.errors import MatrixctlError
+from orchestrator.files import write_atomically
+from orchestrator.record.journal import Event
+from orchestrator.record.model import RunRecord
+from orchestrator.report import html, junit
+
+REPORTS: dict[str, Callable[[RunRecord], str]] = {"junit.xml": junit.render, "index.html": html.render}
+"""File -> what renders it."""
+
+
+def unbreakable(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Where even saying something fails there is nobody to say it to."""
+
+    def quietly(text: str) -> None:
+        with suppress(Exception):
+            say(text)
+
+    return quietly
+
+
+def guarded(
+    listen: Callable[[Event], None], folder: Path, say: Callable[[str], None]
+) -> Callable[[Event], None]:
+    """A view that breaks, or whose reader has left, costs the view alone; it is said once."""
+    broken = threading.Event()
+
+    def listening(event: Event) -> None:
+        try:
+            listen(event)
+        except Exception as error:  # noqa: BLE001 - whatever a view raises
+            if broken.is_set():
+                return
+            broken.set()
+            if isinstance(error, OSError):
+                say(f"progress can no longer be shown: {error.strerror or error}; the run goes on")
+            else:
+                say(f"progress can no longer be shown: {internal.kept(folder, error)}")
+
+    return listening
+
+
+def write_reports(record: RunRecord, folder: Path) -> None:
+    """Each file for itself.
+
+    :raises OSError: where the disk refuses, after all were tried.
+    :raises MatrixctlError: where a fault of ours cost a file.
+    """
+    refused: list[OSError] = []
+    broken: list[str] = []
+    for name, render in REPORTS.items():
+        try:
+            write_atomically(folder / name, render(record).encode())
+        except OSError as error:
+            refused.append(error)
+        except Exception as error:  # noqa: BLE001 - a fault in one renderer
+            broken.append(f"{name}: {internal.kept(folder, error)}")
+    if refused:
+        raise refused[0]
+    if broken:
+        raise MatrixctlError(
+            f"Of the report in {folder} {len(broken)} of {len(REPORTS)} files could not be rendered.",
+            details="\n".join(broken),
+            resolution="The others are there, and run.json beside them has every cell.",
+        )

@@ -1,0 +1,126 @@
+"""What a run began with, and what of it has changed since: a resumed run mixes no two tools or matrices."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from orchestrator import __version__, resources
+from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.files import sha256_of
+from orchestrator.matrix.model import AXES
+from orchestrator.plan.plan import Plan
+from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.past import Past
+from orchestrator.record.settings import Inputs
+
+_SHOWN = 16
+"""Digits of a digest that are kept: enough to tell two apart, and a person can compare them."""
+_NAMED = 5
+"""Cells, files or sources that are named before it says "and N more"."""
+
+
+def inputs(plan: Plan, overlay: Path | None) -> Inputs:
+    """What decides the verdicts of the cells of this plan beside the cells themselves."""
+    sources = [action.source for action in plan.actions.values() if action.source is not None]
+    return Inputs(
+        version=__version__,
+        files={name: sha256_of(path)[:_SHOWN] for name, path in _files(overlay)},
+        sources={
+            f"{source.component} {source.version}": hashlib.sha256(
+                source.model_dump_json().encode()
+            ).hexdigest()[:_SHOWN]
+            for source in sources
+        },
+    )
+
+
+def refuse_changes(past: Past, begin: RunRecord, now: Inputs, lost: Callable[[], Sequence[str]]) -> None:
+    """Go on with ``past`` only if it would be planned today as it was.
+
+    :param begin: the same run, planned today.
+    :param lost: asks for the sources that move; only where nothing else has changed.
+    :raises UsageError: with everything that differs.
+    """
+    found = list(_differences(past, begin, now)) or list(lost())
+    if found:
+        raise UsageError(
+            f"the run {past.record.run.id} cannot be resumed: what it began with has changed",
+            details="\n".join(found),
+            resolution="Bring that back, or begin a new run: what the store holds is not built again.",
+        )
+
+
+def nothing_left(past: Past) -> NothingSelectedError:
+    """Every cell of the run was judged, and it has its end."""
+    run = past.record.run
+    return NothingSelectedError(
+        f"the run {run.id} is finished: all of its {run.planned} cells are judged, with exit code"
+        f" {run.exit_code}",
+        resolution=f"Its report: {past.folder / 'index.html'}",
+    )
+
+
+def _files(overlay: Path | None) -> Iterator[tuple[str, Path]]:
+    """Modules, templates and image recipes, by a name that is the same wherever matrixctl is installed."""
+    root, package = resources.root(), Path(__file__).parents[1]
+    folders = {"orchestrator": package, "templates": root / "templates", "images": root / "images"}
+    if overlay is not None:
+        folders["overlay"] = overlay
+    for title, folder in folders.items():
+        pattern = "*.py" if title == "orchestrator" else "*"
+        for path in sorted(folder.rglob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield f"{title}/{path.relative_to(folder)}", path
+
+
+def _differences(past: Past, begin: RunRecord, now: Inputs) -> Iterator[str]:
+    was, first = past.start.inputs, past.start.record
+    if was is None:
+        yield "it was begun by a matrixctl that could not resume yet"
+        return
+    if was.version != now.version:
+        yield f"matrixctl is version {now.version}, and was {was.version}"
+    yield from _mapping("file of matrixctl", was.files, now.files)
+    if first.run.matrix_digest != begin.run.matrix_digest:
+        yield f"matrix: its SHA-256 is {begin.run.matrix_digest}, and was {first.run.matrix_digest}"
+    yield from _cells(first.cells, begin.cells)
+    yield from _mapping("entry of the sources", was.sources, now.sources)
+
+
+def _mapping(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    changed = [name for name in chain(was, now.keys() - was.keys()) if was.get(name) != now.get(name)]
+    for name in changed[:_NAMED]:
+        is_now, before = now.get(name, "none, it is gone"), was.get(name, "none, it is new")
+        yield f"{what} {name}: its SHA-256 is {is_now}, and was {before}"
+    if len(changed) > _NAMED:
+        yield f"and {len(changed) - _NAMED} more like this"
+
+
+def _cells(was: Sequence[CellRecord], now: Sequence[CellRecord]) -> Iterator[str]:
+    before, after = {cell.id: cell for cell in was}, {cell.id: cell for cell in now}
+    lines = [f"cell {key}: no longer selected" for key in before if key not in after]
+    lines += [f"cell {key}: was not selected" for key in after if key not in before]
+    for key in (key for key in before if key in after):
+        lines += [f"cell {key}: {line}" for line in _cell(before[key], after[key])]
+    yield from lines[:_NAMED]
+    if len(lines) > _NAMED:
+        yield f"and {len(lines) - _NAMED} more cells"
+
+
+def _cell(was: CellRecord, now: CellRecord) -> Iterator[str]:
+    for axis in AXES:
+        one, other = getattr(was.axes, axis), getattr(now.axes, axis)
+        for name in type(one).model_fields:
+            if getattr(one, name) != getattr(other, name):
+                yield f"{axis}.{name} is {_plain(getattr(other, name))}, and was {_plain(getattr(one, name))}"
+    if was.execution.host_arch != now.execution.host_arch:
+        yield f"the engine's machine is {now.execution.host_arch}, and was {was.execution.host_arch}"
+    if was.expected != now.expected:
+        yield "something else is expected of it"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_plain(one) for one in value)}]"
+    return str(value) or "nothing"

@@ -1,0 +1,102 @@
+"""What the AEAD self-tests of a run have said, and what that explains."""
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator import internal
+from orchestrator.files import write_atomically
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import Cell
+from orchestrator.plan.plan import build_name
+from orchestrator.probe import selftest
+from orchestrator.probe.session import Raw
+from orchestrator.record import journal
+from orchestrator.record.model import CellRecord, SelfTest
+from orchestrator.record.recorder import Recorder
+
+_FOLDER = "selftests"
+
+
+@dataclass(kw_only=True)
+class SelfTests:
+    """One result per library, architecture and CPU, whatever the number of builds. Safe for threads."""
+
+    recorder: Recorder
+    _known: dict[tuple[str, str, str], SelfTest] = field(default_factory=dict)
+    _broken: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def remember(self, tests: Iterable[SelfTest]) -> None:
+        """What an earlier part of the run has said."""
+        with self._lock:
+            self._known |= {(test.tls, test.arch, test.execution): test for test in tests}
+
+    def told(self, cells: Sequence[Cell], raw: Raw) -> None:
+        """Take what the self-test of the cells' build said, and keep it beside the report."""
+        first, output = cells[0], str(raw["output"])
+        library, checks, problem = selftest.read(
+            output, exit_code=int(raw["exit_code"]), timed_out=bool(raw["timed_out"])
+        )
+        with self._lock:
+            made = _blank(first).model_copy(
+                update={
+                    "library": library,
+                    "checks": checks,
+                    "problem": problem,
+                    "evidence": (self._keep(first, output),),
+                }
+            )
+            self._record(made, build_name(first))
+
+    def lacks(self, cells: Sequence[Cell], why: str, evidence: tuple[str, ...]) -> None:
+        """There is no result for the library of these cells: it did not compile."""
+        with self._lock:
+            for cell in {_key(cell): cell for cell in cells}.values():
+                update = {"problem": why, "evidence": evidence}
+                self._record(_blank(cell).model_copy(update=update), build_name(cell))
+
+    def explained(self, record: CellRecord) -> CellRecord:
+        """The cell with the cause that its library's self-test gives for its failure, or with none."""
+        try:
+            cause = self._cause(record)
+        except Exception as error:  # noqa: BLE001 - an explanation is no reason to lose a verdict
+            self._broken = self._broken or internal.kept(self.recorder.folder, error)
+            cause = f"What the self-test says of it cannot be told: {self._broken}"
+        return record if cause == record.cause else record.model_copy(update={"cause": cause})
+
+    def _cause(self, record: CellRecord) -> str:
+        axes = record.axes
+        with self._lock:
+            known = list(self._known.values())
+        return selftest.cause(record, known, capabilities.aead_api(axes.haproxy, axes.tls))
+
+    def _record(self, made: SelfTest, build: str) -> None:
+        key = (made.tls, made.arch, made.execution)
+        before = self._known.get(key)
+        self._known[key] = made if before is None else selftest.joined(before, made, build)
+        if self._known[key] != before:
+            self.recorder.emit(journal.SelfTested(selftest=self._known[key]))
+
+    def _keep(self, cell: Cell, output: str) -> str:
+        """The file with the raw output; a second one only where its text is another."""
+        folder = self.recorder.folder / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "--".join(part for part in _key(cell) if part != "default")
+        for suffix in ("", f"--{build_name(cell)}"):
+            path = folder / f"{re.sub('[^A-Za-z0-9._+~-]', '-', name + suffix)}.json"
+            if not path.exists():
+                write_atomically(path, output.encode())
+            if path.read_text("utf-8") == output:
+                break
+        return str(path.relative_to(self.recorder.folder))
+
+
+def _key(cell: Cell) -> tuple[str, str, str]:
+    return cell.tls.name, cell.arch.name, cell.execution.name
+
+
+def _blank(cell: Cell) -> SelfTest:
+    tls, arch, execution = _key(cell)
+    return SelfTest(tls=tls, arch=arch, execution=execution, library="", problem="", checks=(), evidence=())

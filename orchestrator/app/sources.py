@@ -1,0 +1,114 @@
+"""The sources of a run: each fetched once, and what moves stays what it was when the run found it."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.execute import moving, sources
+from orchestrator.execute.moving import Moved
+from orchestrator.execute.store import Store
+from orchestrator.matrix.catalog import Moving, Source
+from orchestrator.plan.action import Action
+from orchestrator.record.journal import SourcePinned
+from orchestrator.record.model import ActionStatus
+from orchestrator.record.recorder import Recorder
+
+
+@dataclass(kw_only=True)
+class Sources:
+    """Safe for several threads: what is kept between actions is written once per key."""
+
+    store: Store
+    recorder: Recorder
+    mirrors: tuple[str, ...]
+    limit: float
+    """Seconds for one of them: the matrix's limit ``fetch``."""
+    pools: Callable[[], Sequence[str]]
+    """Debian's package pools, where something of them is tried."""
+    say: Callable[[str], None]
+    moved: dict[str, Source] = field(default_factory=dict)
+    """What the sources that move are in this run, by their action's key."""
+    _fetched: dict[str, Path] = field(default_factory=dict)
+    _known: dict[Moving, Moved] = field(default_factory=dict)
+    _moving: threading.Lock = field(default_factory=threading.Lock)
+
+    def pin(self, pins: Sequence[SourcePinned]) -> tuple[str, ...]:
+        """Let the sources that move be what they were before; the answer is why that cannot be."""
+        return tuple(why for pin in pins if (why := self._pin(pin)))
+
+    def fetch(self, action: Action) -> ActionStatus:
+        """Have the action's source in the store, and write down what it is.
+
+        :raises SourceUnreachableError: where it can be had from nowhere.
+        :raises ChecksumMismatchError: where what came is something else.
+        """
+        if action.moving is not None:
+            return self._move(action, action.moving)
+        source = action.source
+        if source is None or action.problem:
+            raise SourceUnreachableError(action.problem)
+        held = source.sha256 is not None and self.store.source(source.sha256, source.file) is not None
+        got = sources.fetch(
+            source,
+            store=self.store,
+            mirrors=self.mirrors,
+            deadline=time.monotonic() + self.limit,
+            say=self.say,
+            apt_bases=self.pools(),
+        )
+        self._fetched[action.key] = got.path
+        self.recorder.component("source", source.component, source.version, got.sha256, got.origin)
+        return "cached" if held else "succeeded"
+
+    def path(self, action: Action) -> Path:
+        """Where the source lies that the action has fetched."""
+        return self._fetched[action.key]
+
+    def _move(self, action: Action, what: Moving) -> ActionStatus:
+        # One after another, and each place asked once: two values that name one branch get one commit.
+        with self._moving:
+            place = what.model_copy(update={"version": ""})
+            known = self._known.get(place)
+            if known is None:
+                known = self._known[place] = self._bring(what)
+                pin = SourcePinned(moving=what, source=known.source, origin=known.origin)
+                self.recorder.emit(pin)
+        if known.path is None:
+            raise MatrixctlError(f"{what} was resolved and not kept; this is a fault of matrixctl.")
+        source = known.source.model_copy(update={"version": what.version})
+        self._fetched[action.key] = known.path
+        self.moved[action.key] = source
+        self.recorder.component("source", what.component, what.version, source.sha256, known.origin)
+        return "succeeded" if known.new else "cached"
+
+    def _pin(self, pin: SourcePinned) -> str:
+        held = self.store.source(pin.source.sha256 or "", pin.source.file)
+        place = pin.moving.model_copy(update={"version": ""})
+        if held is not None:
+            self._known[place] = Moved(source=pin.source, path=held.path, origin=pin.origin, new=False)
+            return ""
+        was = f"source {_told(pin.origin, pin.source)} is no longer in the store"
+        try:
+            now = self._bring(pin.moving)
+        except MatrixctlError as error:
+            return f"{was}, and cannot be had again: {error.brief}"
+        if now.source.sha256 != pin.source.sha256:
+            return f"{was}, and what {pin.moving} has now is {_told(now.origin, now.source)}"
+        self._known[place] = now
+        return ""
+
+    def _bring(self, what: Moving) -> Moved:
+        return moving.fetch(
+            what,
+            store=self.store,
+            mirrors=self.mirrors,
+            deadline=time.monotonic() + self.limit,
+            say=self.say,
+        )
+
+
+def _told(origin: str, source: Source) -> str:
+    return f"{origin} (SHA-256 {(source.sha256 or 'unknown')[:12]})"

@@ -1,0 +1,73 @@
+"""Away with what dead runs left: in the engine, in the store, among the reports, in temporary folders."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import docker
+
+from orchestrator.errors import EngineError
+from orchestrator.execute import leftovers
+from orchestrator.execute.store import Store
+from orchestrator.files import sweep_half_made, sweep_scratch
+from orchestrator.record.journal import JOURNAL
+from orchestrator.record.runs import never_begun, runs
+
+_NAMED = 5
+"""How many are named; a hundred names would hide the run's own words."""
+_TAIL = 8192
+"""Bytes of a journal in which its last event is looked for."""
+
+
+def tidy(
+    client: docker.DockerClient, store: Store, out: Path, say: Callable[[str], None], *, resumed: str = ""
+) -> None:
+    """Before a run: remove what dead ones left, and say it in one line; never a reason for it to fail.
+
+    :param resumed: the id of the run that goes on: whoever began it is dead.
+    """
+    gone: list[str] = []
+    try:
+        gone += [f"{one.kind} {one.name}" for one in leftovers.sweep_dead(client, resumed=resumed)]
+        gone += map(str, files(store, out))
+    except EngineError as error:
+        say(f"{error.brief} {error.details}")
+    except OSError as error:
+        say(f"could not look for what dead runs left: {error}")
+    if gone:
+        say(_line(gone))
+
+
+def files(store: Store | None, out: Path, *, dry_run: bool = False) -> tuple[Path, ...]:
+    """Remove folders and files that dead processes of this user left half made; those that went.
+
+    :param out: the folder of the reports.
+    :raises OSError: where a folder cannot be read.
+    """
+    return (
+        *sweep_scratch(Path(tempfile.gettempdir()), dry_run=dry_run),
+        *(store.sweep(dry_run=dry_run) if store else ()),
+        *sweep_half_made(_hidden(out), dry_run=dry_run),
+        *never_begun(out, dry_run=dry_run),
+    )
+
+
+def _hidden(out: Path) -> Iterator[Path]:
+    for name in runs(out):
+        folder = out / name
+        # A run that ended can have left something only where its report is; evidence may be a hundred
+        # thousand files.
+        yield from folder.glob(".*") if _ended(folder / JOURNAL) else folder.rglob(".*")
+
+
+def _ended(journal: Path) -> bool:
+    with journal.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        return b'"kind":"run-finished"' in file.read()
+
+
+def _line(gone: Sequence[str]) -> str:
+    more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+    things = "leftover" if len(gone) == 1 else "leftovers"
+    return f"removed {len(gone)} {things} of dead runs: {', '.join(gone[:_NAMED])}{more}"

@@ -1,0 +1,43 @@
+"""Which compiler caches a build reads and fills: nothing that a stranger ran fills what others read."""
+
+from plan_samples import plan
+
+from orchestrator.app.work import compiler_caches
+from orchestrator.matrix.catalog import Moving
+from orchestrator.matrix.model import Patch
+from orchestrator.plan.action import Recipe
+
+COMMON = "haproxy-amd64-arm64"
+
+
+def recipe(*patches: Patch) -> Recipe:
+    made = next(
+        one.recipe for one in plan().actions.values() if one.recipe and one.recipe.target.name == "arm64"
+    )
+    assert made is not None
+    return made.model_copy(
+        update={"patches": patches, "source": made.source.model_copy(update={"component": "haproxy"})}
+    )
+
+
+def tree(where: str) -> Moving:
+    return Moving(component="haproxy", version="3.0.11", kind="path", where=where, ref="")
+
+
+FIX = Patch(path="fix.diff", name="fix.diff", sha256="ab" * 32)
+
+
+def test_a_verified_tarball_fills_the_cache_of_all() -> None:
+    assert compiler_caches(recipe(), None) == ((COMMON,), COMMON)
+
+
+def test_a_patched_build_reads_and_fills_none() -> None:
+    assert compiler_caches(recipe(FIX), None) == ((COMMON,), None)
+    assert compiler_caches(recipe(FIX), tree("/mine"))[1] is None
+
+
+def test_a_place_that_moves_has_a_cache_of_its_own_and_begins_with_the_common_one() -> None:
+    (mine, common), filled = compiler_caches(recipe(), tree("/mine"))
+    assert (common, filled) == (COMMON, mine)
+    assert mine != COMMON
+    assert compiler_caches(recipe(), tree("/another"))[1] not in {mine, COMMON}

@@ -1,0 +1,92 @@
+"""What a source that moves was in the first part of a run, it is in the second, or the run is refused."""
+
+from pathlib import Path
+
+import pytest
+from record_samples import record
+
+from orchestrator.app.sources import Sources
+from orchestrator.execute.moving import fetch
+from orchestrator.execute.store import Store
+from orchestrator.matrix.catalog import Moving
+from orchestrator.plan.action import Action
+from orchestrator.record.journal import Event, RunStarted, SourcePinned
+from orchestrator.record.recorder import Recorder
+
+
+class Bed:
+    """A working tree, and a run that was to test it. Nothing of it needs an engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree, self.store = folder / "haproxy", Store(folder / "store")
+        self.tree.mkdir()
+        (self.tree / "Makefile").write_text("first")
+        self.moving = Moving(component="haproxy", version="mine", kind="path", where=str(self.tree), ref="")
+        got = fetch(self.moving, store=self.store, mirrors=(), deadline=float("inf"), say=pytest.fail)
+        self.pin = SourcePinned(moving=self.moving, source=got.source, origin=got.origin)
+        self.first = got.source.sha256
+        self.heard: list[Event] = []
+        self.folder = folder
+
+    def sources(self) -> Sources:
+        return Sources(
+            store=self.store,
+            recorder=Recorder(self.folder / "run", listen=self.heard.append, finish=lambda *_: None),
+            mirrors=(),
+            limit=60,
+            pools=tuple,
+            say=lambda _: None,
+        )
+
+    def tested(self, sources: Sources) -> str | None:
+        """The digest of what the run would compile now."""
+        action = Action(key="source:x", kind="source", name="x", moving=self.moving)
+        with sources.recorder:
+            sources.recorder.emit(RunStarted(record=record()))
+            sources.fetch(action)
+        return sources.moved["source:x"].sha256
+
+    def pins(self) -> list[SourcePinned]:
+        return [one for one in self.heard if isinstance(one, SourcePinned)]
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Bed:
+    return Bed(tmp_path)
+
+
+def test_a_run_pins_what_it_found(bed: Bed) -> None:
+    assert bed.tested(bed.sources()) == bed.first
+    assert [pin.source.sha256 for pin in bed.pins()] == [bed.first]
+
+
+def test_a_pinned_source_stays_what_it_was_though_it_moved_on(bed: Bed) -> None:
+    (bed.tree / "Makefile").write_text("second")
+    sources = bed.sources()
+    assert sources.pin([bed.pin]) == ()
+    assert bed.tested(sources) == bed.first
+    assert bed.pins() == []  # the journal has it already
+    assert bed.tested(bed.sources()) != bed.first
+
+
+def test_where_the_store_lost_it_the_same_bytes_do(bed: Bed) -> None:
+    bed.store.empty()
+    sources = bed.sources()
+    assert sources.pin([bed.pin]) == ()
+    assert bed.tested(sources) == bed.first
+
+
+def test_where_the_store_lost_it_and_it_moved_on_both_are_named(bed: Bed) -> None:
+    bed.store.empty()
+    (bed.tree / "Makefile").write_text("second")
+    (said,) = bed.sources().pin([bed.pin])
+    assert f"(SHA-256 {bed.first[:12] if bed.first else ''}) is no longer in the store" in said
+    assert f"what path: {bed.tree} has now is " in said
+
+
+def test_where_it_cannot_be_had_at_all_that_is_said(bed: Bed) -> None:
+    bed.store.empty()
+    (bed.tree / "Makefile").unlink()
+    bed.tree.rmdir()
+    (said,) = bed.sources().pin([bed.pin])
+    assert "is no longer in the store, and cannot be had again: " in said
