@@ -1,17 +1,19 @@
 """``matrixctl cells``."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from rich.table import Table
 
+from orchestrator.app import expected
 from orchestrator.cli import common
 from orchestrator.cli.table import cell as shown
 from orchestrator.cli.table import fits, show, table
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Cell, Unsupported
+from orchestrator.record.model import Expected
+from orchestrator.report.expectations import wanted
 
 
 @click.command()
@@ -19,15 +21,16 @@ from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Cell, Unsupport
 @common.output("table", "json", "ids")
 def cells(selection: common.Selection, *, form: str) -> None:
     """Show the cells that the matrix expands to and the filters leave."""
-    forms: dict[str, Callable[[Sequence[Cell]], None]] = {"table": _table, "json": _json, "ids": _ids}
-    forms[form](selection.cells)
+    forms: dict[str, Callable[[common.Selection], None]] = {"table": _table, "json": _json, "ids": _ids}
+    forms[form](selection)
+    common.warn(selection)
 
 
-def _ids(chosen: Sequence[Cell]) -> None:
-    click.echo("\n".join(cell.id for cell in chosen))
+def _ids(selection: common.Selection) -> None:
+    click.echo("\n".join(cell.id for cell in selection.cells))
 
 
-def _json(chosen: Sequence[Cell]) -> None:
+def _json(selection: common.Selection) -> None:
     known: dict[int, Any] = {}  # many cells share few records
 
     def record(value: AxisValue) -> Any:
@@ -36,39 +39,59 @@ def _json(chosen: Sequence[Cell]) -> None:
         return known[id(value)]
 
     entries = []
-    for cell in chosen:
+    for cell in selection.cells:
         entry: dict[str, Any] = {
             "id": cell.id,
             "axes": {axis: record(value) for axis, value in cell.axes.items()},
         }
         if declared := capabilities.unsupported(cell):
             entry["unsupported"] = {"reason": declared.reason, "message": declared.message}
+        if rule := _ruled(selection, cell):
+            entry["expected"] = rule.model_dump(mode="json")
         entries.append(entry)
-    click.echo(json.dumps(entries, indent=1))
+    click.echo(common.as_json(entries))
 
 
-def _table(chosen: Sequence[Cell]) -> None:
+def _ruled(selection: common.Selection, cell: Cell) -> Expected | None:
+    """What a rule expects; a declaration is told on its own."""
+    found = expected(cell, selection.expectations)
+    return found if found and found.rule else None
+
+
+def _table(selection: common.Selection) -> None:
+    chosen = selection.cells
     declared = [capabilities.unsupported(cell) for cell in chosen]
-    wide = _rows(chosen, declared, ids=True)
+    ruled = [_ruled(selection, cell) for cell in chosen]
+    wide = _rows(chosen, declared, ruled, ids=True)
     notes = {one.message: one.reason for one in declared if one}
+    rules = {one.rule: one for one in ruled if one}
     show(
-        wide if fits(wide) else _rows(chosen, declared, ids=False),
+        wide if fits(wide) else _rows(chosen, declared, ruled, ids=False),
         *(shown(f"{reason}: {message}", "dim") for message, reason in notes.items()),
+        *(shown(f"{place}: {wanted(one)}, because of {one.because}", "dim") for place, one in rules.items()),
         shown(f"{len(chosen)} cells, {sum(one is not None for one in declared)} of them unsupported"),
     )
 
 
-def _rows(chosen: Sequence[Cell], declared: Sequence[Unsupported | None], *, ids: bool) -> Table:
+def _rows(
+    chosen: Sequence[Cell],
+    declared: Sequence[Unsupported | None],
+    ruled: Sequence[Expected | None],
+    *,
+    ids: bool,
+) -> Table:
     """An axis that is at its default everywhere is left out, as it is in the ids."""
     axes = [
         axis
         for axis in AXES
         if axis not in DEFAULTS or any(cell.axes[axis] != DEFAULTS[axis] for cell in chosen)
     ]
-    columns = [*(["id"] if ids else []), *axes, *(["unsupported"] if any(declared) else [])]
+    extra = {"unsupported": any(declared), "expected": any(ruled)}
+    columns = [*(["id"] if ids else []), *axes, *(name for name, needed in extra.items() if needed)]
     made = table(*columns, gap=2 if ids else 1)
-    for cell, one in zip(chosen, declared, strict=True):
+    for cell, one, rule in zip(chosen, declared, ruled, strict=True):
         values = {axis: cell.axes[axis].name for axis in axes}
         values |= {"id": cell.id, "unsupported": one.reason if one else ""}
-        made.add_row(*(shown(values[column], "dim" if one else "") for column in columns))
+        values["expected"] = f"{wanted(rule)} [{rule.rule}]" if rule else ""
+        made.add_row(*(shown(values[column], "dim" if one and not rule else "") for column in columns))
     return made

@@ -1,16 +1,35 @@
 """``matrixctl clean``."""
 
+import re
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import docker
 
+from orchestrator.app import tidy
 from orchestrator.cli import common
-from orchestrator.errors import MatrixctlError
-from orchestrator.execute import docker_engine, images, leftovers
+from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.execute import docker_engine, images, leftovers, prune
 from orchestrator.execute.leftovers import Leftover
 from orchestrator.execute.store import Store
+from orchestrator.matrix.names import quoted
+from orchestrator.report.units import size
 
 _DEFAULT = Path()
+_DAY = 24 * 3600
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+
+
+def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Of ``500M``, ``20G`` or ``1.5TiB``: binary units, as sizes are shown."""
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise click.BadParameter(f"{quoted(text)} is no size; write a number and a unit: 500M, 20G, 1.5T")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 @click.command()
@@ -23,22 +42,38 @@ _DEFAULT = Path()
     metavar="[DIR]",
     help="Empty the store of artifacts and compiler caches [DIR: user's cache].",
 )
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Of the store only what no run used for N days; runs may go on meanwhile.",
+)
+@click.option(
+    "--max-size",
+    callback=_bytes,
+    metavar="SIZE",
+    help="Of the store the least recently used, until it is at most SIZE (500M, 20G).",
+)
 @click.option("--foreign", is_flag=True, help="Also what another machine, or an earlier boot, left.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-def clean(*, with_images: bool, store: Path | None, foreign: bool, dry_run: bool) -> None:
-    """Remove containers, networks and volumes that dead runs left behind; never those of a running one."""
+def clean(
+    *,
+    with_images: bool,
+    store: Path | None,
+    keep_days: int | None,
+    max_size: int | None,
+    foreign: bool,
+    dry_run: bool,
+) -> None:
+    """Remove what dead runs left behind, in the engine and in folders; never what a running one has."""
+    if store is None and (keep_days is not None or max_size is not None):
+        raise UsageError("--keep-days and --max-size say what goes from the store", resolution="Add --store.")
+    root = common.default_store() if store in {None, _DEFAULT} else store
     if store is not None:
-        _store(common.default_store() if store == _DEFAULT else store, dry_run=dry_run)
+        _store(root, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
+    _files(root, dry_run=dry_run)
     client = docker_engine.connect().client
-    kept = []
-    for leftover in leftovers.find(client):
-        if leftover.alive or (leftover.alive is None and not foreign):
-            kept.append(leftover)
-            _say_kept(leftover)
-            continue
-        if not dry_run:
-            leftovers.remove(client, leftover)
-        _say(f"{leftover.kind} {leftover.name}", dry_run=dry_run)
+    kept = _leftovers(client, foreign=foreign, dry_run=dry_run)
     if with_images and kept:
         raise MatrixctlError(
             "the images stay: a run may be using them", resolution="Try again when it has ended."
@@ -48,10 +83,57 @@ def clean(*, with_images: bool, store: Path | None, foreign: bool, dry_run: bool
             _say(f"image {tag}", dry_run=dry_run)
 
 
-def _store(root: Path, *, dry_run: bool) -> None:
+def _leftovers(client: docker.DockerClient, *, foreign: bool, dry_run: bool) -> bool:
+    """Whether any of them stays."""
+    kept = False
+    for leftover in leftovers.find(client):
+        if leftover.alive or (leftover.alive is None and not foreign):
+            kept = True
+            _say_kept(leftover)
+        elif dry_run or leftovers.remove(client, leftover):
+            _say(f"{leftover.kind} {leftover.name}", dry_run=dry_run)
+    return kept
+
+
+def _store(root: Path, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:
+    if not root.is_dir():  # mistyped, perhaps: no reason to make one
+        common.say(f"there is no store in {root}")
+    elif keep_days is None and max_size is None:
+        _empty(root, dry_run=dry_run)
+    else:
+        before = None if keep_days is None else time.time() - keep_days * _DAY
+        _prune(root, before=before, max_size=max_size, dry_run=dry_run)
+
+
+def _empty(root: Path, *, dry_run: bool) -> None:
     store = Store(root, say=common.say)
     for path in store.contents() if dry_run else store.empty():
         _say(str(path), dry_run=dry_run)
+
+
+def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: bool) -> None:
+    store = Store(root, say=common.say)
+    pruned = prune.prune(store, before=before, max_size=max_size, keep=dry_run)
+    for item in pruned.gone:
+        _say(f"{item.path} ({size(item.size)}, last used {_day(item.used)})", dry_run=dry_run)
+    count, freed = len(pruned.gone), sum(item.size for item in pruned.gone)
+    _say(
+        f"{count} thing{'' if count == 1 else 's'}, {size(freed)}; {size(pruned.stays)} stay", dry_run=dry_run
+    )
+    if max_size is not None and pruned.stays > max_size:
+        common.say(
+            f"the store is still larger than {size(max_size)}: tarballs, and what a run works with, stay"
+        )
+
+
+def _files(root: Path, *, dry_run: bool) -> None:
+    store = Store(root, say=common.say) if root.is_dir() else None
+    for path in tidy.files(store, common.default_out(), dry_run=dry_run):
+        _say(str(path), dry_run=dry_run)
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def _say(what: str, *, dry_run: bool) -> None:

@@ -1,27 +1,37 @@
 """Options that several commands share, and how a command ends."""
 
 import errno
+import json
 import os
 import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator import resources
+from orchestrator import internal, resources
+from orchestrator.cli.closing import unmet
 from orchestrator.errors import Exit, MatrixctlError
+from orchestrator.execute.scheduler import THREADS
+from orchestrator.masked import masked
+from orchestrator.matrix import patches
 from orchestrator.matrix.catalog import Catalog, load_catalog
 from orchestrator.matrix.expand import expand
+from orchestrator.matrix.expect import Expectations, resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
-from orchestrator.report.text import visible
+from orchestrator.report.text import terminal
 
 R = TypeVar("R")
 
@@ -44,7 +54,26 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """One line to stderr; what comes from outside is never taken for markup."""
-    errors.print(Text(visible(text)))
+    errors.print(Text(terminal(masked(text))))
+
+
+def as_json(value: Any, *, indent: int | None = 1) -> str:
+    """JSON for stdout, in ASCII: no terminal and no CI system finds a command of its own in it."""
+    dumped = json.dumps(value, indent=indent, separators=None if indent else (",", ":"))
+    return dumped.replace("##", "#\\u0023")
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, at once where an action is still at work: Python would wait for its thread.
+
+    A download or an image build cannot be told to stop, and may take a quarter of an hour.
+    """
+    if any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # its reader has left
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class Explaining(click.Group):
@@ -64,13 +93,26 @@ class Explaining(click.Group):
         except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
             _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
             sys.exit(Exit.USAGE if error.errno in _BAD_PATH else Exit.HARNESS)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - Python's own exit code would be that of a regression
+            _explain_fault(error)
+            sys.exit(Exit.HARNESS)
+
+
+def _explain_fault(error: Exception) -> None:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="matrixctl-internal-"))
+    except OSError:
+        folder = Path()
+    _explain(f"error: internal: {internal.kept(folder, error)}", f"It lies in {folder.absolute()}.")
 
 
 def _explain(brief: str, *others: str) -> None:
-    errors.print(Text(f"matrixctl: {visible(brief)}", style="bold red"))
+    errors.print(Text(f"matrixctl: {terminal(brief)}", style="bold red"))
     for part in others:
         if part:
-            errors.print(Text(visible(part)))
+            errors.print(Text(terminal(part)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +122,43 @@ class Selection:
     matrix: Matrix
     all_cells: tuple[Cell, ...]
     cells: tuple[Cell, ...]
+    expectations: Expectations
     profile: str
     filters: tuple[str, ...]
 
 
-def selecting(command: Callable[..., R]) -> Callable[..., R]:
-    """``--matrix``, ``--profile``, ``--filter`` and ``--cell``; the command gets ``selection``."""
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the options that select say."""
+
+    matrix_file: Path | None
+    profile: str
+    filters: tuple[str, ...]
+    ids: tuple[str, ...]
+    patch_files: tuple[str, ...]
+
+    def selection(self, today: date) -> Selection:
+        """The cells that are meant, and what is expected of them on a day.
+
+        :raises MatrixctlError: for a fault of the matrix or of the choice.
+        """
+        matrix = load(matrix_path(self.matrix_file))
+        every = expand(matrix)
+        chosen = select(every, (*profile_filters(matrix, self.profile), *self.filters), known=every)
+        cells = select_ids(chosen, self.ids) if self.ids else chosen
+        cells = patches.patched(cells, [patches.parse(text) for text in self.patch_files])
+        return Selection(
+            matrix=matrix,
+            all_cells=every,
+            cells=cells,
+            expectations=resolve(matrix, every, today),
+            profile=self.profile,
+            filters=self.filters,
+        )
+
+
+def choosing(command: Callable[..., R]) -> Callable[..., R]:
+    """``--matrix``, ``--profile``, ``--filter``, ``--cell``, ``--patch``; the command gets ``choice``."""
 
     @click.option(
         "--matrix", "matrix_file", type=click.Path(path_type=Path), help="Matrix file [default: matrix.yaml]."
@@ -95,6 +168,13 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
         "--filter", "filters", multiple=True, metavar="F", help="axis=value, tls=openssl*, 'haproxy<3.2', ..."
     )
     @click.option("--cell", "ids", multiple=True, metavar="ID", help="Only this cell; may be repeated.")
+    @click.option(
+        "--patch",
+        "patch_files",
+        multiple=True,
+        metavar="COMPONENT=FILE",
+        help="Build openssl, haproxy, openssl-3.5.7, ... with this diff; may be repeated.",
+    )
     @wraps(command)
     def wrapped(
         *args: Any,
@@ -102,18 +182,39 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
         profile: str,
         filters: Sequence[str],
         ids: Sequence[str],
+        patch_files: Sequence[str],
         **kwargs: Any,
     ) -> R:
-        matrix = load(matrix_path(matrix_file))
-        every = expand(matrix)
-        chosen = select(every, (*profile_filters(matrix, profile), *filters), known=every)
-        cells = select_ids(chosen, ids) if ids else chosen
-        selection = Selection(
-            matrix=matrix, all_cells=every, cells=cells, profile=profile, filters=tuple(filters)
+        choice = Choice(
+            matrix_file=matrix_file,
+            profile=profile,
+            filters=tuple(filters),
+            ids=tuple(ids),
+            patch_files=tuple(patch_files),
         )
-        return command(*args, selection=selection, **kwargs)
+        return command(*args, choice=choice, **kwargs)
 
     return wrapped
+
+
+def selecting(command: Callable[..., R]) -> Callable[..., R]:
+    """The options of ``choosing``; the command gets ``selection``."""
+
+    @choosing
+    @wraps(command)
+    def wrapped(*args: Any, choice: Choice, **kwargs: Any) -> R:
+        return command(*args, selection=choice.selection(datetime.now(UTC).date()), **kwargs)
+
+    return wrapped
+
+
+def warn(selection: Selection) -> None:
+    """Say which rules need a hand: those that fit no cell, and those that are out of date for these."""
+    for rule in selection.expectations.unmet():
+        say(f"warning: {unmet(rule.place, rule.when)}")
+    for rule in selection.expectations.rules:
+        if why := selection.expectations.stale(rule, selection.cells):
+            say(f"warning: {rule.place} is stale: {why}; a run of these cells ends with exit code 1")
 
 
 def matrix_path(given: Path | None) -> Path:
@@ -130,6 +231,9 @@ matrix_sources = click.option(
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="More sources, or others; may be repeated.",
+)
+mirror_places = click.option(
+    "--mirror", "mirrors", multiple=True, envvar="MATRIXCTL_MIRROR", metavar="DIR_OR_URL", help="Asked first."
 )
 store_folder = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."

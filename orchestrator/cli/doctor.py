@@ -1,6 +1,5 @@
 """``matrixctl doctor``: what is missing, and its remedy."""
 
-import json
 import os
 import shlex
 import sys
@@ -11,10 +10,13 @@ import click
 import docker
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from orchestrator.cli import common
 from orchestrator.errors import Exit
 from orchestrator.execute import bootstrap, doctor, fix
 from orchestrator.execute.host import LocalHost
+from orchestrator.report.text import terminal
 
 _MARKS = {
     doctor.State.OK: "[green]✔ ok[/]",
@@ -39,9 +41,8 @@ def command(*, fixing: bool, quick: bool, quiet: bool, form: str) -> None:
     checks = doctor.examine(patient, quick=quick)
     healthy = doctor.healthy(checks)
     if form == "json":
-        click.echo(
-            json.dumps({"healthy": healthy, "checks": [check.model_dump() for check in checks]}, indent=2)
-        )
+        found = {"healthy": healthy, "checks": [check.model_dump(mode="json") for check in checks]}
+        click.echo(common.as_json(found))
     else:
         _show([check for check in checks if not quiet or check.state is doctor.State.MISSING])
     raise SystemExit(Exit.OK if healthy else Exit.HARNESS)
@@ -53,7 +54,7 @@ def _patient(*, quiet: bool) -> doctor.Patient:
         host=host,
         connect=partial(docker.from_env, timeout=60),
         docker_host=os.environ.get("DOCKER_HOST", ""),
-        say=(lambda _: None) if quiet else partial(click.echo, err=True),
+        say=(lambda _: None) if quiet else common.say,
         proxies=bootstrap.proxies(host, os.environ),
         fix_command=shlex.join([*([] if host.uid() == 0 else ["sudo"]), _program(), "doctor", "--fix"]),
     )
@@ -68,7 +69,9 @@ def _program() -> str:
 def _show(checks: list[doctor.Check]) -> None:
     table = Table("check", "state", "found", box=None, pad_edge=False)
     for check in checks:
-        remedy = f"\n[bold]→ {check.remedy}[/]" if check.remedy else ""
-        table.add_row(check.name, _MARKS[check.state], check.found + remedy)
+        said = Text(terminal(check.found))
+        if check.remedy:
+            said.append(f"\n→ {terminal(check.remedy)}", style="bold")
+        table.add_row(check.name, _MARKS[check.state], said)
     if checks:
         Console(highlight=False).print(table)

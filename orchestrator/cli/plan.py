@@ -1,6 +1,5 @@
 """``matrixctl plan``."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,17 @@ _STATES = {
 @click.command()
 @common.selecting
 @common.store_folder
+@common.mirror_places
 @common.matrix_sources
 @common.output("table", "json")
-def plan(selection: common.Selection, *, store: Path | None, sources: Sequence[Path], form: str) -> None:
+def plan(
+    selection: common.Selection,
+    *,
+    store: Path | None,
+    mirrors: Sequence[str],
+    sources: Sequence[Path],
+    form: str,
+) -> None:
     """Show the actions that a run would take, what of it is there already, and an estimate.
 
     Makes nothing, and needs no container engine: without one, or without the toolchain image, it is not
@@ -41,9 +48,11 @@ def plan(selection: common.Selection, *, store: Path | None, sources: Sequence[P
         Store(store or common.default_store(), say=common.say),
         engine,
         host,
+        expectations=selection.expectations,
+        mirrors=mirrors,
     )
     if form == "json":
-        click.echo(json.dumps(_json(found), indent=1))
+        click.echo(common.as_json(_json(found)))
     else:
         _table(found)
 
@@ -70,6 +79,7 @@ def _action(step: Step) -> dict[str, Any]:
         "cells": list(action.cells),
         "state": step.state,
         "problem": action.problem or None,
+        "origin": step.origin or None,
         "estimate_s": step.seconds,
         "estimate_from": None if step.seconds is None else "store" if step.own else "default",
     }
@@ -81,9 +91,9 @@ def _table(found: Preview) -> None:
 
 
 def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
-    columns = ["#", "kind", "name", *(["digest"] if digests else []), "needs", "cells", "state", "seconds"]
+    columns = ["#", "kind", "name", *(["digest"] if digests else []), "needs", "cells", "state", "s"]
     made = table(*columns, gap=2 if digests else 1)
-    for title in ("#", "cells", "seconds"):
+    for title in ("#", "cells", "s"):
         made.columns[columns.index(title)].justify = "right"
     numbers = {step.action.key: str(number) for number, step in enumerate(steps, start=1)}
     for step in steps:
@@ -96,7 +106,7 @@ def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
             "needs": shown(" ".join(numbers[need] for need in action.needs)),
             "cells": shown(str(len(action.cells))),
             "state": shown(state, style),
-            "seconds": shown("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
+            "s": shown("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
         }
         made.add_row(*(values[column] for column in columns))
     return made
@@ -109,7 +119,8 @@ def _notes(found: Preview) -> list[str]:
     if not found.engine:
         notes.append("No Docker engine answers, so digests and images are unknown: see `matrixctl doctor`.")
     elif not found.toolchain:
-        notes.append("The toolchain image does not exist yet, so the digests of builds are unknown.")
+        notes.append("A toolchain image does not exist yet, so the digests of its builds are unknown.")
+    notes += [f"{step.action.name.partition(' ')[0]}: {step.origin}" for step in found.steps if step.origin]
     broken = [step.action for step in found.steps if step.action.problem]
     notes += [f"{action.name} cannot be had: {action.problem}" for action in broken]
     unknown = any(step.state == "unknown" for step in found.steps)

@@ -14,23 +14,21 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import common
+from orchestrator.cli.closing import STYLES, closing
+from orchestrator.masked import masked
 from orchestrator.matrix.model import Cell
-from orchestrator.outcome import Outcome
+from orchestrator.outcome import Outcome, Verdict
 from orchestrator.plan.plan import Known, expected
-from orchestrator.record.journal import ActionChanged, CellJudged, Event, RunStarted
-from orchestrator.record.model import RunRecord
+from orchestrator.record.journal import ActionChanged, CellJudged, Event, RunResumed, RunStarted
+from orchestrator.record.model import ActionRecord, RunRecord
+from orchestrator.report.text import flat, terminal
 
 _MINUTES_FROM = 90
 """Seconds from which an estimate is told in minutes: more digits would be a promise."""
 
-_STYLES = {
-    Outcome.PASS: ("✓", "green"),
-    Outcome.FAIL: ("✕", "bold red"),
-    Outcome.MISBUILT: ("◆", "bold magenta"),
-    Outcome.ERROR: ("!", "bold yellow"),
-    Outcome.BLOCKED: ("⊘", "yellow"),
-    Outcome.UNSUPPORTED: ("–", "dim"),  # noqa: RUF001 - the report shows the same dash
-}
+
+_TOLD = {Verdict.KNOWN_FAILURE, Verdict.NOW_PASSING, Verdict.CHANGED_FAILURE}
+"""Verdicts that the outcome alone does not tell."""
 
 
 class View(Protocol):
@@ -79,7 +77,7 @@ class JsonLines(Quiet):
         common.say(text)
 
     def listen(self, event: Event) -> None:
-        sys.stdout.write(event.model_dump_json() + "\n")
+        sys.stdout.write(common.as_json(event.model_dump(mode="json"), indent=None) + "\n")
         sys.stdout.flush()
 
 
@@ -95,7 +93,7 @@ class Lines(Quiet):
             self._print(line)
 
     def say(self, text: str) -> None:
-        self._print(Text(text))
+        self._print(Text(terminal(masked(text))))
 
     def _print(self, line: Text) -> None:
         spent = f"{time.monotonic() - self._started:6.1f} s  "
@@ -105,17 +103,22 @@ class Lines(Quiet):
 def told(event: Event) -> Text | None:
     """The line for an event, or ``None`` where it is not worth one."""
     match event:
+        case RunResumed(stood=stood):
+            return Text(f"goes on; {stood} {'cell stands' if stood == 1 else 'cells stand'} as judged before")
         case ActionChanged(action=action) if action.status not in {"waiting", "running"}:
             took = f" in {action.duration_s:.1f} s" if action.duration_s is not None else ""
-            line = Text(f"{action.status:9} {action.kind} {action.name}{took}")
-            if action.message:
-                line.append(f"\n{action.message}", style="dim")
+            line = Text(flat(f"{action.status:9} {action.kind} {action.name}{took}"))
+            for said in terminal(action.message).splitlines():
+                line.append(f"\n    {said}", style="dim")
             return line
         case CellJudged(cell=cell) if cell.outcome is not None:
-            glyph, style = _STYLES[cell.outcome]
-            line = Text(f"{glyph} {cell.outcome}", style=style).append(f"  {cell.id}", style="default")
+            glyph, style = STYLES[cell.outcome]
+            line = Text(f"{glyph} {cell.outcome}", style=style)
+            if cell.verdict in _TOLD:
+                line.append(f" ({cell.verdict})", style="dim")
+            line.append(flat(f"  {cell.id}"), style="default")
             if cell.reason is not None:
-                line.append(f"  {cell.reason}: {cell.message}", style="default")
+                line.append(flat(f"  {cell.reason}: {cell.message}"), style="default")
             return line
         case _:
             return None
@@ -129,6 +132,7 @@ class LiveView(Lines):
         self._planned, self._known = planned, known
         self._waiting: dict[tuple[str, str], float] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._stood = 0
         self._running: dict[tuple[str, str], float] = {}
         self.live = Live(
             get_renderable=self._draw, console=common.errors, refresh_per_second=4, transient=True
@@ -137,9 +141,10 @@ class LiveView(Lines):
     def listen(self, event: Event) -> None:
         match event:
             case RunStarted(record=record):
-                self._waiting = {
-                    (a.kind, a.name): expected(a.kind, a.name, self._known) for a in record.actions
-                }
+                self._plan(record.actions)
+            case RunResumed(stood=stood, actions=actions):
+                self._stood = stood
+                self._plan(actions)
             case ActionChanged(action=action):
                 key = (action.kind, action.name)
                 self._waiting.pop(key, None)
@@ -151,17 +156,20 @@ class LiveView(Lines):
                 self._outcomes[cell.id] = cell.outcome
         super().listen(event)
 
+    def _plan(self, actions: Sequence[ActionRecord]) -> None:
+        self._waiting = {(a.kind, a.name): expected(a.kind, a.name, self._known) for a in actions}
+
     def _draw(self) -> Group:
         now = time.monotonic()
         table = Table.grid(padding=(0, 2))
         for (kind, name), since in list(self._running.items()):
-            table.add_row(Text("▸", style="cyan"), kind, name, f"{now - since:.0f} s")
+            table.add_row(Text("▸", style="cyan"), kind, Text(flat(name)), f"{now - since:.0f} s")
         return Group(table, self._counts(now - self._started))
 
     def _counts(self, spent: float) -> Text:
         counts = Counter(self._outcomes.values())
-        line = Text(f"{sum(counts.values())}/{self._planned} cells  ", style="bold")
-        for outcome, (glyph, style) in _STYLES.items():
+        line = Text(f"{self._stood + sum(counts.values())}/{self._planned} cells  ", style="bold")
+        for outcome, (glyph, style) in STYLES.items():
             if counts[outcome]:
                 line.append(f"{glyph} {counts[outcome]} {outcome}  ", style=style)
         return line.append(f"{spent:.0f} s, {self._left()}", style="dim")
@@ -177,18 +185,6 @@ class LiveView(Lines):
         return (
             f"at most about {left / 60:.0f} min left" if left > _MINUTES_FROM else f"about {left:.0f} s left"
         )
-
-
-def closing(record: RunRecord, folder: Path) -> list[Text]:
-    """The last lines: the counts in words, and where the report is."""
-    counts = Counter(cell.outcome for cell in record.cells if cell.outcome is not None)
-    line = Text(f"{record.run.judged} of {record.run.planned} cells judged: ", style="bold")
-    words = [(f"{counts[o]} {o}", _STYLES[o][1]) for o in _STYLES if counts[o]]
-    for position, (text, style) in enumerate(words):
-        line.append(", " if position else "").append(text, style=style)
-    if record.run.status == "interrupted":
-        line.append("; interrupted", style="bold yellow")
-    return [line, Text(f"Report: {folder / 'index.html'}")]
 
 
 def console() -> Console:

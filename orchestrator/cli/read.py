@@ -13,15 +13,17 @@ from orchestrator.files import write_atomically
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.matrix.select import alike
 from orchestrator.record import journal
+from orchestrator.record.fold import ended, fold
+from orchestrator.record.journal import JOURNAL
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.runs import JOURNAL, LATEST, find
-from orchestrator.report import html, junit, markdown, units
-from orchestrator.report.text import visible
+from orchestrator.record.runs import LATEST, find
+from orchestrator.report import expectations, html, junit, markdown, summary, units
+from orchestrator.report.text import flat, terminal
 
 _RENDERERS: dict[str, Callable[[RunRecord], str]] = {
     "html": html.render,
     "junit": junit.render,
-    "json": lambda record: record.model_dump_json(indent=1) + "\n",
+    "json": lambda record: common.as_json(record.model_dump(mode="json")) + "\n",
     "markdown": markdown.render,
 }
 
@@ -40,7 +42,7 @@ def report(run: str, *, form: str, out: Path | None) -> None:
     if form == "html" and sys.stdout.isatty():
         path = folder / "index.html"
         write_atomically(path, text.encode())
-        click.echo(path)
+        click.echo(flat(str(path)))
     else:
         click.echo(text, nl=False)
 
@@ -60,7 +62,12 @@ def logs(cell: str, *, run: str, out: Path | None) -> None:
 
 def _read(run: str, out: Path | None) -> tuple[Path, RunRecord]:
     folder = find(run, out or common.default_out())
-    return folder, journal.fold(journal.read(folder / JOURNAL, say=common.say))
+    record = fold(journal.read(folder / JOURNAL, say=common.say))
+    if journal.goes_on(folder):
+        return folder, record
+    if record.run.status != "finished":
+        common.say(f"this run was cut off; it goes on with: matrixctl run --resume {folder.name}")
+    return folder, ended(record)
 
 
 def _unknown(cell: str, record: RunRecord) -> UsageError:
@@ -75,26 +82,33 @@ def _unknown(cell: str, record: RunRecord) -> UsageError:
 
 def _told(cell: CellRecord, folder: Path) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
-    yield f"{cell.id}: {cell.outcome or 'not judged'}{reason}"
+    yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
     if cell.message:
-        yield visible(cell.message)
+        yield flat(cell.message)
+    yield f"verdict: {summary.VERDICT_TITLES[summary.verdict(cell)]}"
+    if cell.expected:
+        yield flat(f"expected: {expectations.told(cell.expected)}")
+    if cell.cause:
+        yield flat(f"cause: {cell.cause}")
     for attempt in cell.attempts:
         because = f": {attempt.reason}" if attempt.reason else ""
         took = units.duration(attempt.duration_s)
         told = f"{attempt.outcome}{because}, {took}, {attempt.why}; began {units.moment(attempt.started_at)}"
-        yield visible(f"attempt {attempt.number}: {told}")
-    yield visible(f"again: {cell.reproducer}")
+        yield flat(f"attempt {attempt.number}: {told}")
+    yield flat(f"again: {cell.reproducer}")
     for path in cell.evidence:
         yield ""
-        yield visible(f"==> {path} <==")
+        yield flat(f"==> {path} <==")
         yield _evidence(folder, path)
 
 
 def _evidence(folder: Path, path: str) -> str:
     file = folder / path
-    if not file.resolve().is_relative_to(folder.resolve()):
-        return "(lies outside the run's folder, and is not shown)"
     try:
-        return visible(file.read_text("utf-8", "replace")).rstrip("\n")
+        if not file.resolve().is_relative_to(folder.resolve()):
+            return "(lies outside the run's folder, and is not shown)"
+        return terminal(file.read_text("utf-8", "replace")).rstrip("\n")
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
+    except ValueError:  # a NUL
+        return "(is no path of a file)"

@@ -1,5 +1,7 @@
 """``matrixctl render``."""
 
+import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +10,10 @@ import click
 from orchestrator import reproduce
 from orchestrator.cli import common
 from orchestrator.errors import UsageError
+from orchestrator.execute import moving
+from orchestrator.execute.moving import Moved
+from orchestrator.execute.store import Store
+from orchestrator.matrix.catalog import Moving
 from orchestrator.matrix.names import listed
 from orchestrator.preview import engine_here
 
@@ -17,6 +23,8 @@ _MARK = ".matrixctl-render"
 
 @click.command()
 @common.selecting
+@common.store_folder
+@common.mirror_places
 @common.matrix_sources
 @click.option(
     "--out",
@@ -24,15 +32,29 @@ _MARK = ".matrixctl-render"
     required=True,
     help="A new or empty folder, or one that render made.",
 )
-def render(selection: common.Selection, *, sources: Sequence[Path], out: Path) -> None:
+def render(
+    selection: common.Selection,
+    *,
+    store: Path | None,
+    mirrors: Sequence[str],
+    sources: Sequence[Path],
+    out: Path,
+) -> None:
     """Write everything that a run would use, complete enough to be rerun by hand with docker alone.
 
     Unsupported cells are among it, to prove that they are. Prints the script of each build.
     """
     old = _written_before(out)
     _, host = engine_here()
-    made = reproduce.render(selection.cells, common.catalog(sources), selection.matrix.limits, host)
-    _replace(out, old, made.files)
+    limits = selection.matrix.limits
+
+    def bring(what: Moving) -> Moved:
+        kept = Store(store or common.default_store(), say=common.say)
+        deadline = time.monotonic() + limits.fetch
+        return moving.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, say=common.say)
+
+    made = reproduce.render(selection.cells, common.catalog(sources), limits, host, bring)
+    _replace(out, old, {**made.files, **made.copies})
     for problem in made.left_out:
         common.say(problem)
     for name in made.builds:
@@ -53,7 +75,7 @@ def _written_before(out: Path) -> frozenset[str]:
     return frozenset(name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts)
 
 
-def _replace(out: Path, old: frozenset[str], files: Mapping[str, bytes]) -> None:
+def _replace(out: Path, old: frozenset[str], files: Mapping[str, bytes | Path]) -> None:
     """:raises UsageError: where a file that render did not write is in the way."""
     foreign = [path for path in files if path not in old and (out / path).exists()]
     if foreign:
@@ -70,9 +92,12 @@ def _replace(out: Path, old: frozenset[str], files: Mapping[str, bytes]) -> None
     (out / _MARK).write_text("\n".join(sorted(files)) + "\n")
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600 if path.name == "server.pem" else 0o666)  # it has a key in it
-    path.write_bytes(content)
+    if isinstance(content, Path):
+        shutil.copyfile(content, path)
+    else:
+        path.write_bytes(content)
     if path.name == reproduce.SCRIPT:
         path.chmod(path.stat().st_mode | 0o111)

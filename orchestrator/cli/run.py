@@ -3,35 +3,53 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from orchestrator import app
 from orchestrator.cli import common
 from orchestrator.cli.progress import progress
+from orchestrator.errors import Exit, UsageError
 from orchestrator.execute import bootstrap, docker_engine
+from orchestrator.execute.download import shown
 from orchestrator.execute.host import LocalHost
 from orchestrator.execute.scheduler import Cancel
 from orchestrator.execute.store import Store
+from orchestrator.record.journal import JOURNAL, RunStarted, read
+from orchestrator.record.runs import find
+from orchestrator.record.settings import Settings
+
+_ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json"}
+"""Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
 
 @click.command()
-@common.selecting
+@common.choosing
+@click.option(
+    "--resume", metavar="RUN", help="Go on with a run that was cut off: an id, a folder or `latest`."
+)
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, help="Probe each cell N times."
 )
 @click.option(
     "--jobs", type=click.IntRange(1), default=None, help="Actions and compilers at once [default: CPUs]."
 )
-@click.option("--fail-fast", is_flag=True, help="Stop at the first failing cell.")
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="GiB that containers may take at once [default: 7/8 of the engine's host].",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first failure that no rule expects.")
 @common.reports_folder
 @common.store_folder
-@click.option(
-    "--mirror", "mirrors", multiple=True, envvar="MATRIXCTL_MIRROR", metavar="DIR_OR_URL", help="Asked first."
-)
+@common.mirror_places
 @common.matrix_sources
 @click.option("--keep", is_flag=True, help="Keep containers and volumes for inspection.")
 @click.option("--allow-blocked", is_flag=True, help="A cell without its source is no reason to fail.")
@@ -45,46 +63,37 @@ from orchestrator.execute.store import Store
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
+@click.pass_context
 def run(
-    selection: common.Selection,
+    context: click.Context,
+    /,
+    choice: common.Choice,
     *,
-    repeat: int,
-    jobs: int | None,
-    fail_fast: bool,
+    resume: str | None,
     out: Path | None,
-    store: Path | None,
     mirrors: Sequence[str],
-    sources: Sequence[Path],
-    keep: bool,
-    allow_blocked: bool,
-    challenge_unsupported: bool,
-    build: str,
     quiet: bool,
     as_json: bool,
+    **_: object,
 ) -> None:
     """Build HAProxy for the selected cells and probe HTTP/3.
 
-    Exit codes: 0 all passed, 1 a cell failed, 2 usage, 3 nothing selected, 4 the harness failed or a cell
-    is blocked, 130 interrupted.
+    Exit codes: 0 all as expected, 1 a regression, a changed failure or a stale rule, 2 usage, 3 nothing
+    selected or nothing left to resume, 4 a cell was not judged (the harness failed, or it is blocked),
+    130 interrupted.
     """
-    engine = docker_engine.connect()
-    options = app.Options(
-        profile=selection.profile,
-        filters=selection.filters,
-        out=out or common.default_out(),
-        store=store or common.default_store(),
-        jobs=jobs or engine.cpus,
-        repeat=repeat,
-        mirrors=tuple(mirrors),
-        keep=keep,
-        fail_fast=fail_fast,
-        allow_blocked=allow_blocked,
-        challenge_unsupported=challenge_unsupported,
-        emulated_build=build == "emulated",
-        remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
-        again=_again(build=build, challenge=challenge_unsupported, sources=sources),
-        proxies=bootstrap.proxies(LocalHost(), os.environ),
-    )
+    out = (out or common.default_out()).absolute()
+    settings, folder = _settings(choice, context.params), None
+    if resume is not None:
+        _refuse_beside_resume(context)
+        folder = find(resume, out).absolute()
+        mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
+        settings = _as_begun(folder, settings, context)
+    selection = _choice(settings).selection(settings.today)
+    if not quiet:
+        common.warn(selection)
+    engine = docker_engine.connect(keep=settings.keep)
+    options = _options(settings, out, engine.cpus, mirrors)
     cancel = Cancel()
     _cancel_on_signals(cancel)
     known = Store(options.store).known_duration
@@ -92,28 +101,117 @@ def run(
         record, folder = app.run(
             selection.matrix,
             selection.cells,
-            common.catalog(sources),
+            common.catalog([Path(path) for path in settings.sources]),
             engine,
             options,
+            expectations=selection.expectations,
             listen=view.listen,
             say=view.say,
             cancel=cancel,
+            resume=folder,
         )
     view.summary(record, folder)
     sys.stdout.flush()
-    sys.stderr.flush()
-    # Not sys.exit: after an interruption a download or an image build may still be on a thread, and
-    # Python would wait for it.
-    os._exit(record.run.exit_code or 0)
+    common.leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
 
 
-def _again(*, build: str, challenge: bool, sources: Sequence[Path]) -> tuple[str, ...]:
+def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
+    return Settings(
+        folder=str(Path.cwd()),
+        today=datetime.now(UTC).date(),
+        matrix=str(choice.matrix_file) if choice.matrix_file else None,
+        profile=choice.profile,
+        filters=choice.filters,
+        cells=choice.ids,
+        patches=choice.patch_files,
+        sources=tuple(str(path) for path in params["sources"]),
+        store=str((params["store"] or common.default_store()).absolute()),
+        mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
+        **{name: params[name] for name in ("repeat", "jobs", "memory", "build", "keep")},
+        **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
+    )
+
+
+def _refuse_beside_resume(context: click.Context) -> None:
+    """:raises UsageError: for options that the run's own command line has said already."""
+    options = {option.name: option.opts[0] for option in context.command.params}
+    given = [name for name in context.params if _given(context, name) and name not in _ANEW]
+    if given:
+        raise UsageError(
+            f"--resume goes with no {', '.join(sorted(options[name] for name in given))}: the run goes on as"
+            " it began",
+            resolution="Leave that out, or begin another run without --resume.",
+        )
+
+
+def _given(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
+    """The command line with which a run was begun, with what was said anew; goes to its folder.
+
+    :raises UsageError: where the run does not say, or was begun in a folder that is gone.
+    """
+    start = next(iter(read(folder / JOURNAL)), None)
+    settings = start.settings if isinstance(start, RunStarted) else None
+    if not isinstance(start, RunStarted) or settings is None:
+        raise UsageError(
+            f"the run {folder.name} does not say how it was begun, and so cannot be resumed",
+            details="It was cut off before its plan was written, or begun by an older matrixctl.",
+            resolution="Begin it anew; what is in the store is not built again.",
+        )
+    try:
+        os.chdir(settings.folder)
+    except OSError as error:
+        raise UsageError(
+            f"the run {folder.name} was begun in {settings.folder}, which cannot be entered: {error.strerror}"
+        ) from None
+    except ValueError as error:  # a NUL in the folder's name
+        raise UsageError(f"the journal of the run {folder.name} is spoilt: {error}") from None
+    anew = {name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _given(context, name)}
+    return settings.model_copy(update=anew)
+
+
+def _choice(settings: Settings) -> common.Choice:
+    return common.Choice(
+        matrix_file=Path(settings.matrix) if settings.matrix else None,
+        profile=settings.profile,
+        filters=settings.filters,
+        ids=settings.cells,
+        patch_files=settings.patches,
+    )
+
+
+def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -> app.Options:
+    return app.Options(
+        profile=settings.profile,
+        filters=settings.filters,
+        out=out,
+        store=Path(settings.store),
+        jobs=settings.jobs or cpus,
+        memory=int((settings.memory or 0) * (1 << 30)),
+        repeat=settings.repeat,
+        mirrors=tuple(mirrors) or settings.mirrors,
+        keep=settings.keep,
+        fail_fast=settings.fail_fast,
+        allow_blocked=settings.allow_blocked,
+        challenge_unsupported=settings.challenge_unsupported,
+        emulated_build=settings.build == "emulated",
+        remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
+        again=_again(settings),
+        settings=settings,
+        proxies=bootstrap.proxies(LocalHost(), os.environ),
+    )
+
+
+def _again(settings: Settings) -> tuple[str, ...]:
     """The options that decide what a cell is: a reproducer needs them, too."""
-    given = click.get_current_context().params["matrix_file"]
-    options = ["--matrix", str(given)] if given else []
-    options += ["--build", build] if build != "cross" else []
-    options += ["--challenge-unsupported"] if challenge else []
-    options += [word for path in sources for word in ("--sources", str(path))]
+    options = ["--matrix", settings.matrix] if settings.matrix else []
+    options += [word for text in settings.patches for word in ("--patch", text)]
+    options += ["--build", settings.build] if settings.build != "cross" else []
+    options += ["--challenge-unsupported"] if settings.challenge_unsupported else []
+    options += [word for path in settings.sources for word in ("--sources", path)]
     return tuple(options)
 
 

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.report.text import visible
+from orchestrator.report.text import flat
 
 _NOT_A_TERMINAL = 200
 """Columns for what reads our lines through a pipe: a row that is broken in two cannot be searched."""
@@ -38,7 +38,7 @@ def fits(candidate: Table) -> bool:
 
 def cell(text: str, style: str = "") -> Text:
     """Text from outside, never taken for markup or for a terminal's control."""
-    return Text(visible(text), style=style)
+    return Text(flat(text), style=style)
 
 
 def show(*parts: RenderableType) -> None:

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
-from cli_samples import matrixctl
+from cli_samples import matrixctl, process
+from click.testing import CliRunner
 
+from orchestrator.cli.clean import clean
+from orchestrator.cli.main import main
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute import owner
 from orchestrator.execute.store import Store
@@ -48,6 +52,13 @@ def test_a_dry_run_only_says(tmp_path: Path, store: Store) -> None:
     assert files(store) == before
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--keep-days", "1")])
+def test_where_there_is_no_store_none_is_made(tmp_path: Path, more: tuple[str, ...]) -> None:
+    done = matrixctl("clean", "--store", str(tmp_path / "mistyped"), *more, cwd=tmp_path)
+    assert f"there is no store in {tmp_path / 'mistyped'}" in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_a_store_that_a_run_uses_stays(tmp_path: Path, store: Store) -> None:
     before = files(store)
     with store.in_use():
@@ -77,6 +88,21 @@ def test_an_owner_is_alive_as_long_as_its_process() -> None:
     assert owner.alive(labels) is False
 
 
+def test_a_process_that_proc_hides_is_not_taken_for_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = owner.labels("run")
+
+    def refuse(_: int, __: int) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as hidden:
+        hidden.setattr(owner, "_PROC", tmp_path)  # as with hidepid=2
+        hidden.setattr(os, "kill", refuse)
+        assert owner.alive(label) is None
+    assert owner.alive(label) is True
+
+
 def test_a_process_id_that_is_used_again_is_another_owner() -> None:
     label = owner.labels("run")[owner.OWNER]
     assert owner.alive({owner.OWNER: label.rpartition(".")[0] + ".1"}) is False
@@ -89,3 +115,85 @@ def test_what_cannot_be_judged_from_here_is_not_taken_for_dead(label: str) -> No
     mine = owner.labels("run")[owner.OWNER].split(".")
     assert owner.alive({owner.OWNER: ".".join([mine[0], "1", *mine[2:]])}) is None, "another pid namespace"
     assert owner.alive({owner.OWNER: ".".join(mine[:2])}) is None
+
+
+def prunes(tmp_path: Path, store: Store, *options: str) -> tuple[str, str]:
+    done = matrixctl("clean", "--store", str(store.root), *options, cwd=tmp_path)
+    return done.stdout.replace(str(store.root), "STORE"), done.stderr
+
+
+def test_pruning_says_what_goes_its_size_and_the_sum(tmp_path: Path, store: Store) -> None:
+    store.log(DIGEST).write_bytes(b"x" * 2000)
+    folder = store.root / "artifacts" / DIGEST
+    os.utime(folder, (86400, 86400))
+    size = sum(path.stat().st_size for path in folder.iterdir()) + 2000
+    would, _ = prunes(tmp_path, store, "--keep-days", "30", "--dry-run")
+    line = f"STORE/artifacts/{DIGEST} ({size / 1024:.1f} KiB, last used 1970-01-02)"
+    assert would.splitlines() == [
+        f"would remove {line}",
+        f"would remove 1 thing, {size / 1024:.1f} KiB; 15 B stay",
+    ]
+    did, _ = prunes(tmp_path, store, "--keep-days", "30")
+    assert did == would.replace("would remove", "removed")
+    assert files(store) == {"origin", "h.tar.gz", "haproxy.tar"}
+
+
+def test_a_size_that_tarballs_alone_exceed_is_said(tmp_path: Path, store: Store) -> None:
+    stdout, stderr = prunes(tmp_path, store, "--max-size", "0")
+    assert "removed 2 things" in stdout
+    assert "the store is still larger than 0 B: tarballs, and what a run works with, stay" in stderr
+    assert files(store) == {"origin", "h.tar.gz"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "-1G", "20X", "1.G", "G", "1e9", "20 G B", "9" * 30, "\u0662G", "\x1b[2J"]
+)
+def test_no_size_is_an_error_with_an_example(store: Store, text: str) -> None:
+    before = files(store)
+    done = CliRunner().invoke(main, ["clean", "--store", str(store.root), "--max-size", text])
+    assert done.exit_code == 2
+    assert "is no size; write a number and a unit: 500M, 20G, 1.5T" in " ".join(done.stderr.split())
+    assert "\x1b" not in done.stderr
+    assert files(store) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("12", 12), ("1k", 1024), ("1.5MiB", 3 << 19), (" 20 GB ", 20 << 30)]
+)
+def test_sizes_are_binary_as_they_are_shown(text: str, size: int) -> None:
+    (option,) = [param for param in clean.params if param.name == "max_size"]
+    assert option.process_value(click.Context(clean), text) == size
+
+
+def test_days_and_size_are_of_the_store(tmp_path: Path) -> None:
+    done = matrixctl("clean", "--keep-days", "3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Add --store" in done.stderr
+
+
+def test_clean_takes_what_a_dead_process_left_half_made(tmp_path: Path, store: Store) -> None:
+    run = tmp_path / "reports" / "20260102-030405-abcd"
+    (run / "cells").mkdir(parents=True)
+    (run / "journal.jsonl").write_bytes(b"")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    half = [run / "cells" / ".log.12-0123abcd", store.root / "logs" / ".1.log.12-0123abcd"]
+    for path in half:
+        path.write_bytes(b"half")
+    folders = [place / "matrixctl-scratch-abcdefgh" for place in (store.root / "tmp", temporary)]
+    for path in folders:
+        path.mkdir()
+    (temporary / "matrixctl-scratch").mkdir()
+    env = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "TMPDIR": str(temporary)}
+    said = process("clean", "--dry-run", cwd=tmp_path, env=env).stdout
+    assert all(path.exists() for path in (*half, *folders))
+    assert process("clean", cwd=tmp_path, env=env).stdout == said.replace("would remove", "removed")
+    assert len(said.splitlines()) == 4
+    assert not any(path.exists() for path in (*half, *folders))
+    assert [path.name for path in temporary.iterdir()] == ["matrixctl-scratch"]
+
+
+@pytest.mark.parametrize("pid", ["9" * 5000, "\u00b2", "-1", "", "1 "])
+def test_a_label_that_names_no_process_tells_nothing(pid: str) -> None:
+    boot, namespace, _, start = owner.labels("")[owner.OWNER].split(".")
+    assert owner.alive({owner.OWNER: f"{boot}.{namespace}.{pid}.{start}"}) is None

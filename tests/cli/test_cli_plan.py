@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from cli_samples import matrixctl
 from click.testing import CliRunner
+from git_samples import Repository
 
 from orchestrator.cli.common import catalog
 from orchestrator.cli.main import main
@@ -25,7 +26,8 @@ def by_key(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def test_without_an_engine_the_dag_is_there_and_the_digests_are_unknown(tmp_path: Path) -> None:
-    found = plan(tmp_path)
+    part = ("haproxy=3.0.11", "tls=openssl-distro,openssl-3.5.7", "arch=a*", "client=curl")
+    found = plan(tmp_path, *(word for text in part for word in ("--filter", text)))
     actions = by_key(found)
     build = actions["haproxy:haproxy-3.0.11--openssl-3.5.7--arm64"]
     assert build["needs"][0] == "tls:openssl-3.5.7--arm64"
@@ -76,7 +78,7 @@ def test_a_source_that_cannot_be_had_blocks_what_needs_it(tmp_path: Path) -> Non
     own.write_text("version: 1\ncomponents: {openssl: {'3.5.7': {file: o.tar.gz, sha256: unknown}}}\n")
     found = plan(tmp_path, "--sources", "own.yaml")
     blocked = {action["kind"] for action in found["actions"] if action["state"] == "blocked"}
-    assert blocked == {"source", "tls", "haproxy", "probe"}
+    assert blocked == {"source", "tls", "selftest", "haproxy", "probe"}
     actions = by_key(found)
     assert actions["probe:haproxy-3.0.11--openssl-distro--amd64"]["state"] == "todo"
     assert actions["probe:haproxy-3.0.11--openssl-3.5.7--amd64"]["estimate_s"] is None
@@ -106,3 +108,44 @@ def test_with_a_toolchain_image_builds_have_digests_and_no_image_is_made(tmp_pat
     digests = {bool(one["digest"]) for one in actions.values() if one["kind"] in {"tls", "haproxy"}}
     assert digests == {state == "present"}
     assert images.tags(engine.client) == before
+
+
+MOVING = """\
+version: 1
+axes:
+  arch: [amd64]
+  haproxy: [{{name: moving, version: "3.0.11", {where}}}]
+  tls: [openssl-distro]
+  cipher: [default]
+"""
+
+
+def moving(folder: Path, where: str) -> None:
+    (folder / "matrix.yaml").write_text(MOVING.format(where=where))
+
+
+def test_what_moves_is_shown_as_it_is_now_and_nothing_is_kept(tmp_path: Path) -> None:
+    upstream = Repository(tmp_path / "upstream")
+    commit = upstream.commit(VERSION="3.0.11\n")
+    moving(tmp_path, "git: upstream master")
+    found = plan(tmp_path)
+    (one,) = [action for action in found["actions"] if action["kind"] == "source"]
+    assert one["origin"] == f"git: upstream master -> {commit}"
+    assert (one["state"], one["digest"]) == ("todo", None)
+    assert not list((tmp_path / "store").rglob("*.tar"))
+    moving(tmp_path, "path: upstream")
+    (one,) = [action for action in plan(tmp_path)["actions"] if action["kind"] == "source"]
+    assert one["origin"] == "path: upstream"
+    assert len(one["digest"]) == 64
+    table = matrixctl("plan", cwd=tmp_path)
+    assert "haproxy-3.0.11: path: upstream" in " ".join(table.stdout.split())
+
+
+def test_a_branch_that_nobody_has_blocks_its_builds(tmp_path: Path) -> None:
+    Repository(tmp_path / "upstream").commit(VERSION="3.0.11\n")
+    moving(tmp_path, "git: upstream mastre")
+    found = plan(tmp_path)
+    states = {action["kind"]: action["state"] for action in found["actions"] if action["kind"] != "image"}
+    assert states.pop("selftest") != "blocked", "the distro's library can be tested all the same"
+    assert set(states.values()) == {"blocked"}
+    assert "the nearest are master" in " ".join(found["notes"])

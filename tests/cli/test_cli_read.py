@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_samples import RUN, a_run, cells, matrixctl
+from cli_samples import RUN, THREAD, a_run, cells, matrixctl
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
+from orchestrator.record.journal import held
 
 FIRST, SECOND = (cell.id for cell in cells()[:2])
 
@@ -74,6 +75,30 @@ def test_a_journal_that_is_none_is_explained(out: Path) -> None:
     assert "journal.jsonl:1" in result.stderr
 
 
+def test_a_run_that_was_cut_off_says_how_it_goes_on(out: Path) -> None:
+    journal = out / RUN / "journal.jsonl"
+    assert "cut off" not in invoke("report", RUN, "--format", "json", "--out", out).stderr
+    *before, _ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(before))
+    result = invoke("report", RUN, "--format", "json", "--out", out)
+    assert result.exit_code == 0
+    assert f"this run was cut off; it goes on with: matrixctl run --resume {RUN}" in result.stderr
+    assert json.loads(result.stdout)["run"]["status"] == "cut-off"
+    with held(out / RUN):
+        assert "cut off" not in invoke("report", RUN, "--format", "json", "--out", out).stderr
+
+
+@pytest.mark.parametrize("form", ["html", "markdown"])
+def test_a_dead_run_is_not_called_running(out: Path, form: str) -> None:
+    journal = out / RUN / "journal.jsonl"
+    *before, _ = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(before))
+    assert "Cut off: 1 of 2 cells judged" in invoke("report", RUN, "--format", form, "--out", out).stdout
+    with held(out / RUN):
+        shown = invoke("report", RUN, "--format", form, "--out", out).stdout
+    assert "Still running: 1 of 2 cells judged" in shown
+
+
 def test_on_a_terminal_html_is_written_and_its_path_printed(out: Path) -> None:
     here, terminal = pty.openpty()
     call = [sys.executable, "-m", "orchestrator"]
@@ -89,9 +114,12 @@ def test_logs_tell_outcome_attempts_and_evidence_without_touching_the_terminal(o
     result = invoke("logs", FIRST, "--out", out)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[:3] == [
+    assert lines[:6] == [
         f"{FIRST}: fail: handshake-then-hang",
         "nothing came for 8 s",
+        "verdict: known failure",
+        f"expected: fail: handshake-then-hang, because {THREAD} (matrix.yaml:41)",
+        "cause: it cannot open in place<U+001B>[2J",
         "attempt 1: fail: handshake-then-hang, 8.20 s, first; began 2026-01-02 03:04 UTC",
     ]
     at = lines.index(f"==> cells/{FIRST}/haproxy.log <==")

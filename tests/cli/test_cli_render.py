@@ -1,5 +1,7 @@
+import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_samples import matrixctl
 from cryptography import x509
+from git_samples import Repository
 
 BUILD = "haproxy-3.0.11--openssl-3.5.7--arm64"
 DISTRO = "haproxy-3.0.11--openssl-distro--amd64"
@@ -45,21 +48,28 @@ def test_one_cell_comes_with_all_that_it_needs(tmp_path: Path) -> None:
     assert [cell["id"] for cell in session["cells"]] == ["arm64--haproxy-3.0.11--openssl-3.5.7--default"]
 
 
-def test_scripts_are_shell_and_readable_by_their_owner_alone_where_a_key_is(tmp_path: Path) -> None:
-    out = render(tmp_path)
-    for script in out.rglob("*.sh"):
-        subprocess.run(["sh", "-n", script], check=True)
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each build of the default matrix."""
+    return render(tmp_path_factory.mktemp("everything"))
+
+
+def test_scripts_are_shell_and_readable_by_their_owner_alone_where_a_key_is(everything: Path) -> None:
+    out = everything
+    check = 'for file; do sh -n "$file" || exit 1; done'
+    subprocess.run(["sh", "-c", check, "sh", *out.rglob("*.sh")], check=True)
     assert os.access(out / BUILD / "reproduce.sh", os.X_OK)
     assert stat.S_IMODE((out / BUILD / "work/server.pem").stat().st_mode) == 0o600
 
 
-def test_a_reproducer_outlives_its_run(tmp_path: Path) -> None:
-    ca = x509.load_pem_x509_certificate((render(tmp_path) / BUILD / "work/ca.pem").read_bytes())
+def test_a_reproducer_outlives_its_run(everything: Path) -> None:
+    ca = x509.load_pem_x509_certificate((everything / BUILD / "work/ca.pem").read_bytes())
     assert (ca.not_valid_after_utc - ca.not_valid_before_utc).days > 3000
 
 
 def test_unsupported_cells_are_there_to_be_proved(tmp_path: Path) -> None:
-    readme = (render(tmp_path) / BUILD / "README.md").read_text()
+    some = ("--filter", "client=curl", "--filter", "tls=openssl-3.5.7")
+    readme = (render(tmp_path, *some) / BUILD / "README.md").read_text()
     (row,) = [line for line in readme.splitlines() if "CCM" in line and line.startswith("| `work")]
     assert "declared unsupported, client-cannot-offer" in row
 
@@ -68,7 +78,7 @@ def test_nothing_of_a_person_is_overwritten(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "README.md").write_text("mine")
-    done = matrixctl("render", "--out", "mine", cwd=tmp_path)
+    done = matrixctl("render", "--out", "mine", "--profile", "quick", cwd=tmp_path)
     assert done.returncode == 2
     assert "is not empty" in done.stderr
     assert tree(mine) == {"README.md"}
@@ -76,7 +86,7 @@ def test_nothing_of_a_person_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_rendering_again_replaces_what_render_wrote_and_that_alone(tmp_path: Path) -> None:
-    out = render(tmp_path)
+    out = render(tmp_path, "--filter", "haproxy=3.0.11")
     (out / BUILD / "out").mkdir()
     (out / BUILD / "out" / "kept").write_text("built before")
     (out / "notes").write_text("mine")
@@ -91,7 +101,7 @@ def test_a_file_in_the_way_is_named_and_stays(tmp_path: Path) -> None:
     out = render(tmp_path, "--filter", "tls=openssl-distro")
     (out / BUILD).mkdir()
     (out / BUILD / "README.md").write_text("mine")
-    done = matrixctl("render", "--out", "made", cwd=tmp_path)
+    done = matrixctl("render", "--out", "made", "--filter", "tls=openssl-3.5.7", cwd=tmp_path)
     assert done.returncode == 2
     assert f"{BUILD}/README.md" in done.stderr
     assert (out / BUILD / "README.md").read_text() == "mine"
@@ -101,7 +111,8 @@ def test_a_build_without_its_source_is_left_out_and_said(tmp_path: Path) -> None
     (tmp_path / "own.yaml").write_text(
         "version: 1\ncomponents: {openssl: {'3.5.7': {file: o.tar.gz, sha256: unknown}}}\n"
     )
-    done = matrixctl("render", "--out", "made", "--sources", "own.yaml", cwd=tmp_path)
+    some = ("--filter", "tls=openssl*", "--filter", "haproxy=3.0.11")
+    done = matrixctl("render", "--out", "made", "--sources", "own.yaml", *some, cwd=tmp_path)
     assert done.returncode == 0
     assert f"{BUILD} is left out" in done.stderr
     assert not (tmp_path / "made" / BUILD).exists()
@@ -165,3 +176,60 @@ def test_the_script_refuses_an_engine_of_another_architecture(
     assert done.returncode == 1
     assert "this one is on s390x" in done.stderr
     assert "rm -f" in (tmp_path / "calls").read_text()
+
+
+def test_a_patch_travels_with_the_script_that_applies_it(tmp_path: Path) -> None:
+    text = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+    (tmp_path / "fix.diff").write_text(text)
+    one = ("--cell", "arm64--haproxy-3.0.11--openssl-3.5.7--default")
+    plain, out = render(tmp_path, *one), render(tmp_path, *one, "--patch", "openssl=fix.diff", out="patched")
+    assert (out / BUILD / "patches/fix.diff").read_text() == text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    script = (out / BUILD / "reproduce.sh").read_text()
+    assert f'verify "$here/patches/fix.diff" {digest} || die' in script
+    assert "-i /work/patches/fix.diff" in (out / BUILD / "build-tls.sh").read_text()
+    assert "fix.diff" not in (out / BUILD / "build-haproxy.sh").read_text()
+    assert digest in (out / BUILD / "README.md").read_text()
+
+    def artifacts(folder: Path) -> set[str]:
+        return set(
+            re.findall(r"(?:tls|haproxy)-[0-9a-f]{12}\.tar", (folder / BUILD / "reproduce.sh").read_text())
+        )
+
+    assert len(artifacts(out)) == 2
+    assert not artifacts(out) & artifacts(plain)
+
+
+def test_a_patch_for_what_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "fix.diff").write_text("--- a\n+++ b\n")
+    for command in (("cells",), ("plan",), ("render", "--out", "x"), ("run",)):
+        done = matrixctl(*command, "--patch", "opensll=fix.diff", cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "no selected cell has the component 'opensll'; did you mean 'openssl'?" in done.stderr
+
+
+def test_what_moves_is_taken_along(tmp_path: Path) -> None:
+    upstream = Repository(tmp_path / "upstream")
+    commit = upstream.commit(VERSION="3.0.11\n")
+    (tmp_path / "matrix.yaml").write_text(
+        """\
+version: 1
+axes:
+  arch: [amd64]
+  haproxy:
+    - {name: branch, version: "3.0.11", git: upstream master}
+    - {name: gone, version: "3.0.11", path: nowhere}
+  tls: [openssl-distro]
+  cipher: [default]
+"""
+    )
+    done = matrixctl("render", "--out", "made", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "nowhere is no folder" in done.stderr
+    folder = tmp_path / "made" / "haproxy-branch--openssl-distro--amd64"
+    (source,) = (folder / "sources").iterdir()
+    assert source.name == f"haproxy-{commit[:12]}.tar"
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert f"source_file {source.name} {digest}\n" in (folder / "reproduce.sh").read_text()
+    again = matrixctl("render", "--out", "made", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr

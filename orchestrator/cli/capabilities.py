@@ -1,0 +1,145 @@
+"""``matrixctl capabilities``."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+
+from orchestrator.cli import common
+from orchestrator.cli.table import cell as shown
+from orchestrator.cli.table import show, table
+from orchestrator.matrix import capabilities as known
+from orchestrator.matrix.capability_table import CCM, CHACHA20, SUITES, TABLE, Row
+from orchestrator.matrix.clients import CLIENTS
+from orchestrator.matrix.model import Cell, HaproxyValue, TlsValue, Unsupported
+
+_SHORT = {CHACHA20: "CHACHA20", CCM: "CCM"}
+_SELECTING = ("matrix_file", "profile", "filters", "ids")
+_FACTS = ("quic", "ciphersuites", "0-RTT", "prefers AES", "lacks")
+
+Pair = tuple[HaproxyValue, TlsValue]
+
+
+@click.command()
+@common.selecting
+@common.output("table", "json")
+def capabilities(selection: common.Selection, *, form: str) -> None:
+    """Show the declared table of what each TLS library can do in HAProxy, with its sources.
+
+    With any of the options that select cells: what it means for them, by HAProxy and library.
+    """
+    context = click.get_current_context()
+    chosen = any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _SELECTING)
+    if form == "json":
+        click.echo(common.as_json(_json(selection.cells)))
+    elif chosen:
+        show(*_selected(selection.cells))
+    else:
+        show(*_declared())
+
+
+def _json(cells: Sequence[Cell]) -> dict[str, Any]:
+    return {
+        "table": [_row_json(row) for row in TABLE],
+        "clients": {name: sorted(client.quic_lacks) for name, client in CLIENTS.items()},
+        "pairs": [_pair_json(*pair) for pair in _pairs(cells)],
+    }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    plain = {name: sorted(v) if isinstance(v, frozenset) else v for name, v in asdict(row).items()}
+    return {**plain, "suites": row.suites}
+
+
+def _pair_json(haproxy: HaproxyValue, tls: TlsValue) -> dict[str, Any]:
+    row = known.row(haproxy, tls)
+    cannot = ((suite, known.server_cannot(haproxy, tls, suite)) for suite in SUITES)
+    return {
+        "haproxy": haproxy.name,
+        "tls": tls.name,
+        "row": TABLE.index(row) + 1,
+        "api": row.api,
+        "make_flags": known.make_flags(haproxy, tls),
+        "ciphersuites": row.ciphersuites,
+        "zero_rtt": row.zero_rtt,
+        "aes_by_hardware": row.aes_by_hardware,
+        "suites": row.suites,
+        "cannot": [
+            {"suite": suite, "reason": one.reason, "message": one.message} for suite, one in cannot if one
+        ],
+    }
+
+
+def _pairs(cells: Sequence[Cell]) -> list[Pair]:
+    """Each HAProxy with each library, once, in the order of the cells."""
+    return list({(cell.haproxy.name, cell.tls.name): (cell.haproxy, cell.tls) for cell in cells}.values())
+
+
+def _declared() -> Iterable[RenderableType]:
+    made = table("#", "tls from", "haproxy from", *_FACTS, gap=1)
+    for number, row in enumerate(TABLE, start=1):
+        tls = row.family if row.tls == "0" else f"{row.family}-{row.tls}"
+        haproxy = "any" if row.haproxy == "0" else row.haproxy
+        _add(made, row, str(number), tls, haproxy)
+    yield made
+    yield ""
+    yield "Of a library the first row that fits holds: make flags, and sources."
+    for number, row in enumerate(TABLE, start=1):
+        yield shown(f"{number} {' '.join(row.make_flags)}")
+        yield from (Padding(shown(source, "dim"), (0, 0, 0, 3)) for source in row.source)
+    yield ""
+    for name, client in CLIENTS.items():
+        lacks = ", ".join(sorted(client.quic_lacks)) or "none"
+        tcp = "TCP too" if client.tcp_lacks is not None else "no TCP"
+        yield shown(f"{name} offers all but {lacks} over QUIC; {tcp}.")
+
+
+def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
+    pairs = _pairs(cells)
+    flags = {pair: " ".join(known.make_flags(*pair)) for pair in pairs}
+    numbers = {line: str(number) for number, line in enumerate(dict.fromkeys(flags.values()), start=1)}
+    made = table("haproxy", "tls", *_FACTS, "make", gap=1)
+    for pair in pairs:
+        _add(made, known.row(*pair), *(one.name for one in pair), last=numbers[flags[pair]])
+    yield made
+    yield ""
+    yield from (shown(f"make {number}: {line}") for line, number in numbers.items())
+    notes = {one.message: one.reason for one in _limits(cells, pairs)}
+    yield from (shown(f"{reason}: {message}", "dim") for message, reason in notes.items())
+    yield shown(
+        f"{len(pairs)} pairs of HAProxy and library in {len(cells)} cells,"
+        f" {sum(known.unsupported(cell) is not None for cell in cells)} of them unsupported"
+    )
+
+
+def _limits(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Iterable[Unsupported]:
+    """Whose limits they are: HAProxy's and the libraries', then the clients'."""
+    clients = {cell.client.name: cell.client for cell in cells}.values()
+    found = (
+        *(known.server_cannot(*pair, suite) for pair in pairs for suite in SUITES),
+        *(known.client_cannot(client, suite) for client in clients for suite in SUITES),
+    )
+    return (one for one in found if one)
+
+
+def _add(made: Table, row: Row, *first: str, last: str | None = None) -> None:
+    lacks = " ".join(_SHORT.get(suite, suite) for suite in SUITES if suite not in row.suites)
+    values = (
+        (row.api, "-", "-", "-", "all")
+        if row.api == "none"
+        else (
+            row.api,
+            "allowed" if row.ciphersuites else "fatal error",
+            "yes" if row.zero_rtt else "no",
+            "by hardware" if row.aes_by_hardware else "always",
+            lacks or "-",
+        )
+    )
+    style = "dim" if row.api == "none" else ""
+    ends = () if last is None else (last,)
+    made.add_row(*(shown(value, style) for value in (*first, *values, *ends)))

@@ -1,0 +1,119 @@
+"""``run --resume``: what may stand beside it, and which runs cannot go on. None of these needs an engine."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from cli_samples import RUN, a_run, matrixctl
+from click.testing import CliRunner, Result
+
+from orchestrator.cli.main import main
+from orchestrator.record.journal import JOURNAL, Journal, RunStarted
+from orchestrator.record.settings import Settings
+
+SETTINGS = Settings(
+    folder="/nonexistent/folder",
+    today=date(2026, 11, 1),
+    matrix=None,
+    profile="full",
+    filters=(),
+    cells=(),
+    patches=(),
+    sources=(),
+    store="store",
+    mirrors=(),
+    repeat=1,
+    jobs=None,
+    memory=None,
+    fail_fast=False,
+    allow_blocked=False,
+    challenge_unsupported=False,
+    build="cross",
+    keep=False,
+)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    a_run(tmp_path / "reports")
+    return tmp_path / "reports"
+
+
+def resume(*args: object) -> Result:
+    return CliRunner().invoke(main, ["run", "--resume", *map(str, args)])
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--filter", "arch=arm64"], "--filter"),
+        (["--profile", "full"], "--profile"),
+        (["--cell", "x", "--matrix", "m.yaml"], "--cell, --matrix"),
+        (["--patch", "haproxy=x.diff"], "--patch"),
+        (["--repeat", "3"], "--repeat"),
+        (["--build", "cross"], "--build"),
+        (["--fail-fast", "--allow-blocked", "--challenge-unsupported"], "--allow-blocked, --challenge-unsup"),
+    ],
+)
+def test_what_the_first_command_line_decided_is_refused(out: Path, given: list[str], named: str) -> None:
+    result = resume(RUN, "--out", out, *given)
+    assert result.exit_code == 2
+    assert f"--resume goes with no {named}" in result.stderr
+
+
+def test_an_unknown_run_names_the_nearest(out: Path) -> None:
+    result = resume("20260102-030405-abce", "--out", out)
+    assert result.exit_code == 2
+    assert RUN in result.stderr
+
+
+def test_a_run_that_does_not_say_how_it_was_begun_is_refused(out: Path) -> None:
+    result = resume("latest", "--out", out)
+    assert result.exit_code == 2
+    assert "does not say how it was begun" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b'{"at":"2026-01-'])
+def test_a_run_that_died_at_once_is_refused_without_a_traceback(out: Path, content: bytes) -> None:
+    (out / RUN / JOURNAL).write_bytes(content)
+    result = resume(out / RUN)
+    assert result.exit_code == 2
+    assert "cut off before its plan was written" in result.stderr
+
+
+def test_a_folder_that_is_gone_is_named(out: Path) -> None:
+    planned = a_run(out, "20260102-030406-0000")
+    journal = out / "20260102-030406-0000" / JOURNAL
+    journal.unlink()
+    with Journal(journal) as file:
+        file.append(RunStarted(record=planned, settings=SETTINGS))
+    result = resume("latest", "--out", out)
+    assert result.exit_code == 2
+    assert "/nonexistent/folder, which cannot be entered" in result.stderr
+
+
+def test_a_spoilt_journal_is_told_without_a_traceback(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(out)  # and back again: the command goes where the run was begun
+    planned = a_run(out, "20260102-030406-0000")
+    journal = out / "20260102-030406-0000" / JOURNAL
+    journal.unlink()
+    with Journal(journal) as file:
+        file.append(RunStarted(record=planned, settings=SETTINGS.model_copy(update={"folder": "/a\0b"})))
+    result = resume("latest", "--out", out)
+    assert result.exit_code == 2
+    assert "20260102-030406-0000 is spoilt: " in result.stderr
+
+
+def test_the_folder_of_the_first_command_is_gone_to(out: Path, tmp_path: Path) -> None:
+    """There the matrix is looked for; a bad one is found before anything is asked of the engine."""
+    planned = a_run(out, "20260102-030406-0000")
+    (tmp_path / "began").mkdir()
+    (tmp_path / "began" / "other.yaml").write_text("nonsense: [")
+    journal = out / "20260102-030406-0000" / JOURNAL
+    journal.unlink()
+    began = {"folder": str(tmp_path / "began"), "matrix": "other.yaml"}
+    with Journal(journal) as file:
+        file.append(RunStarted(record=planned, settings=SETTINGS.model_copy(update=began)))
+    result = matrixctl("run", "--resume", "latest", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith("matrixctl: other.yaml:")
