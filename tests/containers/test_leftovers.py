@@ -42,7 +42,9 @@ def left(engine: DockerEngine) -> Iterator[None]:
         subprocess.run([sys.executable, "-c", MAKE], check=True, timeout=60)
         yield
     finally:
-        engine.sweep(RUN)
+        for one in leftovers.find(engine.client):
+            if one.run == RUN:
+                leftovers.remove(engine.client, one)
 
 
 @pytest.mark.usefixtures("left")
@@ -52,10 +54,11 @@ def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
     states = {(one.kind, one.name.rpartition("-")[2]): one.alive for one in mine}
     expected = {("volume", "alive"): True, ("volume", "foreign"): None, ("volume", "dead"): False}
     assert states == expected | ({("container", "dead"): False} if with_container else {})
-    for one in mine:
-        if one.alive is False:
-            leftovers.remove(engine.client, one)
-            leftovers.remove(engine.client, one)  # gone already: no error
+    dead = [one for one in mine if one.alive is False]
+    gone = leftovers.sweep_dead(engine.client)
+    assert set(dead) <= set(gone)
+    assert not [one for one in gone if one.alive is not False]
+    assert not [one for one in dead if one.kind == "container" and leftovers.remove(engine.client, one)]
     found = {one.name.rpartition("-")[2] for one in leftovers.find(engine.client) if one.run == RUN}
     assert found == {"alive", "foreign"}
 

@@ -1,0 +1,106 @@
+"""Other architectures and other CPUs for real: riscv64, big-endian s390x, and AES instructions on and off."""
+
+import pytest
+from conftest import Ran, Runner
+
+from orchestrator.arch import ARCHES
+from orchestrator.matrix.model import Limits
+from orchestrator.outcome import Outcome, Reason, Verdict
+
+# Images for four architectures and the builds of six are made in the first test's set-up.
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(2400)]
+
+GCM = "TLS_AES_128_GCM_SHA256"
+SUITES = (GCM, "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+
+
+MATRIX = f"""
+version: 1
+axes:
+  arch: [riscv64, s390x]
+  haproxy: ["3.0.11"]
+  tls: [openssl-distro]
+  cipher: [{", ".join(SUITES)}, TLS_AES_128_CCM_SHA256, default]
+  execution: [default]
+include:
+  - arch: [amd64, arm64]
+    haproxy: "3.0.11"
+    tls: openssl-distro
+    cipher: {GCM}
+    execution: [aes-on, aes-off, {{name: haswell, cpu: "Haswell,-aes"}}]
+  - arch: amd64
+    haproxy: "3.0.11"
+    tls: aws-lc-5.1.0
+    cipher: default
+    execution: [aes-on, aes-off]
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run for all: images, compilers and emulators keep each other's cores busy."""
+    path = tmp_path_factory.mktemp("arches") / "matrix.yaml"
+    path.write_text(MATRIX)
+    return run_once(profile="full", matrix=path, limits=Limits(request=4))
+
+
+def test_riscv64_and_s390x_serve_every_cipher(ran: Ran) -> None:
+    for name in ("riscv64", "s390x"):
+        arch = ARCHES[name]
+        for suite in (*SUITES, "default"):
+            cell = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--{suite}")
+            assert (cell.outcome, cell.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED), cell.message
+            assert cell.observations is not None
+            assert cell.observations.negotiated_cipher in ({suite} if suite in SUITES else set(SUITES))
+            proof = cell.attestation
+            assert proof is not None
+            assert (proof.machine, proof.elf_machine) == (arch.machine, arch.elf_machine)
+            assert cell.execution.mode == "emulated"
+            assert cell.execution.qemu_version
+        ccm = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
+        assert ccm.reason is Reason.CLIENT_CANNOT_OFFER
+    tests = {one.arch: one for one in ran.record.selftests if one.tls == "openssl-distro"}
+    for name in ("riscv64", "s390x"):
+        assert [check for check in tests[name].checks if check.ok]
+        assert not [check for check in tests[name].checks if check.ok is False]
+
+
+def test_aes_instructions_are_really_on_or_off(ran: Ran) -> None:
+    for arch in ("amd64", "arm64"):
+        on = ran.cell(f"{arch}--haproxy-3.0.11--openssl-distro--{GCM}--execution.aes-on")
+        assert on.outcome is Outcome.PASS, on.message
+        assert on.execution.mode == "emulated"
+        assert on.execution.cpu_model == ARCHES[arch].cpus.models["aes-on"]
+        assert on.execution.qemu_version
+        assert "aes" in on.execution.cpu_features
+    for name in ("aes-off", "haswell"):
+        off = ran.cell(f"amd64--haproxy-3.0.11--openssl-distro--{GCM}--execution.{name}")
+        assert off.outcome is Outcome.PASS, off.message
+        assert "aes" not in off.execution.cpu_features
+        assert "avx2" in off.execution.cpu_features
+    cannot = ran.cell(f"arm64--haproxy-3.0.11--openssl-distro--{GCM}--execution.aes-off")
+    assert (cannot.outcome, cannot.reason) == (Outcome.UNSUPPORTED, Reason.EMULATOR_CANNOT)
+    foreign = ran.cell(f"arm64--haproxy-3.0.11--openssl-distro--{GCM}--execution.haswell")
+    assert (foreign.outcome, foreign.reason) == (Outcome.ERROR, Reason.EMULATION)
+    assert "unable to find CPU model 'Haswell'" in foreign.message
+    tests = [test for test in ran.record.selftests if (test.arch, test.tls) == ("amd64", "openssl-distro")]
+    assert {test.execution: test.problem for test in tests} == dict.fromkeys(
+        ("aes-on", "aes-off", "haswell"), ""
+    )
+
+
+def test_without_aes_instructions_a_default_fails_that_passes_with_them(ran: Ran) -> None:
+    """AWS-LC prefers ChaCha20 there, and HAProxy before 3.1-dev5 cannot use that over QUIC with it."""
+    on, off = (
+        ran.cell(f"amd64--haproxy-3.0.11--aws-lc-5.1.0--default--execution.aes-{x}") for x in ("on", "off")
+    )
+    if on.outcome is Outcome.BLOCKED:
+        pytest.skip(f"the library's source cannot be had any more: {on.message}")
+    assert on.outcome is Outcome.PASS, on.message
+    assert on.observations is not None
+    assert on.observations.negotiated_cipher == "TLS_AES_256_GCM_SHA384"
+    assert (off.outcome, off.reason) == (Outcome.FAIL, Reason.HANDSHAKE_REFUSED), off.message
+    assert off.observations is not None
+    assert off.observations.control is not None
+    over_tcp = {request.cipher for request in off.observations.control.requests}
+    assert over_tcp == {"TLS_CHACHA20_POLY1305_SHA256"}

@@ -1,0 +1,52 @@
+"""TERM, wait, KILL, and at last the container: a program in a real one never outlives its limit."""
+
+import secrets
+import time
+
+import pytest
+
+from orchestrator.arch import by_machine
+from orchestrator.execute import docker_exec
+from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine import ContainerSpec, container, volume
+from orchestrator.execute.images import newest
+
+pytestmark = pytest.mark.containers
+
+IGNORES_TERM = "trap '' TERM; echo deaf; while :; do sleep 1; done"
+STOPS_ITS_KEEPER = "kill -STOP $PPID; echo out; sleep 60"
+"""The keeper is timeout(1), which is to send TERM and KILL and now sends neither."""
+
+
+@pytest.mark.fault(
+    "a program in a container ignores TERM, or stops the timeout(1) that guards it",
+    "KILL, and then the end of its container; nothing stays behind",
+)
+@pytest.mark.parametrize(("script", "said"), [(IGNORES_TERM, b"deaf\n"), (STOPS_ITS_KEEPER, b"out\n")])
+def test_a_program_that_will_not_end_is_ended(
+    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch, script: str, said: bytes
+) -> None:
+    monkeypatch.setattr(docker_exec, "GRACE", 1)
+    image = newest(engine.client, "base", by_machine(engine.info().arch))
+    if image is None:
+        pytest.skip("no base image yet: any run makes it")
+    name = f"matrixctl-deadline-{secrets.token_hex(3)}"
+    spec = ContainerSpec(
+        name=name,
+        run_id="deadline",
+        image=image.id or "",
+        platform=f"linux/{image.attrs['Architecture']}",
+        argv=("sleep", "infinity"),
+        network="none",
+        volume=f"{name}-work",
+        memory_bytes=128 << 20,
+        cpus=1,
+    )
+    with volume(engine, spec.volume, "deadline", keep=False), container(engine, spec, keep=False):
+        started = time.monotonic()
+        done = engine.exec(name, ("sh", "-c", script), timeout=1, on_line=None)
+        took = time.monotonic() - started
+    assert done.timed_out
+    assert said in done.stdout
+    assert 1 <= took < 1 + 2 + 5
+    assert engine.sweep("deadline") == ()

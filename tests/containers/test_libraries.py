@@ -1,0 +1,95 @@
+"""Every library that can be had here, built for real on both architectures, against all ciphers.
+
+One run for all: compilers and emulators keep each other's cores busy, and a failing build blocks no other.
+"""
+
+import pytest
+from conftest import Ran, Runner
+
+from orchestrator.matrix.model import Limits
+from orchestrator.outcome import Outcome, Reason
+
+# Eight libraries and eight HAProxys are built in the first test's set-up.
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(3600)]
+
+OPENSSL, WOLFSSL, AWS_LC = ("openssl-3.0.22", "openssl-3.5.7"), "wolfssl-5.7.2", "aws-lc-5.1.0"
+GCM, AES256, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"
+CCM = "TLS_AES_128_CCM_SHA256"
+
+MATRIX = """\
+version: 1
+axes:
+  arch: [amd64, arm64]
+  haproxy: ["3.0.11"]
+  tls: [{tls}]
+  cipher:
+    - TLS_AES_128_GCM_SHA256
+    - TLS_AES_256_GCM_SHA384
+    - TLS_CHACHA20_POLY1305_SHA256
+    - TLS_AES_128_CCM_SHA256
+    - default
+  client: [curl]
+"""
+
+
+@pytest.fixture(scope="module")
+def libraries(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """All of them at once. What is declared impossible is tried as well, so that the table is proved too."""
+    matrix = tmp_path_factory.mktemp("libraries") / "matrix.yaml"
+    matrix.write_text(MATRIX.format(tls=", ".join((*OPENSSL, WOLFSSL, AWS_LC))))
+    return run_once(profile="full", matrix=matrix, challenge_unsupported=True, limits=Limits(request=4))
+
+
+def skip_if_gone(ran: Ran) -> None:
+    """Skip where the archive no longer has the file of a library that Debian's stable suites lack."""
+    cells = [cell for cell in ran.record.cells if cell.axes.tls.name == AWS_LC]
+    if {cell.reason for cell in cells} == {Reason.SOURCE_UNREACHABLE}:
+        pytest.skip(f"the library's source cannot be had any more: {cells[0].message}")
+
+
+def passing(ran: Ran, tls: str, *, suites: tuple[str, ...], api: str, says: str) -> None:
+    """Both architectures pass for these suites and the default, with the declared library in the binary."""
+    for arch in ("amd64", "arm64"):
+        for suite in (*suites, "default"):
+            cell = ran.cell(f"{arch}--haproxy-3.0.11--{tls}--{suite}")
+            assert cell.outcome is Outcome.PASS, cell.message
+            assert cell.observations is not None
+            negotiated = cell.observations.negotiated_cipher
+            assert negotiated in suites if suite == "default" else negotiated == suite
+            proof = cell.attestation
+            assert proof is not None
+            assert (proof.tls_prefix_found, proof.quic_api) == (True, api)
+            assert str(proof.tls_running).startswith(says)
+            assert not [name for name in proof.needed if name.startswith(("libssl", "libcrypto", "libwolf"))]
+
+
+def impossible(ran: Ran, tls: str, suite: str, reason: Reason) -> None:
+    """Declared impossible on both architectures, and so it was."""
+    for arch in ("amd64", "arm64"):
+        cell = ran.cell(f"{arch}--haproxy-3.0.11--{tls}--{suite}")
+        assert (cell.outcome, cell.reason) == (Outcome.UNSUPPORTED, reason), cell.message
+        assert "challenged, and so it is" in cell.message
+
+
+@pytest.mark.parametrize("tls", OPENSSL)
+def test_openssl(libraries: Ran, tls: str) -> None:
+    says = tls.replace("openssl-", "OpenSSL ") + " "
+    passing(libraries, tls, suites=(GCM, AES256, CHACHA), api="compat", says=says)
+    impossible(libraries, tls, CCM, Reason.CLIENT_CANNOT_OFFER)
+
+
+def test_wolfssl(libraries: Ran) -> None:
+    passing(libraries, WOLFSSL, suites=(GCM, AES256, CHACHA), api="native", says="wolfSSL 5.7.2")
+    impossible(libraries, WOLFSSL, CCM, Reason.CLIENT_CANNOT_OFFER)
+
+
+def test_aws_lc(libraries: Ran) -> None:
+    skip_if_gone(libraries)
+    passing(libraries, AWS_LC, suites=(GCM, AES256), api="native", says="AWS-LC 5.1.0")
+    impossible(libraries, AWS_LC, CHACHA, Reason.HAPROXY_CANNOT)
+    impossible(libraries, AWS_LC, CCM, Reason.CLIENT_CANNOT_OFFER)
+
+
+def test_such_a_night_is_green(libraries: Ran) -> None:
+    skip_if_gone(libraries)
+    assert libraries.record.run.exit_code == 0

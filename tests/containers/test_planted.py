@@ -1,0 +1,110 @@
+"""Faults planted with patches, as a developer would try a fix: each comes out as what it is, none is missed.
+
+One run of real builds; each test looks at the cells of one of them. The patches lie in patches/.
+"""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Ran, Runner
+
+from orchestrator.matrix.model import Limits
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.model import CellRecord
+
+pytestmark = pytest.mark.containers
+
+PATCHES = Path(__file__).parent / "patches"
+GCM, AES256, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"
+DEFAULT = "default"
+EVERY = (GCM, AES256, CHACHA, DEFAULT)
+ISSUE = "https://github.com/haproxy/haproxy/issues/2569"
+
+
+def everywhere(reason: Reason) -> dict[str, Reason]:
+    return dict.fromkeys(EVERY, reason)
+
+
+HAPROXY: dict[str, tuple[dict[str, Reason], str]] = {
+    "refuses-chacha20": ({CHACHA: Reason.HANDSHAKE_REFUSED}, ""),
+    "never-answers-chacha20": ({CHACHA: Reason.HANDSHAKE_TIMEOUT}, "no answer"),
+    "crashes-on-chacha20": ({CHACHA: Reason.SERVER_CRASHED}, "SIGSEGV"),
+    "exits-on-chacha20": ({CHACHA: Reason.SERVER_CRASHED}, "exit status 3"),
+    "stalls-after-the-handshake": ({CHACHA: Reason.HANDSHAKE_THEN_HANG}, ""),
+    "truncates-bodies": (everywhere(Reason.WRONG_BODY), "broke off"),
+    "corrupts-bodies": (everywhere(Reason.WRONG_BODY), "another SHA-256"),
+    "corrupts-uploads": (everywhere(Reason.UPLOAD_INCOMPLETE), "The origin confirms"),
+    "answers-502": (everywhere(Reason.BAD_STATUS), "502"),
+    "misnames-the-cipher": (
+        {
+            AES256: Reason.WRONG_CIPHER,
+            CHACHA: Reason.WRONG_CIPHER,
+            DEFAULT: Reason.DEFAULT_CHANGED,
+        },
+        f"{GCM}",
+    ),
+    "prefers-chacha20": ({DEFAULT: Reason.DEFAULT_CHANGED}, CHACHA),
+    "never-listens": (everywhere(Reason.NOT_READY), ""),
+    "without-quic": (everywhere(Reason.NO_QUIC), "-QUIC"),
+    "of-another-version": (everywhere(Reason.WRONG_VERSION), "3.0.10"),
+    "does-not-compile": (everywhere(Reason.BUILD_FAILED), "planted: this does not compile"),
+    "does-not-apply": (everywhere(Reason.BUILD_FAILED), "haproxy-does-not-apply.diff"),
+    "links-the-distro-library": (everywhere(Reason.WRONG_LIBRARY), "openssl-3.5.7"),
+}
+"""What a patch must come out as: the reason by cipher, and a part of the message. The other ciphers of its
+build must pass. The last is declared to hold OpenSSL 3.5.7 from source; others have the distribution's."""
+
+
+def haproxy(name: str) -> dict[str, object]:
+    return {"name": name, "version": "3.0.11", "patches": [str(PATCHES / f"haproxy-{name}.diff")]}
+
+
+def written(path: Path, axes: dict[str, object], **others: object) -> Path:
+    path.write_text(yaml.safe_dump({"version": 1, "axes": axes, **others}, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def planted(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    *faults, links = HAPROXY
+    axes = {
+        "arch": ["amd64"],
+        "haproxy": ["3.0.11", *(haproxy(name) for name in faults)],
+        "tls": ["openssl-distro"],
+        "cipher": list(EVERY),
+    }
+    silent = {"arch": "amd64", "haproxy": haproxy(links), "tls": "openssl-3.5.7", "cipher": list(EVERY)}
+    rule = {"when": ["cipher=default"], "outcome": "pass", "cipher": AES256, "because": ISSUE}
+    matrix = written(
+        tmp_path_factory.mktemp("planted") / "matrix.yaml", axes, include=[silent], expect=[rule]
+    )
+    return run_once(profile="full", matrix=matrix, limits=Limits(ready=5, request=4))
+
+
+def built(ran: Ran, name: str) -> dict[str, CellRecord]:
+    """The cells of one HAProxy by cipher."""
+    return {cell.axes.cipher.name: cell for cell in ran.record.cells if cell.axes.haproxy.name == name}
+
+
+def test_the_unpatched_build_is_healthy(planted: Ran) -> None:
+    cells = built(planted, "3.0.11")
+    assert {cell.outcome for cell in cells.values()} == {Outcome.PASS}
+    assert {cell.verdict for cell in cells.values()} == {Verdict.AS_EXPECTED}
+
+
+@pytest.mark.parametrize("name", HAPROXY)
+def test_a_planted_fault_comes_out_as_what_it_is(planted: Ran, name: str) -> None:
+    reasons, says = HAPROXY[name]
+    cells = built(planted, name)
+    assert {cipher: cell.reason for cipher, cell in cells.items()} == {**dict.fromkeys(EVERY), **reasons}
+    for cipher, cell in cells.items():
+        assert cell.verdict is (Verdict.REGRESSION if cipher in reasons else Verdict.AS_EXPECTED)
+        assert cipher not in reasons or says in cell.message
+
+
+def test_every_patch_stands_in_the_report(planted: Ran) -> None:
+    page = (planted.folder / "index.html").read_text()
+    for name in HAPROXY:
+        assert f"haproxy-{name}.diff" in page
+        assert (planted.folder / "patches" / f"haproxy-{name}.diff").exists()
