@@ -1,0 +1,228 @@
+"""What reads archives, streams, files of the store, and the output of tools on this machine."""
+
+import io
+import json
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fuzzing import Fuzz
+from hypothesis import strategies as st
+from mutations import near_bytes, near_text, near_tree
+
+from orchestrator.arch import ARCHES
+from orchestrator.errors import MatrixctlError
+from orchestrator.execute import bootstrap, doctor, emulation, git, image_content, owner, sources, tree
+from orchestrator.execute.archive import member, pack
+from orchestrator.execute.docker_exec import _frames
+from orchestrator.execute.download import FetchError
+from orchestrator.execute.process import Completed
+from orchestrator.execute.store import Store
+from orchestrator.files import sha256_of
+
+DIGEST = "ab" * 32
+
+
+class Machine:
+    """A host whose files and programs all say the same."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def read(self, _path: str) -> str | None:
+        return self.text
+
+    def run(self, _argv: Any, *, timeout: float) -> Completed:
+        assert timeout > 0
+        said = self.text.encode(errors="replace")
+        return Completed(exit_code=len(said) % 2, stdout=said, stderr=said)
+
+    def which(self, program: str) -> str | None:
+        return f"/usr/bin/{program}"
+
+
+def of_links() -> bytes:
+    """An archive with everything that a tar can have, a link to itself among it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, kind, target in (
+            ("haproxy", tarfile.SYMTYPE, "haproxy"),
+            ("a", tarfile.SYMTYPE, "b"),
+            ("b", tarfile.LNKTYPE, "a"),
+            ("c" * 150, tarfile.FIFOTYPE, ""),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, target
+            entry.pax_headers = {"comment": "x", "path": name}
+            tar.addfile(entry)
+    return buffer.getvalue()
+
+
+def test_archive(fuzz: Fuzz) -> None:
+    packed = pack({"haproxy": b"\x7fELF", "a/b": b"x" * 700}, executable=("haproxy",))
+    named = st.sampled_from(("haproxy", "a/b", "a", "b", "c" * 150, "", ".."))
+    samples = near_bytes(packed, packed[:1400], of_links(), edits=4)
+    fuzz(st.tuples(samples, named), lambda given: member([given[0]], given[1]))
+
+
+def test_docker_stream(fuzz: Fuzz) -> None:
+    frames = b"\1\0\0\0\0\0\0\3abc" + b"\2\0\0\0\0\0\0\1x" + b"\1\0\0\0\0\0\0\0" + b"\1\0\0\0\0\0\0\4{}\n\n"
+
+    def call(content: bytes) -> object:
+        found = list(_frames(io.BytesIO(content), time.monotonic() + 60))
+        data = content
+        for number, part in found:  # each is the next frame, of which the last may be cut
+            while int.from_bytes(data[4:8], "big") == 0:
+                data = data[8:]
+            assert (number, part) == (data[0], data[8 : 8 + int.from_bytes(data[4:8], "big")])
+            data = data[8 + len(part) :]
+        return found
+
+    fuzz(near_bytes(frames), call)
+
+
+BINFMT = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: PF\noffset 0\nmagic 7f45\n"
+QEMU = "qemu-aarch64 version 7.2.19 (Debian 1:7.2+dfsg-7+deb12u16)\nCopyright\n"
+TARGETS = "http://deb.example.org/debian bookworm main Debian\nhttp://x bookworm-security main Debian\n"
+RELEASE = 'ID=debian\nVERSION_CODENAME="bookworm"\nPRETTY_NAME="Debian"\n'
+
+
+def test_emulation(fuzz: Fuzz) -> None:
+    def call(text: str) -> object:
+        arch, host = ARCHES["arm64"], Machine(text)
+        return emulation.registered(host, arch), emulation.qemu_version(host, arch)  # type: ignore[arg-type]
+
+    fuzz(near_text(BINFMT, QEMU), call)
+
+
+def test_apt(fuzz: Fuzz) -> None:
+    """os-release, apt's targets, its proxies, and which mirror is meant."""
+
+    def call(text: str) -> object:
+        host: Any = Machine(text)
+        return (
+            bootstrap.os_release(host),
+            bootstrap.proxies(host, {}),
+            sources.pools(text),
+            bootstrap.apt_lines(host),
+        )
+
+    fuzz(near_text(TARGETS, RELEASE, RELEASE + TARGETS, "mirror+file:/x y main Debian\n"), call)
+
+
+STATUS = "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.41-12\n\n" * 2
+
+
+def test_dpkg_status(fuzz: Fuzz) -> None:
+    fuzz(near_text(STATUS), lambda text: image_content.parse_status(text, "amd64"))
+
+
+def test_doctor(fuzz: Fuzz) -> None:
+    def call(text: str) -> object:
+        return doctor.version(text), doctor.architecture(text), doctor.forbidden(text)
+
+    fuzz(near_text("20.10.24+dfsg1", "x86_64", "PermissionError(13, 'Permission denied')"), call)
+
+
+def test_owner_labels(fuzz: Fuzz) -> None:
+    """The label of a stranger's container, or of an older version's."""
+    mine = owner.labels("run")
+    fuzz(near_text(*mine.values()), lambda text: owner.alive(dict.fromkeys(mine, text)))
+
+
+REFS = (
+    b"1111111111111111111111111111111111111111\trefs/heads/master\n"
+    b"2222222222222222222222222222222222222222\trefs/tags/v1.0\n"
+    b"3333333333333333333333333333333333333333\trefs/tags/v1.0^{}\n"
+)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A file that the only git says, whatever it is asked; what begins with `fatal` it says as an error."""
+    path = tmp_path / "said"
+    program = tmp_path / "git"
+    program.write_text(
+        f'#!/bin/sh\nif grep -aq ^fatal "{path}"; then cat "{path}" >&2; exit 1; fi\ncat "{path}"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return path
+
+
+def test_git_refs(fuzz: Fuzz, said: Path) -> None:
+    def call(given: tuple[bytes, str]) -> object:
+        content, ref = given
+        said.write_bytes(content)
+        return git.resolve("https://example.org/x.git", ref, deadline=time.monotonic() + 60)
+
+    refs = st.sampled_from(("master", "v1.0", "HEAD", "nothing", "refs/heads/master"))
+    fuzz(st.tuples(near_bytes(REFS, b"fatal: no\n"), refs), call, refuses=(FetchError,))
+
+
+def test_git_files(fuzz: Fuzz, said: Path, tmp_path: Path) -> None:
+    """The names of a working tree, of which one is there."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / ".git").mkdir()
+    (folder / "a.c").write_text("int a;\n")
+
+    def call(content: bytes) -> object:
+        said.write_bytes(content)
+        tree.pack(folder, tmp_path / "packed.tar", prefix="x", deadline=time.monotonic() + 60)
+        return (tmp_path / "packed.tar").read_bytes()
+
+    fuzz(near_bytes(b"a.c\0gone.c\0", b"a.c\0sub/b.h\0../said\0/etc/hostname\0"), call)
+
+
+META = {"sha256": "cd" * 32, "meta": {"prefix": "/opt", "seconds": 3}}
+
+
+def test_store_files(fuzz: Fuzz, tmp_path: Path) -> None:
+    """meta.json, durations.json and origin, as a crash or a stranger left them."""
+    made = Store(tmp_path / "store")
+    artifact = made.put_artifact(DIGEST, b"tar", {"a": 1})
+    tar, meta = artifact.path.read_bytes(), json.loads((artifact.path.parent / "meta.json").read_bytes())
+    durations = {"build": {"openssl": 3.5, "x": 1}}
+
+    def call(given: tuple[bytes, bytes]) -> object:
+        artifact.path.parent.mkdir(exist_ok=True)
+        artifact.path.write_bytes(tar)
+        (artifact.path.parent / "meta.json").write_bytes(given[0])
+        (tmp_path / "store" / "durations.json").write_bytes(given[1])
+        store = Store(tmp_path / "store")
+        found = store.artifact(DIGEST)
+        assert found is None or found.sha256 == artifact.sha256
+        seconds = store.known_duration("build", "openssl")
+        assert seconds is None or seconds >= 0
+        return found, seconds
+
+    def of(sample: Any) -> st.SearchStrategy[bytes]:
+        raw = json.dumps(sample).encode()
+        return st.one_of(near_tree(sample).map(lambda one: json.dumps(one).encode()), near_bytes(raw))
+
+    fuzz(st.tuples(of(meta), of(durations)), call)
+
+
+def test_store_sources(fuzz: Fuzz, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    with store.scratch() as scratch:
+        (scratch / "x").write_bytes(b"source")
+        sha256 = sha256_of(scratch / "x")
+        held = store.put_source(scratch / "x", sha256=sha256, file="x.tar", origin="git: x")
+
+    def call(origin: bytes) -> object:
+        (held.path.parent / "origin").write_bytes(origin)
+        found = Store(tmp_path / "store").source(sha256, "x.tar")
+        assert found is not None
+        return found, Store(tmp_path / "store").contents()
+
+    fuzz(near_bytes(b"git: https://example.org/x.git master -> 1234\n"), call)
+
+
+def test_errors_are_not_swallowed() -> None:
+    """The machine above is a real fake: what it cannot answer is an error for people."""
+    with pytest.raises(MatrixctlError, match="names no Debian mirror"):
+        bootstrap.apt_lines(Machine(""))  # type: ignore[arg-type]
