@@ -33,10 +33,16 @@ run: setup ## The main job: the quick profile, and where its report is
 
 .PHONY: test
 test: setup test-tools lint ## All set-up and all tests, the ones with real containers and a browser included
-	$(ENGINE) $(BIN)/pytest --run-containers --run-browser --durations=15
+	$(ENGINE) $(BIN)/pytest --run-containers --run-browser --durations=40 --fuzz-seconds=60
+
+.PHONY: soak
+soak: setup ## What takes longer than CI may: every library that can be had here, every client, again and again
+	$(BIN)/pytest tests/fuzz --fuzz-seconds=3600
+	$(BIN)/pytest -k hostile --whole-corpus
+	$(ENGINE) $(BIN)/pytest -m soak --run-containers --run-soak --durations=0 -rA
 
 .PHONY: unit
-unit: $(VENV)/.ready ## The tests that need no engine and no browser (seconds)
+unit: $(VENV)/.ready ## The tests that need no engine and no browser (a minute)
 	$(BIN)/pytest
 
 .PHONY: lint
@@ -44,6 +50,18 @@ lint: $(VENV)/.ready ## ruff and mypy, strict
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# --strict: where the list of vulnerabilities cannot be had, that is no clean bill of health.
+AUDIT := .venv-audit
+$(AUDIT)/.ready: .ci/audit.lock
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --require-hashes -r .ci/audit.lock
+	@touch $@
+
+.PHONY: audit
+audit: $(AUDIT)/.ready ## Known vulnerabilities of what the lock files name (asks PyPI's list of them)
+	for lock in requirements.lock images/aioquic.lock .ci/audit.lock; do \
+	  $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
 
 .PHONY: test-tools
 test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOST=ssh://
@@ -60,10 +78,14 @@ wheel: $(VENV)/.ready ## Build the wheel; `pipx install dist/*.whl` is all that 
 	$(BIN)/python -m build --wheel --no-isolation
 
 .PHONY: lock
-lock: ## Renew requirements.lock (hashes, no addresses)
+lock: ## Renew requirements.lock, images/aioquic.lock and .ci/audit.lock (hashes, no addresses)
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --no-emit-index-url \
 	  --no-emit-find-links --strip-extras --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras \
+	  --output-file images/aioquic.lock images/aioquic.in
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras \
+	  --output-file .ci/audit.lock .ci/audit.in
 
 .PHONY: clean
 clean: ## Remove the environment, caches and built wheels (never reports)
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(AUDIT) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from bench import command
 from bench.figures import Section, against
 from orchestrator import resources
-from orchestrator.arch import ARCHES, Arch
+from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute import docker_engine, process
 from orchestrator.execute.archive import member, pack
@@ -110,7 +110,7 @@ def measure(
     warm_s = time.monotonic() - started
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
-    for target in sorted(ARCHES.values(), key=lambda arch: arch != host):
+    for target in sorted({cell.axes.arch.arch for cell in warm.cells}, key=lambda arch: arch != host):
         bed = _bed(warm, host, target, store)
         sessions, loops = _series(bed, sizes, rounds, say)
         rows += [
@@ -216,7 +216,7 @@ def session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
         cpus=os.cpu_count() or 1,
         repeat=1,
         keep=False,
-        challenge=False,
+        declared=lambda _: None,
         cancelled=lambda: False,
         judged=on_judged,
     )

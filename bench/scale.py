@@ -22,7 +22,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.schema import CIPHERS
 from orchestrator.matrix.select import select
-from orchestrator.plan.plan import Planner
+from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
 TARGET_S = 3.0
@@ -151,7 +151,7 @@ def _planner(shape: Shape) -> Planner:
         host=arches[0],
         catalog=_catalog(shape),
         renderer=Renderer(),
-        packages={arches[0].name: _packages(arches)},
+        packages={arch.name: _packages(arches) for arch in arches},
     )
 
 
