@@ -2,17 +2,21 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO
 
 from orchestrator.arch import Arch
-from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.host import Host
 from orchestrator.files import scratch_folder
 
 SUITE = "trixie"
 """Debian's release inside every image, whatever the host runs."""
 
+_UNFETCHED = re.compile(r"E: (Failed to fetch|Unable to locate package) .*")
+"""What apt says where a mirror lacks a package or a list, or has another one than its signed list names."""
+_SHOWN = 20
+"""Lines of output that an error carries."""
 _DEADLINE = 600
 """Seconds; 10 to 20 here."""
 
@@ -110,18 +114,36 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
     """Write the tarball of a minimal SUITE root for ``arch`` to ``into``.
 
     :raises MatrixctlError: without mmdebstrap, or without a mirror in apt's configuration.
-    :raises EngineError: when mmdebstrap fails, with the last lines that it wrote.
+    :raises SourceUnreachableError: where the mirror does not have what is needed.
+    :raises EngineError: when mmdebstrap fails in another way, with the last lines that it wrote.
     """
     lines = apt_lines(host)
     with scratch_folder() as folder:
         target = folder / "base.tar"
         done = host.run(mmdebstrap_argv(arch, lines, str(target)), timeout=_DEADLINE)
         if done.exit_code != 0:
-            last = done.stderr.decode(errors="replace").splitlines()[-20:]
+            last = done.stderr.decode(errors="replace").splitlines()
+            blame_the_mirror("base", last)
             raise EngineError(
                 f"mmdebstrap could not make a Debian {SUITE} root",
-                details="\n".join(last),
+                details="\n".join(last[-_SHOWN:]),
                 resolution="Run `apt-get update` to see whether the mirror answers.",
             )
         with target.open("rb") as root:
             shutil.copyfileobj(root, into)
+
+
+def blame_the_mirror(image: str, said: Iterable[str]) -> None:
+    """A mirror in the midst of its own update lacks packages, often of one architecture alone, for hours.
+
+    :param said: the output of apt, or of what called it, by lines.
+    :raises SourceUnreachableError: where apt could not fetch something, with its words.
+    """
+    unfetched = [found[0] for line in said if (found := _UNFETCHED.search(line))]
+    if unfetched:
+        raise SourceUnreachableError(
+            f"the package mirror does not have all that the image {image} needs",
+            details="\n".join(unfetched[-_SHOWN:]),
+            resolution="See whether it answers: apt-get update. A mirror amid its own update is whole again "
+            "in some hours; one that has moved on needs new images: matrixctl clean --images",
+        )

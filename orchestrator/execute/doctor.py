@@ -12,7 +12,7 @@ import docker.errors
 import requests
 
 from orchestrator.arch import ARCHES, Arch, by_machine
-from orchestrator.errors import MatrixctlError
+from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute import bootstrap, emulation, image_base, image_files, images
 from orchestrator.execute.docker_errors import ENGINE_ERRORS
 from orchestrator.execute.host import Host
@@ -270,7 +270,10 @@ def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: boo
         elif make:
             base = image_base.ensure_base(shop)
             toolchain = images.ensure_toolchain(shop, base)
-            images.ensure_root(shop, base, toolchain, "runtime", arch)  # which proves it
+            try:
+                images.ensure_root(shop, base, toolchain, "runtime", arch)  # which proves it
+            except SourceUnreachableError as error:
+                return unproved(name, arch, error)
             machine = arch.machine
         elif patient.remote:
             return Check(name=name, state=State.WARNING, found="not proved", remedy="matrixctl doctor")
@@ -286,3 +289,12 @@ def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: boo
     qemu = emulation.qemu_version(patient.host, arch, remote=patient.remote)
     found = f"a container says {machine}" + (f", QEMU {qemu}" if qemu else "")
     return Check(name=name, state=State.OK, found=found)
+
+
+def unproved(name: str, arch: Arch, error: SourceUnreachableError) -> Check:
+    """The mirror lacks something, the machine does not: other architectures can be run all the same."""
+    said = "\n".join([error.brief, *error.details.splitlines()[-1:]])
+    found = f"{said}\nIts cells will be blocked."
+    return Check(
+        name=name, state=State.WARNING, found=found, remedy=f"matrixctl run --filter 'arch!={arch.name}'"
+    )

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from orchestrator import bounds
 from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EngineError, EngineLostError
-from orchestrator.execute import owner
+from orchestrator.execute import bootstrap, owner
 from orchestrator.execute.deadline import exceeded, within
 
 CUT = (ReadTimeout, RequestsConnectionError, HTTPError)
@@ -30,6 +30,8 @@ _ROOT = 4096 << 20
 """Bytes of one file out of a container; the largest root has 1 GiB."""
 _SHOWN = 20
 """Lines of a failed build's output that an error carries."""
+_SEARCHED = 200
+"""Lines of it that are searched for the cause."""
 
 
 def build(
@@ -47,6 +49,7 @@ def build(
     """Build and tag one image. ``root`` is a tarball that the Dockerfile ADDs as ``root_name``.
 
     :raises EngineError: with the last lines of the build's output.
+    :raises SourceUnreachableError: where apt could not fetch what it needs, with apt's words.
     :raises DeadlineError: after ``limit`` seconds. The engine stops when it next says something, and finds
         nobody there.
     """
@@ -95,7 +98,7 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
 
 def _follow(events: Iterator[dict[str, Any]], tag: str, given_up: threading.Event) -> None:
     error = ""
-    last: deque[str] = deque(maxlen=_SHOWN)
+    last: deque[str] = deque(maxlen=_SEARCHED)
     for event in events:  # to the end, even after an error: the connection goes back only then
         last.extend(
             bounds.cut(line, bounds.WORDS)
@@ -106,9 +109,10 @@ def _follow(events: Iterator[dict[str, Any]], tag: str, given_up: threading.Even
         if given_up.is_set():
             return
     if error:
+        bootstrap.blame_the_mirror(tag, last)
         raise EngineError(
             f"building the image {tag} failed: {error}",
-            details="\n".join(last),
+            details="\n".join(list(last)[-_SHOWN:]),
             resolution="If a mirror has moved on, start afresh: matrixctl clean --images",
         )
 
@@ -132,6 +136,7 @@ def _too_slow(what: str, limit: float) -> DeadlineError:
 def made_in_container(
     client: docker.DockerClient,
     *,
+    what: str,
     image: str,
     script: str,
     path: str,
@@ -141,7 +146,10 @@ def made_in_container(
 ) -> None:
     """Run a shell script as root in a throw-away container with network, and fetch the file that it made.
 
+    ``what`` names that file to a person.
+
     :raises EngineError: with the last lines of its output.
+    :raises SourceUnreachableError: where apt could not fetch what it needs, with apt's words.
     :raises DeadlineError: after ``limit`` seconds.
     """
     with _container(client, image, script, proxies) as container:
@@ -150,11 +158,15 @@ def made_in_container(
         try:
             code = container.wait(timeout=limit)["StatusCode"]
         except CUT as error:
-            raise _cut(f"root that is made in {image}", started, limit) from error
+            raise _cut(what, started, limit) from error
         if code != 0:
-            last = container.logs(tail=_SHOWN).decode(errors="replace").splitlines()[-_SHOWN:]
-            shown = "\n".join(bounds.cut(line, bounds.WORDS) for line in last)
-            raise EngineError(f"a script in {image} ended with exit code {code}", details=shown)
+            last = container.logs(tail=_SEARCHED).decode(errors="replace").splitlines()[-_SEARCHED:]
+            last = [bounds.cut(line, bounds.WORDS) for line in last]
+            bootstrap.blame_the_mirror(what, last)
+            shown = "\n".join(last[-_SHOWN:])
+            raise EngineError(
+                f"the script that makes the image {what} ended with exit code {code}", details=shown
+            )
         fetch(container, path, into)
 
 

@@ -150,6 +150,7 @@ def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, 
         origin=base.tag,
         make_root=lambda into: image_build.made_in_container(
             shop.client,
+            what=f"{name} for {arch.name}",
             image=toolchain.id,
             script=script,
             path="/root.tar",

@@ -44,25 +44,27 @@ def ran(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return run_once(profile="full", matrix=path, limits=Limits(request=4))
 
 
-def test_riscv64_and_s390x_serve_every_cipher(ran: Ran) -> None:
-    for name in ("riscv64", "s390x"):
-        arch = ARCHES[name]
-        for suite in (*SUITES, "default"):
-            cell = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--{suite}")
-            assert (cell.outcome, cell.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED), cell.message
-            assert cell.observations is not None
-            assert cell.observations.negotiated_cipher in ({suite} if suite in SUITES else set(SUITES))
-            proof = cell.attestation
-            assert proof is not None
-            assert (proof.machine, proof.elf_machine) == (arch.machine, arch.elf_machine)
-            assert cell.execution.mode == "emulated"
-            assert cell.execution.qemu_version
-        ccm = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
-        assert ccm.reason is Reason.CLIENT_CANNOT_OFFER
-    tests = {one.arch: one for one in ran.record.selftests if one.tls == "openssl-distro"}
-    for name in ("riscv64", "s390x"):
-        assert [check for check in tests[name].checks if check.ok]
-        assert not [check for check in tests[name].checks if check.ok is False]
+@pytest.mark.parametrize("name", ["riscv64", "s390x"])
+def test_riscv64_and_s390x_serve_every_cipher(ran: Ran, name: str) -> None:
+    arch = ARCHES[name]
+    first = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--{GCM}")
+    if (first.outcome, first.reason) == (Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE):
+        pytest.skip(first.message)  # a mirror amid its own update lacks packages of one architecture
+    for suite in (*SUITES, "default"):
+        cell = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--{suite}")
+        assert (cell.outcome, cell.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED), cell.message
+        assert cell.observations is not None
+        assert cell.observations.negotiated_cipher in ({suite} if suite in SUITES else set(SUITES))
+        proof = cell.attestation
+        assert proof is not None
+        assert (proof.machine, proof.elf_machine) == (arch.machine, arch.elf_machine)
+        assert cell.execution.mode == "emulated"
+        assert cell.execution.qemu_version
+    ccm = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
+    assert ccm.reason is Reason.CLIENT_CANNOT_OFFER
+    (test,) = [one for one in ran.record.selftests if (one.tls, one.arch) == ("openssl-distro", name)]
+    assert [check for check in test.checks if check.ok]
+    assert not [check for check in test.checks if check.ok is False]
 
 
 def test_aes_instructions_are_really_on_or_off(ran: Ran) -> None:

@@ -9,7 +9,7 @@ from fake_host import BINFMT, ENTRY, FakeHost, done
 
 from orchestrator.arch import ARCHES
 from orchestrator.cli.doctor import command
-from orchestrator.errors import MatrixctlError
+from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute import doctor, fix
 from orchestrator.execute.doctor import State
 
@@ -226,6 +226,14 @@ def test_a_failed_command_shows_its_last_lines() -> None:
     assert str(caught.value) == (
         "`apt-get update` ended with exit code 100\nE: no network\nRun it by hand, then once more: FIX"
     )
+
+
+def test_packages_that_a_mirror_lacks_are_a_warning_for_their_architecture_alone() -> None:
+    error = SourceUnreachableError("the mirror lacks it", details="E: one\nE: Failed to fetch x")
+    check = doctor.unproved("emulation of s390x", ARCHES["s390x"], error)
+    assert doctor.healthy([check])
+    assert check.found == "the mirror lacks it\nE: Failed to fetch x\nIts cells will be blocked."
+    assert check.remedy == "matrixctl run --filter 'arch!=s390x'"
 
 
 def test_emulation_that_cannot_be_registered_is_an_error() -> None:

@@ -15,7 +15,7 @@ from docker.models.containers import Container
 from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch, by_machine
-from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute import bootstrap, image_base, image_build, image_content, image_files, images
 from orchestrator.execute.host import LocalHost
 from orchestrator.execute.process import Completed
@@ -87,6 +87,23 @@ def test_mmdebstraps_last_words_are_shown() -> None:
     with pytest.raises(EngineError, match="could not make a Debian trixie root") as caught:
         bootstrap.make_base_root(host, AMD, io.BytesIO())
     assert caught.value.details == "E: apt-get update failed"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "E: Failed to fetch http://m.example/debian/pool/main/g/glibc/libc6_2_s390x.deb  404  Not Found",
+        "E: Failed to fetch http://m.example/Packages.xz  File has unexpected size (7 != 9).",
+        "E: Unable to locate package libssl-dev",
+    ],
+)
+def test_what_a_mirror_does_not_have_is_no_fault_of_the_engine(said: str) -> None:
+    with pytest.raises(SourceUnreachableError, match="all that the image runtime for s390x needs") as caught:
+        bootstrap.blame_the_mirror("runtime for s390x", ["Get:1 ...", said, "E: mmdebstrap failed to run"])
+    assert caught.value.details == said
+    bootstrap.blame_the_mirror(
+        "runtime for s390x", ["E: Sub-process /usr/bin/dpkg returned an error code (1)"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,7 +250,7 @@ def test_a_foreign_toolchain_has_both_development_packages(shop: images.Workshop
 def test_a_target_whose_packages_cannot_be_had_harms_no_other(shop: images.Workshop) -> None:
     toolchain = images.ensure_toolchain(shop, image_base.ensure_base(shop))
     nowhere = AMD.model_copy(update={"name": "nowhere", "gnu": "nowhere-linux-gnu"})
-    with pytest.raises(EngineError, match="building the image matrixctl/toolchain"):
+    with pytest.raises(SourceUnreachableError, match="does not have all that the image matrixctl/toolchain"):
         images.ensure_cross(shop, toolchain, nowhere)
     assert images.ensure_toolchain(shop, image_base.ensure_base(shop)).id == toolchain.id
 
@@ -283,6 +300,7 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: imag
     with pytest.raises(EngineError, match="exit code 3") as caught:
         image_build.made_in_container(
             shop.client,
+            what="x",
             image=base.id,
             script="echo why; exit 3",
             path="/x",
