@@ -207,7 +207,7 @@ class _Run:
         now, past = inputs(plan, self.work.options.overlay), self.past
         if past is None:
             return RunStarted(record=begin, settings=self.work.options.settings, inputs=now)
-        refuse_changes(past, begin, now, lost=lambda: self.work.sources.pin(past.pins))
+        refuse_changes(past, begin, now, lost=lambda: self._pinned(past))
         past.remove_half_written()
         self.work.selftests.remember(past.record.selftests)
         self.ledger.cut = set(past.last) - past.standing
@@ -215,6 +215,13 @@ class _Run:
         plan = self.ledger.plan = self.planner.plan(chosen)
         waiting = tuple(action_record(action, "waiting") for action in plan.actions.values())
         return RunResumed(stood=len(past.standing), actions=waiting)
+
+    def _pinned(self, past: Past) -> Sequence[str]:
+        """Asked before the run goes on, so that it may be refused; Ctrl-C ends the asking."""
+        if not past.pins:
+            return ()
+        with reaped(self.engine, self.work):
+            return self.work.sources.pin(past.pins, cancel=self.work.cancel)
 
     def _judge_unsupported(self, cells: Sequence[Cell]) -> None:
         for cell in cells:

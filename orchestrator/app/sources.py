@@ -35,9 +35,18 @@ class Sources:
     _known: dict[Moving, Moved] = field(default_factory=dict)
     _moving: threading.Lock = field(default_factory=threading.Lock)
 
-    def pin(self, pins: Sequence[SourcePinned]) -> tuple[str, ...]:
-        """Let the sources that move be what they were before; the answer is why that cannot be."""
-        return tuple(why for pin in pins if (why := self._pin(pin)))
+    def pin(self, pins: Sequence[SourcePinned], *, cancel: Callable[[], bool]) -> tuple[str, ...]:
+        """Let the sources that move be what they were before; the answer is why that cannot be.
+
+        :raises KeyboardInterrupt: once ``cancel`` says so: what was not asked for any more says nothing.
+        """
+        found = []
+        for pin in pins:
+            why = self._pin(pin)
+            if cancel():
+                raise KeyboardInterrupt
+            found.append(why)
+        return tuple(why for why in found if why)
 
     def fetch(self, action: Action) -> ActionStatus:
         """Have the action's source in the store, and write down what it is.

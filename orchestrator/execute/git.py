@@ -1,24 +1,29 @@
 """What is asked of git: which commit a ref is, that commit alone, and its files as a tar.
 
 git runs on the orchestrator's machine, never in a container, and never asks a person: no terminal, no hooks,
-no transport but those that ``matrix.yaml`` may name. Documentation: git(1), git-fetch(1), git-archive(1).
+no transport but those that ``matrix.yaml`` may name. What a server sends is bounded: its words by
+``bounds.REFS``, a pack and an archive as any download. Documentation: git(1), git-fetch(1), git-archive(1).
 """
 
 import re
+import signal
 import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from orchestrator import bounds
 from orchestrator.errors import DeadlineError, PrerequisiteError
 from orchestrator.execute import process
-from orchestrator.execute.download import SHARE_OVER, FetchError
+from orchestrator.execute.download import MAX_BYTES, SHARE_OVER, FetchError
 from orchestrator.execute.process import Completed
 from orchestrator.matrix.names import quoted
 from orchestrator.matrix.origins import SCHEMES
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NOT_FOUND = 127
+_TOO_LARGE = ("File too large", "signal 25")
+"""In git's last words, where it or one of its own programs met the limit (EFBIG, SIGXFSZ)."""
 _NEAREST = 3
 
 # A run may itself be started by a hook of git, whose variables would lead us to another repository.
@@ -72,8 +77,8 @@ def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) ->
     :returns: the commit; another one where the ref has moved since it was resolved.
     :raises FetchError: where that fails.
     """
-    for lock in into.rglob("*.lock"):
-        lock.unlink(missing_ok=True)
+    for half in (*into.rglob("*.lock"), *into.rglob("tmp_*")):
+        half.unlink(missing_ok=True)
     # Harmless where it is whole already, and the end of what was cut off.
     _run(["init", "--quiet", "--bare", "--template=", str(into)], deadline=deadline)
     if has(into, commit, deadline=deadline):
@@ -85,6 +90,7 @@ def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) ->
             *("--", place, f"+{name}:{kept}"),
         ],
         deadline=deadline,
+        largest=MAX_BYTES,
     )
     found = _run(["-C", str(into), "rev-parse", "--verify", f"{kept}^{{commit}}"], deadline=deadline)
     came = found.stdout.decode().strip()
@@ -104,6 +110,7 @@ def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: f
     _run(
         ["-C", str(repository), "archive", "--format=tar", f"--prefix={prefix}/", "-o", str(to), commit],
         deadline=deadline,
+        largest=MAX_BYTES,
     )
 
 
@@ -131,22 +138,26 @@ def _refs(done: Completed) -> dict[str, str]:
     return {name: commit for commit, _, name in lines if _COMMIT.fullmatch(commit)}
 
 
-def _run(argv: Sequence[str], *, deadline: float) -> Completed:
-    done = _try(argv, deadline=deadline)
+def _run(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) -> Completed:
+    done = _try(argv, deadline=deadline, largest=largest)
     if done.exit_code != 0:
         said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+        if done.exit_code == -signal.SIGXFSZ or any(sign in line for line in said for sign in _TOO_LARGE):
+            raise FetchError(f"git: it is larger than {bounds.size(largest)}")
         plain = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:]
         raise FetchError(f"git: {plain[0] if plain else f'exit status {done.exit_code}'}")
     return done
 
 
-def _try(argv: Sequence[str], *, deadline: float) -> Completed:
+def _try(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) -> Completed:
     environment = [word for name in _UNSET for word in ("-u", name)]
     environment += [f"{name}={value}" for name, value in _SET.items()]
     config = [word for name, value in _CONFIG.items() for word in ("-c", f"{name}={value}")]
     left = max(0.1, deadline - time.monotonic())
+    # Of each file that git writes, its output counted as one.
+    limited = ["prlimit", f"--fsize={largest}", "env", *environment, "git", *config, *argv]
     try:
-        done = process.run(["env", *environment, "git", *config, *argv], timeout=left)
+        done = process.run(limited, timeout=left)
     except DeadlineError:
         raise FetchError(SHARE_OVER) from None
     if done.exit_code == _NOT_FOUND:

@@ -4,10 +4,12 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from orchestrator.errors import DeadlineError, MatrixctlError
 
@@ -22,6 +24,7 @@ _PACKAGES = {
     "git": "git",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
+    "prlimit": "util-linux",
     "systemctl": "systemd",
     "update-binfmts": "binfmt-support",
 }
@@ -51,10 +54,24 @@ def run(
     :raises DeadlineError: when the time is up; the group is gone by then.
     :raises MatrixctlError: when the program is not installed; says which package has it.
     """
-    process = _start(argv, env=env, has_input=input is not None)
+    # Files: a pipe would be read into memory however much comes, and a limit on files does not hold for it.
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = _start(argv, env=env, has_input=input is not None, stdout=stdout, stderr=stderr)
+        _wait(process, argv, input, timeout)
+        return Completed(exit_code=process.returncode, stdout=_content(stdout), stderr=_content(stderr))
+
+
+def _content(output: IO[bytes]) -> bytes:
+    output.seek(0)
+    return output.read()
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", argv: Sequence[str], given: bytes | None, timeout: float
+) -> None:
     _live.add(process.pid)
     try:
-        stdout, stderr = process.communicate(input, timeout=timeout)
+        process.communicate(given, timeout=timeout)
     except subprocess.TimeoutExpired:
         _end_group(process)
         raise DeadlineError(
@@ -66,7 +83,6 @@ def run(
         raise
     finally:
         _live.discard(process.pid)
-    return Completed(exit_code=process.returncode, stdout=stdout, stderr=stderr)
 
 
 def end_all() -> None:
@@ -95,14 +111,19 @@ def spawn_detached(argv: Sequence[str], log: Path) -> int:
 
 
 def _start(
-    argv: Sequence[str], *, env: Mapping[str, str] | None, has_input: bool
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    has_input: bool,
+    stdout: IO[bytes],
+    stderr: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(  # noqa: S603 - an argument list, never a shell line
             list(argv),
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=stdout,
+            stderr=stderr,
             env=None if env is None else dict(env),
             start_new_session=True,
         )
@@ -116,7 +137,7 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=GRACE)
+            process.wait(timeout=GRACE)
 
 
 def inherited(names: re.Pattern[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from record_samples import record
 
 from orchestrator.app.sources import Sources
 from orchestrator.execute.moving import fetch
+from orchestrator.execute.scheduler import Cancel
 from orchestrator.execute.store import Store
 from orchestrator.matrix.catalog import Moving
 from orchestrator.plan.action import Action
@@ -63,7 +64,7 @@ def test_a_run_pins_what_it_found(bed: Bed) -> None:
 def test_a_pinned_source_stays_what_it_was_though_it_moved_on(bed: Bed) -> None:
     (bed.tree / "Makefile").write_text("second")
     sources = bed.sources()
-    assert sources.pin([bed.pin]) == ()
+    assert sources.pin([bed.pin], cancel=Cancel()) == ()
     assert bed.tested(sources) == bed.first
     assert bed.pins() == []  # the journal has it already
     assert bed.tested(bed.sources()) != bed.first
@@ -72,14 +73,14 @@ def test_a_pinned_source_stays_what_it_was_though_it_moved_on(bed: Bed) -> None:
 def test_where_the_store_lost_it_the_same_bytes_do(bed: Bed) -> None:
     bed.store.empty()
     sources = bed.sources()
-    assert sources.pin([bed.pin]) == ()
+    assert sources.pin([bed.pin], cancel=Cancel()) == ()
     assert bed.tested(sources) == bed.first
 
 
 def test_where_the_store_lost_it_and_it_moved_on_both_are_named(bed: Bed) -> None:
     bed.store.empty()
     (bed.tree / "Makefile").write_text("second")
-    (said,) = bed.sources().pin([bed.pin])
+    (said,) = bed.sources().pin([bed.pin], cancel=Cancel())
     assert f"(SHA-256 {bed.first[:12] if bed.first else ''}) is no longer in the store" in said
     assert f"what path: {bed.tree} has now is " in said
 
@@ -88,5 +89,15 @@ def test_where_it_cannot_be_had_at_all_that_is_said(bed: Bed) -> None:
     bed.store.empty()
     (bed.tree / "Makefile").unlink()
     bed.tree.rmdir()
-    (said,) = bed.sources().pin([bed.pin])
+    (said,) = bed.sources().pin([bed.pin], cancel=Cancel())
     assert "is no longer in the store, and cannot be had again: " in said
+
+
+def test_an_interrupted_question_is_no_answer(bed: Bed) -> None:
+    """It was cut off: that the source cannot be had is not said, and the run is not refused for it."""
+    bed.store.empty()
+    (bed.tree / "Makefile").unlink()
+    cancel = Cancel()
+    cancel.ask()
+    with pytest.raises(KeyboardInterrupt):
+        bed.sources().pin([bed.pin], cancel=cancel)

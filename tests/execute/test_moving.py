@@ -123,6 +123,31 @@ def test_every_kind_of_ref(store: Store, repository: Repository) -> None:
     assert {ref: origin.rpartition(" ")[2] for ref, origin in found.items()} == wanted
 
 
+def test_a_pack_or_an_archive_without_end_is_cut_off_and_leaves_nothing(
+    store: Store, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository.folder / "noise").write_bytes(os.urandom(3 << 20))
+    repository.commit(zeros="0" * (9 << 20))
+    for limit, where in ((1 << 20, "pack"), (6 << 20, "archive")):  # zeros fit into a pack, and into no tar
+        monkeypatch.setattr(git, "MAX_BYTES", limit)
+        error = refusal(store, moving(f"file://{repository.folder}", ref="master"))
+        assert f"git: it is larger than {limit >> 20} MiB" in error.brief, where
+    monkeypatch.setattr(git, "MAX_BYTES", 64 << 20)
+    bring(store, moving(f"file://{repository.folder}", ref="master"))
+    assert not list(store.git.rglob("tmp_*"))
+
+
+def test_refs_without_end_are_cut_off(
+    store: Store, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository.git("rev-parse", "HEAD")
+    refs = "".join(f"{commit} refs/heads/{'x' * 100}{number}\n" for number in range(1000))
+    (repository.folder / ".git" / "packed-refs").write_text(refs)
+    monkeypatch.setattr(git._run, "__kwdefaults__", {"largest": 64 << 10})
+    error = refusal(store, moving(f"file://{repository.folder}", ref="nowhere"))
+    assert "git: it is larger than 64 KiB" in error.brief
+
+
 def test_a_ref_that_is_not_there_names_the_nearest(store: Store, repository: Repository) -> None:
     repository.git("tag", "v3.0.11")
     error = refusal(store, moving(repository.folder, ref="mastre"))
@@ -202,7 +227,8 @@ def test_without_git_a_person_knows_what_to_do(
     store: Store, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "env").symlink_to(shutil.which("env") or "")
+    for program in ("env", "prlimit"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program) or "")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     error = refusal(store, moving(repository.folder, ref="master"))
     assert isinstance(error, PrerequisiteError)
