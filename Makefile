@@ -39,7 +39,7 @@ test: setup test-tools lint ## All set-up and all tests, the ones with real cont
 soak: setup ## What takes longer than CI may: every library that can be had here, every client, again and again
 	$(BIN)/pytest tests/fuzz --fuzz-seconds=3600
 	$(BIN)/pytest -k hostile --whole-corpus
-	$(ENGINE) $(BIN)/pytest -m soak --run-containers --run-soak --durations=0 -rA
+	$(ENGINE) $(BIN)/pytest -m 'soak or fault' --run-containers --run-soak --durations=0 -rA
 
 .PHONY: unit
 unit: $(VENV)/.ready ## The tests that need no engine and no browser (a minute)

@@ -33,6 +33,26 @@ def read_limited(path: Path, limit: int) -> bytes:
     :raises OSError: as the file system says, and for what is no regular file.
     :raises ValueError: for a name that no file can have.
     """
+    with _regular(path) as file:
+        return file.read(limit + 1)
+
+
+def copy_limited(path: Path, to: Path, limit: int) -> None:
+    """Copy a regular file of at most ``limit`` bytes; see ``read_limited`` for what is refused.
+
+    :raises OverflowError: where it has more, be it that it grows meanwhile.
+    """
+    with _regular(path) as file, to.open("wb") as copy:
+        left = limit
+        while chunk := file.read(_CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise OverflowError
+            copy.write(chunk)
+
+
+@contextmanager
+def _regular(path: Path) -> Iterator[IO[bytes]]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", closefd=True) as file:  # noqa: PTH123 - a descriptor has no path
         mode = os.fstat(descriptor).st_mode
@@ -40,7 +60,7 @@ def read_limited(path: Path, limit: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        return file.read(limit + 1)
+        yield file
 
 
 def at_home(path: str) -> Path:

@@ -2,8 +2,11 @@
 
 import re
 
-_PASSWORD = re.compile(r"""(?<=://)[^/\s@:"'<>\\]*:[^/\s"'<>\\]*@""")
-"""Of a URL, as a proxy's or a mirror's has them; a user alone (``ssh://git@``) is no secret."""
+_PASSWORD = re.compile(
+    r"""(?<=://)[^/\s@:"'<>\\]*:[^/\s"'<>\\]*@|(?:(?<=https://)|(?<=http://))[^/\s@"'<>\\]+@""", re.IGNORECASE
+)
+"""Of a URL, as a proxy's or a mirror's has them. A user alone is a token over HTTP, and no secret elsewhere
+(``ssh://git@``)."""
 
 
 def masked(text: str) -> str:

@@ -64,7 +64,7 @@ def _judge_the_rest(ledger: Ledger, cells: Sequence[Cell], error: Exception | No
     reason = reason_of(error) if error else Reason.INTERNAL
     message = why or "Nothing judged it, and nothing says why; please report it."
     for cell in cells:
-        if ledger.work.recorder.judged(cell.id) is None:
+        if ledger.work.recorder.judged(cell.id) is None or cell.id in ledger.cut:
             judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
             told = Told(why="first", started_at=utc_now(), duration_s=0.0, final=False)
             ledger.judged(cell, judged, told=told)

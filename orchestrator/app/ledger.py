@@ -130,14 +130,17 @@ class Ledger:
                 self.work.say(internal.kept(self.work.recorder.folder, error))
 
     def fail_cells(self, action: Action, failure: Failure) -> None:
-        """Judge the cells of a probe that came to nothing, but for those whose last attempt was made."""
+        """Judge the cells of a probe that came to nothing, but for those whose last attempt was made.
+
+        What an earlier part of the run said of a cell that is tried again is no such attempt.
+        """
         if action.kind != "probe" or self.work.cancel():
             return
         log = self._log_of(self.plan.actions.get(failure.action))
         judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
         for key in action.cells:
             last = self.work.recorder.judged(key)
-            if last is not None and last.final:
+            if last is not None and last.final and key not in self.cut:
                 continue  # judged before the session broke: that stands
             self.judged(self.plan.cells[key], judged, evidence=(log,) if log else ())
 

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator import internal
 from orchestrator.app.demand import BUILD_MEMORY, SELFTEST_MEMORY
@@ -149,7 +150,7 @@ class Work:
         if self.store.artifact(digest) is not None:
             return "cached"
         needs = [plan.actions[need] for need in action.needs]
-        parents = [self.store.artifact(need.digest) for need in needs if need.kind == "tls" and need.digest]
+        parents = [self._library(need) for need in needs if need.kind == "tls"]
         emulated = recipe.compiler_arch != self.host
         image = self.images.get("emulated-toolchain" if emulated else "toolchain", recipe.target)
         values = {"work": WORK, **{name: getattr(recipe, name) for name in type(recipe).model_fields}}
@@ -165,7 +166,7 @@ class Work:
             source_file=recipe.source.file,
             source=self.sources.path(source),
             patches=recipe.patches,
-            parents=tuple(parent.path for parent in parents if parent is not None),
+            parents=tuple(parents),
             output=action.kind,
             caches=caches,
             kept_cache=kept,
@@ -183,7 +184,6 @@ class Work:
         if self.store.artifact(digest) is not None:
             return "cached"
         library = next((plan.actions[need] for need in action.needs if need.startswith("tls:")), None)
-        parent = self.store.artifact(library.digest) if library is not None and library.digest else None
         emulated = recipe.compiler_arch != self.host
         values = {"work": WORK, "target": recipe.target, "tls": recipe.tls}
         task = Compile(
@@ -196,7 +196,7 @@ class Work:
             source_file="",
             source=None,
             patches=(),
-            parents=(parent.path,) if parent else (),
+            parents=(self._library(library),) if library is not None else (),
             output="selftest",
             caches=(),
             kept_cache=None,
@@ -206,6 +206,19 @@ class Work:
             keep=self.options.keep,
         )
         return self._made(task)
+
+    def _library(self, action: Action) -> Path:
+        """Without it the compiler would find the toolchain's own, and what came of it would bear our digest.
+
+        :raises MatrixctlError: where it was lost since its action ended.
+        """
+        artifact = self.store.artifact(action.digest) if action.digest else None
+        if artifact is None:
+            raise MatrixctlError(
+                f"the artifact of {action.name} is gone from the store",
+                resolution="Run again: it is built anew. Does something else remove files there?",
+            )
+        return artifact.path
 
     def _made(self, task: Compile) -> ActionStatus:
         made = compile_once(self.engine, self.store, task, self.say)

@@ -154,10 +154,11 @@ def _try(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) ->
     environment += [f"{name}={value}" for name, value in _SET.items()]
     config = [word for name, value in _CONFIG.items() for word in ("-c", f"{name}={value}")]
     left = max(0.1, deadline - time.monotonic())
-    # Of each file that git writes, its output counted as one.
-    limited = ["prlimit", f"--fsize={largest}", "env", *environment, "git", *config, *argv]
+    # It ends with us, since its repository is free for others then; the limit holds for each file that it
+    # writes, its output counted as one.
+    guarded = ["setpriv", "--pdeathsig=KILL", "prlimit", f"--fsize={largest}"]
     try:
-        done = process.run(limited, timeout=left)
+        done = process.run([*guarded, "env", *environment, "git", *config, *argv], timeout=left)
     except DeadlineError:
         raise FetchError(SHARE_OVER) from None
     if done.exit_code == _NOT_FOUND:

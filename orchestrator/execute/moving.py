@@ -13,12 +13,13 @@ from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute import git, tarball, tree
 from orchestrator.execute.download import MAX_BYTES, FetchError, shown
 from orchestrator.execute.store import Store
-from orchestrator.files import at_home, sha256_of, write_atomically
+from orchestrator.files import FULL, at_home, copy_limited, read_limited, sha256_of, write_atomically
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action
 
 _LONGEST = 128
 """Characters of a name that is made of somebody else's; the end says what it is."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _BINARY, _PACKAGE = b"\x7fELF", b"!<arch>\n"
 
 
@@ -167,6 +168,20 @@ def _commit(
     moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
 ) -> Moved:
     repository = _folder(store, moving)
+    there = repository.exists()
+    try:
+        return _packed(moving, store, place, resolved, deadline=deadline)
+    except FetchError:
+        if not there:
+            raise
+        shutil.rmtree(repository)  # it may be ours that is broken: once more from nothing
+        return _packed(moving, store, place, resolved, deadline=deadline)
+
+
+def _packed(
+    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
+) -> Moved:
+    repository = _folder(store, moving)
     commit = git.fetch(place.where, *resolved, repository, deadline=deadline)
     os.utime(repository)  # so that pruning sees what is in use
     known = _known(moving, store, commit, place)
@@ -187,8 +202,10 @@ def _known(moving: Moving, store: Store, commit: str, place: _Place) -> Moved:
     """A commit that was packed before; else its name alone."""
     note = _folder(store, moving) / f"matrixctl-{commit}"
     try:
-        sha256 = note.read_text()
-    except FileNotFoundError:
+        sha256 = note.read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        sha256 = ""
+    if not _SHA256.fullmatch(sha256):  # harm on the disk: it is packed anew
         sha256 = ""
     file = f"{_stem(moving, commit)}.tar"
     held = store.source(sha256, file) if sha256 else None
@@ -217,12 +234,14 @@ def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> Moved:
     with store.scratch() as scratch:
         to = scratch / file
         try:
-            with given.open("rb") as stream:
-                head = stream.read(len(_PACKAGE))
-            if given.stat().st_size > MAX_BYTES:
-                raise SourceUnreachableError(f"{given} is larger than {MAX_BYTES >> 20} MiB")
-            shutil.copyfile(given, to)
+            head = read_limited(given, len(_PACKAGE))
+            if head.startswith((_BINARY, _PACKAGE)):
+                copy_limited(given, to, MAX_BYTES)
+        except OverflowError:
+            raise SourceUnreachableError(f"{given} is larger than {MAX_BYTES >> 20} MiB") from None
         except OSError as error:
+            if error.errno in FULL:  # our own disk: that says nothing of the file
+                raise
             raise SourceUnreachableError(
                 f"{given} cannot be read: {error.strerror}", resolution="Correct `prebuilt` in the matrix."
             ) from None

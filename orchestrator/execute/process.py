@@ -17,6 +17,9 @@ _live: set[int] = set()
 GRACE = 5.0
 """Seconds between TERM and KILL."""
 
+_OUTPUT = 64 << 20
+"""Bytes of a program's output that are read; the rest is of no use to anybody."""
+
 _PACKAGES = {
     "apt-cache": "apt",
     "apt-get": "apt",
@@ -25,6 +28,7 @@ _PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "prlimit": "util-linux",
+    "setpriv": "util-linux",
     "systemctl": "systemd",
     "update-binfmts": "binfmt-support",
 }
@@ -63,7 +67,7 @@ def run(
 
 def _content(output: IO[bytes]) -> bytes:
     output.seek(0)
-    return output.read()
+    return output.read(_OUTPUT)
 
 
 def _wait(

@@ -17,7 +17,7 @@ from orchestrator.errors import (
 from orchestrator.execute import process, tarball
 from orchestrator.execute.download import MAX_BYTES, SHARE_OVER, FetchError, OtherBytesError, download, shown
 from orchestrator.execute.store import HeldSource, Store
-from orchestrator.files import at_home, sha256_of
+from orchestrator.files import FULL, at_home, copy_limited, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
 
 _APT_S = 20
@@ -198,13 +198,13 @@ def _from_folder(file: Path) -> _Candidate:
     def bring(path: Path, until: float) -> str:
         del until
         try:
-            if file.stat().st_size > MAX_BYTES:
-                raise FetchError(f"is larger than {MAX_BYTES >> 20} MiB")
-            with file.open("rb"):
-                pass
+            copy_limited(file, path, MAX_BYTES)
+        except OverflowError:
+            raise FetchError(f"is larger than {MAX_BYTES >> 20} MiB") from None
         except OSError as error:
+            if error.errno in FULL:  # our own disk: that says nothing of the mirror
+                raise
             raise FetchError(str(error.strerror).lower()) from None
-        shutil.copyfile(file, path)
         return sha256_of(path)
 
     return _Candidate(origin="mirror", shown=str(file), bring=bring)

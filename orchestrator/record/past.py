@@ -75,7 +75,9 @@ class Past:
             if isinstance(event, CellJudged)
             for path in event.cell.evidence
         }
-        for path in sorted((self.folder / _EVIDENCE).rglob("*"), reverse=True):  # what is inside comes first
+        evidence = self.folder / _EVIDENCE
+        found = () if evidence.is_symlink() else evidence.rglob("*")  # nothing outside of the run's folder
+        for path in sorted(found, reverse=True):  # what is inside comes first
             if path.is_dir() and not path.is_symlink():
                 if not any(path.iterdir()):
                     path.rmdir()

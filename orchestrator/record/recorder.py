@@ -11,7 +11,15 @@ from orchestrator import internal
 from orchestrator.errors import MatrixctlError, RecordError
 from orchestrator.files import write_atomically
 from orchestrator.record.fold import ended, fold, write_run_json
-from orchestrator.record.journal import JOURNAL, CellJudged, ComponentResolved, Event, Journal, RunStarted
+from orchestrator.record.journal import (
+    JOURNAL,
+    CellJudged,
+    ComponentResolved,
+    Event,
+    Journal,
+    RunFinished,
+    RunStarted,
+)
 from orchestrator.record.model import CellRecord, Component, RunRecord
 
 _RENDER_EVERY = 3.0
@@ -37,6 +45,7 @@ class Recorder:
         self.folder = folder
         self._listen, self._finish, self._broke = listen, finish, broke
         self._broken: RecordError | None = None
+        self._ended = False
         self._events = list(before)
         self._cells = {event.cell.id: event for event in before if isinstance(event, CellJudged)}
         self._lock = threading.Lock()
@@ -84,18 +93,21 @@ class Recorder:
             self._finish(record, self.folder)
 
     def emit(self, event: Event) -> None:
-        """Write the event down, then tell of it.
+        """Write the event down, then tell of it; after the end of the run nothing is taken in.
 
         :raises RecordError: where it cannot be written, and for every event after that.
         """
         with self._lock:
             if self._broken is not None:
                 raise self._broken
+            if self._ended:  # from a thread that nobody waited for: the count is closed
+                return
             try:
                 event = self._journal.append(event)
             except OSError as error:
                 raise self._give_up(error) from error
             self._events.append(event)
+            self._ended = isinstance(event, RunFinished)
             if isinstance(event, CellJudged):
                 self._cells[event.cell.id] = event
         if isinstance(event, RunStarted):

@@ -55,14 +55,22 @@ def never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
     Nothing younger than a minute: its run may be about to take it.
     """
     for folder in sorted(out.glob("*")):
-        if _ID.fullmatch(folder.name) and folder.is_dir() and time.time() - folder.stat().st_mtime > _MINUTE:
-            named = {path.name for path in folder.iterdir()}
-            if named <= {JOURNAL} and not (named and (folder / JOURNAL).stat().st_size):
+        with suppress(FileNotFoundError):  # another one that cleans was quicker
+            if _is_empty(folder):
                 if not dry_run:
                     with suppress(UsageError), held(folder):  # which leaves no folder without an event
                         pass
                 if dry_run or not folder.exists():
                     yield folder
+
+
+def _is_empty(folder: Path) -> bool:
+    if not (_ID.fullmatch(folder.name) and folder.is_dir()):
+        return False
+    if time.time() - folder.stat().st_mtime <= _MINUTE:
+        return False
+    named = {path.name for path in folder.iterdir()}
+    return named <= {JOURNAL} and not (named and (folder / JOURNAL).stat().st_size)
 
 
 def _number(name: str) -> int:

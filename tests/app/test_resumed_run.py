@@ -9,7 +9,7 @@ from record_samples import cell
 from whole_run import CELLS, PASSED, Bench, UnforeseenError
 
 from orchestrator.app.work import Work
-from orchestrator.errors import BuildError, NothingSelectedError, UsageError
+from orchestrator.errors import BuildError, NothingSelectedError, SourceUnreachableError, UsageError
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
@@ -149,6 +149,46 @@ def test_what_nothing_judged_is_tried_again_though_the_run_had_its_end(
     assert {one.outcome for one in record.cells[::2]} == {Outcome.FAIL}, "it was judged, and stands"
     assert record.cells[1].attempts[-1].why == f"{AGAIN}not today"
     assert (record.run.status, record.run.exit_code) == ("finished", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "ending"),
+    [
+        ("haproxy", BuildError("it no longer compiles"), (Outcome.FAIL, Reason.BUILD_FAILED, 1)),
+        ("source", SourceUnreachableError("gone"), (Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE, 4)),
+        ("image", UnforeseenError("planted"), (Outcome.ERROR, Reason.INTERNAL, 4)),
+    ],
+)
+def test_what_becomes_of_it_now_is_said_and_not_what_became_of_it_then(
+    tmp_path: Path, kind: str, error: Exception, ending: tuple[Outcome, Reason, int]
+) -> None:
+    """A harness that failed last night hides no regression of today."""
+    spoilt = Judged(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
+    Bench(tmp_path, judged_as=lambda _: spoilt).go()
+
+    def plant(action: Action) -> None:
+        if action.kind == kind:
+            raise error
+
+    record = Bench(tmp_path, resume=True, plant=plant).go()
+    assert {(one.outcome, one.reason, record.run.exit_code) for one in record.cells} == {ending}
+    assert {tuple(attempt.why for attempt in one.attempts) for one in record.cells} == {
+        ("first", f"{AGAIN}spoilt")
+    }
+
+
+def test_a_resumed_run_that_breaks_off_has_a_word_on_each_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoilt = Judged(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
+    Bench(tmp_path, judged_as=lambda _: spoilt).go()
+
+    def broken(*_: object) -> None:
+        raise UnforeseenError("planted")
+
+    monkeypatch.setattr(Work, "keep_patches", broken)
+    record = Bench(tmp_path, resume=True).go()
+    assert {(one.reason, len(one.attempts)) for one in record.cells} == {(Reason.INTERNAL, 2)}
 
 
 def test_a_failure_of_an_earlier_attempt_is_not_forgotten(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from git_samples import Repository
 
 from orchestrator.errors import MatrixctlError, PrerequisiteError, SourceUnreachableError
 from orchestrator.execute import git, process
+from orchestrator.execute import moving as moving_module
 from orchestrator.execute.download import FetchError
 from orchestrator.execute.moving import Moved, fetch, look
 from orchestrator.execute.store import Store
@@ -227,7 +228,7 @@ def test_without_git_a_person_knows_what_to_do(
     store: Store, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bin").mkdir()
-    for program in ("env", "prlimit"):
+    for program in ("env", "prlimit", "setpriv"):
         (tmp_path / "bin" / program).symlink_to(shutil.which(program) or "")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     error = refusal(store, moving(repository.folder, ref="master"))
@@ -283,6 +284,27 @@ def test_what_is_no_program(store: Store, tmp_path: Path, content: bytes | None,
     assert told in error.brief
 
 
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_what_is_no_file_is_refused_before_it_is_read(store: Store, tmp_path: Path, kind: str) -> None:
+    what = {"device": Path("/dev/zero"), "pipe": tmp_path / "pipe", "folder": tmp_path}[kind]
+    if kind == "pipe":
+        os.mkfifo(what)
+    error = refusal(store, moving(what, kind="prebuilt"))
+    assert f"{what} cannot be read: " in error.brief
+    assert not list((store.root / "sources").rglob("*"))
+
+
+def test_a_program_that_is_too_large_is_refused_and_not_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "haproxy").write_bytes(b"\x7fELF" + bytes(1 << 20))
+    monkeypatch.setattr(moving_module, "MAX_BYTES", 1 << 20)
+    assert (
+        "haproxy is larger than 1 MiB" in refusal(store, moving(tmp_path / "haproxy", kind="prebuilt")).brief
+    )
+    assert not list((store.root / "sources").rglob("*"))
+
+
 def test_an_odd_file_name_is_made_plain(store: Store, tmp_path: Path) -> None:
     (tmp_path / "-a b$(id)").write_bytes(b"\x7fELF")
     assert bring(store, moving(tmp_path / "-a b$(id)", kind="prebuilt")).source.file == "a_b__id_"
@@ -292,13 +314,20 @@ def test_an_odd_file_name_is_made_plain(store: Store, tmp_path: Path) -> None:
     "git is killed while it makes or fills the store's repository",
     "the next fetch mends it: half of a repository and locks that nobody holds are no reason to fail",
 )
-@pytest.mark.parametrize("harm", ["begun", "locked"])
+@pytest.mark.parametrize("harm", ["begun", "locked", "damaged"])
 def test_what_a_killed_git_left_is_mended(store: Store, repository: Repository, harm: str) -> None:
     first = bring(store, moving(repository.folder, ref="master"))
     (ours,) = store.git.iterdir()
     if harm == "begun":
         for path in (ours / "objects", ours / "refs"):
             shutil.rmtree(path)
+    elif harm == "damaged":
+        for path in (path for path in (ours / "objects").rglob("*") if path.is_file()):
+            path.chmod(0o600)
+            path.write_bytes(b"x")
+        (note,) = ours.glob("matrixctl-*")
+        note.write_bytes(b"\xff")
+        assert bring(store, moving(repository.folder, ref="master")).source == first.source
     else:
         for name in ("shallow.lock", "config.lock", "packed-refs.lock", "refs/matrixctl/last.lock"):
             (ours / name).touch()

@@ -149,6 +149,20 @@ def test_what_no_event_vouches_for_is_removed(tmp_path: Path) -> None:
     assert not (tmp_path / "cells" / "c").exists()
 
 
+def test_nothing_outside_of_the_runs_folder_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "precious").touch()
+    (tmp_path / "run").mkdir()
+    past = cut(tmp_path / "run")
+    (tmp_path / "run" / "cells").symlink_to(tmp_path / "elsewhere")
+    past.remove_half_written()
+    (tmp_path / "run" / "cells").unlink()
+    (tmp_path / "run" / "cells").mkdir()
+    (tmp_path / "run" / "cells" / "a").symlink_to(tmp_path / "elsewhere")
+    past.remove_half_written()
+    assert (tmp_path / "elsewhere" / "deep" / "precious").exists()
+
+
 def test_one_process_alone_writes_to_a_run(tmp_path: Path) -> None:
     with (
         held(tmp_path / "run"),

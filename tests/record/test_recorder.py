@@ -135,6 +135,14 @@ def test_nothing_is_written_after_the_end(watch: Watch) -> None:
     assert len(watch.heard) == 1
 
 
+def test_a_thread_that_nobody_waited_for_changes_nothing_that_was_counted(watch: Watch) -> None:
+    with watch.recorder() as made:
+        for event in (STARTED, FINISHED, CellJudged(cell=cell("a", Outcome.PASS))):
+            made.emit(event)
+    assert [event.kind for event in watch.heard] == ["run-started", "run-finished"]
+    assert [event.kind for event in read(watch.folder / "journal.jsonl")] == ["run-started", "run-finished"]
+
+
 def test_what_utf_8_cannot_say_is_replaced_and_the_run_goes_on(watch: Watch) -> None:
     with watch.recorder() as made:
         made.emit(STARTED)

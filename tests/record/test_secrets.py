@@ -49,3 +49,13 @@ def test_a_text_that_is_nearly_a_password_takes_no_time() -> None:
     assert masked(text) == text
     assert time.process_time() - began < 1
     assert masked("git://a:b:c@d:e@host/x") == "git://***@host/x"
+
+
+def test_over_http_a_user_alone_is_a_token() -> None:
+    assert (
+        masked(f"fatal: 'https://{CANARY}@host/x.git/' not found")
+        == "fatal: 'https://***@host/x.git/' not found"
+    )
+    assert masked(f"HTTP://{CANARY}@host") == "HTTP://***@host"
+    for plain in ("ssh://git@host/x", "https://host/@scope/x@1", "https://host/x?mail=a@b"):
+        assert masked(plain) == plain
