@@ -71,6 +71,7 @@ class Reason(StrEnum):
     WRONG_ARCH = "wrong-arch"
     WRONG_VERSION = "wrong-version"
     NO_QUIC = "no-quic"
+    WRONG_QUIC_API = "wrong-quic-api"
     KILLED = "killed"
     ORIGIN_DOWN = "origin-down"
     ENGINE_UNAVAILABLE = "engine-unavailable"
@@ -119,6 +120,7 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.WRONG_ARCH: "the binary or the machine is of another architecture",
             Reason.WRONG_VERSION: "the binary is another version of HAProxy than the declared one",
             Reason.NO_QUIC: "HAProxy was built without QUIC",
+            Reason.WRONG_QUIC_API: "QUIC goes by another API than the declared one: native, or compat",
         },
         Outcome.ERROR: {
             Reason.KILLED: "HAProxy was killed from outside (KILL, or out of memory)",

@@ -70,7 +70,8 @@ class SelfTests:
         axes = record.axes
         with self._lock:
             known = list(self._known.values())
-        return selftest.cause(record, known, capabilities.aead_api(axes.haproxy, axes.tls))
+        row = capabilities.row(axes.haproxy, axes.tls)
+        return selftest.cause(record, known, row.aead_api, lacks=row.library_lacks)
 
     def _record(self, made: SelfTest, build: str) -> None:
         key = (made.tls, made.arch, made.execution)

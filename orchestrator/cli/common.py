@@ -217,6 +217,16 @@ def warn(selection: Selection) -> None:
             say(f"warning: {rule.place} is stale: {why}; a run of these cells ends with exit code 1")
 
 
+def warn_of_sources(extra: Sequence[Path], matrix: Matrix) -> None:
+    """Say which entries of the site's own files no cell of the whole matrix has for its source."""
+    cells = expand(matrix)
+    wanted = {("haproxy", cell.haproxy.version) for cell in cells}
+    wanted |= {(cell.tls.family, cell.tls.version) for cell in cells}
+    for path in extra:
+        for component, version in sorted(load_catalog([path]).sources.keys() - wanted):
+            say(f"warning: {path}: no cell takes {component} {version}: it is on no axis of the matrix")
+
+
 def matrix_path(given: Path | None) -> Path:
     """The named file, else ``matrix.yaml`` here, else the one that travels with matrixctl."""
     if given is not None:

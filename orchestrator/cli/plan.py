@@ -41,6 +41,7 @@ def plan(
     Makes nothing, and needs no container engine: without one, or without the toolchain image, it is not
     known yet which builds the store has.
     """
+    common.warn_of_sources(sources, selection.matrix)
     engine, host = engine_here()
     found = preview(
         selection.cells,

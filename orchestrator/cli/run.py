@@ -92,6 +92,7 @@ def run(
     selection = _choice(settings).selection(settings.today)
     if not quiet:
         common.warn(selection)
+        common.warn_of_sources([Path(path) for path in settings.sources], selection.matrix)
     engine = docker_engine.connect(keep=settings.keep)
     options = _options(settings, out, engine.cpus, mirrors)
     cancel = Cancel()

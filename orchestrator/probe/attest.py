@@ -14,7 +14,7 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 from orchestrator import bounds
-from orchestrator.matrix import banner
+from orchestrator.matrix import banner, capabilities
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import PREFIX
@@ -90,7 +90,7 @@ def _words(text: str) -> str | None:
 
 def misbuilt(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     """The first way in which the proof differs from the declaration, with a sentence; else ``None``."""
-    for check in (_wrong_arch, _wrong_version, _wrong_library, _no_quic):
+    for check in (_wrong_arch, _wrong_version, _wrong_library, _no_quic, _wrong_quic_api):
         found = check(cell, proof)
         if found is not None:
             return found
@@ -156,3 +156,15 @@ def _no_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     if proof.quic is False:
         return Reason.NO_QUIC, "HAProxy's feature list says -QUIC."
     return None
+
+
+def _wrong_quic_api(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+    """What HAProxy is told and asked follows from the declared one: ``limited-quic``, suites, 0-RTT."""
+    declared = capabilities.quic_api(cell.haproxy, cell.tls)
+    if proof.quic_api is None or declared in {"none", proof.quic_api}:
+        return None
+    named = {"native": "the library's own QUIC API", "compat": "HAProxy's QUIC compatibility layer"}
+    return (
+        Reason.WRONG_QUIC_API,
+        f"The binary uses {named[proof.quic_api]}, and declared is {named[declared]}.",
+    )

@@ -16,14 +16,17 @@ from orchestrator.value import Value
 AGAIN = "again: "
 """Begins ``Attempt.why`` where an attempt replaces one that the harness spoilt."""
 
-_CANNOT = {
-    Reason.CONFIG_REFUSED,
-    Reason.NOT_READY,
-    Reason.HANDSHAKE_REFUSED,
-    Reason.HANDSHAKE_TIMEOUT,
-    Reason.HANDSHAKE_THEN_HANG,
+_REFUSED = frozenset({Reason.CONFIG_REFUSED, Reason.HANDSHAKE_REFUSED})
+_PROVES = {
+    Reason.LIBRARY_CANNOT: _REFUSED,
+    Reason.HAPROXY_CANNOT: _REFUSED
+    | {Reason.NOT_READY, Reason.HANDSHAKE_TIMEOUT, Reason.HANDSHAKE_THEN_HANG},
 }
-"""Failures that prove what is declared of HAProxy or its library. A crash or a wrong body proves it not."""
+"""Failures that prove what is declared of HAProxy or its library. A crash or a wrong body proves it not.
+
+A library without a suite has to refuse it: one that leaves its client hanging, or HAProxy with half a
+handshake, has a fault (haproxy#2569). What HAProxy lacks shows in more ways (docs/capabilities.md).
+"""
 
 
 class Judged(Value):
@@ -97,13 +100,15 @@ def _challenged(
     if (
         without_quic
         or judgement.reason == declared.reason
-        or (judgement.reason in _CANNOT and declared.reason != Reason.CLIENT_CANNOT_OFFER)
+        or judgement.reason in _PROVES.get(Reason(declared.reason), ())
     ):
         message = f"{declared.message}; challenged, and so it is: {judgement.message}"
         return because(Reason(declared.reason), message), False
     if judgement.outcome is Outcome.UNSUPPORTED:  # the client sent nothing: that proves nothing of the server
         return judgement, False
-    message = f"Declared unsupported ({declared.message}), which does not hold: {judgement.message}"
+    hangs = declared.reason == Reason.LIBRARY_CANNOT and judgement.reason in _PROVES[Reason.HAPROXY_CANNOT]
+    holds = "so it has to be refused, and is not" if hangs else "which does not hold"
+    message = f"Declared unsupported ({declared.message}), {holds}: {judgement.message}"
     return judgement._replace(message=message), True
 
 

@@ -6,6 +6,7 @@ The program is templates/aead/aead.c; docs/selftest.md tells what it checks. Pur
 import json
 import re
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from pydantic import ValidationError
 
@@ -150,11 +151,14 @@ def faults(test: SelfTest, suite: str, api: AeadApi) -> tuple[AeadCheck, ...]:
     return tuple(sorted(failed, key=lambda check: (not _died(check), order.index(check.check))))
 
 
-def cause(cell: CellRecord, tests: Iterable[SelfTest], api: AeadApi) -> str:
+def cause(
+    cell: CellRecord, tests: Iterable[SelfTest], api: AeadApi, *, lacks: AbstractSet[str] = frozenset()
+) -> str:
     """What the self-test of the cell's library says of its failure, one sentence, or an empty text.
 
     :param tests: of the run; the one of the cell's library, architecture and CPU is looked for.
     :param api: the interface that the cell's HAProxy uses with that library.
+    :param lacks: suites that the library does not have in TLS, whatever its ciphers can: never the cause.
     """
     if cell.outcome is not Outcome.FAIL or cell.reason not in _EXPLAINS:
         return ""
@@ -163,7 +167,7 @@ def cause(cell: CellRecord, tests: Iterable[SelfTest], api: AeadApi) -> str:
     if test is None:
         return ""
     suites = _suites(cell, test)
-    for suite in dict.fromkeys((*suites, INITIAL)):
+    for suite in (one for one in dict.fromkeys((*suites, INITIAL)) if one not in lacks):
         found = faults(test, suite, api)
         if found:
             always = " Every QUIC connection begins with that suite." if suite not in suites else ""

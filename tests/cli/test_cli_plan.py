@@ -73,6 +73,18 @@ def test_a_source_in_the_store_costs_nothing_more(tmp_path: Path) -> None:
     assert (action["state"], action["estimate_s"]) == ("present", None)
 
 
+def test_an_entry_that_no_cell_takes_is_said(tmp_path: Path) -> None:
+    """A tarball of 4.0.0 for a matrix with 4.3.3 would else be passed over in silence."""
+    own = tmp_path / "own.yaml"
+    entry = "{file: l.tar.gz, sha256: unknown}"
+    own.write_text(f"version: 1\ncomponents: {{libressl: {{'4.0.0': {entry}, '3.9.2': {entry}}}}}\n")
+    part = ("--filter", "tls=openssl-distro")
+    done = matrixctl("plan", *part, "--store", "store", "--sources", "own.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "warning: own.yaml: no cell takes libressl 4.0.0: it is on no axis of the matrix" in done.stderr
+    assert "3.9.2" not in done.stderr
+
+
 def test_a_source_that_cannot_be_had_blocks_what_needs_it(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("version: 1\ncomponents: {openssl: {'3.5.7': {file: o.tar.gz, sha256: unknown}}}\n")

@@ -32,8 +32,19 @@ def test_the_nightly_profile_again_and_again(run: Runner, tell: Tell) -> None:
     assert built >= {"openssl", "wolfssl"}
     had = {(cell.axes.tls.name, cell.axes.arch.name) for cell in record.cells if cell.outcome is Outcome.PASS}
     assert not [one for one in record.selftests if one.problem and (one.tls, one.arch) in had]
-    # CVE-2026-5479: wolfSSL before 5.9.1 opens forged packets, and Debian's stable suite has 5.7.2.
-    assert {one.tls for one in record.selftests for c in one.checks if c.ok is False} <= {"wolfssl-5.7.2"}
+    failed = {(one.tls, c.suite, c.check) for one in record.selftests for c in one.checks if c.ok is False}
+    assert {one for one in failed if not documented(*one)} == set()
+
+
+def documented(tls: str, suite: str, check: str) -> bool:
+    """Failed checks whose cause is public; with a mirror this machine may have LibreSSL, too."""
+    chacha = suite == "TLS_CHACHA20_POLY1305_SHA256"
+    return (
+        # CVE-2026-5479: wolfSSL before 5.9.1 opens forged packets, and Debian's stable suite has 5.7.2.
+        (tls == "wolfssl-5.7.2" and chacha and check.startswith("reject-"))
+        # haproxy#2569: mended in LibreSSL 4.0.
+        or (tls == "libressl-3.9.2" and chacha and check.startswith("open-in-place"))
+    )
 
 
 def figures(record: Any, folder: Path) -> str:

@@ -25,10 +25,11 @@ GCM_CHOSEN = "pass with TLS_AES_128_GCM_SHA256"
 # https://github.com/haproxy/haproxy/issues/2569
 DOCUMENTED = {
     (("2.8.9", "3.0-dev12"), "libressl<4.0"): (HANG, None, HANG, "fail: server-crashed"),
-    (("2.8.9", "3.0-dev12"), "libressl>=4.0"): (None, None, None, None),
+    (("2.8.9", "3.0-dev12"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
     (("3.0-dev13", "3.0.11"), "libressl<4.0"): (REFUSED, None, REFUSED, "unsupported: library-cannot"),
     (("3.0-dev13", "3.0.11"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
     (("3.2.25", "3.4.6"), "libressl<4.0"): (REFUSED, None, None, "unsupported: library-cannot"),
+    (("3.2.25", "3.4.6"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
 }
 ASKED = [(CHACHA, "arch=*"), ("default", "arch=amd64"), ("default", "arch=arm64"), (CCM, "arch=*")]
 
@@ -64,7 +65,7 @@ def test_the_default_suite_is_expected_where_haproxy_chooses_it() -> None:
         for cell in select(CELLS, ["cipher=default"])
         if (rule := FOUND.counting.get(cell.id)) and rule.says == GCM_CHOSEN
     }
-    assert expected == {("3.4.6", "openssl"), ("3.4.6", "quictls")}
+    assert expected == {(haproxy, tls) for haproxy in ("3.2.25", "3.4.6") for tls in ("openssl", "quictls")}
 
 
 def test_every_rule_fits_a_cell_and_none_is_stale() -> None:
@@ -78,3 +79,4 @@ def test_a_client_that_can_offer_ccm_asks_a_server_that_lacks_it() -> None:
     found = resolve(MATRIX, cells, date(2026, 11, 22))
     run = {(cell.haproxy.name, found.declared(cell) is None) for cell in cells if found.runs(cell)}
     assert {("2.8.9", True), ("3.0-dev12", True), ("3.0-dev13", False), ("3.0.11", False)} <= run
+    assert {cell.haproxy.name for cell in cells} == {haproxy for haproxy, declared in run if not declared}

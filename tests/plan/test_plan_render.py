@@ -36,6 +36,14 @@ LIBRARIES = {
 
 EXPLAIN = Renderer().render("build/explain.sh.j2", {"work": WORK})
 
+ONE_FOLDER = """\
+only=$(find build -mindepth 1 -maxdepth 1)
+if [ -d "$only" ]; then
+  echo 'matrixctl: error: the archive has a folder more around its files: raise its "strip" in --sources' >&2
+  exit 1
+fi
+"""
+
 KEEP_ARM64 = """\
 cd /work
 mkdir -p out/tls/lib
@@ -57,7 +65,7 @@ set -eu
 {EXPLAIN}cd /work
 mkdir -p build out
 tar -x -f src/openssl-3.5.7.tar.gz -C build --strip-components=1
-export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=400M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
+{ONE_FOLDER}export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=400M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
 cd build
 step=configuring
 CC='ccache aarch64-linux-gnu-gcc' AR=aarch64-linux-gnu-ar RANLIB=aarch64-linux-gnu-ranlib \\
@@ -78,7 +86,7 @@ set -eu
 {EXPLAIN}cd /work
 mkdir -p build out
 tar -x -f src/haproxy-3.0.11.tar.gz -C build --strip-components=1
-export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=200M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
+{ONE_FOLDER}export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=200M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
 cd build
 step=compiling
 make -j"$JOBS" IGNOREGIT=1 TARGET=linux-glibc ARCH_FLAGS= CC='ccache aarch64-linux-gnu-gcc' \\
@@ -128,7 +136,7 @@ def test_patches_are_applied_in_their_order_right_after_unpacking() -> None:
     recipe = recipes()["tls:openssl-3.5.7--arm64"]
     patches = [Patch(name=f"{name}.diff", sha256=name * 64, path=f"/x/{name}.diff") for name in "ba"]
     lines = script(recipe.model_copy(update={"patches": tuple(patches)})).splitlines()
-    at = next(number for number, line in enumerate(lines) if line.startswith("tar "))
+    at = max(number for number, line in enumerate(lines) if line == ONE_FOLDER.splitlines()[-1])
     assert lines[at + 1 : at + 8] == [
         f"echo 'matrixctl: applying the patch b.diff, SHA-256 {'b' * 64}'",
         "patch -d build -p1 --batch --forward --no-backup-if-mismatch -i /work/patches/b.diff ||",
@@ -345,3 +353,21 @@ def test_a_template_cannot_reach_pythons_insides(text: str, tmp_path: Path) -> N
     (tmp_path / "x.j2").write_text(text)
     with pytest.raises((SecurityError, UndefinedError)):
         Renderer(tmp_path).render("x.j2", {"word": "a", "words": []})
+
+
+@pytest.mark.parametrize(("folders", "strip", "whole"), [(1, 1, True), (2, 1, False), (2, 2, True)])
+def test_an_archive_with_a_folder_too_many_is_said_to_have_one(
+    tmp_path: Path, folders: int, strip: int, whole: bool
+) -> None:
+    inner = tmp_path / "tree" / "/".join(["lib-1"] * folders)
+    inner.mkdir(parents=True)
+    for name in ("configure", "README"):
+        (inner / name).touch()
+    (tmp_path / "src").mkdir()
+    subprocess.run(["tar", "-cf", tmp_path / "src" / "lib.tar", "-C", tmp_path / "tree", "lib-1"], check=True)
+    values = {"work": str(tmp_path), "source": {"file": "lib.tar", "strip": strip}, "patches": ()}
+    script = "set -eu\n" + Renderer().render("build/unpack.sh.j2", values)
+    done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True)
+    assert (done.returncode == 0) is whole
+    assert ('raise its "strip"' in done.stderr) is not whole
+    assert (tmp_path / "build" / "configure").exists() is whole

@@ -51,7 +51,9 @@ def moving(one: Cell, source: str, version: str = "") -> Cell:
         pytest.param(moving(DISTRO, "prebuilt"), DYNAMIC, vv(version="3.0.11-1+deb13u3"), id="a .deb"),
         pytest.param(moving(SOURCE, "prebuilt"), binary(mark=None), vv(), id="a static binary of others"),
         pytest.param(SOURCE, binary(), vv(), id="a source build"),
-        pytest.param(SOURCE, binary(), vv(features=NATIVE_FEATURES), id="native QUIC"),
+        pytest.param(
+            cell(haproxy="3.2.25"), binary(), vv(version="3.2.25", features=NATIVE_FEATURES), id="native QUIC"
+        ),
         pytest.param(SOURCE, binary(), vv(library="SSL library"), id="as later versions print it"),
         pytest.param(SOURCE, binary(), vv(version="3.0.11"), id="a version without a commit"),
         pytest.param(DISTRO, DYNAMIC, vv(), id="the distro's library"),
@@ -60,7 +62,12 @@ def moving(one: Cell, source: str, version: str = "") -> Cell:
             cell(haproxy="3.0-dev13"), binary(), vv(version="3.0-dev13-3a5f2b1-7"), id="a development version"
         ),
         *(
-            pytest.param(cell(tls=name), binary(mark=name), vv(built=built, running=running), id=name)
+            pytest.param(
+                cell(tls=name),
+                binary(mark=name),
+                vv(built=built, running=running, features=NATIVE_FEATURES),
+                id=name,
+            )
             for name, built, running in (
                 ("aws-lc-5.1.0", "OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)", "AWS-LC 5.1.0"),
                 ("libressl-3.9.2", "LibreSSL 3.9.2", "LibreSSL 3.9.2"),
@@ -194,6 +201,22 @@ def test_what_is_as_declared(one: Cell, made: Binary, text: str) -> None:
         pytest.param(SOURCE, binary(), vv(features=NO_QUIC_FEATURES), "no-quic", "-QUIC", id="no QUIC"),
         pytest.param(
             DISTRO, DYNAMIC, vv(features=NO_QUIC_FEATURES), "no-quic", "-QUIC", id="no QUIC, distro"
+        ),
+        pytest.param(
+            cell(haproxy="3.2.25"),
+            binary(),
+            vv(version="3.2.25", features=FEATURES),
+            "wrong-quic-api",
+            "uses HAProxy's QUIC compatibility layer, and declared is the library's own QUIC API",
+            id="the layer where the API is declared",
+        ),
+        pytest.param(
+            SOURCE,
+            binary(),
+            vv(features=NATIVE_FEATURES),
+            "wrong-quic-api",
+            "uses the library's own QUIC API, and declared is HAProxy's QUIC compatibility layer",
+            id="the API where the layer is declared",
         ),
     ],
 )

@@ -146,6 +146,14 @@ def test_what_proves_nothing_stays_what_it_is(
     assert "table says no" not in found.message
 
 
+def test_a_library_without_the_suite_has_to_refuse_it() -> None:
+    """haproxy#2569: an alert that ended no handshake. A hang there is no proof that all is as declared."""
+    for raw, reason in ((MUTE, Reason.HANDSHAKE_TIMEOUT), (HANG, Reason.HANDSHAKE_THEN_HANG)):
+        found = challenged(LIBRARY, raw)
+        assert (found.outcome, found.reason, found.contradicts) == (FAIL, reason, True)
+        assert "(the table says no), so it has to be refused, and is not: " in found.message
+
+
 def test_a_haproxy_that_is_declared_without_quic_and_is_built_without_it() -> None:
     old = cell(haproxy="2.6.12")
     declared = capabilities.unsupported(old)

@@ -143,6 +143,13 @@ def test_the_interface_that_haproxy_does_not_use_is_not_accused() -> None:
     assert not cause(failing(), [result(check("open"))], "evp-aead")
 
 
+def test_what_is_no_suite_of_the_library_is_never_the_cause() -> None:
+    """LibreSSL has the cipher CCM and no such suite: what its cipher does, no connection has ever met."""
+    test, ccm = result(check("open", suite="TLS_AES_128_CCM_SHA256")), failing("TLS_AES_128_CCM_SHA256")
+    assert cause(ccm, [test], "evp-cipher") != ""
+    assert cause(ccm, [test], "evp-cipher", lacks={"TLS_AES_128_CCM_SHA256"}) == ""
+
+
 def test_without_aes_128_gcm_no_connection_begins() -> None:
     said = cause(failing(GCM256), [result(check("open", suite=GCM))], "evp-cipher")
     assert "TLS_AES_128_GCM_SHA256" in said
