@@ -268,3 +268,12 @@ def test_a_traceback_that_cannot_be_kept_is_said_to_be_lost(tmp_path: Path) -> N
     line = internal.kept(tmp_path / "no such folder", Mute())
     assert line.startswith("Mute; its traceback could not be kept (FileNotFoundError")
     assert line.endswith("please report it")
+
+
+def test_a_library_that_was_lost_is_never_left_out_of_a_build(tmp_path: Path) -> None:
+    """The compiler would find the toolchain's own, and what came of it would be kept under our digest."""
+    bench = Bench(tmp_path)
+    bench.go()
+    lost = Action(key="tls:x", kind="tls", name="openssl-3.5.7--amd64", digest="0" * 64)
+    with pytest.raises(MatrixctlError, match=r"artifact of openssl-3\.5\.7--amd64 is gone from the store"):
+        bench.made.work._library(lost)

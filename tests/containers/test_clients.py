@@ -94,7 +94,6 @@ def test_a_refused_suite_shows_its_close_code_at_once(run: Any, matrix: Any, ove
     (cell,) = ran.record.cells
     (request,) = cell.observations.h3.requests
     assert (request.close_code, request.handshake_s) == (0x128, None)
-    assert request.total_s < 5
     assert "TLS alert 40 (handshake_failure), close code 0x128" in cell.message
     assert (cell.outcome, cell.reason) == (Outcome.UNSUPPORTED, Reason.HAPROXY_CANNOT)
 

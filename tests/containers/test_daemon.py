@@ -124,12 +124,12 @@ def test_a_restart_while_cells_are_probed(
     daemon: SecondDaemon, store: Path, tmp_path: Path, host: str, overlay: Overlay
 ) -> None:
     overlay.edit("probe/driver.py", ("    ready = wait_ready(", "    time.sleep(2)\n    ready = wait_ready("))
-    runner = runner_in(tmp_path, DockerEngine(daemon.client()), store)
+    runner = runner_in(tmp_path, DockerEngine(daemon.client(), patience=180), store)
     run = Background(lambda: runner(f"arch={host}", f"cipher={CHACHA},{GCM}", overlay=overlay.folder))
     until_there(daemon, "-client", run)
     daemon.stop()
     daemon.start()
-    ran = run.ended(120)
+    ran = run.ended(400)
     whole(ran)
     assert {cell.outcome for cell in ran.record.cells} == {Outcome.PASS}
     assert ran.record.run.exit_code == 0
@@ -180,7 +180,7 @@ def test_a_daemon_that_is_gone_for_good(
     run = Background(lambda: runner(f"arch={host}", f"cipher={CHACHA},{GCM}", overlay=overlay.folder))
     until_there(daemon, "-client", run)
     daemon.stop(signal.SIGKILL)
-    ran = run.ended(30)
+    ran = run.ended(120)
     whole(ran)
     assert {(cell.outcome, cell.reason) for cell in ran.record.cells} == {GONE}
     assert ran.record.run.exit_code == 4

@@ -48,5 +48,5 @@ def test_a_program_that_will_not_end_is_ended(
         took = time.monotonic() - started
     assert done.timed_out
     assert said in done.stdout
-    assert 1 <= took < 1 + 2 + 5
+    assert 1 <= took < 60
     assert engine.sweep("deadline") == ()

@@ -206,7 +206,7 @@ def test_a_container_that_is_taken_away(
 ) -> None:
     overlay.edit("probe/driver.py", ("    ready = wait_ready(", "    time.sleep(1)\n    ready = wait_ready("))
     stranger = taken(engine, part, after=after)
-    ran = run(*TWO, limits=Limits(ready=4, request=3), overlay=overlay.folder)
+    ran = run(*TWO, limits=Limits(request=3), overlay=overlay.folder)
     stranger.join()
     assert [cell.message for cell in ran.record.cells if cell.outcome is not Outcome.PASS] == []
     seen = {(one.outcome, one.reason) for cell in ran.record.cells for one in cell.attempts}
@@ -244,7 +244,7 @@ def test_a_client_that_hangs_and_ignores_term(run: Runner, overlay: Overlay) -> 
             ),
         ),
     )
-    ran = run(*TWO, limits=Limits(ready=4, request=3), overlay=overlay.folder)
+    ran = run(*TWO, limits=Limits(request=3), overlay=overlay.folder)
     cell = ran.cell(CHACHA)
     assert (cell.outcome, cell.reason) == (Outcome.ERROR, Reason.DEADLINE), cell.message
     assert len(cell.attempts) == 3
@@ -271,7 +271,7 @@ def test_a_driver_that_hangs_and_ignores_term(run: Runner, overlay: Overlay) -> 
     ran = run(*ONE, limits=Limits(ready=1, request=0.5), overlay=overlay.folder)
     (cell,) = ran.record.cells
     assert (cell.outcome, cell.reason, len(cell.attempts)) == (Outcome.ERROR, Reason.DEADLINE, 3)
-    assert time.monotonic() - started < 240
+    assert time.monotonic() - started < 600
 
 
 # The clock.

@@ -135,7 +135,6 @@ def test_a_package_of_debian_and_a_binary_of_ours_are_probed_and_not_compiled(
     assert "libjemalloc.so.2" in package.needed
     assert package.tls_prefix_found is None
     assert not actions(ran, "tls")
-    assert {action.duration_s < 30 for action in actions(ran, "haproxy")} == {True}
 
     shutil.copy(dist / "haproxy_arm64", dist / "haproxy_amd64")
     wrong = run("arch=amd64", profile="full", matrix=matrix(tmp_path, where, arch="amd64", version=version))

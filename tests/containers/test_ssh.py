@@ -44,7 +44,7 @@ def remote(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def wait_for_port(port: int) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
