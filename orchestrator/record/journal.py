@@ -233,11 +233,16 @@ def _said(event: Event) -> tuple[Event, bytes]:
     return (event if clean == said else _LINE.validate_json(clean)), clean.encode()
 
 
-def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Iterator[Event]:
+def read(
+    path: Path, *, say: Callable[[str], None] = lambda _: None, whole_parts: bool = False
+) -> Iterator[Event]:
     """The events of a journal; a line that was cut by a crash is said and passed over.
 
-    :raises MatrixctlError: where there is no journal, or it was written by another version.
+    :param whole_parts: such a line may only be the last of a part: of the run, or before it was resumed.
+    :raises MatrixctlError: where there is no journal, it was written by another version, or, with
+        ``whole_parts``, a line was harmed that no crash can have cut.
     """
+    harmed = 0
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -246,7 +251,15 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Iterator
         if not line.strip():
             continue
         try:
-            yield _LINE.validate_json(line)
+            event = _LINE.validate_json(line)
+            if harmed and whole_parts and not isinstance(event, RunResumed):
+                raise MatrixctlError(
+                    f"{path}:{harmed} is spoilt, and it is not where a crash has cut the journal",
+                    details="What that line said of a cell or a source is lost.",
+                    resolution=f"Begin a new run; what is left of this one: matrixctl report {path.parent}",
+                )
+            harmed = 0
+            yield event
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             if first["type"] != "json_invalid":
@@ -256,4 +269,5 @@ def read(path: Path, *, say: Callable[[str], None] = lambda _: None) -> Iterator
                     details=f"{where}: {first['msg']}",
                     resolution="Read it with the version of matrixctl that wrote it.",
                 ) from None
+            harmed = number
             say(f"{path}:{number} is incomplete and was passed over")

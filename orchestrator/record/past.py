@@ -90,9 +90,9 @@ def read_past(folder: Path, *, say: Callable[[str], None]) -> Past:
     """Read a run that is to go on; a broken line of its journal is said and dropped.
 
     :raises UsageError: where it died before it had planned anything.
-    :raises MatrixctlError: where there is no journal, or another version wrote it.
+    :raises MatrixctlError: where there is no journal, another version wrote it, or a line amid it is spoilt.
     """
-    events: Sequence[Event] = tuple(read(folder / JOURNAL, say=say))
+    events: Sequence[Event] = tuple(read(folder / JOURNAL, say=say, whole_parts=True))
     if not events or not isinstance(events[0], RunStarted):
         raise UsageError(
             f"the run {folder.name} was cut off before its plan was written: there is nothing to go on with",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_samples import AT, action, cell, record
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.record.fold import fold
@@ -26,6 +26,7 @@ from orchestrator.record.journal import (
     SourcePinned,
     goes_on,
     held,
+    read,
 )
 from orchestrator.record.model import CellRecord
 from orchestrator.record.past import Past, read_past
@@ -84,6 +85,16 @@ def test_the_broken_last_line_is_said_and_the_run_goes_on_behind_it(tmp_path: Pa
     past = read_past(tmp_path, say=said.append)
     assert said == [f"{tmp_path / JOURNAL}:3 is incomplete and was passed over"]
     assert past.standing == {"a", "b"}
+
+
+def test_a_spoilt_line_amid_a_part_is_no_crash_and_the_run_does_not_go_on(tmp_path: Path) -> None:
+    """It may have said what a moving source was: two commits would be tested as one."""
+    cut(tmp_path, judged("a", Outcome.PASS), tail=b'{"kind":"cell","at"\n')
+    with Journal(tmp_path / JOURNAL) as journal:
+        journal.append(judged("b", Outcome.PASS))
+    with pytest.raises(MatrixctlError, match=r"journal\.jsonl:3 is spoilt"):
+        read_past(tmp_path, say=lambda _: None)
+    assert len(list(read(tmp_path / JOURNAL))) == 3, "a report says what is left"
 
 
 def test_blocks_that_a_power_cut_left_empty_are_no_event(tmp_path: Path) -> None:
