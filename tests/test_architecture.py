@@ -13,6 +13,7 @@ MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.r
 
 VOCABULARY = {
     "bounds",
+    "closecode",
     "value",
     "errors",
     "arch",

@@ -8,6 +8,7 @@ What tells them apart is whether the handshake ended, the code with which the se
 from collections.abc import Callable
 from typing import NamedTuple
 
+from orchestrator.closecode import ALERTS, CRYPTO
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.probe.files import asked
@@ -19,31 +20,6 @@ _CANNOT_OFFER = 59
 _CURL_STREAM_RESET = 95
 _OUR_TIMEOUT = 124
 _GATEWAY_ERRORS = {502, 503, 504}
-_CRYPTO_ERROR = range(0x100, 0x200)
-"""QUIC's close codes that carry a TLS alert in their last byte (RFC 9001, 4.8)."""
-_ALERTS = {
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    40: "handshake_failure",
-    42: "bad_certificate",
-    43: "unsupported_certificate",
-    46: "certificate_unknown",
-    47: "illegal_parameter",
-    48: "unknown_ca",
-    50: "decode_error",
-    51: "decrypt_error",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
-    86: "inappropriate_fallback",
-    90: "user_canceled",
-    109: "missing_extension",
-    110: "unsupported_extension",
-    112: "unrecognized_name",
-    116: "certificate_required",
-    120: "no_application_protocol",
-}
-"""RFC 8446, 6."""
 
 
 class Judgement(NamedTuple):
@@ -147,10 +123,10 @@ def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Judgemen
 
 def _alert(request: Request) -> str | None:
     """The TLS alert with which the server closed the connection, for a person."""
-    if request.close_code is None or request.close_code not in _CRYPTO_ERROR:
+    code = request.close_code
+    if code is None or not CRYPTO <= code < 2 * CRYPTO:
         return None
-    number = request.close_code & 0xFF
-    return f"TLS alert {number} ({_ALERTS.get(number, 'unassigned')}), close code {request.close_code:#x}"
+    return f"TLS alert {code - CRYPTO} ({ALERTS.get(code - CRYPTO, 'unassigned')}), close code {code:#x}"
 
 
 def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from orchestrator import closecode
 from orchestrator.matrix import banner
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import Attestation, CellRecord, Exchange, Request
-from orchestrator.report import closecode, text, units
+from orchestrator.report import text, units
 
 _LOG_LINES = 30
 _LINE = 400

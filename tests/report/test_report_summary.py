@@ -7,11 +7,11 @@ import pytest
 import samples
 from samples import HOSTILE
 
+from orchestrator import closecode
 from orchestrator.cli.closing import closing
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
-    closecode,
     expectations,
     grid,
     groups,

@@ -40,7 +40,7 @@ _HTTP3 = (
     "H3_VERSION_FALLBACK",
 )
 """RFC 9114, section 8.1, from 0x100 on."""
-_ALERTS = {
+ALERTS = {
     0: "close_notify",
     10: "unexpected_message",
     20: "bad_record_mac",
@@ -70,7 +70,7 @@ _ALERTS = {
     120: "no_application_protocol",
 }
 """RFC 8446, section 6."""
-_CRYPTO = 0x100
+CRYPTO = 0x100
 """CRYPTO_ERROR: 0x100 to 0x1ff carry a TLS alert (RFC 9000, section 20.1; RFC 9001, section 4.8)."""
 
 
@@ -82,9 +82,9 @@ def words(code: int, *, established: bool) -> str:
     """
     if 0 <= code < len(_TRANSPORT):
         return f"{code:#x} = {_TRANSPORT[code]}"
-    if established and 0 <= code - _CRYPTO < len(_HTTP3):
-        return f"{code:#x} = {_HTTP3[code - _CRYPTO]}"
-    if _CRYPTO <= code < 2 * _CRYPTO:
-        alert = code - _CRYPTO
-        return f"{code:#x} = TLS alert {alert} {_ALERTS.get(alert, '')}".rstrip()
+    if established and 0 <= code - CRYPTO < len(_HTTP3):
+        return f"{code:#x} = {_HTTP3[code - CRYPTO]}"
+    if CRYPTO <= code < 2 * CRYPTO:
+        alert = code - CRYPTO
+        return f"{code:#x} = TLS alert {alert} {ALERTS.get(alert, '')}".rstrip()
     return f"{code:#x}"
