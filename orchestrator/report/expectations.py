@@ -21,6 +21,11 @@ class Line:
         """``stale``, ``unmet`` (no cell of the whole matrix fits), or empty."""
         return "stale" if self.rule.stale else "" if self.rule.met else "unmet"
 
+    @property
+    def needed(self) -> bool:
+        """Whether a reader of this run has something of it: it decided a cell, or needs a hand."""
+        return bool(self.verdicts or self.state)
+
 
 def lines(record: RunRecord) -> tuple[Line, ...]:
     """Every rule: stale ones first, then those that fit no cell, then the rest as the file has them."""

@@ -106,6 +106,18 @@ def test_every_expected_cell_shows_its_rule_and_every_cause_stands_in_its_panel(
         assert ("wolfssl-5.9.2</b>: patched with" in here) == (cell.axes.tls.name == "wolfssl-5.9.2")
 
 
+def test_rules_of_other_cells_are_folded_away() -> None:
+    """Whoever reads a small run has nothing of what is documented of cells that it has not."""
+    record = nights.bad()
+    few = [cell for cell in record.cells if not cell.expected or cell.expected.rule != nights.CRASH_RULE]
+    page = html.render(record.model_copy(update={"cells": tuple(few)}))
+    open_part, _, folded = page.partition("1 rule decides no cell of this run")
+    rows = [re.findall(r">(matrix\.yaml:[0-9]+)</a><td>", part) for part in (open_part, folded)]
+    assert nights.HANG_RULE in rows[0]
+    assert rows[1] == [nights.CRASH_RULE]
+    assert "no cell of this run" not in html.render(record)
+
+
 def test_a_panel_names_the_client_the_close_code_and_the_cpu_model() -> None:
     page = html.render(nights.bad())
     assert "0x128 = TLS alert 40 handshake_failure" in page
