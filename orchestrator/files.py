@@ -30,8 +30,7 @@ def read_limited(path: Path, limit: int) -> bytes:
 
     Anything else that a name may stand for is refused before it is read: a pipe would let us wait for ever.
 
-    :raises OSError: as the file system says, and for what is no regular file.
-    :raises ValueError: for a name that no file can have.
+    :raises OSError: as the file system says, for what is no regular file, and for a name that none can have.
     """
     with _regular(path) as file:
         return file.read(limit + 1)
@@ -53,7 +52,10 @@ def copy_limited(path: Path, to: Path, limit: int) -> None:
 
 @contextmanager
 def _regular(path: Path) -> Iterator[IO[bytes]]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL: a name that no file can have
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     with open(descriptor, "rb", closefd=True) as file:  # noqa: PTH123 - a descriptor has no path
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):

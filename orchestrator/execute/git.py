@@ -128,7 +128,8 @@ def files(tree: Path, *, deadline: float) -> list[str]:
 
 def _nearest(place: str, ref: str, deadline: float) -> str:
     done = _run(["ls-remote", "--quiet", "--heads", "--tags", "--", place], deadline=deadline)
-    names = {name.split("/", 2)[2].removesuffix("^{}") for name in _refs(done)}
+    plain = (name.removesuffix("^{}") for name in _refs(done))  # whatever a server calls a ref
+    names = {name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in plain}
     close = get_close_matches(ref, sorted(names), n=_NEAREST, cutoff=0.4) or sorted(names)[:_NEAREST]
     return f"; the nearest are {', '.join(close)}" if close else "; it has none at all"
 

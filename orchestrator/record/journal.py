@@ -35,6 +35,7 @@ JOURNAL = "journal.jsonl"
 
 class _Event(Value):
     at: Moment = Field(default_factory=utc_now)
+    """Of an event that is written; one that is read without it is no event of ours."""
 
 
 class RunStarted(_Event):
@@ -259,6 +260,7 @@ def read(
                     resolution=f"Begin a new run; what is left of this one: matrixctl report {path.parent}",
                 )
             harmed = 0
+            _dated(event, f"{path}:{number}")
             yield event
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
@@ -271,3 +273,12 @@ def read(
                 ) from None
             harmed = number
             say(f"{path}:{number} is incomplete and was passed over")
+
+
+def _dated(event: Event, where: str) -> None:
+    """The moment of reading must not stand in for that of an event: no two readers would see the same run."""
+    if "at" not in event.model_fields_set:
+        raise MatrixctlError(
+            f"{where} is an event that does not say when",
+            resolution="Read it with the version of matrixctl that wrote it.",
+        )

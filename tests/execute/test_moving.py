@@ -149,6 +149,15 @@ def test_refs_without_end_are_cut_off(
     assert "git: it is larger than 64 KiB" in error.brief
 
 
+def test_a_server_may_call_its_refs_what_it_likes(
+    store: Store, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = b"1" * 40 + b"\tmastre2\n" + b"2" * 40 + b"\trefs/heads\n" + b"3" * 40 + b"\t{}\n"
+    monkeypatch.setattr(git, "_run", lambda *_, **__: process.Completed(exit_code=0, stdout=said, stderr=b""))
+    error = refusal(store, moving(repository.folder, ref="mastre"))
+    assert "has no ref 'mastre'; the nearest are mastre2" in error.brief
+
+
 def test_a_ref_that_is_not_there_names_the_nearest(store: Store, repository: Repository) -> None:
     repository.git("tag", "v3.0.11")
     error = refusal(store, moving(repository.folder, ref="mastre"))

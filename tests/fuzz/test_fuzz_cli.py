@@ -73,6 +73,7 @@ def invoked(arguments: list[str]) -> object:
 
 def test_command_lines(fuzz: Fuzz, here: Path) -> None:
     value = st.one_of(st.sampled_from(VALUES), near_text(*VALUES, edits=2), words())
+    value = value.map(lambda text: text.replace("\0", ""))  # which no process can be given
     option = st.tuples(st.sampled_from(OPTIONS), value).map(list)
     parts = st.lists(st.one_of(option, value.map(lambda one: [one])), max_size=4)
     lines = st.tuples(st.sampled_from(COMMANDS), parts).map(

@@ -104,3 +104,8 @@ def test_a_file_is_read_once_and_verified_when_it_is_used(tmp_path: Path) -> Non
 def test_another_form_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="COMPONENT=FILE"):
         parse(text)
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be read: embedded null byte"):
+        parse("openssl=\0folder/fix.diff")

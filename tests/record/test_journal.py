@@ -174,3 +174,10 @@ def test_an_event_of_no_moment_is_refused(tmp_path: Path, at: str) -> None:
     path.write_text(json.dumps({**event, "at": at}) + "\n")
     with pytest.raises(MatrixctlError, match="is an event that this version does not know"):
         list(read(path))
+
+
+def test_an_event_that_does_not_say_when_is_none_of_ours(tmp_path: Path) -> None:
+    """Else each reader would give it the moment of reading."""
+    (tmp_path / "journal.jsonl").write_text('{"kind":"run-resumed","stood":1,"actions":[]}\n')
+    with pytest.raises(MatrixctlError, match=r"journal\.jsonl:1 is an event that does not say when"):
+        list(read(tmp_path / "journal.jsonl"))
