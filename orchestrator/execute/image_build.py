@@ -1,12 +1,12 @@
 """One image build or one container of an image build, through the ``docker`` package's classic builder."""
 
 import io
+import re
 import secrets
 import tarfile
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -30,6 +30,7 @@ _ROOT = 4096 << 20
 """Bytes of one file out of a container; the largest root has 1 GiB."""
 _SHOWN = 20
 """Lines of a failed build's output that an error carries."""
+_RED = re.compile(r"\x1b\[(?:91|0)m")
 _SEARCHED = 200
 """Lines of it that are searched for the cause."""
 
@@ -97,22 +98,19 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
 
 
 def _follow(events: Iterator[dict[str, Any]], tag: str, given_up: threading.Event) -> None:
-    error = ""
-    last: deque[str] = deque(maxlen=_SEARCHED)
+    error = said = ""
     for event in events:  # to the end, even after an error: the connection goes back only then
-        last.extend(
-            bounds.cut(line, bounds.WORDS)
-            for line in str(event.get("stream", "")).splitlines()
-            if line.strip()
-        )
+        # The classic builder paints what comes from stderr red, word by word.
+        said = (said + _RED.sub("", str(event.get("stream", ""))))[-_SEARCHED * bounds.WORDS :]
         error = error or bounds.cut(str(event.get("error", "")), bounds.WORDS)
         if given_up.is_set():
             return
     if error:
+        last = [bounds.cut(line, bounds.WORDS) for line in said.splitlines() if line.strip()]
         bootstrap.blame_the_mirror(tag, last)
         raise EngineError(
             f"building the image {tag} failed: {error}",
-            details="\n".join(list(last)[-_SHOWN:]),
+            details="\n".join(last[-_SHOWN:]),
             resolution="If a mirror has moved on, start afresh: matrixctl clean --images",
         )
 

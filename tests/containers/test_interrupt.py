@@ -52,6 +52,7 @@ def test_an_interrupted_run_leaves_nothing(
         stdout, stderr = process.communicate(timeout=120)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 130, stderr.decode()
     assert b"Traceback" not in stderr
     assert stdout == b""
