@@ -17,6 +17,14 @@ def test_the_table_of_faults_is_that_of_the_tests() -> None:
     assert table() in PAGE.read_text(), "python tests/faults.py prints it"
 
 
+def test_the_counts_are_those_of_every_fault_and_nothing_was_lost() -> None:
+    """Whoever adds a fault runs them all again, and says what came of it."""
+    told = re.search(r"<!-- counts: .*?-->\n(.*?)\n<!-- /counts -->", PAGE.read_text(), re.DOTALL)
+    assert told is not None
+    number = len(planted())
+    assert told[1].strip() == f"{number} faults tried, {number} survived, 0 lost something"
+
+
 def test_no_fault_is_told_twice() -> None:
     told = [fault.what for fault in planted()]
     assert sorted(set(told)) == sorted(told)

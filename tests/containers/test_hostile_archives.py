@@ -62,7 +62,7 @@ def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine)
         volume(engine, spec.volume, "hostile", keep=False),
         container(engine, spec, files=files, keep=False),
     ):
-        unpacked = engine.exec(name, ("sh", "unpack.sh"), timeout=30, on_line=None)
+        unpacked = engine.exec(name, ("sh", "-eu", "unpack.sh"), timeout=60, on_line=None)
         looked = engine.exec(name, ("sh", "-c", LOOK), timeout=30, on_line=None).stdout.decode()
         for wanted in ("build/link", "build/socket"):
             with pytest.raises(EngineError):
