@@ -219,6 +219,8 @@ def warn(selection: Selection) -> None:
 
 def warn_of_sources(extra: Sequence[Path], matrix: Matrix) -> None:
     """Say which entries of the site's own files no cell of the whole matrix has for its source."""
+    if not extra:
+        return
     cells = expand(matrix)
     wanted = {("haproxy", cell.haproxy.version) for cell in cells}
     wanted |= {(cell.tls.family, cell.tls.version) for cell in cells}

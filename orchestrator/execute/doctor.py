@@ -283,7 +283,7 @@ def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: boo
         return Check(
             name=name,
             state=State.MISSING,
-            found="\n".join([error.brief, *error.details.splitlines()[-1:]]),
+            found=_shown(error),
             remedy=error.resolution or patient.fix_command,
         )
     qemu = emulation.qemu_version(patient.host, arch, remote=patient.remote)
@@ -293,8 +293,12 @@ def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: boo
 
 def unproved(name: str, arch: Arch, error: SourceUnreachableError) -> Check:
     """The mirror lacks something, the machine does not: other architectures can be run all the same."""
-    said = "\n".join([error.brief, *error.details.splitlines()[-1:]])
-    found = f"{said}\nIts cells will be blocked."
+    found = f"{_shown(error)}\nIts cells will be blocked."
     return Check(
         name=name, state=State.WARNING, found=found, remedy=f"matrixctl run --filter 'arch!={arch.name}'"
     )
+
+
+def _shown(error: MatrixctlError) -> str:
+    """What happened, and the last of what was said of it."""
+    return "\n".join([error.brief, *error.details.splitlines()[-1:]])

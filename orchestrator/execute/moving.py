@@ -190,8 +190,6 @@ def _packed(
     with store.scratch() as scratch:
         to = scratch / "archive.tar"
         git.archive(repository, commit, to, prefix=_stem(moving, commit), deadline=deadline)
-        if to.stat().st_size > MAX_BYTES:
-            raise FetchError(f"is larger than {MAX_BYTES >> 20} MiB")
         tarball.check(to)
         made = _kept(moving, store, to, known.source.file, known.origin, keep=True)
     write_atomically(repository / f"matrixctl-{commit}", str(made.source.sha256).encode())

@@ -49,10 +49,9 @@ def load(path: Path) -> Matrix:
 def _content(path: Path) -> bytes:
     try:
         content = read_limited(path, MAX_BYTES)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except OSError as error:
         raise UsageError(
-            f"{path}: cannot read the matrix: {reason}", resolution="name the file with --matrix FILE"
+            f"{path}: cannot read the matrix: {error.strerror}", resolution="name the file with --matrix FILE"
         ) from None
     if len(content) > MAX_BYTES:
         raise UsageError(f"{path}: larger than {MAX_BYTES // 1024} KiB, which no matrix needs")

@@ -39,7 +39,7 @@ def _text(path: Path, resolution: str) -> str:
         if len(raw) > MAX_BYTES:
             raise UsageError(f"{path}: larger than {MAX_BYTES >> 10} KiB", resolution=resolution)
         return raw.decode("utf-8-sig")
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or no UTF-8
+    except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"{path}: cannot be read: {reason}", resolution=resolution) from None
 
