@@ -10,7 +10,7 @@ from bench import builds, figures, machine, probes, report, scale
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import docker_engine
+from orchestrator.execute.engine import docker_engine
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 

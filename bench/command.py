@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator import resources
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import process
+from orchestrator.execute.system import process
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import RunRecord
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from orchestrator.app import local_host
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import docker_engine, emulation, process
-from orchestrator.execute.host import LocalHost
+from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.images import emulation
+from orchestrator.execute.system import process
+from orchestrator.execute.system.host import LocalHost
 
 
 def foreign(host: Arch) -> Arch:

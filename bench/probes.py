@@ -22,10 +22,11 @@ from bench.figures import Section, against
 from orchestrator import resources
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import docker_engine, process
-from orchestrator.execute.archive import member, pack
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.store.store import Store
+from orchestrator.execute.system import process
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.figures import Section, against
 from orchestrator.arch import ARCHES, Arch
-from orchestrator.execute import process
+from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load

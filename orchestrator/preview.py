@@ -12,11 +12,13 @@ from typing import Literal
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute import docker_engine, image_content, images, moving
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.images import ImageRef
-from orchestrator.execute.moving import Moved, Now
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images import image_content, workshop
+from orchestrator.execute.images.workshop import ImageRef
+from orchestrator.execute.sources import unpinned
+from orchestrator.execute.sources.unpinned import Moved, Now
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog, Moving
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
@@ -96,7 +98,7 @@ def preview(
     :param mirrors: as in a run; here, of git alone.
     :raises MatrixctlError: where the engine or the store fails.
     """
-    here = images.existing(engine.client, host, tuple(ARCHES.values())) if engine else {}
+    here = workshop.existing(engine.client, host, tuple(ARCHES.values())) if engine else {}
     runnable = [cell for cell in cells if expectations.runs(cell)]
     targets = {cell.arch.name for cell in runnable}
     packages = {
@@ -107,9 +109,9 @@ def preview(
     planner = Planner(host=host, catalog=catalog, renderer=Renderer(), packages=packages)
 
     def look(what: Moving) -> Moved:
-        return moving.look(what, store=store, mirrors=mirrors, deadline=time.monotonic() + _LOOK_S)
+        return unpinned.look(what, store=store, mirrors=mirrors, deadline=time.monotonic() + _LOOK_S)
 
-    now = moving.now(planner.plan(runnable).actions.values(), look)
+    now = unpinned.now(planner.plan(runnable).actions.values(), look)
     plan = _without(replace(planner, moved=now.sources).plan(runnable), now)
     states = _states(plan, store, here if engine else None)
     return Preview(

@@ -14,10 +14,11 @@ from pathlib import Path
 from orchestrator import __version__
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.execute import image_files, moving, wheels
-from orchestrator.execute.emulation import on_cpu
-from orchestrator.execute.engine import UID, WORK
-from orchestrator.execute.moving import Moved, Now
+from orchestrator.execute.engine.engine import UID, WORK
+from orchestrator.execute.images import dockerfiles, wheels
+from orchestrator.execute.images.emulation import on_cpu
+from orchestrator.execute.sources import unpinned
+from orchestrator.execute.sources.unpinned import Moved, Now
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving, Source
 from orchestrator.matrix.model import Cell, Limits, Patch
@@ -63,19 +64,19 @@ def render(
 
     What moves is taken along as it is now: whoever reruns it has not our trees, and the branch goes on.
 
-    :param bring: gives a source that moves, kept in a file; see ``moving.fetch``.
+    :param bring: gives a source that moves, kept in a file; see ``unpinned.fetch``.
     :param host: the architecture of the machine whose engine will run them.
     :raises SourceUnreachableError: where not one build has its sources.
     :raises ChecksumMismatchError: where a patch has changed since it was read.
     """
     renderer = Renderer()
     planner = Planner(host=host, catalog=catalog, renderer=renderer, packages={})
-    now = moving.now(planner.plan(cells).actions.values(), bring)
+    now = unpinned.now(planner.plan(cells).actions.values(), bring)
     plan = replace(planner, moved=now.sources).plan(cells)
     sessions = [action for action in plan.actions.values() if action.kind == "probe"]
     files: dict[str, bytes] = {
         f"images/{name}": text.encode()
-        for name, text in image_files.rendered(host, tuple(ARCHES.values())).items()
+        for name, text in dockerfiles.rendered(host, tuple(ARCHES.values())).items()
     }
     copies: dict[str, Path] = {}
     builds, left_out = [], []
@@ -173,7 +174,7 @@ def _build(
         "uid": UID,
         "work": WORK,
         "script": SCRIPT,
-        "registry_image": image_files.REGISTRY_IMAGE,
+        "registry_image": dockerfiles.REGISTRY_IMAGE,
         "pip_options": shlex.join(wheels.pip_options(host)),
         **_containers(cells, mine, host),
     }

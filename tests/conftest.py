@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from tenacity import wait_none
 
 from orchestrator import app, resources
-from orchestrator.execute import download
-from orchestrator.execute.docker_engine import DockerEngine, connect
-from orchestrator.execute.scheduler import Cancel
+from orchestrator.execute.engine.docker_engine import DockerEngine, connect
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.sources import download
 from orchestrator.matrix.catalog import load_catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve

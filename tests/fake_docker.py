@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import docker
 
-from orchestrator.execute import leftovers, owner
+from orchestrator.execute.engine import docker_leftovers, owner
 
-_LABEL = "from orchestrator.execute import owner; print(owner.labels('')[owner.OWNER])"
+_LABEL = "from orchestrator.execute.engine import owner; print(owner.labels('')[owner.OWNER])"
 
 
 def dead_labels(run: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ class FakeClient:
         return {name for things in self.api.things.values() for name in things}
 
     def sweep(self) -> list[str]:
-        return [one.name for one in leftovers.sweep_dead(self.client)]
+        return [one.name for one in docker_leftovers.sweep_dead(self.client)]
 
     @property
     def client(self) -> docker.DockerClient:

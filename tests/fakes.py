@@ -7,8 +7,8 @@ from typing import cast
 
 from orchestrator import bounds
 from orchestrator.errors import EngineError
-from orchestrator.execute.archive import pack
-from orchestrator.execute.engine import WORK, ContainerSpec, Engine, ExecResult
+from orchestrator.execute.engine.archive import pack
+from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult
 from orchestrator.matrix import schema
 from orchestrator.matrix.model import (
     ArchValue,

@@ -39,6 +39,18 @@ ROOMS = (
     {"app", "preview", "reproduce"},
     {"cli", "__main__"},
 )
+# The same within `execute`: each looks at itself and at the ones before it.
+EXECUTE = (
+    {"__init__"},
+    {"system"},
+    {"store"},
+    {"engine"},
+    {"sources"},
+    {"schedule"},
+    {"compile", "failures"},
+    {"images"},
+    {"setup"},
+)
 NEVER = {"execute": {"probe"}, "analyse": {"execute", "probe"}, "report": {"execute", "probe"}}
 
 
@@ -75,6 +87,21 @@ def test_a_room_looks_only_at_the_rooms_before_it(module: Path) -> None:
     assert [name for name in inside(module) if rank(name) > own] == []
 
 
+def sub_rank(parts: tuple[str, ...]) -> int:
+    """The place of a module of ``execute``."""
+    name = parts[1] if len(parts) > 1 else "__init__"
+    for place, names in enumerate(EXECUTE):
+        if name in names:
+            return place
+    raise AssertionError(f"execute.{name} stands nowhere: give it a place in EXECUTE and in docs/concepts.md")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.parts[0] == "execute"], ids=str)
+def test_a_room_of_execute_looks_only_at_the_ones_before_it(module: Path) -> None:
+    seen = [tuple(name.split(".")) for name in inside(module) if name.startswith("execute.")]
+    assert [name for name in seen if sub_rank(name) > sub_rank(module.parts)] == []
+
+
 @pytest.mark.parametrize("room", NEVER)
 def test_some_rooms_do_not_know_each_other(room: str) -> None:
     found = {name for module in MODULES if module.parts[0] == room for name in inside(module)}
@@ -84,7 +111,7 @@ def test_some_rooms_do_not_know_each_other(room: str) -> None:
 def test_one_module_alone_starts_processes() -> None:
     starters = {"subprocess", "multiprocessing", "pty"}
     found = {str(module) for module in MODULES if {name.split(".")[0] for name in imports(module)} & starters}
-    assert found == {"execute/process"}
+    assert found == {"execute/system/process"}
 
 
 def test_the_command_line_alone_reads_the_environment_and_one_module_hands_it_on() -> None:
@@ -94,4 +121,4 @@ def test_the_command_line_alone_reads_the_environment_and_one_module_hands_it_on
         return bool({"environ", "getenv", "environb"} & names) or "os.environ" in imports(module)
 
     found = {str(module) for module in MODULES if reads(module) and module.parts[0] != "cli"}
-    assert found == {"execute/process"}
+    assert found == {"execute/system/process"}

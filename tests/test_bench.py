@@ -7,7 +7,7 @@ import pytest
 from bench import builds, figures, probes, report, scale
 from bench.__main__ import NAMES, PAGE
 from orchestrator.arch import ARCHES
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_engine import DockerEngine
 
 
 def test_scale_plans_every_cell_in_a_process_of_its_own() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from faults import counted, planted, table
 
-from orchestrator.execute import docker_engine, download
+from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.sources import download
 from orchestrator.matrix.model import Limits
 from orchestrator.probe import prober
 

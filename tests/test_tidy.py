@@ -9,7 +9,7 @@ import requests
 from fake_docker import FakeClient, dead_labels
 
 from orchestrator.app.tidy import tidy
-from orchestrator.execute.store import Store
+from orchestrator.execute.store.store import Store
 from orchestrator.record.journal import held
 from orchestrator.record.runs import never_begun
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from orchestrator.execute.slots import Demand
+from orchestrator.execute.schedule.slots import Demand
 from orchestrator.matrix.model import Cell
 from orchestrator.plan.action import Action
 from orchestrator.probe import session

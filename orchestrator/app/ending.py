@@ -8,7 +8,7 @@ from orchestrator.app.ledger import Ledger
 from orchestrator.app.work import Work
 from orchestrator.errors import Exit, MatrixctlError, RecordError
 from orchestrator.execute.failures import reason_of
-from orchestrator.execute.scheduler import Cancel
+from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason, exit_code
 from orchestrator.probe.judge import Judged

@@ -10,9 +10,9 @@ from orchestrator import bounds, internal
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.work import Work
 from orchestrator.errors import MatrixctlError, RecordError
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.failures import engine_lost, failure_of
-from orchestrator.execute.scheduler import Failure
+from orchestrator.execute.schedule.scheduler import Failure
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action
 from orchestrator.probe.judge import AGAIN

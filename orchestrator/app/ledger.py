@@ -6,7 +6,7 @@ from orchestrator import internal
 from orchestrator.app.planned import action_record, planned_cell
 from orchestrator.app.work import Work
 from orchestrator.errors import Exit, RecordError
-from orchestrator.execute.scheduler import Failure
+from orchestrator.execute.schedule.scheduler import Failure
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
 from orchestrator.plan.action import Action

@@ -9,8 +9,8 @@ from functools import cache
 from orchestrator import __version__
 from orchestrator.app.options import Options
 from orchestrator.arch import ARCHES, Arch
-from orchestrator.execute import emulation
-from orchestrator.execute.host import LocalHost
+from orchestrator.execute.images import emulation
+from orchestrator.execute.system.host import LocalHost
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix

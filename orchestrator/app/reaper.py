@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from orchestrator import internal
 from orchestrator.app.work import Work
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import process
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.system import process
 
 _LOOKS_EVERY = 0.2
 """Seconds until a cancelled run's containers begin to go."""

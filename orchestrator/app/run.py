@@ -22,14 +22,14 @@ from orchestrator.app.tidy import tidy
 from orchestrator.app.work import Work
 from orchestrator.arch import Arch, by_machine
 from orchestrator.errors import RecordError
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.host import LocalHost
-from orchestrator.execute.images import Workshop
-from orchestrator.execute.imageset import ImageSet
-from orchestrator.execute.order import Order
-from orchestrator.execute.scheduler import Cancel, Failure, schedule
-from orchestrator.execute.slots import Demand, Slots
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.images.workshop import Workshop
+from orchestrator.execute.schedule.order import Order
+from orchestrator.execute.schedule.scheduler import Cancel, Failure, schedule
+from orchestrator.execute.schedule.slots import Demand, Slots
+from orchestrator.execute.store.store import Store
+from orchestrator.execute.system.host import LocalHost
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations

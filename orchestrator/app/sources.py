@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
-from orchestrator.execute import moving, sources
-from orchestrator.execute.moving import Moved
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources import release, unpinned
+from orchestrator.execute.sources.unpinned import Moved
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action
 from orchestrator.record.journal import SourcePinned
@@ -60,7 +60,7 @@ class Sources:
         if source is None or action.problem:
             raise SourceUnreachableError(action.problem)
         held = source.sha256 is not None and self.store.source(source.sha256, source.file) is not None
-        got = sources.fetch(
+        got = release.fetch(
             source,
             store=self.store,
             mirrors=self.mirrors,
@@ -110,7 +110,7 @@ class Sources:
         return ""
 
     def _bring(self, what: Moving) -> Moved:
-        return moving.fetch(
+        return unpinned.fetch(
             what,
             store=self.store,
             mirrors=self.mirrors,

@@ -8,8 +8,8 @@ from pathlib import Path
 import docker
 
 from orchestrator.errors import EngineError
-from orchestrator.execute import leftovers
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import docker_leftovers
+from orchestrator.execute.store.store import Store
 from orchestrator.files import sweep_half_made, sweep_scratch
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.runs import never_begun, runs
@@ -29,7 +29,7 @@ def tidy(
     """
     gone: list[str] = []
     try:
-        gone += [f"{one.kind} {one.name}" for one in leftovers.sweep_dead(client, resumed=resumed)]
+        gone += [f"{one.kind} {one.name}" for one in docker_leftovers.sweep_dead(client, resumed=resumed)]
         gone += map(str, files(store, out))
     except EngineError as error:
         say(f"{error.brief} {error.details}")

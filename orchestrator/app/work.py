@@ -16,12 +16,12 @@ from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import MatrixctlError, PrerequisiteError, RecordError
-from orchestrator.execute.archive import member
 from orchestrator.execute.compile import Compile, compile_once
-from orchestrator.execute.engine import WORK, Engine
-from orchestrator.execute.imageset import ImageSet
-from orchestrator.execute.scheduler import Cancel
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.engine import WORK, Engine
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.catalog import Moving
 from orchestrator.matrix.expect import Expectations

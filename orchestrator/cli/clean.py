@@ -11,9 +11,11 @@ import docker
 from orchestrator.app import tidy
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.execute import docker_engine, images, leftovers, prune
-from orchestrator.execute.leftovers import Leftover
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import docker_engine, docker_leftovers
+from orchestrator.execute.engine.docker_leftovers import Leftover
+from orchestrator.execute.images import workshop
+from orchestrator.execute.store import prune
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.names import quoted
 from orchestrator.report.units import size
 
@@ -79,18 +81,18 @@ def clean(
             "the images stay: a run may be using them", resolution="Try again when it has ended."
         )
     if with_images:
-        for tag in images.tags(client) if dry_run else images.remove_images(client):
+        for tag in workshop.tags(client) if dry_run else workshop.remove_images(client):
             _say(f"image {tag}", dry_run=dry_run)
 
 
 def _leftovers(client: docker.DockerClient, *, foreign: bool, dry_run: bool) -> bool:
     """Whether any of them stays."""
     kept = False
-    for leftover in leftovers.find(client):
+    for leftover in docker_leftovers.find(client):
         if leftover.alive or (leftover.alive is None and not foreign):
             kept = True
             _say_kept(leftover)
-        elif dry_run or leftovers.remove(client, leftover):
+        elif dry_run or docker_leftovers.remove(client, leftover):
             _say(f"{leftover.kind} {leftover.name}", dry_run=dry_run)
     return kept
 

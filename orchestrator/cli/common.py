@@ -22,7 +22,7 @@ from rich.text import Text
 from orchestrator import internal, resources
 from orchestrator.cli.closing import unmet
 from orchestrator.errors import Exit, MatrixctlError
-from orchestrator.execute.scheduler import THREADS
+from orchestrator.execute.schedule.scheduler import THREADS
 from orchestrator.masked import masked
 from orchestrator.matrix import patches
 from orchestrator.matrix.catalog import Catalog, load_catalog

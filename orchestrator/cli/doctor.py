@@ -14,8 +14,9 @@ from rich.text import Text
 
 from orchestrator.cli import common
 from orchestrator.errors import Exit
-from orchestrator.execute import bootstrap, doctor, fix
-from orchestrator.execute.host import LocalHost
+from orchestrator.execute.images import bootstrap
+from orchestrator.execute.setup import doctor, fix
+from orchestrator.execute.system.host import LocalHost
 from orchestrator.report.text import terminal
 
 _MARKS = {

@@ -10,7 +10,7 @@ from rich.table import Table
 from orchestrator.cli import common
 from orchestrator.cli.table import cell as shown
 from orchestrator.cli.table import fits, show, table
-from orchestrator.execute.store import Store
+from orchestrator.execute.store.store import Store
 from orchestrator.preview import Preview, Step, engine_here, preview
 from orchestrator.report import units
 

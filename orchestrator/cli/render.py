@@ -10,9 +10,9 @@ import click
 from orchestrator import reproduce
 from orchestrator.cli import common
 from orchestrator.errors import UsageError
-from orchestrator.execute import moving
-from orchestrator.execute.moving import Moved
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources import unpinned
+from orchestrator.execute.sources.unpinned import Moved
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
 from orchestrator.matrix.names import listed
 from orchestrator.preview import engine_here
@@ -51,7 +51,7 @@ def render(
     def bring(what: Moving) -> Moved:
         kept = Store(store or common.default_store(), say=common.say)
         deadline = time.monotonic() + limits.fetch
-        return moving.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, say=common.say)
+        return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, say=common.say)
 
     made = reproduce.render(selection.cells, common.catalog(sources), limits, host, bring)
     _replace(out, old, {**made.files, **made.copies})

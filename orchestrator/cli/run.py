@@ -16,11 +16,12 @@ from orchestrator import app
 from orchestrator.cli import common
 from orchestrator.cli.progress import progress
 from orchestrator.errors import Exit, UsageError
-from orchestrator.execute import bootstrap, docker_engine
-from orchestrator.execute.download import shown
-from orchestrator.execute.host import LocalHost
-from orchestrator.execute.scheduler import Cancel
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.images import bootstrap
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.sources.download import shown
+from orchestrator.execute.store.store import Store
+from orchestrator.execute.system.host import LocalHost
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.runs import find
 from orchestrator.record.settings import Settings

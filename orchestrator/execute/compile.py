@@ -8,10 +8,10 @@ from pathlib import Path
 
 from orchestrator import bounds
 from orchestrator.errors import BuildError, EngineError, ExhaustedError, MatrixctlError
-from orchestrator.execute.archive import member, pack
-from orchestrator.execute.deadline import exceeded
-from orchestrator.execute.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
-from orchestrator.execute.store import Artifact, Store
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
+from orchestrator.execute.store.store import Artifact, Store
+from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix.model import Patch
 from orchestrator.matrix.patches import content
 

@@ -13,8 +13,8 @@ from orchestrator.errors import (
     PrerequisiteError,
     SourceUnreachableError,
 )
-from orchestrator.execute.docker_errors import ENGINE_ERRORS, lost
-from orchestrator.execute.scheduler import Failure
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, lost
+from orchestrator.execute.schedule.scheduler import Failure
 from orchestrator.files import FULL
 from orchestrator.outcome import REASONS, Reason
 from orchestrator.plan.action import Action

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from orchestrator.execute.engine import WORK
+from orchestrator.execute.engine.engine import WORK
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import Cell, Limits

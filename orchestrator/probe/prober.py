@@ -13,9 +13,9 @@ from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attem
 from orchestrator import bounds, internal
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineLostError, MatrixctlError, RecordError
-from orchestrator.execute.emulation import on_cpu
-from orchestrator.execute.engine import Engine
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.failures import reason_of
+from orchestrator.execute.images.emulation import on_cpu
 from orchestrator.files import sync_folder, write_durably
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Limits, Unsupported

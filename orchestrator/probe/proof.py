@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestrator import bounds
 from orchestrator.errors import EngineError
-from orchestrator.execute.archive import pack
-from orchestrator.execute.deadline import exceeded
-from orchestrator.execute.engine import WORK, ContainerSpec, Engine, container, volume
+from orchestrator.execute.engine.archive import pack
+from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
+from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import SUITES
 from orchestrator.matrix.clients import CLIENTS, control_client

@@ -5,7 +5,7 @@ from fakes import cell
 
 from orchestrator.app.demand import BUILD_MEMORY, budget, demand
 from orchestrator.arch import ARCHES
-from orchestrator.execute.slots import Demand, Slots
+from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Limits
 from orchestrator.plan.planner import Planner

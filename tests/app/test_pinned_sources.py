@@ -6,9 +6,9 @@ import pytest
 from record_samples import record
 
 from orchestrator.app.sources import Sources
-from orchestrator.execute.moving import fetch
-from orchestrator.execute.scheduler import Cancel
-from orchestrator.execute.store import Store
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.sources.unpinned import fetch
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
 from orchestrator.plan.action import Action
 from orchestrator.record.journal import Event, RunStarted, SourcePinned

@@ -15,10 +15,10 @@ from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.app.work import Work
 from orchestrator.arch import ARCHES
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.imageset import ImageSet
-from orchestrator.execute.scheduler import Cancel
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from orchestrator.cli.clean import clean
 from orchestrator.cli.main import main
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import owner
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import owner
+from orchestrator.execute.store.store import Store
 
 DIGEST = "1" * 64
 
@@ -75,7 +75,10 @@ def test_an_owner_is_alive_as_long_as_its_process() -> None:
     mine = owner.labels("run")
     assert mine["matrixctl"] == "run"
     assert owner.alive(mine) is True
-    code = "from orchestrator.execute import owner; print(owner.labels('')[owner.OWNER], flush=True); input()"
+    code = (
+        "from orchestrator.execute.engine import owner; "
+        "print(owner.labels('')[owner.OWNER], flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:

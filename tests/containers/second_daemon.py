@@ -18,7 +18,7 @@ from pathlib import Path
 import docker
 import requests
 
-from orchestrator.execute.docker_errors import ENGINE_ERRORS
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
 
 BRIDGE = "mxtest0"
 _SUBNET = "172.31.254.1/28"

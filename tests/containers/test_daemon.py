@@ -19,8 +19,8 @@ from conftest import Overlay, Ran, Runner, runner_in
 from second_daemon import SecondDaemon, lacking, second_daemon
 
 from orchestrator.arch import by_machine
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.images import existing
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images.workshop import existing
 from orchestrator.outcome import Outcome, Reason
 
 pytestmark = [

@@ -6,10 +6,10 @@ import time
 import pytest
 
 from orchestrator.arch import by_machine
-from orchestrator.execute import docker_exec
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.engine import ContainerSpec, container, volume
-from orchestrator.execute.images import newest
+from orchestrator.execute.engine import docker_exec
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import ContainerSpec, container, volume
+from orchestrator.execute.images.workshop import newest
 
 pytestmark = pytest.mark.containers
 

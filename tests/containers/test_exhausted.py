@@ -15,8 +15,8 @@ import pytest
 from conftest import Overlay, Runner, runner_in
 
 from orchestrator.app import work
-from orchestrator.execute import owner
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine import owner
+from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record import journal, model

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from test_faults import signalled
 
-from orchestrator.execute.archive import member
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.archive import member
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import CellRecord

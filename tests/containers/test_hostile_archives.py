@@ -9,10 +9,10 @@ from hostile import CANARY
 
 from orchestrator.arch import by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute.archive import member, pack
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.engine import WORK, ContainerSpec, container, volume
-from orchestrator.execute.images import newest
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import WORK, ContainerSpec, container, volume
+from orchestrator.execute.images.workshop import newest
 from orchestrator.plan.render import Renderer
 
 pytestmark = pytest.mark.containers

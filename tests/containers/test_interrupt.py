@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_engine import DockerEngine
 
 pytestmark = pytest.mark.containers
 

@@ -11,10 +11,10 @@ import pytest
 from git_samples import Repository
 
 from orchestrator.arch import ARCHES, by_machine
-from orchestrator.execute.archive import member
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.images import existing
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images.workshop import existing
+from orchestrator.execute.store.store import Store
 from orchestrator.outcome import Outcome, Reason
 
 pytestmark = pytest.mark.containers

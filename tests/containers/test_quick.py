@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record import journal
 from orchestrator.record.fold import fold

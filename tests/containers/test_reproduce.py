@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.cli.main import main
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.engine import ContainerSpec, volume
-from orchestrator.execute.images import existing
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import ContainerSpec, volume
+from orchestrator.execute.images.workshop import existing
+from orchestrator.execute.store.store import Store
 
 pytestmark = pytest.mark.containers
 

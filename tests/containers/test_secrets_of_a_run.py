@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from conftest import runner_in
 
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.engine import ContainerSpec
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import ContainerSpec
 
 pytestmark = pytest.mark.containers
 CANARY = "c4n4ry-0f-4-s3cr3t"

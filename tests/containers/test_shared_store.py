@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.store.store import Store
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import RunRecord
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from orchestrator.execute.archive import pack
-from orchestrator.execute.download import MAX_BYTES
+from orchestrator.execute.engine.archive import pack
+from orchestrator.execute.sources.download import MAX_BYTES
 
 CONTENT = pack({"x-1.0/source.c": b"the source " * 20_000})
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

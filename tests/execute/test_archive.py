@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import EngineError
-from orchestrator.execute.archive import member, pack
-from orchestrator.execute.engine import UID
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.engine import UID
 
 FILES = st.dictionaries(st.from_regex(r"[a-z]{1,3}/[a-zA-Z0-9 ._é-]{1,120}\.x", fullmatch=True), st.binary())
 

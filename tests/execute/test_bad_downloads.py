@@ -9,9 +9,9 @@ import pytest
 from bad_server import CONTENT, FILE, HANGS_S, SHA256, Server, serving
 
 from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.download import FetchError, download
-from orchestrator.execute.sources import fetch
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources.download import FetchError, download
+from orchestrator.execute.sources.release import fetch
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Origin, Source
 
 

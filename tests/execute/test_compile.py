@@ -16,10 +16,10 @@ from orchestrator.errors import (
     ExhaustedError,
     MatrixctlError,
 )
-from orchestrator.execute.archive import member, pack
 from orchestrator.execute.compile import Compile, compile_once
-from orchestrator.execute.engine import ExecResult
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.engine import ExecResult
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.patches import read_patch
 
 LATE = "within 60 s, which come from `limits: build`"

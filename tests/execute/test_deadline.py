@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.arch import ARCHES
 from orchestrator.errors import DeadlineError
-from orchestrator.execute import image_build
-from orchestrator.execute.deadline import exceeded, within
 from orchestrator.execute.failures import failure_of
+from orchestrator.execute.images import image_build
+from orchestrator.execute.system.deadline import exceeded, within
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
 

@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator import bounds
 from orchestrator.errors import DeadlineError, EngineError
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.docker_exec import _frames
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_exec import _frames
 
 MIB = 1 << 20
 

@@ -10,8 +10,8 @@ from fake_host import BINFMT, ENTRY, FakeHost, done
 from orchestrator.arch import ARCHES
 from orchestrator.cli.doctor import command
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
-from orchestrator.execute import doctor, fix
-from orchestrator.execute.doctor import State
+from orchestrator.execute.setup import doctor, fix
+from orchestrator.execute.setup.doctor import State
 
 ARM = ARCHES["arm64"]
 INSTALL = (

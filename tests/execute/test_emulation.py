@@ -4,8 +4,8 @@ from fake_host import BINFMT, ENTRY, FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import EmulationError
-from orchestrator.execute import emulation, image_base, images
-from orchestrator.execute.host import LocalHost
+from orchestrator.execute.images import base_image, emulation, workshop
+from orchestrator.execute.system.host import LocalHost
 
 ARM, AMD = ARCHES["arm64"], ARCHES["amd64"]
 
@@ -37,8 +37,8 @@ def test_the_emulator_says_its_version() -> None:
 @pytest.mark.containers
 def test_a_container_of_another_architecture_is_no_proof() -> None:
     client = docker.from_env(timeout=60)
-    shop = images.Workshop(client=client, host=LocalHost(), arch=_daemon_arch(client), say=lambda _: None)
-    base = image_base.ensure_base(shop)
+    shop = workshop.Workshop(client=client, host=LocalHost(), arch=_daemon_arch(client), say=lambda _: None)
+    base = base_image.ensure_base(shop)
     other = next(arch for arch in ARCHES.values() if arch != shop.arch)
     with pytest.raises(EmulationError, match=f"does not run as {other.machine}"):
         emulation.proof(client, base.tag, other)

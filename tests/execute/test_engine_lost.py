@@ -15,7 +15,7 @@ import docker
 import pytest
 
 from orchestrator.errors import EngineError, EngineLostError, ExhaustedError
-from orchestrator.execute.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_engine import DockerEngine
 
 
 @dataclass

@@ -16,9 +16,16 @@ from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute import bootstrap, image_base, image_build, image_content, image_files, images
-from orchestrator.execute.host import LocalHost
-from orchestrator.execute.process import Completed
+from orchestrator.execute.images import (
+    base_image,
+    bootstrap,
+    dockerfiles,
+    image_build,
+    image_content,
+    workshop,
+)
+from orchestrator.execute.system.host import LocalHost
+from orchestrator.execute.system.process import Completed
 
 AMD, ARM = ARCHES["amd64"], ARCHES["arm64"]
 BOTH = (AMD, ARM)
@@ -124,23 +131,23 @@ def test_the_environments_proxies_win_over_apts(
 
 
 def test_the_toolchain_crosses_to_the_other_architecture() -> None:
-    on_amd = image_files.rendered(AMD, BOTH)["toolchain-arm64.Dockerfile"]
+    on_amd = dockerfiles.rendered(AMD, BOTH)["toolchain-arm64.Dockerfile"]
     assert "FROM matrixctl-toolchain\n" in on_amd
     for package in ("g++-aarch64-linux-gnu", "libc6-dev-arm64-cross"):
         assert f"      {package} \\\n" in on_amd
     assert "RUN matrixctl-extract trixie arm64 /target libcrypt-dev libssl-dev \\\n" in on_amd
-    on_arm = image_files.rendered(ARM, BOTH)
+    on_arm = dockerfiles.rendered(ARM, BOTH)
     assert "      gcc-x86-64-linux-gnu \\\n" in on_arm["toolchain-amd64.Dockerfile"]
     assert "toolchain-arm64.Dockerfile" not in on_arm
 
 
 def test_nothing_of_a_foreign_architecture_is_in_the_hosts_toolchain() -> None:
-    text = image_files.rendered(AMD, BOTH)["toolchain.Dockerfile"]
+    text = dockerfiles.rendered(AMD, BOTH)["toolchain.Dockerfile"]
     assert not [arch.name for arch in BOTH if f":{arch.name}" in text or f"-{arch.gnu}" in text]
 
 
 def test_every_image_can_be_made_by_hand() -> None:
-    files = image_files.rendered(AMD, BOTH)
+    files = dockerfiles.rendered(AMD, BOTH)
     readme = files.pop("README.md")
     for name in files:
         if not name.startswith("base"):
@@ -149,9 +156,9 @@ def test_every_image_can_be_made_by_hand() -> None:
     assert "docker build --platform linux/arm64 -t matrixctl-runtime-arm64" in readme
 
 
-@pytest.mark.parametrize("name", [name for name in image_files.rendered(AMD, BOTH) if name.endswith(".sh")])
+@pytest.mark.parametrize("name", [name for name in dockerfiles.rendered(AMD, BOTH) if name.endswith(".sh")])
 def test_the_scripts_are_shell(name: str) -> None:
-    script = image_files.rendered(AMD, BOTH)[name]
+    script = dockerfiles.rendered(AMD, BOTH)[name]
     shell = shutil.which("dash") or "sh"
     checked = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
@@ -159,7 +166,7 @@ def test_the_scripts_are_shell(name: str) -> None:
 
 def test_every_instruction_stands_on_a_line_of_its_own() -> None:
     known = {"FROM", "ADD", "LABEL", "ENV", "RUN", "CMD"}
-    for name, text in image_files.rendered(AMD, BOTH).items():
+    for name, text in dockerfiles.rendered(AMD, BOTH).items():
         if name.endswith(".Dockerfile"):
             joined = text.replace("\\\n", " ")
             lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
@@ -168,11 +175,11 @@ def test_every_instruction_stands_on_a_line_of_its_own() -> None:
 
 
 def test_a_key_follows_all_that_decides_the_content() -> None:
-    key = images.key_of("runtime", ARM, "FROM scratch", "base")
+    key = workshop.key_of("runtime", ARM, "FROM scratch", "base")
     assert key == "58277a582e3ec139c649608c5a2f2aedbc0e3981de2741a40c4e8156ee2bd610"
-    assert images.key_of("runtime", AMD, "FROM scratch", "base") != key
-    assert images.key_of("runtime", ARM, "FROM scratch\n", "base") != key
-    assert images.key_of("runtime", ARM, "FROM scratch", "another") != key
+    assert workshop.key_of("runtime", AMD, "FROM scratch", "base") != key
+    assert workshop.key_of("runtime", ARM, "FROM scratch\n", "base") != key
+    assert workshop.key_of("runtime", ARM, "FROM scratch", "another") != key
 
 
 def test_dpkgs_list_is_read_without_dpkg() -> None:
@@ -191,14 +198,14 @@ def test_dpkgs_list_is_read_without_dpkg() -> None:
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[images.Workshop]:
+def shop() -> Iterator[workshop.Workshop]:
     client = docker.from_env(timeout=60)
     arch = by_machine(client.info()["Architecture"])
-    yield images.Workshop(client=client, host=LocalHost(), arch=arch, say=lambda _: None)
+    yield workshop.Workshop(client=client, host=LocalHost(), arch=arch, say=lambda _: None)
     client.close()
 
 
-def said(shop: images.Workshop, image: images.ImageRef, script: str) -> str:
+def said(shop: workshop.Workshop, image: workshop.ImageRef, script: str) -> str:
     """What a script says in a container as locked up as the ones of a run."""
     output: bytes = shop.client.containers.run(
         image.id,
@@ -215,10 +222,10 @@ def said(shop: images.Workshop, image: images.ImageRef, script: str) -> str:
 
 @pytest.mark.containers
 @pytest.mark.parametrize("arch", BOTH, ids=lambda arch: arch.name)
-def test_a_runtime_of_each_architecture_runs_as_nobody(shop: images.Workshop, arch: Arch) -> None:
-    base = image_base.ensure_base(shop)
-    toolchain = images.ensure_toolchain(shop, base)
-    runtime = images.ensure_root(shop, base, toolchain, "runtime", arch)
+def test_a_runtime_of_each_architecture_runs_as_nobody(shop: workshop.Workshop, arch: Arch) -> None:
+    base = base_image.ensure_base(shop)
+    toolchain = workshop.ensure_toolchain(shop, base)
+    runtime = workshop.ensure_root(shop, base, toolchain, "runtime", arch)
     assert said(shop, runtime, "uname -m; id -un; stat -c '%U %a' /work; readlink /bin/sh").split() == [
         arch.machine,
         "nobody",
@@ -227,56 +234,56 @@ def test_a_runtime_of_each_architecture_runs_as_nobody(shop: images.Workshop, ar
         "dash",
     ]
     assert image_content.packages(shop.client, runtime)["libssl3t64"].startswith("3.5.")
-    again = images.ensure_root(shop, base, toolchain, "runtime", arch)
+    again = workshop.ensure_root(shop, base, toolchain, "runtime", arch)
     assert (again.id, again.new) == (runtime.id, False)
 
 
 @pytest.mark.containers
-def test_a_foreign_toolchain_has_both_development_packages(shop: images.Workshop) -> None:
-    toolchain = images.ensure_toolchain(shop, image_base.ensure_base(shop))
+def test_a_foreign_toolchain_has_both_development_packages(shop: workshop.Workshop) -> None:
+    toolchain = workshop.ensure_toolchain(shop, base_image.ensure_base(shop))
     other = next(arch for arch in BOTH if arch != shop.arch)
-    cross = images.ensure_cross(shop, toolchain, other)
+    cross = workshop.ensure_cross(shop, toolchain, other)
     found = image_content.packages(shop.client, cross)
     assert found[f"libssl-dev:{other.name}"] == found[f"libssl3t64:{other.name}"]
     script = f"{other.gnu}-g++ -dumpmachine; ccache --version; uname -m"
     assert {other.gnu, shop.arch.machine} <= set(said(shop, cross, script).split())
     assert (cross.arch, cross.target) == (shop.arch.name, other.name)
-    there = images.existing(shop.client, shop.arch, BOTH)
+    there = workshop.existing(shop.client, shop.arch, BOTH)
     assert there["toolchain", other.name].id == cross.id
     assert there["toolchain", shop.arch.name].id == toolchain.id
 
 
 @pytest.mark.containers
-def test_a_target_whose_packages_cannot_be_had_harms_no_other(shop: images.Workshop) -> None:
-    toolchain = images.ensure_toolchain(shop, image_base.ensure_base(shop))
+def test_a_target_whose_packages_cannot_be_had_harms_no_other(shop: workshop.Workshop) -> None:
+    toolchain = workshop.ensure_toolchain(shop, base_image.ensure_base(shop))
     nowhere = AMD.model_copy(update={"name": "nowhere", "gnu": "nowhere-linux-gnu"})
     with pytest.raises(SourceUnreachableError, match="does not have all that the image matrixctl/toolchain"):
-        images.ensure_cross(shop, toolchain, nowhere)
-    assert images.ensure_toolchain(shop, image_base.ensure_base(shop)).id == toolchain.id
+        workshop.ensure_cross(shop, toolchain, nowhere)
+    assert workshop.ensure_toolchain(shop, base_image.ensure_base(shop)).id == toolchain.id
 
 
 @pytest.mark.containers
 @pytest.mark.soak
-def test_an_emulated_toolchain_has_the_same_tools(shop: images.Workshop) -> None:
+def test_an_emulated_toolchain_has_the_same_tools(shop: workshop.Workshop) -> None:
     """Extracted, not installed: what a maintainer script would have linked has to be linked by us."""
-    base = image_base.ensure_base(shop)
+    base = base_image.ensure_base(shop)
     other = next(arch for arch in BOTH if arch != shop.arch)
-    toolchain = images.ensure_toolchain(shop, base)
-    image = images.ensure_root(shop, base, toolchain, "emulated-toolchain", other)
+    toolchain = workshop.ensure_toolchain(shop, base)
+    image = workshop.ensure_root(shop, base, toolchain, "emulated-toolchain", other)
     tools = ("aclocal", "autoconf", "automake", "c++", "cc", "cmake", "libtoolize", "make", "ninja", "perl")
     script = "; ".join(f"{tool} --version > /dev/null && echo {tool}" for tool in tools)
     assert said(shop, image, script).split() == list(tools)
 
 
 @pytest.mark.containers
-def test_the_client_speaks_http3(shop: images.Workshop) -> None:
-    client = images.ensure_client(shop, image_base.ensure_base(shop))
+def test_the_client_speaks_http3(shop: workshop.Workshop) -> None:
+    client = workshop.ensure_client(shop, base_image.ensure_base(shop))
     assert "HTTP3" in said(shop, client, "curl --version; python3 --version")
 
 
 @pytest.mark.containers
-def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: images.Workshop) -> None:
-    base = image_base.ensure_base(shop)
+def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: workshop.Workshop) -> None:
+    base = base_image.ensure_base(shop)
     before = _containers(shop)
     with pytest.raises(EngineError) as caught:
         image_build.build(
@@ -294,8 +301,8 @@ def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: image
 
 
 @pytest.mark.containers
-def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: images.Workshop) -> None:
-    base = image_base.ensure_base(shop)
+def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: workshop.Workshop) -> None:
+    base = base_image.ensure_base(shop)
     before = _containers(shop)
     with pytest.raises(EngineError, match="exit code 3") as caught:
         image_build.made_in_container(
@@ -312,7 +319,7 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: imag
     assert _containers(shop) == before
 
 
-def _containers(shop: images.Workshop) -> set[str]:
+def _containers(shop: workshop.Workshop) -> set[str]:
     """Ours alone: others may use the same daemon."""
     found: list[Container] = shop.client.containers.list(all=True, filters={"label": ["matrixctl=images"]})
     return {container.name or "" for container in found}
@@ -361,13 +368,13 @@ class _Daemon(http.server.BaseHTTPRequestHandler):
 def test_whether_a_registry_answers_is_known_in_time(
     known: bool, mirrors: list[str], delay: float, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_base, "_REGISTRY_DEADLINE", 0.5)
+    monkeypatch.setattr(base_image, "_REGISTRY_DEADLINE", 0.5)
     handler = type("_Scripted", (_Daemon,), {"known": known, "mirrors": mirrors, "delay": delay})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         client = docker.DockerClient(base_url=f"tcp://127.0.0.1:{server.server_port}", version="1.41")
         try:
-            assert image_base.registry_digest(client) == expected
+            assert base_image.registry_digest(client) == expected
         finally:
             client.close()
             server.shutdown()

@@ -11,11 +11,12 @@ import pytest
 from git_samples import Repository
 
 from orchestrator.errors import MatrixctlError, PrerequisiteError, SourceUnreachableError
-from orchestrator.execute import git, process
-from orchestrator.execute import moving as moving_module
-from orchestrator.execute.download import FetchError
-from orchestrator.execute.moving import Moved, fetch, look
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources import git
+from orchestrator.execute.sources import unpinned as moving_module
+from orchestrator.execute.sources.download import FetchError
+from orchestrator.execute.sources.unpinned import Moved, fetch, look
+from orchestrator.execute.store.store import Store
+from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Moving
 
 

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.execute.order import Order
+from orchestrator.execute.schedule.order import Order
 from orchestrator.plan.action import Action
 
 

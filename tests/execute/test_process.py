@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import DeadlineError, MatrixctlError
-from orchestrator.execute import process
+from orchestrator.execute.system import process
 
 
 def alive(pid: int) -> bool:

@@ -12,8 +12,8 @@ import pytest
 from another_process import another_process
 
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute.prune import Item, choose, prune
-from orchestrator.execute.store import Store
+from orchestrator.execute.store.prune import Item, choose, prune
+from orchestrator.execute.store.store import Store
 from orchestrator.files import sha256_of
 
 FIRST, SECOND, THIRD = "1" * 64, "2" * 64, "3" * 64
@@ -21,7 +21,7 @@ DAY = 24 * 3600.0
 RUN = """
 import sys, time
 from pathlib import Path
-from orchestrator.execute.store import Store
+from orchestrator.execute.store.store import Store
 store = Store(Path(sys.argv[1]))
 with store.in_use():
     for digest in sys.argv[2:]:

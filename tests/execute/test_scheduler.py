@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.execute.order import Order
-from orchestrator.execute.scheduler import Cancel, Failure, schedule
-from orchestrator.execute.slots import Demand, Slots
+from orchestrator.execute.schedule.order import Order
+from orchestrator.execute.schedule.scheduler import Cancel, Failure, schedule
+from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action, Kind
 

@@ -19,10 +19,10 @@ from orchestrator.errors import (
     MatrixctlError,
     SourceUnreachableError,
 )
-from orchestrator.execute import sources
-from orchestrator.execute.download import FetchError, download
-from orchestrator.execute.sources import Fetched, fetch, pools
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources import release
+from orchestrator.execute.sources.download import FetchError, download
+from orchestrator.execute.sources.release import Fetched, fetch, pools
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Origin, Source
 
 
@@ -281,10 +281,10 @@ def test_pools_of_apts_configuration(targets: str, expected: tuple[str, ...]) ->
 
 
 def test_only_debian_has_debians_pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources, "_OS_RELEASE", tmp_path / "os-release")
-    assert sources.apt_bases() == ()
+    monkeypatch.setattr(release, "_OS_RELEASE", tmp_path / "os-release")
+    assert release.apt_bases() == ()
     (tmp_path / "os-release").write_text('ID=ubuntu\nID_LIKE=debian\nNAME="Ubuntu"\n')
-    assert sources.apt_bases() == ()
+    assert release.apt_bases() == ()
 
 
 # pip: a real pip against a real index on loopback

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import DeadlineError, UsageError
-from orchestrator.execute.store import Store
+from orchestrator.execute.store.store import Store
 from orchestrator.files import sha256_of
 
 DIGEST = "ab" * 32

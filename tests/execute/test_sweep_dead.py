@@ -8,7 +8,7 @@ from docker.errors import APIError, NotFound
 from fake_docker import FakeClient, dead_labels
 
 from orchestrator.errors import EngineError
-from orchestrator.execute import leftovers, owner
+from orchestrator.execute.engine import docker_leftovers, owner
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_an_engine_that_refuses_is_an_error_for_people(client: FakeClient, error
 def test_a_run_that_goes_on_takes_what_an_earlier_boot_of_it_left(client: FakeClient) -> None:
     run = "matrixctl-20260102-030405-dead"
     before = client.names
-    gone = leftovers.sweep_dead(client.client, resumed="20260102-030405-dead")
+    gone = docker_leftovers.sweep_dead(client.client, resumed="20260102-030405-dead")
     assert {one.name for one in gone} == {
         *(f"{run}-server", f"{run}-net", f"{run}-work"),
         *("matrixctl-elsewhere", "matrixctl-nobodys"),

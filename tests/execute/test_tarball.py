@@ -15,9 +15,10 @@ from hostile import CORPUS
 
 import orchestrator
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.execute import moving, sources, tarball, tree, wheels
-from orchestrator.execute.download import FetchError
-from orchestrator.execute.store import Store
+from orchestrator.execute.images import wheels
+from orchestrator.execute.sources import release, tarball, tree, unpinned
+from orchestrator.execute.sources.download import FetchError
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
 
 Change = Callable[[tarfile.TarInfo], None]
@@ -167,7 +168,7 @@ def test_a_bad_tarball_with_the_right_digest_is_not_kept(tmp_path: Path) -> None
     store = Store(tmp_path / "store")
     source = Source(component="x", version="1", file="x.tar", sha256=sha256, strip=1, origins=())
     with pytest.raises(SourceUnreachableError, match="leads out of its folder"):
-        sources.fetch(
+        release.fetch(
             source,
             store=store,
             mirrors=[str(tmp_path)],
@@ -184,7 +185,7 @@ def test_a_commit_with_a_link_out_of_it_is_not_built(tmp_path: Path) -> None:
     repository.commit(a="b")
     what = Moving(component="haproxy", version="3.0.11", kind="git", where=str(repository.folder), ref="HEAD")
     with pytest.raises(SourceUnreachableError, match="a link that leads out of its folder"):
-        moving.fetch(
+        unpinned.fetch(
             what,
             store=Store(tmp_path / "store"),
             mirrors=(),
@@ -197,7 +198,7 @@ def test_a_commit_with_a_link_out_of_it_is_not_built(tmp_path: Path) -> None:
 def test_a_repository_may_be_called_anything(where: str, tmp_path: Path) -> None:
     what = Moving(component="haproxy", version="3.0.11", kind="git", where=where, ref="a" * 40)
     with pytest.raises(SourceUnreachableError):
-        moving.fetch(
+        unpinned.fetch(
             what,
             store=Store(tmp_path / "store"),
             mirrors=(),
@@ -248,7 +249,7 @@ def test_a_program_may_be_called_anything(value: object, tmp_path: Path) -> None
     except OSError:
         pytest.skip("no file can be called so")
     what = Moving(component="haproxy", version="3.0.11", kind="prebuilt", where=str(given), ref="")
-    found = moving.look(what, store=Store(tmp_path / "store"), mirrors=(), deadline=time.monotonic() + 30)
+    found = unpinned.look(what, store=Store(tmp_path / "store"), mirrors=(), deadline=time.monotonic() + 30)
     assert found.source.file.isascii()
     assert found.source.file.isprintable()
     assert not set(found.source.file) & set(" /'\"\\$`;|&<>(){}*?#!")

@@ -9,9 +9,9 @@ import pytest
 from git_samples import Repository
 
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.execute import tree
-from orchestrator.execute.moving import fetch
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources import tree
+from orchestrator.execute.sources.unpinned import fetch
+from orchestrator.execute.store.store import Store
 from orchestrator.files import sha256_of
 from orchestrator.matrix.catalog import Moving
 
@@ -143,7 +143,7 @@ def test_a_name_that_no_file_can_have_makes_no_long_message(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / ".git").mkdir()
-    monkeypatch.setattr("orchestrator.execute.git.files", lambda _tree, *, deadline: ["x" * 5000])  # noqa: ARG005
+    monkeypatch.setattr("orchestrator.execute.sources.git.files", lambda _tree, *, deadline: ["x" * 5000])  # noqa: ARG005
     with pytest.raises(SourceUnreachableError, match="File name too long") as error:
         pack(folder, folder / "x.tar")
     assert len(error.value.brief) < 1000

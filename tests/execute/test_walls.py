@@ -14,9 +14,9 @@ from pydantic import ValidationError
 import orchestrator
 from orchestrator.arch import ARCHES
 from orchestrator.errors import EngineError
-from orchestrator.execute import image_build
-from orchestrator.execute.docker_engine import DockerEngine
-from orchestrator.execute.engine import ContainerSpec
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import ContainerSpec
+from orchestrator.execute.images import image_build
 from orchestrator.masked import masked
 from orchestrator.matrix.model import Limits
 from orchestrator.probe.session import Session, specs

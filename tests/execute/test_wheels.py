@@ -11,8 +11,8 @@ from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.execute import image_files, wheels
-from orchestrator.execute.process import Completed
+from orchestrator.execute.images import dockerfiles, wheels
+from orchestrator.execute.system.process import Completed
 
 AMD, ARM = ARCHES["amd64"], ARCHES["arm64"]
 
@@ -59,10 +59,10 @@ def test_a_machine_that_gets_no_wheels_says_so(tmp_path: Path, *, cached: bool) 
 
 
 def test_the_image_follows_the_lock() -> None:
-    text = image_files.client_dockerfile("base", aioquic=wheels.lock_digest())
+    text = dockerfiles.client_dockerfile("base", aioquic=wheels.lock_digest())
     assert wheels.lock_digest() in text
     assert "aioquic.tar" in text
-    assert "aioquic" not in image_files.client_dockerfile("base", aioquic="")
+    assert "aioquic" not in dockerfiles.client_dockerfile("base", aioquic="")
 
 
 def test_what_is_kept_needs_no_network(tmp_path: Path) -> None:

@@ -14,12 +14,15 @@ from mutations import near_bytes, near_text, near_tree
 
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import bootstrap, doctor, emulation, git, image_content, owner, sources, tree
-from orchestrator.execute.archive import member, pack
-from orchestrator.execute.docker_exec import _frames
-from orchestrator.execute.download import FetchError
-from orchestrator.execute.process import Completed
-from orchestrator.execute.store import Store
+from orchestrator.execute.engine import owner
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.docker_exec import _frames
+from orchestrator.execute.images import bootstrap, emulation, image_content
+from orchestrator.execute.setup import doctor
+from orchestrator.execute.sources import git, release, tree
+from orchestrator.execute.sources.download import FetchError
+from orchestrator.execute.store.store import Store
+from orchestrator.execute.system.process import Completed
 from orchestrator.files import sha256_of
 
 DIGEST = "ab" * 32
@@ -105,7 +108,7 @@ def test_apt(fuzz: Fuzz) -> None:
         return (
             bootstrap.os_release(host),
             bootstrap.proxies(host, {}),
-            sources.pools(text),
+            release.pools(text),
             bootstrap.apt_lines(host),
         )
 

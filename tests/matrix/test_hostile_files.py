@@ -19,7 +19,7 @@ from hostile_fields import Place, Walk, yaml_text
 from orchestrator import reproduce, resources
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.execute.moving import Moved
+from orchestrator.execute.sources.unpinned import Moved
 from orchestrator.matrix import catalog, schema
 from orchestrator.matrix.catalog import Catalog, Moving, Source, load_catalog
 from orchestrator.matrix.expand import expand

@@ -13,8 +13,8 @@ from jinja2.exceptions import SecurityError
 from plan_samples import CATALOG, cells, planner, source
 
 from orchestrator.errors import UsageError
-from orchestrator.execute import image_files
-from orchestrator.execute.engine import WORK
+from orchestrator.execute.engine.engine import WORK
+from orchestrator.execute.images import dockerfiles
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import HaproxyValue, Patch, TlsValue
 from orchestrator.plan.action import PREFIX, Recipe
@@ -312,7 +312,7 @@ def test_no_value_brings_a_line_of_its_own(value: Hostile) -> None:
     with pytest.raises(UsageError, match="a line break or an unprintable character"):
         script(recipe.model_copy(update={"flags": (value.text,)}))
     with pytest.raises(UsageError, match="a line break or an unprintable character"):
-        image_files.base_dockerfile(value.text)
+        dockerfiles.base_dockerfile(value.text)
 
 
 @pytest.mark.parametrize(

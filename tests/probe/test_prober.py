@@ -12,7 +12,7 @@ from fakes import FakeEngine, Files, cell, ran
 from orchestrator import bounds
 from orchestrator.arch import ARCHES
 from orchestrator.errors import DeadlineError, EngineError
-from orchestrator.execute.engine import ExecResult
+from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, ExecutionValue, Limits
 from orchestrator.outcome import Outcome, Reason

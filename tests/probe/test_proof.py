@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeEngine, Files, Program, cell, ran
 
 from orchestrator.errors import DeadlineError, EngineError
-from orchestrator.execute.engine import ExecResult
+from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.matrix.capability_table import CCM, SUITES
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.render import Renderer

@@ -4,9 +4,9 @@ import docker
 import docker.errors
 
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import bootstrap, image_files, images
-from orchestrator.execute.image_files import REGISTRY_IMAGE
-from orchestrator.execute.images import ImageRef, Workshop
+from orchestrator.execute.images import bootstrap, dockerfiles, workshop
+from orchestrator.execute.images.dockerfiles import REGISTRY_IMAGE
+from orchestrator.execute.images.workshop import ImageRef, Workshop
 
 BRING_BASE = (
     f"Bring the base image from a machine that has a registry. There: docker pull {REGISTRY_IMAGE} && "
@@ -79,11 +79,11 @@ def _pulled_digest(client: docker.DockerClient) -> str | None:
 
 
 def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
-    dockerfile = image_files.base_dockerfile(image)
-    key = images.key_of("base", shop.arch, dockerfile, digest)
+    dockerfile = dockerfiles.base_dockerfile(image)
+    key = workshop.key_of("base", shop.arch, dockerfile, digest)
     origin = image if "@" in image else f"{image}, loaded by hand"
-    recipe = images.Recipe(name="base", arch=shop.arch, target=shop.arch, key=key, dockerfile=dockerfile)
-    return images.ensure(shop, recipe, origin=origin, digest=digest)
+    recipe = workshop.Recipe(name="base", arch=shop.arch, target=shop.arch, key=key, dockerfile=dockerfile)
+    return workshop.ensure(shop, recipe, origin=origin, digest=digest)
 
 
 def _bootstrapped_base(shop: Workshop) -> ImageRef:
@@ -92,11 +92,11 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
             f"no registry answers for the base image {REGISTRY_IMAGE}, and this machine is not Debian",
             resolution=BRING_BASE,
         )
-    dockerfile = image_files.base_dockerfile()
-    key = images.key_of("base", shop.arch, dockerfile, bootstrap.SUITE)
-    return images.ensure(
+    dockerfile = dockerfiles.base_dockerfile()
+    key = workshop.key_of("base", shop.arch, dockerfile, bootstrap.SUITE)
+    return workshop.ensure(
         shop,
-        images.Recipe(
+        workshop.Recipe(
             name="base",
             arch=shop.arch,
             target=shop.arch,
@@ -111,5 +111,5 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
 
 def _newest_base(shop: Workshop) -> ImageRef | None:
     """A base of an earlier day: better than another one whose versions would make every build anew."""
-    kept = images.newest(shop.client, "base", shop.arch)
-    return None if kept is None else images.proved(shop.client, kept, shop.arch, shop.arch)
+    kept = workshop.newest(shop.client, "base", shop.arch)
+    return None if kept is None else workshop.proved(shop.client, kept, shop.arch, shop.arch)

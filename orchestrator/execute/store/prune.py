@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import DeadlineError
-from orchestrator.execute.lease import InUse
-from orchestrator.execute.store import Store, moves
+from orchestrator.execute.store.lease import InUse
+from orchestrator.execute.store.store import Store, moves
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.execute import process
-from orchestrator.execute.process import Completed
+from orchestrator.execute.system import process
+from orchestrator.execute.system.process import Completed
 
 
 class Host(Protocol):

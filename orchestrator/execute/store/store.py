@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from orchestrator.errors import DeadlineError, ExhaustedError, MatrixctlError, UsageError
-from orchestrator.execute.lease import Leases
+from orchestrator.execute.store.lease import Leases
 from orchestrator.files import (
     FULL,
     scratch_folder,

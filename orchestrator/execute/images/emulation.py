@@ -12,8 +12,8 @@ from requests.exceptions import ReadTimeout
 
 from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EmulationError, EngineError, EngineLostError
-from orchestrator.execute import owner
-from orchestrator.execute.host import Host
+from orchestrator.execute.engine import owner
+from orchestrator.execute.system.host import Host
 
 BINFMT = "/proc/sys/fs/binfmt_misc"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from orchestrator import bounds
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.execute import git
-from orchestrator.execute.download import MAX_BYTES, FetchError
+from orchestrator.execute.sources import git
+from orchestrator.execute.sources.download import MAX_BYTES, FetchError
 from orchestrator.matrix.names import quoted
 
 MAX_FILES = 200_000

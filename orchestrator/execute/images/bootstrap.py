@@ -7,7 +7,7 @@ from typing import IO
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.host import Host
+from orchestrator.execute.system.host import Host
 from orchestrator.files import scratch_folder
 
 SUITE = "trixie"

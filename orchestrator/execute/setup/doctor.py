@@ -13,9 +13,9 @@ import requests
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
-from orchestrator.execute import bootstrap, emulation, image_base, image_files, images
-from orchestrator.execute.docker_errors import ENGINE_ERRORS
-from orchestrator.execute.host import Host
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
+from orchestrator.execute.images import base_image, bootstrap, dockerfiles, emulation, workshop
+from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
 
 _OLDEST_DOCKER = (20, 10)
@@ -133,7 +133,7 @@ def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) 
     if native.state is not State.OK:
         return
     arch = by_machine(str(info["Architecture"]))
-    shop = images.Workshop(
+    shop = workshop.Workshop(
         client=client, host=patient.host, arch=arch, say=patient.say, proxies=patient.proxies
     )
     origin = list(base_origin(shop))
@@ -187,13 +187,13 @@ def disk(patient: Patient, folder: str) -> Check:
     return Check(name="disk", state=State.MISSING, found=found, remedy="docker system prune")
 
 
-def base_origin(shop: images.Workshop) -> Iterator[Check]:
+def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
     """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
-    digest = image_base.registry_digest(shop.client)
+    digest = base_image.registry_digest(shop.client)
     if digest is not None:
-        yield Check(name="base image", state=State.OK, found=f"{image_files.REGISTRY_IMAGE}@{digest}")
+        yield Check(name="base image", state=State.OK, found=f"{dockerfiles.REGISTRY_IMAGE}@{digest}")
         return
-    kept = images.newest(shop.client, "base", shop.arch)
+    kept = workshop.newest(shop.client, "base", shop.arch)
     if not bootstrap.is_debian(shop.host):
         yield _base_without_debian(shop, kept=kept is not None)
         return
@@ -208,11 +208,11 @@ def base_origin(shop: images.Workshop) -> Iterator[Check]:
         yield mmdebstrap(shop.host)
 
 
-def _base_without_debian(shop: images.Workshop, *, kept: bool) -> Check:
-    if kept or image_base.loaded_by_hand(shop.client):
+def _base_without_debian(shop: workshop.Workshop, *, kept: bool) -> Check:
+    if kept or base_image.loaded_by_hand(shop.client):
         return Check(name="base image", state=State.OK, found="no registry answers; an earlier image is here")
     found = "no registry answers, and this machine is not Debian"
-    return Check(name="base image", state=State.MISSING, found=found, remedy=image_base.BRING_BASE)
+    return Check(name="base image", state=State.MISSING, found=found, remedy=base_image.BRING_BASE)
 
 
 def mmdebstrap(host: Host) -> Check:
@@ -223,7 +223,7 @@ def mmdebstrap(host: Host) -> Check:
     return Check(name="mmdebstrap", state=state, found=path or "not installed", remedy=remedy)
 
 
-def _mirror(shop: images.Workshop) -> str | None:
+def _mirror(shop: workshop.Workshop) -> str | None:
     """The first configured mirror's address, if it has our suite now."""
     try:
         uri = bootstrap.apt_lines(shop.host)[0].split()[1].rstrip("/")
@@ -256,22 +256,22 @@ def registration(patient: Patient, arch: Arch) -> Check:
     return Check(name=name, state=State.MISSING, found=found, remedy=patient.fix_command)
 
 
-def _emulation(patient: Patient, shop: images.Workshop, arch: Arch, *, make: bool) -> Check:
+def _emulation(patient: Patient, shop: workshop.Workshop, arch: Arch, *, make: bool) -> Check:
     """Proved by a container that says ``uname -m``; without any image for one, the kernel's word must do."""
     name = f"emulation of {arch.name}"
     if not patient.remote:
         entry = registration(patient, arch)
         if entry.state is State.MISSING:
             return entry
-    kept = images.newest(shop.client, "runtime", arch)
+    kept = workshop.newest(shop.client, "runtime", arch)
     try:
         if kept is not None:
             machine = emulation.proof(shop.client, kept.id or "", arch)
         elif make:
-            base = image_base.ensure_base(shop)
-            toolchain = images.ensure_toolchain(shop, base)
+            base = base_image.ensure_base(shop)
+            toolchain = workshop.ensure_toolchain(shop, base)
             try:
-                images.ensure_root(shop, base, toolchain, "runtime", arch)  # which proves it
+                workshop.ensure_root(shop, base, toolchain, "runtime", arch)  # which proves it
             except SourceUnreachableError as error:
                 return unproved(name, arch, error)
             machine = arch.machine

@@ -14,9 +14,17 @@ from orchestrator.errors import (
     MatrixctlError,
     SourceUnreachableError,
 )
-from orchestrator.execute import process, tarball
-from orchestrator.execute.download import MAX_BYTES, SHARE_OVER, FetchError, OtherBytesError, download, shown
-from orchestrator.execute.store import HeldSource, Store
+from orchestrator.execute.sources import tarball
+from orchestrator.execute.sources.download import (
+    MAX_BYTES,
+    SHARE_OVER,
+    FetchError,
+    OtherBytesError,
+    download,
+    shown,
+)
+from orchestrator.execute.store.store import HeldSource, Store
+from orchestrator.execute.system import process
 from orchestrator.files import FULL, at_home, copy_limited, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
 

@@ -5,7 +5,7 @@ import tarfile
 from collections.abc import Iterable, Mapping
 
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine import UID
+from orchestrator.execute.engine.engine import UID
 
 
 def pack(files: Mapping[str, bytes], *, executable: Iterable[str] = ()) -> bytes:

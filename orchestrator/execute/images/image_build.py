@@ -21,8 +21,9 @@ from urllib3.exceptions import HTTPError
 from orchestrator import bounds
 from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EngineError, EngineLostError
-from orchestrator.execute import bootstrap, owner
-from orchestrator.execute.deadline import exceeded, within
+from orchestrator.execute.engine import owner
+from orchestrator.execute.images import bootstrap
+from orchestrator.execute.system.deadline import exceeded, within
 
 CUT = (ReadTimeout, RequestsConnectionError, HTTPError)
 """How the end of a connection shows, whoever ended it."""

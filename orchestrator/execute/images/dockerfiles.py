@@ -7,8 +7,8 @@ from functools import cache
 from jinja2 import Environment, FileSystemLoader
 
 from orchestrator.arch import Arch
-from orchestrator.execute import bootstrap, wheels
-from orchestrator.execute.engine import UID
+from orchestrator.execute.engine.engine import UID
+from orchestrator.execute.images import bootstrap, wheels
 from orchestrator.plan.render import environment
 from orchestrator.resources import root
 

@@ -22,8 +22,8 @@ from docker.models.images import Image
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, SourceUnreachableError
-from orchestrator.execute import emulation, image_build, image_files, wheels
-from orchestrator.execute.host import Host
+from orchestrator.execute.images import dockerfiles, emulation, image_build, wheels
+from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
 
 _SCHEMA = 1
@@ -123,16 +123,16 @@ def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
 
 
 def _toolchain(host: Arch, base: ImageRef) -> Recipe:
-    return _grown(host, base, "toolchain", image_files.toolchain_dockerfile(base.tag))
+    return _grown(host, base, "toolchain", dockerfiles.toolchain_dockerfile(base.tag))
 
 
 def _cross(host: Arch, target: Arch, toolchain: ImageRef) -> Recipe:
-    dockerfile = image_files.cross_dockerfile(target, toolchain.tag)
+    dockerfile = dockerfiles.cross_dockerfile(target, toolchain.tag)
     return replace(_grown(host, toolchain, "toolchain", dockerfile), target=target)
 
 
 def _client(host: Arch, base: ImageRef, *, aioquic: str) -> Recipe:
-    recipe = _grown(host, base, "client", image_files.client_dockerfile(base.tag, aioquic=aioquic))
+    recipe = _grown(host, base, "client", dockerfiles.client_dockerfile(base.tag, aioquic=aioquic))
     return replace(recipe, root_name="aioquic.tar")
 
 
@@ -142,8 +142,8 @@ def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> Recipe:
 
 
 def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
-    """An image of extracted packages for ``arch``; ``name`` is one of ``image_files.ROOTS``."""
-    script = image_files.root_script(name, arch)
+    """An image of extracted packages for ``arch``; ``name`` is one of ``dockerfiles.ROOTS``."""
+    script = dockerfiles.root_script(name, arch)
     return ensure(
         shop,
         _root(name, arch, base),
@@ -162,7 +162,7 @@ def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, 
 
 
 def _root(name: str, arch: Arch, base: ImageRef) -> Recipe:
-    dockerfile, script = image_files.root_dockerfile(name, arch), image_files.root_script(name, arch)
+    dockerfile, script = dockerfiles.root_dockerfile(name, arch), dockerfiles.root_script(name, arch)
     key = key_of(name, arch, dockerfile + script, base.key)
     return Recipe(name=name, arch=arch, target=arch, key=key, dockerfile=dockerfile)
 
@@ -176,7 +176,7 @@ def existing(
         return {}
     base = _ref(newest_base, host, host)
     recipes = [_toolchain(host, base), _client(host, base, aioquic=wheels.lock_digest())]
-    recipes += [_root(name, arch, base) for name in image_files.ROOTS for arch in targets]
+    recipes += [_root(name, arch, base) for name in dockerfiles.ROOTS for arch in targets]
     found = {("base", host.name): base, **_there(client, recipes)}
     toolchain = found.get(("toolchain", host.name))
     if toolchain is not None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import bootstrap, doctor, emulation
-from orchestrator.execute.docker_errors import ENGINE_ERRORS
-from orchestrator.execute.host import Host
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
+from orchestrator.execute.images import bootstrap, emulation
+from orchestrator.execute.setup import doctor
+from orchestrator.execute.system.host import Host
 
 LOG = Path("/var/log/matrixctl-dockerd.log")
 

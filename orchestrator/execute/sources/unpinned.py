@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
-from orchestrator.execute import git, tarball, tree
-from orchestrator.execute.download import MAX_BYTES, FetchError, shown
-from orchestrator.execute.store import Store
+from orchestrator.execute.sources import git, tarball, tree
+from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
+from orchestrator.execute.store.store import Store
 from orchestrator.files import FULL, at_home, copy_limited, read_limited, sha256_of, write_atomically
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action

@@ -6,8 +6,9 @@ import secrets
 
 import docker
 
-from orchestrator.execute import image_build, owner
-from orchestrator.execute.images import ImageRef
+from orchestrator.execute.engine import owner
+from orchestrator.execute.images import image_build
+from orchestrator.execute.images.workshop import ImageRef
 
 
 def packages(client: docker.DockerClient, image: ImageRef) -> dict[str, str]:

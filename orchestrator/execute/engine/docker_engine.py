@@ -23,9 +23,9 @@ from tenacity import (
 from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute import docker_exec, owner
-from orchestrator.execute.docker_errors import DOCTOR, ENGINE_ERRORS, explained
-from orchestrator.execute.engine import UID, WORK, ContainerSpec, ExecResult
+from orchestrator.execute.engine import docker_exec, owner
+from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
+from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult
 from orchestrator.record.model import EngineInfo
 
 _API_TIMEOUT = 60

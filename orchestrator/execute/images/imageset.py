@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute import emulation, image_base, image_content, images, sources
-from orchestrator.execute.images import ImageRef, Workshop
+from orchestrator.execute.images import base_image, emulation, image_content, workshop
+from orchestrator.execute.images.workshop import ImageRef, Workshop
+from orchestrator.execute.sources import release
 
 
 @dataclass(kw_only=True)
@@ -45,27 +46,27 @@ class ImageSet:
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
-        own = sources.apt_bases()
+        own = release.apt_bases()
         if own:
             return own
         try:
             base = self.get("base", self.shop.arch)
         except MatrixctlError:  # the image's own action says why; without it there are no pools
             return ()
-        return sources.pools(image_content.apt_targets(self.shop.client, base))
+        return release.pools(image_content.apt_targets(self.shop.client, base))
 
     def _make(self, name: str, arch: Arch) -> ImageRef:
         if name == "base":
-            return image_base.ensure_base(self.shop)
+            return base_image.ensure_base(self.shop)
         base = self.get("base", self.shop.arch)
         if name == "toolchain":
             return self._toolchain(base, arch)
         if name == "client":
-            return images.ensure_client(self.shop, base)
+            return workshop.ensure_client(self.shop, base)
         toolchain = self.get("toolchain", self.shop.arch)
-        return images.ensure_root(self.shop, base, toolchain, name, arch)
+        return workshop.ensure_root(self.shop, base, toolchain, name, arch)
 
     def _toolchain(self, base: ImageRef, target: Arch) -> ImageRef:
         if target == self.shop.arch:
-            return images.ensure_toolchain(self.shop, base)
-        return images.ensure_cross(self.shop, self.get("toolchain", self.shop.arch), target)
+            return workshop.ensure_toolchain(self.shop, base)
+        return workshop.ensure_cross(self.shop, self.get("toolchain", self.shop.arch), target)

@@ -15,8 +15,8 @@ from typing import IO
 
 from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, SourceUnreachableError
-from orchestrator.execute.download import MAX_BYTES
-from orchestrator.execute.host import Host
+from orchestrator.execute.sources.download import MAX_BYTES
+from orchestrator.execute.system.host import Host
 from orchestrator.files import scratch_folder
 from orchestrator.matrix.names import quoted
 from orchestrator.resources import root

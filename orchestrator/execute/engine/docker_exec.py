@@ -11,8 +11,8 @@ from docker.errors import NotFound
 
 from orchestrator import bounds
 from orchestrator.errors import DeadlineError, EngineError, EngineLostError
-from orchestrator.execute.docker_errors import DOCTOR, ENGINE_ERRORS, explained
-from orchestrator.execute.engine import ExecResult
+from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
+from orchestrator.execute.engine.engine import ExecResult
 
 GRACE = 5
 """Seconds between TERM and KILL of a program past its deadline."""

@@ -12,8 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from orchestrator.execute.order import Order, required
-from orchestrator.execute.slots import Demand, Slots
+from orchestrator.execute.schedule.order import Order, required
+from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
 

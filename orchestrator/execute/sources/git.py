@@ -14,9 +14,9 @@ from pathlib import Path
 
 from orchestrator import bounds
 from orchestrator.errors import DeadlineError, PrerequisiteError
-from orchestrator.execute import process
-from orchestrator.execute.download import MAX_BYTES, SHARE_OVER, FetchError
-from orchestrator.execute.process import Completed
+from orchestrator.execute.sources.download import MAX_BYTES, SHARE_OVER, FetchError
+from orchestrator.execute.system import process
+from orchestrator.execute.system.process import Completed
 from orchestrator.matrix.names import quoted
 from orchestrator.matrix.origins import SCHEMES
 

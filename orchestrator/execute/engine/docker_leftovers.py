@@ -7,8 +7,8 @@ from typing import Any, Literal
 import docker
 
 from orchestrator.errors import EngineError
-from orchestrator.execute import owner
-from orchestrator.execute.docker_errors import ENGINE_ERRORS
+from orchestrator.execute.engine import owner
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
 
 Kind = Literal["container", "network", "volume"]
 

@@ -10,8 +10,8 @@ from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
-from orchestrator.execute.download import FetchError
-from orchestrator.execute.tree import MAX_FILES
+from orchestrator.execute.sources.download import FetchError
+from orchestrator.execute.sources.tree import MAX_FILES
 from orchestrator.matrix.names import quoted
 
 MAX_UNPACKED = 4 << 30

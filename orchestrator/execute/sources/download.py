@@ -20,7 +20,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from orchestrator.execute.deadline import within
+from orchestrator.execute.system.deadline import within
 from orchestrator.masked import masked
 
 MAX_BYTES = 512 << 20

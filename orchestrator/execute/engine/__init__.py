@@ -1,0 +1,1 @@
+"""The engine that runs containers: the protocol, and Docker behind it."""

@@ -1,0 +1,1 @@
+"""The container images: what is in them, how they are made, and proof of their architecture."""

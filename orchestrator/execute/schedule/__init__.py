@@ -1,0 +1,1 @@
+"""The order in which actions are done, and how many at once."""

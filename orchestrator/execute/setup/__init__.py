@@ -1,0 +1,1 @@
+"""What a machine needs, and how it is installed."""

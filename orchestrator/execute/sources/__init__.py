@@ -1,0 +1,1 @@
+"""Source code: downloaded releases, git commits, working trees and packages, each with its SHA-256."""

@@ -1,0 +1,1 @@
+"""The machine that matrixctl itself runs on: processes, files of the kernel, deadlines."""
