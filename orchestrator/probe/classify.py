@@ -81,7 +81,7 @@ def _not_ready(_: Cell, seen: Observations) -> Judgement | None:
 def _client_cannot(_: Cell, seen: Observations) -> Judgement | None:
     first = _requests(seen.h3)[:1]
     for request in first:
-        if request.exit_code == _CANNOT_OFFER or "no ciphers available" in request.error:
+        if request.exit_code == _CANNOT_OFFER or request.shows == "cannot-offer":
             return because(Reason.CLIENT_CANNOT_OFFER, f"The client sent nothing: {request.error}")
     return None
 
@@ -112,8 +112,7 @@ def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Judgemen
     if request.exit_code == 0 or (request.handshake_s is not None and not late):
         return None
     failures = seen.server.handshake_failures if seen.server else None
-    # "shut down" is curl's word for a connection that the server closed; it shows no code.
-    if request.close_code is not None or failures or "shut down" in request.error:
+    if request.close_code is not None or failures or request.shows == "closed-by-server":
         how = f" with {alert}" if alert else ""
         counted = f"; HAProxy counted {failures} failed handshakes" if failures else ""
         message = f"The server ended the handshake{how}{counted} ({_said(cell, request)})."

@@ -72,6 +72,7 @@ def _request(wanted: Asked, raw: Mapping[str, Any]) -> Request:
         expected_sha256=wanted.sha256,
         error=bounds.cut(str(raw["error"]), bounds.WORDS),
         close_code=raw["close_code"],
+        shows=raw["shows"],
         **{name: _words(raw[name]) for name in said},
         **{name: raw[name] for name in (*same, *times)},
     )

@@ -123,12 +123,11 @@ def _proof(line: bytes) -> ClientProof:
         raw = whole(json.loads(line))
         short = {name: bounds.cut(raw[name], bounds.WORDS) for name in ("version", "message")}
         made = ClientProof.model_validate({**raw, **short, "suite": raw["suite"] or DEFAULT})
-        declared = CLIENTS[made.client]
+        contradicts = _contradicts(made)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         said = bounds.cut(repr(error), bounds.WORDS)
         raise EngineError(f"The clients' proof wrote a line of another shape: {said}") from error
-    lacks = declared.quic_lacks if made.transport == "h3" else declared.tcp_lacks or frozenset()
-    if made.ok and made.suite in lacks:
+    if contradicts:
         wrong = f"{made.message}; orchestrator/matrix/clients.py declares that it cannot: the table is wrong"
         return made.model_copy(update={"message": wrong})
     return made
@@ -139,8 +138,15 @@ def contradictions(proofs: Iterable[ClientProof]) -> tuple[str, ...]:
     return tuple(
         f"{proof.client} can do {proof.suite} over {proof.transport}: {proof.message}"
         for proof in proofs
-        if proof.ok and "the table is wrong" in proof.message
+        if _contradicts(proof)
     )
+
+
+def _contradicts(proof: ClientProof) -> bool:
+    """Whether the client can do what the table declares that it cannot."""
+    declared = CLIENTS[proof.client]
+    lacks = declared.quic_lacks if proof.transport == "h3" else declared.tcp_lacks or frozenset()
+    return proof.ok and proof.suite in lacks
 
 
 def cannot(cell: Cell, proofs: Iterable[ClientProof]) -> str | None:

@@ -75,6 +75,9 @@ class Request(Value):
     total_s: float | None
     close_code: int | None = None
     """Of the QUIC CONNECTION_CLOSE that the server sent, where the client shows it: 0x128 is TLS alert 40."""
+    shows: Literal["cannot-offer", "closed-by-server"] | None = None
+    """What the client's message shows beyond its exit code, as the client's own adapter reads it: it sent
+    nothing, since it cannot offer the suite; the server closed the connection and its code is not shown."""
 
 
 class Exchange(Value):

@@ -43,6 +43,7 @@ def blank(name: str) -> dict:
         "first_byte_s": None,
         "total_s": None,
         "close_code": None,
+        "shows": None,
     }
 
 
@@ -105,6 +106,8 @@ CURL_SAYS = {
     *("http_version", "http_code", "num_connects", "size_upload", "exitcode", "errormsg"),
     *("time_appconnect", "time_starttransfer", "time_total"),
 }
+# Its exit codes 7, 28 and 56 cover many causes: these words of its message (curl 8.14, lib/vquic) tell two apart.
+CURL_SHOWS = {"no ciphers available": "cannot-offer", "has been shut down": "closed-by-server"}
 
 
 def curl(job: dict) -> tuple:
@@ -130,12 +133,17 @@ def curl(job: dict) -> tuple:
                 "bytes_sent": line["size_upload"],
                 "exit_code": line["exitcode"],
                 "error": line["errormsg"] or "",
+                "shows": shown(line["errormsg"] or ""),
                 "handshake_s": handshake,
                 "first_byte_s": line["time_starttransfer"] or None,
                 "total_s": line["time_total"] or None,
             }
         )
     return code, requests
+
+
+def shown(message: str) -> "str | None":
+    return next((shows for words, shows in CURL_SHOWS.items() if words in message), None)
 
 
 def headers(path: Path) -> dict:

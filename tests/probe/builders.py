@@ -64,6 +64,7 @@ def request(wanted: Asked, **changed: Any) -> Raw:
         "first_byte_s": 0.009,
         "total_s": 0.012,
         "close_code": None,
+        "shows": None,
     }
     return {**told, **changed}
 

@@ -229,6 +229,24 @@ def test_a_handshake_that_never_ended_has_no_time(clients: Any, job: dict[str, A
     assert (code, first["handshake_s"]) == (28, None)
 
 
+@pytest.mark.parametrize(
+    ("message", "shows"),
+    [
+        ("QUIC connection has been shut down", "closed-by-server"),
+        ("SSL_connect: error:0A0000B5:SSL routines::no ciphers available", "cannot-offer"),
+        ("QUIC connection has been shut", None),
+        (None, None),
+    ],
+)
+def test_what_the_words_of_curl_show(
+    clients: Any, job: dict[str, Any], tmp_path: Path, message: str | None, shows: str | None
+) -> None:
+    failed = {"time_appconnect": 0, "exitcode": 7, "http_code": 0, "errormsg": message}
+    program(tmp_path, "curl", told([failed]) + "\nexit 7")
+    _, (first,) = clients.ask(job)
+    assert (first["error"], first["shows"]) == (message or "", shows)
+
+
 def test_a_client_that_does_not_end_is_stopped(clients: Any, job: dict[str, Any], tmp_path: Path) -> None:
     program(tmp_path, "curl", "exec sleep 60")
     assert clients.ask({**job, "request_s": 0.05}) == (clients.OURS, [])

@@ -75,7 +75,7 @@ def test_a_session_without_its_first_line_is_the_harnesss_fault() -> None:
 REFUSED = line(CELL, h3=first_broken(28, "timed out"), handshake_failures=1)
 MUTE = line(CELL, h3=first_broken(28, "timed out"))
 HANG = line(CELL, h3=first_broken(28, "timed out", handshake_s=0.1))
-NOTHING_SENT = line(CELL, h3=first_broken(7, "no ciphers available"))
+NOTHING_SENT = line(CELL, h3=first_broken(7, "no ciphers available", shows="cannot-offer"))
 WRONG_CERTIFICATE = line(CELL, h3=first_broken(60, "self-signed"))
 CONFIG = dead(CELL, 1, "[ALERT] unknown keyword 'ciphersuites'")
 CLIENT, LIBRARY, HAPROXY = Reason.CLIENT_CANNOT_OFFER, Reason.LIBRARY_CANNOT, Reason.HAPROXY_CANNOT
