@@ -76,7 +76,7 @@ def cell(name: str, outcome: Outcome | None = None, *, message: str = "") -> Cel
 
 def record(*cells: CellRecord) -> RunRecord:
     return RunRecord(
-        schema_version=2,
+        schema_version=3,
         run=RunInfo(
             id="20260102-030405-abcd",
             status="running",

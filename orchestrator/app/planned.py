@@ -46,7 +46,7 @@ def planned_record(
 ) -> RunRecord:
     """Every cell and action, none of them judged or done."""
     return RunRecord(
-        schema_version=2,
+        schema_version=3,
         run=RunInfo(
             id=run_id,
             status="running",

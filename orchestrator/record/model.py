@@ -1,4 +1,4 @@
-"""The shape of ``run.json``, schema version 2.
+"""The shape of ``run.json``, schema version 3.
 
 All times are UTC in ISO 8601; all durations are seconds; all paths are relative to the run's folder.
 A field that was not measured is ``null``, never a made-up zero.
@@ -345,7 +345,8 @@ class RunInfo(Value):
 class RunRecord(Value):
     """``run.json``."""
 
-    schema_version: Literal[2]
+    schema_version: Literal[2, 3]
+    """3 added ``Request.shows``. What version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

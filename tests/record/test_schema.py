@@ -4,10 +4,13 @@ import json
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 from record_samples import cell, record
 
+from orchestrator import resources
 from orchestrator.outcome import Outcome
 from orchestrator.record import schema
+from orchestrator.record.model import RunRecord
 
 
 def test_the_committed_schema_is_the_generated_one() -> None:
@@ -34,3 +37,22 @@ def test_an_unknown_field_does_not_validate() -> None:
     sample = json.loads(record(cell("a")).model_dump_json()) | {"extra": 1}
     with pytest.raises(jsonschema.ValidationError, match="extra"):
         jsonschema.validate(sample, schema.json_schema())
+
+
+def test_a_record_of_version_2_is_still_read() -> None:
+    """It lacks what version 3 added; the sample report is a real one, with requests in it."""
+    raw = json.loads((resources.root() / "reports/sample/run.json").read_text("utf-8"))
+    raw["schema_version"], old = 2, 0
+    for kept in raw["cells"]:
+        for transport in ("h3", "control"):
+            for request in ((kept["observations"] or {}).get(transport) or {}).get("requests", ()):
+                request.pop("shows", None)
+                old += 1
+    assert old, "the sample holds no request, so this shows nothing"
+    assert RunRecord.model_validate_json(json.dumps(raw)).schema_version == 2
+
+
+def test_a_record_of_a_later_version_is_refused() -> None:
+    raw = json.loads(record(cell("a")).model_dump_json()) | {"schema_version": 4}
+    with pytest.raises(ValidationError, match="schema_version"):
+        RunRecord.model_validate(raw)

@@ -270,7 +270,7 @@ def run(cells: tuple[CellRecord, ...], **changes: Any) -> RunRecord:
         "message": "",
     }
     return RunRecord(
-        schema_version=2,
+        schema_version=3,
         run=RunInfo(**(info | changes)),
         components=COMPONENTS,
         actions=actions(dict.fromkeys(cell.build.name for cell in cells)),
