@@ -57,6 +57,7 @@ class Reason(StrEnum):
     CONFIG_REFUSED = "config-refused"
     NOT_READY = "not-ready"
     HANDSHAKE_REFUSED = "handshake-refused"
+    HANDSHAKE_BROKEN = "handshake-broken"
     HANDSHAKE_TIMEOUT = "handshake-timeout"
     HANDSHAKE_THEN_HANG = "handshake-then-hang"
     SERVER_CRASHED = "server-crashed"
@@ -104,7 +105,8 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.CONFIG_REFUSED: "HAProxy refuses its configuration and exits",
             Reason.NOT_READY: "HAProxy runs but opens no QUIC listener in time",
             Reason.HANDSHAKE_REFUSED: "the server ends the handshake with an alert",
-            Reason.HANDSHAKE_TIMEOUT: "the handshake gets no answer",
+            Reason.HANDSHAKE_BROKEN: "the client gives up the handshake before its time has run out",
+            Reason.HANDSHAKE_TIMEOUT: "the client's time runs out before the handshake ends",
             Reason.HANDSHAKE_THEN_HANG: "the handshake completes for the client, then nothing comes",
             Reason.SERVER_CRASHED: "HAProxy died of SEGV, ABRT, BUS, ILL or FPE, or exited on its own",
             Reason.WRONG_CIPHER: "another cipher was negotiated than the one asked for",

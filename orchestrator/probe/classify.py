@@ -17,6 +17,7 @@ from orchestrator.record.model import Exchange, Observations, Request, Server
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 _BAD_CERTIFICATE = {51, 60}
 _CANNOT_OFFER = 59
+_WAITED = 28
 _CURL_STREAM_RESET = 95
 _OUR_TIMEOUT = 124
 _GATEWAY_ERRORS = {502, 503, 504}
@@ -111,13 +112,20 @@ def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Judgemen
     late = alert is not None and request.first_byte_s is None
     if request.exit_code == 0 or (request.handshake_s is not None and not late):
         return None
+    if request.shows == "fault-in-answer" and request.close_code is None:
+        message = f"The client found a fault in the server's handshake ({_said(cell, request)})."
+        return because(Reason.HANDSHAKE_BROKEN, message)
     failures = seen.server.handshake_failures if seen.server else None
     if request.close_code is not None or failures or request.shows == "closed-by-server":
         how = f" with {alert}" if alert else ""
         counted = f"; HAProxy counted {failures} failed handshakes" if failures else ""
         message = f"The server ended the handshake{how}{counted} ({_said(cell, request)})."
         return because(Reason.HANDSHAKE_REFUSED, message)
-    return because(Reason.HANDSHAKE_TIMEOUT, f"The handshake got no answer ({_said(cell, request)}).")
+    if request.exit_code == _WAITED:
+        message = f"The client's time ran out before the handshake ended ({_said(cell, request)})."
+        return because(Reason.HANDSHAKE_TIMEOUT, message)
+    message = f"The client gave up the handshake; what it says names no cause ({_said(cell, request)})."
+    return because(Reason.HANDSHAKE_BROKEN, message)
 
 
 def _alert(request: Request) -> str | None:

@@ -26,6 +26,7 @@ _APIS = {"evp-cipher": "EVP_CIPHER", "evp-aead": "EVP_AEAD"}
 
 _EXPLAINS = {
     Reason.HANDSHAKE_REFUSED,
+    Reason.HANDSHAKE_BROKEN,
     Reason.HANDSHAKE_TIMEOUT,
     Reason.HANDSHAKE_THEN_HANG,
     Reason.SERVER_CRASHED,

@@ -65,7 +65,8 @@ class Request(Value):
     expected_sha256: str
     exit_code: int
     """curl's, or the one of curl's that fits what another client showed: 28 it waited in vain, 56 the server
-    closed, 59 the client cannot offer the suite, 60 the certificate (https://curl.se/docs/manpage.html#EXIT)."""
+    closed, 59 the client cannot offer the suite, 60 the certificate, 96 what the server
+    sent breaks a rule (https://curl.se/docs/manpage.html#EXIT)."""
     error: str
     """The client's message, empty if none."""
     handshake_s: float | None
@@ -75,9 +76,10 @@ class Request(Value):
     total_s: float | None
     close_code: int | None = None
     """Of the QUIC CONNECTION_CLOSE that the server sent, where the client shows it: 0x128 is TLS alert 40."""
-    shows: Literal["cannot-offer", "closed-by-server"] | None = None
+    shows: Literal["cannot-offer", "closed-by-server", "fault-in-answer"] | None = None
     """What the client's message shows beyond its exit code, as the client's own adapter reads it: it sent
-    nothing, since it cannot offer the suite; the server closed the connection and its code is not shown."""
+    nothing, since it cannot offer the suite; the server closed the connection and its code is not shown; what
+    the server sent breaks a rule of QUIC or TLS, which the message names."""
 
 
 class Exchange(Value):

@@ -1,7 +1,8 @@
 """One exchange with aioquic, over one connection; prints one JSON line per request.
 
 Usage: PYTHONPATH=/opt/aioquic python3 aioquic_client.py JOB, a job as clients.py describes it. Exit codes are
-curl's, where one has the meaning: 28 time-out, 56 closed, 59 cannot offer the suite, 60 bad certificate.
+curl's, where one has the meaning: 28 time-out, 56 closed, 59 cannot offer the suite, 60 bad certificate, 96 a fault
+in what the server sent.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamReset
 from aioquic.tls import CipherSuite
 
-TIMED_OUT, CLOSED, CANNOT_OFFER, BAD_CERTIFICATE = 28, 56, 59, 60
+TIMED_OUT, CLOSED, CANNOT_OFFER, BAD_CERTIFICATE, FAULT = 28, 56, 59, 60, 96
 BODY = 8 << 20  # bytes of an answer that are kept; curl's 63 is "maximum file size exceeded"
 CERTIFICATE_ALERTS = range(0x100 + 41, 0x100 + 50)  # RFC 8446, 6.2: no_certificate to access_denied
 
@@ -119,7 +120,7 @@ def failure(answer: dict, client: Client, from_server: bool, seconds: float) -> 
         reason = closed.reason_phrase or f"error {closed.error_code:#x}"
         if bad:
             return BAD_CERTIFICATE, f"the certificate does not verify: {reason}"
-        return (TIMED_OUT if "timeout" in reason.lower() else CLOSED), f"aioquic closed the connection: {reason}"
+        return (TIMED_OUT if "timeout" in reason.lower() else FAULT), f"aioquic closed the connection: {reason}"
     if closed:
         crypto = closed.frame_type is not None and 0x100 <= closed.error_code <= 0x1FF
         name = "CRYPTO_ERROR" if crypto else "error"
@@ -150,6 +151,7 @@ def line(asked: dict, answer: dict, client: Client, from_server: bool, job: dict
         "first_byte_s": answer["first_byte_s"],
         "total_s": answer["total_s"],
         "close_code": closed.error_code if closed and closed.frame_type is not None else None,
+        "shows": "fault-in-answer" if code == FAULT else None,
     }
 
 

@@ -10,6 +10,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -106,8 +107,13 @@ CURL_SAYS = {
     *("http_version", "http_code", "num_connects", "size_upload", "exitcode", "errormsg"),
     *("time_appconnect", "time_starttransfer", "time_total"),
 }
-# Its exit codes 7, 28 and 56 cover many causes: these words of its message (curl 8.14, lib/vquic) tell two apart.
-CURL_SHOWS = {"no ciphers available": "cannot-offer", "has been shut down": "closed-by-server"}
+# Its exit codes 7, 28 and 56 cover many causes, which these words of its message tell apart (curl 8.14, lib/vquic).
+# The last one is OpenSSL's, which also repeats an alert that the server sent.
+CURL_SHOWS = (
+    (r"no ciphers available", "cannot-offer"),
+    (r"has been shut down|error:[0-9A-F]{8}:.* alert ", "closed-by-server"),
+    (r"error:[0-9A-F]{8}:", "fault-in-answer"),
+)
 
 
 def curl(job: dict) -> tuple:
@@ -143,7 +149,7 @@ def curl(job: dict) -> tuple:
 
 
 def shown(message: str) -> "str | None":
-    return next((shows for words, shows in CURL_SHOWS.items() if words in message), None)
+    return next((shows for words, shows in CURL_SHOWS if re.search(words, message)), None)
 
 
 def headers(path: Path) -> dict:

@@ -17,8 +17,10 @@ SUITES = {
     "TLS_CHACHA20_POLY1305_SHA256": "CHACHA20-POLY1305",
     "TLS_AES_128_CCM_SHA256": "AES-128-CCM",
 }
-NOTHING_RECEIVED, CUT, TIMED_OUT, CLOSED, BAD_CERTIFICATE = 52, 18, 28, 56, 60  # curl's numbers
+NOTHING_RECEIVED, CUT, TIMED_OUT, CLOSED, BAD_CERTIFICATE, FAULT = 52, 18, 28, 56, 60, 96  # curl's numbers
 DUMPED = 1 << 20  # bytes that one `*` of a dump may stand for
+# What it found in a packet of the server's, but for the server's own end of the connection (ngtcp2.h).
+READ_FAULT = r"^ngtcp2_conn_read_pkt: (ERR_(?!DRAINING|CLOSING|DROP_CONN|RETRY)\w{1,60})"
 NO_ERROR = 0x100  # H3_NO_ERROR (RFC 9114, 8.1): how it says that a stream ended well
 
 
@@ -75,6 +77,9 @@ def _failure(log: str, found: dict, closed: "re.Match | None", wanted: "str | No
     if ended is None:
         given_up = re.findall(r"ERR_\w+", log)
         what = "the handshake" if found["handshake_s"] is None else "the answer"
+        if fault := re.search(READ_FAULT, log, re.M):
+            error = f"{what} breaks a rule: {fault[1]}"
+            return {"exit_code": FAULT, "error": error, "shows": "fault-in-answer"}
         return {"exit_code": TIMED_OUT, "error": f"{what} did not come: {given_up[-1] if given_up else 'time-out'}"}
     if int(ended[1]) != NO_ERROR:
         return {"exit_code": CLOSED, "error": f"the server reset the stream: H3 error {int(ended[1]):#x}"}

@@ -28,7 +28,8 @@ def everywhere(reason: Reason) -> dict[str, Reason]:
 
 HAPROXY: dict[str, tuple[dict[str, Reason], str]] = {
     "refuses-chacha20": ({CHACHA: Reason.HANDSHAKE_REFUSED}, ""),
-    "never-answers-chacha20": ({CHACHA: Reason.HANDSHAKE_TIMEOUT}, "no answer"),
+    "never-answers-chacha20": ({CHACHA: Reason.HANDSHAKE_TIMEOUT}, "time ran out"),
+    "breaks-the-handshake": (everywhere(Reason.HANDSHAKE_BROKEN), "quic protocol error"),
     "crashes-on-chacha20": ({CHACHA: Reason.SERVER_CRASHED}, "SIGSEGV"),
     "exits-on-chacha20": ({CHACHA: Reason.SERVER_CRASHED}, "exit status 3"),
     "stalls-after-the-handshake": ({CHACHA: Reason.HANDSHAKE_THEN_HANG}, ""),
@@ -56,6 +57,11 @@ HAPROXY: dict[str, tuple[dict[str, Reason], str]] = {
 build must pass. The last is declared to hold OpenSSL 3.5.7 from source; others have the distribution's."""
 
 
+BROKEN = "breaks-the-handshake"
+BREAKS = {"gtlsclient": "ERR_TRANSPORT_PARAM", "aioquic": "initial_source_connection_id does not match"}
+"""What the other clients say of the fault that curl calls a protocol error."""
+
+
 def haproxy(name: str) -> dict[str, object]:
     return {"name": name, "version": "3.0.11", "patches": [str(PATCHES / f"haproxy-{name}.diff")]}
 
@@ -75,16 +81,24 @@ def planted(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         "cipher": list(EVERY),
     }
     silent = {"arch": "amd64", "haproxy": haproxy(links), "tls": "openssl-3.5.7", "cipher": list(EVERY)}
+    broken = {
+        "arch": "amd64",
+        "haproxy": haproxy(BROKEN),
+        "tls": "openssl-distro",
+        "cipher": DEFAULT,
+        "client": list(BREAKS),
+    }
     rule = {"when": ["cipher=default"], "outcome": "pass", "cipher": AES256, "because": ISSUE}
     matrix = written(
-        tmp_path_factory.mktemp("planted") / "matrix.yaml", axes, include=[silent], expect=[rule]
+        tmp_path_factory.mktemp("planted") / "matrix.yaml", axes, include=[silent, broken], expect=[rule]
     )
     return run_once(profile="full", matrix=matrix, limits=Limits(ready=5, request=4))
 
 
 def built(ran: Ran, name: str) -> dict[str, CellRecord]:
-    """The cells of one HAProxy by cipher."""
-    return {cell.axes.cipher.name: cell for cell in ran.record.cells if cell.axes.haproxy.name == name}
+    """The cells of one HAProxy by cipher, as curl saw them."""
+    cells = [cell for cell in ran.record.cells if cell.axes.client.name == "curl"]
+    return {cell.axes.cipher.name: cell for cell in cells if cell.axes.haproxy.name == name}
 
 
 def test_the_unpatched_build_is_healthy(planted: Ran) -> None:
@@ -101,6 +115,13 @@ def test_a_planted_fault_comes_out_as_what_it_is(planted: Ran, name: str) -> Non
     for cipher, cell in cells.items():
         assert cell.verdict is (Verdict.REGRESSION if cipher in reasons else Verdict.AS_EXPECTED)
         assert cipher not in reasons or says in cell.message
+
+
+@pytest.mark.parametrize("client", BREAKS)
+def test_every_client_names_the_fault_of_a_broken_handshake(planted: Ran, client: str) -> None:
+    (cell,) = [one for one in planted.record.cells if one.axes.client.name == client]
+    assert (cell.outcome, cell.reason) == (Outcome.FAIL, Reason.HANDSHAKE_BROKEN), cell.message
+    assert BREAKS[client] in cell.message
 
 
 def test_every_patch_stands_in_the_report(planted: Ran) -> None:

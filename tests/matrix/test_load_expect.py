@@ -18,9 +18,9 @@ expect:
 """
 LINK = "because: https://a.example/1"
 FAIL = (
-    "build-failed, config-refused, not-ready, handshake-refused, handshake-timeout, handshake-then-hang,"
-    " server-crashed, wrong-cipher, not-http3, bad-certificate, bad-status, wrong-body, upload-incomplete,"
-    " default-changed"
+    "build-failed, config-refused, not-ready, handshake-refused, handshake-broken, handshake-timeout,"
+    " handshake-then-hang, server-crashed, wrong-cipher, not-http3, bad-certificate, bad-status,"
+    " wrong-body, upload-incomplete, default-changed"
 )
 SUITES = (
     "TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384, TLS_CHACHA20_POLY1305_SHA256, TLS_AES_128_CCM_SHA256"

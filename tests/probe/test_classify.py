@@ -137,14 +137,34 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
     (
         "the handshake of a later connection",
         Reason.HANDSHAKE_TIMEOUT,
-        lambda c: line(c, h3=after(1, broken(LARGE, 28, "no answer"), code=28)),
-        "The handshake got no answer",
+        lambda c: line(c, h3=after(1, broken(LARGE, 28, "too late"), code=28)),
+        "time ran out before the handshake ended",
     ),
     (
-        "no answer",
+        "no answer in time",
         Reason.HANDSHAKE_TIMEOUT,
         lambda c: line(c, h3=first_broken(28, TIMED_OUT)),
-        "no answer (curl 28",
+        "time ran out before the handshake ended (curl 28",
+    ),
+    (
+        "a fault in the answer, which HAProxy counts as well",
+        Reason.HANDSHAKE_BROKEN,
+        lambda c: line(
+            c, h3=first_broken(7, "quic protocol error", shows="fault-in-answer"), handshake_failures=2
+        ),
+        "found a fault in the server's handshake (curl 7 after 8.0 s: quic protocol error)",
+    ),
+    (
+        "the server closed, and told why, before the client could",
+        Reason.HANDSHAKE_REFUSED,
+        lambda c: line(c, h3=first_broken(56, "closed", close_code=0x128, shows="fault-in-answer")),
+        "TLS alert 40",
+    ),
+    (
+        "it ended at once and nothing says why",
+        Reason.HANDSHAKE_BROKEN,
+        lambda c: line(c, h3=first_broken(7, "could not connect")),
+        "names no cause (curl 7",
     ),
     (
         "haproxy#2569",
@@ -268,8 +288,8 @@ def test_a_message_names_the_client() -> None:
     one = cell(client="gtlsclient")
     found = judged(one, line(one, h3=first_broken(28, "the handshake did not come")))
     assert (
-        found.message
-        == "The handshake got no answer (gtlsclient 28 after 8.0 s: the handshake did not come)."
+        found.message == "The client's time ran out before the handshake ended"
+        " (gtlsclient 28 after 8.0 s: the handshake did not come)."
     )
 
 

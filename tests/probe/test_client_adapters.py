@@ -70,6 +70,13 @@ def test_a_silent_server_and_one_that_hangs_after_the_handshake_differ(gtlsclien
     assert silent["total_s"] > 1
 
 
+def test_a_fault_in_the_handshake_is_no_time_out(gtlsclient: Any) -> None:
+    found = gtlsclient.read(log("broken"), GET, 0)
+    assert (found["handshake_s"], found["close_code"]) == (None, None)
+    assert (found["exit_code"], found["shows"]) == (96, "fault-in-answer")
+    assert found["error"] == "the handshake breaks a rule: ERR_TRANSPORT_PARAM"
+
+
 def test_another_status_is_an_answer(gtlsclient: Any) -> None:
     found = gtlsclient.read(log("missing"), GET, 146)
     assert (found["exit_code"], found["status"], found["http_version"]) == (0, 404, "3")
@@ -233,7 +240,10 @@ def test_a_handshake_that_never_ended_has_no_time(clients: Any, job: dict[str, A
     ("message", "shows"),
     [
         ("QUIC connection has been shut down", "closed-by-server"),
-        ("SSL_connect: error:0A0000B5:SSL routines::no ciphers available", "cannot-offer"),
+        ("error:0A0000B5:SSL routines::no ciphers available", "cannot-offer"),
+        ("error:0A000410:SSL routines::sslv3 alert handshake failure", "closed-by-server"),
+        ("error:0A00017E:SSL routines::quic protocol error", "fault-in-answer"),
+        ("error:0A000182:SSL routines::not on record boundary", "fault-in-answer"),
         ("QUIC connection has been shut", None),
         (None, None),
     ],
