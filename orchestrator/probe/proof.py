@@ -60,7 +60,7 @@ def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
         network="none",
         volume=f"{bench.name}-work",
         memory_bytes=_MEMORY,
-        cpus=1,
+        cpus=2,
     )
     seconds = 30 + len(entries) * (bench.limits.request * 4 + 2)
     with (
@@ -87,8 +87,8 @@ def _entries(clients: Sequence[str]) -> list[dict[str, Any]]:
             "transport": transport,
             "http_version": version,
             "suite": suite,
-            # One good server over QUIC; over TCP one per suite.
-            "port": FIRST_PORT if transport == "h3" else FIRST_PORT + number,
+            # Over QUIC one good server for each client; over TCP one for each suite.
+            "port": FIRST_PORT + (clients.index(client) if transport == "h3" else number),
             "folder": f"proofs/{client}-{transport}-{suite or DEFAULT}",
         }
         for transport, version, client in used

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clients
@@ -41,7 +42,7 @@ class Server:
     """A good server on one port. Ends the script if it does not listen, or is gone."""
 
     def __init__(self, name: str, argv: list, port: int, **environment: str) -> None:
-        self.log = WORK / f"{name}.log"
+        self.log = WORK / f"{name}-{port}.log"
         self.port = port
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -84,7 +85,7 @@ def good_quic(port: int) -> Server:
     """It offers all four suites and logs the one that was negotiated."""
     pem = PROOF["server_pem"]
     argv = ["/usr/sbin/gtlsserver", "--no-quic-dump", "--no-http-dump", "-d", PROOF["bodies"]]
-    return started([*argv, "127.0.0.1", str(port), pem, pem], port).wait(listens_udp)
+    return started([*argv, "127.0.0.1", str(port), pem, pem], port)
 
 
 def good_tcp(port: int, suites: list) -> Server:
@@ -93,7 +94,7 @@ def good_tcp(port: int, suites: list) -> Server:
     config.write_text(OPENSSL_CONF.format(suites=":".join(suites)))
     pem = PROOF["server_pem"]
     argv = ["/usr/sbin/nghttpd", "--address=127.0.0.1", f"--htdocs={PROOF['bodies']}", str(port), pem, pem]
-    return started(argv, port, OPENSSL_CONF=str(config)).wait(listens_tcp)
+    return started(argv, port, OPENSSL_CONF=str(config))
 
 
 def asked(proof: dict) -> dict:
@@ -157,16 +158,39 @@ def over_tcp(proof: dict, server: Server) -> dict:
     return told(proof, got, None)
 
 
+def proved(proof: dict) -> dict:
+    server = SERVERS[place(proof)]
+    if not VERSIONS[proof["client"]]:
+        missing = {**clients.blank(""), "exit_code": 1, "error": f"the client image has no {proof['client']}"}
+        return told(proof, missing, None)
+    if proof["transport"] == "h3":
+        return over_quic(proof, server.wait(listens_udp))
+    return over_tcp(proof, server.wait(listens_tcp))
+
+
+def started_server(proof: dict) -> Server:
+    if proof["transport"] == "h3":
+        return good_quic(proof["port"])
+    return good_tcp(proof["port"], [proof["suite"]] if proof["suite"] else list(NAMES.values()))
+
+
+def place(proof: dict) -> tuple:
+    return proof["transport"], proof["port"]
+
+
+def chain(proof: dict) -> tuple:
+    """Proofs of one chain come one after another: a line of its server's log belongs to the one under way."""
+    return proof["transport"], proof["client"]
+
+
+def proved_chain(key: tuple) -> list:
+    return [proved(proof) for proof in PROOF["proofs"] if chain(proof) == key]
+
+
+# All servers start at once, and the chains are proved side by side: a run waits for this.
+SERVERS = {key: started_server(proof) for key, proof in {place(one): one for one in PROOF["proofs"]}.items()}
 VERSIONS = {name: clients.version(name) for name in {proof["client"] for proof in PROOF["proofs"]}}
-servers = {}
-for entry in PROOF["proofs"]:
-    port, over = entry["port"], entry["transport"]
-    if port not in servers:
-        suites = [entry["suite"]] if entry["suite"] else list(NAMES.values())
-        servers[port] = good_quic(port) if over == "h3" else good_tcp(port, suites)
-    if VERSIONS[entry["client"]]:
-        line = over_quic(entry, servers[port]) if over == "h3" else over_tcp(entry, servers[port])
-    else:
-        missing = {**clients.blank(""), "exit_code": 1, "error": f"the client image has no {entry['client']}"}
-        line = told(entry, missing, None)
-    print(json.dumps(line), flush=True)
+with ThreadPoolExecutor() as pool:
+    for lines in pool.map(proved_chain, dict.fromkeys(map(chain, PROOF["proofs"]))):
+        for line in lines:
+            print(json.dumps(line), flush=True)
