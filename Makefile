@@ -37,7 +37,7 @@ PYTEST = $(BIN)/pytest -p no:cacheprovider --durations=10 --run-containers --run
 
 .PHONY: test
 test: setup test-tools ## All set-up and all tests, the ones with real containers and a browser included
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-rest test-containers
+	@$(MAKE) --no-print-directory --jobs=2 test-rest test-containers
 
 .PHONY: test-containers
 test-containers: # Emulators and time-outs leave half of two cores idle: the rest runs beside them
