@@ -10,6 +10,7 @@ from fake_host import BINFMT, ENTRY, FakeHost, done
 from orchestrator.arch import ARCHES
 from orchestrator.cli.doctor import command
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.setup import doctor, fix
 from orchestrator.execute.setup.doctor import State
 
@@ -91,7 +92,26 @@ def test_every_architecture_that_we_know_is_registered() -> None:
     ],
 )
 def test_versions_are_compared_as_numbers(found: str, state: State) -> None:
-    assert doctor.version(found).state is state
+    assert doctor.version(found, "docker").state is state
+
+
+def test_podman_has_versions_of_its_own() -> None:
+    assert doctor.version("4.3.1", "podman").state is State.OK
+    old = doctor.version("3.4.4", "podman")
+    assert (old.name, old.found) == ("podman version", "3.4.4, older than 4.3")
+    assert old.remedy.endswith("podman")
+
+
+@pytest.mark.parametrize(
+    ("components", "name"),
+    [
+        ([{"Name": "Podman Engine", "Version": "4.3.1"}, {"Name": "Conmon"}], "podman"),
+        ([{"Name": "Engine", "Version": "20.10.24"}, {"Name": "containerd"}], "docker"),
+        (None, "docker"),
+    ],
+)
+def test_podman_is_known_by_its_answer(components: object, name: str) -> None:
+    assert docker_engine.engine_name({"Version": "1", "Components": components}) == name
 
 
 def test_memory_below_two_gigabytes_is_missing() -> None:
@@ -293,4 +313,4 @@ def test_this_machine_is_fit_and_fixing_it_changes_nothing() -> None:
 
 @pytest.mark.parametrize("found", ["20.10." + "9" * 5000, "9" * 5000, "\u00b2.\u0663"])
 def test_a_version_of_any_length_is_a_finding(found: str) -> None:
-    assert doctor.version(found).state in {State.OK, State.MISSING}
+    assert doctor.version(found, "docker").state in {State.OK, State.MISSING}

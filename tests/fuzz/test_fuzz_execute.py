@@ -124,7 +124,7 @@ def test_dpkg_status(fuzz: Fuzz) -> None:
 
 def test_doctor(fuzz: Fuzz) -> None:
     def call(text: str) -> object:
-        return doctor.version(text), doctor.architecture(text), doctor.forbidden(text)
+        return doctor.version(text, "docker"), doctor.architecture(text), doctor.forbidden(text)
 
     fuzz(near_text("20.10.24+dfsg1", "x86_64", "PermissionError(13, 'Permission denied')"), call)
 

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
@@ -54,6 +55,15 @@ def connect(*, keep: bool = False) -> "DockerEngine":
             "No Docker engine answers.", details=str(error), resolution=DOCTOR + " `--fix` installs it."
         ) from error
     return DockerEngine(client, keep=keep)
+
+
+def engine_name(version: Mapping[str, Any]) -> str:
+    """Return ``docker``, or ``podman`` where Podman answers Docker's API.
+
+    :param version: the answer of the API's ``/version``.
+    """
+    components = version.get("Components") or ()
+    return "podman" if any("podman" in str(one.get("Name", "")).lower() for one in components) else "docker"
 
 
 # Only calls that may be repeated without harm are retried: removing what is gone is no error, and a
@@ -114,7 +124,7 @@ class DockerEngine:
                 resolution=f"Name one on {' or '.join(ARCHES)} with DOCKER_HOST.",
             ) from None
         return EngineInfo(
-            name="docker",
+            name=engine_name(version),
             version=version["Version"],
             api_version=version["ApiVersion"],
             arch=arch.name,
@@ -219,19 +229,26 @@ class DockerEngine:
 
     def sweep(self, run_id: str) -> tuple[str, ...]:
         # This process's alone: with reports in two folders, two runs could have one id.
-        wanted = [f"{owner.LABEL}={run_id}", owner.mine()]
-        return self._sweep({"label": wanted}, f"list what belongs to {run_id}")
+        return self._sweep(run_id, f"list what belongs to {run_id}")
 
     def sweep_own(self) -> tuple[str, ...]:
         """Remove whatever this process made, the containers in which images are made included."""
-        return self._sweep({"label": [owner.mine()]}, "list what this process made")
+        return self._sweep("", "list what this process made")
 
-    def _sweep(self, wanted: dict[str, list[str]], what: str) -> tuple[str, ...]:
+    def _sweep(self, run_id: str, what: str) -> tuple[str, ...]:
+        """Remove what this process made; with ``run_id`` only what it made for that run."""
+        # One label is asked for, the other looked at here: two filters at once Podman 4.3 takes for either.
+        wanted = {"label": [owner.mine()]}
+
+        def is_meant(labels: Mapping[str, str] | None) -> bool:
+            return not run_id or (labels or {}).get(owner.LABEL) == run_id
+
         with explained(what):
-            found = self.client.api.containers(all=True, filters=wanted)
+            found = [c for c in self.client.api.containers(all=True, filters=wanted) if is_meant(c["Labels"])]
             # One that is being removed has lost its name.
             containers = [(entry["Names"] or [entry["Id"]])[0].lstrip("/") for entry in found]
-            volumes = [v["Name"] for v in self.client.api.volumes(filters=wanted)["Volumes"] or ()]
+            kept = self.client.api.volumes(filters=wanted)["Volumes"] or ()
+            volumes = [v["Name"] for v in kept if is_meant(v["Labels"])]
         for name in containers:
             self.remove(name)
         for name in volumes:

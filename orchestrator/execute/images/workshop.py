@@ -91,11 +91,17 @@ class Recipe:
 
 def newest(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
     """The youngest image of that name and architecture that was made here, unproved; ``None`` without any."""
-    # Without a tag is one that another took its tag from.
-    wanted = {"label": [f"matrixctl.image={name}", f"matrixctl.arch={arch.name}"], "dangling": False}
-    return max(
-        client.images.list(filters=wanted), key=lambda image: str(image.attrs["Created"]), default=None
-    )
+    # Without a tag is one that another took its tag from. One label is asked for, the other looked at here:
+    # Podman 4.3 has no image that bears two.
+    found = client.images.list(filters={"label": f"matrixctl.image={name}", "dangling": False})
+    of_arch = [image for image in found if image.labels["matrixctl.arch"] == arch.name and _tags(image)]
+    return max(of_arch, key=lambda image: str(image.attrs["Created"]), default=None)
+
+
+def _tags(image: Image) -> list[str]:
+    """The tags that we gave it, as we wrote them: Podman puts a registry's name before them."""
+    tags = [tag.removeprefix("localhost/").removeprefix("docker.io/") for tag in image.tags]
+    return [tag for tag in tags if tag.startswith("matrixctl/")]
 
 
 def ensure_toolchain(shop: Workshop, base: ImageRef) -> ImageRef:
@@ -276,7 +282,7 @@ def _ref(image: Image, arch: Arch, target: Arch) -> ImageRef:
         name=image.labels["matrixctl.image"],
         arch=arch.name,
         target=target.name,
-        tag=next(tag for tag in image.tags if tag.startswith("matrixctl/")),
+        tag=_tags(image)[0],
         id=image.id or "",
         key=image.labels["matrixctl.key"],
         origin=image.labels["matrixctl.origin"],
@@ -291,12 +297,12 @@ def remove_images(client: docker.DockerClient) -> list[str]:
     found = _made_here(client)
     for image in found:
         client.images.remove(image.id or "", force=True)
-    return [tag for image in found for tag in image.tags]
+    return [tag for image in found for tag in _tags(image)]
 
 
 def tags(client: docker.DockerClient) -> list[str]:
     """The tags of every image that was made here."""
-    return [tag for image in _made_here(client) for tag in image.tags]
+    return [tag for image in _made_here(client) for tag in _tags(image)]
 
 
 def _made_here(client: docker.DockerClient) -> list[Image]:

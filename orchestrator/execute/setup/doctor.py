@@ -13,12 +13,14 @@ import requests
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
 from orchestrator.execute.images import base_image, bootstrap, dockerfiles, emulation, workshop
 from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
 
-_OLDEST_DOCKER = (20, 10)
+_OLDEST = {"docker": ((20, 10), "docker.io"), "podman": ((4, 3), "podman")}
+"""Engine: the oldest version that this was tried with, and Debian's package of it."""
 _DISK = 5 * 10**9
 _MEMORY = 2 * 10**9
 _MIRROR_DEADLINE = 8
@@ -125,7 +127,7 @@ def _native(host: Host) -> Arch | None:
 
 def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) -> Iterator[Check]:
     info: dict[str, Any] = client.info()
-    yield version(str(info["ServerVersion"]))
+    yield version(str(info["ServerVersion"]), docker_engine.engine_name(client.version()))
     yield memory(int(info["MemTotal"]))
     yield disk(patient, str(info["DockerRootDir"]))
     native = architecture(str(info["Architecture"]))
@@ -142,17 +144,21 @@ def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) 
         yield _emulation(patient, shop, foreign, make=not quick and healthy(origin))
 
 
-def version(found: str) -> Check:
-    """The daemon's version against the oldest one that this was tried with."""
+def version(found: str, engine: str) -> Check:
+    """Hold the engine's version against the oldest one that this was tried with.
+
+    :param engine: ``docker`` or ``podman``.
+    """
+    least, package = _OLDEST[engine]
     numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,9}", found)[:2])
-    if numbers >= _OLDEST_DOCKER:
-        return Check(name="docker version", state=State.OK, found=found)
-    oldest = ".".join(f"{part:02}" for part in _OLDEST_DOCKER)
+    if numbers >= least:
+        return Check(name=f"{engine} version", state=State.OK, found=found)
+    oldest = ".".join(f"{part:02}" for part in least) if engine == "docker" else ".".join(map(str, least))
     return Check(
-        name="docker version",
+        name=f"{engine} version",
         state=State.MISSING,
         found=f"{found}, older than {oldest}",
-        remedy="sudo apt-get install --only-upgrade docker.io",
+        remedy=f"sudo apt-get install --only-upgrade {package}",
     )
 
 

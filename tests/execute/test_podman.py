@@ -1,0 +1,76 @@
+"""Podman behind Docker's API: what it answers otherwise. A real one: containers/test_podman.py."""
+
+from typing import Any, cast
+
+import docker
+import pytest
+from docker.models.images import Image
+
+from orchestrator.arch import ARCHES
+from orchestrator.execute.engine import owner
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images import workshop
+
+AMD = ARCHES["amd64"]
+
+
+def image(*tags: str, arch: str = "amd64", created: str = "2026-01-01") -> Image:
+    labels = {"matrixctl.image": "base", "matrixctl.arch": arch}
+    return Image(attrs={"RepoTags": list(tags), "Created": created, "Config": {"Labels": labels}})
+
+
+class Images:
+    """Answers as Podman 4.3 does: nothing where two labels are asked for."""
+
+    def __init__(self, *held: Image) -> None:
+        self.held = held
+
+    def list(self, *, filters: dict[str, Any]) -> list[Image]:
+        return list(self.held) if isinstance(filters["label"], str) else []
+
+
+class Client:
+    def __init__(self, *held: Image) -> None:
+        self.images = Images(*held)
+
+
+@pytest.mark.parametrize("prefix", ["", "localhost/", "docker.io/"])
+def test_an_image_is_found_whatever_stands_before_its_tag(prefix: str) -> None:
+    held = (
+        image(f"{prefix}matrixctl/base:old"),
+        image(f"{prefix}matrixctl/base:new", created="2026-02-02"),
+        image(f"{prefix}matrixctl/base:arm", arch="arm64", created="2026-03-03"),
+        image(f"{prefix}elsewhere/base:x", created="2026-04-04"),
+    )
+    client = cast("docker.DockerClient", Client(*held))
+    assert workshop.newest(client, "base", AMD) is held[1]
+    assert workshop.tags(client)[-1] == "matrixctl/base:old"
+
+
+class Api:
+    """Things of two runs of this process; it looks at the first label alone, as Podman does with volumes."""
+
+    def __init__(self) -> None:
+        self.gone: list[str] = []
+
+    def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[dict[str, Any]]:  # noqa: A002
+        assert all
+        assert filters == {"label": [owner.mine()]}
+        return [{"Names": [f"/{run}-c"], "Id": "x", "Labels": owner.labels(run)} for run in ("one", "two")]
+
+    def volumes(self, *, filters: dict[str, list[str]]) -> dict[str, Any]:
+        assert filters == {"label": [owner.mine()]}
+        return {"Volumes": [{"Name": f"{run}-v", "Labels": owner.labels(run)} for run in ("one", "two")]}
+
+    def remove_container(self, name: str, **_: Any) -> None:
+        self.gone.append(name)
+
+    remove_volume = remove_container
+
+
+def test_a_run_removes_what_is_its_own_alone() -> None:
+    client = Client()
+    client.api = Api()  # type: ignore[attr-defined]
+    engine = DockerEngine(cast("docker.DockerClient", client))
+    assert engine.sweep("one") == ("one-c", "one-v") == tuple(client.api.gone)  # type: ignore[attr-defined]
+    assert engine.sweep_own() == ("one-c", "two-c", "one-v", "two-v")
