@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from faults import counted
+from faults import contradiction, counted, told
 from hypothesis import HealthCheck, settings
 from tenacity import wait_none
 
@@ -83,13 +83,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("counts")
         for line in counts:
             terminalreporter.write_line(line)
+    if results := _results(terminalreporter):
+        if wrong := contradiction(results, told()):
+            terminalreporter.write_line(wrong, red=True)
+        terminalreporter.write_line(counted(results))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A session that has tried every fault fails where docs/reliability.md tells other counts."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and contradiction(_results(reporter), told()):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _results(reporter: pytest.TerminalReporter) -> dict[str, set[str]]:
+    """How the tests of each fault ended in this session."""
     results: dict[str, set[str]] = defaultdict(set)
     for result in ("passed", "failed", "error", "skipped"):
-        for report in terminalreporter.stats.get(result, ()):
+        for report in reporter.stats.get(result, ()):
             if (what := _faults.get(report.nodeid)) is not None:
                 results[what].add(result)
-    if results:
-        terminalreporter.write_line(counted(results))
+    return results
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,12 +4,14 @@
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
+PAGE = TESTS.parent / "docs" / "reliability.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,24 @@ def counted(results: Mapping[str, set[str]]) -> str:
     said = f"{len(tried)} faults tried, {len(tried) - len(lost)} survived, {len(lost)} lost something"
     untried = len(results) - len(tried)
     return said + (f"; {untried} not tried here" if untried else "")
+
+
+def told() -> str:
+    """The counts that the page tells."""
+    found = re.search(r"<!-- counts: .*?-->\n(.*?)\n<!-- /counts -->", PAGE.read_text(), re.DOTALL)
+    return found[1].strip() if found else ""
+
+
+def contradiction(results: Mapping[str, set[str]], line: str) -> str:
+    """What is wrong with the page's line, once a session has tried every fault that is planted; else empty.
+
+    Sessions that try some of them alone say nothing of the others.
+    """
+    every = {fault.what for fault in planted()}
+    tried = {what for what, found in results.items() if found - {"skipped"}}
+    if tried != every or counted(results) == line:
+        return ""
+    return f"{PAGE.name} tells {line!r}, and these results are {counted(results)!r}"
 
 
 if __name__ == "__main__":

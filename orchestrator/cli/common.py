@@ -1,28 +1,20 @@
-"""Options that several commands share, and how a command ends."""
+"""Options that several commands share, and what they say to people."""
 
-import errno
 import json
 import os
-import signal
-import sys
-import tempfile
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator import internal, resources
+from orchestrator import resources
 from orchestrator.cli.closing import unmet
-from orchestrator.errors import Exit, MatrixctlError
-from orchestrator.execute.schedule.scheduler import THREADS
 from orchestrator.masked import masked
 from orchestrator.matrix import patches
 from orchestrator.matrix.catalog import Catalog, load_catalog
@@ -34,19 +26,6 @@ from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.report.text import terminal
 
 R = TypeVar("R")
-
-_BAD_PATH = {
-    errno.EACCES,
-    errno.EISDIR,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-}
-"""Somebody named a file or folder that cannot be used so."""
-_READER_GONE = 128 + signal.SIGPIPE
-"""As a shell reports a program that wrote to a closed pipe."""
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where everything for people goes that is not the answer itself."""
@@ -61,58 +40,6 @@ def as_json(value: Any, *, indent: int | None = 1) -> str:
     """JSON for stdout, in ASCII: no terminal and no CI system finds a command of its own in it."""
     dumped = json.dumps(value, indent=indent, separators=None if indent else (",", ":"))
     return dumped.replace("##", "#\\u0023")
-
-
-def leave(code: int) -> NoReturn:
-    """End the process, at once where an action is still at work: Python would wait for its thread.
-
-    A download or an image build cannot be told to stop, and may take a quarter of an hour.
-    """
-    if any(thread.name.startswith(THREADS) for thread in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):  # its reader has left
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
-class Explaining(click.Group):
-    """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except MatrixctlError as error:
-            _explain(error.brief, error.details, error.resolution)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            sys.exit(Exit.INTERRUPTED)
-        except BrokenPipeError:  # the reader of our output went away: `matrixctl cells | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(_READER_GONE)
-        except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
-            _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-            sys.exit(Exit.USAGE if error.errno in _BAD_PATH else Exit.HARNESS)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:  # noqa: BLE001 - Python's own exit code would be that of a regression
-            _explain_fault(error)
-            sys.exit(Exit.HARNESS)
-
-
-def _explain_fault(error: Exception) -> None:
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="matrixctl-internal-"))
-    except OSError:
-        folder = Path()
-    _explain(f"error: internal: {internal.kept(folder, error)}", f"It lies in {folder.absolute()}.")
-
-
-def _explain(brief: str, *others: str) -> None:
-    errors.print(Text(f"matrixctl: {terminal(brief)}", style="bold red"))
-    for part in others:
-        if part:
-            errors.print(Text(terminal(part)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,26 +3,62 @@
 import click
 
 from orchestrator import __version__
-from orchestrator.cli import doctor
-from orchestrator.cli.capabilities import capabilities
-from orchestrator.cli.cells import cells
-from orchestrator.cli.clean import clean
-from orchestrator.cli.common import Explaining, leave
-from orchestrator.cli.plan import plan
-from orchestrator.cli.read import logs, report
-from orchestrator.cli.render import render
-from orchestrator.cli.run import run
-from orchestrator.cli.schema import schema
+from orchestrator.cli.group import Later, Lazy, leave
 from orchestrator.errors import Exit
 
+_COMMANDS = (
+    Later(
+        "capabilities",
+        "orchestrator.cli.capabilities:capabilities",
+        "Show the declared table of what each TLS library can do in HAProxy, with its sources.",
+    ),
+    Later(
+        "cells",
+        "orchestrator.cli.cells:cells",
+        "Show the cells that the matrix expands to and the filters leave.",
+    ),
+    Later(
+        "clean",
+        "orchestrator.cli.clean:clean",
+        "Remove what dead runs left behind, in the engine and in folders; never what a running one has.",
+    ),
+    Later(
+        "doctor",
+        "orchestrator.cli.doctor:command",
+        "Say what this machine lacks for a run, with the remedy for each.",
+    ),
+    Later(
+        "logs",
+        "orchestrator.cli.read:logs",
+        "Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence.",
+    ),
+    Later(
+        "plan",
+        "orchestrator.cli.plan:plan",
+        "Show the actions that a run would take, what of it is there already, and an estimate.",
+    ),
+    Later(
+        "render",
+        "orchestrator.cli.render:render",
+        "Write everything that a run would use, complete enough to be rerun by hand with docker alone.",
+    ),
+    Later(
+        "report",
+        "orchestrator.cli.read:report",
+        "Render RUN (an id, a folder or `latest`) again from its journal, to stdout.",
+    ),
+    Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
+    Later("schema", "orchestrator.cli.schema:schema", "Print the JSON Schema of matrix.yaml, for editors."),
+)
 
-@click.group(cls=Explaining, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="matrixctl")
 def main() -> None:
     """Judge HTTP/3 in HAProxy for every architecture, TLS library and cipher."""
 
 
-for command in (cells, capabilities, plan, run, render, report, logs, doctor.command, clean, schema):
+for command in _COMMANDS:
     main.add_command(command)
 
 

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from orchestrator import app
 from orchestrator.cli import common
+from orchestrator.cli.group import leave
 from orchestrator.cli.progress import progress
 from orchestrator.errors import Exit, UsageError
 from orchestrator.execute.engine import docker_engine
@@ -114,7 +115,7 @@ def run(
         )
     view.summary(record, folder)
     sys.stdout.flush()
-    common.leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
+    leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
 
 
 def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from orchestrator import resources
-from orchestrator.cli.common import Explaining
+from orchestrator.cli.group import Explaining
 from orchestrator.cli.main import main
 from orchestrator.errors import Exit
 from orchestrator.matrix.yamltree import read

@@ -49,7 +49,7 @@ def test_every_verdict_in_one_run(run: Any, overlay: Any, tmp_path: Path) -> Non
         f"when: [tls=openssl, cipher={CHACHA}], {HANG}",
         f"when: [tls=openssl, cipher=default], outcome: pass, cipher: {CHACHA}",
         "when: [tls=libressl, cipher=*GCM*], outcome: blocked, reason: source-unreachable",
-        f"when: [tls=boringssl], {HANG}",
+        f"when: [tls=nossl], {HANG}",
     )
     planted = signalled(signalled(overlay, "SEGV", "/1m", GCM), "SEGV", "/1k", AES256).folder
     ran = run(profile="full", matrix=matrix, overlay=planted, today=TODAY)

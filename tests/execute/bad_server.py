@@ -14,8 +14,8 @@ from orchestrator.execute.sources.download import MAX_BYTES
 CONTENT = pack({"x-1.0/source.c": b"the source " * 20_000})
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 FILE = "x-1.0.tar.gz"
-HANGS_S = 20
-"""How long a server that hangs does so, unless the test ends before."""
+HANGS_S = 3600
+"""How long a server that hangs does so, unless the test ends before: longer than pytest lets a test last."""
 
 
 @dataclass

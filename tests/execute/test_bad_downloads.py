@@ -4,15 +4,20 @@ import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from bad_server import CONTENT, FILE, HANGS_S, SHA256, Server, serving
+from bad_server import CONTENT, FILE, SHA256, Server, serving
 
 from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.sources.download import FetchError, download
+from orchestrator.execute.sources import release
+from orchestrator.execute.sources.download import SHARE_OVER, FetchError, download
 from orchestrator.execute.sources.release import fetch
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Origin, Source
+
+ENOUGH_S = 300
+"""A limit that no busy machine reaches, and a hang does."""
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def fetched(root: Path, *urls: str, seconds: float) -> tuple[bytes, tuple[str, .
     return got.path.read_bytes(), got.tried
 
 
-def refusal(root: Path, url: str, *, seconds: float = 20) -> MatrixctlError:
+def refusal(root: Path, url: str, *, seconds: float = ENOUGH_S) -> MatrixctlError:
     """The error, after which nothing lies in the store."""
     with pytest.raises(MatrixctlError) as caught:
         fetched(root, url, seconds=seconds)
@@ -102,11 +107,10 @@ def test_what_is_no_answer(server: Server, tmp_path: Path, how: str, why: str) -
 @pytest.mark.parametrize("how", ["endless-body", "endless-chunks"])
 def test_a_body_without_end_ends_at_the_limit(server: Server, tmp_path: Path, how: str) -> None:
     limit = 5 << 20
-    started = time.monotonic()
+    deadline = time.monotonic() + ENOUGH_S
     with pytest.raises(FetchError, match="is larger than 5 MiB"):
-        download(f"{server.base}/{how}/a", tmp_path / "x", deadline=time.monotonic() + 20, max_bytes=limit)
+        download(f"{server.base}/{how}/a", tmp_path / "x", deadline=deadline, max_bytes=limit)
     assert (tmp_path / "x").stat().st_size <= limit
-    assert time.monotonic() - started < 10
     assert server.times(f"/{how}/a") == 1
 
 
@@ -115,13 +119,29 @@ def test_a_body_without_end_ends_at_the_limit(server: Server, tmp_path: Path, ho
     "ended at the place's share of the time, and the next place is asked",
 )
 @pytest.mark.parametrize("how", ["hanging", "stops-midway", "trickle", "trickle-headers"])
-def test_a_server_that_hangs_leaves_time_for_the_next(server: Server, tmp_path: Path, how: str) -> None:
-    started = time.monotonic()
-    content, tried = fetched(tmp_path, f"{server.base}/{how}/a", f"{server.base}/ok/a", seconds=2)
+def test_a_server_that_hangs_leaves_time_for_the_next(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It would hang for longer than the test may last; the next one has all the time that it needs."""
+
+    def share(_: float, *, last: bool) -> float:
+        return time.monotonic() + (ENOUGH_S if last else 0.5)
+
+    monkeypatch.setattr(release, "_share", share)
+    bad = f"{server.base}/{how}/a"
+    content, tried = fetched(tmp_path, bad, f"{server.base}/ok/a", seconds=ENOUGH_S)
     assert content == CONTENT
-    assert len(tried) == 1
-    assert "time" in tried[0]
-    assert time.monotonic() - started < HANGS_S / 2
+    # The reader's own limit ends at the same moment as the share: on a busy machine it may be the first.
+    assert [why.removeprefix(f"{bad}: ") for why in tried] in [
+        [why] for why in (SHARE_OVER, "does not answer in time", "stopped sending")
+    ]
+    assert server.times("/ok/a") == 1
+
+
+def test_each_place_has_half_of_what_is_left_and_the_last_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    assert release._share(1180.0, last=False) == 1090.0
+    assert release._share(1180.0, last=True) == 1180.0
 
 
 def test_what_comes_after_the_announced_length_is_not_taken(server: Server, tmp_path: Path) -> None:
@@ -137,13 +157,13 @@ def test_what_comes_after_the_announced_length_is_not_taken(server: Server, tmp_
 @pytest.mark.parametrize(("how", "attempts"), [("flaky", 3), ("busy-once", 2), ("cut-once", 2)])
 def test_what_passes_is_tried_again(server: Server, tmp_path: Path, how: str, attempts: int) -> None:
     started = time.monotonic()
-    assert fetched(tmp_path, f"{server.base}/{how}/a", seconds=20) == (CONTENT, ())
+    assert fetched(tmp_path, f"{server.base}/{how}/a", seconds=ENOUGH_S) == (CONTENT, ())
     assert server.times(f"/{how}/a") == attempts
-    assert time.monotonic() - started < 20, "a Retry-After of an hour is not waited for"
+    assert time.monotonic() - started < ENOUGH_S, "a Retry-After of an hour is not waited for"
 
 
 @pytest.mark.parametrize(("how", "status"), [("missing", 404), ("no-content", 204)])
 def test_what_does_not_pass_is_not(server: Server, tmp_path: Path, how: str, status: int) -> None:
-    content, tried = fetched(tmp_path, f"{server.base}/{how}/a", f"{server.base}/ok/a", seconds=20)
+    content, tried = fetched(tmp_path, f"{server.base}/{how}/a", f"{server.base}/ok/a", seconds=ENOUGH_S)
     assert (content, tried) == (CONTENT, (f"{server.base}/{how}/a: answered {status}",))
     assert server.times(f"/{how}/a") == 1

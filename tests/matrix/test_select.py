@@ -136,7 +136,7 @@ EXAMPLES = "examples: arch=arm64   tls=openssl*   cipher!=default   'haproxy<3.2
             ["no cell has tls 'opensl-3.5.7'; did you mean 'openssl-3.5.7'?", TLS_VALUES],
         ),
         ("tls=wolf*", ["no cell has tls 'wolf*'", TLS_VALUES]),
-        ("tls!=boringssl", ["no cell has tls 'boringssl'; did you mean 'openssl'?", TLS_VALUES]),
+        ("tls!=nopenssl", ["no cell has tls 'nopenssl'; did you mean 'openssl'?", TLS_VALUES]),
         (
             "tls>=3.5",
             [

@@ -43,6 +43,6 @@ def test_another_library_is_marked_on_both_lines() -> None:
 
 
 def test_a_family_that_only_the_record_knows_is_shown_and_not_judged() -> None:
-    other = AWS_LC.model_copy(update={"family": "boringssl"})
-    found = marks(other, tls_built="BoringSSL", tls_running="BoringSSL")
+    other = AWS_LC.model_copy(update={"family": "nossl"})
+    found = marks(other, tls_built="NoSSL 1", tls_running="NoSSL 1")
     assert (found["TLS built with"], found["TLS running on"]) == (None, None)

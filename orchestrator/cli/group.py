@@ -1,0 +1,124 @@
+"""The group of commands: each is imported once it is asked for, and its errors are explained to a person.
+
+``--version`` and ``--help`` answer at once, so this module imports nothing heavy; tests/cli/test_cli_light.py
+says what that is.
+"""
+
+import errno
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from orchestrator.errors import Exit, MatrixctlError
+
+_BAD_PATH = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""Somebody named a file or folder that cannot be used so."""
+_READER_GONE = 128 + signal.SIGPIPE
+"""As a shell reports a program that wrote to a closed pipe."""
+
+
+class Explaining(click.Group):
+    """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MatrixctlError as error:
+            _explain(error.brief, error.details, error.resolution)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            sys.exit(Exit.INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output went away: `matrixctl cells | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_READER_GONE)
+        except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
+            _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            sys.exit(Exit.USAGE if error.errno in _BAD_PATH else Exit.HARNESS)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - Python's own exit code would be that of a regression
+            _explain_fault(error)
+            sys.exit(Exit.HARNESS)
+
+
+class Later(click.Command):
+    """Stands for a command in the list of commands until it is asked for."""
+
+    def __init__(self, name: str, place: str, summary: str) -> None:
+        """Take its place, as in ``package.module:attribute``, and the first paragraph of its help."""
+        self.module, _, self.attribute = place.partition(":")
+        super().__init__(name, help=summary)
+
+    def load(self) -> click.Command:
+        """Import the command itself."""
+        command: click.Command = getattr(import_module(self.module), self.attribute)
+        return command
+
+
+class Lazy(Explaining):
+    """Its commands may be such as are imported later."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments ask for, and import it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, Later) else command, rest
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, at once where an action is still at work: Python would wait for its thread.
+
+    A download or an image build cannot be told to stop, and may take a quarter of an hour.
+    """
+    if threading.active_count() > 1 and _works():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # its reader has left
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _works() -> bool:
+    from orchestrator.execute.schedule.scheduler import THREADS  # noqa: PLC0415 - heavy, and rarely needed
+
+    return any(thread.name.startswith(THREADS) for thread in threading.enumerate())
+
+
+def _explain_fault(error: Exception) -> None:
+    import tempfile  # noqa: PLC0415 - see the top
+
+    from orchestrator import internal  # noqa: PLC0415
+
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="matrixctl-internal-"))
+    except OSError:
+        folder = Path()
+    _explain(f"error: internal: {internal.kept(folder, error)}", f"It lies in {folder.absolute()}.")
+
+
+def _explain(brief: str, *others: str) -> None:
+    from rich.text import Text  # noqa: PLC0415 - see the top
+
+    from orchestrator.cli.common import errors  # noqa: PLC0415
+    from orchestrator.report.text import terminal  # noqa: PLC0415
+
+    errors.print(Text(f"matrixctl: {terminal(brief)}", style="bold red"))
+    for part in others:
+        if part:
+            errors.print(Text(terminal(part)))

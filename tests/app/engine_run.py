@@ -1,0 +1,229 @@
+"""A whole run on an engine in memory: each action is done; images and the programs in containers are played.
+
+The tests that use it look at the record, the journal and the store alone.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+from builders import line, server_line, vv
+from fakes import FakeEngine, Files, ran
+from plan_samples import TOOLCHAIN
+
+from orchestrator import app, resources
+from orchestrator.app.guards import write_reports
+from orchestrator.app.run import _Run
+from orchestrator.app.selftests import SelfTests
+from orchestrator.app.sources import Sources
+from orchestrator.app.work import Work
+from orchestrator.arch import ARCHES, Arch
+from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import ExecResult
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.images.workshop import ImageRef
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.store.store import Store
+from orchestrator.matrix.catalog import Catalog, Source
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.expect import resolve
+from orchestrator.matrix.load import load
+from orchestrator.matrix.model import Cell
+from orchestrator.matrix.select import select
+from orchestrator.plan.planner import Planner
+from orchestrator.plan.render import Renderer
+from orchestrator.probe.certificates import Certificates
+from orchestrator.record.journal import Event
+from orchestrator.record.model import RunRecord
+from orchestrator.record.recorder import Recorder
+
+MATRIX = load(resources.root() / "matrix.yaml")
+GCM = "TLS_AES_128_GCM_SHA256"
+TARBALL = b"a tarball that nobody unpacks"
+PACKAGES = {
+    "toolchain": TOOLCHAIN,
+    "client": {"curl": "8.14.1-2", "libssl3t64:amd64": "3.5.7-1", "tar": "1.35"},
+    "runtime": {"libc6": "2.41-12", "libssl3t64": "3.5.7-1", "dash": "0.5.12"},
+}
+"""Of the images, by name."""
+_ELF_X86_64 = bytes.fromhex("7f454c4602010100" + "00" * 8 + "02003e0001000000") + bytes(40)
+
+
+def chosen(*filters: str) -> tuple[Cell, ...]:
+    every = expand(MATRIX)
+    return select(every, ("haproxy=3.0.11", "client=curl", "execution=default", *filters), known=every)
+
+
+def source(component: str, version: str) -> Source:
+    return Source(
+        component=component,
+        version=version,
+        file=f"{component}-{version}.tar.gz",
+        sha256=sha256(TARBALL).hexdigest(),
+        strip=1,
+        origins=(),
+    )
+
+
+CATALOG = Catalog(
+    sources={
+        (name, version): source(name, version)
+        for name, version in (("haproxy", "3.0.11"), ("openssl", "3.5.7"))
+    }
+)
+
+
+@dataclass
+class Images:
+    """Images that are there; ``broken`` cannot be made, and asking for one is an error every time."""
+
+    broken: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def get(self, name: str, arch: Arch) -> ImageRef:
+        key = f"{name}-{arch.name}"
+        self.asked.append(key)
+        if key in self.broken:
+            raise self.broken[key]
+        return ImageRef(
+            name=name,
+            arch=arch.name,
+            target=arch.name,
+            tag=f"matrixctl/{key}",
+            id=f"sha256:{name}",
+            key="0" * 64,
+            origin="played",
+            digest=None,
+        )
+
+    def packages(self, name: str, arch: Arch) -> dict[str, str]:
+        self.get(name, arch)
+        return dict(PACKAGES.get(name, {}))
+
+    def debian_pools(self) -> tuple[str, ...]:
+        return ()
+
+    def prove_cpu(self, *_: Any) -> None:
+        """There is one."""
+
+
+@dataclass
+class Programs:
+    """What runs in the containers. ``proves`` says whether a client passes its proof with a suite."""
+
+    proves: Callable[[str, str | None], bool] = lambda _client, _suite: True
+    built: list[str] = field(default_factory=list)
+    """What each build was given, as the names in its volume."""
+    probed: list[str] = field(default_factory=list)
+    cells: Sequence[Cell] = ()
+    before: Callable[[str], None] = lambda _: None
+    """Is called with ``build``, ``proof``, ``driver`` or ``selftest`` before it runs; it may raise."""
+
+    def __call__(self, files: Files, argv: tuple[str, ...]) -> ExecResult:
+        kind = _kind(argv)
+        self.before(kind)
+        if kind == "build":
+            return self._build(files)
+        if kind == "proof":
+            return self._prove(json.loads(files["proof.json"]))
+        return self._drive(json.loads(files["session.json"])) if kind == "driver" else ran()
+
+    def _build(self, files: Files) -> ExecResult:
+        self.built.append(" ".join(sorted(files)))
+        files["build.log"] = b"compiled\n"
+        files["ccache/a"] = b"an object"
+        mark = b"/opt/matrixctl/openssl-3.5.7/ssl"
+        made = {
+            "out/haproxy": _ELF_X86_64 + mark,
+            "out/tls/lib/libssl.so": b"a library",
+            "out/selftest": b"elf",
+        }
+        files.update(made)
+        return ran()
+
+    def _prove(self, proof: dict[str, Any]) -> ExecResult:
+        lines = []
+        for entry in proof["proofs"]:
+            able = self.proves(entry["client"], entry["suite"])
+            told = {name: entry[name] for name in ("client", "transport", "suite")}
+            lines.append({**told, "version": "1", "ok": able, "message": "as it was played"})
+        return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
+
+    def _drive(self, session: dict[str, Any]) -> ExecResult:
+        ids = [one["id"] for one in session["cells"]]
+        self.probed += ids
+        by_id = {one.id: one for one in self.cells}
+        lines = [server_line(vv=vv()), *(line(by_id[one]) for one in ids)]
+        return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
+
+
+def _kind(argv: tuple[str, ...]) -> str:
+    if argv[0] == "env":
+        return "build"
+    script = argv[-1] if argv[0] != "python3" else argv[1]
+    return {"prove.py": "proof", "driver.py": "driver", "selftest": "selftest"}[script.rpartition("/")[2]]
+
+
+@dataclass
+class EngineRun:
+    """A run of cells below a folder, whose store several of them may share."""
+
+    folder: Path
+    cells: Sequence[Cell] = field(
+        default_factory=lambda: chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
+    )
+    images: Images = field(default_factory=Images)
+    programs: Programs = field(default_factory=Programs)
+    name: str = "run"
+    listen: Callable[[Event], None] = lambda _: None
+    said: list[str] = field(default_factory=list)
+    engine: FakeEngine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.programs.cells = self.cells
+        self.engine = FakeEngine(self.programs)
+        self.store = Store(self.folder / "store")
+        with self.store.scratch() as scratch:
+            for one in CATALOG.sources.values():
+                (scratch / one.file).write_bytes(TARBALL)
+                self.store.put_source(
+                    scratch / one.file, sha256=one.sha256 or "", file=one.file, origin="played"
+                )
+
+    def go(self) -> RunRecord:
+        options = app.Options(
+            profile="full", filters=(), out=self.folder, store=self.store.root, jobs=2, memory=1 << 34
+        )
+        recorder = Recorder(self.folder / self.name, listen=self.listen, finish=write_reports)
+        host, renderer = ARCHES["amd64"], Renderer()
+        work = Work(
+            run_id=self.name,
+            host=host,
+            engine=self.engine,
+            store=self.store,
+            images=cast("ImageSet", self.images),
+            renderer=renderer,
+            limits=MATRIX.limits,
+            expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
+            options=options,
+            recorder=recorder,
+            say=self.said.append,
+            cancel=Cancel(),
+            certificates=Certificates(ca=b"", server=b""),
+            selftests=SelfTests(recorder=recorder),
+            sources=Sources(
+                store=self.store, recorder=recorder, mirrors=(), limit=9, pools=tuple, say=self.said.append
+            ),
+        )
+        return _Run(
+            past=None,
+            matrix=MATRIX,
+            cells=self.cells,
+            engine=cast("DockerEngine", self.engine),
+            planner=Planner(host=host, catalog=CATALOG, renderer=renderer, packages={}),
+            work=work,
+        ).go()

@@ -1,0 +1,142 @@
+"""Each action done, on an engine in memory: what is recorded, done again, skipped, and not believed."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_run import GCM, EngineRun, Images, Programs, chosen
+
+from orchestrator.errors import BuildError, EngineLostError, MatrixctlError
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.record.journal import JOURNAL, ActionChanged, Event, read
+from orchestrator.record.model import RunRecord
+
+ONE = chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
+TWO_SUITES = chosen("arch=amd64", "tls=openssl-3.5.7", "cipher=*GCM*")
+TWO_ARCHES = chosen("arch=amd64,arm64", "tls=openssl-3.5.7", f"cipher={GCM}")
+
+
+def statuses(record: RunRecord) -> dict[str, str]:
+    return {f"{action.kind} {action.name.partition('--')[0]}": action.status for action in record.actions}
+
+
+def test_a_whole_run_builds_once_probes_and_leaves_nothing(tmp_path: Path) -> None:
+    run = EngineRun(tmp_path, TWO_SUITES)
+    record = run.go()
+    assert [(cell.outcome, cell.message) for cell in record.cells if cell.outcome is not Outcome.PASS] == []
+    assert sorted(run.programs.probed) == sorted(cell.id for cell in TWO_SUITES)
+    assert len(run.programs.built) == 3, "library, HAProxy, self-test"
+    assert run.engine.left == set()
+
+
+def test_the_packages_that_decide_are_recorded_and_no_others(tmp_path: Path) -> None:
+    record = EngineRun(tmp_path, ONE).go()
+    packages = {one.name: (one.version, one.origin) for one in record.components if one.kind == "package"}
+    toolchain = {name for name, (_, origin) in packages.items() if origin == "toolchain image"}
+    assert {"gcc-14-x86-64-linux-gnu", "binutils-x86-64-linux-gnu", "libc6-dev"} <= toolchain
+    assert packages["gcc-14-x86-64-linux-gnu"] == ("14.2.0-19", "toolchain image")
+    assert {name: told for name, told in packages.items() if name not in toolchain} == {
+        "curl in client-amd64": ("8.14.1-2", "client image"),
+        "libssl3t64:amd64 in client-amd64": ("3.5.7-1", "client image"),
+        "libc6 in runtime-amd64": ("2.41-12", "runtime image"),
+        "libssl3t64 in runtime-amd64": ("3.5.7-1", "runtime image"),
+    }
+
+
+def test_what_was_found_done_says_nothing_of_how_long_it_takes(tmp_path: Path) -> None:
+    first = EngineRun(tmp_path, ONE)
+    first.go()
+    asked = [("tls", "openssl-3.5.7--amd64"), ("haproxy", "haproxy-3.0.11--openssl-3.5.7--amd64")]
+    for kind, name in asked:
+        first.store.record_duration(kind, name, 777.0)
+    again = EngineRun(tmp_path, ONE, name="again")
+    found = statuses(again.go())
+    assert (found["tls openssl-3.5.7"], found["haproxy haproxy-3.0.11"]) == ("cached", "cached")
+    assert [again.store.known_duration(*one) for one in asked] == [777.0, 777.0]
+    assert again.store.known_duration("image", "toolchain-amd64") is None, "it was there from the start"
+    assert again.store.known_duration("probe", "haproxy-3.0.11--openssl-3.5.7--amd64") is not None
+
+
+def test_a_library_that_was_lost_is_said_and_nothing_is_built_without_it(tmp_path: Path) -> None:
+    """Else the compiler would take the toolchain's own library, and the artifact would bear our digest."""
+
+    def lose(event: Event) -> None:
+        if isinstance(event, ActionChanged) and (event.action.kind, event.action.status) == (
+            "tls",
+            "succeeded",
+        ):
+            shutil.rmtree(tmp_path / "store" / "artifacts" / (event.action.digest or ""))
+
+    run = EngineRun(tmp_path, ONE, listen=lose)
+    record = run.go()
+    assert len(run.programs.built) == 1, "the library alone"
+    assert [(cell.outcome, cell.reason) for cell in record.cells] == [(Outcome.ERROR, Reason.INTERNAL)]
+    (action,) = [one for one in record.actions if one.kind == "haproxy"]
+    assert action.status == "failed"
+    assert "the artifact of openssl-3.5.7--amd64 is gone from the store" in action.message
+
+
+def failing(*errors: Exception, kind: str) -> Programs:
+    """Programs of which those of one kind fail so often."""
+    left: Iterator[Exception] = iter(errors)
+
+    def before(now: str) -> None:
+        if now == kind and (error := next(left, None)):
+            raise error
+
+    return Programs(before=before)
+
+
+LOST = EngineLostError("The engine is away.")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_build_under_which_the_engine_was_lost_is_done_again(tmp_path: Path, times: int) -> None:
+    run = EngineRun(tmp_path, ONE, programs=failing(*[LOST] * times, kind="build"))
+    record = run.go()
+    assert [cell.outcome for cell in record.cells] == [Outcome.PASS]
+    (action,) = [one for one in record.actions if one.kind == "tls"]
+    assert action.status == "succeeded"
+    assert action.message.splitlines() == ["again: The engine is away."] * times
+    assert run.engine.left == set()
+
+
+def test_an_engine_that_is_lost_each_time_is_given_up_after_three(tmp_path: Path) -> None:
+    run = EngineRun(tmp_path, ONE, programs=failing(*[LOST] * 9, kind="build"))
+    record = run.go()
+    assert [cell.reason for cell in record.cells] == [Reason.ENGINE_UNAVAILABLE]
+    events = [
+        event.action.message
+        for event in read(tmp_path / "run" / JOURNAL)
+        if isinstance(event, ActionChanged)
+        and event.action.kind == "tls"
+        and event.action.status == "running"
+    ]
+    assert events == ["", "again: The engine is away.", "again: The engine is away."]
+
+
+def test_what_fails_by_itself_is_not_done_again(tmp_path: Path) -> None:
+    run = EngineRun(tmp_path, ONE, programs=failing(BuildError("It does not compile."), kind="build"))
+    assert [cell.reason for cell in run.go().cells] == [Reason.BUILD_FAILED]
+
+
+def test_a_toolchain_that_failed_is_not_asked_again_and_costs_its_own_target_alone(tmp_path: Path) -> None:
+    images = Images(broken={"toolchain-arm64": MatrixctlError("This machine lacks a package.")})
+    record = EngineRun(tmp_path, TWO_ARCHES, images=images).go()
+    found = {cell.id.partition("--")[0]: (cell.outcome, cell.reason) for cell in record.cells}
+    assert found == {"amd64": (Outcome.PASS, None), "arm64": (Outcome.BLOCKED, Reason.PREREQUISITE)}
+    assert images.asked.count("toolchain-arm64") == 1
+    assert record.run.message == ""
+
+
+def test_a_client_that_failed_its_proof_is_not_asked_and_its_neighbours_are(tmp_path: Path) -> None:
+    run = EngineRun(
+        tmp_path, TWO_SUITES, programs=Programs(proves=lambda client, suite: (client, suite) != ("curl", GCM))
+    )
+    record = run.go()
+    found = {cell.axes.cipher.suite: (cell.outcome, cell.reason) for cell in record.cells}
+    assert found.pop(GCM) == (Outcome.UNSUPPORTED, Reason.CLIENT_CANNOT_OFFER)
+    assert set(found.values()) == {(Outcome.PASS, None)}
+    assert run.programs.probed == [cell.id for cell in TWO_SUITES if cell.cipher.suite != GCM]
+    assert {(one.suite, one.ok) for one in record.clients if one.client == "curl"} >= {(GCM, False)}

@@ -1,0 +1,83 @@
+"""What needs no engine does not import one: ``--version`` and ``--help`` answer at once."""
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from orchestrator.cli.main import main
+
+HEAVY = {
+    "cryptography",
+    "docker",
+    "elftools",
+    "jinja2",
+    "paramiko",
+    "pydantic",
+    "requests",
+    "rich",
+    "tenacity",
+    "urllib3",
+    "yaml",
+}
+"""What matrixctl depends on, but for click."""
+LATE = {"app", "execute", "matrix", "plan", "probe", "record", "report"}
+"""Rooms of the package."""
+ASK = """
+import json, sys
+from orchestrator.cli.main import process
+try:
+    process()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def imported(*args: str) -> set[str]:
+    """What a ``matrixctl`` of its own has imported in the end."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *args], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout
+    return set(json.loads(done.stderr))
+
+
+def heavy(modules: set[str]) -> set[str]:
+    rooms = {f"orchestrator.{room}" for room in LATE}
+    tops = {name.partition(".")[0] for name in modules}
+    return tops & HEAVY | {".".join(name.split(".")[:2]) for name in modules} & rooms
+
+
+@pytest.mark.parametrize("args", [["--version"], ["--help"], ["-h"]], ids=" ".join)
+def test_what_needs_nothing_imports_nothing_heavy(args: list[str]) -> None:
+    assert heavy(imported(*args)) == set()
+
+
+def test_the_names_of_what_is_heavy_are_right() -> None:
+    assert heavy(imported("doctor", "--help")) >= {"docker", "pydantic", "rich", "orchestrator.execute"}
+
+
+def test_no_dependency_was_forgotten() -> None:
+    """A new one is heavy until somebody measures it."""
+    from importlib.metadata import requires  # noqa: PLC0415
+
+    modules = {"pyyaml": "yaml", "pyelftools": "elftools"}
+    names = [
+        text.partition(";")[0].partition(">")[0].partition("[")[0]
+        for text in requires("matrixctl") or []
+        if "extra" not in text
+    ]
+    assert {modules.get(name, name) for name in names} <= HEAVY | {"click"}
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_the_list_of_commands_says_what_their_own_help_says(name: str) -> None:
+    listed = main.commands[name]
+    _, command, _ = main.resolve_command(click.Context(main), [name])
+    assert command is not None
+    assert command is not listed, "it was imported"
+    assert (command.name, listed.name) == (name, name)
+    first, _, _ = (command.help or "").partition("\n\n")
+    assert listed.help == " ".join(first.split())
