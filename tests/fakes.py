@@ -5,6 +5,9 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import cast
 
+import docker
+from fake_docker import FakeClient
+
 from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
@@ -47,6 +50,19 @@ class FakeEngine:
         self.containers: dict[str, ContainerSpec] = {}
         self.started: set[str] = set()
         self._program, self._refuses = program, refuses
+        self._client = FakeClient()
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """What of Docker's own client is asked for dead runs' leftovers: there are none."""
+        return self._client.client
+
+    @property
+    def memory(self) -> int:
+        return 1 << 33
+
+    def sweep_own(self) -> tuple[str, ...]:
+        return self.sweep("own")
 
     @property
     def left(self) -> set[str]:

@@ -2,7 +2,7 @@
 
 from plan_samples import plan
 
-from orchestrator.app.work import compiler_caches
+from orchestrator.app.actions.build import choose_caches
 from orchestrator.matrix.catalog import Moving
 from orchestrator.matrix.model import Patch
 from orchestrator.plan.action import Recipe
@@ -28,16 +28,16 @@ FIX = Patch(path="fix.diff", name="fix.diff", sha256="ab" * 32)
 
 
 def test_a_verified_tarball_fills_the_cache_of_all() -> None:
-    assert compiler_caches(recipe(), None) == ((COMMON,), COMMON)
+    assert choose_caches(recipe(), None) == ((COMMON,), COMMON)
 
 
 def test_a_patched_build_reads_and_fills_none() -> None:
-    assert compiler_caches(recipe(FIX), None) == ((COMMON,), None)
-    assert compiler_caches(recipe(FIX), tree("/mine"))[1] is None
+    assert choose_caches(recipe(FIX), None) == ((COMMON,), None)
+    assert choose_caches(recipe(FIX), tree("/mine"))[1] is None
 
 
 def test_a_place_that_moves_has_a_cache_of_its_own_and_begins_with_the_common_one() -> None:
-    (mine, common), filled = compiler_caches(recipe(), tree("/mine"))
+    (mine, common), filled = choose_caches(recipe(), tree("/mine"))
     assert (common, filled) == (COMMON, mine)
     assert mine != COMMON
-    assert compiler_caches(recipe(), tree("/another"))[1] not in {mine, COMMON}
+    assert choose_caches(recipe(), tree("/another"))[1] not in {mine, COMMON}

@@ -1,0 +1,38 @@
+"""Does the actions of a plan: one module per kind, each with ``do``."""
+
+from dataclasses import dataclass
+
+from orchestrator.app.actions import build, image, probe, source
+from orchestrator.app.context import Context
+from orchestrator.app.emulators import Emulators
+from orchestrator.app.sources import Sources
+from orchestrator.plan.action import Action
+from orchestrator.plan.plan import Plan
+from orchestrator.record.model import ActionStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Actions:
+    """Hands each action to its module, with what that module needs beside the context."""
+
+    context: Context
+    sources: Sources
+    emulators: Emulators
+    probing: probe.Probing
+
+    def do(self, action: Action, plan: Plan) -> ActionStatus:
+        """Do one action, or find it done.
+
+        :raises MatrixctlError: as ``execute.failures`` translates it into an outcome.
+        """
+        match action.kind:
+            case "image":
+                return image.do(self.context, action, self.emulators)
+            case "source":
+                return source.do(self.context, action, self.sources)
+            case "tls" | "haproxy":
+                return build.do(self.context, action, plan, self.sources)
+            case "selftest":
+                return build.do_selftest(self.context, action, plan)
+            case "probe":
+                return probe.do(self.context, action, plan, self.probing)
