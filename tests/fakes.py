@@ -3,10 +3,11 @@
 import io
 import tarfile
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import cast, get_args
 
 import docker
 from fake_docker import FakeClient
+from pydantic import TypeAdapter
 
 from orchestrator import bounds
 from orchestrator.errors import EngineError
@@ -22,6 +23,7 @@ from orchestrator.matrix.model import (
     HaproxyValue,
     TlsValue,
 )
+from orchestrator.plan.action import Action, BuildKind, Kind
 from orchestrator.record.model import EngineInfo
 
 DEFAULT_EXECUTION = ExecutionValue(name="default")
@@ -164,6 +166,20 @@ class FakeEngine:
 
 
 _IS_AN_ENGINE: type[Engine] = FakeEngine
+
+
+_FIELDS: dict[Kind, dict[str, object]] = {
+    "image": {"image": "client", "arch": "amd64"},
+    "probe": {"build": ""},
+    **{kind: {"recipe": None, "toolchain": ""} for kind in get_args(BuildKind)},
+}
+"""What a kind of action has to have."""
+
+
+def action(key: str, *needs: str, kind: Kind = "source", **fields: object) -> Action:
+    """An action of any kind, of which only the graph matters."""
+    made = {"key": key, "kind": kind, "name": key, "needs": needs, **_FIELDS.get(kind, {}), **fields}
+    return TypeAdapter[Action](Action).validate_python(made)
 
 
 def cell(

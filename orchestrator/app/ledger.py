@@ -11,7 +11,7 @@ from orchestrator.execute.schedule.scheduler import Cancel, Failure
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan, build_name
 from orchestrator.probe.judge import AGAIN, Judged, with_attempt
 from orchestrator.probe.prober import Told
@@ -63,7 +63,7 @@ class Ledger:
         return self.recorder.judged(cell) is not None and cell not in self.cut
 
     def _add_attempt(self, cell: Cell, judged: Judged, told: Told) -> CellRecord:
-        build = self.plan.actions.get(f"haproxy:{build_name(cell)}")
+        build = self.plan.find_build(cell)
         before = self.recorder.cell(cell.id)
         record = with_attempt(
             before or self.new_cell(cell),
@@ -130,7 +130,7 @@ class Ledger:
         if action.kind == "selftest":
             cells = [self.plan.cells[key] for key in action.cells]
             self.selftests.record_missing(cells, message, self._find_evidence(action))
-        if action.kind == "probe":
+        if isinstance(action, ProbeAction):
             judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
             evidence = self._find_evidence(self.plan.actions.get(failure.action))
             for key in action.cells:
@@ -145,7 +145,7 @@ class Ledger:
 
     def _keep_log(self, action: Action) -> str | None:
         """Copy the action's log beside the report, where there is one; return its path there."""
-        if action.kind not in {"tls", "haproxy", "selftest"} or action.digest is None:
+        if not isinstance(action, BuildAction) or action.digest is None:
             return None
         try:
             log = self.store.log(action.digest).read_bytes()

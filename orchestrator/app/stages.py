@@ -9,6 +9,7 @@ from orchestrator.app.demand import budget, demand
 from orchestrator.app.executor import Do, Executor
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.sources import Sources
+from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.order import Order
 from orchestrator.execute.schedule.scheduler import Failure, schedule
 from orchestrator.execute.schedule.slots import Demand, Slots
@@ -16,8 +17,8 @@ from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.plan.action import Action
-from orchestrator.plan.plan import expected
+from orchestrator.plan.action import Action, BuildAction, ImageAction
+from orchestrator.plan.plan import Plan, expected
 from orchestrator.plan.planner import Planner
 from orchestrator.probe.judge import Judged
 
@@ -96,20 +97,25 @@ def plan_with_digests(run: Run) -> Run:
     """Plan again, since the exact versions of the toolchains are known now: they are part of the digests."""
     if run.context.cancel():
         return run
-    chosen = run.chosen
-    arches = {cell.arch.name: cell.arch.arch for cell in chosen}.values()
-    toolchains = [(run.planner.toolchain(arch), arch) for arch in arches]
+    before = run.ledger.plan.actions.values()
+    toolchains = {action.toolchain for action in before if isinstance(action, BuildAction)} - set(run.failed)
     packages = {
-        arch.name: run.context.images.packages(name, arch)
-        for name, arch in toolchains
-        if f"image:{name}-{arch.name}" not in run.failed
+        action.arch: run.context.images.packages(action.image, ARCHES[action.arch])
+        for action in before
+        if isinstance(action, ImageAction) and action.key in toolchains
     }
     planner = replace(run.planner, packages=packages, moved=run.sources.moved)
-    plan = run.ledger.plan = planner.plan(chosen)
-    used = {package for a in plan.actions.values() if a.recipe for package in a.recipe.packages}
-    for name, version in sorted(used):
+    plan = run.ledger.plan = planner.plan(run.chosen)
+    for name, version in _find_packages(plan):
         run.context.recorder.component("package", name, version, None, "toolchain image")
     return replace(run, planner=planner)
+
+
+def _find_packages(plan: Plan) -> list[tuple[str, str]]:
+    """Return the packages of the toolchains that libraries and HAProxy are compiled with."""
+    builds = [action for action in plan.actions.values() if isinstance(action, BuildAction)]
+    recipes = [action.recipe for action in builds if action.recipe and action.kind != "selftest"]
+    return sorted({package for recipe in recipes for package in recipe.packages})
 
 
 def build_and_probe(run: Run) -> Run:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, action
 from whole_run import CELLS, PASSED, Bench, FakeImages, UnforeseenError, summed
 
 from orchestrator import internal
@@ -265,6 +265,6 @@ def test_a_traceback_that_cannot_be_kept_is_said_to_be_lost(tmp_path: Path) -> N
 
 def test_a_library_that_was_lost_is_never_left_out_of_a_build(tmp_path: Path) -> None:
     """The compiler would find the toolchain's own, and what came of it would be kept under our digest."""
-    lost = Action(key="tls:x", kind="tls", name="openssl-3.5.7--amd64", digest="0" * 64)
+    lost = action("tls:x", kind="tls", name="openssl-3.5.7--amd64", digest="0" * 64)
     with pytest.raises(MatrixctlError, match=r"artifact of openssl-3\.5\.7--amd64 is gone from the store"):
         build._find_library(Store(tmp_path), lost)

@@ -6,7 +6,7 @@ from orchestrator.app.actions import build, image, probe, source
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.sources import Sources
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.record.model import ActionStatus
 
@@ -25,14 +25,12 @@ class Actions:
 
         :raises MatrixctlError: as ``execute.failures`` translates it into an outcome.
         """
-        match action.kind:
-            case "image":
+        match action:
+            case ImageAction():
                 return image.do(self.context, action, self.emulators)
-            case "source":
+            case SourceAction():
                 return source.do(self.context, action, self.sources)
-            case "tls" | "haproxy":
+            case BuildAction():
                 return build.do(self.context, action, plan, self.sources)
-            case "selftest":
-                return build.do_selftest(self.context, action, plan)
-            case "probe":
+            case ProbeAction():
                 return probe.do(self.context, action, plan, self.probing)

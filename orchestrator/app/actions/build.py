@@ -11,8 +11,7 @@ from orchestrator.errors import MatrixctlError, PrerequisiteError
 from orchestrator.execute.compile import Compile, compile_once
 from orchestrator.execute.engine.engine import WORK
 from orchestrator.execute.store.store import Store
-from orchestrator.matrix.catalog import Moving
-from orchestrator.plan.action import Action, Recipe
+from orchestrator.plan.action import Action, BuildAction, BuildKind, Recipe
 from orchestrator.plan.plan import Plan
 from orchestrator.record.model import ActionStatus
 
@@ -20,8 +19,8 @@ _EMULATED_COMPILER = 15
 """A compiler under QEMU is about ten times slower (docs/performance.md); its limit grows by this."""
 
 
-def do(context: Context, action: Action, plan: Plan, sources: Sources) -> ActionStatus:
-    """Compile a library or HAProxy.
+def do(context: Context, action: BuildAction, plan: Plan, sources: Sources) -> ActionStatus:
+    """Compile it, unless the store has it.
 
     :raises PrerequisiteError: where matrixctl has no recipe for it.
     :raises MatrixctlError: see ``compile_once``.
@@ -33,73 +32,44 @@ def do(context: Context, action: Action, plan: Plan, sources: Sources) -> Action
         raise MatrixctlError(f"{action.name} has no recipe; this is a fault of matrixctl.")
     if context.store.artifact(digest) is not None:
         return "cached"
-    needs = [plan.actions[need] for need in action.needs]
-    parents = [_find_library(context.store, need) for need in needs if need.kind == "tls"]
+    parents = (_find_library(context.store, plan.actions[action.library]),) if action.library else ()
+    source = sources.path(action.source) if action.source else None
+    task = _make_task(context, action.kind, recipe, digest=digest, source=source, parents=parents)
+    made = compile_once(context.engine, context.store, task, context.say)
+    return "succeeded" if made.meta.get("name") == task.name else "cached"  # another run made it meanwhile
+
+
+def _make_task(
+    context: Context,
+    kind: BuildKind,
+    recipe: Recipe,
+    *,
+    digest: str,
+    source: Path | None,
+    parents: tuple[Path, ...],
+) -> Compile:
     emulated = recipe.compiler_arch != context.host
     image = context.images.get("emulated-toolchain" if emulated else "toolchain", recipe.target)
-    values = {"work": WORK, **{name: getattr(recipe, name) for name in type(recipe).model_fields}}
-    source = next(need for need in needs if need.kind == "source")
-    caches, kept = choose_caches(recipe, source.moving)
-    task = Compile(
-        name=f"matrixctl-{context.run_id}-{action.kind}-{secrets.token_hex(3)}",
+    caches, kept = choose_caches(recipe)
+    return Compile(
+        name=f"matrixctl-{context.run_id}-{kind}-{secrets.token_hex(3)}",
         run_id=context.run_id,
         digest=digest,
         image=image.tag,
         platform=recipe.compiler_arch.platform,
-        script=context.renderer.render(recipe.template, values),
-        source_file=recipe.source.file,
-        source=sources.path(source),
+        script=context.renderer.render(recipe.template, recipe.values(WORK)),
+        source_file=recipe.source.file if recipe.source else "",
+        source=source,
         patches=recipe.patches,
-        parents=tuple(parents),
-        output=action.kind,
+        parents=parents,
+        output=kind,
         caches=caches,
         kept_cache=kept,
-        jobs=context.options.jobs,
-        memory_bytes=BUILD_MEMORY,
+        jobs=1 if kind == "selftest" else context.options.jobs,
+        memory_bytes=SELFTEST_MEMORY if kind == "selftest" else BUILD_MEMORY,
         timeout=context.limits.build * (_EMULATED_COMPILER if emulated else 1),
         keep=context.options.keep,
     )
-    return _compile(context, task)
-
-
-def do_selftest(context: Context, action: Action, plan: Plan) -> ActionStatus:
-    """Compile the self-test of a library.
-
-    :raises MatrixctlError: see ``compile_once``.
-    """
-    recipe, digest = action.selftest, action.digest
-    if recipe is None or digest is None:
-        raise MatrixctlError(f"{action.name} has no recipe; this is a fault of matrixctl.")
-    if context.store.artifact(digest) is not None:
-        return "cached"
-    needs = [plan.actions[need] for need in action.needs]
-    emulated = recipe.compiler_arch != context.host
-    values = {"work": WORK, "target": recipe.target, "tls": recipe.tls}
-    task = Compile(
-        name=f"matrixctl-{context.run_id}-selftest-{secrets.token_hex(3)}",
-        run_id=context.run_id,
-        digest=digest,
-        image=context.images.get("emulated-toolchain" if emulated else "toolchain", recipe.target).tag,
-        platform=recipe.compiler_arch.platform,
-        script=context.renderer.render(recipe.template, values),
-        source_file="",
-        source=None,
-        patches=(),
-        parents=tuple(_find_library(context.store, need) for need in needs if need.kind == "tls"),
-        output="selftest",
-        caches=(),
-        kept_cache=None,
-        jobs=1,
-        memory_bytes=SELFTEST_MEMORY,
-        timeout=context.limits.build * (_EMULATED_COMPILER if emulated else 1),
-        keep=context.options.keep,
-    )
-    return _compile(context, task)
-
-
-def _compile(context: Context, task: Compile) -> ActionStatus:
-    made = compile_once(context.engine, context.store, task, context.say)
-    return "succeeded" if made.meta.get("name") == task.name else "cached"  # another run made it meanwhile
 
 
 def _find_library(store: Store, action: Action) -> Path:
@@ -118,12 +88,15 @@ def _find_library(store: Store, action: Action) -> Path:
     return artifact.path
 
 
-def choose_caches(recipe: Recipe, moving: Moving | None) -> tuple[tuple[str, ...], str | None]:
+def choose_caches(recipe: Recipe) -> tuple[tuple[str, ...], str | None]:
     """Return the compiler caches that a build may read, best first, and the one that it may fill.
 
     The author of a patch or a tree can run anything in its build, and so put any object under any key of the
     cache. So a patched build fills none, and what comes from a place that moves fills one of its own.
     """
+    if recipe.source is None:  # it is one small file
+        return (), None
     common = f"{recipe.source.component}-{recipe.compiler_arch.name}-{recipe.target.name}"
-    own = common if moving is None else f"{common}-{hashlib.sha256(str(moving).encode()).hexdigest()[:12]}"
+    place = str(recipe.moving).encode() if recipe.moving else None
+    own = common if place is None else f"{common}-{hashlib.sha256(place).hexdigest()[:12]}"
     return tuple(dict.fromkeys((own, common))), None if recipe.patches else own

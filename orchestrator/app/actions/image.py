@@ -5,7 +5,7 @@ import re
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
 from orchestrator.arch import ARCHES, Arch
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import ImageAction
 from orchestrator.record.model import ActionStatus
 
 _NOTABLE = {
@@ -19,7 +19,7 @@ _NOTABLE = {
 """Packages of an image that decide what a cell shows; the toolchain's are part of the digests."""
 
 
-def do(context: Context, action: Action, emulators: Emulators) -> ActionStatus:
+def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionStatus:
     """Make the image, and write down what is in it.
 
     :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``ImageSet.get``.

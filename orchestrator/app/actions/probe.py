@@ -11,7 +11,7 @@ from orchestrator.execute.engine.archive import member
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import REASONS, Reason
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judged
@@ -39,7 +39,7 @@ class Probing:
     proofs: Once[tuple[ClientProof, ...]] = field(default_factory=Once)
 
 
-def do(context: Context, action: Action, plan: Plan, probing: Probing) -> ActionStatus:
+def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> ActionStatus:
     """Probe every cell of the action until it is judged.
 
     :raises EmulationError: where QEMU has not the CPU that the cells ask for.
@@ -111,16 +111,16 @@ def _prove_clients(context: Context, plan: Plan, image: str) -> tuple[ClientProo
     return proofs
 
 
-def _read_program(context: Context, action: Action, plan: Plan) -> bytes:
-    build = next(plan.actions[need] for need in action.needs if plan.actions[need].kind == "haproxy")
+def _read_program(context: Context, action: ProbeAction, plan: Plan) -> bytes:
+    build = plan.actions[action.build]
     artifact = context.store.artifact(build.digest or "")
     if artifact is None:
         raise MatrixctlError(f"The artifact of {build.name} is gone from the store.")
     return member([artifact.path.read_bytes()], "haproxy")
 
 
-def _read_selftest(context: Context, action: Action, plan: Plan) -> bytes | None:
+def _read_selftest(context: Context, action: ProbeAction, plan: Plan) -> bytes | None:
     """Return the self-test's program, or ``None`` where it could not be compiled."""
-    built = next((plan.actions[need].digest for need in action.optional), None)
+    built = plan.actions[action.selftest].digest if action.selftest else None
     artifact = context.store.artifact(built) if built else None
     return member([artifact.path.read_bytes()], "selftest") if artifact else None

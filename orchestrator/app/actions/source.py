@@ -2,10 +2,10 @@
 
 from orchestrator.app.context import Context
 from orchestrator.app.sources import Sources
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import SourceAction
 from orchestrator.record.model import ActionStatus
 
 
-def do(_: Context, action: Action, sources: Sources) -> ActionStatus:
+def do(_: Context, action: SourceAction, sources: Sources) -> ActionStatus:
     """Fetch it, and write down what it is; see ``Sources.fetch``."""
     return sources.fetch(action)
