@@ -148,10 +148,6 @@ class FakeEngine:
             raise EngineError(f"{path} in {name} is larger than {bounds.size(limit)}.")
         yield from (archive[start : start + 1000] for start in range(0, len(archive), 1000))
 
-    def stop(self, name: str) -> None:
-        self._called("stop", name)
-        self.started.discard(name)
-
     def remove(self, name: str) -> None:
         self._called("remove", name)
         self.containers.pop(name, None)
