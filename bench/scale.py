@@ -22,6 +22,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.schema import CIPHERS
 from orchestrator.matrix.select import select
+from orchestrator.plan.action import BuildAction
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
@@ -118,7 +119,8 @@ def point(cells: int, folder: Path) -> Point:
         selected = select(expanded, _FILTERS)
     with _timed(seconds, "plan"):
         plan = planner.plan(selected)
-    missing = [action.key for action in plan.actions.values() if action.recipe and action.digest is None]
+    builds = [action for action in plan.actions.values() if isinstance(action, BuildAction)]
+    missing = [action.key for action in builds if action.recipe and action.digest is None]
     if len(plan.cells) != cells or missing:
         raise RuntimeError(f"planned {len(plan.cells)} of {cells} cells, {len(missing)} without a digest")
     return Point(cells=cells, seconds=seconds, peak_bytes=peak_rss(), actions=len(plan.actions))

@@ -22,7 +22,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog, Moving
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
 from orchestrator.plan.plan import Plan, estimate
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
@@ -144,19 +144,21 @@ def _states(plan: Plan, store: Store, here: Mapping[tuple[str, str], ImageRef] |
 
 
 def _state(action: Action, store: Store, here: Mapping[tuple[str, str], ImageRef] | None) -> State:
-    match action.kind:
-        case "probe" | "source" if action.source is None:
+    match action:
+        case ProbeAction():
             return "todo"
-        case "image" if here is None:
-            return "unknown"
-        case "image":
-            return "present" if (action.image, action.arch) in (here or {}) else "todo"
-        case "source" if action.source is not None and action.source.sha256 is not None:
-            held = store.source(action.source.sha256, action.source.file)
+        case ImageAction():
+            if here is None:
+                return "unknown"
+            return "present" if (action.image, action.arch) in here else "todo"
+        case SourceAction():
+            source = action.source
+            held = source and source.sha256 is not None and store.source(source.sha256, source.file)
             return "present" if held else "todo"
-    if action.digest is None:
-        return "unknown"
-    return "present" if store.artifact(action.digest) else "todo"
+        case BuildAction():
+            if action.digest is None:
+                return "unknown"
+            return "present" if store.artifact(action.digest) else "todo"
 
 
 def _steps(plan: Plan, states: Mapping[str, State], store: Store, now: Now) -> tuple[Step, ...]:

@@ -23,7 +23,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving, Source
 from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.matrix.patches import content
-from orchestrator.plan.action import Action, Recipe
+from orchestrator.plan.action import Action, BuildAction, Recipe
 from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
@@ -122,20 +122,20 @@ def _taken_along(plan: Plan, action: Action, now: Now) -> dict[str, Path]:
 def _steps(plan: Plan, action: Action, renderer: Renderer) -> list[_Step]:
     steps: list[_Step] = []
     for need in _needed(plan, action):
-        if need.recipe is not None:
-            steps.append(_step(need, need.recipe, renderer, steps[-1].artifact if steps else ""))
+        if isinstance(need, BuildAction) and need.recipe and need.recipe.source:
+            parent = steps[-1].artifact if steps else ""
+            steps.append(_step(need, need.recipe, need.recipe.source, renderer, parent))
     return steps
 
 
-def _step(action: Action, recipe: Recipe, renderer: Renderer, parent: str) -> _Step:
-    values = {"work": WORK, **{name: getattr(recipe, name) for name in type(recipe).model_fields}}
-    text = renderer.render(recipe.template, values)
-    inputs = json.dumps([text, recipe.source.sha256, parent])
+def _step(action: BuildAction, recipe: Recipe, source: Source, renderer: Renderer, parent: str) -> _Step:
+    text = renderer.render(recipe.template, recipe.values(WORK))
+    inputs = json.dumps([text, source.sha256, parent])
     return _Step(
         name=action.name,
         script=f"build-{action.kind}.sh",
         text=text,
-        source=recipe.source,
+        source=source,
         patches=recipe.patches,
         output=action.kind,
         artifact=f"{action.kind}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.tar",
@@ -145,11 +145,11 @@ def _step(action: Action, recipe: Recipe, renderer: Renderer, parent: str) -> _S
 
 def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
     """The self-test's script, which says itself how it is run by hand."""
-    recipe = next((action.selftest for action in needed if action.selftest is not None), None)
+    builds = (action for action in needed if isinstance(action, BuildAction) and action.kind == "selftest")
+    recipe = next((action.recipe for action in builds), None)
     if recipe is None:
         return {}
-    values = {"work": WORK, "target": recipe.target, "tls": recipe.tls}
-    return {"build-selftest.sh": renderer.render(recipe.template, values).encode()}
+    return {"build-selftest.sh": renderer.render(recipe.template, recipe.values(WORK)).encode()}
 
 
 def _build(

@@ -184,7 +184,7 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
             profile=profile, filters=filters, out=folder / "reports", store=store, jobs=os.cpu_count() or 1
         )
         said: list[str] = []
-        record, made = app.run(
+        record, made = app.run_matrix(
             loaded,
             cells,
             load_catalog([resources.root() / "sources.yaml"]),

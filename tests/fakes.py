@@ -3,7 +3,11 @@
 import io
 import tarfile
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import cast, get_args
+
+import docker
+from fake_docker import FakeClient
+from pydantic import TypeAdapter
 
 from orchestrator import bounds
 from orchestrator.errors import EngineError
@@ -19,6 +23,7 @@ from orchestrator.matrix.model import (
     HaproxyValue,
     TlsValue,
 )
+from orchestrator.plan.action import Action, BuildKind, Kind
 from orchestrator.record.model import EngineInfo
 
 DEFAULT_EXECUTION = ExecutionValue(name="default")
@@ -47,6 +52,19 @@ class FakeEngine:
         self.containers: dict[str, ContainerSpec] = {}
         self.started: set[str] = set()
         self._program, self._refuses = program, refuses
+        self._client = FakeClient()
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """What of Docker's own client is asked for dead runs' leftovers: there are none."""
+        return self._client.client
+
+    @property
+    def memory(self) -> int:
+        return 1 << 33
+
+    def sweep_own(self) -> tuple[str, ...]:
+        return self.sweep("own")
 
     @property
     def left(self) -> set[str]:
@@ -130,10 +148,6 @@ class FakeEngine:
             raise EngineError(f"{path} in {name} is larger than {bounds.size(limit)}.")
         yield from (archive[start : start + 1000] for start in range(0, len(archive), 1000))
 
-    def stop(self, name: str) -> None:
-        self._called("stop", name)
-        self.started.discard(name)
-
     def remove(self, name: str) -> None:
         self._called("remove", name)
         self.containers.pop(name, None)
@@ -148,6 +162,20 @@ class FakeEngine:
 
 
 _IS_AN_ENGINE: type[Engine] = FakeEngine
+
+
+_FIELDS: dict[Kind, dict[str, object]] = {
+    "image": {"image": "client", "arch": "amd64"},
+    "probe": {"build": ""},
+    **{kind: {"recipe": None, "toolchain": ""} for kind in get_args(BuildKind)},
+}
+"""What a kind of action has to have."""
+
+
+def action(key: str, *needs: str, kind: Kind = "source", **fields: object) -> Action:
+    """An action of any kind, of which only the graph matters."""
+    made = {"key": key, "kind": kind, "name": key, "needs": needs, **_FIELDS.get(kind, {}), **fields}
+    return TypeAdapter[Action](Action).validate_python(made)
 
 
 def cell(

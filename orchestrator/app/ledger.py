@@ -1,97 +1,100 @@
-"""What is written down of the cells and actions of a run, each as its end comes to be known."""
+"""What is written down of the cells and actions of a run, each as it ends."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator import internal
-from orchestrator.app.planned import action_record, planned_cell
-from orchestrator.app.work import Work
+from orchestrator.app.first_record import make_action
+from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import Exit, RecordError
-from orchestrator.execute.schedule.scheduler import Failure
+from orchestrator.execute.schedule.scheduler import Cancel, Failure
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan, build_name
 from orchestrator.probe.judge import AGAIN, Judged, with_attempt
 from orchestrator.probe.prober import Told
 from orchestrator.record import journal
 from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord, utc_now
+from orchestrator.record.recorder import Recorder
 
 
 @dataclass(kw_only=True)
 class Ledger:
-    """The plan, and what became of it. Safe for several threads.
+    """The plan, and how its cells and actions ended. Safe for several threads.
 
-    What the harness misjudges is written down as its own fault; only a folder that cannot be written to
-    (``RecordError``) gets through, since it is the end of the run.
+    :ivar plan: as it stands: it is made again once the builds' digests are known.
+    :ivar new_cell: makes the record of a cell that is not judged.
+    :ivar fail_fast: the first failure that no rule expects ends the run.
+    :ivar cut: cells that were not judged to the end before the run was cut off, until they are tried again.
     """
 
-    work: Work
+    recorder: Recorder
+    selftests: SelfTests
+    store: Store
+    cancel: Cancel
+    fail_fast: bool
+    new_cell: Callable[[Cell], CellRecord]
     plan: Plan = field(default_factory=lambda: Plan(actions={}, cells={}))
-    """As it stands: it is made again once the builds' digests are known."""
     cut: set[str] = field(default_factory=set)
-    """The cells that were not judged to the end before the run was cut off, until they are tried again."""
 
     # Cells.
 
-    def planned(self, cell: Cell) -> CellRecord:
-        """The cell before it is judged."""
-        work = self.work
-        return planned_cell(cell, work.host, work.options, work.expectations, work.emulator(cell))
+    def record_attempt(self, cell: Cell, judged: Judged, told: Told | None = None) -> None:
+        """Write down one attempt at a cell; a fault in that is the cell's own result.
 
-    def told(self, cell: Cell, judged: Judged, told: Told) -> None:
-        """What a probe found; see ``JudgedCell``."""
-        self.judged(cell, judged, told=told, evidence=told.evidence)
-
-    def judged(
-        self, cell: Cell, judged: Judged, *, told: Told | None = None, evidence: tuple[str, ...] = ()
-    ) -> None:
-        """One attempt at a cell; with ``--fail-fast`` a failure ends the run.
-
-        :param told: how it was probed; without it, no probe was to come and this is the last word.
+        :param told: how it was probed; without it, it was not probed and this is the last word.
+        :raises RecordError: where the folder cannot be written; this ends the run.
         """
+        told = told or Told(why="first", started_at=utc_now(), duration_s=0.0)
         try:
-            record = self._record(cell, judged, told, evidence)
+            record = self._add_attempt(cell, judged, told)
         except RecordError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault in judging one cell is no other cell's
-            record = self._misjudged(cell, told, internal.kept(self.work.recorder.folder, error))
-        self.work.recorder.emit(journal.CellJudged(cell=record, final=told.final if told else True))
-        if self.work.options.fail_fast and verdict_exit(record.verdict) is Exit.FAILED:
-            self.work.cancel.ask(fail_fast=True)
+            record = self._add_fault(cell, told, internal.kept(self.recorder.folder, error))
+        self.recorder.emit(journal.CellJudged(cell=record, final=told.final))
+        if self.fail_fast and verdict_exit(record.verdict) is Exit.FAILED:
+            self.cancel.ask(fail_fast=True)
 
-    def _record(self, cell: Cell, judged: Judged, told: Told | None, evidence: tuple[str, ...]) -> CellRecord:
-        build = self.plan.actions.get(f"haproxy:{build_name(cell)}")
-        before = self.work.recorder.cell(cell.id)
+    def is_judged(self, cell: str) -> bool:
+        """Whether this run has a word on the cell; what it said before it was resumed may not count."""
+        return self.recorder.judged(cell) is not None and cell not in self.cut
+
+    def _add_attempt(self, cell: Cell, judged: Judged, told: Told) -> CellRecord:
+        build = self.plan.find_build(cell)
+        before = self.recorder.cell(cell.id)
         record = with_attempt(
-            before or self.planned(cell),
+            before or self.new_cell(cell),
             judged,
-            why=self._why(before, told),
-            started_at=told.started_at if told else utc_now(),
-            duration_s=told.duration_s if told else 0.0,
-            evidence=evidence,
-            features=told.features if told else None,
+            why=self._explain_attempt(before, told),
+            started_at=told.started_at,
+            duration_s=told.duration_s,
+            evidence=told.evidence,
+            features=told.features,
         ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
-        return self.work.selftests.explained(record)
+        return self.selftests.explain(record)
 
-    def _why(self, before: CellRecord | None, told: Told | None) -> str:
-        """Why there is this attempt; what did not judge the cell before the run was resumed is replaced."""
+    def _explain_attempt(self, before: CellRecord | None, told: Told) -> str:
+        """Return why there is this attempt: it may replace one from before the run was resumed."""
         if before is not None and before.id in self.cut:
             self.cut.discard(before.id)
             if before.attempts and not before.attempts[-1].outcome.judged_product:
                 return f"{AGAIN}{before.attempts[-1].message.splitlines()[0]}"
-        return told.why if told else "first"
+        return told.why
 
-    def _misjudged(self, cell: Cell, told: Told | None, message: str) -> CellRecord:
-        """The record of a cell that could not be judged, made with as little as can go wrong."""
-        before = self.work.recorder.cell(cell.id) or self.planned(cell)
+    def _add_fault(self, cell: Cell, told: Told, message: str) -> CellRecord:
+        """Return the record of a cell that could not be judged, made with as little as can go wrong."""
+        before = self.recorder.cell(cell.id) or self.new_cell(cell)
         attempt = Attempt(
             number=len(before.attempts) + 1,
-            why=told.why if told else "first",
+            why=told.why,
             outcome=Outcome.ERROR,
             reason=Reason.INTERNAL,
             message=message,
-            started_at=told.started_at if told else utc_now(),
-            duration_s=told.duration_s if told else 0.0,
+            started_at=told.started_at,
+            duration_s=told.duration_s,
         )
         record = before.model_copy(update={"attempts": (*before.attempts, attempt)})
         now = Outcome.ERROR, Verdict.NOT_JUDGED
@@ -102,55 +105,51 @@ class Ledger:
 
     # Actions, and what their failure means for the cells.
 
-    def action(
+    def record_action(
         self, action: Action, status: ActionStatus, *, duration_s: float | None = None, message: str = ""
     ) -> None:
-        """The action as it is now, with its log where there is one."""
-        record = action_record(action, status, duration_s=duration_s, message=message)
-        self.work.recorder.emit(
-            journal.ActionChanged(action=record.model_copy(update={"log": self._log_of(action)}))
-        )
+        """Write down the action as it is now, with its log where there is one."""
+        record = make_action(action, status, duration_s=duration_s, message=message)
+        event = journal.ActionChanged(action=record.model_copy(update={"log": self._keep_log(action)}))
+        self.recorder.emit(event)
 
-    def blocked(self, action: Action, cause: Failure) -> None:
-        """It was not done, since something that it needs has failed."""
-        self.action(action, "blocked", message=cause.message)
-        self.lack_selftest(action, cause.message)
-        self.fail_cells(action, cause)
+    def record_blocked(self, action: Action, cause: Failure) -> None:
+        """Write down that it was not done, since something that it needs has failed."""
+        self.record_action(action, "blocked", message=cause.message)
+        self.record_failure(action, cause, cause.message)
 
-    def lack_selftest(self, action: Action, why: str) -> None:
-        """The cells are probed all the same; the record says why they have no self-test."""
-        if action.kind == "selftest" and not self.work.cancel():
-            log = self._log_of(action)
-            cells = [self.plan.cells[key] for key in action.cells]
-            try:
-                self.work.selftests.lacks(cells, why, (log,) if log else ())
-            except RecordError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a self-test is no reason to lose a cell
-                self.work.say(internal.kept(self.work.recorder.folder, error))
+    def record_failure(self, action: Action, failure: Failure, message: str) -> None:
+        """Write down what the failure of an action means for the cells that it serves.
 
-    def fail_cells(self, action: Action, failure: Failure) -> None:
-        """Judge the cells of a probe that came to nothing, but for those whose last attempt was made.
-
-        What an earlier part of the run said of a cell that is tried again is no such attempt.
+        Without a self-test the cells are probed all the same, and the record says why they have none.
+        The cells of a probe are judged, but for those whose last attempt was made: what an earlier part of
+        the run said of a cell that is tried again is no such attempt.
         """
-        if action.kind != "probe" or self.work.cancel():
+        if self.cancel():
             return
-        log = self._log_of(self.plan.actions.get(failure.action))
-        judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
-        for key in action.cells:
-            last = self.work.recorder.judged(key)
-            if last is not None and last.final and key not in self.cut:
-                continue  # judged before the session broke: that stands
-            self.judged(self.plan.cells[key], judged, evidence=(log,) if log else ())
+        if action.kind == "selftest":
+            cells = [self.plan.cells[key] for key in action.cells]
+            self.selftests.record_missing(cells, message, self._find_evidence(action))
+        if isinstance(action, ProbeAction):
+            judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
+            evidence = self._find_evidence(self.plan.actions.get(failure.action))
+            for key in action.cells:
+                last = self.recorder.judged(key)
+                if last is None or not last.final or key in self.cut:
+                    told = Told(why="first", started_at=utc_now(), duration_s=0.0, evidence=evidence)
+                    self.record_attempt(self.plan.cells[key], judged, told)
 
-    def _log_of(self, action: Action | None) -> str | None:
-        """The action's log, copied beside the report, where there is one."""
-        if action is None or action.kind not in {"tls", "haproxy", "selftest"} or action.digest is None:
+    def _find_evidence(self, action: Action | None) -> tuple[str, ...]:
+        log = self._keep_log(action) if action else None
+        return (log,) if log else ()
+
+    def _keep_log(self, action: Action) -> str | None:
+        """Copy the action's log beside the report, where there is one; return its path there."""
+        if not isinstance(action, BuildAction) or action.digest is None:
             return None
-        log = self.work.store.log(action.digest)
-        if not log.exists():
+        try:
+            log = self.store.log(action.digest).read_bytes()
+        except OSError:
             return None
-        recorder = self.work.recorder
-        path = recorder.keep(f"actions/{action.name}.log", log.read_bytes())
-        return str(path.relative_to(recorder.folder))
+        path = self.recorder.keep(f"actions/{action.name}.log", log)
+        return str(path.relative_to(self.recorder.folder))

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator import internal
-from orchestrator.app.work import Work
+from orchestrator.app.context import Context
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.system import process
 
 _LOOKS_EVERY = 0.2
@@ -15,36 +14,36 @@ _LOOKS_EVERY = 0.2
 
 
 @contextmanager
-def reaped(engine: DockerEngine, work: Work) -> Iterator[None]:
-    """Nothing that bears the run's label outlives it; what a cancelled run has started ends at once."""
+def reap(context: Context) -> Iterator[None]:
+    """Remove at the end whatever has the run's label; once the run is cancelled, end what it started."""
     over = threading.Event()
 
-    def reap() -> None:
+    def watch() -> None:
         while not over.wait(_LOOKS_EVERY):
-            if work.cancel():
+            if context.cancel():
                 process.end_all()
-                sweep(engine, work)
+                sweep(context)
 
-    # Between two containers, too, `matrixctl clean` has to see that somebody is at work.
-    engine.create_volume(f"matrixctl-{work.run_id}", work.run_id)
-    thread = threading.Thread(target=reap, name="reap", daemon=True)
+    # Between two containers, too, `matrixctl clean` has to see that a run is going on.
+    context.engine.create_volume(f"matrixctl-{context.run_id}", context.run_id)
+    thread = threading.Thread(target=watch, name="reap", daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        sweep(engine, work)
+        sweep(context)
 
 
-def sweep(engine: DockerEngine, work: Work) -> None:
-    """Remove what the run has made, unless it is to be kept; what cannot be removed is said, and no error."""
-    if work.options.keep:
+def sweep(context: Context) -> None:
+    """Remove what the run has made, unless it is to be kept; an error is said and not raised."""
+    if context.options.keep:
         return
     try:
-        engine.sweep(work.run_id)
-        if work.cancel():  # an image that is being made, too, and nobody waits for its thread
-            engine.sweep_own()
+        context.engine.sweep(context.run_id)
+        if context.cancel():  # an image that is being made, too: its thread is not waited for
+            context.engine.sweep_own()
     except Exception as error:  # noqa: BLE001 - the reaper's thread must go on
-        why = error.brief if isinstance(error, MatrixctlError) else internal.kept(work.recorder.folder, error)
-        work.say(f"could not remove what is left of {work.run_id}: {why}")
+        why = error.brief if isinstance(error, MatrixctlError) else internal.kept(context.folder, error)
+        context.say(f"could not remove what is left of {context.run_id}: {why}")

@@ -9,6 +9,7 @@ from orchestrator import __version__, resources
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.files import sha256_of
 from orchestrator.matrix.model import AXES
+from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.past import Past
@@ -22,7 +23,11 @@ _NAMED = 5
 
 def inputs(plan: Plan, overlay: Path | None) -> Inputs:
     """What decides the verdicts of the cells of this plan beside the cells themselves."""
-    sources = [action.source for action in plan.actions.values() if action.source is not None]
+    sources = [
+        action.source
+        for action in plan.actions.values()
+        if isinstance(action, SourceAction) and action.source is not None
+    ]
     return Inputs(
         version=__version__,
         files={name: sha256_of(path)[:_SHOWN] for name, path in _files(overlay)},

@@ -1,11 +1,13 @@
-"""What the AEAD self-tests of a run have said, and what that explains."""
+"""The results of a run's AEAD self-tests, and the failures that they explain."""
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orchestrator import internal
+from orchestrator.errors import RecordError
 from orchestrator.files import write_atomically
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
@@ -21,20 +23,53 @@ _FOLDER = "selftests"
 
 @dataclass(kw_only=True)
 class SelfTests:
-    """One result per library, architecture and CPU, whatever the number of builds. Safe for threads."""
+    """One result per library, architecture and CPU, whatever the number of builds. Safe for threads.
+
+    A fault in reading a self-test costs no cell its verdict, and no session its end: it is said.
+    """
 
     recorder: Recorder
+    say: Callable[[str], None]
     _known: dict[tuple[str, str, str], SelfTest] = field(default_factory=dict)
     _broken: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def remember(self, tests: Iterable[SelfTest]) -> None:
-        """What an earlier part of the run has said."""
+        """Take the results of an earlier part of the run."""
         with self._lock:
             self._known |= {(test.tls, test.arch, test.execution): test for test in tests}
 
-    def told(self, cells: Sequence[Cell], raw: Raw) -> None:
-        """Take what the self-test of the cells' build said, and keep it beside the report."""
+    def record_output(self, cells: Sequence[Cell], raw: Raw) -> None:
+        """Read the output of the self-test of the cells' build, and keep it beside the report."""
+        with self._faults_said():
+            self._read(cells, raw)
+
+    def record_missing(self, cells: Sequence[Cell], why: str, evidence: tuple[str, ...]) -> None:
+        """Write down that the library of these cells has no result, since the self-test did not compile."""
+        with self._faults_said(), self._lock:
+            for cell in {_key(cell): cell for cell in cells}.values():
+                update = {"problem": why, "evidence": evidence}
+                self._record(_blank(cell).model_copy(update=update), build_name(cell))
+
+    def explain(self, record: CellRecord) -> CellRecord:
+        """Return the cell with the cause that its library's self-test gives for its failure, or with none."""
+        try:
+            cause = self._find_cause(record)
+        except Exception as error:  # noqa: BLE001 - an explanation is no reason to lose a verdict
+            self._broken = self._broken or internal.kept(self.recorder.folder, error)
+            cause = f"What the self-test says of it cannot be told: {self._broken}"
+        return record if cause == record.cause else record.model_copy(update={"cause": cause})
+
+    @contextmanager
+    def _faults_said(self) -> Iterator[None]:
+        try:
+            yield
+        except RecordError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what it reads comes from a container
+            self.say(f"the self-test could not be read: {internal.kept(self.recorder.folder, error)}")
+
+    def _read(self, cells: Sequence[Cell], raw: Raw) -> None:
         first, output = cells[0], str(raw["output"])
         library, checks, problem = selftest.read(
             output, exit_code=int(raw["exit_code"]), timed_out=bool(raw["timed_out"])
@@ -50,23 +85,7 @@ class SelfTests:
             )
             self._record(made, build_name(first))
 
-    def lacks(self, cells: Sequence[Cell], why: str, evidence: tuple[str, ...]) -> None:
-        """There is no result for the library of these cells: it did not compile."""
-        with self._lock:
-            for cell in {_key(cell): cell for cell in cells}.values():
-                update = {"problem": why, "evidence": evidence}
-                self._record(_blank(cell).model_copy(update=update), build_name(cell))
-
-    def explained(self, record: CellRecord) -> CellRecord:
-        """The cell with the cause that its library's self-test gives for its failure, or with none."""
-        try:
-            cause = self._cause(record)
-        except Exception as error:  # noqa: BLE001 - an explanation is no reason to lose a verdict
-            self._broken = self._broken or internal.kept(self.recorder.folder, error)
-            cause = f"What the self-test says of it cannot be told: {self._broken}"
-        return record if cause == record.cause else record.model_copy(update={"cause": cause})
-
-    def _cause(self, record: CellRecord) -> str:
+    def _find_cause(self, record: CellRecord) -> str:
         axes = record.axes
         with self._lock:
             known = list(self._known.values())

@@ -11,7 +11,7 @@ from orchestrator.execute.sources import release, unpinned
 from orchestrator.execute.sources.unpinned import Moved
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import SourceAction
 from orchestrator.record.journal import SourcePinned
 from orchestrator.record.model import ActionStatus
 from orchestrator.record.recorder import Recorder
@@ -48,7 +48,7 @@ class Sources:
             found.append(why)
         return tuple(why for why in found if why)
 
-    def fetch(self, action: Action) -> ActionStatus:
+    def fetch(self, action: SourceAction) -> ActionStatus:
         """Have the action's source in the store, and write down what it is.
 
         :raises SourceUnreachableError: where it can be had from nowhere.
@@ -72,11 +72,11 @@ class Sources:
         self.recorder.component("source", source.component, source.version, got.sha256, got.origin)
         return "cached" if held else "succeeded"
 
-    def path(self, action: Action) -> Path:
-        """Where the source lies that the action has fetched."""
-        return self._fetched[action.key]
+    def path(self, key: str) -> Path:
+        """Return where the source lies that the action of that key has fetched."""
+        return self._fetched[key]
 
-    def _move(self, action: Action, what: Moving) -> ActionStatus:
+    def _move(self, action: SourceAction, what: Moving) -> ActionStatus:
         # One after another, and each place asked once: two values that name one branch get one commit.
         with self._moving:
             place = what.model_copy(update={"version": ""})

@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from orchestrator.app import expected
+from orchestrator.app import find_expected
 from orchestrator.cli import common
 from orchestrator.cli.table import cell as shown
 from orchestrator.cli.table import fits, show, table
@@ -54,7 +54,7 @@ def _json(selection: common.Selection) -> None:
 
 def _ruled(selection: common.Selection, cell: Cell) -> Expected | None:
     """What a rule expects; a declaration is told on its own."""
-    found = expected(cell, selection.expectations)
+    found = find_expected(cell, selection.expectations)
     return found if found and found.rule else None
 
 

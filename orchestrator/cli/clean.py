@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import docker
 
-from orchestrator.app import tidy
+from orchestrator.app import leftovers
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.engine import docker_engine, docker_leftovers
@@ -130,7 +130,7 @@ def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: b
 
 def _files(root: Path, *, dry_run: bool) -> None:
     store = Store(root, say=common.say) if root.is_dir() else None
-    for path in tidy.files(store, common.default_out(), dry_run=dry_run):
+    for path in leftovers.remove_files(store, common.default_out(), dry_run=dry_run):
         _say(str(path), dry_run=dry_run)
 
 

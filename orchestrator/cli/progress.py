@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -185,8 +185,3 @@ class LiveView(Lines):
         return (
             f"at most about {left / 60:.0f} min left" if left > _MINUTES_FROM else f"about {left:.0f} s left"
         )
-
-
-def console() -> Console:
-    """For answers on stdout."""
-    return Console(highlight=False, soft_wrap=True)

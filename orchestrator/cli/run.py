@@ -101,7 +101,7 @@ def run(
     _cancel_on_signals(cancel)
     known = Store(options.store).known_duration
     with progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view:
-        record, folder = app.run(
+        record, folder = app.run_matrix(
             selection.matrix,
             selection.cells,
             common.catalog([Path(path) for path in settings.sources]),

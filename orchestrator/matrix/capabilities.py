@@ -6,7 +6,7 @@ Nothing here is found out by looking at a name. A fact that is missing is a row 
 from collections.abc import Mapping
 from functools import cache
 
-from orchestrator.matrix.capability_table import TABLE, AeadApi, QuicApi, Row
+from orchestrator.matrix.capability_table import TABLE, QuicApi, Row
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, TlsValue, Unsupported
 from orchestrator.outcome import Reason
@@ -38,11 +38,6 @@ def make_flags(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
 def needs_limited_quic(haproxy: HaproxyValue, tls: TlsValue) -> bool:
     """True where ``global`` needs ``limited-quic``, without which the compat layer's listeners stay off."""
     return quic_api(haproxy, tls) == "compat"
-
-
-def aead_api(haproxy: HaproxyValue, tls: TlsValue) -> AeadApi:
-    """The interface of the library by which HAProxy protects QUIC packets."""
-    return row(haproxy, tls).aead_api
 
 
 def bind_ciphersuites(cell: Cell) -> str | None:

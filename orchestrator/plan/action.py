@@ -1,6 +1,8 @@
 """Actions: repeatable units of work, shared by the cells that need them."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from orchestrator.arch import Arch
 from orchestrator.matrix.catalog import Moving, Source
@@ -8,7 +10,7 @@ from orchestrator.matrix.model import HaproxyValue, Patch, TlsValue
 from orchestrator.value import Value
 
 Kind = Literal["image", "source", "tls", "haproxy", "selftest", "probe"]
-
+BuildKind = Literal["tls", "haproxy", "selftest"]
 
 PREFIX = "/opt/matrixctl"
 """Below it lies the prefix of every TLS library that is built; nothing is ever installed there."""
@@ -18,7 +20,10 @@ class Recipe(Value):
     """How one component is compiled: a template of ``templates/build`` and what it is rendered with."""
 
     template: str
-    source: Source
+    source: Source | None
+    """``None``: the script brings along what it compiles, as the self-test's does."""
+    moving: Moving | None
+    """The place that the source comes from, where that is one that moves."""
     target: Arch
     compiler_arch: Arch
     """The architecture of the build container: the host's, or with ``--build emulated`` the target's."""
@@ -33,19 +38,12 @@ class Recipe(Value):
     packages: tuple[tuple[str, str], ...]
     """Exact versions of compiler, libc and development packages, sorted."""
 
-
-class SelfTestRecipe(Value):
-    """How the AEAD self-test is compiled; the script brings its sources along."""
-
-    template: str
-    target: Arch
-    compiler_arch: Arch
-    tls: TlsValue
-    packages: tuple[tuple[str, str], ...]
-    """As in ``Recipe``."""
+    def values(self, work: str) -> dict[str, Any]:
+        """Return what the template is rendered with; ``work`` is the folder in which it is built."""
+        return {"work": work, **{name: getattr(self, name) for name in type(self).model_fields}}
 
 
-class Action(Value):
+class _Action(Value):
     """One node of the plan.
 
     ``key`` is unique in a plan; ``needs`` are keys; ``cells`` are the ids that it serves. ``digest`` is
@@ -53,21 +51,57 @@ class Action(Value):
     """
 
     key: str
-    kind: Kind
     name: str
     digest: str | None = None
     needs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     """The needs that are waited for, and whose failure does not block it."""
     cells: tuple[str, ...] = ()
-    recipe: Recipe | None = None
-    selftest: SelfTestRecipe | None = None
+    problem: str = ""
+    """Why it cannot be done at all: a source without entry or digest, a library without a recipe."""
+
+
+class ImageAction(_Action):
+    """Makes a container image."""
+
+    kind: Literal["image"] = "image"
+    image: str
+    """``toolchain``, ``client``, ``runtime``, ``emulated-runtime`` or ``emulated-toolchain``."""
+    arch: str
+    """The architecture that the image serves; a toolchain compiles for it."""
+
+
+class SourceAction(_Action):
+    """Fetches a source."""
+
+    kind: Literal["source"] = "source"
     source: Source | None = None
     moving: Moving | None = None
     """Of a source that moves; ``source`` is ``None`` until it is resolved."""
-    problem: str = ""
-    """Why it cannot be done at all: a source without entry or digest, a library without a recipe."""
-    image: str = ""
-    """``toolchain``, ``client``, ``runtime``, ``emulated-runtime`` or ``emulated-toolchain``."""
-    arch: str = ""
-    """The architecture that the image serves; a toolchain compiles for it."""
+
+
+class BuildAction(_Action):
+    """Compiles a TLS library, HAProxy or the AEAD self-test. The names of other actions are their keys."""
+
+    kind: BuildKind
+    recipe: Recipe | None
+    toolchain: str
+    source: str = ""
+    library: str = ""
+    """The TLS library that it is linked with, where that is built here."""
+
+
+class ProbeAction(_Action):
+    """Probes the cells of one HAProxy build. The names of other actions are their keys."""
+
+    kind: Literal["probe"] = "probe"
+    build: str
+    selftest: str = ""
+
+
+Action = Annotated[ImageAction | SourceAction | BuildAction | ProbeAction, Field(discriminator="kind")]
+
+
+def make_key(kind: Kind, name: str) -> str:
+    """Return the key of an action, which is never taken apart again."""
+    return f"{kind}:{name}"

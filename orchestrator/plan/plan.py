@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.model import DEFAULTS, Cell
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, make_key
 
 _FALLBACK_SECONDS = {
     "image": 30.0,
@@ -31,6 +31,10 @@ class Plan:
         """Key -> the keys it needs, of all actions or of some kinds only."""
         chosen = {k: a for k, a in self.actions.items() if kinds is None or a.kind in set(kinds)}
         return {key: tuple(need for need in action.needs if need in chosen) for key, action in chosen.items()}
+
+    def find_build(self, cell: Cell) -> Action | None:
+        """Return the action that builds the cell's HAProxy, or ``None`` where none is planned."""
+        return self.actions.get(make_key("haproxy", build_name(cell)))
 
 
 def build_name(cell: Cell) -> str:

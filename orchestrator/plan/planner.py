@@ -9,9 +9,19 @@ from orchestrator.errors import SourceUnreachableError
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Source, moving
 from orchestrator.matrix.model import Cell, HaproxyValue, Software, TlsValue
-from orchestrator.plan.action import PREFIX, Action, Recipe, SelfTestRecipe
+from orchestrator.plan.action import (
+    PREFIX,
+    Action,
+    BuildAction,
+    BuildKind,
+    ImageAction,
+    ProbeAction,
+    Recipe,
+    SourceAction,
+    make_key,
+)
 from orchestrator.plan.digest import digest, relevant_packages
-from orchestrator.plan.plan import Plan, runtime_image, session_name, verify
+from orchestrator.plan.plan import Plan, build_name, runtime_image, session_name, verify
 from orchestrator.plan.render import Renderer
 
 
@@ -57,174 +67,140 @@ class Planner:
     def _add_session(self, actions: dict[str, Action], group: Sequence[Cell]) -> None:
         first = group[0]
         target = first.arch.arch
-        cells = tuple(cell.id for cell in group)
-        build = self._add_build(actions, first.haproxy, first.tls, target)
-        # What somebody else built holds a library that is not ours to test.
+        build = self._add_haproxy(actions, first)
+        # A prebuilt HAProxy has a library in it that is not ours to test.
         foreign = first.haproxy.source == "prebuilt" and first.tls.source != "distro"
-        tests = () if foreign else (self._add_selftest(actions, first.tls, target),)
-        runtime = self._image(actions, runtime_image(first, self.host), target)
-        images = (runtime, self._image(actions, "client", self.host))
+        selftest = "" if foreign else self._add_selftest(actions, first.tls, target)
+        tests = (selftest,) if selftest else ()
+        runtime = self._add_image(actions, runtime_image(first, self.host), target)
+        images = (runtime, self._add_image(actions, "client", self.host))
         name = session_name(first)
         _add(
             actions,
-            Action(
-                key=f"probe:{name}",
-                kind="probe",
+            ProbeAction(
+                key=make_key("probe", name),
                 name=name,
                 needs=(build, *tests, *images),
                 optional=tests,
-                cells=cells,
+                cells=tuple(cell.id for cell in group),
+                build=build,
+                selftest=selftest,
             ),
+        )
+
+    def _add_haproxy(self, actions: dict[str, Action], cell: Cell) -> str:
+        haproxy, tls, target = cell.haproxy, cell.tls, cell.arch.arch
+        prebuilt = haproxy.source == "prebuilt"
+        return self._add_build(
+            actions,
+            "haproxy",
+            build_name(cell),
+            target,
+            template=f"build/{'prebuilt' if prebuilt else 'haproxy'}.sh.j2",
+            software=haproxy,
+            haproxy=haproxy,
+            tls=tls,
+            library="" if prebuilt else self._add_library(actions, tls, target),
+        )
+
+    def _add_library(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
+        """Add the build of a library; return its key, or nothing for the distribution's own."""
+        if tls.source == "distro":
+            return ""
+        template = f"build/{tls.family}.sh.j2"
+        name = f"{tls.name}--{target.name}"
+        return self._add_build(actions, "tls", name, target, template=template, software=tls, tls=tls)
+
+    def _add_selftest(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
+        return self._add_build(
+            actions,
+            "selftest",
+            f"selftest--{tls.name}--{target.name}",
+            target,
+            template="build/selftest.sh.j2",
+            tls=tls,
+            library=self._add_library(actions, tls, target),
         )
 
     def _add_build(
         self,
         actions: dict[str, Action],
-        haproxy: HaproxyValue,
-        tls: TlsValue,
-        target: Arch,
-    ) -> str:
-        parents: tuple[str, ...] = ()
-        prebuilt = haproxy.source == "prebuilt"
-        if tls.source != "distro" and not prebuilt:
-            parents = (self._add_tls(actions, tls, target),)
-        return self._compile(
-            actions,
-            kind="haproxy",
-            name=f"haproxy-{haproxy.name}--{tls.name}--{target.name}",
-            target=target,
-            template=f"build/{'prebuilt' if prebuilt else 'haproxy'}.sh.j2",
-            haproxy=haproxy,
-            tls=tls,
-            parents=parents,
-        )
-
-    def _add_tls(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
-        return self._compile(
-            actions,
-            kind="tls",
-            name=f"{tls.name}--{target.name}",
-            target=target,
-            template=f"build/{tls.family}.sh.j2",
-            haproxy=None,
-            tls=tls,
-            parents=(),
-        )
-
-    def _add_selftest(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
-        name = f"selftest--{tls.name}--{target.name}"
-        key = f"selftest:{name}"
-        if key in actions:
-            return key
-        parents = (self._add_tls(actions, tls, target),) if tls.source != "distro" else ()
-        toolchain = self._image(actions, self.toolchain(target), target)
-        compiler = target if self.emulated_build else self.host
-        recipe = SelfTestRecipe(
-            template="build/selftest.sh.j2",
-            target=target,
-            compiler_arch=compiler,
-            tls=tls,
-            packages=self._packages(compiler, target, distro_tls=not parents),
-        )
-        _add(
-            actions,
-            Action(
-                key=key,
-                kind="selftest",
-                name=name,
-                needs=(*parents, toolchain),
-                selftest=recipe,
-                digest=self._selftest_digest(recipe, tuple(actions[parent].digest for parent in parents)),
-            ),
-        )
-        return key
-
-    def _selftest_digest(self, recipe: SelfTestRecipe, parents: tuple[str | None, ...]) -> str | None:
-        if not recipe.packages or None in parents:
-            return None
-        inputs = {
-            "recipe": _template_text(self.renderer, recipe.template),
-            "host": recipe.compiler_arch.name,
-            "target": recipe.target.name,
-            "packages": recipe.packages,
-        }
-        return digest("selftest", inputs, tuple(parent for parent in parents if parent is not None))
-
-    def _compile(
-        self,
-        actions: dict[str, Action],
-        *,
-        kind: str,
+        kind: BuildKind,
         name: str,
         target: Arch,
+        *,
         template: str,
-        haproxy: HaproxyValue | None,
         tls: TlsValue,
-        parents: tuple[str, ...],
+        software: Software | None = None,
+        haproxy: HaproxyValue | None = None,
+        library: str = "",
     ) -> str:
-        key = f"{kind}:{name}"
+        """Add what compiles ``software`` or, without it, what the template itself brings along."""
+        key = make_key(kind, name)
         if key in actions:
             return key
-        compiler = target if self.emulated_build else self.host
-        software = haproxy or tls
-        fetched = self._source(actions, software, target)
-        toolchain = self._image(actions, self.toolchain(target), target)
-        source = actions[fetched].source
+        fetched = self._add_source(actions, software, target) if software else None
+        toolchain = self._add_image(actions, self._toolchain(target), target)
         known = self.renderer.has(template)
-        recipe = (
-            None
-            if source is None or not known
-            else Recipe(
+        recipe = None
+        if known and (fetched is None or fetched.source is not None):
+            compiler = target if self.emulated_build else self.host
+            recipe = Recipe(
                 template=template,
-                source=source,
+                source=fetched and fetched.source,
+                moving=fetched and fetched.moving,
                 target=target,
                 compiler_arch=compiler,
                 haproxy=haproxy,
                 tls=tls,
                 flags=capabilities.make_flags(haproxy, tls) if haproxy else (),
                 prefix=f"{PREFIX}/{tls.name}",
-                patches=software.patches,
-                packages=self._packages(
-                    compiler, target, distro_tls=haproxy is not None and tls.source == "distro"
-                ),
+                patches=software.patches if software else (),
+                packages=self._packages(compiler, target, distro_tls=tls.source == "distro"),
             )
-        )
-        ancestors = tuple(actions[parent].digest for parent in parents)
+        source = fetched.key if fetched else ""
         _add(
             actions,
-            Action.model_validate(
-                {
-                    "key": key,
-                    "kind": kind,
-                    "name": name,
-                    "needs": (*parents, fetched, toolchain),
-                    "recipe": recipe,
-                    "problem": "" if known else f"matrixctl has no recipe for {software.family} ({template})",
-                    "digest": self._digest(kind, recipe, ancestors),
-                }
+            BuildAction(
+                key=key,
+                kind=kind,
+                name=name,
+                needs=tuple(need for need in (library, source, toolchain) if need),
+                recipe=recipe,
+                toolchain=toolchain,
+                source=source,
+                library=library,
+                problem=""
+                if known
+                else f"matrixctl has no recipe for {(software or tls).family} ({template})",
+                digest=recipe and self._digest(kind, recipe, actions[library] if library else None),
             ),
         )
         return key
 
-    def _digest(self, kind: str, recipe: Recipe | None, parents: tuple[str | None, ...]) -> str | None:
-        if recipe is None or not recipe.packages or None in parents:
+    def _digest(self, kind: BuildKind, recipe: Recipe, library: Action | None) -> str | None:
+        """Return ``None`` where the toolchain's versions or the library's digest are not known."""
+        if not recipe.packages or (library is not None and library.digest is None):
             return None
-        inputs = {
+        inputs: dict[str, object] = {
             "recipe": _template_text(self.renderer, recipe.template),
-            "source": recipe.source.sha256,
-            "strip": recipe.source.strip,
-            "file": recipe.source.file,
-            "flags": recipe.flags,
-            "configure": recipe.tls.configure_flags if recipe.haproxy is None else (),
-            "version": recipe.haproxy.version if recipe.haproxy else recipe.tls.version,
-            "tls": recipe.tls.name,
-            "prefix": recipe.prefix,
-            "patches": [patch.sha256 for patch in recipe.patches],
             "host": recipe.compiler_arch.name,
             "target": recipe.target.name,
             "packages": recipe.packages,
         }
-        return digest(kind, inputs, tuple(parent for parent in parents if parent is not None))
+        if recipe.source is not None:
+            inputs |= {
+                "source": recipe.source.sha256,
+                "strip": recipe.source.strip,
+                "file": recipe.source.file,
+                "flags": recipe.flags,
+                "configure": recipe.tls.configure_flags if recipe.haproxy is None else (),
+                "version": recipe.haproxy.version if recipe.haproxy else recipe.tls.version,
+                "tls": recipe.tls.name,
+                "prefix": recipe.prefix,
+                "patches": [patch.sha256 for patch in recipe.patches],
+            }
+        return digest(kind, inputs, (library.digest,) if library is not None and library.digest else ())
 
     def _packages(self, compiler: Arch, target: Arch, *, distro_tls: bool) -> tuple[tuple[str, str], ...]:
         key = (compiler.name, target.name, distro_tls)
@@ -233,29 +209,23 @@ class Planner:
             self._relevant[key] = relevant_packages(known, compiler, target, distro_tls=distro_tls)
         return self._relevant[key]
 
-    def _source(self, actions: dict[str, Action], software: Software, target: Arch) -> str:
+    def _add_source(self, actions: dict[str, Action], software: Software, target: Arch) -> SourceAction:
         name = f"{software.family}-{software.version}"
         one = moving(software, target.name)
-        key = f"source:{name}" if one is None else f"source:{name} {one}"
-        if key in actions:
-            return key
+        name = name if one is None else f"{name} {one}"
+        key = make_key("source", name)
+        known = actions.get(key)
+        if isinstance(known, SourceAction):
+            return known
         if one is None:
             source, problem = self._find(software.family, software.version)
         else:
             source, problem = self.moved.get(key), ""
-        _add(
-            actions,
-            Action(
-                key=key,
-                kind="source",
-                name=name if one is None else f"{name} {one}",
-                digest=source and source.sha256,
-                source=source,
-                moving=one,
-                problem=problem,
-            ),
+        made = SourceAction(
+            key=key, name=name, digest=source and source.sha256, source=source, moving=one, problem=problem
         )
-        return key
+        _add(actions, made)
+        return made
 
     def _find(self, component: str, version: str) -> tuple[Source | None, str]:
         try:
@@ -264,19 +234,19 @@ class Planner:
             return None, str(error)
         return source, source.blocked or ""
 
-    def toolchain(self, target: Arch) -> str:
-        """The name of the image that compiles for ``target``: of the host's architecture, or of its own."""
+    def _toolchain(self, target: Arch) -> str:
+        """Return the image that compiles for ``target``: of the host's architecture, or of its own."""
         return "emulated-toolchain" if self.emulated_build and target != self.host else "toolchain"
 
-    def _image(self, actions: dict[str, Action], image: str, arch: Arch) -> str:
+    def _add_image(self, actions: dict[str, Action], image: str, arch: Arch) -> str:
         name = f"{image}-{arch.name}"
-        key = f"image:{name}"
+        key = make_key("image", name)
         if key not in actions:
             # A foreign target's toolchain grows from the host's; the runtime's root and the emulated
             # toolchain are assembled in a container of it.
-            grown = image != "client" and key != f"image:toolchain-{self.host.name}"
-            needs = (self._image(actions, "toolchain", self.host),) if grown else ()
-            _add(actions, Action(key=key, kind="image", name=name, image=image, arch=arch.name, needs=needs))
+            grown = image != "client" and (image, arch) != ("toolchain", self.host)
+            needs = (self._add_image(actions, "toolchain", self.host),) if grown else ()
+            _add(actions, ImageAction(key=key, name=name, image=image, arch=arch.name, needs=needs))
         return key
 
 

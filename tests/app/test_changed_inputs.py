@@ -10,7 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import Patch
 from orchestrator.outcome import Outcome
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.record.journal import RunStarted
 from orchestrator.record.model import CellRecord, Expected, RunRecord
@@ -121,7 +121,7 @@ def test_a_source_that_moved_on_is_asked_for_last() -> None:
 
 def test_inputs_hold_modules_templates_recipes_and_sources(tmp_path: Path) -> None:
     source = Source(component="haproxy", version="3.0.11", file="x", sha256=None, strip=1, origins=())
-    action = Action(key="source:haproxy-3.0.11", kind="source", name="haproxy-3.0.11", source=source)
+    action = SourceAction(key="source:haproxy-3.0.11", name="haproxy-3.0.11", source=source)
     plan = Plan(actions={action.key: action}, cells={})
     plain = inputs(plan, None)
     assert list(plain.sources) == ["haproxy 3.0.11"]

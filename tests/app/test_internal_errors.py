@@ -1,16 +1,19 @@
 """A fault of our own, planted wherever a run can have one: it is kept, it is said, and the run goes on."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, action
 from whole_run import CELLS, PASSED, Bench, FakeImages, UnforeseenError, summed
 
 from orchestrator import internal
-from orchestrator.app import guards
+from orchestrator.app import output
+from orchestrator.app.actions import build
 from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import EngineError, Exit, MatrixctlError
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
@@ -129,26 +132,25 @@ def test_an_action_that_breaks_blocks_its_cells_with_the_traceback_s_name(tmp_pa
     assert record.run.exit_code == Exit.HARNESS
 
 
-class BrokenSelfTests(SelfTests):
-    """Raises for everything."""
-
-    def lacks(self, *_: Any) -> None:
-        raise UnforeseenError("planted")
-
-    def _cause(self, *_: Any) -> str:
-        raise UnforeseenError("planted")
+@pytest.fixture
+def broken_selftests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything raises that is made of a self-test."""
+    monkeypatch.setattr(SelfTests, "_record", raise_bug)
+    monkeypatch.setattr(SelfTests, "_find_cause", raise_bug)
 
 
+@pytest.mark.usefixtures("broken_selftests")
 def test_self_tests_that_break_cost_no_cell_its_verdict(tmp_path: Path) -> None:
     def plant(action: Action) -> None:
         if action.kind == "selftest":
             raise MatrixctlError("it does not compile")
 
-    bench = Bench(tmp_path, selftests=BrokenSelfTests, plant=plant)
+    bench = Bench(tmp_path, plant=plant)
     assert_all_passed(bench.go())
     assert bench.tracebacks
 
 
+@pytest.mark.usefixtures("broken_selftests")
 def test_what_is_told_of_a_blocked_action_may_break(tmp_path: Path) -> None:
     """The self-test is blocked by its library; to write that down fails."""
 
@@ -156,7 +158,7 @@ def test_what_is_told_of_a_blocked_action_may_break(tmp_path: Path) -> None:
         if action.kind == "image":
             raise EngineError("no image")
 
-    bench = Bench(tmp_path, selftests=BrokenSelfTests, plant=plant)
+    bench = Bench(tmp_path, plant=plant)
     record = bench.go()
     assert summed(record) == [(Outcome.ERROR, Reason.ENGINE_UNAVAILABLE)]
     assert record.run.exit_code == Exit.HARNESS
@@ -167,27 +169,17 @@ def test_what_is_told_of_a_blocked_action_may_break(tmp_path: Path) -> None:
     "every cell left is `error: internal`, exit code 4; `--resume` tries them again",
 )
 def test_a_fault_between_two_actions_leaves_no_cell_without_a_word(tmp_path: Path) -> None:
-    class Broken(FakeImages):
-        def packages(self, *_: Any) -> dict[str, str]:
-            raise UnforeseenError("planted")
-
-    bench = Bench(tmp_path, images=Broken())
+    bench = Bench(tmp_path, images=FakeImages(broken=UnforeseenError("planted")))
     record = bench.go()
     assert summed(record) == [(Outcome.ERROR, Reason.INTERNAL)]
     assert all("planted" in cell.message and "please report it" in cell.message for cell in record.cells)
     assert (record.run.status, record.run.exit_code) == ("finished", Exit.HARNESS)
     assert len(bench.tracebacks) == 1
-    assert not any(
-        event.final for event in map(bench.made.work.recorder.judged, (c.id for c in CELLS)) if event
-    )
+    assert not any(event.final for event in map(bench.recorder.judged, (c.id for c in CELLS)) if event)
 
 
 def test_a_foreseen_error_between_two_actions_needs_no_traceback(tmp_path: Path) -> None:
-    class Gone(FakeImages):
-        def packages(self, *_: Any) -> dict[str, str]:
-            raise EngineError("the engine is gone")
-
-    bench = Bench(tmp_path, images=Gone())
+    bench = Bench(tmp_path, images=FakeImages(broken=EngineError("the engine is gone")))
     record = bench.go()
     assert summed(record) == [(Outcome.ERROR, Reason.ENGINE_UNAVAILABLE)]
     assert bench.tracebacks == []
@@ -204,17 +196,18 @@ def test_a_cell_that_nothing_judges_is_an_error_by_name(tmp_path: Path) -> None:
     "a fault of our own at the end of a run",
     "the journal gets its end, exit code 4",
 )
-def test_the_end_of_a_run_may_break_and_is_still_its_end(tmp_path: Path) -> None:
-    class Broken(SelfTests):
-        calls = 0
+def test_the_end_of_a_run_may_break_and_is_still_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count(1)
 
-        def explained(self, record: CellRecord) -> CellRecord:
-            Broken.calls += 1
-            if Broken.calls > len(CELLS):
-                raise UnforeseenError("planted")
-            return record
+    def explain(_: SelfTests, record: CellRecord) -> CellRecord:
+        if next(calls) > len(CELLS):
+            raise UnforeseenError("planted")
+        return record
 
-    bench = Bench(tmp_path, selftests=Broken)
+    monkeypatch.setattr(SelfTests, "explain", explain)
+    bench = Bench(tmp_path)
     record = bench.go()
     assert summed(record) == [(Outcome.PASS, None)]
     assert (record.run.status, record.run.exit_code) == ("finished", Exit.HARNESS)
@@ -227,7 +220,7 @@ def test_the_end_of_a_run_may_break_and_is_still_its_end(tmp_path: Path) -> None
     "the other files are there, the error names the one",
 )
 def test_one_report_that_breaks_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(guards.REPORTS, "junit.xml", raise_bug)
+    monkeypatch.setitem(output.REPORTS, "junit.xml", raise_bug)
     bench = Bench(tmp_path)
     with pytest.raises(MatrixctlError, match=r"junit\.xml") as caught:
         bench.go()
@@ -272,8 +265,6 @@ def test_a_traceback_that_cannot_be_kept_is_said_to_be_lost(tmp_path: Path) -> N
 
 def test_a_library_that_was_lost_is_never_left_out_of_a_build(tmp_path: Path) -> None:
     """The compiler would find the toolchain's own, and what came of it would be kept under our digest."""
-    bench = Bench(tmp_path)
-    bench.go()
-    lost = Action(key="tls:x", kind="tls", name="openssl-3.5.7--amd64", digest="0" * 64)
+    lost = action("tls:x", kind="tls", name="openssl-3.5.7--amd64", digest="0" * 64)
     with pytest.raises(MatrixctlError, match=r"artifact of openssl-3\.5\.7--amd64 is gone from the store"):
-        bench.made.work._library(lost)
+        build._find_library(Store(tmp_path), lost)

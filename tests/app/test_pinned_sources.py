@@ -10,7 +10,7 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.unpinned import fetch
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import SourceAction
 from orchestrator.record.journal import Event, RunStarted, SourcePinned
 from orchestrator.record.recorder import Recorder
 
@@ -41,7 +41,7 @@ class Bed:
 
     def tested(self, sources: Sources) -> str | None:
         """The digest of what the run would compile now."""
-        action = Action(key="source:x", kind="source", name="x", moving=self.moving)
+        action = SourceAction(key="source:x", name="x", moving=self.moving)
         with sources.recorder:
             sources.recorder.emit(RunStarted(record=record()))
             sources.fetch(action)

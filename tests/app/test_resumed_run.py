@@ -8,7 +8,7 @@ import pytest
 from record_samples import cell
 from whole_run import CELLS, PASSED, Bench, UnforeseenError
 
-from orchestrator.app.work import Work
+from orchestrator.app import running
 from orchestrator.errors import BuildError, NothingSelectedError, SourceUnreachableError, UsageError
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -70,7 +70,7 @@ def tail(journal: bytes, at: int) -> bytes:
 @pytest.mark.parametrize("kind", ["image", "haproxy", "probe"])
 def test_an_interrupted_run_goes_on(tmp_path: Path, kind: str) -> None:
     bench = Bench(tmp_path)
-    bench.plant = lambda action: bench.made.work.cancel.ask() if action.kind == kind else None
+    bench.plant = lambda action: bench.cancel.ask() if action.kind == kind else None
     first = bench.go()
     assert (first.run.status, first.run.exit_code) == ("interrupted", 130)
     stood = first.run.judged
@@ -186,7 +186,7 @@ def test_a_resumed_run_that_breaks_off_has_a_word_on_each_cell(
     def broken(*_: object) -> None:
         raise UnforeseenError("planted")
 
-    monkeypatch.setattr(Work, "keep_patches", broken)
+    monkeypatch.setattr(running, "STAGES", (broken,))
     record = Bench(tmp_path, resume=True).go()
     assert {(one.reason, len(one.attempts)) for one in record.cells} == {(Reason.INTERNAL, 2)}
 
@@ -223,7 +223,7 @@ def test_a_run_that_breaks_off_is_not_green_though_every_cell_stands(
     def broken(*_: object) -> None:
         raise UnforeseenError("planted")
 
-    monkeypatch.setattr(Work, "keep_patches", broken)
+    monkeypatch.setattr(running, "STAGES", (broken,))
     record = Bench(tmp_path, resume=True).go()
     assert {one.outcome for one in record.cells} == {Outcome.PASS}
     assert (record.run.status, record.run.exit_code) == ("finished", 4)
@@ -235,7 +235,7 @@ def test_a_count_that_does_not_close_is_an_internal_error(tmp_path: Path) -> Non
     bench = Bench(tmp_path)
     stranger = cell("stranger", Outcome.PASS)
     bench.plant = lambda action: (
-        bench.made.work.recorder.emit(CellJudged(cell=stranger)) if action.kind == "probe" else None
+        bench.recorder.emit(CellJudged(cell=stranger)) if action.kind == "probe" else None
     )
     record = bench.go()
     assert record.run.exit_code == 4

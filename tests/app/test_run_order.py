@@ -20,13 +20,12 @@ def dawdling(bench: Bench, seed: int, ended: list[str]) -> Callable[[Action], No
     def plant(action: Action) -> None:
         time.sleep(pauses[action.kind] + dice.random() / 50)
         ended.append(action.key)
-        work = bench.made.work
-        work.recorder.component("package", f"of {action.key}", "1", None, "here")
+        bench.recorder.component("package", f"of {action.key}", "1", None, "here")
         if action.kind == "selftest":
             test = SelfTest(
                 tls=action.name, arch="amd64", execution="", library="", problem="", checks=(), evidence=()
             )
-            work.recorder.emit(journal.SelfTested(selftest=test))
+            bench.recorder.emit(journal.SelfTested(selftest=test))
 
     return plant
 

@@ -1,24 +1,20 @@
 """A whole run in memory: real plan, scheduler, journal and reports; the work is played."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
+import pytest
 from fakes import FakeEngine
 
 from orchestrator import app, resources
-from orchestrator.app import guards
-from orchestrator.app.run import _Run
-from orchestrator.app.selftests import SelfTests
-from orchestrator.app.sources import Sources
-from orchestrator.app.work import Work
-from orchestrator.arch import ARCHES
-from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.app import running
+from orchestrator.app.actions import Actions
+from orchestrator.arch import Arch
+from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.schedule.scheduler import Cancel
-from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve
@@ -28,14 +24,11 @@ from orchestrator.matrix.select import select
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import Plan
-from orchestrator.plan.planner import Planner
-from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judged
-from orchestrator.probe.prober import JudgedCell, Told
+from orchestrator.probe.prober import Told
 from orchestrator.record.journal import Event
 from orchestrator.record.model import ActionStatus, RunRecord, utc_now
-from orchestrator.record.past import read_past
 from orchestrator.record.recorder import Recorder
 
 MATRIX = load(resources.root() / "matrix.yaml")
@@ -58,28 +51,46 @@ class UnforeseenError(Exception):
     """What nobody foresaw."""
 
 
+@dataclass
 class FakeImages:
-    """Images that are there, with no package in them."""
+    """Images that are there, with these packages in each; ``broken`` is raised where these are asked for."""
 
-    def packages(self, *_: Any) -> dict[str, str]:
-        return {}
+    broken: Exception | None = None
+    found: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str, arch: Arch) -> ImageRef:
+        tag, program = f"matrixctl/{name}-{arch.name}", arch.name
+        return ImageRef(
+            name=name, arch=program, target=program, tag=tag, id=tag, key="", origin="fake", digest=None
+        )
+
+    def packages(self, name: str, arch: Arch) -> dict[str, str]:  # noqa: ARG002
+        if self.broken is not None:
+            raise self.broken
+        return dict(self.found)
+
+    def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
+        pass
+
+    def debian_pools(self) -> tuple[str, ...]:
+        return ()
 
 
-@dataclass(kw_only=True)
-class FakeWork(Work):
-    """Does nothing, and judges every cell as ``judged_as`` says; ``plant`` may raise in any action."""
+@dataclass(frozen=True, kw_only=True)
+class FakeActions(Actions):
+    """Does nothing, and judges every cell as its bench says, whose ``plant`` may raise in any action."""
 
-    plant: Callable[[Action], None] = lambda _: None
-    judged_as: Callable[[Cell], Judged] = lambda _: PASSED
-    forgets: bool = False
+    bench: "Bench"
 
-    def do(self, action: Action, plan: Plan, judged: JudgedCell) -> ActionStatus:
-        self.plant(action)
-        for key in action.cells if action.kind == "probe" and not self.forgets else ():
-            for number in range(1, self.options.repeat + 1):
+    def do(self, action: Action, plan: Plan) -> ActionStatus:
+        self.bench.recorder = self.context.recorder
+        self.bench.plant(action)
+        for key in action.cells if action.kind == "probe" and not self.bench.forgets else ():
+            for number in range(1, self.bench.repeat + 1):
                 why = "first" if number == 1 else f"repeat {number}"
                 told = Told(why=why, started_at=utc_now(), duration_s=0.1)
-                judged(plan.cells[key], self.judged_as(plan.cells[key]), told)
+                judged = self.bench.judged_as(plan.cells[key])
+                self.probing.record_attempt(plan.cells[key], judged, told)
         return "succeeded"
 
 
@@ -92,8 +103,7 @@ class Bench:
     heard: list[Event] = field(default_factory=list)
     cells: Sequence[Cell] = CELLS
     engine: FakeEngine = field(default_factory=FakeEngine)
-    images: Any = field(default_factory=FakeImages)
-    selftests: type[SelfTests] = SelfTests
+    images: FakeImages = field(default_factory=FakeImages)
     plant: Callable[[Action], None] = lambda _: None
     judged_as: Callable[[Cell], Judged] = lambda _: PASSED
     forgets: bool = False
@@ -102,7 +112,13 @@ class Bench:
     repeat: int = 1
     listen: Callable[[Event], None] | None = None
     say: Callable[[str], None] | None = None
-    made: _Run = field(init=False)
+    cancel: Cancel = field(default_factory=Cancel)
+    catalog: Catalog = field(default_factory=lambda: Catalog(sources={}))
+    mirrors: tuple[str, ...] = ()
+    played: bool = True
+    """Its actions are played; else they are done, by the engine."""
+    recorder: Recorder = field(init=False)
+    """Of the run, once an action is done."""
 
     def go(self) -> RunRecord:
         options = app.Options(
@@ -111,50 +127,33 @@ class Bench:
             out=self.folder,
             store=self.folder / "store",
             jobs=2,
-            memory=1 << 33,
             repeat=self.repeat,
+            mirrors=self.mirrors,
+            certificates=lambda: Certificates(ca=b"", server=b""),
         )
-        say = guards.unbreakable(self.say or self.said.append)
-        run = self.folder / "run"
-        past = read_past(run, say=say) if self.resume else None
-        recorder = Recorder(
-            run,
-            listen=guards.guarded(self.listen or self.heard.append, run, say),
-            finish=guards.write_reports,
-            before=past.events if past else (),
-        )
-        amd64, renderer = ARCHES["amd64"], Renderer()
-        store = Store(self.folder / "store")
-        work = FakeWork(
-            run_id="run",
-            host=amd64,
-            engine=self.engine,
-            store=store,
-            images=cast("ImageSet", self.images),
-            renderer=renderer,
-            limits=MATRIX.limits,
-            expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
-            options=options,
-            recorder=recorder,
-            say=say,
-            cancel=Cancel(),
-            certificates=Certificates(ca=b"", server=b""),
-            selftests=self.selftests(recorder=recorder),
-            sources=Sources(store=store, recorder=recorder, mirrors=(), limit=1, pools=tuple, say=say),
-            plant=self.plant,
-            judged_as=self.judged_as,
-            forgets=self.forgets,
-        )
-        planner = Planner(host=amd64, catalog=Catalog(sources={}), renderer=renderer, packages={})
-        self.made = _Run(
-            past=past,
-            matrix=MATRIX,
-            cells=self.cells,
-            engine=cast("DockerEngine", self.engine),
-            planner=planner,
-            work=work,
-        )
-        return self.made.go()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(running, "begin", self._begin)
+            record, _ = app.run_matrix(
+                MATRIX,
+                self.cells,
+                self.catalog,
+                self.engine,
+                options,
+                expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
+                listen=self.listen or self.heard.append,
+                say=self.say or self.said.append,
+                cancel=self.cancel,
+                resume=self.folder / "run" if self.resume else None,
+                images=self.images,
+                actions=partial(FakeActions, bench=self) if self.played else Actions,
+            )
+        return record
+
+    def _begin(self, out: Path, _: datetime) -> Path:
+        """A run of a known id."""
+        folder = out / "run"
+        folder.mkdir(parents=True)
+        return folder
 
     @property
     def tracebacks(self) -> list[str]:

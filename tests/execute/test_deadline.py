@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import docker
 import pytest
+from fakes import action
 
 from orchestrator.arch import ARCHES
 from orchestrator.errors import DeadlineError
@@ -16,7 +17,6 @@ from orchestrator.execute.failures import failure_of
 from orchestrator.execute.images import image_build
 from orchestrator.execute.system.deadline import exceeded, within
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.plan.action import Action
 
 
 class SlowBuilder:
@@ -80,8 +80,8 @@ def test_within_hands_on_what_the_work_gives_or_raises() -> None:
 
 
 def test_a_cell_is_told_which_limit_how_long_and_how_to_raise_it() -> None:
-    action = Action(key="tls:x", kind="tls", name="x")
-    failure = failure_of(action, exceeded("The build", 18_000, "build", details="the log's end"))
+    built = action("tls:x", kind="tls", name="x")
+    failure = failure_of(built, exceeded("The build", 18_000, "build", details="the log's end"))
     assert (failure.outcome, failure.reason) == (Outcome.ERROR, Reason.DEADLINE)
     assert failure.message == (
         "tls x: The build did not end within 18000 s, which come from `limits: build`, and was stopped. "

@@ -15,6 +15,7 @@ import docker
 import pytest
 
 from orchestrator.errors import EngineError, EngineLostError, ExhaustedError
+from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
 
 
@@ -143,6 +144,8 @@ def test_whether_a_container_runs(daemon: Daemon) -> None:
 
 
 def test_a_container_that_is_being_removed_has_no_name_and_breaks_no_sweep(daemon: Daemon) -> None:
-    names = {"/containers/json": [{"Id": "0a1b", "Names": None}, {"Id": "2c3d", "Names": ["/x"]}]}
+    labels = {owner.LABEL: "r"}
+    nameless, named = ({"Id": "0a1b", "Names": None}, {"Id": "2c3d", "Names": ["/x"]})
+    names = {"/containers/json": [{**nameless, "Labels": labels}, {**named, "Labels": labels}]}
     daemon.answer = lambda path: (200, names.get(path.partition("?")[0], {"Volumes": None}))
     assert daemon.engine(patience=0).sweep("r") == ("0a1b", "x")

@@ -2,6 +2,7 @@
 
 import errno
 
+import fakes
 import pytest
 import requests
 from docker.errors import APIError
@@ -44,7 +45,7 @@ TABLE = [
 
 
 def action(kind: Kind) -> Action:
-    return Action(key=f"{kind}:it", kind=kind, name="it")
+    return fakes.action(f"{kind}:it", kind=kind, name="it")
 
 
 @pytest.mark.parametrize(("error", "reason", "outcome"), TABLE)

@@ -2,16 +2,11 @@
 
 import math
 
+from fakes import action
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.execute.schedule.order import Order
-from orchestrator.plan.action import Action
-
-
-def action(key: str, *needs: str, optional: tuple[str, ...] = ()) -> Action:
-    return Action(key=key, kind="source", name=key, needs=needs, optional=optional)
-
 
 DIAMOND = [action("a"), action("b", "a"), action("c", "a"), action("d", "b", "c")]
 SECONDS = {"a": 1.0, "b": 20.0, "c": 300.0, "d": 4000.0}

@@ -31,9 +31,8 @@ def test_output_and_exit_code_come_back_apart() -> None:
     assert done == process.Completed(exit_code=3, stdout=b"out\n", stderr=b"err\n")
 
 
-def test_stdin_is_empty_unless_given() -> None:
+def test_stdin_is_empty() -> None:
     assert process.run(["cat"], timeout=10).stdout == b""
-    assert process.run(["cat"], timeout=10, input=b"given").stdout == b"given"
 
 
 def test_the_environment_is_exactly_what_was_given() -> None:

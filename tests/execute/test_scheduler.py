@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from graphlib import CycleError
 
 import pytest
+from fakes import action
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +16,6 @@ from orchestrator.execute.schedule.scheduler import Cancel, Failure, schedule
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action, Kind
-
-
-def action(key: str, *needs: str, kind: Kind = "source") -> Action:
-    return Action(key=key, kind=kind, name=key, needs=needs)
 
 
 def failure(key: str) -> Failure:

@@ -7,6 +7,7 @@ from fakes import cell
 from orchestrator.arch import ARCHES
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.model import Cell
+from orchestrator.plan.action import BuildAction, Recipe
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
@@ -91,6 +92,12 @@ def cells(
 
 def plan(chosen: Sequence[Cell] | None = None) -> Plan:
     return planner().plan(cells() if chosen is None else chosen)
+
+
+def recipes(made: Plan) -> dict[str, Recipe]:
+    """Of the TLS libraries and HAProxys that are compiled from a known source."""
+    builds = [action for action in made.actions.values() if isinstance(action, BuildAction)]
+    return {action.key: action.recipe for action in builds if action.recipe and action.recipe.source}
 
 
 def digests(made: Plan) -> dict[str, str | None]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import fakes
 import pytest
 from fakes import cell
 from hypothesis import given
@@ -15,7 +16,7 @@ from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Cell, ExecutionValue
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import SourceAction
 from orchestrator.plan.digest import relevant_packages
 from orchestrator.plan.plan import Plan, estimate, verify
 
@@ -134,6 +135,7 @@ def test_without_versions_builds_have_no_digest_yet() -> None:
 def test_a_source_without_an_entry_is_planned_with_its_problem() -> None:
     made = plan([cell(tls="libressl-3.9.2")])
     wanted = made.actions["source:libressl-3.9.2"]
+    assert isinstance(wanted, SourceAction)
     assert wanted.source is None
     assert "no entry for libressl 3.9.2 in sources.yaml" in wanted.problem
     assert made.actions["tls:libressl-3.9.2--amd64"].digest is None
@@ -163,11 +165,10 @@ def test_the_same_cell_twice_is_refused() -> None:
 def shaped(needs: Mapping[str, Sequence[str]], probed: Sequence[str] = ("p",)) -> Plan:
     """``p`` is the probe of one cell, the rest are sources."""
     actions = {
-        key: Action(
-            key=key,
+        key: fakes.action(
+            key,
+            *wanted,
             kind="probe" if key in probed else "source",
-            name=key,
-            needs=tuple(wanted),
             cells=(cell().id,) if key in probed else (),
         )
         for key, wanted in needs.items()

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from fakes import cell
-from plan_samples import planner, source
+from plan_samples import planner, recipes, source
 
 from orchestrator.matrix.model import Cell
+from orchestrator.plan.action import BuildAction, SourceAction
 from orchestrator.plan.plan import Plan
 
 BRANCH = {"source": "git", "where": "https://example.org/x.git", "ref": "master"}
@@ -28,6 +29,8 @@ def planned(*cells: Cell, sha256: str = "") -> Plan:
 def test_before_it_is_resolved_a_build_has_no_digest_and_no_problem() -> None:
     made = planned(with_haproxy(cell(), **BRANCH))
     build, moving = made.actions[HAPROXY], made.actions[KEY]
+    assert isinstance(build, BuildAction)
+    assert isinstance(moving, SourceAction)
     assert (build.recipe, build.digest, build.problem) == (None, None, "")
     assert (moving.source, moving.digest, moving.problem) == (None, None, "")
     assert str(moving.moving) == "git: https://example.org/x.git master"
@@ -59,8 +62,7 @@ def test_a_tarball_and_a_branch_of_one_version_are_two_sources() -> None:
 
 def test_make_flags_of_a_branch_reach_its_build() -> None:
     made = planned(with_haproxy(cell(), make_flags=("DEBUG=-g",), **BRANCH), sha256="1" * 64)
-    recipe = made.actions[HAPROXY].recipe
-    assert recipe is not None
+    recipe = recipes(made)[HAPROXY]
     assert recipe.flags[-1] == "DEBUG=-g"
 
 

@@ -7,6 +7,7 @@ from orchestrator.arch import ARCHES
 from orchestrator.errors import UsageError
 from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.catalog import Catalog, Source
+from orchestrator.plan.action import BuildAction
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
@@ -41,6 +42,7 @@ def test_a_library_without_a_recipe_blocks_its_own_cells_alone() -> None:
     )
     made = planner.plan([cell(tls="libressl-4.0.0"), cell(tls="openssl-distro")])
     lost = made.actions["tls:libressl-4.0.0--amd64"]
+    assert isinstance(lost, BuildAction)
     assert "no recipe for libressl" in lost.problem
     assert lost.recipe is None
     assert lost.key in made.actions["haproxy:haproxy-3.0.11--libressl-4.0.0--amd64"].needs

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import plan_samples
 import pytest
 from fakes import cell
 from hostile import CORPUS, Hostile, executed
@@ -15,7 +16,7 @@ from plan_samples import CATALOG, cells, planner, source
 from orchestrator.errors import UsageError
 from orchestrator.execute.engine.engine import WORK
 from orchestrator.execute.images import dockerfiles
-from orchestrator.matrix.catalog import Catalog
+from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.model import HaproxyValue, Patch, TlsValue
 from orchestrator.plan.action import PREFIX, Recipe
 from orchestrator.plan.render import Renderer
@@ -97,15 +98,19 @@ cp haproxy /work/out/haproxy
 
 
 def script(recipe: Recipe, work: str = WORK) -> str:
-    values = {name: getattr(recipe, name) for name in type(recipe).model_fields}
-    return Renderer().render(recipe.template, {"work": work, **values})
+    return Renderer().render(recipe.template, recipe.values(work))
 
 
 def recipes() -> dict[str, Recipe]:
     made = planner(catalog=Catalog(sources={**CATALOG.sources, **LIBRARIES})).plan(
         cells(tls=("openssl-distro", "openssl-3.5.7", *(f"{name}-{version}" for name, version in LIBRARIES)))
     )
-    return {key: action.recipe for key, action in made.actions.items() if action.recipe}
+    return plan_samples.recipes(made)
+
+
+def source_of(recipe: Recipe) -> Source:
+    assert recipe.source is not None
+    return recipe.source
 
 
 def hostile(recipe: Recipe) -> Recipe:
@@ -114,7 +119,7 @@ def hostile(recipe: Recipe) -> Recipe:
         update={
             "flags": HOSTILE,
             "prefix": f"{PREFIX}/{''.join(HOSTILE)}",
-            "source": recipe.source.model_copy(update={"file": f"x{''.join(HOSTILE)}.tar.gz"}),
+            "source": source_of(recipe).model_copy(update={"file": f"x{''.join(HOSTILE)}.tar.gz"}),
             "tls": recipe.tls.model_copy(update={"configure_flags": HOSTILE}),
             "patches": (Patch(name="".join(HOSTILE), sha256="0" * 64, path="/nowhere"),),
         }
@@ -190,7 +195,7 @@ def test_hostile_values_reach_make_as_they_are_and_nothing_else_happens(tmp_path
     assert set(HOSTILE) <= set(given["make"])
     assert given["make"][-1] == "haproxy"
     assert given["make"][0] == "-j3"
-    assert given["tar"][2] == f"src/{recipe.source.file}"
+    assert given["tar"][2] == f"src/{source_of(recipe).file}"
     assert (tmp_path / "out" / "haproxy").exists()
     assert not executed(tmp_path)
 
@@ -301,8 +306,7 @@ def test_flags_of_the_matrix_come_last_and_so_win() -> None:
     made = planner(catalog=CATALOG).plan(
         [type(chosen)(id="x", **{**chosen.axes, "tls": tls, "haproxy": haproxy})]  # type: ignore[arg-type]
     )
-    recipe = made.actions["haproxy:haproxy-mine--mine--amd64"].recipe
-    assert recipe is not None
+    recipe = plan_samples.recipes(made)["haproxy:haproxy-mine--mine--amd64"]
     assert " USE_QUIC=1 USE_QUIC_OPENSSL_COMPAT=1 USE_QUIC=0 USE_QUIC=1 DEBUG=-g " in script(recipe)
 
 

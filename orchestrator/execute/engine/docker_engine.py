@@ -216,10 +216,6 @@ class DockerEngine:
                     raise EngineError(f"{path} in {name} is larger than {bounds.size(limit)}.")
                 yield chunk
 
-    def stop(self, name: str) -> None:
-        with explained(f"stop {name}"):
-            self.client.api.stop(name, timeout=docker_exec.GRACE)
-
     @_again
     def remove(self, name: str) -> None:
         with explained(f"remove {name}"):

@@ -1,6 +1,6 @@
 """What matrixctl asks of whatever runs its containers (later: virtual machines).
 
-The verbs are create, put, start, exec, get, stop, remove; files travel as tar archives in both
+The verbs are create, put, start, exec, get, remove; files travel as tar archives in both
 directions, so that the engine may be on another machine.
 """
 
@@ -91,8 +91,6 @@ class Engine(Protocol):
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         """A tar archive of ``path``, in chunks; more than ``limit`` bytes is an error."""
         ...
-
-    def stop(self, name: str) -> None: ...
 
     def remove(self, name: str) -> None: ...
 

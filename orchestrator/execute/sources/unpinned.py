@@ -15,7 +15,7 @@ from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
 from orchestrator.execute.store.store import Store
 from orchestrator.files import FULL, at_home, copy_limited, read_limited, sha256_of, write_atomically
 from orchestrator.matrix.catalog import Moving, Source
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, SourceAction
 
 _LONGEST = 128
 """Characters of a name that is made of somebody else's; the end says what it is."""
@@ -54,7 +54,7 @@ def now(actions: Iterable[Action], bring: Callable[[Moving], Moved]) -> Now:
     moved: dict[str, Moved] = {}
     lost: dict[str, MatrixctlError] = {}
     for action in actions:
-        if action.moving is None:
+        if not isinstance(action, SourceAction) or action.moving is None:
             continue
         try:
             moved[action.key] = bring(action.moving)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Store:
         self.root = root
         self._say = say
         self._verified: dict[str, Artifact | HeldSource] = {}
+        self._noting = threading.Lock()
         self.leases = Leases(root / "leases")
         try:
             for name in _FOLDERS:
@@ -280,6 +282,7 @@ class Store:
         """Remember it for the next estimate; never a reason to fail."""
         with (
             contextlib.suppress(OSError, DeadlineError),
+            self._noting,  # our own threads are no other run
             self.lock("durations", deadline=time.monotonic() + 5),
         ):
             durations = self._durations()

@@ -48,7 +48,6 @@ def run(
     argv: Sequence[str],
     *,
     timeout: float,
-    input: bytes | None = None,  # noqa: A002 - the name that subprocess.run uses
     env: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run a program to its end, in a process group of its own, without our stdin.
@@ -60,8 +59,8 @@ def run(
     """
     # Files: a pipe would be read into memory however much comes, and a limit on files does not hold for it.
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        process = _start(argv, env=env, has_input=input is not None, stdout=stdout, stderr=stderr)
-        _wait(process, argv, input, timeout)
+        process = _start(argv, env=env, stdout=stdout, stderr=stderr)
+        _wait(process, argv, timeout)
         return Completed(exit_code=process.returncode, stdout=_content(stdout), stderr=_content(stderr))
 
 
@@ -70,12 +69,10 @@ def _content(output: IO[bytes]) -> bytes:
     return output.read(_OUTPUT)
 
 
-def _wait(
-    process: "subprocess.Popen[bytes]", argv: Sequence[str], given: bytes | None, timeout: float
-) -> None:
+def _wait(process: "subprocess.Popen[bytes]", argv: Sequence[str], timeout: float) -> None:
     _live.add(process.pid)
     try:
-        process.communicate(given, timeout=timeout)
+        process.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
         _end_group(process)
         raise DeadlineError(
@@ -118,14 +115,13 @@ def _start(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None,
-    has_input: bool,
     stdout: IO[bytes],
     stderr: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(  # noqa: S603 - an argument list, never a shell line
             list(argv),
-            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             env=None if env is None else dict(env),

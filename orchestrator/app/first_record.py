@@ -4,13 +4,10 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
-from functools import cache
 
 from orchestrator import __version__
 from orchestrator.app.options import Options
-from orchestrator.arch import ARCHES, Arch
-from orchestrator.execute.images import emulation
-from orchestrator.execute.system.host import LocalHost
+from orchestrator.arch import Arch
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
@@ -34,7 +31,7 @@ from orchestrator.record.model import (
 )
 
 
-def planned_record(
+def make_record(
     run_id: str,
     *,
     matrix: Matrix,
@@ -44,7 +41,7 @@ def planned_record(
     engine: EngineInfo,
     options: Options,
 ) -> RunRecord:
-    """Every cell and action, none of them judged or done."""
+    """Return the record of a run: every cell and action, none of them judged or done."""
     return RunRecord(
         schema_version=3,
         run=RunInfo(
@@ -65,16 +62,16 @@ def planned_record(
             message="",
         ),
         components=(),
-        actions=tuple(action_record(action, "waiting") for action in plan.actions.values()),
+        actions=tuple(make_action(action, "waiting") for action in plan.actions.values()),
         cells=tuple(cells),
         rules=tuple(rules),
     )
 
 
-def planned_cell(
+def make_cell(
     cell: Cell, host: Arch, options: Options, expectations: Expectations, qemu: str | None
 ) -> CellRecord:
-    """A cell that is not judged.
+    """Return the record of a cell that is not judged.
 
     :param host: the architecture of the engine's machine.
     :param qemu: the version of the emulator that runs the cell's server, if one does and it is known.
@@ -95,7 +92,7 @@ def planned_cell(
             cpu_features=(),
         ),
         build=Build(name=build_name(cell), digest=None),
-        expected=expected(cell, expectations),
+        expected=find_expected(cell, expectations),
         observations=None,
         attestation=None,
         evidence=(),
@@ -104,8 +101,8 @@ def planned_cell(
     )
 
 
-def expected(cell: Cell, expectations: Expectations) -> Expected | None:
-    """What the rule that counts says of the cell; without one, what is declared of it; else nothing."""
+def find_expected(cell: Cell, expectations: Expectations) -> Expected | None:
+    """Return what the rule that counts says of the cell or, without one, what is declared of it."""
     rule = expectations.rule(cell)
     if rule is not None:
         return Expected(
@@ -129,8 +126,8 @@ def expected(cell: Cell, expectations: Expectations) -> Expected | None:
     )
 
 
-def rules(expectations: Expectations, cells: Sequence[Cell]) -> tuple[Rule, ...]:
-    """Every rule of the matrix, as it stands with the cells of this run."""
+def make_rules(expectations: Expectations, cells: Sequence[Cell]) -> tuple[Rule, ...]:
+    """Return every rule of the matrix, as it stands with the cells of this run."""
     return tuple(
         Rule(
             place=rule.place,
@@ -147,20 +144,10 @@ def rules(expectations: Expectations, cells: Sequence[Cell]) -> tuple[Rule, ...]
     )
 
 
-def qemu_version(arch: Arch, options: Options) -> str | None:
-    """Of the emulator that runs ``arch``; ``None`` where a remote engine's cannot be asked."""
-    return _qemu_version(arch.name, options.remote_engine)
-
-
-@cache
-def _qemu_version(arch: str, remote: bool) -> str | None:
-    return emulation.qemu_version(LocalHost(), ARCHES[arch], remote=remote)
-
-
-def action_record(
+def make_action(
     action: Action, status: ActionStatus, *, duration_s: float | None = None, message: str = ""
 ) -> ActionRecord:
-    """What is written down of an action; its log is added where there is one."""
+    """Return the record of an action, without its log."""
     return ActionRecord(
         digest=action.digest,
         kind=action.kind,
@@ -173,7 +160,7 @@ def action_record(
 
 
 def local_host() -> Host:
-    """The machine of the orchestrator."""
+    """Describe the machine of the orchestrator."""
     names = os.uname()
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]

@@ -1,4 +1,4 @@
-"""Away with what dead runs left: in the engine, in the store, among the reports, in temporary folders."""
+"""Removes what dead runs left: in the engine, in the store, among the reports, in temporary folders."""
 
 import os
 import tempfile
@@ -20,17 +20,17 @@ _TAIL = 8192
 """Bytes of a journal in which its last event is looked for."""
 
 
-def tidy(
+def remove_leftovers(
     client: docker.DockerClient, store: Store, out: Path, say: Callable[[str], None], *, resumed: str = ""
 ) -> None:
-    """Before a run: remove what dead ones left, and say it in one line; never a reason for it to fail.
+    """Remove what dead runs left, and say it in one line; an error is said and not raised.
 
-    :param resumed: the id of the run that goes on: whoever began it is dead.
+    :param resumed: the id of the run that goes on: the process that began it is dead.
     """
     gone: list[str] = []
     try:
         gone += [f"{one.kind} {one.name}" for one in docker_leftovers.sweep_dead(client, resumed=resumed)]
-        gone += map(str, files(store, out))
+        gone += map(str, remove_files(store, out))
     except EngineError as error:
         say(f"{error.brief} {error.details}")
     except OSError as error:
@@ -39,8 +39,8 @@ def tidy(
         say(_line(gone))
 
 
-def files(store: Store | None, out: Path, *, dry_run: bool = False) -> tuple[Path, ...]:
-    """Remove folders and files that dead processes of this user left half made; those that went.
+def remove_files(store: Store | None, out: Path, *, dry_run: bool = False) -> tuple[Path, ...]:
+    """Remove folders and files that dead processes of this user left half made; return those.
 
     :param out: the folder of the reports.
     :raises OSError: where a folder cannot be read.

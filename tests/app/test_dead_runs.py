@@ -8,7 +8,7 @@ import pytest
 import requests
 from fake_docker import FakeClient, dead_labels
 
-from orchestrator.app.tidy import tidy
+from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.execute.store.store import Store
 from orchestrator.record.journal import held
 from orchestrator.record.runs import never_begun
@@ -22,7 +22,7 @@ def said() -> list[str]:
 
 
 def tidied(client: FakeClient, folder: Path, said: list[str]) -> str:
-    tidy(client.client, Store(folder / "store"), folder / "reports", said.append)
+    remove_leftovers(client.client, Store(folder / "store"), folder / "reports", said.append)
     return "\n".join(said)
 
 

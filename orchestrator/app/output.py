@@ -16,8 +16,8 @@ REPORTS: dict[str, Callable[[RunRecord], str]] = {"junit.xml": junit.render, "in
 """File -> what renders it."""
 
 
-def unbreakable(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Where even saying something fails there is nobody to say it to."""
+def ignore_errors(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a ``say`` that never raises: an error of it could be shown to no one."""
 
     def quietly(text: str) -> None:
         with suppress(Exception):
@@ -26,10 +26,10 @@ def unbreakable(say: Callable[[str], None]) -> Callable[[str], None]:
     return quietly
 
 
-def guarded(
+def guard_listener(
     listen: Callable[[Event], None], folder: Path, say: Callable[[str], None]
 ) -> Callable[[Event], None]:
-    """A view that breaks, or whose reader has left, costs the view alone; it is said once."""
+    """Return a ``listen`` that never raises; the first error of it is said."""
     broken = threading.Event()
 
     def listening(event: Event) -> None:
@@ -48,7 +48,7 @@ def guarded(
 
 
 def write_reports(record: RunRecord, folder: Path) -> None:
-    """Each file for itself.
+    """Write each file of the report; one that fails costs no other.
 
     :raises OSError: where the disk refuses, after all were tried.
     :raises MatrixctlError: where a fault of ours cost a file.

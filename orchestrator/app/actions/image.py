@@ -1,0 +1,59 @@
+"""Makes a container image, or finds it."""
+
+import re
+
+from orchestrator.app.context import Context
+from orchestrator.app.emulators import Emulators
+from orchestrator.arch import ARCHES, Arch
+from orchestrator.plan.action import ImageAction
+from orchestrator.record.model import ActionStatus
+
+_NOTABLE = {
+    "client": {
+        *("curl", "libcurl4t64", "libssl3t64", "libnghttp3-9"),
+        *("ngtcp2-client", "libgnutls30t64", "libngtcp2-16"),
+    },
+    "runtime": {"libc6", "libssl3t64"},
+    "emulated-runtime": {"libc6", "libssl3t64"},
+}
+"""Packages of an image that decide what a cell shows; the toolchain's are part of the digests."""
+
+
+def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionStatus:
+    """Make the image, and write down what is in it.
+
+    :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``ImageSet.get``.
+    """
+    arch = ARCHES[action.arch]
+    image = context.images.get(action.image, arch)
+    for made in (context.images.get("base", context.host), image):
+        name = f"{made.name}-{made.target}"
+        context.recorder.component("image", name, made.tag, made.digest or made.id, made.origin)
+    _record_packages(context, action.image, arch)
+    _record_emulator(context, action.image, arch, emulators)
+    return "succeeded" if image.new else "cached"
+
+
+def _record_packages(context: Context, image: str, arch: Arch) -> None:
+    """Write down the versions of what answers and of what asks: the runtime's libraries and the client's."""
+    wanted = _NOTABLE.get(image)
+    if wanted is None:
+        return
+    for name, version in context.images.packages(image, arch).items():
+        if name.partition(":")[0] in wanted:
+            place = f"{name} in {image}-{arch.name}"
+            context.recorder.component("package", place, version, None, f"{image} image")
+
+
+def _record_emulator(context: Context, image: str, arch: Arch, emulators: Emulators) -> None:
+    if image == "runtime" and arch != context.host:
+        version = emulators.find_host_version(arch) or "unknown"
+        origin = "binfmt_misc of the engine's host"
+    elif image == "emulated-runtime":
+        package = context.images.packages(image, arch)["qemu-user"]
+        version = re.sub(r"^\d+:|[+-].*$", "", package)  # Debian's 1:10.0.13+ds-0 is QEMU's 10.0.13
+        origin = f"qemu-user {package} of the image"
+        emulators.note(arch, version)
+    else:
+        return
+    context.recorder.component("emulator", f"qemu-{arch.qemu}", version, None, origin)

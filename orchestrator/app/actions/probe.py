@@ -1,0 +1,126 @@
+"""Probes the cells of one build."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.app.context import Context
+from orchestrator.app.once import Once
+from orchestrator.errors import MatrixctlError
+from orchestrator.execute.engine.archive import member
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import Cell, Unsupported
+from orchestrator.outcome import REASONS, Reason
+from orchestrator.plan.action import ProbeAction
+from orchestrator.plan.plan import Plan, runtime_image
+from orchestrator.probe.certificates import Certificates
+from orchestrator.probe.judge import Judged
+from orchestrator.probe.prober import Images, JudgedCell, Prober, Told
+from orchestrator.probe.proof import Bench, cannot, contradictions, prove
+from orchestrator.probe.session import Raw
+from orchestrator.record import journal
+from orchestrator.record.model import ActionStatus, ClientProof, utc_now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probing:
+    """What the sessions of a run share, and where their results go.
+
+    :ivar declared: what is declared impossible of a cell, to be held against what happens.
+    :ivar record_attempt: takes each attempt at a cell as it is judged.
+    :ivar record_selftest: takes the output of the cells' self-test.
+    :ivar proofs: what the clients can do; the first session proves it, the others wait for that.
+    """
+
+    certificates: Certificates
+    declared: Callable[[Cell], Unsupported | None]
+    record_attempt: JudgedCell
+    record_selftest: Callable[[Sequence[Cell], Raw], None]
+    proofs: Once[tuple[ClientProof, ...]] = field(default_factory=Once)
+
+
+def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> ActionStatus:
+    """Probe every cell of the action until it is judged.
+
+    :raises EmulationError: where QEMU has not the CPU that the cells ask for.
+    :raises MatrixctlError: where the build is gone, or the clients could not be proved.
+    """
+    cells = [plan.cells[key] for key in action.cells]
+    first, runtime = cells[0], runtime_image(cells[0], context.host)
+    if cpu := capabilities.cpu_model(first):
+        context.images.prove_cpu(runtime, first.arch.arch, cpu)
+    images = Images(
+        server=context.images.get(runtime, first.arch.arch).tag,
+        client=context.images.get("client", context.host).tag,
+    )
+    haproxy = _read_program(context, action, plan)
+    proofs = probing.proofs.get(lambda: _prove_clients(context, plan, images.client))
+    able = [cell for cell in cells if not _refuse_client(cell, proofs, probing)]
+    if able:
+        _make_prober(context, probing, _read_selftest(context, action, plan)).probe(able, haproxy, images)
+    return "interrupted" if context.cancel() else "succeeded"
+
+
+def _make_prober(context: Context, probing: Probing, selftest: bytes | None) -> Prober:
+    return Prober(
+        engine=context.engine,
+        host=context.host,
+        renderer=context.renderer,
+        limits=context.limits,
+        certificates=probing.certificates,
+        run_id=context.run_id,
+        folder=context.folder,
+        cpus=context.options.jobs,
+        repeat=context.options.repeat,
+        keep=context.options.keep,
+        declared=probing.declared,
+        cancelled=context.cancel,
+        judged=probing.record_attempt,
+        broken=context.recorder.give_up,
+        selftest=selftest,
+        selftested=probing.record_selftest,
+    )
+
+
+def _refuse_client(cell: Cell, proofs: Sequence[ClientProof], probing: Probing) -> bool:
+    """Judge a cell whose client cannot do what it would be asked; return whether that is so."""
+    problem = cannot(cell, proofs)
+    if problem is None:
+        return False
+    reason = Reason.CLIENT_CANNOT_OFFER
+    judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=problem)
+    probing.record_attempt(cell, judged, Told(why="first", started_at=utc_now(), duration_s=0.0))
+    return True
+
+
+def _prove_clients(context: Context, plan: Plan, image: str) -> tuple[ClientProof, ...]:
+    bench = Bench(
+        engine=context.engine,
+        renderer=context.renderer,
+        limits=context.limits,
+        name=f"matrixctl-{context.run_id}-proof-{secrets.token_hex(3)}",
+        run_id=context.run_id,
+        image=image,
+        platform=context.host.platform,
+        keep=context.options.keep,
+    )
+    proofs = prove(bench, plan.cells.values())
+    context.recorder.emit(journal.ClientsProved(clients=proofs))
+    for message in contradictions(proofs):
+        context.say(message)
+    return proofs
+
+
+def _read_program(context: Context, action: ProbeAction, plan: Plan) -> bytes:
+    build = plan.actions[action.build]
+    artifact = context.store.artifact(build.digest or "")
+    if artifact is None:
+        raise MatrixctlError(f"The artifact of {build.name} is gone from the store.")
+    return member([artifact.path.read_bytes()], "haproxy")
+
+
+def _read_selftest(context: Context, action: ProbeAction, plan: Plan) -> bytes | None:
+    """Return the self-test's program, or ``None`` where it could not be compiled."""
+    built = plan.actions[action.selftest].digest if action.selftest else None
+    artifact = context.store.artifact(built) if built else None
+    return member([artifact.path.read_bytes()], "selftest") if artifact else None

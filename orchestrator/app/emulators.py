@@ -1,0 +1,39 @@
+"""Which QEMU runs the servers of a run's emulated cells."""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from orchestrator.arch import ARCHES, Arch
+from orchestrator.execute.images import emulation
+from orchestrator.execute.system.host import LocalHost
+from orchestrator.matrix.model import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulators:
+    """The versions of QEMU: of the kernel of the engine's host, and of the images that bring their own."""
+
+    host: Arch
+    remote: bool
+    """The engine is on another machine, whose kernel cannot be asked."""
+    _inside: dict[str, str] = field(default_factory=dict)
+
+    def note(self, arch: Arch, version: str) -> None:
+        """Remember the version inside an image that brings its own."""
+        self._inside[arch.name] = version
+
+    def find_version(self, cell: Cell) -> str | None:
+        """Return the version that runs a cell's server; ``None``: the cell is native, or it is unknown."""
+        if not cell.emulated_on(self.host):
+            return None
+        arch = cell.arch.arch
+        return self._inside.get(arch.name) if arch == self.host else self.find_host_version(arch)
+
+    def find_host_version(self, arch: Arch) -> str | None:
+        """Return the version of the kernel's emulator for ``arch``; ``None`` where it cannot be asked."""
+        return _ask_host(arch.name, self.remote)
+
+
+@cache
+def _ask_host(arch: str, remote: bool) -> str | None:
+    return emulation.qemu_version(LocalHost(), ARCHES[arch], remote=remote)

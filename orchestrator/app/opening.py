@@ -1,0 +1,176 @@
+"""The begin of a run: it is composed, planned, and held against the run that it may go on with."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.app import output
+from orchestrator.app.actions import Actions
+from orchestrator.app.actions.probe import Probing
+from orchestrator.app.context import Context, Images, RunEngine, Say, make_images
+from orchestrator.app.emulators import Emulators
+from orchestrator.app.first_record import make_action, make_cell, make_record, make_rules
+from orchestrator.app.ledger import Ledger
+from orchestrator.app.options import Options
+from orchestrator.app.reaper import reap
+from orchestrator.app.resume import inputs, refuse_changes
+from orchestrator.app.selftests import SelfTests
+from orchestrator.app.sources import Sources
+from orchestrator.app.stages import Run
+from orchestrator.arch import by_machine
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.store.store import Store
+from orchestrator.matrix.catalog import Catalog
+from orchestrator.matrix.expect import Expectations
+from orchestrator.matrix.model import Cell, Matrix
+from orchestrator.plan.planner import Planner
+from orchestrator.plan.render import Renderer
+from orchestrator.record.journal import Event, RunResumed, RunStarted
+from orchestrator.record.model import RunRecord
+from orchestrator.record.past import Past
+from orchestrator.record.recorder import Recorder
+from orchestrator.record.settings import Inputs
+
+
+def make_context(
+    folder: Path,
+    engine: RunEngine,
+    matrix: Matrix,
+    options: Options,
+    *,
+    past: Past | None,
+    images: Images | None,
+    listen: Callable[[Event], None],
+    say: Say,
+    cancel: Cancel,
+) -> Context:
+    """Return the means of a run; nothing is begun yet.
+
+    :param images: in place of the engine's own.
+    """
+    say = output.ignore_errors(say)
+    host, store = by_machine(engine.info().arch), Store(options.store, say=say)
+    recorder = Recorder(
+        folder,
+        listen=output.guard_listener(listen, folder, say),
+        finish=output.write_reports,
+        broke=lambda: cancel.ask(fail_fast=True),
+        before=past.events if past else (),
+    )
+    return Context(
+        run_id=past.record.run.id if past else folder.name,
+        host=host,
+        engine=engine,
+        store=store,
+        images=images or make_images(engine, store, host, limits=matrix.limits, options=options, say=say),
+        renderer=Renderer(options.overlay),
+        limits=matrix.limits,
+        options=options,
+        recorder=recorder,
+        say=say,
+        cancel=cancel,
+    )
+
+
+def make_run(
+    context: Context,
+    matrix: Matrix,
+    cells: Sequence[Cell],
+    catalog: Catalog,
+    *,
+    expectations: Expectations,
+    actions: Callable[..., Actions],
+) -> Run:
+    """Return a run of all cells; nothing is planned yet."""
+    options, recorder = context.options, context.recorder
+    emulators = Emulators(host=context.host, remote=options.remote_engine)
+    ledger = Ledger(
+        recorder=recorder,
+        selftests=SelfTests(recorder=recorder, say=context.say),
+        store=context.store,
+        cancel=context.cancel,
+        fail_fast=options.fail_fast,
+        new_cell=lambda cell: make_cell(
+            cell, context.host, options, expectations, emulators.find_version(cell)
+        ),
+    )
+    sources = Sources(
+        store=context.store,
+        recorder=recorder,
+        mirrors=options.mirrors,
+        limit=context.limits.fetch,
+        pools=context.images.debian_pools,
+        say=context.say,
+    )
+    probing = Probing(
+        certificates=options.certificates(),
+        declared=expectations.declared,
+        record_attempt=ledger.record_attempt,
+        record_selftest=ledger.selftests.record_output,
+    )
+    return Run(
+        context=context,
+        ledger=ledger,
+        matrix=matrix,
+        expectations=expectations,
+        cells=cells,
+        planner=Planner(
+            host=context.host,
+            catalog=catalog,
+            renderer=context.renderer,
+            packages={},
+            emulated_build=options.emulated_build,
+        ),
+        sources=sources,
+        do=actions(context=context, sources=sources, emulators=emulators, probing=probing).do,
+    )
+
+
+def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]:
+    """Plan the cells; return the first event, of a new run or of the part that goes on.
+
+    :raises UsageError: where what ``past`` began with has changed.
+    """
+    context, ledger = run.context, run.ledger
+    run = replace(run, waiting=run.cells)
+    plan = ledger.plan = run.planner.plan(run.chosen)
+    record = make_record(
+        context.run_id,
+        matrix=run.matrix,
+        cells=[ledger.new_cell(cell) for cell in run.cells],
+        rules=make_rules(run.expectations, run.cells),
+        plan=plan,
+        engine=context.engine.info(),
+        options=context.options,
+    )
+    now = inputs(plan, context.options.overlay)
+    if past is None:
+        return run, RunStarted(record=record, settings=context.options.settings, inputs=now)
+    return _resume(run, past, record, now)
+
+
+def _resume(run: Run, past: Past, record: RunRecord, now: Inputs) -> tuple[Run, RunResumed]:
+    """Plan the cells that have no verdict yet."""
+    ledger = run.ledger
+    refuse_changes(past, record, now, lost=lambda: _pin_sources(run, past))
+    past.remove_half_written()
+    ledger.selftests.remember(past.record.selftests)
+    ledger.cut.update(set(past.last) - past.standing)
+    run = replace(run, waiting=[cell for cell in run.cells if cell.id not in past.standing])
+    plan = ledger.plan = run.planner.plan(run.chosen)
+    actions = tuple(make_action(action, "waiting") for action in plan.actions.values())
+    return run, RunResumed(stood=len(past.standing), actions=actions)
+
+
+def _pin_sources(run: Run, past: Past) -> Sequence[str]:
+    """Ask for the sources that move before the run goes on, so that it may be refused; Ctrl-C ends that."""
+    if not past.pins:
+        return ()
+    with reap(run.context):
+        return run.sources.pin(past.pins, cancel=run.context.cancel)
+
+
+def find_start(past: Past | None) -> float:
+    """Return when the run began, of ``time.monotonic()``, without the time in which it was cut off."""
+    return time.monotonic() - (past.spent_s if past else 0.0)

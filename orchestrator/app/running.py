@@ -1,0 +1,93 @@
+"""One run, from the plan to the report."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.app import stages
+from orchestrator.app.actions import Actions
+from orchestrator.app.context import Images, RunEngine, Say
+from orchestrator.app.ending import close_run
+from orchestrator.app.leftovers import remove_leftovers
+from orchestrator.app.opening import find_start, make_context, make_run, open_run
+from orchestrator.app.options import Options
+from orchestrator.app.reaper import reap
+from orchestrator.app.resume import nothing_left
+from orchestrator.app.stages import Run, Stage
+from orchestrator.errors import RecordError
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.matrix.catalog import Catalog
+from orchestrator.matrix.expect import Expectations
+from orchestrator.matrix.model import Cell, Matrix
+from orchestrator.record import journal
+from orchestrator.record.journal import Event
+from orchestrator.record.model import RunRecord
+from orchestrator.record.past import Past, read_past
+from orchestrator.record.runs import begin
+
+STAGES: tuple[Stage, ...] = (
+    stages.keep_patches,
+    stages.judge_unsupported,
+    stages.fetch,
+    stages.plan_with_digests,
+    stages.build_and_probe,
+)
+"""What is done between the first event and the last."""
+
+
+def run_matrix(
+    matrix: Matrix,
+    cells: Sequence[Cell],
+    catalog: Catalog,
+    engine: RunEngine,
+    options: Options,
+    *,
+    expectations: Expectations,
+    listen: Callable[[Event], None],
+    say: Say,
+    cancel: Cancel,
+    resume: Path | None = None,
+    images: Images | None = None,
+    actions: Callable[..., Actions] = Actions,
+) -> tuple[RunRecord, Path]:
+    """Run the cells; return the record, and the folder in which it lies with its report.
+
+    :param resume: the folder of a run of these very cells that was cut off and is to go on.
+    :param images: in place of those that the engine makes.
+    :param actions: makes what does the actions.
+    :raises NothingSelectedError: where nothing is left of it to go on with.
+    :raises UsageError: where what it began with has changed, or another process writes to it.
+    :raises MatrixctlError: where not even a record could be begun.
+    """
+    folder = resume or begin(options.out, datetime.now(UTC))
+    with journal.held(folder):
+        past = read_past(folder, say=say) if resume is not None else None
+        context = make_context(
+            folder, engine, matrix, options, past=past, images=images, listen=listen, say=say, cancel=cancel
+        )
+        run = make_run(context, matrix, cells, catalog, expectations=expectations, actions=actions)
+        resumed = context.run_id if past else ""
+        remove_leftovers(engine.client, context.store, folder.parent, context.say, resumed=resumed)
+        with context.store.in_use():
+            return _go(run, past), folder
+
+
+def _go(run: Run, past: Past | None) -> RunRecord:
+    """Open the run, go through its stages, close it."""
+    context, started = run.context, find_start(past)
+    if past and past.over:
+        with context.recorder:  # the process may have died before it wrote the report
+            raise nothing_left(past)
+    run, opening = open_run(run, past)
+    with context.recorder, reap(context):
+        context.recorder.emit(opening)
+        try:
+            for stage in STAGES:
+                run = stage(run)
+        except RecordError:  # there is nowhere to write an end to
+            raise
+        except Exception as error:  # noqa: BLE001 - what was judged stays, and the journal gets its end
+            close_run(context, run.ledger, run.cells, started, error)
+        else:
+            close_run(context, run.ledger, run.cells, started)
+        return context.recorder.record()

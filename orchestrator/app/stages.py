@@ -1,0 +1,164 @@
+"""The stages of a run between its first and its last event: each takes a run and returns the next."""
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+
+from orchestrator.app.context import Context
+from orchestrator.app.demand import budget, demand
+from orchestrator.app.executor import Do, Executor
+from orchestrator.app.ledger import Ledger
+from orchestrator.app.sources import Sources
+from orchestrator.arch import ARCHES
+from orchestrator.execute.schedule.order import Order
+from orchestrator.execute.schedule.scheduler import Failure, schedule
+from orchestrator.execute.schedule.slots import Demand, Slots
+from orchestrator.matrix import capabilities, patches
+from orchestrator.matrix.expect import Expectations
+from orchestrator.matrix.model import Cell, Matrix
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.plan.action import Action, BuildAction, ImageAction
+from orchestrator.plan.plan import Plan, expected
+from orchestrator.plan.planner import Planner
+from orchestrator.probe.judge import Judged
+
+_EARLY = frozenset({"image", "source"})
+"""What has to be there before the builds' digests are known."""
+_LATE = frozenset({"tls", "haproxy", "selftest", "probe"})
+
+_SHUTDOWN = 20.0
+"""Seconds that a cancelled run waits for what cannot be told to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run between two stages.
+
+    :ivar cells: all of the run's.
+    :ivar waiting: those without a verdict; a run that goes on has verdicts from before.
+    :ivar failed: why actions failed, by their keys.
+    """
+
+    context: Context
+    ledger: Ledger
+    matrix: Matrix
+    expectations: Expectations
+    cells: Sequence[Cell]
+    planner: Planner
+    sources: Sources
+    do: Do
+    waiting: Sequence[Cell] = ()
+    failed: Mapping[str, Failure] = field(default_factory=dict)
+
+    def is_runnable(self, cell: Cell) -> bool:
+        """Whether the cell is probed: it may be declared impossible, or there is no machine for it."""
+        if capabilities.emulator_cannot(cell) is not None:
+            return False
+        return self.context.options.challenge_unsupported or self.expectations.runs(cell)
+
+    @property
+    def chosen(self) -> list[Cell]:
+        """The cells that are still to be probed."""
+        return [cell for cell in self.waiting if self.is_runnable(cell)]
+
+
+Stage = Callable[[Run], Run]
+
+
+def keep_patches(run: Run) -> Run:
+    """Copy every patch beside the report and write it down.
+
+    :raises ChecksumMismatchError: where one has changed since it was read.
+    """
+    recorder = run.context.recorder
+    for patch, components in patches.of_cells(run.cells).items():
+        recorder.keep(f"patches/{patch.name}", patches.content(patch))
+        recorder.component("patch", patch.name, ", ".join(components), patch.sha256, patch.path)
+    return run
+
+
+def judge_unsupported(run: Run) -> Run:
+    """Judge the cells that are declared impossible and are not tried."""
+    for cell in run.waiting:
+        declared = capabilities.unsupported(cell)
+        if declared is not None and not run.is_runnable(cell):
+            reason, message = Reason(declared.reason), declared.message
+            judged = Judged(outcome=Outcome.UNSUPPORTED, reason=reason, message=message)
+            run.ledger.record_attempt(cell, judged)
+    return run
+
+
+def fetch(run: Run) -> Run:
+    """Make the images and fetch the sources."""
+    return replace(run, failed=_schedule(run, _EARLY, later=_LATE))
+
+
+def plan_with_digests(run: Run) -> Run:
+    """Plan again, since the exact versions of the toolchains are known now: they are part of the digests."""
+    if run.context.cancel():
+        return run
+    before = run.ledger.plan.actions.values()
+    toolchains = {action.toolchain for action in before if isinstance(action, BuildAction)} - set(run.failed)
+    packages = {
+        action.arch: run.context.images.packages(action.image, ARCHES[action.arch])
+        for action in before
+        if isinstance(action, ImageAction) and action.key in toolchains
+    }
+    planner = replace(run.planner, packages=packages, moved=run.sources.moved)
+    plan = run.ledger.plan = planner.plan(run.chosen)
+    for name, version in _find_packages(plan):
+        run.context.recorder.component("package", name, version, None, "toolchain image")
+    return replace(run, planner=planner)
+
+
+def _find_packages(plan: Plan) -> list[tuple[str, str]]:
+    """Return the packages of the toolchains that libraries and HAProxy are compiled with."""
+    builds = [action for action in plan.actions.values() if isinstance(action, BuildAction)]
+    recipes = [action.recipe for action in builds if action.recipe and action.kind != "selftest"]
+    return sorted({package for recipe in recipes for package in recipe.packages})
+
+
+def build_and_probe(run: Run) -> Run:
+    """Compile what the cells need, and probe them."""
+    return replace(run, failed=_schedule(run, _LATE))
+
+
+def _schedule(
+    run: Run, kinds: AbstractSet[str], *, later: AbstractSet[str] = frozenset()
+) -> Mapping[str, Failure]:
+    """Run the actions of these kinds; return all failures of the run.
+
+    :param later: kinds that are run after these; what they need most goes first.
+    """
+    context, ledger = run.context, run.ledger
+    left = [action for action in ledger.plan.actions.values() if action.kind in kinds | later]
+    memory = context.options.memory or budget(context.engine.memory)
+    return schedule(
+        [action for action in left if action.kind in kinds],
+        slots=Slots(cpus=context.options.jobs, memory=memory, lanes=context.limits.sessions),
+        demand=lambda action: _find_demand(run, action),
+        order=Order(left, lambda action: _estimate(run, action)),
+        execute=Executor(context=context, ledger=ledger, do=run.do).execute,
+        blocked=ledger.record_blocked,
+        failed=run.failed,
+        cancel=context.cancel,
+        grace=_SHUTDOWN,
+    )
+
+
+def _find_demand(run: Run, action: Action) -> Demand:
+    if _is_stored(run, action):
+        return Demand()
+    return demand(action, run.ledger.plan.cells, run.context.options.jobs)
+
+
+def _estimate(run: Run, action: Action) -> float:
+    """Return how many seconds the action will take."""
+    if _is_stored(run, action):
+        return 0.0
+    return expected(action.kind, action.name, run.context.store.known_duration)
+
+
+def _is_stored(run: Run, action: Action) -> bool:
+    """Whether the store has what it would compile, so that it takes nothing."""
+    return action.kind != "source" and action.digest is not None and run.context.store.has(action.digest)
