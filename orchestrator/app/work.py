@@ -109,10 +109,14 @@ class Work:
             name = f"{made.name}-{made.target}"
             self.recorder.component("image", name, made.tag, made.digest or made.id, made.origin)
         self._notable_packages(action.image, arch)
-        if action.image == "runtime" and arch != self.host:
+        if action.image == "emulated-toolchain":
             version = qemu_version(arch, self.options) or "unknown"
             self.recorder.component(
-                "emulator", f"qemu-{arch.qemu}", version, None, "binfmt_misc of the engine's host"
+                "emulator",
+                f"qemu-{arch.qemu} of the compilers",
+                version,
+                None,
+                "binfmt_misc of the engine's host",
             )
         if action.image == "emulated-runtime":
             package = self.images.packages(action.image, arch)["qemu-user"]
@@ -124,19 +128,18 @@ class Work:
         return "succeeded" if image.new else "cached"
 
     def emulator(self, cell: Cell) -> str | None:
-        """The version of the QEMU that runs a cell's server: the image's own, else the kernel's."""
-        if not cell.emulated_on(self.host):
-            return None
-        arch = cell.arch.arch
-        return self._emulators.get(arch.name) if arch == self.host else qemu_version(arch, self.options)
+        """The version of the QEMU that runs a cell's server, once its image is there."""
+        return self._emulators.get(cell.arch.name) if cell.emulated_on(self.host) else None
 
     def _notable_packages(self, image: str, arch: Arch) -> None:
         """What answers and what asks: the runtime's libraries and the client's."""
         wanted = _NOTABLE.get(image)
         if wanted is None:
             return
+        # Beside an emulator lie the libraries of the host's own architecture, which only its shell uses.
+        suffix = "" if arch == self.host else f":{arch.name}"
         for name, version in self.images.packages(image, arch).items():
-            if name.partition(":")[0] in wanted:
+            if name in {f"{one}{suffix}" for one in wanted}:
                 self.recorder.component(
                     "package", f"{name} in {image}-{arch.name}", version, None, f"{image} image"
                 )
@@ -227,8 +230,8 @@ class Work:
     def _probe(self, action: Action, plan: Plan, judged: JudgedCell) -> ActionStatus:
         cells = [plan.cells[key] for key in action.cells]
         first, runtime = cells[0], runtime_image(cells[0], self.host)
-        if cpu := capabilities.cpu_model(first):
-            self.images.prove_cpu(runtime, first.arch.arch, cpu)
+        if first.execution.cpu:  # the image itself was proved on the default one
+            self.images.prove_cpu(runtime, first.arch.arch, capabilities.cpu_model(first, self.host))
         prober = Prober(
             engine=self.engine,
             host=self.host,
