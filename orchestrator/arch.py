@@ -4,7 +4,7 @@ Adding an architecture is adding one record here; docs/architectures.md says wha
 Sources: Debian's multiarch tuples (https://wiki.debian.org/Multiarch/Tuples), the ELF machine numbers of
 ``elf.h``, OpenSSL's ``Configurations/10-main.conf``, Docker's platform names (the OCI image specification),
 Linux's ``arch/*/include/uapi/asm/hwcap.h`` (s390x: ``arch/s390/include/asm/elf.h``), Intel's manual for
-CPUID. What QEMU's CPUs have and lack was tried with QEMU 7.2 and 10.0, see docs/architectures.md.
+CPUID. What QEMU's CPUs have and lack was tried with QEMU 10.0, see docs/architectures.md.
 """
 
 from collections.abc import Mapping
@@ -130,7 +130,7 @@ _KNOWN = (
             bits={},
             default="max",
             models={"aes-off": "rv64"},
-            lacks={"aes-on": "programs learn of it by riscv_hwprobe, which QEMU 7.2 does not have"},
+            lacks={"aes-on": "the C library does not tell of it, so it would be believed and not proved"},
         ),
     ),
     (

@@ -16,7 +16,7 @@ from docker.models.containers import Container
 from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch, by_machine
-from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
+from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.images import (
     base_image,
     bootstrap,
@@ -261,6 +261,8 @@ def test_an_emulated_runtime_is_native_with_one_emulator_and_the_targets_librari
     foreign = "" if arch == shop.arch else f":{arch.name}"
     packages = image_content.packages(shop.client, image)
     assert {"qemu-user", f"libssl3t64{foreign}", f"libpcre2-8-0{foreign}"} <= set(packages)
+    with pytest.raises(EmulationError, match=r"on the CPU 'nonsense': .*unable to find CPU model 'nonsense'"):
+        emulation.cpu_proof(shop.client, image.tag, arch, "nonsense")
     again = workshop.ensure_root(shop, base, toolchain, "emulated-runtime", arch)
     assert (again.id, again.new) == (image.id, False)
 
