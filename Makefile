@@ -24,8 +24,8 @@ $(VENV)/.ready: requirements.lock pyproject.toml orchestrator/__init__.py
 ENGINE = $$([ -n "$$DOCKER_HOST" ] || [ -w /var/run/docker.sock ] || echo "$(SUDO)")
 
 .PHONY: setup
-setup: $(VENV)/.ready ## Python environment, Docker engine and QEMU
-	@$(ENGINE) $(BIN)/matrixctl doctor --quick --quiet || $(SUDO) $(BIN)/matrixctl doctor --fix
+setup: $(VENV)/.ready ## Python environment and Docker engine
+	@$(ENGINE) $(BIN)/matrixctl doctor --quiet || $(SUDO) $(BIN)/matrixctl doctor --fix
 
 .PHONY: run
 run: setup ## The main job: the quick profile, and where its report is

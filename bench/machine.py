@@ -22,13 +22,14 @@ def foreign(host: Arch) -> Arch:
 def describe() -> str:
     """One Markdown list: date, CPU, memory, system, Docker, QEMU, and how busy it was."""
     host = local_host()
+    compilers = emulation.qemu_version(LocalHost(), foreign(by_machine(host.arch)))
     lines = (
         ("Date", f"{datetime.now(UTC):%Y-%m-%d}"),
         ("CPU", f"{_cpu()}, {host.cpus} cores, {host.arch}"),
         ("Memory", f"{host.memory_bytes / (1 << 30):.0f} GiB"),
         ("System", f"{host.system}, Linux {host.kernel}"),
         ("Docker", _docker()),
-        ("QEMU", emulation.qemu_version(LocalHost(), foreign(by_machine(host.arch))) or "none"),
+        ("QEMU of an emulated build", compilers or "none"),
         ("Load before the start", f"{os.getloadavg()[0]:.1f}"),
     )
     return "\n".join(f"- {name}: {value}" for name, value in lines)

@@ -1,10 +1,11 @@
 #!/bin/sh
 # What one would write without matrixctl: per cell one server and one client container, and the same
 # requests. It judges less (no digests, no attestation, no hardening) and says the time of its curls.
-# Usage: plain_loop.sh FILES.tar SERVER_IMAGE SERVER_PLATFORM CLIENT_IMAGE
+# Usage: plain_loop.sh FILES.tar SERVER_IMAGE CLIENT_IMAGE [EMULATOR...]
 # FILES.tar holds haproxy and, per cell, cells/NNN/{haproxy.cfg,port,h3.curlrc,control.curlrc}.
 set -eu
-files=$1 server_image=$2 platform=$3 client_image=$4
+files=$1 server_image=$2 client_image=$3
+shift 3
 name=matrixctl-bench-$$
 trap 'docker rm --force "$name-server" "$name-client" > /dev/null 2>&1 || true
       docker volume rm --force "$name" > /dev/null 2>&1 || true' EXIT
@@ -16,9 +17,9 @@ docker cp - "$name-client:/work" < "$files" > /dev/null
 docker rm "$name-client" > /dev/null
 
 for folder in $(tar -tf "$files" | sed -n 's,^\(cells/[0-9][0-9]*\)/*$,\1,p' | sort -u); do
-  docker run --detach --name "$name-server" --label matrixctl=bench --platform "$platform" --network none \
+  docker run --detach --name "$name-server" --label matrixctl=bench --network none \
     --user 65534:65534 --volume "$name:/work" "$server_image" \
-    /work/haproxy -db -f "/work/$folder/haproxy.cfg" > /dev/null
+    "$@" /work/haproxy -db -f "/work/$folder/haproxy.cfg" > /dev/null
   docker run --rm --name "$name-client" --label matrixctl=bench --network "container:$name-server" \
     --user 65534:65534 --volume "$name:/work" --env FOLDER="/work/$folder" "$client_image" sh -euc '
       listens() { grep -q "$(printf ":%04X " "$1")" "/proc/net/$2"; }

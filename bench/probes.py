@@ -25,13 +25,16 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.engine.archive import member, pack
 from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.images.emulation import on_cpu
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system import process
+from orchestrator.matrix import capabilities
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.matrix.select import profile_filters, select
 from orchestrator.outcome import Outcome
+from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
 from orchestrator.probe.files import ORIGIN_PORT, scaled, session_files
@@ -169,14 +172,16 @@ def _bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
     if artifact is None:
         raise MatrixctlError(f"The build {digest} is not in the store {store}.")
     tags = {part.name: part.version for part in record.components if part.kind == "image"}
+    cells = select(expand(matrix), filters)
+    runtime = runtime_image(cells[0], host)
     return Bed(
         engine=docker_engine.connect(),
         host=host,
         target=target,
-        cells=select(expand(matrix), filters),
+        cells=cells,
         limits=matrix.limits,
         artifact=artifact.path,
-        images=Images(server=tags[f"runtime-{target.name}"], client=tags[f"client-{host.name}"]),
+        images=Images(server=tags[f"{runtime}-{target.name}"], client=tags[f"client-{host.name}"]),
     )
 
 
@@ -239,7 +244,8 @@ def plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     """The same cells by bench/plain_loop.sh; its files are made beforehand and cost it nothing."""
     archive = folder / "files.tar"
     archive.write_bytes(_loop_files(bed, cells))
-    argv = ["sh", _LOOP, archive, bed.images.server, bed.target.platform, bed.images.client]
+    emulator = on_cpu(bed.target, capabilities.cpu_model(cells[0], bed.host))
+    argv = ["sh", _LOOP, archive, bed.images.server, bed.images.client, *emulator]
     started = time.monotonic()
     done = process.run([str(part) for part in argv], timeout=_TIMEOUT)
     wall_s = time.monotonic() - started

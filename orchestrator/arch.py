@@ -4,7 +4,7 @@ Adding an architecture is adding one record here; docs/architectures.md says wha
 Sources: Debian's multiarch tuples (https://wiki.debian.org/Multiarch/Tuples), the ELF machine numbers of
 ``elf.h``, OpenSSL's ``Configurations/10-main.conf``, Docker's platform names (the OCI image specification),
 Linux's ``arch/*/include/uapi/asm/hwcap.h`` (s390x: ``arch/s390/include/asm/elf.h``), Intel's manual for
-CPUID. What QEMU's CPUs have and lack was tried with QEMU 7.2 and 10.0, see docs/architectures.md.
+CPUID. What QEMU's CPUs have and lack was tried with QEMU 10.0, see docs/architectures.md.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,8 @@ class Cpus(Value):
     bits: Mapping[str, tuple[str, int]]
     """CPU features that move a TLS library's choices, as ``/proc/cpuinfo`` spells them: the line of
     ``ld.so --list-diagnostics`` that tells of each, and the bit in it. Empty where no line tells."""
+    default: str
+    """QEMU's ``-cpu`` for an emulated server of which no CPU is asked."""
     models: Mapping[str, str]
     """QEMU's ``-cpu`` for the values ``aes-on`` and ``aes-off`` of the axis ``execution``."""
     lacks: Mapping[str, str] = {}
@@ -37,11 +39,16 @@ class Arch(Value):
     elf_machine: str
     """The ELF header's e_machine, as pyelftools and ``elf.h`` call it."""
     qemu: str
-    """Suffix of the user-mode emulator (``qemu-<suffix>``) and of its binfmt entry."""
+    """Suffix of the user-mode emulator (``qemu-<suffix>``)."""
     openssl_target: str
     """Target of OpenSSL's ``Configure``."""
     cmake_processor: str
     """CMAKE_SYSTEM_PROCESSOR."""
+
+    @property
+    def loader(self) -> str:
+        """The path of the C library's loader, as in the PT_INTERP of its programs. No glob finds them all."""
+        return _LOADERS[self.name]
 
     @property
     def cpus(self) -> Cpus:
@@ -66,6 +73,7 @@ _KNOWN = (
             openssl_target="linux-x86_64",
             cmake_processor="x86_64",
         ),
+        "/lib64/ld-linux-x86-64.so.2",
         Cpus(
             bits={
                 "aes": (_CPUID_1_ECX, 25),
@@ -76,6 +84,7 @@ _KNOWN = (
                 "vpclmulqdq": (_CPUID_7_ECX, 10),
                 "sha_ni": (_CPUID_7_EBX, 29),
             },
+            default="max",
             models={"aes-on": "max", "aes-off": "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"},
         ),
     ),
@@ -90,6 +99,7 @@ _KNOWN = (
             openssl_target="linux-aarch64",
             cmake_processor="aarch64",
         ),
+        "/lib/ld-linux-aarch64.so.1",
         Cpus(
             bits={
                 "aes": (_HWCAP, 3),
@@ -98,6 +108,7 @@ _KNOWN = (
                 "sha512": (_HWCAP, 21),
                 "sve": (_HWCAP, 22),
             },
+            default="max",
             models={"aes-on": "neoverse-n1"},
             lacks={"aes-off": "each of QEMU's models has the AES instructions, none can switch them off"},
         ),
@@ -113,11 +124,13 @@ _KNOWN = (
             openssl_target="linux64-riscv64",
             cmake_processor="riscv64",
         ),
+        "/lib/ld-linux-riscv64-lp64d.so.1",
         Cpus(
             # The extensions for AES (zkne, zvkned) are told by the system call riscv_hwprobe alone.
             bits={},
+            default="max",
             models={"aes-off": "rv64"},
-            lacks={"aes-on": "programs learn of it by riscv_hwprobe, which QEMU 7.2 does not have"},
+            lacks={"aes-on": "the C library does not tell of it, so it would be believed and not proved"},
         ),
     ),
     (
@@ -131,17 +144,20 @@ _KNOWN = (
             openssl_target="linux64-s390x",
             cmake_processor="s390x",
         ),
+        "/lib/ld64.so.1",
         Cpus(
             # msa says that the instructions are there, not which ciphers they know: QEMU's know none.
             bits={"msa": (_HWCAP, 3), "vx": (_HWCAP, 11)},
+            default="qemu",
             models={"aes-off": "qemu"},
             lacks={"aes-on": "QEMU's message-security assist has no AES"},
         ),
     ),
 )
 
-ARCHES: dict[str, Arch] = {arch.name: arch for arch, _ in _KNOWN}
-_CPUS = {arch.name: cpus for arch, cpus in _KNOWN}
+ARCHES: dict[str, Arch] = {arch.name: arch for arch, _, _ in _KNOWN}
+_LOADERS = {arch.name: loader for arch, loader, _ in _KNOWN}
+_CPUS = {arch.name: cpus for arch, _, cpus in _KNOWN}
 
 
 def by_machine(machine: str) -> Arch:

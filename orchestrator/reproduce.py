@@ -15,8 +15,7 @@ from orchestrator import __version__
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.engine.engine import UID, WORK
-from orchestrator.execute.images import dockerfiles, wheels
-from orchestrator.execute.images.emulation import on_cpu
+from orchestrator.execute.images import dockerfiles, emulation, wheels
 from orchestrator.execute.sources import unpinned
 from orchestrator.execute.sources.unpinned import Moved, Now
 from orchestrator.matrix import capabilities
@@ -189,13 +188,14 @@ def _build(
 
 def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, object]:
     target = cells[0].arch.arch
-    prefix = on_cpu(host, target, capabilities.cpu_model(cells[0]))
+    model = capabilities.cpu_model(cells[0], host)
+    prefix = emulation.on_cpu(target, model)
     server, client = session.specs(
         session.Session(
             name="reproduce",
             run_id="reproduce",
             server_image=f"matrixctl-{runtime_image(cells[0], host)}-{target.name}",
-            server_platform=target.platform,
+            server_platform=host.platform,
             client_image="matrixctl-client",
             client_platform=host.platform,
             haproxy=b"",
@@ -206,6 +206,8 @@ def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, 
             keep=False,
             selftest=None,
             on_cpu=prefix,
+            loader=emulation.loader(target, model),
         )
     )
-    return {"server": server, "client": client, "argv": shlex.join, "on_cpu": prefix}
+    said = {"argv": shlex.join, "on_cpu": prefix, "diagnostics": emulation.diagnostics(target, model)}
+    return {"server": server, "client": client, **said}

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_MATRIX = resources.root() / "matrix.yaml"
 
 _FLAGS = {
-    "containers": "needs a Docker engine and QEMU: pytest --run-containers",
+    "containers": "needs a Docker engine: pytest --run-containers",
     "browser": "needs Chromium and its driver: pytest --run-browser",
     "soak": "takes long: make soak",
 }

@@ -11,7 +11,7 @@ from orchestrator.matrix.model import Cell
 
 @dataclass(frozen=True, kw_only=True)
 class Emulators:
-    """The versions of QEMU: of the kernel of the engine's host, and of the images that bring their own."""
+    """The versions of QEMU: of the images that bring their own, and of the kernel of the engine's host."""
 
     host: Arch
     remote: bool
@@ -19,18 +19,15 @@ class Emulators:
     _inside: dict[str, str] = field(default_factory=dict)
 
     def note(self, arch: Arch, version: str) -> None:
-        """Remember the version inside an image that brings its own."""
+        """Remember the version inside the image that serves ``arch``."""
         self._inside[arch.name] = version
 
     def find_version(self, cell: Cell) -> str | None:
-        """Return the version that runs a cell's server; ``None``: the cell is native, or it is unknown."""
-        if not cell.emulated_on(self.host):
-            return None
-        arch = cell.arch.arch
-        return self._inside.get(arch.name) if arch == self.host else self.find_host_version(arch)
+        """Return the version that runs a cell's server; ``None``: it is native, or its image is not there."""
+        return self._inside.get(cell.arch.name) if cell.emulated_on(self.host) else None
 
     def find_host_version(self, arch: Arch) -> str | None:
-        """Return the version of the kernel's emulator for ``arch``; ``None`` where it cannot be asked."""
+        """Return the version of the kernel's emulator, which runs compilers; ``None``: it cannot be asked."""
         return _ask_host(arch.name, self.remote)
 
 

@@ -88,7 +88,7 @@ def make_cell(
             mode="emulated" if cell.emulated_on(host) else "native",
             host_arch=host.name,
             qemu_version=qemu,
-            cpu_model=capabilities.cpu_model(cell) or None,
+            cpu_model=capabilities.cpu_model(cell, host) or None,
             cpu_features=(),
         ),
         build=Build(name=build_name(cell), digest=None),

@@ -27,11 +27,10 @@ _MARKS = {
 
 
 @click.command("doctor")
-@click.option("--fix", "fixing", is_flag=True, help="Install, start and register what is missing (as root).")
-@click.option("--quick", is_flag=True, help="Make no image to prove emulation; take the kernel's word.")
+@click.option("--fix", "fixing", is_flag=True, help="Install and start what is missing (as root).")
 @click.option("--quiet", is_flag=True, help="Say only what is missing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(*, fixing: bool, quick: bool, quiet: bool, form: str) -> None:
+def command(*, fixing: bool, quiet: bool, form: str) -> None:
     """Say what this machine lacks for a run, with the remedy for each.
 
     Exit code 0 when all that a run needs is there, else 4.
@@ -39,7 +38,7 @@ def command(*, fixing: bool, quick: bool, quiet: bool, form: str) -> None:
     patient = _patient(quiet=quiet)
     if fixing:
         fix.fix(patient)
-    checks = doctor.examine(patient, quick=quick)
+    checks = doctor.examine(patient)
     healthy = doctor.healthy(checks)
     if form == "json":
         found = {"healthy": healthy, "checks": [check.model_dump(mode="json") for check in checks]}

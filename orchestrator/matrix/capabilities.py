@@ -6,6 +6,7 @@ Nothing here is found out by looking at a name. A fact that is missing is a row 
 from collections.abc import Mapping
 from functools import cache
 
+from orchestrator.arch import Arch
 from orchestrator.matrix.capability_table import TABLE, QuicApi, Row
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, TlsValue, Unsupported
@@ -71,9 +72,15 @@ def emulator_cannot(cell: Cell) -> Unsupported | None:
     return _unsupported(Reason.EMULATOR_CANNOT, f"no {cell.execution.cpu} on {cell.arch.name}: {why}")
 
 
-def cpu_model(cell: Cell) -> str:
-    """QEMU's ``-cpu`` for the cell; empty where none is asked for."""
-    return cell.arch.arch.cpus.models.get(cell.execution.cpu, cell.execution.cpu)
+def cpu_model(cell: Cell, host: Arch) -> str:
+    """QEMU's ``-cpu`` for the cell's server; empty where it runs natively.
+
+    :param host: the architecture of the engine's machine.
+    """
+    if not cell.emulated_on(host):
+        return ""
+    cpus = cell.arch.arch.cpus
+    return cpus.models.get(cell.execution.cpu, cell.execution.cpu) or cpus.default
 
 
 def client_cannot(client: ClientValue, suite: str | None) -> Unsupported | None:

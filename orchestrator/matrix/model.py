@@ -87,7 +87,7 @@ class ExecutionValue(Value):
 
     name: str
     cpu: str = ""
-    """Empty: natively where the engine's machine can, else on QEMU's default CPU. ``aes-on`` and ``aes-off``
+    """Empty: natively where the engine's machine can, else on ``Cpus.default``. ``aes-on`` and ``aes-off``
     are QEMU's models of ``Cpus.models``; anything else is QEMU's own ``-cpu``."""
 
 

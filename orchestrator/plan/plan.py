@@ -49,8 +49,8 @@ def session_name(cell: Cell) -> str:
 
 
 def runtime_image(cell: Cell, host: Arch) -> str:
-    """The image in which a cell's server runs: with an emulator inside where the kernel would need none."""
-    return "emulated-runtime" if cell.execution.cpu and cell.arch.arch == host else "runtime"
+    """The image in which a cell's server runs; one with an emulator inside where it does not run natively."""
+    return "emulated-runtime" if cell.emulated_on(host) else "runtime"
 
 
 def verify(plan: Plan) -> None:

@@ -15,7 +15,7 @@ from orchestrator.arch import Arch
 from orchestrator.errors import EngineLostError, MatrixctlError, RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.failures import reason_of
-from orchestrator.execute.images.emulation import on_cpu
+from orchestrator.execute.images import emulation
 from orchestrator.files import sync_folder, write_durably
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Limits, Unsupported
@@ -144,12 +144,13 @@ class Prober:
     ) -> session.Session:
         first = cells[0]
         arch = first.arch.arch
-        limits = scaled(self.limits, emulated=first.emulated_on(self.host))
+        model = capabilities.cpu_model(first, self.host)
+        limits = scaled(self.limits, emulated=bool(model))
         return session.Session(
             name=f"matrixctl-{self.run_id}-probe-{secrets.token_hex(3)}",
             run_id=self.run_id,
             server_image=images.server,
-            server_platform=arch.platform,
+            server_platform=self.host.platform,
             client_image=images.client,
             client_platform=self.host.platform,
             haproxy=haproxy,
@@ -159,7 +160,8 @@ class Prober:
             limits=limits,
             cpus=self.cpus,
             keep=self.keep,
-            on_cpu=on_cpu(self.host, arch, capabilities.cpu_model(first)),
+            on_cpu=emulation.on_cpu(arch, model),
+            loader=emulation.loader(arch, model),
         )
 
 

@@ -50,8 +50,10 @@ class Session:
     limits: Limits
     cpus: float
     keep: bool
+    loader: str
+    """The path of the C library's loader, which says what a program sees of the server's machine."""
     on_cpu: tuple[str, ...] = ()
-    """Stands before each program of the server, so that it runs on the CPU that was asked for."""
+    """Stands before HAProxy and the self-test where they are emulated."""
 
 
 def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> None:
@@ -104,7 +106,7 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         run_id=session.run_id,
         image=session.server_image,
         platform=session.server_platform,
-        argv=("sh", f"{WORK}/supervise.sh", WORK, *session.on_cpu),
+        argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.on_cpu),
         network="none",
         volume=f"{name}-work",
         memory_bytes=_server_memory(session.cells),

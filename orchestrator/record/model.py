@@ -124,7 +124,7 @@ class Attestation(Value):
     """Proof, taken inside the cell, that what ran is what was declared."""
 
     machine: str | None
-    """``uname -m`` in the server's container."""
+    """What a program like HAProxy sees as ``uname -m``, as the C library's loader tells it."""
     elf_machine: str | None
     """``e_machine`` of the HAProxy binary, e.g. ``EM_AARCH64``."""
     haproxy_version: str | None
@@ -148,7 +148,7 @@ class Execution(Value):
     host_arch: str
     qemu_version: str | None
     cpu_model: str | None = None
-    """QEMU's ``-cpu``, where one was asked for."""
+    """QEMU's ``-cpu``, of each emulated server; records of version 2 have it only where one was asked for."""
     cpu_features: tuple[str, ...]
     """The ones that move TLS defaults: ``aes``, ``pclmulqdq``, ``avx2``, ``vaes``, ``sha_ni``, ``pmull``...
     of the host's CPU; under emulation of QEMU's, where it says."""
@@ -348,7 +348,8 @@ class RunRecord(Value):
     """``run.json``."""
 
     schema_version: Literal[2, 3]
-    """3 added ``Request.shows``. What version 2 lacks has a default, so its records are still read."""
+    """3 added ``Request.shows``, and ``Execution.cpu_model`` of each emulated server. What version 2 lacks
+    has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

@@ -9,22 +9,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import pytest
 from builders import line, server_line, vv
 from fakes import FakeEngine, Files, ran
 from plan_samples import TOOLCHAIN
 
 from orchestrator import app, resources
-from orchestrator.app.guards import write_reports
-from orchestrator.app.run import _Run
-from orchestrator.app.selftests import SelfTests
-from orchestrator.app.sources import Sources
-from orchestrator.app.work import Work
-from orchestrator.arch import ARCHES, Arch
-from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.app import running
+from orchestrator.arch import Arch
 from orchestrator.execute.engine.engine import ExecResult
-from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
@@ -34,19 +29,16 @@ from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.select import select
-from orchestrator.plan.planner import Planner
-from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import Certificates
 from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
-from orchestrator.record.recorder import Recorder
 
 MATRIX = load(resources.root() / "matrix.yaml")
 GCM = "TLS_AES_128_GCM_SHA256"
 TARBALL = b"a tarball that nobody unpacks"
 PACKAGES = {
     "toolchain": TOOLCHAIN,
-    "client": {"curl": "8.14.1-2", "libssl3t64:amd64": "3.5.7-1", "tar": "1.35"},
+    "client": {"curl": "8.14.1-2", "libssl3t64": "3.5.7-1", "libssl3t64:arm64": "3.5.6-1", "tar": "1.35"},
     "runtime": {"libc6": "2.41-12", "libssl3t64": "3.5.7-1", "dash": "0.5.12"},
 }
 """Of the images, by name."""
@@ -196,34 +188,31 @@ class EngineRun:
 
     def go(self) -> RunRecord:
         options = app.Options(
-            profile="full", filters=(), out=self.folder, store=self.store.root, jobs=2, memory=1 << 34
+            profile="full",
+            filters=(),
+            out=self.folder,
+            store=self.store.root,
+            jobs=2,
+            memory=1 << 34,
+            certificates=lambda: Certificates(ca=b"", server=b""),
         )
-        recorder = Recorder(self.folder / self.name, listen=self.listen, finish=write_reports)
-        host, renderer = ARCHES["amd64"], Renderer()
-        work = Work(
-            run_id=self.name,
-            host=host,
-            engine=self.engine,
-            store=self.store,
-            images=cast("ImageSet", self.images),
-            renderer=renderer,
-            limits=MATRIX.limits,
-            expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
-            options=options,
-            recorder=recorder,
-            say=self.said.append,
-            cancel=Cancel(),
-            certificates=Certificates(ca=b"", server=b""),
-            selftests=SelfTests(recorder=recorder),
-            sources=Sources(
-                store=self.store, recorder=recorder, mirrors=(), limit=9, pools=tuple, say=self.said.append
-            ),
-        )
-        return _Run(
-            past=None,
-            matrix=MATRIX,
-            cells=self.cells,
-            engine=cast("DockerEngine", self.engine),
-            planner=Planner(host=host, catalog=CATALOG, renderer=renderer, packages={}),
-            work=work,
-        ).go()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(running, "begin", lambda _out, _now: self._begin())
+            record, _ = app.run_matrix(
+                MATRIX,
+                self.cells,
+                CATALOG,
+                self.engine,
+                options,
+                expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
+                listen=self.listen,
+                say=self.said.append,
+                cancel=Cancel(),
+                images=self.images,
+            )
+        return record
+
+    def _begin(self) -> Path:
+        folder = self.folder / self.name
+        folder.mkdir()
+        return folder

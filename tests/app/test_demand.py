@@ -36,6 +36,7 @@ def test_a_session_takes_what_its_two_containers_may_in_the_lane_of_its_architec
         server_platform="",
         client_image="",
         client_platform="",
+        loader="",
         haproxy=b"",
         selftest=None,
         files={},

@@ -38,7 +38,7 @@ def test_the_packages_that_decide_are_recorded_and_no_others(tmp_path: Path) -> 
     assert packages["gcc-14-x86-64-linux-gnu"] == ("14.2.0-19", "toolchain image")
     assert {name: told for name, told in packages.items() if name not in toolchain} == {
         "curl in client-amd64": ("8.14.1-2", "client image"),
-        "libssl3t64:amd64 in client-amd64": ("3.5.7-1", "client image"),
+        "libssl3t64 in client-amd64": ("3.5.7-1", "client image"),
         "libc6 in runtime-amd64": ("2.41-12", "runtime image"),
         "libssl3t64 in runtime-amd64": ("3.5.7-1", "runtime image"),
     }

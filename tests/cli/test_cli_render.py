@@ -30,7 +30,7 @@ def test_one_cell_comes_with_all_that_it_needs(tmp_path: Path) -> None:
     assert {
         "README.md",
         "images/toolchain.Dockerfile",
-        "images/runtime-arm64.sh",
+        "images/emulated-runtime-arm64.sh",
         f"{BUILD}/README.md",
         f"{BUILD}/reproduce.sh",
         f"{BUILD}/build-tls.sh",
@@ -140,7 +140,8 @@ def programs(tmp_path: Path) -> Path:
     (folder / "docker").write_text(
         "#!/bin/sh\n"
         f'echo "$*" >> {tmp_path}/calls\n'
-        "case $1 in version) echo amd64 ;; info) echo 2 ;; run) echo x86_64 ;; cp) cat > /dev/null ;; esac\n"
+        "case $1 in version) echo amd64 ;; info) echo 2 ;; cp) cat > /dev/null ;;\n"
+        """run) echo 'uname.machine="x86_64"' ;; esac\n"""
     )
     (folder / "apt-get").write_text("#!/bin/sh\n")
     for program in folder.iterdir():

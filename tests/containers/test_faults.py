@@ -24,6 +24,8 @@ def one(ran: Any) -> tuple[Outcome, Reason | None]:
     return cell.outcome, cell.reason
 
 
+_PROBED = '"$@" "$loader" --list-diagnostics'
+"""A line of the supervisor, after the one that starts the servers."""
 _WATCH = """(while sleep 0.05; do for f in cells/*/signal; do
   [ -e "$f" ] && kill -s "$(cat "$f")" "$(cat "${f%/signal}/pid")" && rm -f "$f"
 done; done) &
@@ -59,8 +61,8 @@ def signalled(overlay: Any, signal: str, path: str, suite: str = CHACHA) -> Any:
     return overlay.edit(
         "probe/supervise.sh",
         (
-            "uname -m > machine.txt",
-            _WATCH + "uname -m > machine.txt",
+            _PROBED,
+            _WATCH + _PROBED,
         ),
     )
 
@@ -110,7 +112,7 @@ def test_a_server_that_stops_answering_hangs_after_the_handshake(run: Any, overl
     "`fail: handshake-timeout`",
 )
 def test_a_silent_server_is_a_handshake_timeout(run: Any, overlay: Any) -> None:
-    overlay.edit("probe/supervise.sh", ("uname -m > machine.txt", _WATCH + "uname -m > machine.txt"))
+    overlay.edit("probe/supervise.sh", (_PROBED, _WATCH + _PROBED))
     stop = "(folder / 'signal').write_text('STOP')\n    while (folder / 'signal').exists(): time.sleep(0.02)"
     overlay.edit(
         "probe/driver.py",

@@ -1,4 +1,4 @@
-"""A machine made of dictionaries: it records commands, and installing or registering really changes it."""
+"""A machine made of dictionaries: it records commands, and installing or starting really changes it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -6,17 +6,10 @@ from pathlib import Path
 
 from orchestrator.execute.system.process import Completed
 
-ENTRY = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\nflags: PF\n"
-BINFMT = "/proc/sys/fs/binfmt_misc"
-
 _PROGRAMS = {
     "docker.io": ["dockerd"],
     "git": ["git"],
     "mmdebstrap": ["mmdebstrap"],
-    "qemu-user-static": ["qemu-aarch64-static"],
-    "binfmt-support": ["update-binfmts"],
-    "qemu-user": ["qemu-aarch64"],
-    "qemu-user-binfmt": [],
 }
 
 
@@ -53,9 +46,7 @@ class FakeHost:
         handlers: dict[str, Callable[[Sequence[str]], Completed]] = {
             "apt-cache": self._policy,
             "env": self._install,
-            "mount": self._mount,
             "systemctl": self._systemctl,
-            "update-binfmts": self._register,
         }
         handler = handlers.get(argv[0])
         return done() if handler is None else handler(argv)
@@ -70,24 +61,10 @@ class FakeHost:
                 return done(f"E: Unable to locate package {package}", 100)
             self.programs.update(_PROGRAMS[package])
             self.daemon = self.daemon or (package == "docker.io" and self.starts_on_install)
-            if package == "qemu-user-binfmt":
-                self.files["/usr/lib/binfmt.d/qemu-aarch64.conf"] = (
-                    ":qemu-aarch64:M::magic:mask:/usr/bin/q:PF\n"
-                )
-        return done()
-
-    def _mount(self, _: Sequence[str]) -> Completed:
-        self.folders.add(f"{BINFMT}/register")
         return done()
 
     def _systemctl(self, _: Sequence[str]) -> Completed:
         self.daemon = "dockerd" in self.programs
-        return done()
-
-    def _register(self, argv: Sequence[str]) -> Completed:
-        if "qemu-aarch64-static" not in self.programs or f"{BINFMT}/register" not in self.folders:
-            return done(exit_code=2)
-        self.files[f"{BINFMT}/{argv[-1]}"] = ENTRY
         return done()
 
     def spawn_detached(self, argv: Sequence[str], log: Path) -> int:
@@ -101,19 +78,11 @@ class FakeHost:
     def read(self, path: str) -> str | None:
         return self.files.get(path)
 
-    def write(self, path: str, text: str) -> None:
-        assert path == f"{BINFMT}/register"
-        self.commands.append(f"write {text}")
-        self.files[f"{BINFMT}/{text.split(':')[1]}"] = ENTRY
-
     def exists(self, path: str) -> bool:
         return path in self.files or path in self.folders
 
     def uid(self) -> int:
         return 0 if self.root else 1000
-
-    def machine(self) -> str:
-        return "x86_64"
 
     def disk_free(self, path: str) -> int | None:
         assert path.startswith("/")

@@ -1,6 +1,6 @@
 import docker
 import pytest
-from fake_host import BINFMT, ENTRY, FakeHost, done
+from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import EmulationError
@@ -10,20 +10,16 @@ from orchestrator.execute.system.host import LocalHost
 ARM, AMD = ARCHES["arm64"], ARCHES["amd64"]
 
 
-@pytest.mark.parametrize(
-    ("entry", "expected"),
-    [
-        (ENTRY, True),
-        (ENTRY.replace("PF", "OCF"), True),
-        (ENTRY.replace("PF", "P"), False),
-        (ENTRY.replace("enabled", "disabled"), False),
-        (ENTRY.replace("PF", ""), False),
-        (None, False),
-    ],
-)
-def test_only_an_enabled_entry_that_holds_its_emulator_open_counts(entry: str | None, expected: bool) -> None:
-    files = {} if entry is None else {f"{BINFMT}/qemu-aarch64": entry}
-    assert emulation.registered(FakeHost(files=files), ARM) is expected
+def test_a_native_program_has_nothing_before_it() -> None:
+    assert emulation.on_cpu(AMD, "") == ()
+    assert emulation.diagnostics(AMD, "") == ("/lib64/ld-linux-x86-64.so.2", "--list-diagnostics")
+
+
+def test_an_emulated_program_is_run_by_the_images_emulator_in_the_targets_root() -> None:
+    emulator = ("/usr/bin/qemu-aarch64", "-cpu", "max", "-L", "/target")
+    assert emulation.on_cpu(ARM, "max") == emulator
+    loader = "/target/lib/ld-linux-aarch64.so.1"
+    assert emulation.diagnostics(ARM, "max") == (*emulator, loader, "--list-diagnostics")
 
 
 def test_the_emulator_says_its_version() -> None:
@@ -40,8 +36,9 @@ def test_a_container_of_another_architecture_is_no_proof() -> None:
     shop = workshop.Workshop(client=client, host=LocalHost(), arch=_daemon_arch(client), say=lambda _: None)
     base = base_image.ensure_base(shop)
     other = next(arch for arch in ARCHES.values() if arch != shop.arch)
-    with pytest.raises(EmulationError, match=f"does not run as {other.machine}"):
+    with pytest.raises(EmulationError, match=f"does not run as {other.machine}") as caught:
         emulation.proof(client, base.tag, other)
+    assert "qemu-user-static binfmt-support" in caught.value.resolution
     client.close()
 
 

@@ -2,6 +2,7 @@ import contextlib
 import http.server
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import threading
@@ -15,11 +16,12 @@ from docker.models.containers import Container
 from fake_host import FakeHost, done
 
 from orchestrator.arch import ARCHES, Arch, by_machine
-from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
+from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.images import (
     base_image,
     bootstrap,
     dockerfiles,
+    emulation,
     image_build,
     image_content,
     workshop,
@@ -37,6 +39,10 @@ TARGETS = (
     "https://other.example/apt/ bookworm main Other\n"
     "https://node.example/node/ nodistro main $(ORIGIN)\n"
 )
+
+
+_WHO = "uname -m; id -un; stat -c '%U %a' /work; readlink /bin/sh"
+_NOBODY = ("nobody", "nobody", "755", "dash")
 
 
 def apt_host(targets: str, **files: str) -> FakeHost:
@@ -153,7 +159,9 @@ def test_every_image_can_be_made_by_hand() -> None:
         if not name.startswith("base"):
             assert name in readme
     assert "FROM scratch\nADD base.tar /\n" in files["base.Dockerfile"]
-    assert "docker build --platform linux/arm64 -t matrixctl-runtime-arm64" in readme
+    assert "docker build --platform linux/amd64 -t matrixctl-emulated-runtime-arm64" in readme
+    assert "docker build --platform linux/arm64 -t matrixctl-emulated-toolchain-arm64" in readme
+    assert "runtime-arm64.sh" not in files
 
 
 @pytest.mark.parametrize("name", [name for name in dockerfiles.rendered(AMD, BOTH) if name.endswith(".sh")])
@@ -221,21 +229,42 @@ def said(shop: workshop.Workshop, image: workshop.ImageRef, script: str) -> str:
 
 
 @pytest.mark.containers
-@pytest.mark.parametrize("arch", BOTH, ids=lambda arch: arch.name)
-def test_a_runtime_of_each_architecture_runs_as_nobody(shop: workshop.Workshop, arch: Arch) -> None:
+def test_the_runtime_runs_as_nobody(shop: workshop.Workshop) -> None:
     base = base_image.ensure_base(shop)
     toolchain = workshop.ensure_toolchain(shop, base)
-    runtime = workshop.ensure_root(shop, base, toolchain, "runtime", arch)
-    assert said(shop, runtime, "uname -m; id -un; stat -c '%U %a' /work; readlink /bin/sh").split() == [
-        arch.machine,
-        "nobody",
-        "nobody",
-        "755",
-        "dash",
-    ]
+    runtime = workshop.ensure_root(shop, base, toolchain, "runtime", shop.arch)
+    assert said(shop, runtime, _WHO).split() == [shop.arch.machine, *_NOBODY]
     assert image_content.packages(shop.client, runtime)["libssl3t64"].startswith("3.5.")
-    again = workshop.ensure_root(shop, base, toolchain, "runtime", arch)
+    again = workshop.ensure_root(shop, base, toolchain, "runtime", shop.arch)
     assert (again.id, again.new) == (runtime.id, False)
+
+
+@pytest.mark.containers
+@pytest.mark.parametrize("arch", BOTH, ids=lambda arch: arch.name)
+def test_an_emulated_runtime_is_native_with_one_emulator_and_the_targets_libraries(
+    shop: workshop.Workshop, arch: Arch
+) -> None:
+    base = base_image.ensure_base(shop)
+    toolchain = workshop.ensure_toolchain(shop, base)
+    image = workshop.ensure_root(shop, base, toolchain, "emulated-runtime", arch)
+    assert (image.arch, image.target) == (shop.arch.name, arch.name)
+    assert said(shop, image, _WHO).split() == [shop.arch.machine, *_NOBODY]
+    script = "cd /usr/bin; ls -d qemu-*; ls -d /target/* /target/usr/*"
+    found = set(said(shop, image, script).split())
+    assert {f"qemu-{arch.qemu}"} == {one for one in found if one.startswith("qemu-")}
+    assert {"/target/lib", "/target/usr", "/target/usr/lib"} <= found
+    assert not [
+        one for one in found if "lib" not in one and one.startswith("/target/") and one != "/target/usr"
+    ]
+    command = shlex.join(emulation.diagnostics(arch, arch.cpus.default))
+    assert f'uname.machine="{arch.machine}"' in said(shop, image, command).splitlines()
+    foreign = "" if arch == shop.arch else f":{arch.name}"
+    packages = image_content.packages(shop.client, image)
+    assert {"qemu-user", f"libssl3t64{foreign}", f"libpcre2-8-0{foreign}"} <= set(packages)
+    with pytest.raises(EmulationError, match=r"on the CPU 'nonsense': .*unable to find CPU model 'nonsense'"):
+        emulation.cpu_proof(shop.client, image.tag, arch, "nonsense")
+    again = workshop.ensure_root(shop, base, toolchain, "emulated-runtime", arch)
+    assert (again.id, again.new) == (image.id, False)
 
 
 @pytest.mark.containers

@@ -83,6 +83,7 @@ def probe_specs() -> tuple[ContainerSpec, ...]:
         server_platform="linux/amd64",
         client_image="i",
         client_platform="linux/amd64",
+        loader="",
         haproxy=b"",
         selftest=None,
         files={},

@@ -247,7 +247,7 @@ def test_aes_on_and_off_per_architecture(arch: str, on: str | None, off: str | N
             assert declared.message.startswith(f"no {execution} on {arch}: ")
         else:
             assert declared is None
-            assert capabilities.cpu_model(asked) == model
+            assert capabilities.cpu_model(asked, ARCHES["amd64"]) == model
 
 
 def test_each_architecture_says_of_both_whether_qemu_has_such_a_cpu() -> None:
@@ -256,6 +256,15 @@ def test_each_architecture_says_of_both_whether_qemu_has_such_a_cpu() -> None:
         assert not {*arch.cpus.models} & {*arch.cpus.lacks}, arch.name
 
 
-def test_a_cpu_of_ones_own_is_qemus_word_and_the_default_is_none() -> None:
-    assert capabilities.cpu_model(_on("arm64", "Haswell,-aes")) == "Haswell,-aes"
-    assert capabilities.cpu_model(fakes.cell()) == ""
+def test_a_cpu_of_ones_own_is_qemus_word() -> None:
+    assert capabilities.cpu_model(_on("arm64", "Haswell,-aes"), ARCHES["amd64"]) == "Haswell,-aes"
+    assert capabilities.cpu_model(_on("amd64", "Haswell,-aes"), ARCHES["amd64"]) == "Haswell,-aes"
+
+
+def test_without_a_cpu_asked_for_a_foreign_server_has_its_default_and_a_native_one_none() -> None:
+    default = ExecutionValue(name="default")
+    for name, arch in ARCHES.items():
+        one = fakes.cell(arch=name, execution=default)
+        assert capabilities.cpu_model(one, arch) == ""
+        assert capabilities.cpu_model(one, next(a for a in ARCHES.values() if a != arch)) == arch.cpus.default
+        assert arch.cpus.default

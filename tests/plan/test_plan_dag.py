@@ -55,10 +55,10 @@ def test_another_cpu_is_another_session_of_the_same_build() -> None:
     ]
 
 
-def test_a_foreign_cell_needs_no_emulator_in_its_image() -> None:
-    made = plan([cell(arch="arm64", execution=ExecutionValue(name="aes-on", cpu="aes-on"))])
-    assert "image:runtime-arm64" in made.actions
-    assert not [key for key in made.actions if "emulated-runtime" in key]
+def test_a_foreign_cell_shares_one_image_with_an_emulator_whatever_its_cpu() -> None:
+    default, on = ExecutionValue(name="default"), ExecutionValue(name="aes-on", cpu="aes-on")
+    made = plan([cell(arch="arm64", execution=one) for one in (default, on)])
+    assert [key for key in made.actions if "runtime" in key] == ["image:emulated-runtime-arm64"]
 
 
 def test_more_ciphers_mean_no_more_builds() -> None:
@@ -108,7 +108,7 @@ def test_a_probe_needs_its_build_the_runtime_and_a_client_of_the_hosts_arch() ->
     assert probe.needs == (
         "haproxy:haproxy-3.0.11--openssl-3.5.7--arm64",
         "selftest:selftest--openssl-3.5.7--arm64",
-        "image:runtime-arm64",
+        "image:emulated-runtime-arm64",
         "image:client-amd64",
     )
 

@@ -377,19 +377,37 @@ def test_another_cpu_than_the_one_asked_for_is_the_harnesss_error(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("arch", "prefix"),
+    ("arch", "cpu", "loader", "prefix"),
     [
-        ("amd64", ("/usr/bin/qemu-x86_64", "-cpu", "Haswell,-aes")),
-        ("arm64", ("env", "QEMU_CPU=Haswell,-aes")),
+        ("amd64", "", "/lib64/ld-linux-x86-64.so.2", ()),
+        (
+            "amd64",
+            "Haswell,-aes",
+            "/target/lib64/ld-linux-x86-64.so.2",
+            ("/usr/bin/qemu-x86_64", "-cpu", "Haswell,-aes", "-L", "/target"),
+        ),
+        (
+            "arm64",
+            "",
+            "/target/lib/ld-linux-aarch64.so.1",
+            ("/usr/bin/qemu-aarch64", "-cpu", "max", "-L", "/target"),
+        ),
+        (
+            "arm64",
+            "aes-on",
+            "/target/lib/ld-linux-aarch64.so.1",
+            ("/usr/bin/qemu-aarch64", "-cpu", "neoverse-n1", "-L", "/target"),
+        ),
     ],
 )
-def test_every_program_of_the_server_runs_on_the_cpu_that_was_asked_for(
-    tmp_path: Path, arch: str, prefix: tuple[str, ...]
+def test_every_program_of_the_server_runs_on_its_cpu_in_a_container_of_the_host(
+    tmp_path: Path, arch: str, cpu: str, loader: str, prefix: tuple[str, ...]
 ) -> None:
-    one = cell(arch=arch, execution=ExecutionValue(name="no-aes", cpu="Haswell,-aes"))
+    one = cell(arch=arch, execution=ExecutionValue(name="some", cpu=cpu))
     server, client = Bench(tmp_path, whole).probe([one]).engine.specs
-    assert server.argv == ("sh", "/work/supervise.sh", "/work", *prefix)
+    assert server.argv == ("sh", "/work/supervise.sh", "/work", loader, *prefix)
     assert not set(prefix) & set(client.argv)
+    assert {server.platform, client.platform} == {"linux/amd64"}
 
 
 def test_the_containers_of_a_session(tmp_path: Path) -> None:

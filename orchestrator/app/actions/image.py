@@ -39,14 +39,18 @@ def _record_packages(context: Context, image: str, arch: Arch) -> None:
     wanted = _NOTABLE.get(image)
     if wanted is None:
         return
+    # Beside an emulator lie the libraries of the host's own architecture, which only its shell uses.
+    suffix = "" if arch == context.host else f":{arch.name}"
     for name, version in context.images.packages(image, arch).items():
-        if name.partition(":")[0] in wanted:
+        if name in {f"{one}{suffix}" for one in wanted}:
             place = f"{name} in {image}-{arch.name}"
             context.recorder.component("package", place, version, None, f"{image} image")
 
 
 def _record_emulator(context: Context, image: str, arch: Arch, emulators: Emulators) -> None:
-    if image == "runtime" and arch != context.host:
+    name = f"qemu-{arch.qemu}"
+    if image == "emulated-toolchain":
+        name = f"{name} of the compilers"
         version = emulators.find_host_version(arch) or "unknown"
         origin = "binfmt_misc of the engine's host"
     elif image == "emulated-runtime":
@@ -56,4 +60,4 @@ def _record_emulator(context: Context, image: str, arch: Arch, emulators: Emulat
         emulators.note(arch, version)
     else:
         return
-    context.recorder.component("emulator", f"qemu-{arch.qemu}", version, None, origin)
+    context.recorder.component("emulator", name, version, None, origin)

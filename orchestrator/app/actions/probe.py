@@ -47,8 +47,8 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     """
     cells = [plan.cells[key] for key in action.cells]
     first, runtime = cells[0], runtime_image(cells[0], context.host)
-    if cpu := capabilities.cpu_model(first):
-        context.images.prove_cpu(runtime, first.arch.arch, cpu)
+    if first.execution.cpu:  # the image itself was proved on the default one
+        context.images.prove_cpu(runtime, first.arch.arch, capabilities.cpu_model(first, context.host))
     images = Images(
         server=context.images.get(runtime, first.arch.arch).tag,
         client=context.images.get("client", context.host).tag,

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from orchestrator.arch import Arch
 from orchestrator.execute.engine.engine import UID
-from orchestrator.execute.images import bootstrap, wheels
+from orchestrator.execute.images import bootstrap, emulation, wheels
 from orchestrator.plan.render import environment
 from orchestrator.resources import root
 
@@ -35,10 +35,9 @@ TOOLCHAIN_PACKAGES = (
 )
 CLIENT_PACKAGES = ("curl", "nghttp2-server", "ngtcp2-client", "ngtcp2-server", "openssl", "python3")
 """Beside the clients gtlsserver and nghttpd, which they are proved against; openssl verifies certificates."""
-RUNTIME_PACKAGES = (
-    "base-files",
-    "coreutils",
-    "dash",
+_SHELL = ("base-files", "coreutils", "dash", "libc6")
+"""What every server's container runs natively: the supervisor."""
+_LIBRARIES = (
     "libatomic1",
     "libc6",
     "libcrypt1",
@@ -51,6 +50,8 @@ RUNTIME_PACKAGES = (
     "libzstd1",
     "zlib1g",
 )
+"""What a HAProxy may ask for, ours or a prebuilt one."""
+RUNTIME_PACKAGES = tuple(sorted({*_SHELL, *_LIBRARIES}))
 EMULATED_PACKAGES = (
     *RUNTIME_PACKAGES,
     "autoconf",
@@ -80,8 +81,8 @@ EMULATED_PACKAGES = (
 )
 ROOTS: Mapping[str, Sequence[str]] = {
     "runtime": RUNTIME_PACKAGES,
-    # With an emulator of its own architecture, for a CPU that is not the machine's.
-    "emulated-runtime": (*RUNTIME_PACKAGES, "qemu-user"),
+    # Of the host's architecture; the target's libraries have a root of their own in it.
+    "emulated-runtime": (*_SHELL, "qemu-user"),
     "emulated-toolchain": EMULATED_PACKAGES,
 }
 """The images that are assembled from extracted packages, and those packages."""
@@ -136,19 +137,36 @@ def client_dockerfile(base: str, *, aioquic: str) -> str:
     return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES, aioquic=aioquic)
 
 
-def root_dockerfile(name: str, arch: Arch) -> str:
-    return _render("root.Dockerfile.j2", name=name, arch=arch)
+def root_arch(name: str, host: Arch, target: Arch) -> Arch:
+    """The architecture of an image's own programs: the host's where it has an emulator for the target's."""
+    return host if name == "emulated-runtime" else target
 
 
-def root_script(name: str, arch: Arch) -> str:
+def root_dockerfile(name: str, host: Arch, target: Arch) -> str:
+    return _render(
+        "root.Dockerfile.j2", name=name, target=target, platform=root_arch(name, host, target).platform
+    )
+
+
+def root_script(name: str, host: Arch, target: Arch) -> str:
+    """Writes the root of an image that serves ``target``, with an engine on ``host``."""
+    emulated = name == "emulated-runtime"
     return _render(
         "root.sh.j2",
         name=name,
-        arch=arch,
+        arch=root_arch(name, host, target),
+        target=target,
         packages=ROOTS[name],
         links=_EMULATED_LINKS if name == "emulated-toolchain" else {},
-        emulator=f"qemu-{arch.qemu}",
+        emulator=f"qemu-{target.qemu}" if emulated else "",
+        libraries=("base-files", *_LIBRARIES) if emulated else (),
+        below=emulation.ROOT,
     )
+
+
+def roots(host: Arch, targets: Sequence[Arch]) -> tuple[tuple[str, Arch], ...]:
+    """The images that may be asked for, each with the architecture that it serves."""
+    return tuple((name, arch) for arch in targets for name in ROOTS if name != "runtime" or arch == host)
 
 
 def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
@@ -162,9 +180,9 @@ def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
     for arch in targets:
         if arch != host:
             files[f"toolchain-{arch.name}.Dockerfile"] = cross_dockerfile(arch, "matrixctl-toolchain")
-        for name in ROOTS:
-            files[f"{name}-{arch.name}.Dockerfile"] = root_dockerfile(name, arch)
-            files[f"{name}-{arch.name}.sh"] = root_script(name, arch)
+    for name, arch in roots(host, targets):
+        files[f"{name}-{arch.name}.Dockerfile"] = root_dockerfile(name, host, arch)
+        files[f"{name}-{arch.name}.sh"] = root_script(name, host, arch)
     command = shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar"))
     files["README.md"] = _render(
         "README.md.j2",
@@ -173,6 +191,7 @@ def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
         pip_options=shlex.join(wheels.pip_options(host)),
         host=host,
         targets=targets,
-        roots=tuple(ROOTS),
+        roots=[(name, arch, root_arch(name, host, arch).platform) for name, arch in roots(host, targets)],
+        machines=[(arch, shlex.join(emulation.diagnostics(arch, arch.cpus.default))) for arch in targets],
     )
     return files

@@ -1,4 +1,8 @@
-"""Programs of other architectures on this machine: are they registered, do they run, with what."""
+"""Programs of other architectures: what stands before them, and do they run.
+
+A server is emulated by the QEMU of its image. Only the image ``emulated-toolchain``, of ``--build emulated``,
+is of a foreign architecture itself: the kernel of the engine's machine has to hand its programs to a QEMU.
+"""
 
 import re
 import secrets
@@ -15,47 +19,50 @@ from orchestrator.errors import DeadlineError, EmulationError, EngineError, Engi
 from orchestrator.execute.engine import owner
 from orchestrator.execute.system.host import Host
 
-BINFMT = "/proc/sys/fs/binfmt_misc"
+ROOT = "/target"
+"""The folder of the image ``emulated-runtime`` that holds the target's loader and libraries."""
 
 _PROOF_DEADLINE = 60
-"""Seconds. A native ``uname -m`` takes 0.5 s, an emulated one 0.7 s, on an idle machine."""
+"""Seconds. A container that says its machine takes 0.5 s, an emulated one 0.7 s, on an idle machine."""
+_REGISTER = """\
+`--build emulated` alone runs programs of that architecture on the Docker host. Either cross-compile, which is
+the default, or register QEMU's static emulators with binfmt_misc (flag F). As root, on Debian and Ubuntu:
+  apt-get install --no-install-recommends qemu-user-static binfmt-support
+or with a registry:
+  docker run --privileged --rm tonistiigi/binfmt --install all"""
 
 
-def registered(host: Host, arch: Arch) -> bool:
-    """Whether the kernel hands programs of ``arch`` to QEMU, for containers as well.
+def on_cpu(arch: Arch, cpu: str) -> tuple[str, ...]:
+    """What stands before a program in the image ``emulated-runtime``, so that it runs on QEMU's CPU ``cpu``.
 
-    The flag F matters: without it the emulator is looked up inside the container, where there is none.
-    Only the local kernel can be asked so; of a remote daemon ``proof`` tells the truth.
+    Nothing if that is empty. The emulator looks for the program's loader and libraries below ``ROOT`` first.
+    The program is said by its path, and must not execute itself again (``haproxy -W`` would).
     """
-    entry = host.read(f"{BINFMT}/qemu-{arch.qemu}") or ""
-    flags = re.search(r"^flags:\s*(\w*)", entry, re.MULTILINE)
-    return entry.startswith("enabled") and flags is not None and "F" in flags[1]
+    return (f"/usr/bin/qemu-{arch.qemu}", "-cpu", cpu, "-L", ROOT) if cpu else ()
 
 
-def on_cpu(host: Arch, arch: Arch, cpu: str) -> tuple[str, ...]:
-    """What stands before a command so that it runs on QEMU's CPU ``cpu``; nothing if that is empty.
-
-    A foreign program is handed to QEMU by the kernel, and QEMU takes its ``-cpu`` from QEMU_CPU
-    (https://www.qemu.org/docs/master/user/main.html); one of the host's own architecture needs the emulator
-    said, of the image ``emulated-runtime``, and the program by its path.
-    """
-    if not cpu:
-        return ()
-    return (f"/usr/bin/qemu-{arch.qemu}", "-cpu", cpu) if arch == host else ("env", f"QEMU_CPU={cpu}")
+def loader(arch: Arch, cpu: str) -> str:
+    """The path of the loader: the image's own, or the one in the target's root where HAProxy is emulated."""
+    return f"{ROOT}{arch.loader}" if cpu else arch.loader
 
 
-def cpu_proof(client: docker.DockerClient, image: str, host: Arch, arch: Arch, cpu: str) -> None:
-    """Run a program in a container of ``image`` on QEMU's CPU ``cpu``.
+def diagnostics(arch: Arch, cpu: str) -> tuple[str, ...]:
+    """A command that says what the C library sees of the machine: natively, or emulated on ``cpu``."""
+    return (*on_cpu(arch, cpu), loader(arch, cpu), "--list-diagnostics")
+
+
+def cpu_proof(client: docker.DockerClient, image: str, arch: Arch, cpu: str) -> None:
+    """Run a program of ``arch`` by the emulator of ``image`` on QEMU's CPU ``cpu``.
 
     :raises EmulationError: with QEMU's words, where it has no such CPU.
     """
-    code, output = _uname(client, image, on_cpu(host, arch, cpu))
+    code, output = _run(client, image, diagnostics(arch, cpu))
     said = output.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-    if code != 0 or said[-1] != arch.machine:
+    if code != 0 or f'uname.machine="{arch.machine}"' not in said:
         raise EmulationError(
             f"QEMU cannot run {arch.name} on the CPU {cpu!r}: {said[-1]}",
-            details="\n".join(said),
-            resolution=f"See which there are: qemu-{arch.qemu} -cpu help",
+            details="\n".join(said[-20:]),
+            resolution=f"See which there are: docker run --rm {image} qemu-{arch.qemu} -cpu help",
         )
 
 
@@ -65,21 +72,21 @@ def proof(client: docker.DockerClient, image: str, arch: Arch) -> str:
     :raises EmulationError: when programs of ``arch`` cannot run, or the machine is another one.
     :raises DeadlineError: when the container did not end in time.
     """
-    code, output = _uname(client, image, ())
+    code, output = _run(client, image, ("/usr/bin/uname", "-m"))
     machine = output.decode(errors="replace").strip()
     if code != 0 or machine != arch.machine:
         raise EmulationError(
             f"a container of {image} does not run as {arch.machine}",
             details=f"`uname -m` ended with exit code {code} and said: {machine or 'nothing'}",
-            resolution="Register QEMU with the kernel of the Docker host: sudo matrixctl doctor --fix",
+            resolution=_REGISTER,
         )
     return machine
 
 
-def _uname(client: docker.DockerClient, image: str, prefix: tuple[str, ...]) -> tuple[int, bytes]:
+def _run(client: docker.DockerClient, image: str, argv: tuple[str, ...]) -> tuple[int, bytes]:
     container = client.containers.create(
         image,
-        [*prefix, "/usr/bin/uname", "-m"],
+        list(argv),
         name=f"matrixctl-proof-{secrets.token_hex(4)}",
         labels=owner.labels("proof"),
         network_mode="none",
@@ -98,8 +105,12 @@ def _uname(client: docker.DockerClient, image: str, prefix: tuple[str, ...]) -> 
         return code, container.logs()
     except (ReadTimeout, RequestsConnectionError) as error:
         if time.monotonic() - started < _PROOF_DEADLINE:
-            raise EngineLostError(f"the engine was lost while `uname -m` ran in {image}") from error
-        raise DeadlineError(f"`uname -m` in {image} did not end within {_PROOF_DEADLINE} s") from None
+            raise EngineLostError(
+                f"the engine was lost while `{argv[-2]} {argv[-1]}` ran in {image}"
+            ) from error
+        raise DeadlineError(
+            f"`{argv[-2]} {argv[-1]}` in {image} did not end within {_PROOF_DEADLINE} s"
+        ) from None
     except docker.errors.APIError as error:
         if "exec format error" in str(error):
             return 126, b"exec format error"
@@ -114,18 +125,15 @@ def _uname(client: docker.DockerClient, image: str, prefix: tuple[str, ...]) -> 
 
 
 def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:
-    """Version of the emulator that the local kernel uses for ``arch``; ``None`` where it cannot be known.
+    """Version of the emulator that runs foreign compilers, which is the local kernel's; ``None``: not known.
 
     :param remote: the daemon is on another machine, whose emulator cannot be asked.
     """
-    program = None if remote else interpreter(host, arch)
+    # Debian's binfmt entry names a link of its own, which has no ``--version``.
+    names = (f"qemu-{arch.qemu}-static", f"qemu-{arch.qemu}")
+    program = None if remote else next(filter(None, map(host.which, names)), None)
     if program is None:
         return None
     said = host.run([program, "--version"], timeout=10).stdout.decode(errors="replace")
     match = re.search(r"version (\S+(?: \([^)]*\))?)", said)
     return match[1] if match else None
-
-
-def interpreter(host: Host, arch: Arch) -> str | None:
-    """The installed emulator. Debian's binfmt entry names a link of its own, which has no ``--version``."""
-    return host.which(f"qemu-{arch.qemu}-static") or host.which(f"qemu-{arch.qemu}")

@@ -37,8 +37,7 @@ class ImageSet:
 
     def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
         """:raises EmulationError: where QEMU has no such CPU for that image, with its words."""
-        shop = self.shop
-        emulation.cpu_proof(shop.client, self.get(name, arch).tag, shop.arch, arch, cpu)
+        emulation.cpu_proof(self.shop.client, self.get(name, arch).tag, arch, cpu)
 
     def packages(self, name: str, arch: Arch) -> dict[str, str]:
         """Exact package versions inside an image."""

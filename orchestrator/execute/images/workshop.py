@@ -1,9 +1,9 @@
 """The container images: few, from plain Dockerfiles, each tagged with a hash of all that went into it.
 
-Made on demand and kept: base, toolchain and client for the host's architecture; per target one runtime
-and, where it is foreign, one toolchain that crosses to it (for ``--build emulated`` one of its own
-architecture). No program of a foreign architecture runs while they are made. Nothing is handed out before
-its architecture was proved by running it.
+Made on demand and kept, all of the host's architecture: base, toolchain, client, runtime; per foreign target
+a toolchain that crosses to it and a runtime with an emulator. Only ``--build emulated`` wants one of the
+target's own architecture. No program of a foreign architecture runs while they are made. Nothing is handed
+out before its architecture was proved by running it.
 """
 
 import hashlib
@@ -148,11 +148,11 @@ def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> Recipe:
 
 
 def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
-    """An image of extracted packages for ``arch``; ``name`` is one of ``dockerfiles.ROOTS``."""
-    script = dockerfiles.root_script(name, arch)
+    """An image of extracted packages that serves ``arch``; ``name`` is one of ``dockerfiles.ROOTS``."""
+    script = dockerfiles.root_script(name, shop.arch, arch)
     return ensure(
         shop,
-        _root(name, arch, base),
+        _root(name, shop.arch, arch, base),
         origin=base.tag,
         make_root=lambda into: image_build.made_in_container(
             shop.client,
@@ -167,10 +167,11 @@ def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, 
     )
 
 
-def _root(name: str, arch: Arch, base: ImageRef) -> Recipe:
-    dockerfile, script = dockerfiles.root_dockerfile(name, arch), dockerfiles.root_script(name, arch)
-    key = key_of(name, arch, dockerfile + script, base.key)
-    return Recipe(name=name, arch=arch, target=arch, key=key, dockerfile=dockerfile)
+def _root(name: str, host: Arch, target: Arch, base: ImageRef) -> Recipe:
+    dockerfile = dockerfiles.root_dockerfile(name, host, target)
+    arch = dockerfiles.root_arch(name, host, target)
+    key = key_of(name, arch, dockerfile + dockerfiles.root_script(name, host, target), base.key)
+    return Recipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
 
 
 def existing(
@@ -182,7 +183,7 @@ def existing(
         return {}
     base = _ref(newest_base, host, host)
     recipes = [_toolchain(host, base), _client(host, base, aioquic=wheels.lock_digest())]
-    recipes += [_root(name, arch, base) for name in dockerfiles.ROOTS for arch in targets]
+    recipes += [_root(name, host, arch, base) for name, arch in dockerfiles.roots(host, targets)]
     found = {("base", host.name): base, **_there(client, recipes)}
     toolchain = found.get(("toolchain", host.name))
     if toolchain is not None:
@@ -266,14 +267,17 @@ def _make(
 
 
 def proved(client: docker.DockerClient, image: Image, arch: Arch, target: Arch) -> ImageRef:
-    """Never trust a tag: the recorded architecture, and the one that a container of it sees, must be ours."""
+    """Never trust a tag: the recorded architecture, and the one that a program in it sees, must be ours."""
     ref = _ref(image, arch, target)
     if image.attrs["Architecture"] != arch.platform.removeprefix("linux/"):
         raise EngineError(
             f"the image {ref.tag} is recorded as {image.attrs['Architecture']}, not as {arch.name}",
             resolution="Remove it and run again: matrixctl clean --images",
         )
-    emulation.proof(client, ref.tag, arch)
+    if ref.name == "emulated-runtime":  # its emulator is a program of ``arch``
+        emulation.cpu_proof(client, ref.tag, target, target.cpus.default)
+    else:
+        emulation.proof(client, ref.tag, arch)
     return ref
 
 

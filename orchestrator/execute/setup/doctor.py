@@ -1,4 +1,7 @@
-"""What this machine lacks for a run, with the command that remedies it. It may make images, no more."""
+"""What this machine lacks for a run, with the command that remedies it. It changes nothing.
+
+The emulators for other architectures are in the images, so the machine has to bring none.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,11 +14,11 @@ import docker
 import docker.errors
 import requests
 
-from orchestrator.arch import ARCHES, Arch, by_machine
-from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.arch import ARCHES, by_machine
+from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
-from orchestrator.execute.images import base_image, bootstrap, dockerfiles, emulation, workshop
+from orchestrator.execute.images import base_image, bootstrap, dockerfiles, workshop
 from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
 
@@ -54,7 +57,6 @@ class Patient:
     say: Callable[[str], None]
     proxies: Mapping[str, str]
     fix_command: str = "sudo matrixctl doctor --fix"
-    arches: Sequence[Arch] = tuple(ARCHES.values())
 
     @property
     def remote(self) -> bool:
@@ -66,18 +68,15 @@ def healthy(checks: Sequence[Check]) -> bool:
     return all(check.state is not State.MISSING for check in checks)
 
 
-def examine(patient: Patient, *, quick: bool) -> list[Check]:
-    """Every check, in the order in which a run would stumble.
-
-    :param quick: make no image in order to prove emulation; take the kernel's word for it.
-    """
+def examine(patient: Patient) -> list[Check]:
+    """Every check, in the order in which a run would stumble."""
     try:
         client = patient.connect()
     except (*ENGINE_ERRORS, OSError) as error:
-        return [no_daemon(patient, str(error)), *_without_daemon(patient), git(patient.host)]
+        return [no_daemon(patient, str(error)), git(patient.host)]
     reached = Check(name="docker daemon", state=State.OK, found=patient.docker_host or "local")
     with closing(client):
-        return [reached, *_with_daemon(patient, client, quick=quick), git(patient.host)]
+        return [reached, *_with_daemon(patient, client), git(patient.host)]
 
 
 def git(host: Host) -> Check:
@@ -110,22 +109,7 @@ def forbidden(error: str) -> bool:
     return "PermissionError" in error or "Permission denied" in error
 
 
-def _without_daemon(patient: Patient) -> Iterator[Check]:
-    """What can be said of the machine alone, so that one look shows everything that is missing."""
-    if not patient.remote:
-        native = _native(patient.host)
-        for arch in (arch for arch in patient.arches if arch != native):
-            yield registration(patient, arch)
-
-
-def _native(host: Host) -> Arch | None:
-    try:
-        return by_machine(host.machine())
-    except KeyError:
-        return None
-
-
-def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) -> Iterator[Check]:
+def _with_daemon(patient: Patient, client: docker.DockerClient) -> Iterator[Check]:
     info: dict[str, Any] = client.info()
     yield version(str(info["ServerVersion"]), docker_engine.engine_name(client.version()))
     yield memory(int(info["MemTotal"]))
@@ -138,10 +122,7 @@ def _with_daemon(patient: Patient, client: docker.DockerClient, *, quick: bool) 
     shop = workshop.Workshop(
         client=client, host=patient.host, arch=arch, say=patient.say, proxies=patient.proxies
     )
-    origin = list(base_origin(shop))
-    yield from origin
-    for foreign in (each for each in patient.arches if each != arch):
-        yield _emulation(patient, shop, foreign, make=not quick and healthy(origin))
+    yield from base_origin(shop)
 
 
 def version(found: str, engine: str) -> Check:
@@ -249,62 +230,3 @@ def _for_requests(proxies: Mapping[str, str]) -> dict[str, str]:
         for name, value in proxies.items()
         if name.lower() != "no_proxy"
     }
-
-
-def registration(patient: Patient, arch: Arch) -> Check:
-    """The kernel's word that it hands programs of ``arch`` to QEMU."""
-    name, host = f"emulation of {arch.name}", patient.host
-    if emulation.registered(host, arch):
-        qemu = emulation.qemu_version(host, arch)
-        found = f"binfmt_misc has qemu-{arch.qemu}" + (f", QEMU {qemu}" if qemu else "") + " (not proved)"
-        return Check(name=name, state=State.OK, found=found)
-    found = f"the kernel has no binfmt_misc entry qemu-{arch.qemu} with the flag F"
-    return Check(name=name, state=State.MISSING, found=found, remedy=patient.fix_command)
-
-
-def _emulation(patient: Patient, shop: workshop.Workshop, arch: Arch, *, make: bool) -> Check:
-    """Proved by a container that says ``uname -m``; without any image for one, the kernel's word must do."""
-    name = f"emulation of {arch.name}"
-    if not patient.remote:
-        entry = registration(patient, arch)
-        if entry.state is State.MISSING:
-            return entry
-    kept = workshop.newest(shop.client, "runtime", arch)
-    try:
-        if kept is not None:
-            machine = emulation.proof(shop.client, kept.id or "", arch)
-        elif make:
-            base = base_image.ensure_base(shop)
-            toolchain = workshop.ensure_toolchain(shop, base)
-            try:
-                workshop.ensure_root(shop, base, toolchain, "runtime", arch)  # which proves it
-            except SourceUnreachableError as error:
-                return unproved(name, arch, error)
-            machine = arch.machine
-        elif patient.remote:
-            return Check(name=name, state=State.WARNING, found="not proved", remedy="matrixctl doctor")
-        else:
-            return entry
-    except MatrixctlError as error:
-        return Check(
-            name=name,
-            state=State.MISSING,
-            found=_shown(error),
-            remedy=error.resolution or patient.fix_command,
-        )
-    qemu = emulation.qemu_version(patient.host, arch, remote=patient.remote)
-    found = f"a container says {machine}" + (f", QEMU {qemu}" if qemu else "")
-    return Check(name=name, state=State.OK, found=found)
-
-
-def unproved(name: str, arch: Arch, error: SourceUnreachableError) -> Check:
-    """The mirror lacks something, the machine does not: other architectures can be run all the same."""
-    found = f"{_shown(error)}\nIts cells will be blocked."
-    return Check(
-        name=name, state=State.WARNING, found=found, remedy=f"matrixctl run --filter 'arch!={arch.name}'"
-    )
-
-
-def _shown(error: MatrixctlError) -> str:
-    """What happened, and the last of what was said of it."""
-    return "\n".join([error.brief, *error.details.splitlines()[-1:]])

@@ -25,17 +25,11 @@ class Host(Protocol):
     def read(self, path: str) -> str | None:
         """A text file, or ``None`` where there is none (or none that we may read)."""
 
-    def write(self, path: str, text: str) -> None:
-        """Write to a file of the kernel; raises OSError where it refuses."""
-
     def exists(self, path: str) -> bool:
         """Whether the path exists."""
 
     def uid(self) -> int:
         """Our user id; 0 is root."""
-
-    def machine(self) -> str:
-        """What ``uname -m`` says."""
 
     def disk_free(self, path: str) -> int | None:
         """Free bytes of the file system that holds the path; ``None`` where the path is not visible."""
@@ -51,7 +45,7 @@ class LocalHost:
         return process.spawn_detached(argv, log)
 
     def which(self, program: str) -> str | None:
-        # A user's PATH often lacks the folders in which Debian keeps dockerd and update-binfmts.
+        # A user's PATH often lacks the folders in which Debian keeps dockerd.
         return shutil.which(program, path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/sbin"]))
 
     def read(self, path: str) -> str | None:
@@ -60,17 +54,11 @@ class LocalHost:
         except OSError:
             return None
 
-    def write(self, path: str, text: str) -> None:
-        Path(path).write_text(text)
-
     def exists(self, path: str) -> bool:
         return Path(path).exists()
 
     def uid(self) -> int:
         return os.geteuid()
-
-    def machine(self) -> str:
-        return os.uname().machine
 
     def disk_free(self, path: str) -> int | None:
         try:
