@@ -1,7 +1,7 @@
-"""How much is taken in of what containers, servers and the engine say; what is cut says so.
+"""Limits for what containers, servers and the engine say; a text that was cut says so.
 
 Without a limit a server that logs without end, or a build that prints a gigabyte, would fill the memory or
-the disk of whoever tests it. The limits inside the containers stand in templates/probe/clients.py,
+the disk of the machine that tests it. The limits inside the containers stand in templates/probe/clients.py,
 templates/probe/supervise.sh and orchestrator/execute/compile.py.
 """
 
@@ -30,14 +30,14 @@ WORDS = 400
 
 
 def cut(text: str, limit: int) -> str:
-    """``text`` with at most ``limit`` characters, and how many are missing."""
+    """Return at most ``limit`` characters of ``text``, and how many are missing."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… (cut after {size(limit)}; {len(text) - limit} more characters)"
 
 
 def size(count: int) -> str:
-    """A limit for people, as ``1 MiB``."""
+    """Return a limit for people, as ``1 MiB``."""
     for unit, name in ((_MIB, "MiB"), (1 << 10, "KiB")):
         if count >= unit and count % unit == 0:
             return f"{count // unit} {name}"
@@ -45,20 +45,20 @@ def size(count: int) -> str:
 
 
 class Head:
-    """The beginning of what comes in pieces; the rest is counted and let go."""
+    """The beginning of a text that comes in pieces; the rest is counted and dropped."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._lost = limit, 0
         self._kept = bytearray()
 
     def add(self, data: bytes) -> None:
-        """Take in one more piece."""
+        """Add one more piece."""
         room = self._limit - len(self._kept)
         self._kept += data[:room]
         self._lost += max(0, len(data) - room)
 
     def content(self) -> bytes:
-        """What was kept, and on a line of its own how much was not."""
+        """Return the kept part, and on an extra line how much was dropped."""
         if not self._lost:
             return bytes(self._kept)
         return bytes(self._kept) + f"\n(cut after {size(self._limit)}; {self._lost} more bytes)\n".encode()
@@ -75,7 +75,7 @@ class Lines:
         self._begun = bytearray()
 
     def split(self, data: bytes) -> Iterable[bytes]:
-        """The lines that ``data`` ends, without their newlines."""
+        """Return the lines that ``data`` completes, without their newlines."""
         *whole, rest = data.split(b"\n")
         for line in whole:
             yield bytes(self._begun + line)

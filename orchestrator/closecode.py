@@ -75,7 +75,7 @@ CRYPTO = 0x100
 
 
 def words(code: int, *, established: bool) -> str:
-    """``code`` in hexadecimal and what it means, as in ``0x128 = TLS alert 40 handshake_failure``.
+    """Return ``code`` in hexadecimal and what it means, as in ``0x128 = TLS alert 40 handshake_failure``.
 
     0x100 to 0x110 are codes of HTTP/3 too. Before the handshake has ended (``established``) HTTP/3 cannot
     have spoken, so there they are alerts.

@@ -53,7 +53,7 @@ class EngineError(MatrixctlError):
 
 
 class EngineLostError(EngineError):
-    """The engine went away, or took away what ran there: the same may go well once it is back."""
+    """The engine went away, or lost what ran there: the same action may succeed when it is back."""
 
 
 class ExhaustedError(EngineError):
@@ -61,7 +61,7 @@ class ExhaustedError(EngineError):
 
 
 class RecordError(MatrixctlError):
-    """The run's folder cannot be written. Ends the run: what is not written down did not happen."""
+    """The run's folder cannot be written. This ends the run: an unwritten event does not count."""
 
 
 class DeadlineError(MatrixctlError):

@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all, and scratch that does not outlive its process for long.
+"""Files that are complete or absent, and scratch that does not outlive its process for long.
 
 What is half made, and every scratch folder, is locked (flock(2)) by the process that works on it. The kernel
-drops the lock of whoever dies, however that happens, so that the next one can tell what nobody needs.
+drops the lock of a process that dies in any way, so that the next one can see what is not in use.
 """
 
 import errno
@@ -26,9 +26,9 @@ _SCRATCH = "matrixctl-scratch-"
 
 
 def read_limited(path: Path, limit: int) -> bytes:
-    """The first ``limit`` bytes of a regular file, and one more where there are more.
+    """Return the first ``limit`` bytes of a regular file, and one more if there are more.
 
-    Anything else that a name may stand for is refused before it is read: a pipe would let us wait for ever.
+    Other kinds of files are refused before they are read: a read from a pipe may never end.
 
     :raises OSError: as the file system says, for what is no regular file, and for a name that none can have.
     """
@@ -39,7 +39,7 @@ def read_limited(path: Path, limit: int) -> bytes:
 def copy_limited(path: Path, to: Path, limit: int) -> None:
     """Copy a regular file of at most ``limit`` bytes; see ``read_limited`` for what is refused.
 
-    :raises OverflowError: where it has more, be it that it grows meanwhile.
+    :raises OverflowError: if it has more, also if it grows meanwhile.
     """
     with _regular(path) as file, to.open("wb") as copy:
         left = limit
@@ -66,7 +66,7 @@ def _regular(path: Path) -> Iterator[IO[bytes]]:
 
 
 def at_home(path: str) -> Path:
-    """The path with ``~`` and ``~user`` filled in; as it stands where there is no such user."""
+    """Return the path with ``~`` and ``~user`` filled in; unchanged if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -85,7 +85,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whose folder nobody looks into yet; it is on the disk when this returns.
+    """Write a file whose folder has no readers yet; it is on the disk when this returns.
 
     :raises OSError: as the file system says.
     """
@@ -101,7 +101,7 @@ def _write(file: IO[bytes], content: bytes) -> None:
 
 @contextmanager
 def _half_made(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """A locked file beside ``path``, gone afterwards unless it was renamed."""
+    """Make a locked file beside ``path``; it is removed afterwards unless it was renamed."""
     while True:
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
@@ -115,7 +115,7 @@ def _half_made(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
 
 @contextmanager
 def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A new folder, gone afterwards; where this process dies first, ``sweep_scratch`` may take it.
+    """Make a new folder and remove it afterwards; if this process dies, ``sweep_scratch`` can do so.
 
     :param parent: the system's temporary folder if left out.
     """
@@ -135,7 +135,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 
 
 def sweep_scratch(parent: Path, *, dry_run: bool = False) -> tuple[Path, ...]:
-    """Remove the scratch folders in ``parent`` that dead processes of this user left; those that went."""
+    """Remove the scratch folders in ``parent`` of this user's dead processes, and return them."""
     found = sorted(parent.glob(f"{_SCRATCH}*"))
     folders = [path for path in found if _ours(path, stat.S_ISDIR)]
     return _swept(folders, (lambda _: None) if dry_run else shutil.rmtree)
@@ -160,14 +160,14 @@ def _swept(paths: Iterable[Path], remove: Callable[[Path], object]) -> tuple[Pat
 
 
 def _claimed(descriptor: int, path: Path) -> bool:
-    """Lock what was just made; false if a sweeper came between and has removed it."""
+    """Lock a new file or folder; return false if a sweeper has already removed it."""
     with suppress(OSError):  # no locks on this file system: then nobody sweeps there either
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return path.exists()
 
 
 def unheld(file: IO[bytes]) -> bool:
-    """Whether no living process has locked it for itself; until ``file`` is closed none can."""
+    """Return whether no living process has locked it; none can until ``file`` is closed."""
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -193,13 +193,13 @@ def _ours(path: Path, kind: Callable[[int], bool]) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` outlive a power cut."""
+    """Write ``folder`` to the disk, so that a rename in it survives a power cut."""
     with _opened(folder, 0) as descriptor:
         os.fsync(descriptor)
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in lower-case hex."""
+    """Return the file's SHA-256 in lower-case hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

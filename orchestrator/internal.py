@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: what is needed to mend them goes into a file, a person gets one line."""
+"""Unexpected errors: a file gets what is needed to fix them, a person gets one line."""
 
 import secrets
 import traceback
@@ -10,7 +10,7 @@ from orchestrator.masked import masked
 
 
 def kept(folder: Path, error: BaseException) -> str:
-    """Write the traceback into a new file of the run's folder; the line that tells of it. Never raises."""
+    """Write the traceback into a new file of the run's folder; return a line for a person. Never raises."""
     said = bounds.cut(masked(_shown(error)), bounds.MESSAGE)
     try:
         path = keep(folder, masked("".join(traceback.format_exception(error))))
@@ -20,7 +20,7 @@ def kept(folder: Path, error: BaseException) -> str:
 
 
 def keep(folder: Path, text: str) -> Path:
-    """Keep what a fault of ours has to be reported with.
+    """Write what is needed to report a fault of matrixctl.
 
     :raises OSError: where the folder cannot be written.
     """

@@ -1,4 +1,4 @@
-"""What must never be shown or written down, wherever it comes from."""
+"""What must never be shown or written down."""
 
 import re
 
@@ -10,5 +10,5 @@ _PASSWORD = re.compile(
 
 
 def masked(text: str) -> str:
-    """``text`` in which every user and password of a URL is three asterisks."""
+    """Return ``text`` with three asterisks for every user and password of a URL."""
     return _PASSWORD.sub("***@", text) if "@" in text else text

@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """One clause for a person."""
+        """Return one clause for a person."""
         return _MEANINGS[self]
 
 
@@ -166,7 +166,7 @@ class Expects(Protocol):
 
 
 def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expects | None) -> Verdict:
-    """Set what was seen against what was expected; docs/outcomes.md has it as a table.
+    """Return the verdict on an outcome by what was expected; docs/outcomes.md has it as a table.
 
     ``expected`` is ``None`` for a cell that no rule meets and that is not declared unsupported.
     """
@@ -203,7 +203,7 @@ _CALM = {
 def believed(outcome: Outcome | None, said: Verdict) -> Verdict:
     """The verdict that a record says, or a louder one where no such outcome can have it.
 
-    A record may be anybody's; what was not judged is not green, whatever is said of it.
+    A record may come from anywhere; a cell that was not judged is never green.
     """
     if outcome is None:
         return Verdict.NOT_JUDGED
@@ -250,7 +250,7 @@ def _cell_exit(outcome: Outcome | None, verdict: Verdict, *, allow_blocked: bool
 
 
 def verdict_exit(verdict: Verdict) -> Exit:
-    """The exit code that one cell of this verdict causes."""
+    """Return the exit code that one cell of this verdict causes."""
     return _EXIT[verdict]
 
 

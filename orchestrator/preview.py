@@ -1,4 +1,4 @@
-"""What a run would do, seen beforehand: the plan, what of it is there already, how long the rest takes.
+"""Preview of a run: the plan, what of it the store already has, how long the rest takes.
 
 Beside ``app`` a place that sees all rooms; it makes nothing and asks no registry; git alone is
 asked which commit a branch is.
@@ -62,17 +62,17 @@ class Preview:
 
     @property
     def seconds(self) -> float:
-        """All that is to be done, one after another."""
+        """Return the seconds of all actions that are to be done, one after another."""
         return sum(step.seconds or 0 for step in self.steps)
 
     @property
     def default_seconds(self) -> float:
-        """The part of ``seconds`` for which this machine has no figure of its own."""
+        """Return the part of ``seconds`` for which this machine has no figure of its own."""
         return sum(step.seconds or 0 for step in self.steps if not step.own)
 
 
 def engine_here() -> tuple[DockerEngine | None, Arch]:
-    """The engine, if one answers, and its architecture; without one this machine's."""
+    """Return the engine, if one answers, and its architecture; without one this machine's."""
     try:
         engine = docker_engine.connect()
         return engine, by_machine(engine.info().arch)
@@ -124,7 +124,7 @@ def preview(
 
 
 def _without(plan: Plan, now: Now) -> Plan:
-    """The plan, in which sources that cannot be had say so."""
+    """Return the plan, in which sources that cannot be downloaded are marked."""
     lost = {
         key: plan.actions[key].model_copy(update={"problem": str(error)}) for key, error in now.lost.items()
     }

@@ -59,13 +59,13 @@ class _Step:
 def render(
     cells: Sequence[Cell], catalog: Catalog, limits: Limits, host: Arch, bring: Callable[[Moving], Moved]
 ) -> Rendered:
-    """The files for these cells, those that are declared unsupported included: to prove the declaration.
+    """Return the files for these cells, also for unsupported ones: to prove the declaration.
 
-    What moves is taken along as it is now: whoever reruns it has not our trees, and the branch goes on.
+    Moving sources are copied as they are now: other machines do not have our trees, and branches move.
 
     :param bring: gives a source that moves, kept in a file; see ``unpinned.fetch``.
     :param host: the architecture of the machine whose engine will run them.
-    :raises SourceUnreachableError: where not one build has its sources.
+    :raises SourceUnreachableError: if no build has its sources.
     :raises ChecksumMismatchError: where a patch has changed since it was read.
     """
     renderer = Renderer()
@@ -99,7 +99,7 @@ def render(
 
 
 def _needed(plan: Plan, action: Action) -> list[Action]:
-    """What the action needs, directly or not, each after what it needs itself."""
+    """Return the direct and indirect needs of the action, each after its own needs."""
     found: dict[str, Action] = {}
     for need in action.needs:
         found |= {one.key: one for one in _needed(plan, plan.actions[need])}
@@ -113,7 +113,7 @@ def _problem(plan: Plan, action: Action, now: Now) -> str:
 
 
 def _taken_along(plan: Plan, action: Action, now: Now) -> dict[str, Path]:
-    """Where reproduce.sh looks first."""
+    """Return the path where reproduce.sh looks first."""
     mine = [now.moved[need.key] for need in _needed(plan, action) if need.key in now.moved]
     return {f"sources/{one.source.file}": one.path for one in mine if one.path is not None}
 
@@ -143,7 +143,7 @@ def _step(action: BuildAction, recipe: Recipe, source: Source, renderer: Rendere
 
 
 def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
-    """The self-test's script, which says itself how it is run by hand."""
+    """Return the self-test's script, which says how to run it by hand."""
     builds = (action for action in needed if isinstance(action, BuildAction) and action.kind == "selftest")
     recipe = next((action.recipe for action in builds), None)
     if recipe is None:
@@ -154,7 +154,7 @@ def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
 def _build(
     renderer: Renderer, steps: Sequence[_Step], cells: Sequence[Cell], limits: Limits, host: Arch
 ) -> dict[str, bytes]:
-    """The folder of one build."""
+    """Return the files of one build's folder."""
     target = cells[0].arch.arch
     mine = scaled(limits, emulated=cells[0].emulated_on(host))
     work = session_files(renderer, cells, mine, certificates.make())

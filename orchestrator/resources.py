@@ -1,4 +1,4 @@
-"""Where the files lie that a run renders: in the repository, or inside the installed wheel."""
+"""The place of the files that a run renders: in the repository, or in the installed wheel."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @cache
 def root() -> Path:
-    """The folder that holds ``images/``, ``templates/``, ``matrix.yaml`` and ``sources.yaml``."""
+    """Return the folder that has ``images/``, ``templates/``, ``matrix.yaml`` and ``sources.yaml``."""
     package = Path(__file__).resolve().parent
     packaged = package / "_resources"
     return packaged if packaged.is_dir() else package.parent

@@ -10,7 +10,7 @@ class Value(BaseModel):
     """A frozen, keyword-only value that survives JSON and pickling.
 
     Unknown fields are refused, so that a record written by a newer version is never half understood, and
-    so are numbers that JSON cannot say.
+    so are numbers that JSON cannot represent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -20,9 +20,9 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def whole(value: Any) -> Any:
-    """``value``, which is as JSON gives it, with U+FFFD for each surrogate that has no partner.
+    """Return ``value``, a value from JSON, with U+FFFD for each surrogate without a partner.
 
-    JSON can say such a thing (RFC 8259, 8.2), UTF-8 cannot: no file and no journal could hold it.
+    JSON can represent one (RFC 8259, 8.2), UTF-8 cannot: no file and no journal could contain it.
     """
     if isinstance(value, str):
         return _HALF.sub("\N{REPLACEMENT CHARACTER}", value)

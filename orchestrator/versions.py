@@ -44,7 +44,7 @@ class Version:
         return cls(key=(_without_zeros(release), (*suffixes, _END)), release=release, text=text)
 
     def at_most(self, bound: Self) -> bool:
-        """True up to ``bound`` and its whole series: 3.1.9 and 3.1.9-quic1 are at most 3.1."""
+        """Return true up to ``bound`` and its whole series: 3.1.9 and 3.1.9-quic1 are at most 3.1."""
         return self <= bound or self._in_series(bound)
 
     def _in_series(self, bound: Self) -> bool:

@@ -1,4 +1,4 @@
-"""The last lines of a run: what somebody has to look at first, what is known, where the report is."""
+"""The last lines of a run: what to look at first, what is known, where the report is."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -32,12 +32,12 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """One line to stderr; what comes from outside is never taken for markup."""
+    """Print one line to stderr; text from outside is never read as markup."""
     errors.print(Text(terminal(masked(text))))
 
 
 def as_json(value: Any, *, indent: int | None = 1) -> str:
-    """JSON for stdout, in ASCII: no terminal and no CI system finds a command of its own in it."""
+    """Return JSON for stdout, in ASCII: terminals and CI systems find no command in it."""
     dumped = json.dumps(value, indent=indent, separators=None if indent else (",", ":"))
     return dumped.replace("##", "#\\u0023")
 
@@ -65,7 +65,7 @@ class Choice:
     patch_files: tuple[str, ...]
 
     def selection(self, today: date) -> Selection:
-        """The cells that are meant, and what is expected of them on a day.
+        """Return the selected cells, and what is expected of them on a day.
 
         :raises MatrixctlError: for a fault of the matrix or of the choice.
         """
@@ -136,7 +136,7 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def warn(selection: Selection) -> None:
-    """Say which rules need a hand: those that fit no cell, and those that are out of date for these."""
+    """Print the rules that need attention: those that fit no cell or are out of date for these cells."""
     for rule in selection.expectations.unmet():
         say(f"warning: {unmet(rule.place, rule.when)}")
     for rule in selection.expectations.rules:
@@ -157,7 +157,7 @@ def warn_of_sources(extra: Sequence[Path], matrix: Matrix) -> None:
 
 
 def matrix_path(given: Path | None) -> Path:
-    """The named file, else ``matrix.yaml`` here, else the one that travels with matrixctl."""
+    """Return the named file, else ``matrix.yaml`` here, else the one that comes with matrixctl."""
     if given is not None:
         return given
     here = Path("matrix.yaml")
@@ -193,11 +193,11 @@ def catalog(extra: Sequence[Path]) -> Catalog:
 
 
 def default_store() -> Path:
-    """The user's cache folder (XDG base directory specification)."""
+    """Return the user's cache folder (XDG base directory specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "matrixctl"
 
 
 def default_out() -> Path:
-    """``reports/`` in the working directory."""
+    """Return ``reports/`` in the working directory."""
     return Path("reports")

@@ -17,13 +17,13 @@ _ANY = 10_000
 
 
 def console() -> Console:
-    """As wide as the terminal, or as COLUMNS says."""
+    """Return a console as wide as the terminal, or as COLUMNS says."""
     narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(highlight=False, width=None if narrow else _NOT_A_TERMINAL)
 
 
 def table(*columns: str, gap: int = 2) -> Table:
-    """An empty table in which no cell is ever cut."""
+    """Return an empty table in which no cell is ever cut."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for column in columns:
         made.add_column(Text(column), overflow="fold")
@@ -31,13 +31,13 @@ def table(*columns: str, gap: int = 2) -> Table:
 
 
 def fits(candidate: Table) -> bool:
-    """Whether no row of the table has to be broken."""
+    """Return whether every row of the table fits on one line."""
     target = console()
     return Measurement.get(target, target.options.update(width=_ANY), candidate).maximum <= target.width
 
 
 def cell(text: str, style: str = "") -> Text:
-    """Text from outside, never taken for markup or for a terminal's control."""
+    """Return text from outside, safe from markup and from terminal control."""
     return Text(flat(text), style=style)
 
 

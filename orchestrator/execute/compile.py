@@ -82,7 +82,7 @@ class Compile:
 
 
 def compile_once(engine: Engine, store: Store, task: Compile, say: Callable[[str], None]) -> Artifact:
-    """The artifact of ``task``, from the store or made now; two runs never make the same one twice.
+    """Return the artifact of ``task``, from the store or made now; two runs never make it twice.
 
     :raises BuildError: if it does not compile, or a patch does not apply; details hold the log's last lines.
     :raises ChecksumMismatchError: if a patch has changed since its digest was taken.

@@ -32,7 +32,7 @@ _REASONS: tuple[tuple[type[MatrixctlError], Reason], ...] = (
 
 
 def reason_of(error: Exception) -> Reason:
-    """The reason that an error stands for; what nobody foresaw is ``internal``."""
+    """Return the reason of an error; an unexpected error is ``internal``."""
     if isinstance(error, ENGINE_ERRORS):
         return Reason.ENGINE_UNAVAILABLE
     if isinstance(error, OSError) and error.errno in FULL:
@@ -41,9 +41,9 @@ def reason_of(error: Exception) -> Reason:
 
 
 def engine_lost(error: BaseException | None) -> bool:
-    """Whether the engine was lost under what failed, so that it is worth doing again once it is back.
+    """Return whether the engine was lost, so that the action is worth another try when it is back.
 
-    What was raised last may be the failure to clean up: what it was raised in counts as well.
+    The last error may come from cleaning up, so the errors in its context count as well.
     """
     while error is not None:
         if isinstance(error, EngineLostError):
@@ -55,7 +55,7 @@ def engine_lost(error: BaseException | None) -> bool:
 
 
 def failure_of(action: Action, error: Exception) -> Failure:
-    """What the cells of an action come to when it fails.
+    """Return the failure that the cells of an action get when it fails.
 
     An image for which this machine lacks something is no fault of matrixctl: it blocks the cells, by name.
     An engine that fails stays an error, which ``--allow-blocked`` does not forgive.
@@ -64,7 +64,7 @@ def failure_of(action: Action, error: Exception) -> Failure:
     if action.kind == "image" and type(error) is MatrixctlError:
         reason = Reason.PREREQUISITE
     brief = error.brief if isinstance(error, MatrixctlError) else repr(error)
-    if isinstance(error, DeadlineError) and error.resolution:  # what else is to be done than to wait longer?
+    if isinstance(error, DeadlineError) and error.resolution:  # nothing to do but to wait longer
         brief = f"{brief} {error.resolution}"
     brief = bounds.cut(brief, bounds.MESSAGE)
     message = f"{action.kind} {action.name}: {brief}"

@@ -1,4 +1,4 @@
-"""What HAProxy and its TLS library say that they are, in ``haproxy -vv``, for whoever compares it."""
+"""What HAProxy and its TLS library say that they are, in ``haproxy -vv``, in a form that can be compared."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ _COMPATIBLE = re.compile(r"\(compatible; (.*)\)")
 
 
 def is_haproxy(declared: HaproxyValue, said: str) -> bool:
-    """Whether a HAProxy that says ``3.0.11-9e587df`` is the declared one: a commit may follow, and a count.
+    """Return whether a HAProxy that says ``3.0.11-9e587df`` (a commit, a count) is the declared one.
 
     Of a moving source (a branch, a working tree) the series has to be right: the table of capabilities needs
     no more, and a branch has its next version soon.
@@ -49,30 +49,30 @@ def is_haproxy(declared: HaproxyValue, said: str) -> bool:
 
 
 def _series(version: str) -> str:
-    """``3.3`` of ``3.3-dev5-0a1b2c3``; empty where nobody can tell."""
+    """Return ``3.3`` for ``3.3-dev5-0a1b2c3``; empty if the text has no version."""
     found = re.match(r"[0-9]+\.[0-9]+(?![0-9])", version)
     return found[0] if found else ""
 
 
 def own_name(said: str) -> str:
-    """What was said, without the other library that it is compatible with."""
+    """Return the banner without the other library that it is compatible with."""
     compatible = _COMPATIBLE.search(said)
     return compatible[1] if compatible else said
 
 
 def agree(built: str, running: str) -> bool:
-    """Whether the headers that HAProxy was built with belong to the library that it runs on."""
+    """Return whether HAProxy was built with the headers of the library that it runs on."""
     return own_name(built) == own_name(running)
 
 
 def expected(tls: TlsValue) -> str:
-    """Family and version as the declared library should say them."""
+    """Return family and version as the declared library should say them."""
     banner = BANNERS[tls.family]
     return f"{banner.word} {banner.token(tls.version)}"
 
 
 def is_expected(tls: TlsValue, said: str) -> bool:
-    """Whether that is the declared library.
+    """Return whether that is the declared library.
 
     The version of a moving source (a branch, a working tree) is what the table of capabilities takes it for:
     only its family can be compared.
@@ -86,5 +86,5 @@ def is_expected(tls: TlsValue, said: str) -> bool:
 
 
 def _same_fork(declared: str, said: str) -> bool:
-    """QuicTLS differs from OpenSSL in nothing else of what it says."""
+    """Return whether both are QuicTLS or both OpenSSL: only ``+quic`` tells them apart."""
     return declared.endswith("+quic") == said.endswith("+quic")

@@ -1,6 +1,6 @@
 """What HAProxy and a TLS library of a given version can do: questions to the declared table.
 
-Nothing here is found out by looking at a name. A fact that is missing is a row to be added, with its source.
+Nothing here is derived from a name. A fact that is missing is a row to be added, with its source.
 """
 
 from collections.abc import Mapping
@@ -22,27 +22,27 @@ DISTRO: Mapping[str, str] = {
 
 
 def row(haproxy: HaproxyValue, tls: TlsValue) -> Row:
-    """The row that holds for this HAProxy with this library."""
+    """Return the row that holds for this HAProxy with this library."""
     return _row(haproxy.version, tls.family, tls.version)
 
 
 def quic_api(haproxy: HaproxyValue, tls: TlsValue) -> QuicApi:
-    """How this HAProxy does QUIC with this library: by its API, by HAProxy's compat layer, or not at all."""
+    """Return how this HAProxy does QUIC with this library: native, by the compat layer, or not at all."""
     return row(haproxy, tls).api
 
 
 def make_flags(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
-    """Flags for HAProxy's ``make``: the table's, the library's own, HAProxy's own; the last wins."""
+    """Return the flags for HAProxy's ``make``: the table's, the library's, HAProxy's; the last wins."""
     return (*row(haproxy, tls).make_flags, *tls.make_flags, *haproxy.make_flags)
 
 
 def needs_limited_quic(haproxy: HaproxyValue, tls: TlsValue) -> bool:
-    """True where ``global`` needs ``limited-quic``, without which the compat layer's listeners stay off."""
+    """Return true if ``global`` needs ``limited-quic``; without it the compat layer's listeners stay off."""
     return quic_api(haproxy, tls) == "compat"
 
 
 def bind_ciphersuites(cell: Cell) -> str | None:
-    """The suite that the bind line must name, since the library's default list lacks it; else ``None``.
+    """Return the suite that the bind line must name since no default list has it; else ``None``.
 
     From HAProxy 3.3-dev3 on the default list of a QUIC bind has them all; the TCP bind still needs it.
     """
@@ -51,7 +51,7 @@ def bind_ciphersuites(cell: Cell) -> str | None:
 
 
 def unsupported(cell: Cell) -> Unsupported | None:
-    """Why the table says that the cell cannot be.
+    """Return why the table says that the cell is impossible, or ``None``.
 
     Without a CPU to run on, or without QUIC, nothing else matters; then come the client's limits, the
     library's, HAProxy's.
@@ -65,7 +65,7 @@ def unsupported(cell: Cell) -> Unsupported | None:
 
 
 def emulator_cannot(cell: Cell) -> Unsupported | None:
-    """Why QEMU has no such CPU for the cell's architecture; ``None`` if it has, or none is asked for."""
+    """Return why QEMU has no such CPU for the architecture; ``None`` if it has, or none is wanted."""
     why = cell.arch.arch.cpus.lacks.get(cell.execution.cpu)
     if why is None:
         return None
@@ -73,7 +73,7 @@ def emulator_cannot(cell: Cell) -> Unsupported | None:
 
 
 def cpu_model(cell: Cell, host: Arch) -> str:
-    """QEMU's ``-cpu`` for the cell's server; empty where it runs natively.
+    """Return QEMU's ``-cpu`` for the cell's server; empty if it runs natively.
 
     :param host: the architecture of the engine's machine.
     """
@@ -84,14 +84,14 @@ def cpu_model(cell: Cell, host: Arch) -> str:
 
 
 def client_cannot(client: ClientValue, suite: str | None) -> Unsupported | None:
-    """Why the client cannot offer the suite over QUIC; ``None`` if it can."""
+    """Return why the client cannot offer the suite over QUIC; ``None`` if it can."""
     if suite in CLIENTS[client.family].quic_lacks:
         return _unsupported(Reason.CLIENT_CANNOT_OFFER, f"{client.name} cannot offer {suite} over QUIC")
     return None
 
 
 def server_cannot(haproxy: HaproxyValue, tls: TlsValue, suite: str | None) -> Unsupported | None:
-    """Why this HAProxy with this library cannot negotiate the suite (``None``: any) over QUIC."""
+    """Return why this HAProxy and library cannot negotiate the suite (``None``: any) over QUIC."""
     found = row(haproxy, tls)
     if found.api == "none":
         return _unsupported(Reason.HAPROXY_CANNOT, f"HAProxy {haproxy.version} has no QUIC with {tls.name}")
@@ -111,7 +111,7 @@ def _unsupported(reason: Reason, message: str) -> Unsupported:
 
 @cache
 def _row(haproxy: str, family: str, tls: str) -> Row:
-    """The row that fits. A version without an order (a branch, a site's own word) is taken for the newest."""
+    """Return the row that fits. A version without an order (a branch, a name) counts as the newest."""
     haproxy_version = _version(haproxy)
     tls_version = _version(DISTRO.get(family, tls) if tls == "distro" else tls)
     return next(

@@ -1,6 +1,6 @@
-"""What ``sources.yaml`` says: per component and version a file, its digest and where it can be had.
+"""What ``sources.yaml`` says: per component and version a file, its digest and its origins.
 
-And what moves: sources that ``matrix.yaml`` names itself, whose bytes are known only once a run has begun.
+And sources that move: ``matrix.yaml`` names them; their bytes are known only when a run has begun.
 """
 
 import re
@@ -32,7 +32,7 @@ _FORMS = "an origin is an http(s) URL, `debian-pool: main/h/haproxy/FILE` or `py
 
 
 class Origin(Value):
-    """One place where a source can be had. A pool or PyPI has the host that this machine is set to."""
+    """One place that has a source. The host of a pool or of PyPI comes from this machine's settings."""
 
     kind: Literal["url", "debian-pool", "pypi"]
     where: str
@@ -42,7 +42,7 @@ class Origin(Value):
 
 
 class Source(Value):
-    """One entry. ``sha256`` is ``None`` where nobody vouched for a digest: such a source is never used."""
+    """One entry. ``sha256`` is ``None`` if the digest is unknown: such a source is never used."""
 
     component: str
     version: str
@@ -55,7 +55,7 @@ class Source(Value):
 
     @property
     def blocked(self) -> str | None:
-        """Why this source can never be fetched, or ``None``."""
+        """Return why this source can never be downloaded, or ``None``."""
         if self.sha256 is None:
             return (
                 f"the SHA-256 of {self.component} {self.version} is unknown, and nothing is used unverified"
@@ -79,7 +79,7 @@ class Moving(Value):
 
 
 def moving(software: Software, arch: str) -> Moving | None:
-    """The moving source of HAProxy or a library for an architecture, or ``None`` if it has none."""
+    """Return the moving source of HAProxy or a library for an architecture, or ``None``."""
     kind, where = software.source, software.where
     match kind:
         case "distro" | "tarball":
@@ -114,7 +114,7 @@ class Catalog:
 
 
 def load_catalog(paths: Sequence[Path]) -> Catalog:
-    """The entries of all files; a later file replaces an entry of an earlier one whole.
+    """Load the entries of all files; a later file replaces a whole entry of an earlier one.
 
     :raises UsageError: with every fault of the first file that has any.
     """
@@ -144,7 +144,7 @@ def _digest(text: str) -> str:
 
 
 def _origin(given: Any) -> Any:
-    """``https://...`` or a mapping of one key, as an Origin's fields."""
+    """Return ``https://...`` or a mapping of one key as the fields of an Origin."""
     match given:
         case str() if _URL.fullmatch(given):
             return {"kind": "url", "where": given}

@@ -1,6 +1,6 @@
-"""What no single entry of the file shows: names that stand twice, excludes of nothing, sizes.
+"""Checks across entries of the file: names that occur twice, excludes of nothing, sizes.
 
-The first checks work on plain data, so that they speak even where other entries are faulty.
+The first checks work on plain data, so that they also work if other entries are faulty.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ MAX_CELLS = 1_000_000
 
 
 def check_data(tree: Tree) -> list[Fault]:
-    """Faults across the entries of a file that may have others."""
+    """Return the faults across entries of a file that may have other faults."""
     names = _names(tree.data)
     return [
         *_nothings(tree),
@@ -32,12 +32,12 @@ def check_data(tree: Tree) -> list[Fault]:
 
 
 def check_matrix(tree: Tree, matrix: Matrix) -> list[Fault]:
-    """Faults that only a file without any other can show."""
+    """Return the faults that can only be found in a file without other faults."""
     return [*_conflicts(tree, matrix), *_sizes(tree, matrix), *_orderless(tree, matrix)]
 
 
 def _nothings(tree: Tree) -> Iterator[Fault]:
-    """A key with nothing behind it is a slip; the models take it for a key left out."""
+    """Return a fault for each key without a value; the models treat it like a missing key."""
     told = {(fault.line, fault.column) for fault in tree.faults}
     for path in tree.raw:
         fault = tree.fault(path, "nothing stands here; give a value or leave the key out")
@@ -57,13 +57,13 @@ def _name(entry: Any) -> str | None:
 
 
 def spread(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An include whose values may be lists, as one include per combination, the last axis fastest."""
+    """Return an include with lists as one include per combination, the last axis fastest."""
     values = [value if isinstance(value, list | tuple) else (value,) for value in entry.values()]
     return [dict(zip(entry, combination, strict=True)) for combination in product(*values)]
 
 
 def _entries(data: Any, section: str) -> list[dict[str, list[str]]]:
-    """``include`` or ``exclude`` as names by axis, whatever else is wrong with it."""
+    """Return ``include`` or ``exclude`` as names by axis, also if they have other faults."""
     entries = data.get(section) if isinstance(data, Mapping) else None
     return [
         {
@@ -82,12 +82,12 @@ def _listed(item: Any) -> list[Any]:
 
 
 def _spread(entries: Sequence[Mapping[str, list[str]]]) -> list[tuple[int, dict[str, str]]]:
-    """Each combination with the number of the entry behind it."""
+    """Return each combination with the number of its entry."""
     return [(number, one) for number, entry in enumerate(entries) for one in spread(entry)]
 
 
 def _names(data: Any) -> Mapping[str, list[str | None]]:
-    """The names in ``axes``, so that faults across entries are told even if some entries are faulty."""
+    """Return the names in ``axes``, also if some entries are faulty."""
     axes = data.get("axes") if isinstance(data, Mapping) else None
     return {
         axis: [_name(entry) for entry in entries]

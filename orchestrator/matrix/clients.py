@@ -1,4 +1,4 @@
-"""What each client can offer: one declared table, which every run holds against a proof (docs/clients.md)."""
+"""What each client can offer: one declared table, which every run compares with a proof (docs/clients.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ CLIENTS: Mapping[str, Client] = {
 
 
 def control_client(family: str) -> str:
-    """Who asks over TCP in a cell of this client: itself, or the first in the table that can.
+    """Return the client that asks over TCP: this one, or the first in the table that can.
 
     The control is about the server, so any client that is known to work over TCP will do.
     """

@@ -28,7 +28,7 @@ class Combinations:
 
 
 def expand(matrix: Matrix) -> tuple[Cell, ...]:
-    """Every cell of the matrix, each once, in the order of the axes, then of ``include``.
+    """Return every cell of the matrix once, in the order of the axes, then of ``include``.
 
     :raises UsageError: if a combination that an ``include`` makes lacks a required axis.
     """
@@ -47,7 +47,7 @@ def expand(matrix: Matrix) -> tuple[Cell, ...]:
 
 
 def cell_id(names: Mapping[str, str]) -> str:
-    """The stable id of the cell with these names by axis.
+    """Return the stable id of the cell with these names by axis.
 
     As in ``amd64--haproxy-3.0.11--openssl-distro--default``. An axis at its default is left out;
     elsewhere it is added as ``axis.name``.
@@ -58,7 +58,7 @@ def cell_id(names: Mapping[str, str]) -> str:
 
 
 def lacks(names: Names) -> tuple[str, ...]:
-    """The required axes that a combination does not give."""
+    """Return the required axes that a combination does not have."""
     return tuple(axis for axis, name in zip(AXES, names, strict=True) if name is None and axis in REQUIRED)
 
 
@@ -67,7 +67,7 @@ def combine(
     include: Sequence[Mapping[str, str]],
     exclude: Sequence[Mapping[str, str]],
 ) -> Combinations:
-    """GitHub's rules, on names alone.
+    """Combine axes, excludes and includes by GitHub's rules, on names alone.
 
     An exclude removes each combination that has all its names. Then each include is added to every original
     combination whose declared values it does not change (values that an earlier include added may change);
@@ -103,7 +103,7 @@ def _include(
 def _lookup(
     original: Iterable[Names], places: tuple[int, ...]
 ) -> Mapping[tuple[str | None, ...], Sequence[Names]]:
-    """The combinations by their names at ``places``: many includes must not walk all combinations each."""
+    """Return the combinations by their names at ``places``, so that an include need not look at all."""
     table: dict[tuple[str | None, ...], list[Names]] = defaultdict(list)
     for names in original:
         table[tuple(names[at] for at in places)].append(names)
@@ -123,7 +123,7 @@ def _names(entry: Mapping[str, AxisValue]) -> Mapping[str, str]:
 
 
 def _values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str | None, AxisValue]]:
-    """The records by axis and name; an axis that is not given has its default under ``None``."""
+    """Return the records by axis and name; a missing axis has its default under ``None``."""
     table: dict[str, dict[str | None, AxisValue]] = {axis: {} for axis in AXES}
     for entry in matrix.include:
         for axis, value in entry.items():

@@ -37,7 +37,7 @@ class Expectations:
     """The rule that counts, by the cell's id."""
 
     def rule(self, cell: Cell) -> Expectation | None:
-        """The rule that the cell is held against.
+        """Return the rule that counts for the cell.
 
         A cell that is declared unsupported for what the server lacks is held against a rule that says
         something of the server; otherwise the declaration stands.
@@ -50,16 +50,16 @@ class Expectations:
         return rule if tried else None
 
     def declared(self, cell: Cell) -> Unsupported | None:
-        """The declaration that holds for the cell: none where a rule expects it to pass or to fail."""
+        """Return the declaration for the cell: none if a rule expects it to pass or to fail."""
         rule = self.rule(cell)
         return capabilities.unsupported(cell) if rule is None or rule.outcome is Outcome.UNSUPPORTED else None
 
     def runs(self, cell: Cell) -> bool:
-        """True for what is not declared unsupported, and for what a rule makes worth a try nevertheless."""
+        """Return true if the cell is not declared unsupported, or if a rule makes it worth a try."""
         return capabilities.unsupported(cell) is None or self.rule(cell) is not None
 
     def stale(self, rule: Expectation, cells: Sequence[Cell]) -> str:
-        """Why the rule is out of date for the first of these cells for which it is, or an empty string."""
+        """Return why the rule is out of date for the first such cell, or an empty string."""
         if not rule.until:
             return ""
         until = parse_until(rule.until)
@@ -67,12 +67,12 @@ class Expectations:
         return next((why for cell in held if (why := until.passed(cell, self.today))), "")
 
     def unmet(self) -> tuple[Expectation, ...]:
-        """The rules that no cell of the whole matrix meets."""
+        """Return the rules that fit no cell of the whole matrix."""
         return tuple(rule for rule, met in zip(self.rules, self.met, strict=True) if not met)
 
 
 def resolve(matrix: Matrix, cells: Sequence[Cell], today: date) -> Expectations:
-    """Hold the rules of a matrix against all its cells.
+    """Match the rules of a matrix with all its cells.
 
     :raises UsageError: with every pair of rules that contradict each other, and one cell of each.
     """
@@ -98,7 +98,7 @@ def resolve(matrix: Matrix, cells: Sequence[Cell], today: date) -> Expectations:
 def _compiled(
     rules: Sequence[Expectation], values: Mapping[str, Mapping[str, AxisValue]]
 ) -> tuple[Mapping[str, Mapping[str, Bits]], Sequence[tuple[int, int]]]:
-    """By axis and name, the rules that let it pass; and how specific each rule is."""
+    """Return, by axis and name, the rules that match it; and how specific each rule is."""
     every = (1 << len(rules)) - 1
     tables = {axis: dict.fromkeys(known, every) for axis, known in values.items()}
     ranks = []
@@ -114,7 +114,7 @@ def _compiled(
 
 
 def _met_by(cells: Sequence[Cell], tables: Mapping[str, Mapping[str, Bits]]) -> list[Bits]:
-    """The rules that meet each cell: those that let its value pass on every axis."""
+    """Return the rules that fit each cell: those that match its value on every axis."""
     narrowing = [(attrgetter(f"{axis}.name"), table) for axis, table in tables.items()]
     found = []
     for cell in cells:
@@ -128,7 +128,7 @@ def _met_by(cells: Sequence[Cell], tables: Mapping[str, Mapping[str, Bits]]) -> 
 def _winners(
     matrix: Matrix, groups: Mapping[Bits, Cell], ranks: Sequence[tuple[int, int]]
 ) -> dict[Bits, Expectation]:
-    """Of each set of rules that meet, the one that counts."""
+    """Return the rule that counts for each set of rules."""
     winners: dict[Bits, Expectation] = {}
     contradictions: dict[tuple[int, int], Cell] = {}
     for met, cell in groups.items():

@@ -49,12 +49,12 @@ _TEXTS = {
 
 
 def explain(tree: Tree, error: ValidationError) -> list[Fault]:
-    """One fault per error that is not a mere consequence of another."""
+    """Return one fault per error that is not only a consequence of another."""
     return [_explained(tree, detail) for detail in error.errors() if not _follows(detail)]
 
 
 def _follows(detail: ErrorDetails) -> bool:
-    """True for "too few items" where items are there and have faults of their own."""
+    """Return true for "too few items" if there are items with their own faults."""
     return detail["type"] == "too_short" and bool(detail["input"])
 
 
@@ -102,7 +102,7 @@ def _rule(pattern: str) -> str:
 
 
 def _valid_keys(path: Path) -> tuple[str, ...]:
-    """The keys that could stand where the unknown one at the end of ``path`` does."""
+    """Return the valid keys for the place of the unknown key at the end of ``path``."""
     around = path[:-1]
     if not around:
         return tuple(schema.MatrixFile.model_fields)
@@ -113,7 +113,7 @@ def _valid_keys(path: Path) -> tuple[str, ...]:
 
 
 def _path(data: Any, location: Iterable[str | int]) -> Path:
-    """The path in the file: pydantic's location without the names of its own inner steps."""
+    """Return the path in the file: pydantic's location without the names of its inner steps."""
     path: list[str | int] = []
     for part in location:
         inside = isinstance(data, dict) and part in data

@@ -1,4 +1,4 @@
-"""The values of the axes, and the cell: what the rest of the house knows of a matrix."""
+"""The values of the axes, and the cell: what the rest of the package knows about a matrix."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,7 +140,7 @@ class Cell:
     execution: ExecutionValue
 
     def emulated_on(self, host: Arch) -> bool:
-        """Whether QEMU runs the server: its architecture is foreign, or a CPU is asked for."""
+        """Return whether QEMU runs the server: its architecture is foreign, or a CPU is wanted."""
         return self.arch.arch != host or bool(self.execution.cpu)
 
     @property

@@ -1,4 +1,4 @@
-"""Names: which are allowed, and which one was probably meant."""
+"""Names: which are allowed, and which one the user probably meant."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -26,13 +26,13 @@ def nearest(wrong: str, names: Collection[str]) -> str:
 
 
 def listed(names: Collection[str]) -> str:
-    """Names for a message, the first twenty of them."""
+    """Return the names for a message, at most the first twenty."""
     shown = ", ".join(list(names)[:_SHOWN])
     more = len(names) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
 def quoted(text: object) -> str:
-    """A piece of the user's text: escaped, and cut where it is long."""
+    """Return a piece of the user's text, escaped, and cut if it is long."""
     shown = repr(text)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."

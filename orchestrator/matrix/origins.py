@@ -1,6 +1,6 @@
-"""Where a source that moves may come from, as ``matrix.yaml`` writes it: what is let through, and why not.
+"""Where a source that moves may come from, as ``matrix.yaml`` writes it.
 
-Whatever passes here reaches git's command line or a file name, so each form is an allow-list. The forms of
+Everything that passes here reaches git's command line or a file name, so each form is an allow-list. Forms of
 URLs: gitprotocol(5) and git-fetch(1), of refs: git-check-ref-format(1).
 """
 
@@ -28,7 +28,7 @@ _LONGEST = 1024
 
 
 def git(text: str) -> str | None:
-    """Why ``URL REF`` is none that git may be given, or ``None``."""
+    """Return why git may not get ``URL REF``, or ``None``."""
     words = text.split(" ")
     if len(words) != 2 or not all(words):  # noqa: PLR2004 - two words
         return f"{quoted(text)} is no `URL REF`, as in `https://example.org/haproxy.git master`"
@@ -37,7 +37,7 @@ def git(text: str) -> str | None:
 
 
 def folder(text: str) -> str | None:
-    """Why this names no file or folder, or ``None``."""
+    """Return why this names no file or folder, or ``None``."""
     if text.startswith("-"):
         return f"{quoted(text)} begins with a dash; write ./ before it"
     if not text.isprintable() or not text.strip() or len(text) > _LONGEST:
@@ -46,7 +46,7 @@ def folder(text: str) -> str | None:
 
 
 def prebuilt(text: str) -> str | None:
-    """Why this names no binary or .deb, or ``None``."""
+    """Return why this names no binary or .deb, or ``None``."""
     if "{" in text.replace(ARCH, "") or "}" in text.replace(ARCH, ""):
         return f"{quoted(text)} has another placeholder than {ARCH}"
     return folder(text)
@@ -58,7 +58,7 @@ def located(text: str, beside: Path) -> str:
 
 
 def split_git(text: str, beside: Path) -> tuple[str, str]:
-    """URL and ref of a ``git:`` that was let through; a plain folder as ``located`` says."""
+    """Return URL and ref of an accepted ``git:``; a plain folder as ``located`` says."""
     url, _, ref = text.partition(" ")
     return (url if "://" in url else located(url, beside)), ref
 

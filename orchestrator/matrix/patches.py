@@ -22,7 +22,7 @@ _DIFF = re.compile(rb"^(--- |\*\*\* |diff --git )", re.MULTILINE)
 
 
 def read_patch(path: Path) -> Patch:
-    """The patch in a file, with its digest.
+    """Read a patch from a file and return it with its digest.
 
     :raises UsageError: for a file that cannot be read, is no diff, or has a name that is not plain.
     """
@@ -47,7 +47,7 @@ def _shown(path: Path) -> str:
 
 
 def content(patch: Patch) -> bytes:
-    """The bytes whose digest was taken.
+    """Return the patch's bytes, verified with its digest.
 
     :raises ChecksumMismatchError: where the file has changed since, or is gone.
     """
@@ -79,7 +79,7 @@ def parse(text: str) -> tuple[str, Patch]:
 
 
 def patched(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:
-    """The cells with the patches added, in their order, to what has that name or is of that family.
+    """Return the cells with the patches added, in order, to the components of that name or family.
 
     :raises UsageError: for a component that no cell has or that is not compiled, for two patches of one
         name, and for a library whose patches a prebuilt HAProxy would never see.
@@ -97,7 +97,7 @@ def patched(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[
 
 
 def of_cells(cells: Iterable[Cell]) -> Mapping[Patch, tuple[str, ...]]:
-    """Every patch, with the names of the components that it is applied to.
+    """Return every patch with the names of the components that it is applied to.
 
     :raises UsageError: where two that differ have one name: reports and reproducers keep them by name.
     """

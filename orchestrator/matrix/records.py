@@ -32,7 +32,7 @@ _PLACES: tuple[SourceKind, ...] = ("git", "path", "prebuilt")
 
 
 def fault(message: str) -> PydanticCustomError:
-    """A fault of the file, in the user's words."""
+    """Return a fault of the file, in the user's words."""
     # Braces are placeholders in pydantic's templates, and the text is the user's.
     return PydanticCustomError("matrix", "{text}", {"text": message})
 
@@ -88,7 +88,7 @@ def _patch(text: str, info: ValidationInfo) -> str:
 
 
 def beside(info: ValidationInfo) -> Path:
-    """The folder of the file that is validated."""
+    """Return the folder of the file that is validated."""
     context: dict[str, Path] = info.context or {}
     return context.get("folder", Path())
 

@@ -88,7 +88,7 @@ def parse(text: str) -> Filter:
 def select(
     cells: Sequence[Cell], filters: Sequence[str], *, known: Sequence[Cell] | None = None
 ) -> tuple[Cell, ...]:
-    """The cells that pass every filter, in their order; ``known`` are all cells of the matrix.
+    """Return the cells that match every filter, in order; ``known`` are all cells of the matrix.
 
     :raises UsageError: for a bad filter, or one with a value that no known cell has.
     :raises NothingSelectedError: if no cell is left.
@@ -106,7 +106,7 @@ def select(
 
 
 def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:
-    """The cells with these ids, in the order of ``cells``.
+    """Return the cells with these ids, in the order of ``cells``.
 
     :raises UsageError: for an id that no cell has, with the nearest ones.
     """
@@ -120,7 +120,7 @@ def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:
 
 
 def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
-    """The filters of a profile; ``full`` has none.
+    """Return the filters of a profile; ``full`` has none.
 
     :raises UsageError: for a profile that the matrix does not declare, with the nearest one.
     """
@@ -157,13 +157,13 @@ def _syntax(text: str, why: str) -> UsageError:
 
 
 def values_of(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
-    """The values that the cells have on an axis, by name."""
+    """Return the values that the cells have on an axis, by name."""
     values = [getattr(cell, axis) for cell in cells]
     return {value.name: value for value in {id(value): value for value in values}.values()}
 
 
 def names(item: Filter, values: Mapping[str, AxisValue], *, strict: bool = True) -> set[str]:
-    """The names of the values that a filter leaves.
+    """Return the names of the values that match a filter.
 
     :param strict: a word or family that no value has is an error; else it holds for none.
     :raises UsageError: as above, and for a range over values that have no order among each other.
@@ -173,12 +173,12 @@ def names(item: Filter, values: Mapping[str, AxisValue], *, strict: bool = True)
 
 
 def exact(item: Filter, values: Mapping[str, AxisValue]) -> bool:
-    """True where every alternative is the name of a value, no glob, range, version or family."""
+    """Return true if every alternative is the name of a value, no glob, range, version or family."""
     return not item.negated and all(term.name in values for term in item.terms)
 
 
 def _held(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
-    """The names that a term holds for. A glob or word must hold for one at least; a range may be empty."""
+    """Return the names that match a term. A glob or word must match one; a range may be empty."""
     if term.name is not None and term.name in values:
         return {term.name}
     if term.range is not None:
@@ -252,6 +252,6 @@ def _nothing(cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]) 
 
 
 def alike(wanted: str, known: Collection[str]) -> list[str]:
-    """A few ids that share parts with ``wanted``: difflib alone takes seconds over 100,000 of them."""
+    """Return a few ids that share parts with ``wanted``: difflib alone is slow for 100,000 ids."""
     parts = set(wanted.split("--"))
     return heapq.nlargest(50, known, key=lambda one: len(parts & set(one.split("--"))))

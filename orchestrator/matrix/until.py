@@ -22,7 +22,7 @@ class Until:
     version: Version | None = None
 
     def passed(self, cell: Cell, today: date) -> str:
-        """Why a rule is out of date for a cell, or an empty string.
+        """Return why a rule is out of date for a cell, or an empty string.
 
         A version counts with its series, as in filters: 3.0.11 is not past "haproxy 3.0". A cell whose
         version has no order, as ``distro``, is never past any.

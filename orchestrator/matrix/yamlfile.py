@@ -18,7 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def parse(path: Path, model: type[M], *, help: str) -> M:  # noqa: A002 - what click calls it, too
-    """The file as an instance of ``model``; ``help`` says what to do about a bad one.
+    """Return the file as an instance of ``model``; ``help`` says what to do about a bad file.
 
     :raises UsageError: with one line ``file:line:column: path: fault`` for each fault, all at once.
     """
@@ -65,7 +65,7 @@ def _message(details: ErrorDetails) -> str:
 
 
 def _keys(annotation: Any, at: Sequence[str | int]) -> list[str]:
-    """The keys that a model of records and mappings takes at a location."""
+    """Return the keys that a model of records and mappings accepts at a location."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = {name: field.annotation for name, field in annotation.model_fields.items()}
         return _keys(fields[str(at[0])], at[1:]) if at else list(fields)

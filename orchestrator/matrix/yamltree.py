@@ -49,7 +49,7 @@ class Tree:
     faults: list[Fault] = field(default_factory=list)
 
     def fault(self, path: Path, message: str, *, at_key: bool = False) -> Fault:
-        """A fault at ``path``, or at the nearest value around it that has a place."""
+        """Return a fault at ``path``, or at the nearest value around it that has a place."""
         place = self.keys.get(path) if at_key else None
         inner = path
         while place is None:
@@ -64,7 +64,7 @@ class Tree:
 
 
 def faulty(path: object, faults: Iterable[Fault], *, resolution: str = "") -> UsageError:
-    """One error with a line ``file:line:column: path: fault`` for each fault, in the order of the file."""
+    """Return one error with a line ``file:line:column: path: fault`` per fault, in file order."""
     lines = [f"{path}:{fault}" for fault in sorted(set(faults))]
     count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
     return UsageError(f"{path}: {count}", details="\n".join(lines), resolution=resolution)
@@ -83,7 +83,7 @@ def _step(part: str | int) -> str:
 
 
 def read(text: str) -> Tree:
-    """Read one YAML document; what is wrong with it stands in ``faults`` of the tree."""
+    """Read one YAML document and return its tree, with all faults in ``faults``."""
     tree = Tree()
     try:
         loader = yaml.SafeLoader(text)

@@ -11,7 +11,7 @@ _NAMED = 5
 
 
 def complaints(planned: Sequence[str], record: RunRecord) -> tuple[str, ...]:
-    """What does not add up, a sentence each; none in a sound record. Any is a fault of matrixctl.
+    """Return what does not add up, a sentence each. A sound record has none; any is our own fault.
 
     :param planned: the ids of the cells that were selected, from the selection itself and not the record.
     """

@@ -20,9 +20,9 @@ from orchestrator.record.model import ActionRecord, Component, Resumption, RunRe
 
 
 def fold(events: Iterable[Event]) -> RunRecord:
-    """The record after the events, counts included. Pure: the same events give the same record.
+    """Return the record after the events, with counts. Pure: same events, same record.
 
-    :raises MatrixctlError: where the first event, and only that, is not the start.
+    :raises MatrixctlError: if the first event is not the start, or there is another start.
     """
     stream = iter(events)
     start, rest = next(stream, None), list(stream)
@@ -70,7 +70,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
 
 
 def ended(record: RunRecord) -> RunRecord:
-    """The record of a run with which no process goes on: without an end in its journal it was cut off."""
+    """Return the record of a run that no process holds: without an end it was cut off."""
     if record.run.status != "running":
         return record
     return record.model_copy(
@@ -92,10 +92,10 @@ _KINDS = ("image", "emulator", "source", "patch", "package")
 
 
 def _place(one: Component) -> tuple[int, str, str, str, str]:
-    """Where a component stands, whoever was done first."""
+    """Return the sort key of a component, independent of which was ready first."""
     return _KINDS.index(one.kind), one.name, one.version, one.digest or "", one.origin
 
 
 def write_run_json(record: RunRecord, path: Path) -> None:
-    """Replace ``run.json`` whole: a reader never sees half of it."""
+    """Replace ``run.json`` as a whole: a reader never sees half of it."""
     write_atomically(path, record.model_dump_json(indent=1).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""``journal.jsonl``, the truth of a run: its events, written one by one and read back."""
+"""``journal.jsonl``, the one record of a run: its events, written one by one and read back."""
 
 import fcntl
 import os
@@ -131,11 +131,11 @@ _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="ki
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Make the run's folder, and be the only process that writes to it; the kernel lets go of the dead.
+    """Make the run's folder and lock it, so that no other process writes to it.
 
-    A run that could not even begin leaves no folder.
+    A run that could not begin leaves no folder. If the process dies, the kernel drops the lock.
 
-    :raises UsageError: while another process has it.
+    :raises UsageError: while another process has the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / JOURNAL).open("ab") as file:
@@ -158,7 +158,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _retrying() -> Retrying:
-    """For the moment in which a reader that asks whether the run goes on has the lock."""
+    """Try again for a moment: a reader that checks whether the run goes on may have the lock."""
     return Retrying(
         retry=retry_if_exception_type(BlockingIOError),
         stop=stop_after_delay(0.5),
@@ -168,7 +168,7 @@ def _retrying() -> Retrying:
 
 
 def goes_on(folder: Path) -> bool:
-    """Whether a process writes to this run now."""
+    """Return whether a process writes to this run now."""
     with (folder / JOURNAL).open("rb") as file:
         return not unheld(file)
 
@@ -178,7 +178,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)  # what a buffer held back would come after the next line
+        self._file = path.open("ab", buffering=0)  # a buffered rest would come after the next line
         self._lock = threading.Lock()
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -189,10 +189,10 @@ class Journal:
     def append(self, event: Event) -> Event:
         """Write the event through to the kernel, and to the disk where losing it would lose work.
 
-        The answer is the event as it was written: what UTF-8 cannot say is replaced in it, and so is every
+        Return the event as it was written: text that UTF-8 cannot represent is replaced, and so is every
         password of a URL.
 
-        :raises OSError: where it cannot be written; the journal then ends as it did before.
+        :raises OSError: if it cannot be written; the journal then ends as it did before.
         """
         event, said = _said(event)
         with self._lock:
@@ -212,7 +212,7 @@ class Journal:
             left = left[self._file.write(left) :]
 
     def close(self) -> None:
-        """Later events are an error."""
+        """Close the journal: later events are an error."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -237,11 +237,11 @@ def _said(event: Event) -> tuple[Event, bytes]:
 def read(
     path: Path, *, say: Callable[[str], None] = lambda _: None, whole_parts: bool = False
 ) -> Iterator[Event]:
-    """The events of a journal; a line that was cut by a crash is said and passed over.
+    """Return the events of a journal; skip a line that a crash cut, with a message.
 
     :param whole_parts: such a line may only be the last of a part: of the run, or before it was resumed.
     :raises MatrixctlError: where there is no journal, it was written by another version, or, with
-        ``whole_parts``, a line was harmed that no crash can have cut.
+        ``whole_parts``, a line is invalid that no crash can have cut.
     """
     harmed = 0
     try:

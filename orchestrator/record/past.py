@@ -1,4 +1,4 @@
-"""A run that was cut off, as its journal has it: what stands, and what has to be done again."""
+"""A run that was cut off, as its journal has it: which results stay, and what to do again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,12 +35,12 @@ class Past:
 
     @cached_property
     def last(self) -> Mapping[str, CellJudged]:
-        """The last word on each cell that has one."""
+        """Return the last judgement of each cell that has one."""
         return {event.cell.id: event for event in self.events if isinstance(event, CellJudged)}
 
     @cached_property
     def standing(self) -> frozenset[str]:
-        """The cells that were judged to the end; the others have to be run, or run again."""
+        """Return the cells that were judged to the end; all others have to run (again)."""
         return frozenset(
             key
             for key, event in self.last.items()
@@ -49,12 +49,12 @@ class Past:
 
     @property
     def pins(self) -> tuple[SourcePinned, ...]:
-        """What the moving sources were."""
+        """Return what the moving sources were."""
         return tuple(event for event in self.events if isinstance(event, SourcePinned))
 
     @property
     def spent_s(self) -> float:
-        """Seconds of work so far, as the events tell them: without the time between the parts."""
+        """Return the seconds of work so far by the events, without the time between the parts."""
         total, began, latest = 0.0, self.start.at, self.start.at
         for event in self.events:
             if isinstance(event, RunResumed):
@@ -64,11 +64,11 @@ class Past:
 
     @property
     def over(self) -> bool:
-        """True where nothing is left: it got its end, and every cell an outcome that stands."""
+        """Return true if nothing is left: the run has an end, and every cell a final outcome."""
         return self.record.run.status == "finished" and self.standing >= {c.id for c in self.record.cells}
 
     def remove_half_written(self) -> None:
-        """Away with what no event vouches for: evidence of attempts that were never judged."""
+        """Remove files that no event names: evidence of attempts that were never judged."""
         named = {
             self.folder / path
             for event in self.events
@@ -87,7 +87,7 @@ class Past:
 
 
 def read_past(folder: Path, *, say: Callable[[str], None]) -> Past:
-    """Read a run that is to go on; a broken line of its journal is said and dropped.
+    """Read a run that should go on; drop a broken line of its journal, with a message.
 
     :raises UsageError: where it died before it had planned anything.
     :raises MatrixctlError: where there is no journal, another version wrote it, or a line amid it is spoilt.

@@ -1,4 +1,4 @@
-"""Writes down what happens in a run: every event into the journal, ``run.json`` from it every few seconds."""
+"""Record what happens in a run: every event goes into the journal, ``run.json`` from it every few seconds."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class Recorder:
 
     ``listen`` gets each event after it was written; ``finish`` gets the last record, to make the report.
     ``before`` are the events of a run that goes on.
-    ``broke`` is called once where the folder cannot be written any more: nothing is taken in from then on.
+    ``broke`` is called once if the folder can no longer be written: no event is accepted after that.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Recorder:
             self._journal.close()
 
     def _write_reports(self) -> None:
-        """All that is made of the journal; one file that cannot be written costs no other."""
+        """Write all files made from the journal; if one cannot be written, write the others."""
         if not self._events:
             return
         record = ended(self.record())
@@ -93,14 +93,14 @@ class Recorder:
             self._finish(record, self.folder)
 
     def emit(self, event: Event) -> None:
-        """Write the event down, then tell of it; after the end of the run nothing is taken in.
+        """Write the event, then pass it to ``listen``; after the end of the run nothing is accepted.
 
-        :raises RecordError: where it cannot be written, and for every event after that.
+        :raises RecordError: if it cannot be written, and for every event after that.
         """
         with self._lock:
             if self._broken is not None:
                 raise self._broken
-            if self._ended:  # from a thread that nobody waited for: the count is closed
+            if self._ended:  # from a thread that outlived the run: the count is closed
                 return
             try:
                 event = self._journal.append(event)
@@ -127,9 +127,9 @@ class Recorder:
         self.emit(ComponentResolved(component=component))
 
     def keep(self, path: str, content: bytes) -> Path:
-        """Write a file below the run's folder, whole or not at all.
+        """Write a file below the run's folder, completely or not at all.
 
-        :raises RecordError: where it cannot be written; the run is over then.
+        :raises RecordError: if it cannot be written; the run is then over.
         """
         file = self.folder / path
         try:
@@ -140,7 +140,7 @@ class Recorder:
         return file
 
     def give_up(self, error: OSError) -> RecordError:
-        """Take nothing in any more, since the folder cannot be written; what is to be raised."""
+        """Accept no more events, since the folder cannot be written; return the error to raise."""
         with self._lock:
             return self._give_up(error)
 
@@ -157,17 +157,17 @@ class Recorder:
         return self._broken
 
     def cell(self, key: str) -> CellRecord | None:
-        """A cell as it was last judged, or ``None`` if it never was."""
+        """Return a cell as it was last judged, or ``None`` if it never was."""
         event = self.judged(key)
         return event.cell if event else None
 
     def judged(self, key: str) -> CellJudged | None:
-        """The last word on a cell, or ``None``."""
+        """Return the last judgement of a cell, or ``None``."""
         with self._lock:
             return self._cells.get(key)
 
     def record(self) -> RunRecord:
-        """The run as it stands."""
+        """Return the record of the run so far."""
         with self._lock:
             events = list(self._events)
         return fold(events)

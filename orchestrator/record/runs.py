@@ -21,12 +21,12 @@ _MINUTE = 60
 
 
 def runs(out: Path) -> tuple[str, ...]:
-    """The folders below ``out`` that hold a journal, the oldest run first."""
+    """Return the folders below ``out`` that have a journal, the oldest run first."""
     return tuple(sorted(path.parent.name for path in out.glob(f"*/{JOURNAL}")))
 
 
 def new_id(out: Path, now: datetime) -> str:
-    """An id for a run that begins ``now``: it sorts after all that are there, wherever the clock was set."""
+    """Return an id for a run that begins ``now``; it sorts after all that exist, for any clock."""
     last = max((_number(name) for name in runs(out) if _ID.fullmatch(name)), default=0)
     number = int(now.timestamp()) * _TAIL + secrets.randbelow(_TAIL)
     if number <= last:
@@ -35,7 +35,7 @@ def new_id(out: Path, now: datetime) -> str:
 
 
 def begin(out: Path, now: datetime) -> Path:
-    """The folder of a run that begins ``now``, made for it alone: of two that begin at once each has its own.
+    """Make and return a new folder for a run that begins ``now``; two runs never share one.
 
     :raises OSError: as the file system says.
     """
@@ -50,7 +50,7 @@ def begin(out: Path, now: datetime) -> Path:
 
 
 def never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
-    """Remove the folders of runs that were killed before their first event; those that went.
+    """Remove the folders of runs that were killed before their first event, and return them.
 
     Nothing younger than a minute: its run may be about to take it.
     """
@@ -82,9 +82,9 @@ def _number(name: str) -> int:
 
 
 def find(name: str, out: Path) -> Path:
-    """The folder of a run, by its id, its path or ``latest``.
+    """Return the folder of a run, by its id, its path or ``latest``.
 
-    :raises UsageError: where there is none, with the nearest ids.
+    :raises UsageError: if there is none, with the nearest ids.
     """
     known = runs(out)
     if name in known:

@@ -1,4 +1,4 @@
-"""What a run began with: enough to go on without being told again, and to see what has changed since."""
+"""What a run began with: enough to continue it, and to see what has changed since."""
 
 from collections.abc import Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""The rules of the matrix as they fared, those that need a hand first."""
+"""The rules of the matrix and their results, those that need attention first."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Line:
 
     @property
     def needed(self) -> bool:
-        """Whether a reader of this run has something of it: it decided a cell, or needs a hand."""
+        """Return whether a reader of this run needs the rule: it decided a cell, or needs attention."""
         return bool(self.verdicts or self.state)
 
 

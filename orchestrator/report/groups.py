@@ -30,7 +30,7 @@ class Group:
 
     @property
     def quiet(self) -> bool:
-        """True where nobody has to do anything."""
+        """Return true if nothing has to be done."""
         return self.verdict in {Verdict.KNOWN_FAILURE, Verdict.AS_EXPECTED}
 
 

@@ -1,4 +1,4 @@
-"""The first line of every report: what a maintainer has to know before the first coffee."""
+"""The first line of every report: what a maintainer has to know first."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
 
 
 def level(record: RunRecord) -> str:
-    """How loud the page is: ``alarm``, ``unsure``, ``note`` or ``calm``.
+    """Return how loud the page is: ``alarm``, ``unsure``, ``note`` or ``calm``.
 
     An unfinished run, or one that put nothing to the test, is never calm.
     """
@@ -36,7 +36,7 @@ def level(record: RunRecord) -> str:
 
 
 def parts(record: RunRecord) -> tuple[str, ...]:
-    """The run in words: the main finding, fit for a heading, then whatever else there is.
+    """Return the run in words: the main finding, fit for a heading, then whatever else there is.
 
     A cell that was not judged is counted as such; nothing but a finished run of expected ends says
     "as expected".
@@ -63,12 +63,12 @@ def parts(record: RunRecord) -> tuple[str, ...]:
 
 
 def goes_on(run: RunInfo) -> str:
-    """The command that goes on with a run that came to no end; empty for one that did, or is at work."""
+    """Return the command that continues a run without an end; empty if it has one, or still runs."""
     return f"matrixctl run --resume {run.id}" if run.status in {"interrupted", "cut-off"} else ""
 
 
 def resumed(run: RunInfo) -> str:
-    """How often the run went on after it had been cut off, when, and what stood by then; empty if never."""
+    """Return how often and when the run was resumed, and what was judged by then; empty if never."""
     if not run.resumed:
         return ""
     often = "once" if len(run.resumed) == 1 else f"{len(run.resumed)} times"
@@ -80,7 +80,7 @@ def resumed(run: RunInfo) -> str:
 
 
 def went_well(record: RunRecord) -> bool:
-    """Whether the run came to its end, and that with no other exit code than its cells and rules cause."""
+    """Return whether the run ended, with only the exit code that its cells and rules cause."""
     caused = _caused(record)
     return record.run.status == "finished" and not (caused is Exit.OK and record.run.exit_code != Exit.OK)
 
@@ -111,7 +111,7 @@ _Piece = tuple[tuple[str, str], int, list[str]]
 
 
 def _loud(record: RunRecord) -> list[_Piece]:
-    """What somebody has to look at: nouns, how many, and of which reasons (or which rules)."""
+    """Return what needs attention: nouns, how many, and their reasons (or rules)."""
     found: list[_Piece] = []
     stale = [rule.place for rule in record.rules if rule.stale]
     broken = [f"{test.tls} on {test.arch}" for test in unsound(record)]
@@ -146,7 +146,7 @@ def _phrase(nouns: tuple[str, str], count: int, named: list[str], *, total: int 
 
 
 def _quiet(cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    """What is as it was expected to be, by outcome."""
+    """Return what is as expected, by outcome."""
     known = sum(summary.verdict(cell) is Verdict.KNOWN_FAILURE for cell in cells)
     found = summary.counts(cell for cell in cells if summary.verdict(cell) is Verdict.AS_EXPECTED)
     passing = "1 passes" if found["pass"] == 1 else f"{found['pass']} pass"

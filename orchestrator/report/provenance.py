@@ -1,4 +1,4 @@
-"""What was built in another way than from a released tarball: patches, and sources that move."""
+"""What was not built from a released tarball alone: patches, and sources that move."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
 
 
 def _source(software: Software, arch: str, record: RunRecord) -> str:
-    """Where it is from, and what that was in this run: a commit, or the digest of a tree or a file."""
+    """Return where it is from, and what it was in this run: a commit, or a digest of a tree or file."""
     place = moving(software, arch)
     if place is None:
         return ""

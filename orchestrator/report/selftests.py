@@ -64,9 +64,9 @@ def overview(tests: Sequence[SelfTest]) -> Overview:
 
 
 def unsound(record: RunRecord) -> tuple[SelfTest, ...]:
-    """The self-tests that failed in a suite with which a cell of the same library, machine and CPU passed.
+    """Return the self-tests that failed in a suite with which a cell of the same library and CPU passed.
 
-    An honest exchange cannot show it, as where forged packets are accepted: no cell fails, so the library
+    An honest exchange cannot show this, for example accepted forged packets: no cell fails, so the library
     has to be named for itself.
     """
     passed = {

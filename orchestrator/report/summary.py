@@ -51,19 +51,19 @@ TAGS = {
 
 
 def state(cell: CellRecord) -> str:
-    """The cell's entry of STATES. A pass that counts for nothing is none."""
+    """Return the cell's entry of STATES. A pass that does not count is not shown as a pass."""
     if cell.outcome is None or (cell.outcome is Outcome.PASS and verdict(cell) is Verdict.NOT_JUDGED):
         return NOT_JUDGED
     return cell.outcome.value
 
 
 def verdict(cell: CellRecord) -> Verdict:
-    """The cell's entry of VERDICTS, as far as the record can be believed."""
+    """Return the cell's entry of VERDICTS, as far as the record can be believed."""
     return believed(cell.outcome, cell.verdict)
 
 
 def severity(cell: CellRecord) -> tuple[int, int]:
-    """A key that sorts the worst cell first: by verdict, then by outcome."""
+    """Return a key that sorts the worst cell first: by verdict, then by outcome."""
     return VERDICTS.index(verdict(cell)), STATES.index(state(cell))
 
 

@@ -1,4 +1,4 @@
-"""Text that may be shown: what a server or a container said is never trusted, and never hidden either."""
+"""Text that may be shown: text of a server or a container is never trusted, and never hidden."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _RIGHT_TO_LEFT = re.compile(
 
 
 def visible(text: str) -> str:
-    """``text`` with every control, invisible or direction-changing character made visible.
+    """Return ``text`` with every control, invisible or direction-changing character made visible.
 
     Tabs and newlines stay. The result is legal in XML 1.0 and HTML and can be encoded as UTF-8.
     It still has to be escaped for the place where it goes.
@@ -39,17 +39,17 @@ def visible(text: str) -> str:
 
 
 def terminal(text: str) -> str:
-    """``visible`` for what goes to a terminal or a log, where a CI system may look for commands."""
+    """Return ``visible`` text for a terminal or a log, where a CI system may look for commands."""
     return _COMMAND.sub(lambda match: f"{match[1] or ''}<U+{ord(match[0][-1]):04X}>", visible(text))
 
 
 def flat(text: str) -> str:
-    """``terminal`` on one line: nobody's text can look like a line of ours."""
+    """Return ``terminal`` text on one line: foreign text cannot look like a line of ours."""
     return terminal(_BREAKS.sub(" ", text))
 
 
 def isolated(value: Any) -> Any:
-    """Text that is written from right to left, so marked that its neighbours stay where they are.
+    """Return right-to-left text, marked so that its neighbours stay where they are.
 
     FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE (https://www.unicode.org/reports/tr9/); its own marks,
     which could end it early, are visible by then.
@@ -60,19 +60,19 @@ def isolated(value: Any) -> Any:
 
 
 def shorten(text: str, limit: int) -> str:
-    """``text`` with at most ``limit`` characters, and how many are missing."""
+    """Return ``text`` with at most ``limit`` characters, and how many are missing."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit} more characters in run.json)"
 
 
 def one_line(text: str) -> str:
-    """``text`` with every run of white space as one blank."""
+    """Return ``text`` with every run of white space as one blank."""
     return " ".join(text.split())
 
 
 def safe(record: RunRecord, show: Callable[[str], str] = visible) -> RunRecord:
-    """The same record with every string made visible: what all renderers start from."""
+    """Return the record with every string made visible: all renderers start from it."""
     return RunRecord.model_validate(_walk(record.model_dump(), show))
 
 

@@ -1,4 +1,4 @@
-"""Numbers for people. ``None`` is what was not measured and shows as a dash, never as zero."""
+"""Numbers for people. ``None`` means "not measured" and shows as a dash, never as zero."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ _KIB = 1024
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Seconds as milliseconds, one decimal below ten."""
+    """Return seconds as milliseconds, one decimal below ten."""
     if seconds is None:
         return NOT_MEASURED
     value = seconds * 1000
@@ -17,7 +17,7 @@ def milliseconds(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as ``0.42 s``, ``6 min 12 s`` or ``1 h 02 min``."""
+    """Return seconds as ``0.42 s``, ``6 min 12 s`` or ``1 h 02 min``."""
     if seconds is None:
         return NOT_MEASURED
     if seconds < 10:  # noqa: PLR2004 - the first digit after the point is noise above
@@ -31,7 +31,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in binary units, as ``23.5 GiB``."""
+    """Return bytes in binary units, as ``23.5 GiB``."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < _KIB:
@@ -41,7 +41,7 @@ def size(count: int) -> str:
 
 
 def moment(text: str | None) -> str:
-    """An ISO 8601 time as ``2026-11-22 06:58 UTC``; anything else as it came."""
+    """Return an ISO 8601 time as ``2026-11-22 06:58 UTC``; anything else as it came."""
     try:
         time = datetime.fromisoformat(text or "")
     except ValueError:

@@ -34,17 +34,17 @@ class Order:
                 self._serves[key].append(result)
 
     def rank(self, key: str) -> tuple[float, int]:
-        """Sorts: the smaller, the earlier. An action that leads to no result any more comes last."""
+        """Return the sort key: smaller is earlier. An action that leads to no result comes last."""
         cost = min((self._left[result] for result in self._serves[key]), default=math.inf)
         return cost, self._position[key]
 
     def done(self, key: str) -> None:
-        """Its results come that much sooner."""
+        """Note that the action is done: its results cost less now."""
         for result in self._serves[key]:
             self._left[result] -= self._cost[key]
 
     def lost(self, key: str) -> None:
-        """It failed: nothing needs to hurry for the results that cannot be had without it."""
+        """Note that the action failed: results that need it are no longer possible."""
         seen, reached = {key}, [key]
         while reached:
             now = reached.pop()
@@ -56,12 +56,12 @@ class Order:
 
 
 def required(action: Action) -> list[str]:
-    """The needs without which it cannot be done."""
+    """Return the needs without which the action cannot be done."""
     return [need for need in action.needs if need not in action.optional]
 
 
 def _chain(plan: Mapping[str, Action], result: str) -> set[str]:
-    """The result and all that it needs, however far back."""
+    """Return the result and all its direct and indirect needs."""
     chain, reached = {result}, [result]
     while reached:
         new = {need for need in plan[reached.pop()].needs if need in plan} - chain

@@ -1,7 +1,7 @@
 """Runs the actions of a plan in the order of its graph, within the slots of the machine.
 
 It knows nothing of what an action does: it is handed a function. A failed action blocks its
-dependents to a fixpoint; one that raises what nobody expected does the same and the run goes on.
+dependents to a fixpoint; an unexpected exception does the same, and the run goes on.
 """
 
 import threading
@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass(kw_only=True)
 class Cancel:
-    """Asked for by Ctrl-C or ``--fail-fast``."""
+    """The request to stop, by Ctrl-C or ``--fail-fast``."""
 
     fail_fast: bool = False
     _event: threading.Event = field(default_factory=threading.Event)
@@ -46,7 +46,7 @@ class Cancel:
         return self._event.is_set()
 
     def ask(self, *, fail_fast: bool = False) -> None:
-        """Nothing new starts from now on; the first asker's reason counts."""
+        """Ask the run to stop: nothing new starts. The first reason counts."""
         if not self._event.is_set():
             self.fail_fast = fail_fast
         self._event.set()
@@ -68,14 +68,14 @@ def schedule(
     cancel: Cancel,
     grace: float,
 ) -> dict[str, Failure]:
-    """Run all actions; the failures, by key.
+    """Run all actions and return the failures by key.
 
     :param demand: what an action takes of ``slots`` while it runs.
     :param order: knows the actions; of those that are ready, it says which goes first.
-    :param failed: failures of earlier actions that stand in ``needs`` but not among ``actions``.
-    :param blocked: told of each action that is not run, with the failure that blocks it.
+    :param failed: failures of earlier actions that are in ``needs`` but not in ``actions``.
+    :param blocked: called with each action that is not run and the failure that blocks it.
 
-    Once ``cancel`` is asked for nothing new starts; what runs is waited for, ``grace`` seconds at most.
+    After a cancel nothing new starts; running actions get at most ``grace`` seconds to end.
     """
     made = _Schedule(
         actions={action.key: action for action in actions},
@@ -135,7 +135,7 @@ class _Schedule:
         return next((self.failures[need] for need in required(action) if need in self.failures), None)
 
     def _block(self) -> None:
-        """Take in what is ready, and pass over what cannot be done, with all that waits only for that."""
+        """Collect the actions that are ready, and block those that can no longer be done."""
         while new := self._sorter.get_ready():
             for key in new:
                 action = self.actions[key]
@@ -147,10 +147,10 @@ class _Schedule:
                     self._sorter.done(key)
 
     def _start(self) -> None:
-        """Start what there is room for, the soonest result first.
+        """Start the actions that there is room for, the earliest result first.
 
-        One for which there is no room is overtaken by those that fit, so that no CPU is idle, but not for
-        ever. One whose lane is full waits for its like, and holds up nobody.
+        Actions that fit may overtake one without room, so that no CPU is idle, but only a limited number
+        of times. An action whose lane is full waits for its own lane and delays no other action.
         """
         waiting: list[str] = []
         all_wait = False
@@ -189,7 +189,7 @@ class _Schedule:
 
 
 def _told(blocked: Blocked, action: Action, cause: Failure) -> Failure:
-    """The cause; what goes wrong while it is told costs no other action its turn."""
+    """Report a blocked action and return its cause; if the report fails, return that error instead."""
     try:
         blocked(action, cause)
     except Exception as error:  # noqa: BLE001 - whatever a listener raises
@@ -207,13 +207,13 @@ def _internal(key: str, error: BaseException) -> Failure:
 
 
 class Patience:
-    """How long a cancelled run still waits: a download or an image build cannot be told to stop."""
+    """How long a cancelled run still waits: a download or an image build cannot be stopped."""
 
     def __init__(self, cancel: Cancel, grace: float) -> None:
         self._cancel, self._grace, self._since = cancel, grace, 0.0
 
     def over(self) -> bool:
-        """True once ``grace`` seconds have passed since the cancellation was first seen."""
+        """Return true if ``grace`` seconds have passed since the cancellation was first seen."""
         if not self._cancel():
             return False
         self._since = self._since or time.monotonic()

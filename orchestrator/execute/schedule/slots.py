@@ -17,9 +17,9 @@ class Demand:
 
 @dataclass(kw_only=True)
 class Slots:
-    """What there is, and what is taken of it.
+    """The capacity of the machine, and how much of it is taken.
 
-    Whoever asks for more than there is gets all of it, alone. A lane without a limit has none of its own.
+    An action that asks for more than there is gets all of it, and runs alone. A lane may have no limit.
     """
 
     cpus: int
@@ -30,7 +30,7 @@ class Slots:
     _running: Counter[str] = field(default_factory=Counter)
 
     def fit(self, demand: Demand) -> bool:
-        """Whether there is room for it now."""
+        """Return whether there is room for it now."""
         cpus, memory = self._capped(demand)
         return (
             self._cpus + cpus <= self.cpus
@@ -39,7 +39,7 @@ class Slots:
         )
 
     def full(self, lane: str) -> bool:
-        """Whether a lane has all that its limit allows, whatever else is free."""
+        """Return whether a lane has reached its limit, even if the machine has room."""
         return lane in self.lanes and self._running[lane] >= self.lanes[lane]
 
     def take(self, demand: Demand) -> None:

@@ -1,4 +1,4 @@
-"""One file over HTTP: bounded in time, in size and in redirects, retried only where that can help."""
+"""One file over HTTP: bounded in time, in size and in redirects, retried only if that can help."""
 
 import hashlib
 import http.client
@@ -43,14 +43,14 @@ class OtherBytesError(FetchError):
 
 
 class _PassingError(FetchError):
-    """What may go well on the next attempt."""
+    """A failure that may not happen on the next attempt."""
 
 
 def download(url: str, to: Path, *, deadline: float, max_bytes: int = MAX_BYTES) -> str:
-    """Write what ``url`` has to ``to``, with up to ATTEMPTS attempts, and give back its SHA-256.
+    """Download ``url`` to the file ``to`` in up to ATTEMPTS attempts, and return its SHA-256.
 
-    :param deadline: of ``time.monotonic()``; it holds against a server that sends byte by byte.
-    :raises FetchError: with what went wrong last.
+    :param deadline: of ``time.monotonic()``; it also stops a server that sends byte by byte.
+    :raises FetchError: with the last failure.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(_PassingError),
@@ -62,7 +62,7 @@ def download(url: str, to: Path, *, deadline: float, max_bytes: int = MAX_BYTES)
 
 
 def shown(url: str) -> str:
-    """The URL without a user name and password in it."""
+    """Return the URL without user name and password."""
     try:
         parts = urlsplit(url)
     except ValueError:  # no URL, as `http://[`
@@ -94,7 +94,7 @@ def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: thr
 
 
 def _chunks(url: str, deadline: float, max_bytes: int) -> Generator[bytes, None, None]:
-    """The body as it was sent: a server may label a .tar.gz as gzip-encoded, and it has to stay packed."""
+    """Yield the body as it was sent: a .tar.gz stays packed, even if it is labelled gzip-encoded."""
     left = max(0.1, deadline - time.monotonic())
     timeout = (min(_CONNECT_S, left), min(_SILENCE_S, left))
     try:
@@ -138,7 +138,7 @@ _PLAIN: tuple[tuple[type[Exception], str], ...] = (
 
 
 def _plainly(error: Exception) -> str:
-    """A phrase for a person; the libraries' own texts repeat the address and show objects."""
+    """Return a phrase for a person; the libraries' own texts repeat the address and show objects."""
     for kind, phrase in _PLAIN:
         if isinstance(error, kind):
             return phrase

@@ -46,16 +46,16 @@ _CONFIG = {
 
 
 class NoRefError(FetchError):
-    """The repository is there and has no such ref."""
+    """The repository exists, but has no such ref."""
 
 
 def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
-    """The full name of a ref in a repository, and its commit. As git has it, a tag comes before a branch.
+    """Return the full name of a ref in a repository, and its commit. As in git, a tag wins over a branch.
 
     :param place: a URL or an absolute folder.
     :param ref: a branch, a tag, a full name, ``HEAD``, or a commit, which is its own name.
     :raises NoRefError: with the nearest refs.
-    :raises FetchError: where the repository does not answer.
+    :raises FetchError: if the repository does not answer.
     """
     if _COMMIT.fullmatch(ref):
         return ref, ref
@@ -69,17 +69,17 @@ def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
 
 
 def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) -> str:
-    """Bring one commit without its history into a bare repository of ours, which is made where it is missing.
+    """Fetch one commit, without history, into our bare repository; make the repository if it is missing.
 
-    The caller excludes others from the repository. What a git that was killed left of it is mended.
+    The caller holds the lock of the repository. What a killed git left in it is repaired.
 
     :param name: the ref that ``resolve`` gave, since not every server gives a commit by its digits.
     :returns: the commit; another one where the ref has moved since it was resolved.
-    :raises FetchError: where that fails.
+    :raises FetchError: if that fails.
     """
     for half in (*into.rglob("*.lock"), *into.rglob("tmp_*")):
         half.unlink(missing_ok=True)
-    # Harmless where it is whole already, and the end of what was cut off.
+    # Harmless for a complete repository; completes one that was cut off.
     _run(["init", "--quiet", "--bare", "--template=", str(into)], deadline=deadline)
     if has(into, commit, deadline=deadline):
         return commit
@@ -100,13 +100,13 @@ def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) ->
 
 
 def has(repository: Path, commit: str, *, deadline: float) -> bool:
-    """Whether the commit lies in a repository of ours."""
+    """Return whether our repository has the commit."""
     argv = ["-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/matrixctl/{commit}"]
     return _try(argv, deadline=deadline).exit_code == 0
 
 
 def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: float) -> None:
-    """The files of a commit as a tar, below one folder; no submodules; ``.gitattributes`` are heeded."""
+    """Write the files of a commit as a tar below one folder; no submodules; ``.gitattributes`` apply."""
     _run(
         ["-C", str(repository), "archive", "--format=tar", f"--prefix={prefix}/", "-o", str(to), commit],
         deadline=deadline,
@@ -115,7 +115,7 @@ def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: f
 
 
 def files(tree: Path, *, deadline: float) -> list[str]:
-    """What git tracks in a working tree, and what it neither tracks nor ignores; paths relative to it."""
+    """Return the tracked files and the files that are neither tracked nor ignored, as relative paths."""
     done = _run(
         [
             *("-c", f"safe.directory={tree}", "-C", str(tree), "ls-files", "-z", "--cached", "--others"),
@@ -128,7 +128,7 @@ def files(tree: Path, *, deadline: float) -> list[str]:
 
 def _nearest(place: str, ref: str, deadline: float) -> str:
     done = _run(["ls-remote", "--quiet", "--heads", "--tags", "--", place], deadline=deadline)
-    plain = (name.removesuffix("^{}") for name in _refs(done))  # whatever a server calls a ref
+    plain = (name.removesuffix("^{}") for name in _refs(done))  # any name that a server gives a ref
     names = {name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in plain}
     close = get_close_matches(ref, sorted(names), n=_NEAREST, cutoff=0.4) or sorted(names)[:_NEAREST]
     return f"; the nearest are {', '.join(close)}" if close else "; it has none at all"

@@ -38,7 +38,7 @@ _FOR_PIP = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """A verified source. ``tried`` says what had to be passed over, one sentence each."""
+    """A verified source. ``tried`` has one sentence for each place that failed before."""
 
     path: Path
     sha256: str
@@ -64,13 +64,13 @@ def fetch(
     say: Callable[[str], None],
     apt_bases: Sequence[str],
 ) -> Fetched:
-    """The source's file in the store, from the first place that has the right bytes.
+    """Fetch a source from the first place that has the right bytes, and return its file in the store.
 
     :param mirrors: folders or http(s) URLs, asked by the source's file name.
     :param deadline: of ``time.monotonic()``, for everything together.
     :param apt_bases: what ``apt_bases()`` gives.
-    :raises SourceUnreachableError: where nobody answered with the file, or its digest is unknown.
-    :raises ChecksumMismatchError: where all who answered had other bytes.
+    :raises SourceUnreachableError: if no place has the file, or its digest is unknown.
+    :raises ChecksumMismatchError: if all places that answered had other bytes.
     """
     if source.sha256 is None:
         raise SourceUnreachableError(
@@ -85,7 +85,7 @@ def fetch(
 
 
 def apt_bases() -> tuple[str, ...]:
-    """The pools of the Debian archives that this machine installs from, as URLs, main archive first.
+    """Return the pool URLs of the Debian archives that this machine installs from, main archive first.
 
     Empty where apt is missing, is not Debian's, or uses no http.
     """
@@ -99,7 +99,7 @@ def apt_bases() -> tuple[str, ...]:
 
 
 def pools(targets: str) -> tuple[str, ...]:
-    """Pool URLs of lines ``SITE CODENAME``. The security archive keeps its pool one level deeper."""
+    """Return the pool URLs of lines ``SITE CODENAME``. The security archive's pool is one level deeper."""
     found: dict[str, bool] = {}
     for line in targets.splitlines():
         site, _, codename = line.strip().partition(" ")
@@ -125,7 +125,7 @@ def _first(
     deadline: float,
     say: Callable[[str], None],
 ) -> Fetched:
-    """From the first candidate that has the right bytes, or from a run that was faster."""
+    """Return the source from the first candidate with the right bytes, or from a faster run."""
     sha256, name = str(source.sha256), f"{source.component} {source.version}"
     tried: list[str] = []
     other_bytes = False
@@ -173,7 +173,7 @@ def _failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) 
 
 
 def _share(deadline: float, *, last: bool) -> float:
-    """Half of what is left: an origin that hangs must leave time for the ones after it."""
+    """Return half of the time that is left: an origin that hangs must leave time for the next ones."""
     now = time.monotonic()
     return deadline if last else now + (deadline - now) / 2
 

@@ -50,7 +50,7 @@ _BROKEN = (
 
 
 def check(path: Path) -> None:
-    """Read the tarball to its end, and keep nothing of it.
+    """Check a tarball: read it to its end, and keep nothing of it.
 
     :raises FetchError: for what no source tree has, and for no tarball; a phrase after its origin's name.
     """
@@ -72,7 +72,7 @@ def check(path: Path) -> None:
 
 
 def _fault(entry: tarfile.TarInfo, links: set[str]) -> str:
-    """Why no source tree has such an entry, or nothing."""
+    """Return why an entry is not allowed in a source tree, or an empty string."""
     name = entry.name
     if len(name) > MAX_NAME:
         return "a name that is too long"
@@ -94,7 +94,7 @@ def _inside(name: str) -> bool:
 
 
 def _leads_inside(target: str, depth: int) -> bool:
-    """Whether a link ``depth`` folders deep stays inside; ``..`` counts at the front alone.
+    """Return whether a link ``depth`` folders deep stays inside; ``..`` is allowed only at the front.
 
     Behind another link ``a/..`` need not be where it started.
     """

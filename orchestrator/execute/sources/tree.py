@@ -96,7 +96,7 @@ def _walk(tree: Path) -> Iterator[str]:
 
 
 def _entry(tree: Path, path: str) -> _Entry | None:
-    """``None`` for what git still tracks and is gone, and for a submodule."""
+    """Return the entry; ``None`` for a tracked file that is gone, and for a submodule."""
     try:
         found = os.lstat(tree / path)
     except FileNotFoundError:
@@ -129,7 +129,7 @@ def _write(tree: Path, entries: list[_Entry], to: Path, prefix: str) -> None:
 
 
 def _content(tree: Path, entry: _Entry) -> bytes:
-    """Of a regular file; one that has become a link, a pipe or longer since is not followed."""
+    """Return the content of a regular file; refuse one that is a link, a pipe or longer by now."""
     try:
         descriptor = os.open(tree / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

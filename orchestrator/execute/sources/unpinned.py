@@ -25,7 +25,7 @@ _BINARY, _PACKAGE = b"\x7fELF", b"!<arch>\n"
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """What it is now. ``source`` has no digest, and ``path`` is ``None``, where only the commit is known yet.
+    """A moving source as it is now. If only the commit is known, ``source`` has no digest and no ``path``.
 
     ``origin`` is what is recorded; ``new`` says that the store did not have these bytes.
     """
@@ -45,7 +45,7 @@ class Now:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Those whose digest is known."""
+        """Return the sources whose digest is known."""
         return {key: one.source for key, one in self.moved.items() if one.source.sha256}
 
 
@@ -74,7 +74,7 @@ class _Place:
 def fetch(
     moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, say: Callable[[str], None]
 ) -> Moved:
-    """The source as it is now, kept in the store by its digest.
+    """Fetch the source as it is now, keep it in the store by its digest, and return it.
 
     :param mirrors: folders or http(s) URLs that may hold ``NAME.git``; asked first.
     :param deadline: of ``time.monotonic()``, for everything together.
@@ -91,7 +91,7 @@ def fetch(
 
 
 def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> Moved:
-    """The same, without keeping anything: of a commit that the store lacks, only its name is known.
+    """Return the source as it is now, and keep nothing: of a new commit only the name is known.
 
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
     """
@@ -115,7 +115,7 @@ def _git(
     say: Callable[[str], None],
     whole: bool,
 ) -> Moved:
-    """From the first place that has the ref."""
+    """Return the source from the first place that has the ref."""
     tried: list[str] = []
     places = list(_places(moving, mirrors))
     for number, place in enumerate(places, start=1):
@@ -149,17 +149,17 @@ def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:
 
 
 def _name(moving: Moving) -> str:
-    """As in ``haproxy.git``, whether the URL ends so or not."""
+    """Return the name as in ``haproxy.git``, also for a URL that does not end with it."""
     return moving.where.rstrip("/").rpartition("/")[2].removesuffix(".git") + ".git"
 
 
 def _plain(name: str) -> str:
-    """A name that the store, a shell and every file system take as it is."""
+    """Return a name that is safe in the store, a shell and every file system."""
     return re.sub(r"[^0-9A-Za-z.+~_-]|\.\.+", "_", name)[-_LONGEST:]
 
 
 def _folder(store: Store, moving: Moving) -> Path:
-    """Our own bare repository of that URL."""
+    """Return the path of our own bare repository for that URL."""
     name = _plain(_name(moving).removesuffix(".git"))
     return store.git / f"{name}-{hashlib.sha256(moving.where.encode()).hexdigest()[:12]}.git"
 
@@ -197,7 +197,7 @@ def _packed(
 
 
 def _known(moving: Moving, store: Store, commit: str, place: _Place) -> Moved:
-    """A commit that was packed before; else its name alone."""
+    """Return the commit with its tar if it was packed before; else only its name."""
     note = _folder(store, moving) / f"matrixctl-{commit}"
     try:
         sha256 = note.read_text("ascii")

@@ -37,7 +37,7 @@ class Leases:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """As long as this goes on, whatever is named by ``name`` is in use."""
+        """Hold the lease of a run: while this block runs, every digest given to ``name`` is in use."""
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         with self._guard(fcntl.LOCK_SH):
             file = path.open("xb", buffering=0)  # what a full disk refuses must not come again at the end
@@ -53,7 +53,7 @@ class Leases:
             file.close()
 
     def name(self, digest: str) -> bool:
-        """This run works with that digest from now on; true if that is new, false also outside of a run."""
+        """Note that this run uses the digest; return true if that is new, false also outside of a run."""
         with self._lock:
             if self._file is None or digest in self._named:
                 return False
@@ -64,7 +64,7 @@ class Leases:
 
     @contextmanager
     def alone(self) -> Iterator[InUse]:
-        """Meanwhile no run begins and none names anything; what dead runs held is forgotten."""
+        """Exclude all runs: none begins and none names a digest; leases of dead runs are dropped."""
         with self._guard(fcntl.LOCK_EX):
             digests: set[str] = set()
             runs = 0

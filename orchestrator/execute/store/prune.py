@@ -1,4 +1,4 @@
-"""Which parts of a store go, the least recently used first; never what a living run works with."""
+"""Remove parts of a store, the least recently used first; never what a living run uses."""
 
 import stat
 import time
@@ -14,7 +14,7 @@ from orchestrator.execute.store.store import Store, moves
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """What goes as a whole: an artifact with its log, a compiler cache, a source that moves."""
+    """A thing that is removed as a whole: an artifact with its log, a compiler cache, a moving source."""
 
     path: Path
     others: tuple[Path, ...] = ()
@@ -26,7 +26,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """What went, or would go: the least recently used first."""
+    """What was removed, or would be: the least recently used first."""
 
     gone: tuple[Item, ...]
     stays: int
@@ -36,12 +36,12 @@ class Pruned:
 def prune(store: Store, *, before: float | None, max_size: int | None, keep: bool = False) -> Pruned:
     """Remove what was last used before a moment, then more until the store is small enough.
 
-    Tarballs stay, since they can be hard to get again; so does whatever a living run works with.
+    Tarballs stay, since they can be hard to download again; so does everything that a living run uses.
 
     :param before: seconds since the epoch; ``None``: age is no reason.
     :param max_size: bytes; ``None``: size is no reason.
-    :param keep: only say what would go.
-    :raises MatrixctlError: where the store cannot be written.
+    :param keep: remove nothing, only say what would be removed.
+    :raises MatrixctlError: if the store cannot be written.
     """
     with store.leases.alone() as used, ExitStack() as locks:
         items = [item for item in _items(store, used) if _free(store, item, locks)]
@@ -55,7 +55,7 @@ def prune(store: Store, *, before: float | None, max_size: int | None, keep: boo
 def choose(
     items: Iterable[Item], *, total: int, before: float | None, max_size: int | None
 ) -> tuple[Item, ...]:
-    """Those that go, the least recently used first; ``total`` are the bytes of the whole store."""
+    """Return the items to remove, the least recently used first; ``total``: bytes of the whole store."""
     gone: list[Item] = []
     for item in sorted(items, key=lambda item: (item.used, str(item.path))):
         old = before is not None and item.used < before
@@ -87,7 +87,7 @@ def _item(path: Path, others: Sequence[Path] = ()) -> Item:
 
 
 def _free(store: Store, item: Item, locks: ExitStack) -> bool:
-    """Whether nobody fetches into it at this moment; nobody will until the locks are given back."""
+    """Return whether no process fetches into it now; none can begin until the locks are released."""
     if item.path.suffix != ".git":
         return True
     try:

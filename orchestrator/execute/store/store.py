@@ -87,20 +87,20 @@ class Store:
 
     @property
     def images(self) -> Path:
-        """Where the engine keeps what it bootstraps images from."""
+        """Return the folder for the files from which the engine bootstraps images."""
         return self.root / "images"
 
     @property
     def git(self) -> Path:
-        """Bare repositories of what is fetched with git."""
+        """Return the folder of the bare repositories that git fetches into."""
         return self.root / "git"
 
     def ccache(self, name: str) -> Path:
-        """The archive of a compiler cache; it may not exist yet."""
+        """Return the path of a compiler cache's archive; it may not exist yet."""
         return self.root / "ccache" / f"{_named(name)}.tar"
 
     def log(self, digest: str) -> Path:
-        """The log of the action, kept beside the artifact since a failed action has none."""
+        """Return the path of the action's log; it is not in the artifact, since a failed action has none."""
         return self.root / "logs" / f"{_digest(digest)}.log"
 
     def put_log(self, digest: str, log: bytes) -> None:
@@ -114,7 +114,7 @@ class Store:
             write_atomically(self.ccache(name), tar)
 
     def source(self, sha256: str, file: str) -> HeldSource | None:
-        """A source that is here with the right bytes. Other bytes are removed, and said."""
+        """Return a source that the store has with the right bytes. Remove one with other bytes."""
         folder = self.root / "sources" / _digest(sha256)
         path = folder / _named(file)
         self._use(sha256, folder)
@@ -146,11 +146,11 @@ class Store:
         return held
 
     def has(self, digest: str) -> bool:
-        """Whether an artifact seems to be there; unverified, for estimates."""
+        """Return whether an artifact seems to be there; unverified, for estimates."""
         return (self.root / "artifacts" / _digest(digest)).is_dir()
 
     def artifact(self, digest: str) -> Artifact | None:
-        """The artifact, verified once per process. A corrupt one is removed, said, and absent."""
+        """Return the artifact, verified once per process. A corrupt one is removed with a message."""
         folder = self.root / "artifacts" / _digest(digest)
         self._use(digest, folder)
         known = self._verified.get(digest)
@@ -173,7 +173,7 @@ class Store:
         return artifact
 
     def put_artifact(self, digest: str, tar: bytes | Path, meta: Mapping[str, Any]) -> Artifact:
-        """Keep a tar under its action's digest. Where another run was faster, its artifact stands.
+        """Keep a tar under its action's digest. If another run was faster, its artifact is kept.
 
         :param tar: the bytes, or a file that is copied.
         :raises MatrixctlError: where the store cannot be written.
@@ -203,7 +203,7 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder on the store's own file system, gone afterwards."""
+        """Make a folder on the store's own file system, and remove it afterwards."""
         with scratch_folder(self.root / "tmp") as folder:
             yield folder
 
@@ -230,7 +230,7 @@ class Store:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """A run: whatever digest it asks for is its own until the end, and nobody prunes it."""
+        """Hold a lease for a run: digests that it asks for are not pruned until the run ends."""
         with contextlib.ExitStack() as stack:
             with self._writing():
                 stack.enter_context(self.leases.held())
@@ -245,12 +245,12 @@ class Store:
         return (*scratch, *sweep_half_made(half, dry_run=dry_run))
 
     def contents(self) -> tuple[Path, ...]:
-        """Every artifact, every compiler cache, and all that is kept of sources that move."""
+        """Return every artifact, every compiler cache, and everything of sources that move."""
         kept = [path for name in ("artifacts", "ccache", "git") for path in self.made(name)]
         return (*kept, *(path for path in self.made("sources") if moves(path)))
 
     def made(self, name: str) -> list[Path]:
-        """What lies in a folder of the store and was made by it; neither half made nor anybody else's."""
+        """Return what the store made in one of its folders; no half-made files, no foreign files."""
         return sorted(path for path in (self.root / name).iterdir() if _MADE[name].fullmatch(path.name))
 
     def empty(self) -> tuple[Path, ...]:
@@ -268,14 +268,14 @@ class Store:
             return found
 
     def discard(self, paths: Iterable[Path]) -> None:
-        """Remove files and folders of the store at once, as far as any reader can see."""
+        """Remove files and folders of the store; for readers, each disappears at once."""
         with self._writing(), self.scratch() as scratch:
             for number, path in enumerate(paths):
                 with contextlib.suppress(FileNotFoundError):
                     path.rename(scratch / str(number))
 
     def known_duration(self, kind: str, name: str) -> float | None:
-        """How many seconds such an action last took here, or ``None``."""
+        """Return how many seconds such an action last took here, or ``None``."""
         return self._durations().get(kind, {}).get(name)
 
     def record_duration(self, kind: str, name: str, seconds: float) -> None:
@@ -300,7 +300,7 @@ class Store:
         self.discard([folder])
 
     def _use(self, digest: str, folder: Path) -> None:
-        """This run works with it, whether it is there or about to be made."""
+        """Note that this run uses the digest, present or not yet made."""
         with self._writing():
             new = self.leases.name(digest)
         if new:
@@ -315,7 +315,7 @@ class Store:
             raise self.unwritable(error) from None
 
     def unwritable(self, error: OSError) -> MatrixctlError:
-        """What went wrong with the store, for people."""
+        """Return the error that says what failed in the store."""
         kind = ExhaustedError if error.errno in FULL else MatrixctlError
         return kind(
             f"the store {self.root} cannot be written: {error.strerror or error}",
@@ -325,7 +325,7 @@ class Store:
 
 
 def moves(folder: Path) -> bool:
-    """A tarball can be hard to get again; of a branch, nobody asks for last month's."""
+    """Return whether a source moves: old states of a branch can go, a tarball can be hard to get again."""
     try:
         return _origin(folder).startswith(_MOVING)
     except OSError:
@@ -333,7 +333,7 @@ def moves(folder: Path) -> bool:
 
 
 def _origin(folder: Path) -> str:
-    """Where a source came from; what a crash left of the file is no reason to refuse bytes that are right."""
+    """Return the origin of a source; a broken note of it is no reason to refuse the right bytes."""
     return (folder / "origin").read_text("utf-8", "replace").strip()
 
 

@@ -1,4 +1,4 @@
-"""Time limits that hold whatever is waited for, and the error that names the limit."""
+"""Time limits that hold for every kind of waiting, and the error that names the limit."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 def exceeded(what: str, seconds: float, limit: str, *, details: str = "") -> DeadlineError:
-    """The error of an action that was stopped.
+    """Return the error of an action that was stopped.
 
     :param seconds: that it had.
     :param limit: the field of the matrix's ``limits`` from which they come.
@@ -23,11 +23,11 @@ def exceeded(what: str, seconds: float, limit: str, *, details: str = "") -> Dea
 
 
 def within(seconds: float, work: Callable[[threading.Event], _T], late: Callable[[], Exception]) -> _T:
-    """What ``work`` gives or raises, in a thread that is left behind at the deadline.
+    """Run ``work`` in a thread that is abandoned at the deadline; return or raise what it does.
 
     A socket's time-out starts anew with each byte that arrives, and a name look-up has none at all; only
     somebody who waits outside can end them.
-    ``work`` gets an event that is set once nobody waits any more: it should end when it sees that.
+    ``work`` gets an event that is set when the caller stops waiting: it should end then.
     """
     results: list[_T] = []
     errors: list[BaseException] = []

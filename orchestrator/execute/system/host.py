@@ -20,19 +20,19 @@ class Host(Protocol):
         """See ``process.spawn_detached``."""
 
     def which(self, program: str) -> str | None:
-        """The program's path, or ``None`` where it is not installed."""
+        """Return the program's path, or ``None`` if it is not installed."""
 
     def read(self, path: str) -> str | None:
-        """A text file, or ``None`` where there is none (or none that we may read)."""
+        """Return the text of a file, or ``None`` if there is none or we may not read it."""
 
     def exists(self, path: str) -> bool:
-        """Whether the path exists."""
+        """Return whether the path exists."""
 
     def uid(self) -> int:
-        """Our user id; 0 is root."""
+        """Return our user id; 0 is root."""
 
     def disk_free(self, path: str) -> int | None:
-        """Free bytes of the file system that holds the path; ``None`` where the path is not visible."""
+        """Return the free bytes of the path's file system; ``None`` if the path is not visible."""
 
 
 class LocalHost:

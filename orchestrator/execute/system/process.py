@@ -57,7 +57,7 @@ def run(
     :raises DeadlineError: when the time is up; the group is gone by then.
     :raises MatrixctlError: when the program is not installed; says which package has it.
     """
-    # Files: a pipe would be read into memory however much comes, and a limit on files does not hold for it.
+    # Files, not pipes: a pipe's content would all be read into memory, and limits on files do not apply.
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         process = _start(argv, env=env, stdout=stdout, stderr=stderr)
         _wait(process, argv, timeout)
@@ -87,16 +87,16 @@ def _wait(process: "subprocess.Popen[bytes]", argv: Sequence[str], timeout: floa
 
 
 def end_all() -> None:
-    """TERM for every program that ``run`` waits for, on whatever thread: their callers see it fail."""
+    """Send TERM to every program that ``run`` waits for, in all threads: their callers see it fail."""
     for group in list(_live):
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGTERM)
 
 
 def spawn_detached(argv: Sequence[str], log: Path) -> int:
-    """Start a program that outlives us, its output appended to ``log``; the answer is its process id.
+    """Start a program that outlives us, append its output to ``log``, and return its process id.
 
-    Nothing of ours stays open in it: whoever waits for our pipes to close would wait for ever.
+    None of our files stays open in it: a reader that waits for our pipes to close would never end.
 
     :raises MatrixctlError: when the program is not installed.
     """
@@ -132,7 +132,7 @@ def _start(
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    """TERM, a grace period, KILL: for the whole group, since children may outlive their parent."""
+    """End the whole group with TERM, a grace period, KILL: children may outlive their parent."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -141,12 +141,12 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def inherited(names: re.Pattern[str]) -> dict[str, str]:
-    """Of our own environment what a program may have that runs other people's code."""
+    """Return the part of our environment that a program may see if it runs other people's code."""
     return {name: value for name, value in os.environ.items() if names.fullmatch(name)}
 
 
 def missing(program: str) -> MatrixctlError:
-    """The error for a program that is not installed; its resolution names the package that has it."""
+    """Return the error for a program that is not installed; its resolution names the package."""
     package = _PACKAGES.get(Path(program).name)
     return MatrixctlError(
         f"the program `{program}` is not installed",
