@@ -65,10 +65,12 @@ class Ledger:
     def _add_attempt(self, cell: Cell, judged: Judged, told: Told) -> CellRecord:
         build = self.plan.find_build(cell)
         before = self.recorder.cell(cell.id)
+        why, again = self._explain_attempt(before, told)
         record = with_attempt(
             before or self.new_cell(cell),
             judged,
-            why=self._explain_attempt(before, told),
+            why=why,
+            again=again,
             started_at=told.started_at,
             duration_s=told.duration_s,
             evidence=told.evidence,
@@ -76,13 +78,13 @@ class Ledger:
         ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
         return self.selftests.explain(record)
 
-    def _explain_attempt(self, before: CellRecord | None, told: Told) -> str:
-        """Return why there is this attempt: it may replace one from before the run was resumed."""
+    def _explain_attempt(self, before: CellRecord | None, told: Told) -> tuple[str, bool]:
+        """Return why there is this attempt, and whether it replaces one, maybe from before a resumption."""
         if before is not None and before.id in self.cut:
             self.cut.discard(before.id)
             if before.attempts and not before.attempts[-1].outcome.judged_product:
-                return f"{AGAIN}{before.attempts[-1].message.splitlines()[0]}"
-        return told.why
+                return f"{AGAIN}{before.attempts[-1].message.splitlines()[0]}", True
+        return told.why, told.again
 
     def _add_fault(self, cell: Cell, told: Told, message: str) -> CellRecord:
         """Return the record of a cell that could not be judged, made with as little as can go wrong."""
@@ -95,6 +97,7 @@ class Ledger:
             message=message,
             started_at=told.started_at,
             duration_s=told.duration_s,
+            again=told.again,
         )
         record = before.model_copy(update={"attempts": (*before.attempts, attempt)})
         now = Outcome.ERROR, Verdict.NOT_JUDGED

@@ -14,7 +14,7 @@ from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected
 from orchestrator.value import Value
 
 AGAIN = "again: "
-"""Begins ``Attempt.why`` where an attempt replaces one that the harness spoilt."""
+"""Begins ``Attempt.why`` of an attempt that was made ``again``, for people."""
 
 _REFUSED = frozenset({Reason.CONFIG_REFUSED, Reason.HANDSHAKE_REFUSED})
 _PROVES = {
@@ -121,6 +121,7 @@ def with_attempt(
     duration_s: float,
     evidence: tuple[str, ...],
     features: tuple[str, ...] | None,
+    again: bool = False,
 ) -> CellRecord:
     """The record after one more attempt.
 
@@ -136,6 +137,7 @@ def with_attempt(
         message=judged.message,
         started_at=started_at,
         duration_s=duration_s,
+        again=again,
     )
     attempts = (*record.attempts, attempt)
     decisive = _decisive(attempts, record.expected)
@@ -188,7 +190,7 @@ def _decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> Attem
 def _counted(attempts: tuple[Attempt, ...]) -> list[Attempt]:
     counted: list[Attempt] = []
     for attempt in attempts:
-        if attempt.why.startswith(AGAIN) and counted:
+        if attempt.again and counted:
             counted.pop()
         counted.append(attempt)
     return counted

@@ -48,6 +48,8 @@ class Told(Value):
     features: tuple[str, ...] | None = None
     final: bool = True
     """No other attempt at the cell follows."""
+    again: bool = False
+    """As ``Attempt.again``."""
 
 
 class JudgedCell(Protocol):
@@ -105,7 +107,8 @@ class Prober:
         def attempt() -> Mapping[str, str]:
             nonlocal pending
             left = [cell for cell in cells if cell.id in pending]
-            ends = _Ends(last_round=last, last_try=next(tries) == TRIES)
+            number = next(tries)
+            ends = _Ends(last_round=last, last_try=number == TRIES, again=number > 1)
             spoilt = self._attempt(left, haproxy, images, pending, ends)
             pending = {key: f"{AGAIN}{message}" for key, message in spoilt.items()}
             return pending if not pending or self.engine.answers() else {}  # a dead one is asked for nothing
@@ -175,10 +178,14 @@ def _give_up(state: RetryCallState) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ends:
-    """Whether it ends with this session: for cells that are judged, and for those that are spoilt again."""
+    """Whether it ends with this session: for judged cells, and for those that the harness fails again.
+
+    ``again``: the session itself replaces one in which the harness failed.
+    """
 
     last_round: bool
     last_try: bool
+    again: bool
 
 
 class _Attempt:
@@ -255,6 +262,7 @@ class _Attempt:
     ) -> Told:
         return Told(
             why=self._whys[cell.id],
+            again=self._ends.again,
             started_at=self._started_at,
             duration_s=duration_s,
             evidence=evidence,

@@ -244,6 +244,8 @@ class Attempt(Value):
     message: str
     started_at: str
     duration_s: float
+    again: bool = False
+    """It replaces the attempt before it, in which the harness failed; both stay in the list."""
 
 
 class CellRecord(Value):
@@ -348,8 +350,8 @@ class RunRecord(Value):
     """``run.json``."""
 
     schema_version: Literal[2, 3]
-    """3 added ``Request.shows``, and ``Execution.cpu_model`` of each emulated server. What version 2 lacks
-    has a default, so its records are still read."""
+    """3 added ``Request.shows``, ``Attempt.again``, and ``Execution.cpu_model`` of each emulated server. What
+    version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

@@ -78,7 +78,7 @@ def test_attempts(fuzz: Fuzz, tmp_path: Path) -> None:
 
     def call(raws: list[Any]) -> object:
         bench = test_prober.Bench(tmp_path)
-        ends = _Ends(last_round=True, last_try=True)
+        ends = _Ends(last_round=True, last_try=True, again=False)
         whys = {one.id: "first" for one in cells}
         attempt = _Attempt(bench.prober, cells, b"", whys, ends, server="server")
         error: MatrixctlError | None = None

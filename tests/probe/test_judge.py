@@ -231,6 +231,7 @@ def record(
                 contradicts=number in contradict,
             ),
             why=why,
+            again=why == SPOILT,
             started_at="2026-01-01T00:00:00.000+00:00",
             duration_s=2.0,
             evidence=(f"cells/{number}.log",),

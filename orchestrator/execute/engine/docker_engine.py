@@ -244,11 +244,13 @@ class DockerEngine:
             return not run_id or (labels or {}).get(owner.LABEL) == run_id
 
         with explained(what):
-            found = [c for c in self.client.api.containers(all=True, filters=wanted) if is_meant(c["Labels"])]
+            found = [
+                c for c in self.client.api.containers(all=True, filters=wanted) if is_meant(c.get("Labels"))
+            ]
             # One that is being removed has lost its name.
             containers = [(entry["Names"] or [entry["Id"]])[0].lstrip("/") for entry in found]
             kept = self.client.api.volumes(filters=wanted)["Volumes"] or ()
-            volumes = [v["Name"] for v in kept if is_meant(v["Labels"])]
+            volumes = [v["Name"] for v in kept if is_meant(v.get("Labels"))]
         for name in containers:
             self.remove(name)
         for name in volumes:
