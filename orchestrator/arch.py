@@ -33,7 +33,7 @@ class Arch(Value):
     machine: str
     """What ``uname -m`` prints."""
     gnu: str
-    """GNU triplet: the prefix of the cross tools and the multiarch folder."""
+    """GNU triplet: the prefix of the cross tools, and of Debian's packages of them."""
     platform: str
     """Docker's name for it, as in ``--platform``."""
     elf_machine: str
@@ -44,6 +44,11 @@ class Arch(Value):
     """Target of OpenSSL's ``Configure``."""
     cmake_processor: str
     """CMAKE_SYSTEM_PROCESSOR."""
+
+    @property
+    def multiarch(self) -> str:
+        """The folder below ``/usr/lib`` that Debian gives its libraries: the triplet, but for i386."""
+        return "i386-linux-gnu" if self.name == "i386" else self.gnu
 
     @property
     def loader(self) -> str:
@@ -57,6 +62,7 @@ class Arch(Value):
 
 
 _HWCAP = "dl_hwcap"
+_HWCAP2 = "dl_hwcap2"
 _CPUID_1_ECX = "x86.cpu_features.features[0x0].cpuid[0x2]"
 _CPUID_7_EBX = "x86.cpu_features.features[0x1].cpuid[0x1]"
 _CPUID_7_ECX = "x86.cpu_features.features[0x1].cpuid[0x2]"
@@ -111,6 +117,47 @@ _KNOWN = (
             default="max",
             models={"aes-on": "neoverse-n1"},
             lacks={"aes-off": "each of QEMU's models has the AES instructions, none can switch them off"},
+        ),
+    ),
+    (
+        Arch(
+            name="armhf",
+            machine="armv7l",
+            gnu="arm-linux-gnueabihf",
+            platform="linux/arm/v7",
+            elf_machine="EM_ARM",
+            qemu="arm",
+            openssl_target="linux-armv4",
+            cmake_processor="armv7l",
+        ),
+        "/lib/ld-linux-armhf.so.3",
+        Cpus(
+            bits={"aes": (_HWCAP2, 0), "pmull": (_HWCAP2, 1), "sha2": (_HWCAP2, 3), "neon": (_HWCAP, 12)},
+            default="max",
+            models={"aes-on": "max", "aes-off": "cortex-a15"},
+        ),
+    ),
+    (
+        Arch(
+            name="i386",
+            machine="i686",
+            gnu="i686-linux-gnu",
+            platform="linux/386",
+            elf_machine="EM_386",
+            qemu="i386",
+            openssl_target="linux-x86",
+            cmake_processor="i686",
+        ),
+        "/lib/ld-linux.so.2",
+        Cpus(
+            bits={
+                "aes": (_CPUID_1_ECX, 25),
+                "pclmulqdq": (_CPUID_1_ECX, 1),
+                "avx2": (_CPUID_7_EBX, 5),
+                "vaes": (_CPUID_7_ECX, 9),
+            },
+            default="max",
+            models={"aes-on": "max", "aes-off": "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"},
         ),
     ),
     (

@@ -23,7 +23,7 @@ class Names(NamedTuple):
 
     machine: str
     """``UTS_MACHINE`` in Linux's ``arch/*/Makefile``, which is what uname(2) tells a 64-bit program."""
-    gnu: str
+    multiarch: str
     """https://wiki.debian.org/Multiarch/Tuples"""
     platform: str
     """``GOOS/GOARCH`` of ``go tool dist list``, which the OCI image specification takes over."""
@@ -40,6 +40,8 @@ class Names(NamedTuple):
 TABLE = {
     "amd64": Names("x86_64", "x86_64-linux-gnu", "linux/amd64", 62, "x86_64", "linux-x86_64", "x86_64"),
     "arm64": Names("aarch64", "aarch64-linux-gnu", "linux/arm64", 183, "aarch64", "linux-aarch64", "aarch64"),
+    "armhf": Names("armv7l", "arm-linux-gnueabihf", "linux/arm", 40, "arm", "linux-armv4", "armv7l"),
+    "i386": Names("i686", "i386-linux-gnu", "linux/386", 3, "i386", "linux-x86", "i686"),
     "riscv64": Names(
         "riscv64", "riscv64-linux-gnu", "linux/riscv64", 243, "riscv64", "linux64-riscv64", "riscv64"
     ),
@@ -61,8 +63,8 @@ def test_the_names_are_those_of_the_sources(name: str) -> None:
     arch = ARCHES[name]
     found = Names(
         machine=arch.machine,
-        gnu=arch.gnu,
-        platform=arch.platform,
+        multiarch=arch.multiarch,
+        platform="/".join(arch.platform.split("/")[:2]),
         e_machine=ENUM_E_MACHINE.get(arch.elf_machine, -1),
         qemu=arch.qemu,
         openssl=arch.openssl_target,
@@ -80,7 +82,35 @@ def test_dpkg_calls_it_so_as_well(name: str) -> None:
         text=True,
         check=True,
     )
+    assert ARCHES[name].multiarch == done.stdout.strip()
+
+
+@pytest.mark.skipif(shutil.which("dpkg-architecture") is None, reason="needs dpkg-architecture (dpkg-dev)")
+@pytest.mark.parametrize("name", ARCHES)
+def test_dpkg_knows_the_triplet_of_the_cross_tools(name: str) -> None:
+    """DEB_HOST_GNU_TYPE: i386's tools are called i686 (Debian's gcc-i686-linux-gnu)."""
+    done = subprocess.run(
+        ["dpkg-architecture", "-a", name, "-q", "DEB_HOST_GNU_TYPE"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ARCHES[name].gnu == done.stdout.strip()
+
+
+LOADERS = {
+    "amd64": "/lib64/ld-linux-x86-64.so.2",
+    "arm64": "/lib/ld-linux-aarch64.so.1",
+    "armhf": "/lib/ld-linux-armhf.so.3",
+    "i386": "/lib/ld-linux.so.2",
+    "riscv64": "/lib/ld-linux-riscv64-lp64d.so.1",
+    "s390x": "/lib/ld64.so.1",
+}
+"""``GLIBC_DYNAMIC_LINKER`` in GCC's ``gcc/config`` (i386, aarch64, arm, riscv, s390)."""
+
+
+def test_the_loaders_are_those_of_gcc() -> None:
+    assert {name: arch.loader for name, arch in ARCHES.items()} == LOADERS
 
 
 def test_python_itself_is_a_program_of_the_architecture_that_it_runs_on() -> None:
@@ -91,4 +121,4 @@ def test_python_itself_is_a_program_of_the_architecture_that_it_runs_on() -> Non
     arch = by_machine(machine)
     with Path(sys.executable).resolve().open("rb") as file:
         assert ELFFile(file)["e_machine"] == arch.elf_machine
-    assert sysconfig.get_config_var("MULTIARCH") in {arch.gnu, None, ""}
+    assert sysconfig.get_config_var("MULTIARCH") in {arch.multiarch, None, ""}

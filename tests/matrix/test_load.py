@@ -131,7 +131,10 @@ axes:
 profils: {}
 """
     assert faults(tmp_path, text) == [
-        "3:17: axes.arch[1]: no arch 'arm46'; did you mean 'arm64'? (arch: amd64, arm64, riscv64, s390x)",
+        (
+            "3:17: axes.arch[1]: no arch 'arm46'; did you mean 'arm64'?"
+            " (arch: amd64, arm64, armhf, i386, riscv64, s390x)"
+        ),
         '4:13: axes.haproxy[0]: YAML reads 3.10 as the number 3.1; write it in quotes: "3.10"',
         (
             "4:48: axes.haproxy[1].makeflags: unknown key; did you mean 'make_flags'?"
@@ -188,7 +191,7 @@ PINNED = {
         [
             (
                 "3:10: axes.arch[0]: an arch is one record in orchestrator/arch.py and has a name alone here:"
-                " amd64, arm64, riscv64, s390x"
+                " amd64, arm64, armhf, i386, riscv64, s390x"
             )
         ],
     ),
@@ -257,7 +260,7 @@ PINNED = {
         [
             (
                 "8:20: include[0].arch[1]: no arch 'arm46'; did you mean 'arm64'?"
-                " (arch: amd64, arm64, riscv64, s390x)"
+                " (arch: amd64, arm64, armhf, i386, riscv64, s390x)"
             ),
             "8:37: include[0].haproxy: the list is empty",
             "8:47: include[0].tls[0]: text belongs here, not a list",
@@ -311,7 +314,7 @@ PINNED = {
         [
             (
                 "7:21: limits.sessions.arm65: no arch 'arm65'; did you mean 'arm64'? (arch: amd64, arm64,"
-                " riscv64, s390x)"
+                " armhf, i386, riscv64, s390x)"
             ),
             "7:38: limits.sessions.arm64: must be at least 1",
         ],

@@ -269,7 +269,7 @@ def _make(
 def proved(client: docker.DockerClient, image: Image, arch: Arch, target: Arch) -> ImageRef:
     """Never trust a tag: the recorded architecture, and the one that a program in it sees, must be ours."""
     ref = _ref(image, arch, target)
-    if image.attrs["Architecture"] != arch.platform.removeprefix("linux/"):
+    if image.attrs["Architecture"] != arch.platform.split("/")[1]:
         raise EngineError(
             f"the image {ref.tag} is recorded as {image.attrs['Architecture']}, not as {arch.name}",
             resolution="Remove it and run again: matrixctl clean --images",
