@@ -67,6 +67,20 @@ _CPUID_1_ECX = "x86.cpu_features.features[0x0].cpuid[0x2]"
 _CPUID_7_EBX = "x86.cpu_features.features[0x1].cpuid[0x1]"
 _CPUID_7_ECX = "x86.cpu_features.features[0x1].cpuid[0x2]"
 
+_X86_CPUS = Cpus(
+    bits={
+        "aes": (_CPUID_1_ECX, 25),
+        "pclmulqdq": (_CPUID_1_ECX, 1),
+        "avx2": (_CPUID_7_EBX, 5),
+        "avx512f": (_CPUID_7_EBX, 16),
+        "vaes": (_CPUID_7_ECX, 9),
+        "vpclmulqdq": (_CPUID_7_ECX, 10),
+        "sha_ni": (_CPUID_7_EBX, 29),
+    },
+    default="max",
+    models={"aes-on": "max", "aes-off": "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"},
+)
+
 _KNOWN = (
     (
         Arch(
@@ -80,19 +94,7 @@ _KNOWN = (
             cmake_processor="x86_64",
         ),
         "/lib64/ld-linux-x86-64.so.2",
-        Cpus(
-            bits={
-                "aes": (_CPUID_1_ECX, 25),
-                "pclmulqdq": (_CPUID_1_ECX, 1),
-                "avx2": (_CPUID_7_EBX, 5),
-                "avx512f": (_CPUID_7_EBX, 16),
-                "vaes": (_CPUID_7_ECX, 9),
-                "vpclmulqdq": (_CPUID_7_ECX, 10),
-                "sha_ni": (_CPUID_7_EBX, 29),
-            },
-            default="max",
-            models={"aes-on": "max", "aes-off": "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"},
-        ),
+        _X86_CPUS,
     ),
     (
         Arch(
@@ -149,16 +151,7 @@ _KNOWN = (
             cmake_processor="i686",
         ),
         "/lib/ld-linux.so.2",
-        Cpus(
-            bits={
-                "aes": (_CPUID_1_ECX, 25),
-                "pclmulqdq": (_CPUID_1_ECX, 1),
-                "avx2": (_CPUID_7_EBX, 5),
-                "vaes": (_CPUID_7_ECX, 9),
-            },
-            default="max",
-            models={"aes-on": "max", "aes-off": "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"},
-        ),
+        _X86_CPUS,
     ),
     (
         Arch(
