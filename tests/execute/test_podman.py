@@ -1,4 +1,4 @@
-"""Podman behind Docker's API: what it answers otherwise. A real one: containers/test_podman.py."""
+"""Podman behind Docker's API: what it answers otherwise. A real one: containers/test_podman_service.py."""
 
 from typing import Any, cast
 
