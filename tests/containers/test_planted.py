@@ -79,8 +79,15 @@ def planted(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         "haproxy": ["3.0.11", *(haproxy(name) for name in faults)],
         "tls": ["openssl-distro"],
         "cipher": list(EVERY),
+        "client": ["curl"],
     }
-    silent = {"arch": "amd64", "haproxy": haproxy(links), "tls": "openssl-3.5.7", "cipher": list(EVERY)}
+    silent = {
+        "arch": "amd64",
+        "haproxy": haproxy(links),
+        "tls": "openssl-3.5.7",
+        "cipher": list(EVERY),
+        "client": "curl",
+    }
     broken = {
         "arch": "amd64",
         "haproxy": haproxy(BROKEN),
