@@ -37,7 +37,6 @@ _API_TIMEOUT = 60
 _POOLS = 1
 PATIENCE = 60.0
 """Seconds that a run waits for an engine that went away: its shutdown may take 15, its start a few."""
-_PROCESSES = 16384
 _PING = 5
 """Seconds that it has for the answer to a ping."""
 
@@ -167,9 +166,7 @@ class DockerEngine:
             ulimits=[
                 Ulimit(name="nofile", soft=spec.files, hard=spec.files),
                 Ulimit(name="core", soft=0, hard=0),
-                # Of all processes of UID on the engine's host. Podman's own default may be more than the
-                # host allows, and then no container starts; `pids_limit` is what holds each container.
-                Ulimit(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
+                Ulimit(name="nproc", soft=spec.processes, hard=spec.processes),
             ],
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],

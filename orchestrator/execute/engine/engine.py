@@ -39,6 +39,9 @@ class ContainerSpec(Value):
     cpus: float
     pids: int = 256
     files: int = 4096
+    processes: int = 16384
+    """Of all processes of UID on the engine's host. Podman's default may be more than the host allows, and
+    then no container starts; ``pids`` is what holds each container."""
 
 
 class ExecResult(Value):
