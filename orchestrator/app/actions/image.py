@@ -1,6 +1,7 @@
 """Makes a container image, or finds it."""
 
 import re
+from collections.abc import Mapping
 
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
@@ -29,32 +30,33 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
     for made in (context.images.get("base", context.host), image):
         name = f"{made.name}-{made.target}"
         context.recorder.component("image", name, made.tag, made.digest or made.id, made.origin)
-    _record_packages(context, action.image, arch)
-    _record_emulator(context, action.image, arch, emulators)
+    packages = context.images.packages(action.image, arch) if action.image in _NOTABLE else {}
+    _record_packages(context, action.image, arch, packages)
+    _record_emulator(context, action.image, arch, packages, emulators)
     return "succeeded" if image.new else "cached"
 
 
-def _record_packages(context: Context, image: str, arch: Arch) -> None:
+def _record_packages(context: Context, image: str, arch: Arch, packages: Mapping[str, str]) -> None:
     """Write down the versions of what answers and of what asks: the runtime's libraries and the client's."""
-    wanted = _NOTABLE.get(image)
-    if wanted is None:
-        return
     # Beside an emulator lie the libraries of the host's own architecture, which only its shell uses.
     suffix = "" if arch == context.host else f":{arch.name}"
-    for name, version in context.images.packages(image, arch).items():
-        if name in {f"{one}{suffix}" for one in wanted}:
+    wanted = {f"{name}{suffix}" for name in _NOTABLE.get(image, ())}
+    for name, version in packages.items():
+        if name in wanted:
             place = f"{name} in {image}-{arch.name}"
             context.recorder.component("package", place, version, None, f"{image} image")
 
 
-def _record_emulator(context: Context, image: str, arch: Arch, emulators: Emulators) -> None:
+def _record_emulator(
+    context: Context, image: str, arch: Arch, packages: Mapping[str, str], emulators: Emulators
+) -> None:
     name = f"qemu-{arch.qemu}"
     if image == "emulated-toolchain":
         name = f"{name} of the compilers"
         version = emulators.find_host_version(arch) or "unknown"
         origin = "binfmt_misc of the engine's host"
     elif image == "emulated-runtime":
-        package = context.images.packages(image, arch)["qemu-user"]
+        package = packages["qemu-user"]
         version = re.sub(r"^\d+:|[+-].*$", "", package)  # Debian's 1:10.0.13+ds-0 is QEMU's 10.0.13
         origin = f"qemu-user {package} of the image"
         emulators.note(arch, version)
