@@ -39,9 +39,9 @@ class Session:
     """Unique among the containers of the engine; the run's id is part of it."""
     run_id: str
     server_image: str
-    server_platform: str
     client_image: str
-    client_platform: str
+    platform: str
+    """The engine's own: the server's emulator is a program of it, too."""
     haproxy: bytes
     selftest: bytes | None
     """The AEAD self-test, which is run before anything is asked; ``None``: not this time."""
@@ -105,7 +105,7 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         name=f"{name}-server",
         run_id=session.run_id,
         image=session.server_image,
-        platform=session.server_platform,
+        platform=session.platform,
         argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.on_cpu),
         network="none",
         volume=f"{name}-work",
@@ -117,7 +117,6 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         update={
             "name": f"{name}-client",
             "image": session.client_image,
-            "platform": session.client_platform,
             "argv": ("python3", f"{WORK}/origin.py", str(ORIGIN_PORT), WORK),
             "network": f"container:{server.name}",
             "memory_bytes": _CLIENT_MEMORY,
