@@ -67,7 +67,7 @@ def _judge_the_rest(ledger: Ledger, cells: Sequence[Cell], error: Exception | No
     for cell in cells:
         if not ledger.is_judged(cell.id):
             judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
-            told = Told(why="first", started_at=utc_now(), duration_s=0.0, final=False)
+            told = Told(final=False)
             ledger.record_attempt(cell, judged, told)
 
 

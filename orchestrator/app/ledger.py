@@ -16,7 +16,7 @@ from orchestrator.plan.plan import Plan, build_name
 from orchestrator.probe.judge import AGAIN, Judged, with_attempt
 from orchestrator.probe.prober import Told
 from orchestrator.record import journal
-from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord, utc_now
+from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord
 from orchestrator.record.recorder import Recorder
 
 
@@ -47,7 +47,7 @@ class Ledger:
         :param told: how it was probed; without it, it was not probed and this is the last word.
         :raises RecordError: where the folder cannot be written; this ends the run.
         """
-        told = told or Told(why="first", started_at=utc_now(), duration_s=0.0)
+        told = told or Told()
         try:
             record = self._add_attempt(cell, judged, told)
         except RecordError:
@@ -139,7 +139,7 @@ class Ledger:
             for key in action.cells:
                 last = self.recorder.judged(key)
                 if last is None or not last.final or key in self.cut:
-                    told = Told(why="first", started_at=utc_now(), duration_s=0.0, evidence=evidence)
+                    told = Told(evidence=evidence)
                     self.record_attempt(self.plan.cells[key], judged, told)
 
     def _find_evidence(self, action: Action | None) -> tuple[str, ...]:

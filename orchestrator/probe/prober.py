@@ -8,6 +8,7 @@ from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import Field
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
 from orchestrator import bounds, internal
@@ -39,11 +40,11 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Told(Value):
-    """What goes with a judged attempt into the cell's record."""
+    """What goes with a judged attempt into the cell's record; by default that it was made now, in no time."""
 
-    why: str
-    started_at: str
-    duration_s: float
+    why: str = "first"
+    started_at: str = Field(default_factory=utc_now)
+    duration_s: float = 0.0
     evidence: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
     final: bool = True

@@ -19,7 +19,7 @@ from orchestrator.probe.prober import Images, JudgedCell, Prober, Told
 from orchestrator.probe.proof import Bench, cannot, contradictions, prove
 from orchestrator.probe.session import Raw
 from orchestrator.record import journal
-from orchestrator.record.model import ActionStatus, ClientProof, utc_now
+from orchestrator.record.model import ActionStatus, ClientProof
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def _refuse_client(cell: Cell, proofs: Sequence[ClientProof], probing: Probing) 
         return False
     reason = Reason.CLIENT_CANNOT_OFFER
     judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=problem)
-    probing.record_attempt(cell, judged, Told(why="first", started_at=utc_now(), duration_s=0.0))
+    probing.record_attempt(cell, judged, Told())
     return True
 
 
