@@ -19,6 +19,7 @@ from plan_samples import TOOLCHAIN
 from orchestrator import app, resources
 from orchestrator.app import running
 from orchestrator.arch import Arch
+from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -35,7 +36,7 @@ from orchestrator.record.model import RunRecord
 
 MATRIX = load(resources.root() / "matrix.yaml")
 GCM = "TLS_AES_128_GCM_SHA256"
-TARBALL = b"a tarball that nobody unpacks"
+TARBALL = pack({"source/Makefile": b"all:\n"})
 PACKAGES = {
     "toolchain": TOOLCHAIN,
     "client": {"curl": "8.14.1-2", "libssl3t64": "3.5.7-1", "libssl3t64:arm64": "3.5.6-1", "tar": "1.35"},
@@ -114,10 +115,18 @@ class Programs:
     cells: Sequence[Cell] = ()
     before: Callable[[str], None] = lambda _: None
     """Is called with ``build``, ``proof``, ``driver`` or ``selftest`` before it runs; it may raise."""
+    breaks: str = ""
+    """The kind of program that fails."""
+    ran: list[str] = field(default_factory=list)
+    """The kinds of the programs, as they ran."""
 
     def __call__(self, files: Files, argv: tuple[str, ...]) -> ExecResult:
         kind = _kind(argv)
+        self.ran.append(kind)
         self.before(kind)
+        if kind == self.breaks:
+            files["build.log"] = b"x.c:1: error: planted\n"
+            return ran(exit_code=1, stderr=b"planted")
         if kind == "build":
             return self._build(files)
         if kind == "proof":
@@ -171,6 +180,8 @@ class EngineRun:
     images: Images = field(default_factory=Images)
     programs: Programs = field(default_factory=Programs)
     name: str = "run"
+    fetches: bool = False
+    """The sources lie in a mirror; else the store has them."""
     listen: Callable[[Event], None] = lambda _: None
     said: list[str] = field(default_factory=list)
     engine: FakeEngine = field(init=False)
@@ -179,6 +190,12 @@ class EngineRun:
         self.programs.cells = self.cells
         self.engine = FakeEngine(self.programs)
         self.store = Store(self.folder / "store")
+        self.mirror = self.folder / "mirror"
+        self.mirror.mkdir(exist_ok=True)
+        if self.fetches:
+            for one in CATALOG.sources.values():
+                (self.mirror / one.file).write_bytes(TARBALL)
+            return
         with self.store.scratch() as scratch:
             for one in CATALOG.sources.values():
                 (scratch / one.file).write_bytes(TARBALL)
@@ -194,6 +211,7 @@ class EngineRun:
             store=self.store.root,
             jobs=2,
             memory=1 << 34,
+            mirrors=(str(self.mirror),),
             certificates=lambda: Certificates(ca=b"", server=b""),
         )
         with pytest.MonkeyPatch.context() as patch:
@@ -211,6 +229,10 @@ class EngineRun:
                 images=self.images,
             )
         return record
+
+    @property
+    def tracebacks(self) -> list[Path]:
+        return list((self.folder / self.name).glob("internal-*.txt"))
 
     def _begin(self) -> Path:
         folder = self.folder / self.name

@@ -1,6 +1,6 @@
 """A whole run in memory: real plan, scheduler, journal and reports; the work is played."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
@@ -53,10 +53,9 @@ class UnforeseenError(Exception):
 
 @dataclass
 class FakeImages:
-    """Images that are there, with these packages in each; ``broken`` is raised where these are asked for."""
+    """Images that are there, without packages; ``broken`` is raised where these are asked for."""
 
     broken: Exception | None = None
-    found: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str, arch: Arch) -> ImageRef:
         tag, program = f"matrixctl/{name}-{arch.name}", arch.name
@@ -67,7 +66,7 @@ class FakeImages:
     def packages(self, name: str, arch: Arch) -> dict[str, str]:  # noqa: ARG002
         if self.broken is not None:
             raise self.broken
-        return dict(self.found)
+        return {}
 
     def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
         pass
@@ -113,10 +112,6 @@ class Bench:
     listen: Callable[[Event], None] | None = None
     say: Callable[[str], None] | None = None
     cancel: Cancel = field(default_factory=Cancel)
-    catalog: Catalog = field(default_factory=lambda: Catalog(sources={}))
-    mirrors: tuple[str, ...] = ()
-    played: bool = True
-    """Its actions are played; else they are done, by the engine."""
     recorder: Recorder = field(init=False)
     """Of the run, once an action is done."""
 
@@ -128,7 +123,6 @@ class Bench:
             store=self.folder / "store",
             jobs=2,
             repeat=self.repeat,
-            mirrors=self.mirrors,
             certificates=lambda: Certificates(ca=b"", server=b""),
         )
         with pytest.MonkeyPatch.context() as patch:
@@ -136,7 +130,7 @@ class Bench:
             record, _ = app.run_matrix(
                 MATRIX,
                 self.cells,
-                self.catalog,
+                Catalog(sources={}),
                 self.engine,
                 options,
                 expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
@@ -145,7 +139,7 @@ class Bench:
                 cancel=self.cancel,
                 resume=self.folder / "run" if self.resume else None,
                 images=self.images,
-                actions=partial(FakeActions, bench=self) if self.played else Actions,
+                actions=partial(FakeActions, bench=self),
             )
         return record
 
