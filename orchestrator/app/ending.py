@@ -10,8 +10,8 @@ from orchestrator.errors import Exit, MatrixctlError, RecordError
 from orchestrator.execute.failures import reason_of
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.model import Cell
-from orchestrator.outcome import REASONS, Outcome, Reason, exit_code
-from orchestrator.probe.judge import Judged
+from orchestrator.outcome import Outcome, Reason, exit_code
+from orchestrator.probe.judge import conclude
 from orchestrator.probe.prober import Told
 from orchestrator.record import journal
 from orchestrator.record.count import complaints
@@ -66,9 +66,7 @@ def _judge_the_rest(ledger: Ledger, cells: Sequence[Cell], error: Exception | No
     message = why or "Nothing judged it, and nothing says why; please report it."
     for cell in cells:
         if not ledger.is_judged(cell.id):
-            judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
-            told = Told(final=False)
-            ledger.record_attempt(cell, judged, told)
+            ledger.record_attempt(cell, conclude(reason, message), Told(final=False))
 
 
 def _end(

@@ -16,11 +16,11 @@ from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.outcome import Outcome, Reason
+from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction
 from orchestrator.plan.plan import Plan, expected
 from orchestrator.plan.planner import Planner
-from orchestrator.probe.judge import Judged
+from orchestrator.probe.judge import conclude
 
 _EARLY = frozenset({"image", "source"})
 """What has to be there before the builds' digests are known."""
@@ -82,9 +82,7 @@ def judge_unsupported(run: Run) -> Run:
     for cell in run.waiting:
         declared = capabilities.unsupported(cell)
         if declared is not None and not run.is_runnable(cell):
-            reason, message = Reason(declared.reason), declared.message
-            judged = Judged(outcome=Outcome.UNSUPPORTED, reason=reason, message=message)
-            run.ledger.record_attempt(cell, judged)
+            run.ledger.record_attempt(cell, conclude(Reason(declared.reason), declared.message))
     return run
 
 

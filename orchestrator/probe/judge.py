@@ -41,6 +41,11 @@ class Judged(Value):
     """The cell is declared to be impossible, and it is not."""
 
 
+def conclude(reason: Reason, message: str) -> Judged:
+    """Return the meaning of an attempt that observed nothing; the reason's outcome stands in the table."""
+    return Judged(**because(reason, message)._asdict())
+
+
 def judge(
     cell: Cell,
     binary: Binary,
@@ -55,7 +60,7 @@ def judge(
         judgement = _judgement(cell, proof, seen, server["vv_status"], server["cpu"])
     except MALFORMED as error:
         message = f"The probe's answer has not the expected shape: {error!r}"
-        return Judged(outcome=Outcome.ERROR, reason=Reason.INTERNAL, message=message)
+        return conclude(Reason.INTERNAL, message)
     no_quic = capabilities.quic_api(cell.haproxy, cell.tls) == "none"
     judgement, contradicts = _challenged(declared, judgement, no_quic=no_quic)
     return Judged(

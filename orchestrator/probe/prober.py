@@ -20,13 +20,13 @@ from orchestrator.execute.images import emulation
 from orchestrator.files import sync_folder, write_durably
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Limits, Unsupported
-from orchestrator.outcome import REASONS, Outcome, Reason
+from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import cpu, session
 from orchestrator.probe.attest import inspect
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.files import scaled, session_files
-from orchestrator.probe.judge import AGAIN, Judged, judge
+from orchestrator.probe.judge import AGAIN, Judged, conclude, judge
 from orchestrator.probe.observe import MALFORMED
 from orchestrator.record.model import utc_now
 from orchestrator.value import Value
@@ -168,10 +168,6 @@ class Prober:
         )
 
 
-def _spoilt(reason: Reason, message: str) -> Judged:
-    return Judged(outcome=REASONS[reason].outcome, reason=reason, message=message)
-
-
 def _give_up(state: RetryCallState) -> object:
     return state.outcome.result() if state.outcome else None
 
@@ -240,7 +236,7 @@ class _Attempt:
         try:
             return judge(cell, self._binary, self._server, raw, self._prober.declared(cell))
         except Exception as error:  # noqa: BLE001 - what nobody foresaw in what a container said
-            return _spoilt(Reason.INTERNAL, internal.kept(self._prober.folder, error))
+            return conclude(Reason.INTERNAL, internal.kept(self._prober.folder, error))
 
     def close(self, error: Exception | None) -> None:
         """Judge the cells that no line came for."""
@@ -251,7 +247,7 @@ class _Attempt:
         if error is not None and not isinstance(error, MatrixctlError):
             message = internal.kept(self._prober.folder, error)
         for cell in list(self._open.values()):
-            self._tell(cell, _spoilt(reason, message), self._told(cell, 0.0))
+            self._tell(cell, conclude(reason, message), self._told(cell, 0.0))
 
     def _told(
         self,

@@ -10,11 +10,11 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine.archive import member
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Unsupported
-from orchestrator.outcome import REASONS, Reason
+from orchestrator.outcome import Reason
 from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.judge import Judged
+from orchestrator.probe.judge import conclude
 from orchestrator.probe.prober import Images, JudgedCell, Prober, Told
 from orchestrator.probe.proof import Bench, cannot, contradictions, prove
 from orchestrator.probe.session import Raw
@@ -87,9 +87,7 @@ def _refuse_client(cell: Cell, proofs: Sequence[ClientProof], probing: Probing) 
     problem = cannot(cell, proofs)
     if problem is None:
         return False
-    reason = Reason.CLIENT_CANNOT_OFFER
-    judged = Judged(outcome=REASONS[reason].outcome, reason=reason, message=problem)
-    probing.record_attempt(cell, judged, Told())
+    probing.record_attempt(cell, conclude(Reason.CLIENT_CANNOT_OFFER, problem), Told())
     return True
 
 
