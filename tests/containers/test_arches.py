@@ -3,6 +3,8 @@
 The soak has i386 and riscv64 (test_soak.py): they repeat what armhf and arm64 show.
 """
 
+from pathlib import Path
+
 import pytest
 from conftest import Ran, Runner
 
@@ -17,11 +19,16 @@ GCM = "TLS_AES_128_GCM_SHA256"
 SUITES = (GCM, "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
 
+# On 32 bits HAProxy's cubic_root() hands 64 bits to my_flsl(unsigned long), reads beyond its table after a
+# lost packet and dies of SIGSEGV: once in 100 to 300 attempts on a busy machine, and 3.5-dev5 still has it.
+# These cells are about the architecture, so they have the one line that mends it.
+CUBIC_ROOT = Path(__file__).parent / "patches" / "haproxy-cubic-root-on-32-bits.diff"
+
 MATRIX = f"""
 version: 1
 axes:
   arch: [armhf, s390x]
-  haproxy: ["3.0.11"]
+  haproxy: [{{name: mended, version: "3.0.11", patches: ["{CUBIC_ROOT}"]}}]
   tls: [openssl-distro]
   cipher: [{", ".join(SUITES)}, TLS_AES_128_CCM_SHA256, default]
   execution: [default]
@@ -50,11 +57,11 @@ def ran(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 @pytest.mark.parametrize("name", ["armhf", "s390x"])
 def test_armhf_and_s390x_serve_every_cipher(ran: Ran, name: str) -> None:
     arch = ARCHES[name]
-    first = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--{GCM}")
+    first = ran.cell(f"{name}--haproxy-mended--openssl-distro--{GCM}")
     if (first.outcome, first.reason) == (Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE):
         pytest.skip(first.message)  # a mirror amid its own update lacks packages of one architecture
     for suite in (*SUITES, "default"):
-        cell = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--{suite}")
+        cell = ran.cell(f"{name}--haproxy-mended--openssl-distro--{suite}")
         assert (cell.outcome, cell.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED), cell.message
         assert cell.observations is not None
         assert cell.observations.negotiated_cipher in ({suite} if suite in SUITES else set(SUITES))
@@ -63,7 +70,7 @@ def test_armhf_and_s390x_serve_every_cipher(ran: Ran, name: str) -> None:
         assert (proof.machine, proof.elf_machine) == (arch.machine, arch.elf_machine)
         assert cell.execution.mode == "emulated"
         assert cell.execution.qemu_version
-    ccm = ran.cell(f"{name}--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
+    ccm = ran.cell(f"{name}--haproxy-mended--openssl-distro--TLS_AES_128_CCM_SHA256")
     assert ccm.reason is Reason.CLIENT_CANNOT_OFFER
     (test,) = [one for one in ran.record.selftests if (one.tls, one.arch) == ("openssl-distro", name)]
     assert [check for check in test.checks if check.ok]
