@@ -12,8 +12,7 @@ from typing import Literal
 
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine import docker_engine
-from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.images import image_content, workshop
 from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.sources import unpinned
@@ -71,10 +70,10 @@ class Preview:
         return sum(step.seconds or 0 for step in self.steps if not step.own)
 
 
-def engine_here() -> tuple[DockerEngine | None, Arch]:
+def engine_here() -> tuple[Engine | None, Arch]:
     """Return the engine, if one answers, and its architecture; without one this machine's."""
     try:
-        engine = docker_engine.connect()
+        engine = connect()
         return engine, by_machine(engine.info().arch)
     except EngineError:
         return None, by_machine(os.uname().machine)
@@ -84,7 +83,7 @@ def preview(
     cells: Sequence[Cell],
     catalog: Catalog,
     store: Store,
-    engine: DockerEngine | None,
+    engine: Engine | None,
     host: Arch,
     *,
     expectations: Expectations,
@@ -98,11 +97,11 @@ def preview(
     :param mirrors: as in a run; here, of git alone.
     :raises MatrixctlError: where the engine or the store fails.
     """
-    here = workshop.existing(engine.client, host, tuple(ARCHES.values())) if engine else {}
+    here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
     runnable = [cell for cell in cells if expectations.runs(cell)]
     targets = {cell.arch.name for cell in runnable}
     packages = {
-        target: image_content.packages(engine.client, toolchain)
+        target: image_content.packages(engine, toolchain)
         for target in targets
         if engine and (toolchain := here.get(("toolchain", target))) is not None
     }

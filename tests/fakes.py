@@ -1,18 +1,21 @@
 """Real implementations in memory: an engine that records its calls, and cells made without a file."""
 
 import io
+import re
+import subprocess
+import sys
 import tarfile
-from collections.abc import Callable, Iterator
-from typing import cast, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, cast, get_args
 
-import docker
-from fake_docker import FakeClient
 from pydantic import TypeAdapter
 
 from orchestrator import bounds
+from orchestrator.arch import ARCHES
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine.archive import pack
-from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult
+from orchestrator.execute.engine import owner
+from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, Image, Leftover
 from orchestrator.matrix import schema
 from orchestrator.matrix.model import (
     ArchValue,
@@ -29,6 +32,8 @@ from orchestrator.record.model import EngineInfo
 DEFAULT_EXECUTION = ExecutionValue(name="default")
 Files = dict[str, bytes]
 """What lies in a volume, by path below WORK."""
+Packages = Mapping[str, Mapping[str, str]]
+"""Versions by package (``name:arch`` for foreign ones), by the image's name."""
 Program = Callable[[Files, tuple[str, ...]], ExecResult]
 """Stands for what runs in a container: it may read and write the volume, and raise what an engine raises."""
 
@@ -39,11 +44,30 @@ def ran(
     return ExecResult(exit_code=exit_code, stdout=stdout, stderr=stderr, timed_out=timed_out)
 
 
+_LABELS = "from orchestrator.execute.engine import owner; print(owner.labels('')[owner.OWNER])"
+
+
+def dead_labels(run: str) -> dict[str, str]:
+    """The labels of a process that has ended."""
+    said = subprocess.run([sys.executable, "-c", _LABELS], check=True, capture_output=True, text=True)
+    return {owner.LABEL: run, owner.OWNER: said.stdout.strip()}
+
+
 class FakeEngine:
-    """An ``Engine`` without containers; ``refuses`` are verbs that fail: ``"get"``, ``"create:-client"``."""
+    """An ``Engine`` without containers; ``refuses`` are verbs that fail: ``"get"``, ``"create:-client"``.
+
+    It has no images, and builds each as it is asked to: ``builder`` gets the Dockerfile's text.
+    """
+
+    cpus, memory, folder = 2, 1 << 33, "/var/lib/fake"
 
     def __init__(
-        self, program: Program = lambda _files, _argv: ran(), *, refuses: tuple[str, ...] = ()
+        self,
+        program: Program = lambda _files, _argv: ran(),
+        *,
+        builder: Callable[[str], ExecResult] = lambda _dockerfile: ran(),
+        packages: Packages | None = None,
+        refuses: tuple[str, ...] = (),
     ) -> None:
         self.calls: list[tuple[str, str]] = []
         self.specs: list[ContainerSpec] = []
@@ -51,20 +75,14 @@ class FakeEngine:
         self.volumes: dict[str, Files] = {}
         self.containers: dict[str, ContainerSpec] = {}
         self.started: set[str] = set()
-        self._program, self._refuses = program, refuses
-        self._client = FakeClient()
-
-    @property
-    def client(self) -> docker.DockerClient:
-        """What of Docker's own client is asked for dead runs' leftovers: there are none."""
-        return self._client.client
-
-    @property
-    def memory(self) -> int:
-        return 1 << 33
-
-    def sweep_own(self) -> tuple[str, ...]:
-        return self.sweep("own")
+        self.built: list[str] = []
+        self.images: dict[str, Image] = {}
+        self.of_others: dict[tuple[str, str], dict[str, str]] = {}
+        """Labels of what other processes left, by kind and name."""
+        self.digest: str | None = "sha256:" + "d" * 64
+        """That a registry has for each tag."""
+        self._program, self.refuses = program, refuses
+        self._builder, self._packages = builder, packages or {}
 
     @property
     def left(self) -> set[str]:
@@ -73,9 +91,9 @@ class FakeEngine:
 
     def _called(self, verb: str, name: str) -> None:
         self.calls.append((verb, name))
-        if verb in self._refuses or any(
+        if verb in self.refuses or any(
             refused.startswith(f"{verb}:") and name.endswith(refused.partition(":")[2])
-            for refused in self._refuses
+            for refused in self.refuses
         ):
             raise EngineError(f"the fake engine refuses to {verb} {name}")
 
@@ -83,10 +101,10 @@ class FakeEngine:
         return self.volumes[self.containers[name].volume]
 
     def info(self) -> EngineInfo:
-        return EngineInfo(name="fake", version="1", api_version="1", arch="amd64")
+        return EngineInfo(name="docker", version="20.10.24", api_version="1.41", arch="amd64")
 
     def answers(self) -> bool:
-        return "answers" not in self._refuses
+        return "answers" not in self.refuses
 
     def running(self, name: str) -> bool:
         return name in self.started
@@ -153,12 +171,122 @@ class FakeEngine:
         self.containers.pop(name, None)
         self.started.discard(name)
 
-    def sweep(self, run_id: str) -> tuple[str, ...]:
+    def find_image(self, name: str) -> Image | None:
+        self._called("find_image", name)
+        return next((one for tag, one in self.images.items() if name in {tag, one.id}), None)
+
+    def list_images(self, label: str) -> tuple[Image, ...]:
+        self._called("list_images", label)
+        key, _, value = label.partition("=")
+        found = [one for one in self.images.values() if key in one.labels and value in {"", one.labels[key]}]
+        return tuple(sorted(found, key=lambda one: one.created, reverse=True))
+
+    def find_digest(self, tag: str) -> str | None:
+        self._called("find_digest", tag)
+        return self.digest
+
+    def build_image(
+        self,
+        tag: str,
+        context: IO[bytes],
+        *,
+        platform: str,
+        labels: Mapping[str, str],
+        arguments: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        self._called("build_image", tag)
+        assert timeout > 0
+        assert not arguments, "no proxy is known here"
+        dockerfile = member([context.read()], "Dockerfile").decode()
+        self.built.append(dockerfile)
+        parent = re.findall("^FROM (.*)$", dockerfile, re.MULTILINE)[-1]
+        assert parent in {"scratch", *self.images} or parent.startswith("debian:"), parent
+        done = self._builder(dockerfile)
+        if done.exit_code == 0:
+            own = dict(re.findall('^LABEL (.*)="(.*)"$', dockerfile, re.MULTILINE))
+            number = len(self.built)
+            self.images[tag] = Image(
+                id=f"sha256:{number}",
+                tags=(tag,),
+                arch=platform.split("/")[1],
+                labels={**own, **labels},
+                created=f"2026-01-01T00:00:{number:02}Z",
+            )
+        return done
+
+    def remove_image(self, image: str) -> None:
+        self._called("remove_image", image)
+        self.images = {tag: one for tag, one in self.images.items() if one.id != image}
+
+    def _image(self, name: str) -> Image:
+        found = self.find_image(name)
+        if found is None:
+            raise EngineError(f"No such image: {name}")
+        return found
+
+    def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
+        self._called("run", image)
+        assert timeout > 0
+        machines = {arch.platform.split("/")[1]: arch.machine for arch in ARCHES.values()}
+        emulators = {f"qemu-{arch.qemu}": arch.machine for arch in ARCHES.values()}
+        own = machines[self._image(image).arch]
+        if argv[-1] == "--list-diagnostics":
+            machine = emulators.get(argv[0].rpartition("/")[2], own)
+            return ran(stdout=f'uname.machine="{machine}"\n'.encode())
+        return ran(stdout=f"{own}\n".encode() if argv == ("/usr/bin/uname", "-m") else b"")
+
+    def make_file(
+        self,
+        image: str,
+        script: str,
+        path: str,
+        into: IO[bytes],
+        *,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        self._called("make_file", image)
+        assert timeout > 0
+        assert not environment, "no proxy is known here"
+        assert path in script
+        into.write(pack({"bin/sh": b"a shell"}) if self._image(image) else b"")
+        return ran()
+
+    def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
+        self._called("copy_file", image)
+        there = self._image(image)
+        assert path == "/var/lib/dpkg/status", "the file of an image that is asked for"
+        for package, version in self._packages.get(there.labels["matrixctl.image"], {}).items():
+            name, _, arch = package.partition(":")
+            fields = {"Package": name, "Architecture": arch or there.arch, "Version": version}
+            lines = [f"{field}: {value}\n" for field, value in fields.items()]
+            into.write("".join([*lines, "Status: install ok installed\n\n"]).encode())
+
+    def sweep(self, run_id: str = "") -> tuple[str, ...]:
         self._called("sweep", run_id)
         left = tuple(self.left)
         self.containers.clear()
         self.volumes.clear()
         return left
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        self._called("leftovers", "")
+        return tuple(
+            Leftover(
+                kind="container" if kind == "container" else "volume",
+                name=name,
+                run=labels[owner.LABEL],
+                alive=owner.alive(labels),
+                kept=owner.KEPT in labels,
+            )
+            for (kind, name), labels in sorted(self.of_others.items())
+            if owner.LABEL in labels
+        )
+
+    def remove_leftover(self, leftover: Leftover) -> bool:
+        self._called("remove_leftover", leftover.name)
+        return self.of_others.pop((leftover.kind, leftover.name), None) is not None
 
 
 _IS_AN_ENGINE: type[Engine] = FakeEngine

@@ -114,6 +114,18 @@ def test_one_module_alone_starts_processes() -> None:
     assert found == {"execute/system/process"}
 
 
+def test_docker_is_behind_the_engine() -> None:
+    """And what knows it is imported when an engine is connected to, by the protocol's own module."""
+    room = PACKAGE / "execute" / "engine"
+    docker = {module for module in MODULES if (PACKAGE / module).match(f"{room}/docker_*")}
+    names = {".".join(("orchestrator", *module.parts)) for module in docker}
+    assert docker
+    tops = {module: {name.split(".")[0] for name in imports(module)} for module in MODULES}
+    assert {module for module in MODULES if "docker" in tops[module]} <= docker
+    knows = {str(one) for one in MODULES if any(name.startswith(tuple(names)) for name in imports(one))}
+    assert knows - set(map(str, docker)) == {"execute/engine/engine"}
+
+
 def test_the_command_line_alone_reads_the_environment_and_one_module_hands_it_on() -> None:
     def reads(module: Path) -> bool:
         tree = ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))

@@ -5,10 +5,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import docker
-
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine import docker_leftovers
+from orchestrator.execute.engine.engine import Engine, Leftover
 from orchestrator.execute.store.store import Store
 from orchestrator.files import sweep_half_made, sweep_scratch
 from orchestrator.record.journal import JOURNAL
@@ -21,7 +19,7 @@ _TAIL = 8192
 
 
 def remove_leftovers(
-    client: docker.DockerClient, store: Store, out: Path, say: Callable[[str], None], *, resumed: str = ""
+    engine: Engine, store: Store, out: Path, say: Callable[[str], None], *, resumed: str = ""
 ) -> None:
     """Remove what dead runs left, and say it in one line; an error is said and not raised.
 
@@ -29,14 +27,31 @@ def remove_leftovers(
     """
     gone: list[str] = []
     try:
-        gone += [f"{one.kind} {one.name}" for one in docker_leftovers.sweep_dead(client, resumed=resumed)]
+        gone.extend(f"{one.kind} {one.name}" for one in sweep_dead(engine, resumed=resumed))
         gone += map(str, remove_files(store, out))
     except EngineError as error:
-        say(f"{error.brief} {error.details}")
+        say(f"{error.brief} {error.details}".rstrip())
     except OSError as error:
         say(f"could not look for what dead runs left: {error}")
     if gone:
         say(_line(gone))
+
+
+def sweep_dead(engine: Engine, *, resumed: str = "") -> Iterator[Leftover]:
+    """Remove whatever the engine has of dead processes of this machine and boot; yield what went.
+
+    :param resumed: the id of a run whose maker is known to be dead, even where an earlier boot hides that.
+
+    What ``--keep`` left stays for the look inside that it was left for: only a person's ``matrixctl clean``
+    takes it. Never touched are things without our label and those of whom nobody here can say whether they
+    live. Two runs that sweep at once do not disturb each other.
+
+    :raises EngineError: if the engine does not do what it is asked; what went is gone all the same.
+    """
+    for one in engine.leftovers():
+        dead = one.alive is False or (one.alive is None and one.run == resumed != "")
+        if dead and not one.kept and engine.remove_leftover(one):
+            yield one
 
 
 def remove_files(store: Store | None, out: Path, *, dry_run: bool = False) -> tuple[Path, ...]:

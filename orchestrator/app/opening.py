@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.app import output
 from orchestrator.app.actions import Actions
 from orchestrator.app.actions.probe import Probing
-from orchestrator.app.context import Context, Images, RunEngine, Say, make_images
+from orchestrator.app.context import Context, Say, make_images
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.first_record import make_action, make_cell, make_record, make_rules
 from orchestrator.app.ledger import Ledger
@@ -19,6 +19,7 @@ from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.app.stages import Run
 from orchestrator.arch import by_machine
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
@@ -35,20 +36,16 @@ from orchestrator.record.settings import Inputs
 
 def make_context(
     folder: Path,
-    engine: RunEngine,
+    engine: Engine,
     matrix: Matrix,
     options: Options,
     *,
     past: Past | None,
-    images: Images | None,
     listen: Callable[[Event], None],
     say: Say,
     cancel: Cancel,
 ) -> Context:
-    """Return the means of a run; nothing is begun yet.
-
-    :param images: in place of the engine's own.
-    """
+    """Return the means of a run; nothing is begun yet."""
     say = output.ignore_errors(say)
     host, store = by_machine(engine.info().arch), Store(options.store, say=say)
     recorder = Recorder(
@@ -63,7 +60,7 @@ def make_context(
         host=host,
         engine=engine,
         store=store,
-        images=images or make_images(engine, store, host, limits=matrix.limits, options=options, say=say),
+        images=make_images(engine, store, host, limits=matrix.limits, options=options, say=say),
         renderer=Renderer(options.overlay),
         limits=matrix.limits,
         options=options,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.execute.system.host import Host, LocalHost
 from orchestrator.probe import certificates
 from orchestrator.probe.certificates import Certificates
 from orchestrator.record.settings import Settings
@@ -38,3 +39,5 @@ class Options:
     settings: Settings | None = None
     """The command line, to be kept in the journal; a run without cannot be resumed by that command."""
     certificates: Callable[[], Certificates] = certificates.make
+    here: Host = field(default_factory=LocalHost)
+    """The machine that this runs on."""

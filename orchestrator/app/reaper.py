@@ -43,7 +43,7 @@ def sweep(context: Context) -> None:
     try:
         context.engine.sweep(context.run_id)
         if context.cancel():  # an image that is being made, too: its thread is not waited for
-            context.engine.sweep_own()
+            context.engine.sweep()
     except Exception as error:  # noqa: BLE001 - the reaper's thread must go on
         why = error.brief if isinstance(error, MatrixctlError) else internal.kept(context.folder, error)
         context.say(f"could not remove what is left of {context.run_id}: {why}")

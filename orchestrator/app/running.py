@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.app import stages
 from orchestrator.app.actions import Actions
-from orchestrator.app.context import Images, RunEngine, Say
+from orchestrator.app.context import Say
 from orchestrator.app.ending import close_run
 from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.app.opening import find_start, make_context, make_run, open_run
@@ -15,6 +15,7 @@ from orchestrator.app.reaper import reap
 from orchestrator.app.resume import nothing_left
 from orchestrator.app.stages import Run, Stage
 from orchestrator.errors import RecordError
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations
@@ -39,7 +40,7 @@ def run_matrix(
     matrix: Matrix,
     cells: Sequence[Cell],
     catalog: Catalog,
-    engine: RunEngine,
+    engine: Engine,
     options: Options,
     *,
     expectations: Expectations,
@@ -47,13 +48,11 @@ def run_matrix(
     say: Say,
     cancel: Cancel,
     resume: Path | None = None,
-    images: Images | None = None,
     actions: Callable[..., Actions] = Actions,
 ) -> tuple[RunRecord, Path]:
     """Run the cells; return the record, and the folder in which it lies with its report.
 
     :param resume: the folder of a run of these very cells that was cut off and is to go on.
-    :param images: in place of those that the engine makes.
     :param actions: makes what does the actions.
     :raises NothingSelectedError: where nothing is left of it to go on with.
     :raises UsageError: where what it began with has changed, or another process writes to it.
@@ -63,11 +62,11 @@ def run_matrix(
     with journal.held(folder):
         past = read_past(folder, say=say) if resume is not None else None
         context = make_context(
-            folder, engine, matrix, options, past=past, images=images, listen=listen, say=say, cancel=cancel
+            folder, engine, matrix, options, past=past, listen=listen, say=say, cancel=cancel
         )
         run = make_run(context, matrix, cells, catalog, expectations=expectations, actions=actions)
         resumed = context.run_id if past else ""
-        remove_leftovers(engine.client, context.store, folder.parent, context.say, resumed=resumed)
+        remove_leftovers(engine, context.store, folder.parent, context.say, resumed=resumed)
         with context.store.in_use():
             return _go(run, past), folder
 

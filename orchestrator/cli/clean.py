@@ -6,13 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import docker
 
 from orchestrator.app import leftovers
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.execute.engine import docker_engine, docker_leftovers
-from orchestrator.execute.engine.docker_leftovers import Leftover
+from orchestrator.execute.engine.engine import Engine, Leftover, connect
 from orchestrator.execute.images import workshop
 from orchestrator.execute.store import prune
 from orchestrator.execute.store.store import Store
@@ -74,25 +72,25 @@ def clean(
     if store is not None:
         _store(root, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
     _files(root, dry_run=dry_run)
-    client = docker_engine.connect().client
-    kept = _leftovers(client, foreign=foreign, dry_run=dry_run)
+    engine = connect()
+    kept = _leftovers(engine, foreign=foreign, dry_run=dry_run)
     if with_images and kept:
         raise MatrixctlError(
             "the images stay: a run may be using them", resolution="Try again when it has ended."
         )
     if with_images:
-        for tag in workshop.tags(client) if dry_run else workshop.remove_images(client):
+        for tag in workshop.remove_images(engine, dry_run=dry_run):
             _say(f"image {tag}", dry_run=dry_run)
 
 
-def _leftovers(client: docker.DockerClient, *, foreign: bool, dry_run: bool) -> bool:
+def _leftovers(engine: Engine, *, foreign: bool, dry_run: bool) -> bool:
     """Whether any of them stays."""
     kept = False
-    for leftover in docker_leftovers.find(client):
+    for leftover in engine.leftovers():
         if leftover.alive or (leftover.alive is None and not foreign):
             kept = True
             _say_kept(leftover)
-        elif dry_run or docker_leftovers.remove(client, leftover):
+        elif dry_run or engine.remove_leftover(leftover):
             _say(f"{leftover.kind} {leftover.name}", dry_run=dry_run)
     return kept
 

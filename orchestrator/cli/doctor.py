@@ -3,17 +3,16 @@
 import os
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 
 import click
-import docker
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import common
 from orchestrator.errors import Exit
+from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
 from orchestrator.execute.setup import doctor, fix
 from orchestrator.execute.system.host import LocalHost
@@ -52,7 +51,7 @@ def _patient(*, quiet: bool) -> doctor.Patient:
     host = LocalHost()
     return doctor.Patient(
         host=host,
-        connect=partial(docker.from_env, timeout=60),
+        connect=connect,
         docker_host=os.environ.get("DOCKER_HOST", ""),
         say=(lambda _: None) if quiet else common.say,
         proxies=bootstrap.proxies(host, os.environ),

@@ -17,7 +17,7 @@ from orchestrator.cli import common
 from orchestrator.cli.group import leave
 from orchestrator.cli.progress import progress
 from orchestrator.errors import Exit, UsageError
-from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
@@ -95,7 +95,7 @@ def run(
     if not quiet:
         common.warn(selection)
         common.warn_of_sources([Path(path) for path in settings.sources], selection.matrix)
-    engine = docker_engine.connect(keep=settings.keep)
+    engine = connect(keep=settings.keep)
     options = _options(settings, out, engine.cpus, mirrors)
     cancel = Cancel()
     _cancel_on_signals(cancel)

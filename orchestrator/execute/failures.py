@@ -13,7 +13,6 @@ from orchestrator.errors import (
     PrerequisiteError,
     SourceUnreachableError,
 )
-from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, lost
 from orchestrator.execute.schedule.scheduler import Failure
 from orchestrator.files import FULL
 from orchestrator.outcome import REASONS, Reason
@@ -33,8 +32,6 @@ _REASONS: tuple[tuple[type[MatrixctlError], Reason], ...] = (
 
 def reason_of(error: Exception) -> Reason:
     """Return the reason of an error; an unexpected error is ``internal``."""
-    if isinstance(error, ENGINE_ERRORS):
-        return Reason.ENGINE_UNAVAILABLE
     if isinstance(error, OSError) and error.errno in FULL:
         return Reason.EXHAUSTED
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.INTERNAL)
@@ -47,8 +44,6 @@ def engine_lost(error: BaseException | None) -> bool:
     """
     while error is not None:
         if isinstance(error, EngineLostError):
-            return True
-        if isinstance(error, ENGINE_ERRORS) and lost(error):
             return True
         error = error.__cause__ or error.__context__
     return False

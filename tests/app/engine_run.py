@@ -1,4 +1,4 @@
-"""A whole run on an engine in memory: each action is done; images and the programs in containers are played.
+"""A whole run on an engine in memory: each action is done; programs in containers are played.
 
 The tests that use it look at the record, the journal and the store alone.
 """
@@ -13,15 +13,14 @@ from typing import Any
 
 import pytest
 from builders import line, server_line, vv
+from fake_host import FakeHost
 from fakes import FakeEngine, Files, ran
 from plan_samples import TOOLCHAIN
 
 from orchestrator import app, resources
 from orchestrator.app import running
-from orchestrator.arch import Arch
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import ExecResult
-from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog, Source
@@ -40,6 +39,7 @@ TARBALL = pack({"source/Makefile": b"all:\n"})
 PACKAGES = {
     "toolchain": TOOLCHAIN,
     "client": {"curl": "8.14.1-2", "libssl3t64": "3.5.7-1", "libssl3t64:arm64": "3.5.6-1", "tar": "1.35"},
+    "emulated-runtime": {"libc6:arm64": "2.41-12", "qemu-user": "1:10.0.13+ds-0+deb13u1"},
     "runtime": {"libc6": "2.41-12", "libssl3t64": "3.5.7-1", "dash": "0.5.12"},
 }
 """Of the images, by name."""
@@ -68,40 +68,6 @@ CATALOG = Catalog(
         for name, version in (("haproxy", "3.0.11"), ("openssl", "3.5.7"))
     }
 )
-
-
-@dataclass
-class Images:
-    """Images that are there; ``broken`` cannot be made, and asking for one is an error every time."""
-
-    broken: dict[str, Exception] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    def get(self, name: str, arch: Arch) -> ImageRef:
-        key = f"{name}-{arch.name}"
-        self.asked.append(key)
-        if key in self.broken:
-            raise self.broken[key]
-        return ImageRef(
-            name=name,
-            arch=arch.name,
-            target=arch.name,
-            tag=f"matrixctl/{key}",
-            id=f"sha256:{name}",
-            key="0" * 64,
-            origin="played",
-            digest=None,
-        )
-
-    def packages(self, name: str, arch: Arch) -> dict[str, str]:
-        self.get(name, arch)
-        return dict(PACKAGES.get(name, {}))
-
-    def debian_pools(self) -> tuple[str, ...]:
-        return ()
-
-    def prove_cpu(self, *_: Any) -> None:
-        """There is one."""
 
 
 @dataclass
@@ -177,7 +143,8 @@ class EngineRun:
     cells: Sequence[Cell] = field(
         default_factory=lambda: chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
     )
-    images: Images = field(default_factory=Images)
+    builder: Callable[[str], ExecResult] = lambda _dockerfile: ran()
+    """Builds the images: as ``FakeEngine`` takes it."""
     programs: Programs = field(default_factory=Programs)
     name: str = "run"
     fetches: bool = False
@@ -188,7 +155,7 @@ class EngineRun:
 
     def __post_init__(self) -> None:
         self.programs.cells = self.cells
-        self.engine = FakeEngine(self.programs)
+        self.engine = FakeEngine(self.programs, builder=self.builder, packages=PACKAGES)
         self.store = Store(self.folder / "store")
         self.mirror = self.folder / "mirror"
         self.mirror.mkdir(exist_ok=True)
@@ -213,6 +180,7 @@ class EngineRun:
             memory=1 << 34,
             mirrors=(str(self.mirror),),
             certificates=lambda: Certificates(ca=b"", server=b""),
+            here=FakeHost(),
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(running, "begin", lambda _out, _now: self._begin())
@@ -226,7 +194,6 @@ class EngineRun:
                 listen=self.listen,
                 say=self.said.append,
                 cancel=Cancel(),
-                images=self.images,
             )
         return record
 

@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-import requests
-from fake_docker import FakeClient, dead_labels
+from fakes import FakeEngine, dead_labels
 
 from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.execute.store.store import Store
@@ -21,38 +20,40 @@ def said() -> list[str]:
     return []
 
 
-def tidied(client: FakeClient, folder: Path, said: list[str]) -> str:
-    remove_leftovers(client.client, Store(folder / "store"), folder / "reports", said.append)
+def tidied(engine: FakeEngine, folder: Path, said: list[str]) -> str:
+    remove_leftovers(engine, Store(folder / "store"), folder / "reports", said.append)
     return "\n".join(said)
 
 
 def test_nothing_left_nothing_said(tmp_path: Path, said: list[str]) -> None:
-    assert tidied(FakeClient(), tmp_path, said) == ""
+    assert tidied(FakeEngine(), tmp_path, said) == ""
 
 
 def test_one_line_names_the_first_and_counts_all(tmp_path: Path, said: list[str]) -> None:
-    client, labels = FakeClient(), dead_labels("r")
-    client.api.things["volume"] = {f"v{number}": labels for number in range(7)}
+    engine, labels = FakeEngine(), dead_labels("r")
+    engine.of_others = {("volume", f"v{number}"): labels for number in range(7)}
     scratch = tmp_path / "store" / "tmp" / "matrixctl-scratch-abcdefgh"
     scratch.mkdir(parents=True)
-    assert tidied(client, tmp_path, said) == (
+    assert tidied(engine, tmp_path, said) == (
         "removed 8 leftovers of dead runs: volume v0, volume v1, volume v2, volume v3, volume v4 and 3 more"
     )
     assert not scratch.exists()
-    assert client.names == set()
+    assert engine.of_others == {}
 
 
 def test_a_single_one_is_named_in_the_singular(tmp_path: Path, said: list[str]) -> None:
-    client = FakeClient()
-    client.api.things["container"] = {"c": dead_labels("r")}
-    assert tidied(client, tmp_path, said) == "removed 1 leftover of dead runs: container c"
+    engine = FakeEngine()
+    engine.of_others["container", "c"] = dead_labels("r")
+    assert tidied(engine, tmp_path, said) == "removed 1 leftover of dead runs: container c"
 
 
 def test_an_engine_that_refuses_is_said_and_no_reason_to_stop(tmp_path: Path, said: list[str]) -> None:
-    client = FakeClient()
-    client.api.things["container"] = {"c": dead_labels("r")}
-    client.api.refuses["c"] = requests.ConnectionError("gone")
-    assert tidied(client, tmp_path, said) == "Docker failed to remove what dead runs left. gone"
+    engine = FakeEngine(refuses=("remove_leftover:c",))
+    engine.of_others = {("container", "c"): dead_labels("r"), ("container", "b"): dead_labels("r")}
+    assert tidied(engine, tmp_path, said).splitlines() == [
+        "the fake engine refuses to remove_leftover c",
+        "removed 1 leftover of dead runs: container b",
+    ]
 
 
 def test_evidence_is_searched_only_where_a_run_did_not_end(tmp_path: Path, said: list[str]) -> None:
@@ -65,7 +66,7 @@ def test_evidence_is_searched_only_where_a_run_did_not_end(tmp_path: Path, said:
         for path in half[name]:
             path.write_bytes(b"half")
     (tmp_path / "reports" / ".x.1-0123abcd").write_bytes(b"in no run")
-    tidied(FakeClient(), tmp_path, said)
+    tidied(FakeEngine(), tmp_path, said)
     left = {path for paths in half.values() for path in paths if path.exists()}
     assert left == {half["ended"][1]}
     assert (tmp_path / "reports" / ".x.1-0123abcd").exists()
@@ -85,7 +86,7 @@ def test_a_run_that_was_killed_before_its_first_event_leaves_no_folder(
     (old["20260102-030405-0003"] / "notes.txt").write_text("a person's")
     for folder in old.values():
         os.utime(folder, (hour, hour))
-    line = tidied(FakeClient(), tmp_path, said)
+    line = tidied(FakeEngine(), tmp_path, said)
     assert sorted(path.name for path in out.iterdir()) == ["20260102-030405-0003", young.name, "my-own"]
     assert line.startswith("removed 2 leftovers of dead runs: ")
 

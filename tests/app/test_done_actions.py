@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_run import GCM, EngineRun, Images, Programs, chosen
+from engine_run import GCM, EngineRun, Programs, chosen
+from fakes import ran
 
-from orchestrator.errors import BuildError, EngineLostError, MatrixctlError
+from orchestrator.errors import BuildError, EngineLostError
+from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.journal import JOURNAL, ActionChanged, Event, read
 from orchestrator.record.model import RunRecord
@@ -48,13 +50,17 @@ def test_what_was_found_done_says_nothing_of_how_long_it_takes(tmp_path: Path) -
     first = EngineRun(tmp_path, ONE)
     first.go()
     asked = [("tls", "openssl-3.5.7--amd64"), ("haproxy", "haproxy-3.0.11--openssl-3.5.7--amd64")]
+    asked += [("image", f"{name}-amd64") for name in ("toolchain", "client", "runtime")]
     for kind, name in asked:
+        assert first.store.known_duration(kind, name) is not None
         first.store.record_duration(kind, name, 777.0)
     again = EngineRun(tmp_path, ONE, name="again")
+    again.engine.images = first.engine.images
     found = statuses(again.go())
-    assert (found["tls openssl-3.5.7"], found["haproxy haproxy-3.0.11"]) == ("cached", "cached")
-    assert [again.store.known_duration(*one) for one in asked] == [777.0, 777.0]
-    assert again.store.known_duration("image", "toolchain-amd64") is None, "it was there from the start"
+    assert found.pop("probe haproxy-3.0.11") == "succeeded"
+    assert set(found.values()) == {"cached"}
+    assert again.engine.built == []
+    assert [again.store.known_duration(*one) for one in asked] == [777.0] * 5
     assert again.store.known_duration("probe", "haproxy-3.0.11--openssl-3.5.7--amd64") is not None
 
 
@@ -122,11 +128,15 @@ def test_what_fails_by_itself_is_not_done_again(tmp_path: Path) -> None:
 
 
 def test_a_toolchain_that_failed_is_not_asked_again_and_costs_its_own_target_alone(tmp_path: Path) -> None:
-    images = Images(broken={"toolchain-arm64": MatrixctlError("This machine lacks a package.")})
-    record = EngineRun(tmp_path, TWO_ARCHES, images=images).go()
+    def builder(dockerfile: str) -> ExecResult:
+        lacks = b"E: Unable to locate package gcc-aarch64-linux-gnu\n"
+        return ran(exit_code=1, stdout=lacks) if "aarch64" in dockerfile else ran()
+
+    run = EngineRun(tmp_path, TWO_ARCHES, builder=builder)
+    record = run.go()
     found = {cell.id.partition("--")[0]: (cell.outcome, cell.reason) for cell in record.cells}
-    assert found == {"amd64": (Outcome.PASS, None), "arm64": (Outcome.BLOCKED, Reason.PREREQUISITE)}
-    assert images.asked.count("toolchain-arm64") == 1
+    assert found == {"amd64": (Outcome.PASS, None), "arm64": (Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE)}
+    assert len([text for text in run.engine.built if "aarch64" in text]) == 1
     assert record.run.message == ""
 
 

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from fake_host import FakeHost
 from fakes import FakeEngine
 
 from orchestrator import app, resources
 from orchestrator.app import running
 from orchestrator.app.actions import Actions
-from orchestrator.arch import Arch
-from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expand import expand
@@ -51,30 +50,6 @@ class UnforeseenError(Exception):
     """What nobody foresaw."""
 
 
-@dataclass
-class FakeImages:
-    """Images that are there, without packages; ``broken`` is raised where these are asked for."""
-
-    broken: Exception | None = None
-
-    def get(self, name: str, arch: Arch) -> ImageRef:
-        tag, program = f"matrixctl/{name}-{arch.name}", arch.name
-        return ImageRef(
-            name=name, arch=program, target=program, tag=tag, id=tag, key="", origin="fake", digest=None
-        )
-
-    def packages(self, name: str, arch: Arch) -> dict[str, str]:  # noqa: ARG002
-        if self.broken is not None:
-            raise self.broken
-        return {}
-
-    def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
-        pass
-
-    def debian_pools(self) -> tuple[str, ...]:
-        return ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class FakeActions(Actions):
     """Does nothing, and judges every cell as its bench says, whose ``plant`` may raise in any action."""
@@ -102,7 +77,6 @@ class Bench:
     heard: list[Event] = field(default_factory=list)
     cells: Sequence[Cell] = CELLS
     engine: FakeEngine = field(default_factory=FakeEngine)
-    images: FakeImages = field(default_factory=FakeImages)
     plant: Callable[[Action], None] = lambda _: None
     judged_as: Callable[[Cell], Judged] = lambda _: PASSED
     forgets: bool = False
@@ -124,6 +98,7 @@ class Bench:
             jobs=2,
             repeat=self.repeat,
             certificates=lambda: Certificates(ca=b"", server=b""),
+            here=FakeHost(),
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(running, "begin", self._begin)
@@ -138,7 +113,6 @@ class Bench:
                 say=self.say or self.said.append,
                 cancel=self.cancel,
                 resume=self.folder / "run" if self.resume else None,
-                images=self.images,
                 actions=partial(FakeActions, bench=self),
             )
         return record

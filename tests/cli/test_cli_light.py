@@ -1,11 +1,13 @@
 """What needs no engine does not import one: ``--version`` and ``--help`` answer at once."""
 
 import json
+import os
 import subprocess
 import sys
 
 import click
 import pytest
+from cli_samples import NO_ENGINE
 
 from orchestrator.cli.main import main
 
@@ -36,9 +38,14 @@ finally:
 
 
 def imported(*args: str) -> set[str]:
-    """What a ``matrixctl`` of its own has imported in the end."""
+    """What a ``matrixctl`` of its own, without an engine, has imported in the end."""
     done = subprocess.run(
-        [sys.executable, "-c", ASK, *args], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-c", ASK, *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+        env={**os.environ, "DOCKER_HOST": NO_ENGINE},
     )
     assert done.stdout
     return set(json.loads(done.stderr))
@@ -55,8 +62,17 @@ def test_what_needs_nothing_imports_nothing_heavy(args: list[str]) -> None:
     assert heavy(imported(*args)) == set()
 
 
+@pytest.mark.parametrize(
+    "args", [["cells"], *([name, "--help"] for name in ("clean", "doctor", "plan", "run"))], ids=" ".join
+)
+def test_what_needs_no_engine_does_not_import_its_package(args: list[str]) -> None:
+    assert not {"docker", "paramiko"} & heavy(imported(*args))
+
+
 def test_the_names_of_what_is_heavy_are_right() -> None:
-    assert heavy(imported("doctor", "--help")) >= {"docker", "pydantic", "rich", "orchestrator.execute"}
+    """To look for an engine is what needs it."""
+    made = heavy(imported("plan", "--profile", "quick", "--filter", "arch=amd64"))
+    assert made >= {"docker", "paramiko", "pydantic", "rich", "orchestrator.execute"}
 
 
 def test_no_dependency_was_forgotten() -> None:

@@ -44,7 +44,7 @@ def daemon(engine: DockerEngine, run_once: Runner, host: str) -> Iterator[Second
     """The second daemon, with the images that a run of the host's own architecture wants."""
     run_once(f"arch={host}", f"cipher={CHACHA},{GCM}")  # they are made, and HAProxy is in the store
     arch = by_machine(engine.client.version()["Arch"])
-    found = existing(engine.client, arch, [arch])
+    found = existing(engine, arch, [arch])
     tags = [image.tag for (name, target), image in found.items() if name in NEEDED and target == arch.name]
     assert len(tags) == len(NEEDED)
     with second_daemon() as made:

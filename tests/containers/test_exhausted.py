@@ -80,10 +80,10 @@ def test_a_server_that_takes_all_memory(run: Runner, overlay: Overlay) -> None:
 class OnSmallDisks(DockerEngine):
     """A real engine whose volumes lie on a disk that is nearly full: a tmpfs of our own."""
 
-    folder: Path
+    place: Path
 
     def create_volume(self, name: str, run_id: str) -> None:
-        place = self.folder / name
+        place = self.place / name
         place.mkdir()
         place.chmod(0o777)
         self.client.volumes.create(
@@ -119,7 +119,7 @@ def test_a_build_that_fills_the_disk(
     engine: DockerEngine, store: Path, tmp_path: Path, small_disk: Callable[[int], Path], mib: int
 ) -> None:
     full = OnSmallDisks(engine.client)
-    full.folder = small_disk(mib)
+    full.place = small_disk(mib)
     own = tmp_path / "store"
     shutil.copytree(store / "sources", own / "sources")
     ran = runner_in(tmp_path, full, own)(*ONE)

@@ -41,7 +41,7 @@ def hostile() -> bytes:
 
 
 def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine) -> None:
-    image = newest(engine.client, "toolchain", by_machine(engine.info().arch))
+    image = newest(engine, "toolchain", by_machine(engine.info().arch))
     if image is None:
         pytest.skip("no toolchain image yet: any run makes it")
     unpack = Renderer().render("build/unpack.sh.j2", {"work": WORK, "source": SOURCE, "patches": ()})
@@ -49,8 +49,8 @@ def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine)
     spec = ContainerSpec(
         name=name,
         run_id="hostile",
-        image=image.id or "",
-        platform=f"linux/{image.attrs['Architecture']}",
+        image=image.id,
+        platform=f"linux/{image.arch}",
         argv=("sleep", "infinity"),
         network="none",
         volume=f"{name}-work",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
+from orchestrator.app.leftovers import sweep_dead
 from orchestrator.arch import by_machine
 from orchestrator.cli.main import main
-from orchestrator.execute.engine import docker_leftovers
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import workshop
 
@@ -18,12 +18,11 @@ RUN = "20260102-030405-left"
 MAKE = f"""
 from orchestrator.arch import by_machine
 from orchestrator.execute.images import workshop
-from orchestrator.execute.engine.docker_engine import connect
-from orchestrator.execute.engine.engine import ContainerSpec
+from orchestrator.execute.engine.engine import ContainerSpec, connect
 engine = connect()
 engine.create_volume("matrixctl-{RUN}-dead", "{RUN}")
 arch = by_machine(engine.info().arch)
-image = workshop.newest(engine.client, "client", arch)
+image = workshop.newest(engine, "client", arch)
 if image is not None:
     engine.create(ContainerSpec(
         name="matrixctl-{RUN}-dead", run_id="{RUN}", image=image.id, platform=arch.platform,
@@ -43,32 +42,30 @@ def left(engine: DockerEngine) -> Iterator[None]:
         subprocess.run([sys.executable, "-c", MAKE], check=True, timeout=60)
         yield
     finally:
-        for one in docker_leftovers.find(engine.client):
+        for one in engine.leftovers():
             if one.run == RUN:
-                docker_leftovers.remove(engine.client, one)
+                engine.remove_leftover(one)
 
 
 @pytest.mark.usefixtures("left")
 def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
-    mine = [one for one in docker_leftovers.find(engine.client) if one.run == RUN]
-    with_container = workshop.newest(engine.client, "client", by_machine(engine.info().arch)) is not None
+    mine = [one for one in engine.leftovers() if one.run == RUN]
+    with_container = workshop.newest(engine, "client", by_machine(engine.info().arch)) is not None
     states = {(one.kind, one.name.rpartition("-")[2]): one.alive for one in mine}
     expected = {("volume", "alive"): True, ("volume", "foreign"): None, ("volume", "dead"): False}
     assert states == expected | ({("container", "dead"): False} if with_container else {})
     dead = [one for one in mine if one.alive is False]
-    gone = docker_leftovers.sweep_dead(engine.client)
+    gone = list(sweep_dead(engine))
     assert set(dead) <= set(gone)
     assert not [one for one in gone if one.alive is not False]
-    assert not [
-        one for one in dead if one.kind == "container" and docker_leftovers.remove(engine.client, one)
-    ]
-    found = {one.name.rpartition("-")[2] for one in docker_leftovers.find(engine.client) if one.run == RUN}
+    assert not [one for one in dead if one.kind == "container" and engine.remove_leftover(one)]
+    found = {one.name.rpartition("-")[2] for one in engine.leftovers() if one.run == RUN}
     assert found == {"alive", "foreign"}
 
 
 @pytest.mark.usefixtures("left")
 def test_a_dry_run_says_what_would_go_and_what_stays(engine: DockerEngine) -> None:
-    before = [one.name for one in docker_leftovers.find(engine.client) if one.run == RUN]
+    before = [one.name for one in engine.leftovers() if one.run == RUN]
     said = CliRunner().invoke(main, ["clean", "--dry-run"]).stdout.splitlines()
     assert f"would remove volume matrixctl-{RUN}-dead" in said
     assert f"kept volume matrixctl-{RUN}-alive: its run still goes on" in said
@@ -76,13 +73,13 @@ def test_a_dry_run_says_what_would_go_and_what_stays(engine: DockerEngine) -> No
     assert f"would remove volume matrixctl-{RUN}-foreign" in (
         CliRunner().invoke(main, ["clean", "--dry-run", "--foreign"]).stdout
     )
-    assert [one.name for one in docker_leftovers.find(engine.client) if one.run == RUN] == before
+    assert [one.name for one in engine.leftovers() if one.run == RUN] == before
 
 
 @pytest.mark.usefixtures("left")
 def test_images_stay_while_a_run_goes_on(engine: DockerEngine) -> None:
-    before = workshop.tags(engine.client)
+    before = workshop.remove_images(engine, dry_run=True)
     result = CliRunner().invoke(main, ["clean", "--dry-run", "--images"])
     assert result.exit_code == 4
     assert "the images stay" in result.stderr
-    assert workshop.tags(engine.client) == before
+    assert workshop.remove_images(engine, dry_run=True) == before

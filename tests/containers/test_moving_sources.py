@@ -144,7 +144,7 @@ def test_a_package_of_debian_and_a_binary_of_ours_are_probed_and_not_compiled(
 
 def debian(engine: DockerEngine, arch: str, to: Path) -> str:
     """Debian's own package, as apt in a container of its release has it; its upstream version."""
-    image = existing(engine.client, ARCHES[arch], ())["base", arch]
+    image = existing(engine, ARCHES[arch], ())["base", arch]
     fetch = "cd /tmp && apt-get update -q >&2 && apt-get download -q haproxy >&2"
     script = f"{fetch} && tar -c haproxy_*.deb | base64"  # the engine's log, through which it comes, is text
     packed = engine.client.containers.run(image.id, ["sh", "-c", script], remove=True, stderr=False)

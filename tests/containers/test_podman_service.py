@@ -81,7 +81,7 @@ def test_a_native_and_an_emulated_cell_pass(podman: str, store: Path, tmp_path: 
     with closing(docker.DockerClient(base_url=podman, timeout=60, num_pools=1)) as client:
         engine = DockerEngine(client)
         ran = runner_in(tmp_path, engine, store)("haproxy=3.0.11", "tls=openssl-distro", f"cipher={GCM}")
-        assert engine.sweep_own() == (), "nothing is left"
+        assert engine.sweep() == (), "nothing is left"
     assert ran.record.run.engine is not None
     assert ran.record.run.engine.name == "podman"
     found = {cell.axes.arch.name: (cell.outcome, cell.execution.mode) for cell in ran.record.cells}

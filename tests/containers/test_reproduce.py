@@ -42,7 +42,7 @@ def images_by_hand(engine: DockerEngine, run: Any) -> Iterator[None]:
     """Our own images under the names of a reproducer, as its README says; what a person has so stays."""
     run("arch=amd64", "cipher=default")
     host = by_machine(engine.info().arch)
-    found = existing(engine.client, host, tuple(ARCHES.values()))
+    found = existing(engine, host, tuple(ARCHES.values()))
     tagged = []
     for (name, arch), image in found.items():
         own = name in {"base", "client"} or (name, arch) == ("toolchain", host.name)

@@ -25,7 +25,6 @@ from pathlib import Path
 import pytest
 from conftest import Tell
 
-from orchestrator.execute.engine import docker_leftovers
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.count import complaints
@@ -256,7 +255,7 @@ def survive(made: Bed, calm: Undisturbed) -> None:
 
 def remains(engine: DockerEngine, made: Bed, run_id: str) -> list[str]:
     """What is left of the run where nothing should be."""
-    found = [f"{one.kind} {one.name}" for one in docker_leftovers.find(engine.client) if one.run == run_id]
+    found = [f"{one.kind} {one.name}" for one in engine.leftovers() if one.run == run_id]
     found += [str(path) for path in made.run.rglob(".*")]
     found += [str(path) for place in ("tmp", "store/tmp") for path in (made.folder / place).iterdir()]
     return found

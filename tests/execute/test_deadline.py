@@ -13,6 +13,7 @@ from fakes import action
 
 from orchestrator.arch import ARCHES
 from orchestrator.errors import DeadlineError
+from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.failures import failure_of
 from orchestrator.execute.images import image_build
 from orchestrator.execute.system.deadline import exceeded, within
@@ -38,7 +39,7 @@ class SlowBuilder:
 
 def build(builder: SlowBuilder, limit: float) -> None:
     image_build.build(
-        cast("docker.DockerClient", builder),
+        DockerEngine(cast("docker.DockerClient", builder)),
         tag="matrixctl/x:1",
         dockerfile="FROM scratch\n",
         arch=ARCHES["amd64"],

@@ -1,36 +1,29 @@
 import json
 
-import docker
-import docker.errors
 import pytest
 from click.testing import CliRunner
 from fake_host import FakeHost, done
+from fakes import FakeEngine
 
 from orchestrator.cli.doctor import command
-from orchestrator.errors import MatrixctlError
+from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.setup import doctor, fix
 from orchestrator.execute.setup.doctor import State
+from orchestrator.record.model import EngineInfo
 
 INSTALL = "apt-get install -y --no-install-recommends docker.io git mmdebstrap"
 REFUSED = "Error while fetching server API version: ('Connection aborted.', {}(2, 'x'))"
 
 
-class _Client(docker.DockerClient):
-    """A connection that answers nothing, since `fix` only opens and closes it."""
-
-    def __init__(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def patient(host: FakeHost, *, docker_host: str = "", error: str = "FileNotFoundError") -> doctor.Patient:
-    def connect() -> docker.DockerClient:
+def patient(
+    host: FakeHost, *, docker_host: str = "", error: str = "FileNotFoundError", engine: Engine | None = None
+) -> doctor.Patient:
+    def connect() -> Engine:
         if not host.daemon:
-            raise docker.errors.DockerException(REFUSED.format(error))
-        return _Client()
+            raise EngineError("No Docker engine answers.", details=REFUSED.format(error))
+        return engine or FakeEngine()
 
     return doctor.Patient(
         host=host,
@@ -109,10 +102,34 @@ def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, 
     )
 
 
+class Elsewhere(FakeEngine):
+    """An engine on a machine that nothing can be compiled on."""
+
+    def info(self) -> EngineInfo:
+        raise EngineError("The engine runs on pdp11.", resolution="Name one on amd64 or arm64.")
+
+
 def test_a_host_of_another_architecture_is_named() -> None:
-    assert doctor.architecture("aarch64").found == "arm64"
-    assert doctor.architecture("pdp11").state is State.MISSING
-    assert "amd64 or arm64" in doctor.architecture("pdp11").remedy
+    checks = {one.name: one for one in doctor.examine(patient(ready(), engine=Elsewhere()))}
+    found = checks["architecture"]
+    assert (found.state, found.found) == (State.MISSING, "The engine runs on pdp11.")
+    assert found.remedy == "Name one on amd64 or arm64."
+
+
+def test_a_machine_with_all_that_a_run_needs_is_healthy() -> None:
+    engine = FakeEngine()
+    checks = doctor.examine(patient(ready(), engine=engine))
+    assert {one.name: one.found for one in checks} == {
+        "docker daemon": "local",
+        "docker version": "20.10.24",
+        "memory": "8.6 GB",
+        "disk": "50 GB free in /var/lib/fake",
+        "architecture": "amd64",
+        "base image": f"debian:trixie-slim@{engine.digest}",
+        "git": "/usr/bin/git",
+    }
+    assert doctor.healthy(checks)
+    assert not {"create", "build_image", "run"} & {verb for verb, _ in engine.calls}, "it changes nothing"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-import docker
 import pytest
 from fake_host import FakeHost, done
 
-from orchestrator.arch import ARCHES, Arch
+from orchestrator.arch import ARCHES
 from orchestrator.errors import EmulationError
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images import base_image, emulation, workshop
 from orchestrator.execute.system.host import LocalHost
 
@@ -31,16 +31,11 @@ def test_the_emulator_says_its_version() -> None:
 
 
 @pytest.mark.containers
-def test_a_container_of_another_architecture_is_no_proof() -> None:
-    client = docker.from_env(timeout=60)
-    shop = workshop.Workshop(client=client, host=LocalHost(), arch=_daemon_arch(client), say=lambda _: None)
+def test_a_container_of_another_architecture_is_no_proof(engine: Engine) -> None:
+    arch = ARCHES[engine.info().arch]
+    shop = workshop.Workshop(engine=engine, host=LocalHost(), arch=arch, say=lambda _: None)
     base = base_image.ensure_base(shop)
     other = next(arch for arch in ARCHES.values() if arch != shop.arch)
     with pytest.raises(EmulationError, match=f"does not run as {other.machine}") as caught:
-        emulation.proof(client, base.tag, other)
+        emulation.proof(engine, base.tag, other)
     assert "qemu-user-static binfmt-support" in caught.value.resolution
-    client.close()
-
-
-def _daemon_arch(client: docker.DockerClient) -> Arch:
-    return ARM if client.info()["Architecture"] == ARM.machine else AMD

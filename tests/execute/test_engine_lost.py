@@ -3,20 +3,27 @@
 The daemon is a real HTTP server on loopback that knows the few calls that are made here.
 """
 
+import io
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal
 
 import docker
 import pytest
+import requests
+from docker.errors import DockerException
+from paramiko.ssh_exception import SSHException
+from urllib3.exceptions import ProtocolError
 
 from orchestrator.errors import EngineError, EngineLostError, ExhaustedError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.docker_errors import explained
+from orchestrator.execute.engine.engine import Image, Leftover
 
 
 @dataclass
@@ -113,7 +120,9 @@ def test_an_engine_that_answers_is_asked_once(daemon: Daemon) -> None:
     [
         (409, "Container x is not running", EngineLostError),
         (404, "No such container: x", EngineLostError),
+        (409, "cannot join network of a non running container: x", EngineLostError),
         (404, "No such image: x", EngineError),
+        (404, "Could not find the file /work/out in container x", EngineError),
         (500, "write /var/lib/docker/x: no space left on device", ExhaustedError),
         (500, "something else", EngineError),
     ],
@@ -133,6 +142,20 @@ def test_nobody_there_is_a_loss(daemon: Daemon) -> None:
         engine.start("x")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(requests.ConnectionError("x"), ProtocolError("x"), SSHException("x"), EOFError("x")),
+        *(ConnectionResetError("x"), DockerException("x")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_the_package_and_its_transports_raise_is_a_loss(error: Exception) -> None:
+    with pytest.raises(EngineLostError, match="Docker failed to do it") as caught, explained("do it"):
+        raise error
+    assert caught.value.__cause__ is error
+
+
 def test_whether_a_container_runs(daemon: Daemon) -> None:
     engine = daemon.engine(patience=0)
     daemon.answer = lambda _: (200, {"State": {"Running": True}})
@@ -149,3 +172,115 @@ def test_a_container_that_is_being_removed_has_no_name_and_breaks_no_sweep(daemo
     names = {"/containers/json": [{**nameless, "Labels": labels}, {**named, "Labels": labels}]}
     daemon.answer = lambda path: (200, names.get(path.partition("?")[0], {"Volumes": None}))
     assert daemon.engine(patience=0).sweep("r") == ("0a1b", "x")
+
+
+LABELS = owner.labels("20260102-030405-live")
+LISTS = {
+    "/containers/json": [
+        {"Id": "1", "Names": ["/b"], "Labels": LABELS},
+        {"Id": "a", "Labels": LABELS, "Names": None},
+    ],
+    "/volumes": {"Volumes": [{"Name": "v", "Labels": {owner.LABEL: "r", owner.KEPT: "true"}}]},
+}
+
+
+def test_what_bears_our_label_is_listed_in_the_order_in_which_it_can_go(daemon: Daemon) -> None:
+    daemon.answer = lambda path: (200, LISTS[path.partition("?")[0]])
+    assert [tuple(one.model_dump().values()) for one in daemon.engine(patience=0).leftovers()] == [
+        ("container", "a", "20260102-030405-live", True, False),
+        ("container", "b", "20260102-030405-live", True, False),
+        ("volume", "v", "r", None, True),
+    ]
+    daemon.answer = lambda path: (200, {"/volumes": {"Volumes": None}}.get(path.partition("?")[0], []))
+    assert daemon.engine(patience=0).leftovers() == ()
+
+
+@pytest.mark.parametrize("kind", ["container", "volume"])
+def test_what_another_sweeper_removes_at_this_moment_is_left_to_it(
+    daemon: Daemon, kind: Literal["container", "volume"]
+) -> None:
+    left = Leftover(kind=kind, name="x", run="r", alive=False, kept=False)
+    engine, said = daemon.engine(patience=0), {"message": "x"}
+    for status, gone in ((204, True), (404, False), (409, False)):
+        daemon.answer = lambda _, status=status: (status, said)  # type: ignore[misc]
+        assert engine.remove_leftover(left) is gone
+    daemon.answer = lambda _: (500, said)
+    with pytest.raises(EngineError, match=f"Docker failed to remove the {kind} x"):
+        engine.remove_leftover(left)
+
+
+def test_an_image_without_labels_or_tags_is_one(daemon: Daemon) -> None:
+    daemon.answer = lambda _: (
+        200,
+        {"Id": "i", "Architecture": "arm", "Created": "x", "Config": {}, "RepoTags": None},
+    )
+    engine = daemon.engine(patience=0)
+    assert engine.find_image("i") == Image(id="i", tags=(), arch="arm", labels={}, created="x")
+    daemon.answer = lambda _: (404, {"message": "No such image: i"})
+    assert engine.find_image("i") is None
+    daemon.answer = lambda _: (500, {"message": "no"})
+    with pytest.raises(EngineError, match="look for the image i"):
+        engine.find_image("i")
+
+
+def programs(daemon: Daemon, **answers: tuple[int, Any]) -> list[str]:
+    """Let the daemon have one container, with its answers by a path's last word; return the calls made."""
+    calls: list[str] = []
+    usual = {
+        "create": (201, {"Id": "c"}),
+        "start": (204, ""),
+        "wait": (200, {"StatusCode": 3}),
+        "json": (200, {"Config": {"Tty": True}}),
+    }
+
+    def answer(path: str) -> tuple[int, Any]:
+        word = path.partition("?")[0].rpartition("/")[2]
+        calls.append("remove" if word.startswith("matrixctl-images-") else word)
+        return {**usual, **answers}.get(word, (200, "said"))
+
+    daemon.answer = answer
+    return calls
+
+
+def test_a_program_of_a_moment_leaves_no_container(daemon: Daemon) -> None:
+    calls = programs(daemon)
+    done = daemon.engine(patience=0).run("i", ("x",), timeout=30)
+    assert (done.exit_code, done.stdout, done.timed_out) == (3, b'"said"', False)
+    assert calls == ["create", "start", "wait", "logs", "json", "remove"]
+
+
+def test_a_program_that_the_machine_cannot_run_has_the_shells_code(daemon: Daemon) -> None:
+    calls = programs(daemon, start=(400, {"message": "exec /x: exec format error"}))
+    assert daemon.engine(patience=0).run("i", ("x",), timeout=30).exit_code == 126
+    assert calls[-1] == "remove"
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(1, True), (30, False)])
+def test_silence_is_the_programs_deadline_or_a_lost_engine(
+    daemon: Daemon, seconds: float, late: bool
+) -> None:
+    programs(daemon)
+    answer = daemon.answer
+
+    def hang(path: str) -> tuple[int, Any]:
+        if path.endswith("/wait"):
+            time.sleep(1.5)
+            if not late:
+                raise ConnectionResetError
+        return answer(path)
+
+    daemon.answer = hang
+    engine = daemon.engine(patience=0)
+    if late:
+        assert engine.run("i", ("x",), timeout=seconds).timed_out
+    else:
+        with pytest.raises(EngineLostError, match="Docker failed to run x in i"):
+            engine.run("i", ("x",), timeout=seconds)
+
+
+def test_a_script_that_fails_gives_no_file(daemon: Daemon) -> None:
+    calls = programs(daemon)
+    into = io.BytesIO()
+    done = daemon.engine(patience=0).make_file("i", "exit 3", "/x", into, environment={}, timeout=30)
+    assert (done.exit_code, into.getvalue()) == (3, b"")
+    assert "archive" not in calls

@@ -7,16 +7,16 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from typing import ClassVar
 
 import docker
 import pytest
-from docker.models.containers import Container
 from fake_host import FakeHost, done
 
-from orchestrator.arch import ARCHES, Arch, by_machine
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
+from orchestrator.execute.engine import docker_images
+from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import (
     base_image,
     bootstrap,
@@ -206,26 +206,16 @@ def test_dpkgs_list_is_read_without_dpkg() -> None:
 
 
 @pytest.fixture(scope="module")
-def shop() -> Iterator[workshop.Workshop]:
-    client = docker.from_env(timeout=60)
-    arch = by_machine(client.info()["Architecture"])
-    yield workshop.Workshop(client=client, host=LocalHost(), arch=arch, say=lambda _: None)
-    client.close()
+def shop(engine: DockerEngine) -> workshop.Workshop:
+    arch = ARCHES[engine.info().arch]
+    return workshop.Workshop(engine=engine, host=LocalHost(), arch=arch, say=lambda _: None)
 
 
 def said(shop: workshop.Workshop, image: workshop.ImageRef, script: str) -> str:
     """What a script says in a container as locked up as the ones of a run."""
-    output: bytes = shop.client.containers.run(
-        image.id,
-        ["sh", "-euc", script],
-        remove=True,
-        network_mode="none",
-        read_only=True,
-        cap_drop=["ALL"],
-        user="65534:65534",
-        tmpfs={"/tmp": "mode=1777"},
-    )
-    return output.decode()
+    done = shop.engine.run(image.id, ("sh", "-euc", script), timeout=60)
+    assert done.exit_code == 0, done.stdout
+    return done.stdout.decode()
 
 
 @pytest.mark.containers
@@ -234,7 +224,7 @@ def test_the_runtime_runs_as_nobody(shop: workshop.Workshop) -> None:
     toolchain = workshop.ensure_toolchain(shop, base)
     runtime = workshop.ensure_root(shop, base, toolchain, "runtime", shop.arch)
     assert said(shop, runtime, _WHO).split() == [shop.arch.machine, *_NOBODY]
-    assert image_content.packages(shop.client, runtime)["libssl3t64"].startswith("3.5.")
+    assert image_content.packages(shop.engine, runtime)["libssl3t64"].startswith("3.5.")
     again = workshop.ensure_root(shop, base, toolchain, "runtime", shop.arch)
     assert (again.id, again.new) == (runtime.id, False)
 
@@ -259,10 +249,10 @@ def test_an_emulated_runtime_is_native_with_one_emulator_and_the_targets_librari
     command = shlex.join(emulation.diagnostics(arch, arch.cpus.default))
     assert f'uname.machine="{arch.machine}"' in said(shop, image, command).splitlines()
     foreign = "" if arch == shop.arch else f":{arch.name}"
-    packages = image_content.packages(shop.client, image)
+    packages = image_content.packages(shop.engine, image)
     assert {"qemu-user", f"libssl3t64{foreign}", f"libpcre2-8-0{foreign}"} <= set(packages)
     with pytest.raises(EmulationError, match=r"on the CPU 'nonsense': .*unable to find CPU model 'nonsense'"):
-        emulation.cpu_proof(shop.client, image.tag, arch, "nonsense")
+        emulation.cpu_proof(shop.engine, image.tag, arch, "nonsense")
     again = workshop.ensure_root(shop, base, toolchain, "emulated-runtime", arch)
     assert (again.id, again.new) == (image.id, False)
 
@@ -272,12 +262,12 @@ def test_a_foreign_toolchain_has_both_development_packages(shop: workshop.Worksh
     toolchain = workshop.ensure_toolchain(shop, base_image.ensure_base(shop))
     other = next(arch for arch in BOTH if arch != shop.arch)
     cross = workshop.ensure_cross(shop, toolchain, other)
-    found = image_content.packages(shop.client, cross)
+    found = image_content.packages(shop.engine, cross)
     assert found[f"libssl-dev:{other.name}"] == found[f"libssl3t64:{other.name}"]
     script = f"{other.gnu}-g++ -dumpmachine; ccache --version; uname -m"
     assert {other.gnu, shop.arch.machine} <= set(said(shop, cross, script).split())
     assert (cross.arch, cross.target) == (shop.arch.name, other.name)
-    there = workshop.existing(shop.client, shop.arch, BOTH)
+    there = workshop.existing(shop.engine, shop.arch, BOTH)
     assert there["toolchain", other.name].id == cross.id
     assert there["toolchain", shop.arch.name].id == toolchain.id
 
@@ -316,7 +306,7 @@ def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: works
     before = _containers(shop)
     with pytest.raises(EngineError) as caught:
         image_build.build(
-            shop.client,
+            shop.engine,
             tag="matrixctl/broken:test",
             dockerfile=f"FROM {base.tag}\nRUN echo spoken-before-the-end && exit 7\n",
             arch=shop.arch,
@@ -334,8 +324,8 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: work
     base = base_image.ensure_base(shop)
     before = _containers(shop)
     with pytest.raises(EngineError, match="exit code 3") as caught:
-        image_build.made_in_container(
-            shop.client,
+        image_build.make_in_container(
+            shop.engine,
             what="x",
             image=base.id,
             script="echo why; exit 3",
@@ -350,8 +340,7 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: work
 
 def _containers(shop: workshop.Workshop) -> set[str]:
     """Ours alone: others may use the same daemon."""
-    found: list[Container] = shop.client.containers.list(all=True, filters={"label": ["matrixctl=images"]})
-    return {container.name or "" for container in found}
+    return {one.name for one in shop.engine.leftovers() if one.run == "images"}
 
 
 class _Daemon(http.server.BaseHTTPRequestHandler):
@@ -397,13 +386,13 @@ class _Daemon(http.server.BaseHTTPRequestHandler):
 def test_whether_a_registry_answers_is_known_in_time(
     known: bool, mirrors: list[str], delay: float, expected: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_image, "_REGISTRY_DEADLINE", 0.5)
+    monkeypatch.setattr(docker_images, "REGISTRY_DEADLINE", 0.5)
     handler = type("_Scripted", (_Daemon,), {"known": known, "mirrors": mirrors, "delay": delay})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         client = docker.DockerClient(base_url=f"tcp://127.0.0.1:{server.server_port}", version="1.41")
         try:
-            assert base_image.registry_digest(client) == expected
+            assert DockerEngine(client).find_digest("debian:trixie-slim") == expected
         finally:
             client.close()
             server.shutdown()

@@ -4,7 +4,6 @@ from typing import Any, cast
 
 import docker
 import pytest
-from docker.models.images import Image
 
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine import owner
@@ -14,37 +13,48 @@ from orchestrator.execute.images import workshop
 AMD = ARCHES["amd64"]
 
 
-def image(*tags: str, arch: str = "amd64", created: str = "2026-01-01") -> Image:
+def image(*tags: str, arch: str = "amd64", created: str = "2026-01-01") -> dict[str, Any]:
     labels = {"matrixctl.image": "base", "matrixctl.arch": arch}
-    return Image(attrs={"RepoTags": list(tags), "Created": created, "Config": {"Labels": labels}})
+    said = {"RepoTags": list(tags), "Created": created, "Config": {"Labels": labels}}
+    return {"Id": created, "Architecture": arch, **said}
 
 
 class Images:
     """Answers as Podman 4.3 does: nothing where two labels are asked for."""
 
-    def __init__(self, *held: Image) -> None:
-        self.held = held
+    def __init__(self, *held: dict[str, Any]) -> None:
+        self.held = {one["Id"]: one for one in held}
 
-    def list(self, *, filters: dict[str, Any]) -> list[Image]:
-        return list(self.held) if isinstance(filters["label"], str) else []
+    def images(self, *, filters: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(self.held.values()) if isinstance(filters["label"], str) else []
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        return self.held[name]
 
 
 class Client:
-    def __init__(self, *held: Image) -> None:
-        self.images = Images(*held)
+    def __init__(self, api: object) -> None:
+        self.api = api
+
+
+def engine_of(api: object) -> DockerEngine:
+    return DockerEngine(cast("docker.DockerClient", Client(api)))
 
 
 @pytest.mark.parametrize("prefix", ["", "localhost/", "docker.io/"])
 def test_an_image_is_found_whatever_stands_before_its_tag(prefix: str) -> None:
-    held = (
-        image(f"{prefix}matrixctl/base:old"),
-        image(f"{prefix}matrixctl/base:new", created="2026-02-02"),
-        image(f"{prefix}matrixctl/base:arm", arch="arm64", created="2026-03-03"),
-        image(f"{prefix}elsewhere/base:x", created="2026-04-04"),
+    engine = engine_of(
+        Images(
+            image(f"{prefix}matrixctl/base:old"),
+            image(f"{prefix}matrixctl/base:new", created="2026-02-02"),
+            image(f"{prefix}matrixctl/base:arm", arch="arm64", created="2026-03-03"),
+            image(f"{prefix}elsewhere/base:x", created="2026-04-04"),
+        )
     )
-    client = cast("docker.DockerClient", Client(*held))
-    assert workshop.newest(client, "base", AMD) is held[1]
-    assert workshop.tags(client)[-1] == "matrixctl/base:old"
+    newest = workshop.newest(engine, "base", AMD)
+    assert newest is not None
+    assert newest.tags == ("matrixctl/base:new",)
+    assert workshop.remove_images(engine, dry_run=True)[-1] == "matrixctl/base:old"
 
 
 class Api:
@@ -53,13 +63,13 @@ class Api:
     def __init__(self) -> None:
         self.gone: list[str] = []
 
-    def containers(self, *, all: bool, filters: dict[str, list[str]]) -> list[dict[str, Any]]:  # noqa: A002
+    def containers(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:  # noqa: A002
         assert all
-        assert filters == {"label": [owner.mine()]}
+        assert filters == {"label": owner.mine()}
         return [{"Names": [f"/{run}-c"], "Id": "x", "Labels": owner.labels(run)} for run in ("one", "two")]
 
-    def volumes(self, *, filters: dict[str, list[str]]) -> dict[str, Any]:
-        assert filters == {"label": [owner.mine()]}
+    def volumes(self, *, filters: dict[str, str]) -> dict[str, Any]:
+        assert filters == {"label": owner.mine()}
         return {"Volumes": [{"Name": f"{run}-v", "Labels": owner.labels(run)} for run in ("one", "two")]}
 
     def remove_container(self, name: str, **_: Any) -> None:
@@ -69,8 +79,7 @@ class Api:
 
 
 def test_a_run_removes_what_is_its_own_alone() -> None:
-    client = Client()
-    client.api = Api()  # type: ignore[attr-defined]
-    engine = DockerEngine(cast("docker.DockerClient", client))
-    assert engine.sweep("one") == ("one-c", "one-v") == tuple(client.api.gone)  # type: ignore[attr-defined]
-    assert engine.sweep_own() == ("one-c", "two-c", "one-v", "two-v")
+    api = Api()
+    engine = engine_of(api)
+    assert engine.sweep("one") == ("one-c", "one-v") == tuple(api.gone)
+    assert engine.sweep() == ("one-c", "two-c", "one-v", "two-v")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from bad_server import CONTENT, FILE, HANGS_S, SHA256, Handler, Server, serving
+from fake_host import FakeHost, done
 
 from orchestrator.errors import (
     ChecksumMismatchError,
@@ -286,11 +287,18 @@ def test_pools_of_apts_configuration(targets: str, expected: tuple[str, ...]) ->
     assert pools(targets) == expected
 
 
-def test_only_debian_has_debians_pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(release, "_OS_RELEASE", tmp_path / "os-release")
-    assert release.apt_bases() == ()
-    (tmp_path / "os-release").write_text('ID=ubuntu\nID_LIKE=debian\nNAME="Ubuntu"\n')
-    assert release.apt_bases() == ()
+@pytest.mark.parametrize(
+    ("os_id", "programs", "expected"),
+    [
+        ("debian", {"apt-get"}, ("http://d/debian/pool",)),
+        ("debian", set(), ()),
+        ('ubuntu\nID_LIKE="debian"', {"apt-get"}, ()),
+    ],
+)
+def test_only_debian_has_debians_pool(os_id: str, programs: set[str], expected: tuple[str, ...]) -> None:
+    answers = {"apt-get indextargets": done("http://d/debian trixie\n")}
+    host = FakeHost(os_id=os_id, programs=programs, answers=answers)
+    assert release.apt_bases(host) == expected
 
 
 # pip: a real pip against a real index on loopback

@@ -1,8 +1,9 @@
 """What a container may never get: a network, a folder of the host, a socket, a secret of our environment."""
 
 import ast
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ class Recording(docker.APIClient):
 
 
 class Engine(DockerEngine):
-    cpus = 2
+    @property
+    def cpus(self) -> int:
+        return 2
 
 
 @pytest.fixture
@@ -68,10 +71,14 @@ def spec(**changes: Any) -> ContainerSpec:
     return ContainerSpec(**(values | changes))
 
 
-def made(api: Recording, one: ContainerSpec) -> dict[str, Any]:
+def engine(api: Recording) -> Engine:
     client = docker.DockerClient(base_url="http://127.0.0.1:9", version="1.41")
     client.api = api
-    Engine(client).create(one)
+    return Engine(client)
+
+
+def made(api: Recording, one: ContainerSpec) -> dict[str, Any]:
+    engine(api).create(one)
     return api.made[-1]
 
 
@@ -140,26 +147,49 @@ def test_no_hostile_value_is_a_volume_that_is_a_path(value: Any) -> None:
     assert ":" not in one.volume
 
 
-def creations() -> Iterator[tuple[str, dict[str, ast.expr]]]:
-    """Every call that makes a container: its module and its arguments."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                of = ast.unparse(node.func)
-                if of.endswith((".create_container", ".containers.create", ".containers.run")):
-                    yield path.stem, {str(word.arg): word.value for word in node.keywords}
+def test_one_room_alone_makes_containers() -> None:
+    makers = {
+        path.stem
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"create_container", "containers"}
+    }
+    assert makers == {"docker_engine", "docker_images", "docker_leftovers"}, "the last one lists them"
 
 
-def test_every_container_is_made_behind_the_same_walls() -> None:
-    found = list(creations())
-    assert {module for module, _ in found} == {"docker_engine", "emulation", "image_build", "image_content"}
-    for module, words in found:
-        assert not {"volumes", "mounts", "privileged", "devices", "cap_add", "pid_mode"} & set(words)
-        if module == "image_build":  # fetches packages: the one with a network, and told of its proxy
-            assert ast.unparse(words["environment"]) == "dict(proxies)"
-            continue
-        assert ast.unparse(words["use_config_proxy"]) == "False", f"{module} lets the user's proxy in"
-        assert module == "docker_engine" or ast.unparse(words["network_mode"]) == "'none'"
+OPEN = {"Privileged", "Devices", "CapAdd", "PidMode", "IpcMode", "UsernsMode", "Mounts", "Binds"}
+
+
+def of_images(api: Recording, make: Callable[[Engine], object]) -> dict[str, Any]:
+    """The container of a moment that is made for images; it cannot be started here."""
+    with pytest.raises(EngineError):
+        make(engine(api))
+    assert not OPEN & {name for name, value in (api.made[-1]["HostConfig"] or {}).items() if value}
+    return api.made[-1]
+
+
+def test_a_container_that_proves_an_image_has_nothing(api: Recording) -> None:
+    config = of_images(api, lambda one: one.run("i", ("true",), timeout=1))
+    host = config["HostConfig"]
+    assert (host["NetworkMode"], host["CapDrop"], host["ReadonlyRootfs"]) == ("none", ["ALL"], True)
+    assert (host["SecurityOpt"], config["User"]) == (["no-new-privileges"], "65534:65534")
+    assert CANARY not in json.dumps(config)
+
+
+def test_a_container_whose_file_is_copied_has_no_network(api: Recording) -> None:
+    config = of_images(api, lambda one: one.copy_file("i", "/x", io.BytesIO()))
+    assert config["HostConfig"]["NetworkMode"] == "none"
+    assert CANARY not in json.dumps(config)
+
+
+def test_the_one_container_with_a_network_is_told_of_its_proxy_and_of_no_other_secret(api: Recording) -> None:
+    """It fetches packages."""
+    given = {"http_proxy": "http://proxy.invalid"}
+    config = of_images(
+        api, lambda one: one.make_file("i", "x", "/x", io.BytesIO(), environment=given, timeout=1)
+    )
+    assert "http_proxy=http://proxy.invalid" in config["Env"]
+    assert {name.partition("=")[0].lower() for name in config["Env"]} == {"http_proxy"}
 
 
 class Builder:
@@ -180,7 +210,7 @@ def test_a_failed_image_build_does_not_tell_the_proxys_password() -> None:
     client: Any = Builder(proxy)
     with pytest.raises(EngineError) as caught:
         image_build.build(
-            client,
+            Engine(client),
             tag="t",
             dockerfile="FROM scratch",
             arch=ARCHES["amd64"],

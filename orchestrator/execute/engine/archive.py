@@ -1,8 +1,10 @@
 """Tar archives in memory: how files travel into and out of containers."""
 
 import io
+import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
+from typing import IO
 
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import UID
@@ -38,18 +40,26 @@ _BROKEN = (tarfile.TarError, ValueError, OverflowError)
 
 
 def member(archive: Iterable[bytes], name: str) -> bytes:
-    """The content of one regular file of an archive.
+    """The content of one regular file of an archive; see ``copy_member``."""
+    content = io.BytesIO()
+    copy_member(io.BytesIO(b"".join(archive)), name, content)
+    return content.getvalue()
+
+
+def copy_member(archive: IO[bytes], name: str, into: IO[bytes]) -> None:
+    """Write the content of one regular file of an archive to ``into``.
 
     :raises EngineError: if it is not there or is no regular file, or the archive was cut.
     """
     try:
-        with tarfile.open(fileobj=io.BytesIO(b"".join(archive)), mode="r:") as tar:
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
             entry = tar.getmember(name)
             if entry.issparse():  # a few bytes of it can stand for any number of zeros
                 raise EngineError(f"{name} is a file with holes.")
             content = tar.extractfile(entry) if entry.isreg() else None  # a link may lead to itself
             if content is not None:
-                return content.read()
+                shutil.copyfileobj(content, into)
+                return
     except KeyError:
         pass
     except _BROKEN as error:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import IO, Any, cast
 
 import docker
 from docker.errors import APIError, NotFound
@@ -24,9 +24,9 @@ from tenacity import (
 from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine import docker_exec, owner
+from orchestrator.execute.engine import docker_exec, docker_images, docker_leftovers, owner
 from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
-from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult
+from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult, Image, Leftover
 from orchestrator.record.model import EngineInfo
 
 _API_TIMEOUT = 60
@@ -42,11 +42,7 @@ _PING = 5
 
 
 def connect(*, keep: bool = False) -> "DockerEngine":
-    """The engine that the environment names (DOCKER_HOST, ssh:// included), or the local socket.
-
-    :param keep: what it makes is marked, so that nothing but ``matrixctl clean`` takes it from a person.
-    :raises EngineError: if nothing answers there, with the remedy.
-    """
+    """See ``engine.connect``."""
     try:
         client = docker.DockerClient(timeout=_API_TIMEOUT, num_pools=_POOLS, **kwargs_from_env())
         client.ping()
@@ -110,9 +106,6 @@ class DockerEngine:
         except ENGINE_ERRORS:
             return False
 
-    def running(self, name: str) -> bool:
-        return docker_exec.running(self.client.api, name)
-
     def info(self) -> EngineInfo:
         with explained("tell its version"):
             version = self.client.version()
@@ -131,16 +124,24 @@ class DockerEngine:
         )
 
     @cached_property
-    def cpus(self) -> int:
-        """How many CPUs the engine's host has; a container that asks for more would be refused."""
-        with explained("tell how many CPUs it has"):
-            return int(self.client.info()["NCPU"])
+    def _host(self) -> Mapping[str, Any]:
+        with explained("describe its host"):
+            return cast("Mapping[str, Any]", self.client.info())
 
-    @cached_property
+    @property
+    def cpus(self) -> int:
+        return int(self._host["NCPU"])  # a container that asks for more would be refused
+
+    @property
     def memory(self) -> int:
-        """How many bytes of memory the engine's host has."""
-        with explained("tell how much memory it has"):
-            return int(self.client.info()["MemTotal"])
+        return int(self._host["MemTotal"])
+
+    @property
+    def folder(self) -> str:
+        return str(self._host["DockerRootDir"])
+
+    def running(self, name: str) -> bool:
+        return docker_exec.running(self.client.api, name)
 
     def create_volume(self, name: str, run_id: str) -> None:
         with explained(f"create the volume {name}"):
@@ -224,32 +225,41 @@ class DockerEngine:
                 if "already in progress" not in str(error.explanation):
                     raise
 
-    def sweep(self, run_id: str) -> tuple[str, ...]:
+    def find_image(self, name: str) -> Image | None:
+        return docker_images.find(self.client.api, name)
+
+    def list_images(self, label: str) -> tuple[Image, ...]:
+        return docker_images.find_labelled(self.client.api, label)
+
+    def find_digest(self, tag: str) -> str | None:
+        return docker_images.find_digest(self.client.api, tag)
+
+    def build_image(self, tag: str, context: IO[bytes], **how: Any) -> ExecResult:
+        return docker_images.build(self.client.api, tag, context, **how)
+
+    def remove_image(self, image: str) -> None:
+        with explained(f"remove the image {image}"):
+            self.client.api.remove_image(image, force=True)
+
+    def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
+        return docker_images.run(self.client.api, image, argv, timeout=timeout)
+
+    def make_file(self, image: str, script: str, path: str, into: IO[bytes], **how: Any) -> ExecResult:
+        return docker_images.make_file(self.client.api, image, script, path, into, **how)
+
+    def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
+        docker_images.copy_file(self.client.api, image, path, into)
+
+    def sweep(self, run_id: str = "") -> tuple[str, ...]:
         # This process's alone: with reports in two folders, two runs could have one id.
-        return self._sweep(run_id, f"list what belongs to {run_id}")
+        found = docker_leftovers.find(self.client.api, owner.mine())
+        meant = [one for one in found if run_id in {"", one.run}]
+        for one in meant:
+            (self.remove if one.kind == "container" else self.remove_volume)(one.name)
+        return tuple(one.name for one in meant)
 
-    def sweep_own(self) -> tuple[str, ...]:
-        """Remove whatever this process made, the containers in which images are made included."""
-        return self._sweep("", "list what this process made")
+    def leftovers(self) -> tuple[Leftover, ...]:
+        return docker_leftovers.find(self.client.api, owner.LABEL)
 
-    def _sweep(self, run_id: str, what: str) -> tuple[str, ...]:
-        """Remove what this process made; with ``run_id`` only what it made for that run."""
-        # One label is asked for, the other looked at here: two filters at once Podman 4.3 takes for either.
-        wanted = {"label": [owner.mine()]}
-
-        def is_meant(labels: Mapping[str, str] | None) -> bool:
-            return not run_id or (labels or {}).get(owner.LABEL) == run_id
-
-        with explained(what):
-            found = [
-                c for c in self.client.api.containers(all=True, filters=wanted) if is_meant(c.get("Labels"))
-            ]
-            # One that is being removed has lost its name.
-            containers = [(entry["Names"] or [entry["Id"]])[0].lstrip("/") for entry in found]
-            kept = self.client.api.volumes(filters=wanted)["Volumes"] or ()
-            volumes = [v["Name"] for v in kept if is_meant(v.get("Labels"))]
-        for name in containers:
-            self.remove(name)
-        for name in volumes:
-            self.remove_volume(name)
-        return (*containers, *volumes)
+    def remove_leftover(self, leftover: Leftover) -> bool:
+        return docker_leftovers.remove(self.client.api, leftover)

@@ -29,15 +29,6 @@ _FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE
 DOCTOR = "Run `matrixctl doctor` to see what is missing."
 
 
-def lost(error: BaseException) -> bool:
-    """Whether one of ENGINE_ERRORS says that the engine went away, and not that it refused."""
-    return not isinstance(error, APIError) or _TAKEN.search(_said(error)) is not None
-
-
-def _said(error: BaseException) -> str:
-    return str((error.explanation if isinstance(error, APIError) else None) or error)
-
-
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Around calls of the engine: ``what`` completes the sentence "Docker failed to".
@@ -49,8 +40,8 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except ENGINE_ERRORS as error:
-        said, kind = _said(error), EngineError
-        if lost(error):
+        said, kind = str((error.explanation if isinstance(error, APIError) else None) or error), EngineError
+        if not isinstance(error, APIError) or _TAKEN.search(said):
             kind = EngineLostError
         elif _FULL.search(said):
             kind = ExhaustedError

@@ -1,12 +1,12 @@
 """What matrixctl asks of whatever runs its containers (later: virtual machines).
 
-The verbs are create, put, start, exec, get, remove; files travel as tar archives in both
-directions, so that the engine may be on another machine.
+The verbs are create, put, start, exec, get, remove; files travel as tar archives in both directions, so
+that the engine may be on another machine. ``docker_engine`` and its neighbours alone import ``docker``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Protocol
+from typing import IO, Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -53,14 +53,61 @@ class ExecResult(Value):
     timed_out: bool
 
 
+class Image(Value):
+    """An image that the engine has.
+
+    :ivar tags: as they were given to it, without a registry that the engine puts before them.
+    :ivar arch: that it is recorded for, in Docker's words (``amd64``).
+    :ivar created: of ISO 8601.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    arch: str
+    labels: dict[str, str]
+    created: str
+
+
+class Leftover(Value):
+    """One thing that bears our label. ``alive``: whether its maker still runs, ``None``: that is not known.
+
+    :ivar kept: left on purpose, by ``--keep``.
+    """
+
+    kind: Literal["container", "volume"]
+    name: str
+    run: str
+    alive: bool | None
+    kept: bool
+
+
 class Engine(Protocol):
     """The verbs. Every method raises EngineError when the engine does not do what was asked."""
 
+    # What it is, and has.
+
     def info(self) -> EngineInfo: ...
+
+    @property
+    def cpus(self) -> int:
+        """How many its host has."""
+        ...
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its host has."""
+        ...
+
+    @property
+    def folder(self) -> str:
+        """Where it keeps its images, on its host."""
+        ...
 
     def answers(self) -> bool:
         """Whether it answers, waiting a bounded time for one that is being restarted. Raises nothing."""
         ...
+
+    # A run's containers and volumes.
 
     def running(self, name: str) -> bool:
         """Whether a container of that name exists and runs."""
@@ -97,9 +144,93 @@ class Engine(Protocol):
 
     def remove(self, name: str) -> None: ...
 
-    def sweep(self, run_id: str) -> tuple[str, ...]:
-        """Remove every container and volume that this process made for a run; the names that were there."""
+    # Images, and the containers of a moment that make and prove them. Where their program was still running
+    # after ``timeout`` seconds, the answer is ``timed_out`` and has no output.
+
+    def find_image(self, name: str) -> Image | None:
+        """Return the image of a tag or id, if it is here."""
         ...
+
+    def list_images(self, label: str) -> tuple[Image, ...]:
+        """Return the images that bear ``NAME`` or ``NAME=VALUE``, the youngest first."""
+        ...
+
+    def find_digest(self, tag: str) -> str | None:
+        """Return the digest that a registry has for a tag now; ``None`` where no registry answers."""
+        ...
+
+    def build_image(
+        self,
+        tag: str,
+        context: IO[bytes],
+        *,
+        platform: str,
+        labels: Mapping[str, str],
+        arguments: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        """Build an image of a tar that holds a ``Dockerfile``; ``stdout`` is the end of what its steps wrote.
+
+        ``stderr`` says why it failed.
+        """
+        ...
+
+    def remove_image(self, image: str) -> None:
+        """Remove an image by its id, with all tags."""
+        ...
+
+    def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
+        """Run a program as nobody, without network, and with nothing to write to.
+
+        ``stdout`` has all that it wrote; exit code 126: the machine cannot run it.
+        """
+        ...
+
+    def make_file(
+        self,
+        image: str,
+        script: str,
+        path: str,
+        into: IO[bytes],
+        *,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        """Run a shell script as root, with network, and write the file that it made to ``into``.
+
+        ``stdout`` is the end of what it wrote. Where it fails, nothing is written.
+        """
+        ...
+
+    def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
+        """Write a file of an image to ``into``; nothing of the image runs."""
+        ...
+
+    # What is left of runs.
+
+    def sweep(self, run_id: str = "") -> tuple[str, ...]:
+        """Remove every container and volume that this process made, for one run or at all; their names."""
+        ...
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """Return everything that bears our label, in the order in which it can be removed."""
+        ...
+
+    def remove_leftover(self, leftover: Leftover) -> bool:
+        """Remove it, running or not; false where it is gone already, or another is about to remove it."""
+        ...
+
+
+def connect(*, keep: bool = False) -> Engine:
+    """Return the engine that the environment names (DOCKER_HOST, ssh:// included), or the local one.
+
+    :param keep: what it makes is marked, so that nothing but ``matrixctl clean`` takes it from a person.
+    :raises EngineError: if nothing answers there, with the remedy.
+    """
+    # Late: the package alone takes 0.2 s, which what needs no engine does not wait for.
+    from orchestrator.execute.engine import docker_engine  # noqa: PLC0415
+
+    return docker_engine.connect(keep=keep)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 LABEL = "matrixctl"
-"""Of everything that is made here: a run's id, ``images`` or ``proof``."""
+"""Of everything that is made here: a run's id, or ``images``."""
 OWNER = "matrixctl.owner"
 """Boot, namespace of process ids, process id and its start: no two processes share all four."""
 KEPT = "matrixctl.kept"

@@ -7,7 +7,7 @@ from typing import IO
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.system.host import Host
+from orchestrator.execute.system.host import Host, os_release
 from orchestrator.files import scratch_folder
 
 SUITE = "trixie"
@@ -21,17 +21,6 @@ _DEADLINE = 600
 """Seconds; 10 to 20 here."""
 
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable", "sid")
-
-
-def is_debian(host: Host) -> bool:
-    """Whether the machine runs Debian itself: its derivatives have mirrors without Debian's suites."""
-    return os_release(host).get("ID") == "debian"
-
-
-def os_release(host: Host) -> dict[str, str]:
-    """The fields of ``/etc/os-release``; empty where there is none."""
-    text = host.read("/etc/os-release") or ""
-    return {key: value.strip("\"'") for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)}
 
 
 def apt_lines(host: Host) -> tuple[str, ...]:

@@ -5,18 +5,10 @@ is of a foreign architecture itself: the kernel of the engine's machine has to h
 """
 
 import re
-import secrets
-import time
-from contextlib import suppress
-
-import docker
-import docker.errors
-from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import ReadTimeout
 
 from orchestrator.arch import Arch
-from orchestrator.errors import DeadlineError, EmulationError, EngineError, EngineLostError
-from orchestrator.execute.engine import owner
+from orchestrator.errors import DeadlineError, EmulationError
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.system.host import Host
 
 ROOT = "/target"
@@ -51,13 +43,13 @@ def diagnostics(arch: Arch, cpu: str) -> tuple[str, ...]:
     return (*on_cpu(arch, cpu), loader(arch, cpu), "--list-diagnostics")
 
 
-def cpu_proof(client: docker.DockerClient, image: str, arch: Arch, cpu: str) -> None:
+def cpu_proof(engine: Engine, image: str, arch: Arch, cpu: str) -> None:
     """Run a program of ``arch`` by the emulator of ``image`` on QEMU's CPU ``cpu``.
 
     :raises EmulationError: with QEMU's words, where it has no such CPU.
     """
-    code, output = _run(client, image, diagnostics(arch, cpu))
-    said = output.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    code, output = _run(engine, image, diagnostics(arch, cpu))
+    said = output.splitlines() or ["it said nothing"]
     if code != 0 or f'uname.machine="{arch.machine}"' not in said:
         raise EmulationError(
             f"QEMU cannot run {arch.name} on the CPU {cpu!r}: {said[-1]}",
@@ -66,14 +58,13 @@ def cpu_proof(client: docker.DockerClient, image: str, arch: Arch, cpu: str) -> 
         )
 
 
-def proof(client: docker.DockerClient, image: str, arch: Arch) -> str:
+def proof(engine: Engine, image: str, arch: Arch) -> str:
     """Run ``uname -m`` in a container of ``image`` and return what it says.
 
     :raises EmulationError: when programs of ``arch`` cannot run, or the machine is another one.
     :raises DeadlineError: when the container did not end in time.
     """
-    code, output = _run(client, image, ("/usr/bin/uname", "-m"))
-    machine = output.decode(errors="replace").strip()
+    code, machine = _run(engine, image, ("/usr/bin/uname", "-m"))
     if code != 0 or machine != arch.machine:
         raise EmulationError(
             f"a container of {image} does not run as {arch.machine}",
@@ -83,45 +74,11 @@ def proof(client: docker.DockerClient, image: str, arch: Arch) -> str:
     return machine
 
 
-def _run(client: docker.DockerClient, image: str, argv: tuple[str, ...]) -> tuple[int, bytes]:
-    container = client.containers.create(
-        image,
-        list(argv),
-        name=f"matrixctl-proof-{secrets.token_hex(4)}",
-        labels=owner.labels("proof"),
-        network_mode="none",
-        use_config_proxy=False,
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        read_only=True,
-        user="65534:65534",
-        mem_limit="128m",
-        pids_limit=32,
-    )
-    started = time.monotonic()
-    try:
-        container.start()
-        code = container.wait(timeout=_PROOF_DEADLINE)["StatusCode"]
-        return code, container.logs()
-    except (ReadTimeout, RequestsConnectionError) as error:
-        if time.monotonic() - started < _PROOF_DEADLINE:
-            raise EngineLostError(
-                f"the engine was lost while `{argv[-2]} {argv[-1]}` ran in {image}"
-            ) from error
-        raise DeadlineError(
-            f"`{argv[-2]} {argv[-1]}` in {image} did not end within {_PROOF_DEADLINE} s"
-        ) from None
-    except docker.errors.APIError as error:
-        if "exec format error" in str(error):
-            return 126, b"exec format error"
-        raise EngineError(
-            f"the engine cannot start a container of {image}",
-            details=str(error),
-            resolution="See the daemon's log: journalctl -u docker",
-        ) from error
-    finally:
-        with suppress(docker.errors.NotFound):
-            container.remove(force=True)
+def _run(engine: Engine, image: str, argv: tuple[str, ...]) -> tuple[int, str]:
+    done = engine.run(image, argv, timeout=_PROOF_DEADLINE)
+    if done.timed_out:
+        raise DeadlineError(f"`{argv[-2]} {argv[-1]}` in {image} did not end within {_PROOF_DEADLINE} s")
+    return done.exit_code, done.stdout.decode(errors="replace").strip()
 
 
 def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:

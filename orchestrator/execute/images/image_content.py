@@ -2,49 +2,32 @@
 
 import io
 import re
-import secrets
 
-import docker
-
-from orchestrator.execute.engine import owner
-from orchestrator.execute.images import image_build
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.workshop import ImageRef
 
+_APT_DEADLINE = 60
+"""Seconds."""
 
-def packages(client: docker.DockerClient, image: ImageRef) -> dict[str, str]:
+
+def packages(engine: Engine, image: ImageRef) -> dict[str, str]:
     """The exact version of every Debian package in an image, by name; ``name:arch`` for foreign ones.
 
-    dpkg's own list is read through the archive API, so nothing of the image has to run.
+    dpkg's own list is read, so nothing of the image has to run.
     """
-    container = client.containers.create(
-        image.id, labels=owner.labels("images"), network_mode="none", use_config_proxy=False
-    )
-    try:
-        status = io.BytesIO()
-        image_build.fetch(container, "/var/lib/dpkg/status", status)
-    finally:
-        container.remove(force=True)
+    status = io.BytesIO()
+    engine.copy_file(image.id, "/var/lib/dpkg/status", status)
     return parse_status(status.getvalue().decode(errors="replace"), image.arch)
 
 
-def apt_targets(client: docker.DockerClient, image: ImageRef) -> str:
+def apt_targets(engine: Engine, image: ImageRef) -> str:
     """What apt in an image installs from, as lines ``SITE CODENAME``; see ``sources.pools``.
 
     Not ``indextargets``, which says nothing before the lists were downloaded.
     """
-    said = client.containers.run(
-        image.tag,
-        ["apt-get", "update", "--print-uris"],
-        name=f"matrixctl-apt-{secrets.token_hex(4)}",
-        labels=owner.labels("images"),
-        network_mode="none",
-        use_config_proxy=False,
-        remove=True,
-    )
-    text = bytes(said).decode(errors="replace")
-    return "\n".join(
-        f"{site} {suite}" for site, suite in re.findall(r"'(\S+)/dists/([^/\s]+)/InRelease'", text)
-    )
+    said = engine.run(image.tag, ("apt-get", "update", "--print-uris"), timeout=_APT_DEADLINE)
+    found = re.findall(r"'(\S+)/dists/([^/\s]+)/InRelease'", said.stdout.decode(errors="replace"))
+    return "\n".join(f"{site} {suite}" for site, suite in found)
 
 
 _NAMED = {"Package", "Architecture", "Version"}

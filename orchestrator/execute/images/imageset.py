@@ -37,22 +37,22 @@ class ImageSet:
 
     def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
         """:raises EmulationError: where QEMU has no such CPU for that image, with its words."""
-        emulation.cpu_proof(self.shop.client, self.get(name, arch).tag, arch, cpu)
+        emulation.cpu_proof(self.shop.engine, self.get(name, arch).tag, arch, cpu)
 
     def packages(self, name: str, arch: Arch) -> dict[str, str]:
         """Exact package versions inside an image."""
-        return image_content.packages(self.shop.client, self.get(name, arch))
+        return image_content.packages(self.shop.engine, self.get(name, arch))
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
-        own = release.apt_bases()
+        own = release.apt_bases(self.shop.host)
         if own:
             return own
         try:
             base = self.get("base", self.shop.arch)
         except MatrixctlError:  # the image's own action says why; without it there are no pools
             return ()
-        return release.pools(image_content.apt_targets(self.shop.client, base))
+        return release.pools(image_content.apt_targets(self.shop.engine, base))
 
     def _make(self, name: str, arch: Arch) -> ImageRef:
         if name == "base":

@@ -11,17 +11,14 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Protocol
 
-import docker
-import docker.errors
-from docker.models.images import Image
-
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, SourceUnreachableError
+from orchestrator.execute.engine.engine import Engine, Image
 from orchestrator.execute.images import dockerfiles, emulation, image_build, wheels
 from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
@@ -58,9 +55,9 @@ class Lock(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """What image builds need around them. ``arch`` is the daemon's; ``proxies`` go in as build arguments."""
+    """What image builds need around them. ``arch`` is the engine's; ``proxies`` go in as build arguments."""
 
-    client: docker.DockerClient
+    engine: Engine
     host: Host
     arch: Arch
     say: Callable[[str], None]
@@ -89,19 +86,16 @@ class Recipe:
         return f"matrixctl/{self.name}:{self.key[:16]}"
 
 
-def newest(client: docker.DockerClient, name: str, arch: Arch) -> Image | None:
+def newest(engine: Engine, name: str, arch: Arch) -> Image | None:
     """The youngest image of that name and architecture that was made here, unproved; ``None`` without any."""
-    # Without a tag is one that another took its tag from. One label is asked for, the other looked at here:
-    # Podman 4.3 has no image that bears two.
-    found = client.images.list(filters={"label": f"matrixctl.image={name}", "dangling": False})
-    of_arch = [image for image in found if image.labels["matrixctl.arch"] == arch.name and _tags(image)]
-    return max(of_arch, key=lambda image: str(image.attrs["Created"]), default=None)
+    found = engine.list_images(f"matrixctl.image={name}")
+    # Without a tag is one that another took its tag from.
+    return next((one for one in found if one.labels["matrixctl.arch"] == arch.name and _tags(one)), None)
 
 
 def _tags(image: Image) -> list[str]:
-    """The tags that we gave it, as we wrote them: Podman puts a registry's name before them."""
-    tags = [tag.removeprefix("localhost/").removeprefix("docker.io/") for tag in image.tags]
-    return [tag for tag in tags if tag.startswith("matrixctl/")]
+    """The tags that we gave it."""
+    return [tag for tag in image.tags if tag.startswith("matrixctl/")]
 
 
 def ensure_toolchain(shop: Workshop, base: ImageRef) -> ImageRef:
@@ -154,8 +148,8 @@ def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, 
         shop,
         _root(name, shop.arch, arch, base),
         origin=base.tag,
-        make_root=lambda into: image_build.made_in_container(
-            shop.client,
+        make_root=lambda into: image_build.make_in_container(
+            shop.engine,
             what=f"{name} for {arch.name}",
             image=toolchain.id,
             script=script,
@@ -174,28 +168,25 @@ def _root(name: str, host: Arch, target: Arch, base: ImageRef) -> Recipe:
     return Recipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
 
 
-def existing(
-    client: docker.DockerClient, host: Arch, targets: Sequence[Arch]
-) -> dict[tuple[str, str], ImageRef]:
+def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, str], ImageRef]:
     """What a run would find here, by name and target: unproved, and without asking a registry."""
-    newest_base = newest(client, "base", host)
+    newest_base = newest(engine, "base", host)
     if newest_base is None:
         return {}
     base = _ref(newest_base, host, host)
     recipes = [_toolchain(host, base), _client(host, base, aioquic=wheels.lock_digest())]
     recipes += [_root(name, host, arch, base) for name, arch in dockerfiles.roots(host, targets)]
-    found = {("base", host.name): base, **_there(client, recipes)}
+    found = {("base", host.name): base, **_there(engine, recipes)}
     toolchain = found.get(("toolchain", host.name))
     if toolchain is not None:
-        found |= _there(client, [_cross(host, arch, toolchain) for arch in targets if arch != host])
+        found |= _there(engine, [_cross(host, arch, toolchain) for arch in targets if arch != host])
     return found
 
 
-def _there(client: docker.DockerClient, recipes: Sequence[Recipe]) -> dict[tuple[str, str], ImageRef]:
+def _there(engine: Engine, recipes: Sequence[Recipe]) -> dict[tuple[str, str], ImageRef]:
     found = {}
     for recipe in recipes:
-        with suppress(docker.errors.ImageNotFound):
-            image = client.images.get(recipe.tag)
+        if (image := engine.find_image(recipe.tag)) is not None:
             found[recipe.name, recipe.target.name] = _ref(image, recipe.arch, recipe.target)
     return found
 
@@ -231,11 +222,8 @@ def ensure(
 
 
 def _known(shop: Workshop, recipe: Recipe) -> ImageRef | None:
-    try:
-        image = shop.client.images.get(recipe.tag)
-    except docker.errors.ImageNotFound:
-        return None
-    return proved(shop.client, image, recipe.arch, recipe.target)
+    image = shop.engine.find_image(recipe.tag)
+    return None if image is None else proved(shop.engine, image, recipe.arch, recipe.target)
 
 
 def _make(
@@ -252,7 +240,7 @@ def _make(
         if make_root is not None:
             make_root(root_tar)
         image_build.build(
-            shop.client,
+            shop.engine,
             tag=recipe.tag,
             dockerfile=recipe.dockerfile,
             arch=recipe.arch,
@@ -262,22 +250,24 @@ def _make(
             root_name=recipe.root_name,
             limit=shop.limit,
         )
-    made = proved(shop.client, shop.client.images.get(recipe.tag), recipe.arch, recipe.target)
+    made = _known(shop, recipe)
+    if made is None:
+        raise EngineError(f"the image {recipe.tag} was made, and is not there")
     return made.model_copy(update={"new": True})
 
 
-def proved(client: docker.DockerClient, image: Image, arch: Arch, target: Arch) -> ImageRef:
+def proved(engine: Engine, image: Image, arch: Arch, target: Arch) -> ImageRef:
     """Never trust a tag: the recorded architecture, and the one that a program in it sees, must be ours."""
     ref = _ref(image, arch, target)
-    if image.attrs["Architecture"] != arch.platform.split("/")[1]:
+    if image.arch != arch.platform.split("/")[1]:
         raise EngineError(
-            f"the image {ref.tag} is recorded as {image.attrs['Architecture']}, not as {arch.name}",
+            f"the image {ref.tag} is recorded as {image.arch}, not as {arch.name}",
             resolution="Remove it and run again: matrixctl clean --images",
         )
     if ref.name == "emulated-runtime":  # its emulator is a program of ``arch``
-        emulation.cpu_proof(client, ref.tag, target, target.cpus.default)
+        emulation.cpu_proof(engine, ref.tag, target, target.cpus.default)
     else:
-        emulation.proof(client, ref.tag, arch)
+        emulation.proof(engine, ref.tag, arch)
     return ref
 
 
@@ -287,29 +277,16 @@ def _ref(image: Image, arch: Arch, target: Arch) -> ImageRef:
         arch=arch.name,
         target=target.name,
         tag=_tags(image)[0],
-        id=image.id or "",
+        id=image.id,
         key=image.labels["matrixctl.key"],
         origin=image.labels["matrixctl.origin"],
         digest=image.labels["matrixctl.digest"] or None,
     )
 
 
-def remove_images(client: docker.DockerClient) -> list[str]:
-    """Remove every image that was made here; the answer is their tags."""
-    for container in client.containers.list(all=True, filters={"label": ["matrixctl=images"]}):
-        container.remove(force=True)
-    found = _made_here(client)
-    for image in found:
-        client.images.remove(image.id or "", force=True)
+def remove_images(engine: Engine, *, dry_run: bool = False) -> list[str]:
+    """Remove every image that was made here, children before their parents; return their tags."""
+    found = engine.list_images("matrixctl.image")
+    for image in () if dry_run else found:
+        engine.remove_image(image.id)
     return [tag for image in found for tag in _tags(image)]
-
-
-def tags(client: docker.DockerClient) -> list[str]:
-    """The tags of every image that was made here."""
-    return [tag for image in _made_here(client) for tag in _tags(image)]
-
-
-def _made_here(client: docker.DockerClient) -> list[Image]:
-    """Children before parents."""
-    found = client.images.list(filters={"label": "matrixctl.image"})
-    return sorted(found, key=lambda image: str(image.attrs["Created"]), reverse=True)

@@ -5,21 +5,16 @@ The emulators for other architectures are in the images, so the machine has to b
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-import docker
-import docker.errors
 import requests
 
-from orchestrator.arch import ARCHES, by_machine
-from orchestrator.errors import MatrixctlError
-from orchestrator.execute.engine import docker_engine
-from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
+from orchestrator.arch import ARCHES
+from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images import base_image, bootstrap, dockerfiles, workshop
-from orchestrator.execute.system.host import Host
+from orchestrator.execute.system.host import Host, is_debian
 from orchestrator.value import Value
 
 _OLDEST = {"docker": ((20, 10), "docker.io"), "podman": ((4, 3), "podman")}
@@ -52,7 +47,7 @@ class Patient:
     """What is examined. ``docker_host`` is DOCKER_HOST, empty for the local daemon."""
 
     host: Host
-    connect: Callable[[], docker.DockerClient]
+    connect: Callable[[], Engine]
     docker_host: str
     say: Callable[[str], None]
     proxies: Mapping[str, str]
@@ -71,12 +66,11 @@ def healthy(checks: Sequence[Check]) -> bool:
 def examine(patient: Patient) -> list[Check]:
     """Every check, in the order in which a run would stumble."""
     try:
-        client = patient.connect()
-    except (*ENGINE_ERRORS, OSError) as error:
-        return [no_daemon(patient, str(error)), git(patient.host)]
+        engine = patient.connect()
+    except EngineError as error:
+        return [no_daemon(patient, error.details), git(patient.host)]
     reached = Check(name="docker daemon", state=State.OK, found=patient.docker_host or "local")
-    with closing(client):
-        return [reached, *_with_daemon(patient, client), git(patient.host)]
+    return [reached, *_with_engine(patient, engine), git(patient.host)]
 
 
 def git(host: Host) -> Check:
@@ -89,7 +83,7 @@ def git(host: Host) -> Check:
 
 
 def no_daemon(patient: Patient, error: str) -> Check:
-    """Why the daemon cannot be reached, told apart by what the ``docker`` package said."""
+    """Why the daemon cannot be reached, told apart by what the engine's package said."""
     if patient.docker_host and patient.remote:
         found, remedy = f"{patient.docker_host}: {error}", f"docker -H {patient.docker_host} info"
     elif forbidden(error):
@@ -109,18 +103,22 @@ def forbidden(error: str) -> bool:
     return "PermissionError" in error or "Permission denied" in error
 
 
-def _with_daemon(patient: Patient, client: docker.DockerClient) -> Iterator[Check]:
-    info: dict[str, Any] = client.info()
-    yield version(str(info["ServerVersion"]), docker_engine.engine_name(client.version()))
-    yield memory(int(info["MemTotal"]))
-    yield disk(patient, str(info["DockerRootDir"]))
-    native = architecture(str(info["Architecture"]))
-    yield native
-    if native.state is not State.OK:
+def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
+    try:
+        info = engine.info()
+    except EngineError as error:  # of another architecture
+        yield Check(name="architecture", state=State.MISSING, found=error.brief, remedy=error.resolution)
         return
-    arch = by_machine(str(info["Architecture"]))
+    yield version(info.version, info.name)
+    yield memory(engine.memory)
+    yield disk(patient, engine.folder)
+    yield Check(name="architecture", state=State.OK, found=info.arch)
     shop = workshop.Workshop(
-        client=client, host=patient.host, arch=arch, say=patient.say, proxies=patient.proxies
+        engine=engine,
+        host=patient.host,
+        arch=ARCHES[info.arch],
+        say=patient.say,
+        proxies=patient.proxies,
     )
     yield from base_origin(shop)
 
@@ -143,19 +141,6 @@ def version(found: str, engine: str) -> Check:
     )
 
 
-def architecture(machine: str) -> Check:
-    """Whether the daemon's machine is one that we can compile on."""
-    try:
-        return Check(name="architecture", state=State.OK, found=by_machine(machine).name)
-    except KeyError:
-        return Check(
-            name="architecture",
-            state=State.MISSING,
-            found=f"{machine} cannot be the host of a run",
-            remedy=f"Point DOCKER_HOST at a machine of {' or '.join(ARCHES)}: DOCKER_HOST=ssh://user@machine",
-        )
-
-
 def memory(total: int) -> Check:
     """The daemon's memory in bytes."""
     state = State.OK if total >= _MEMORY else State.MISSING
@@ -176,12 +161,12 @@ def disk(patient: Patient, folder: str) -> Check:
 
 def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
     """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
-    digest = base_image.registry_digest(shop.client)
+    digest = shop.engine.find_digest(dockerfiles.REGISTRY_IMAGE)
     if digest is not None:
         yield Check(name="base image", state=State.OK, found=f"{dockerfiles.REGISTRY_IMAGE}@{digest}")
         return
-    kept = workshop.newest(shop.client, "base", shop.arch)
-    if not bootstrap.is_debian(shop.host):
+    kept = workshop.newest(shop.engine, "base", shop.arch)
+    if not is_debian(shop.host):
         yield _base_without_debian(shop, kept=kept is not None)
         return
     mirror = _mirror(shop)
@@ -196,7 +181,7 @@ def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
 
 
 def _base_without_debian(shop: workshop.Workshop, *, kept: bool) -> Check:
-    if kept or base_image.loaded_by_hand(shop.client):
+    if kept or shop.engine.find_image(dockerfiles.REGISTRY_IMAGE):
         return Check(name="base image", state=State.OK, found="no registry answers; an earlier image is here")
     found = "no registry answers, and this machine is not Debian"
     return Check(name="base image", state=State.MISSING, found=found, remedy=base_image.BRING_BASE)

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import MatrixctlError
-from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
-from orchestrator.execute.images import bootstrap
+from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.setup import doctor
-from orchestrator.execute.system.host import Host
+from orchestrator.execute.system.host import Host, is_debian, os_release
 
 LOG = Path("/var/log/matrixctl-dockerd.log")
 
@@ -37,13 +35,13 @@ def look(patient: doctor.Patient) -> Lacks:
         daemon=not there,
         docker=not there and host.which("dockerd") is None,
         git=host.which("git") is None,
-        mmdebstrap=bootstrap.is_debian(host) and host.which("mmdebstrap") is None,
+        mmdebstrap=is_debian(host) and host.which("mmdebstrap") is None,
     )
 
 
 def can_fix(host: Host) -> bool:
     """Whether this is a system whose packages we know."""
-    return bootstrap.os_release(host).get("ID") in {"debian", "ubuntu"}
+    return os_release(host).get("ID") in {"debian", "ubuntu"}
 
 
 def fix(patient: doctor.Patient) -> None:
@@ -133,9 +131,9 @@ def _systemd(host: Host) -> bool:
 def _answers(patient: doctor.Patient) -> bool:
     """Whether a daemon is there, be it one that this user may not talk to."""
     try:
-        patient.connect().close()
-    except (*ENGINE_ERRORS, OSError) as error:
-        return doctor.forbidden(str(error))
+        patient.connect()
+    except EngineError as error:
+        return doctor.forbidden(error.details)
     return True
 
 

@@ -1,7 +1,6 @@
 """Fetches a source: the store, then the mirrors, then its origins in order; verified before it is kept."""
 
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +24,11 @@ from orchestrator.execute.sources.download import (
 )
 from orchestrator.execute.store.store import HeldSource, Store
 from orchestrator.execute.system import process
+from orchestrator.execute.system.host import Host, is_debian
 from orchestrator.files import FULL, at_home, copy_limited, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
 
 _APT_S = 20
-_OS_RELEASE = Path("/etc/os-release")
 _FOR_PIP = re.compile(
     "PATH|HOME|TMPDIR|LANG|LC_.*|PIP_.*|SSL_CERT_(FILE|DIR)|(https?|no|all)_proxy", re.IGNORECASE | re.ASCII
 )
@@ -84,15 +83,15 @@ def fetch(
         return _first(source, candidates, store=store, deadline=deadline, say=say)
 
 
-def apt_bases() -> tuple[str, ...]:
-    """Return the pool URLs of the Debian archives that this machine installs from, main archive first.
+def apt_bases(host: Host) -> tuple[str, ...]:
+    """Return the pool URLs of the Debian archives that a machine installs from, main archive first.
 
     Empty where apt is missing, is not Debian's, or uses no http.
     """
-    if not _is_debian() or shutil.which("apt-get") is None:
+    if not is_debian(host) or host.which("apt-get") is None:
         return ()
     try:
-        done = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)"], timeout=_APT_S)
+        done = host.run(["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)"], timeout=_APT_S)
     except MatrixctlError:
         return ()
     return pools(done.stdout.decode("utf-8", "replace"))
@@ -107,14 +106,6 @@ def pools(targets: str) -> tuple[str, ...]:
             security = codename.endswith("-security")
             found[f"{site.rstrip('/')}/pool{'/updates' if security else ''}"] = security
     return tuple(sorted(found, key=lambda base: found[base]))
-
-
-def _is_debian() -> bool:
-    try:
-        lines = _OS_RELEASE.read_text("utf-8").splitlines()
-    except OSError:
-        return False
-    return any(line.replace('"', "").strip() == "ID=debian" for line in lines)
 
 
 def _first(

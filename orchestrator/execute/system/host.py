@@ -1,6 +1,7 @@
 """The machine that we run on, as far as set-up looks at it and changes it; tests bring one of their own."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,3 +66,14 @@ class LocalHost:
             return shutil.disk_usage(path).free
         except OSError:
             return None
+
+
+def is_debian(host: Host) -> bool:
+    """Whether the machine runs Debian itself: its derivatives have mirrors without Debian's suites."""
+    return os_release(host).get("ID") == "debian"
+
+
+def os_release(host: Host) -> dict[str, str]:
+    """The fields of ``/etc/os-release``; empty where there is none."""
+    text = host.read("/etc/os-release") or ""
+    return {key: value.strip("\"'") for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)}
