@@ -8,7 +8,6 @@ from orchestrator.app.options import Options
 from orchestrator.arch import Arch
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.imageset import ImageSet
-from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
@@ -39,20 +38,3 @@ class Context:
     def folder(self) -> Path:
         """Where the run's journal, evidence and reports lie."""
         return self.recorder.folder
-
-
-def make_images(
-    engine: Engine, store: Store, host: Arch, *, limits: Limits, options: Options, say: Say
-) -> ImageSet:
-    """Return the images of a run, none of them made yet."""
-    shop = Workshop(
-        engine=engine,
-        host=options.here,
-        arch=host,
-        say=say,
-        proxies=options.proxies,
-        wheels=store.images / "wheels",
-        lock=store.lock,
-        limit=limits.image,
-    )
-    return ImageSet(shop=shop)

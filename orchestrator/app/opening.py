@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.app import output
 from orchestrator.app.actions import Actions
 from orchestrator.app.actions.probe import Probing
-from orchestrator.app.context import Context, Say, make_images
+from orchestrator.app.context import Context, Say
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.first_record import make_action, make_cell, make_record, make_rules
 from orchestrator.app.ledger import Ledger
@@ -20,6 +20,8 @@ from orchestrator.app.sources import Sources
 from orchestrator.app.stages import Run
 from orchestrator.arch import by_machine
 from orchestrator.execute.engine.engine import Engine
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
@@ -48,6 +50,15 @@ def make_context(
     """Return the means of a run; nothing is begun yet."""
     say = output.ignore_errors(say)
     host, store = by_machine(engine.info().arch), Store(options.store, say=say)
+    shop = Workshop(
+        engine=engine,
+        host=options.here,
+        arch=host,
+        say=say,
+        proxies=options.proxies,
+        store=store,
+        limit=matrix.limits.image,
+    )
     recorder = Recorder(
         folder,
         listen=output.guard_listener(listen, folder, say),
@@ -60,7 +71,7 @@ def make_context(
         host=host,
         engine=engine,
         store=store,
-        images=make_images(engine, store, host, limits=matrix.limits, options=options, say=say),
+        images=ImageSet(shop=shop),
         renderer=Renderer(options.overlay),
         limits=matrix.limits,
         options=options,

@@ -323,17 +323,9 @@ def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: works
 def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: workshop.Workshop) -> None:
     base = base_image.ensure_base(shop)
     before = _containers(shop)
+    done = shop.engine.make_file(base.id, "echo why; exit 3", "/x", io.BytesIO(), environment={}, timeout=300)
     with pytest.raises(EngineError, match="exit code 3") as caught:
-        image_build.make_in_container(
-            shop.engine,
-            what="x",
-            image=base.id,
-            script="echo why; exit 3",
-            path="/x",
-            proxies={},
-            into=io.BytesIO(),
-            limit=300,
-        )
+        image_build.refuse_failure(done, "x", 300)
     assert caught.value.details == "why"
     assert _containers(shop) == before
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import docker
 from docker.errors import APIError, NotFound
@@ -24,9 +24,10 @@ from tenacity import (
 from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine import docker_exec, docker_images, docker_leftovers, owner
+from orchestrator.execute.engine import docker_exec, docker_leftovers, owner
 from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
-from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult, Image, Leftover
+from orchestrator.execute.engine.docker_images import DockerImages
+from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult, Leftover
 from orchestrator.record.model import EngineInfo
 
 _API_TIMEOUT = 60
@@ -72,13 +73,13 @@ _again = retry(
 )
 
 
-class DockerEngine:
+class DockerEngine(DockerImages):
     """See ``Engine``; hardening is the same for build, server and client containers."""
 
     def __init__(
         self, client: docker.DockerClient, *, keep: bool = False, patience: float = PATIENCE
     ) -> None:
-        self.client = client
+        super().__init__(client)
         self._keep = keep
         self._patience, self._down_since = patience, 0.0
         self._asking = threading.Lock()
@@ -102,7 +103,7 @@ class DockerEngine:
 
     def _pings(self) -> bool:
         try:
-            return bool(self.client.api.get(f"{self.client.api.base_url}/_ping", timeout=_PING).ok)
+            return bool(self._api.get(f"{self._api.base_url}/_ping", timeout=_PING).ok)
         except ENGINE_ERRORS:
             return False
 
@@ -141,7 +142,7 @@ class DockerEngine:
         return str(self._host["DockerRootDir"])
 
     def running(self, name: str) -> bool:
-        return docker_exec.running(self.client.api, name)
+        return docker_exec.running(self._api, name)
 
     def create_volume(self, name: str, run_id: str) -> None:
         with explained(f"create the volume {name}"):
@@ -151,12 +152,12 @@ class DockerEngine:
     def remove_volume(self, name: str) -> None:
         with explained(f"remove the volume {name}"):
             try:
-                self.client.api.remove_volume(name, force=True)
+                self._api.remove_volume(name, force=True)
             except NotFound:
                 return
 
     def create(self, spec: ContainerSpec) -> None:
-        api = self.client.api
+        api = self._api
         host_config = api.create_host_config(
             network_mode=spec.network,
             binds={spec.volume: {"bind": WORK, "mode": "rw"}},
@@ -193,21 +194,21 @@ class DockerEngine:
 
     def put(self, name: str, archive: bytes) -> None:
         with explained(f"put files into {name}"):
-            self.client.api.put_archive(name, WORK, archive)
+            self._api.put_archive(name, WORK, archive)
 
     def start(self, name: str) -> None:
         with explained(f"start {name}"):
-            self.client.api.start(name)
+            self._api.start(name)
 
     def exec(
         self, name: str, argv: tuple[str, ...], *, timeout: float, on_line: Callable[[bytes], None] | None
     ) -> ExecResult:
-        return docker_exec.execute(self.client.api, name, argv, timeout=timeout, on_line=on_line)
+        return docker_exec.execute(self._api, name, argv, timeout=timeout, on_line=on_line)
 
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         left = limit
         with explained(f"get {path} from {name}"):
-            chunks, _ = self.client.api.get_archive(name, path)
+            chunks, _ = self._api.get_archive(name, path)
             for chunk in chunks:
                 left -= len(chunk)
                 if left < 0:
@@ -218,48 +219,23 @@ class DockerEngine:
     def remove(self, name: str) -> None:
         with explained(f"remove {name}"):
             try:
-                self.client.api.remove_container(name, force=True, v=False)
+                self._api.remove_container(name, force=True, v=False)
             except NotFound:
                 return
             except APIError as error:
                 if "already in progress" not in str(error.explanation):
                     raise
 
-    def find_image(self, name: str) -> Image | None:
-        return docker_images.find(self.client.api, name)
-
-    def list_images(self, label: str) -> tuple[Image, ...]:
-        return docker_images.find_labelled(self.client.api, label)
-
-    def find_digest(self, tag: str) -> str | None:
-        return docker_images.find_digest(self.client.api, tag)
-
-    def build_image(self, tag: str, context: IO[bytes], **how: Any) -> ExecResult:
-        return docker_images.build(self.client.api, tag, context, **how)
-
-    def remove_image(self, image: str) -> None:
-        with explained(f"remove the image {image}"):
-            self.client.api.remove_image(image, force=True)
-
-    def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
-        return docker_images.run(self.client.api, image, argv, timeout=timeout)
-
-    def make_file(self, image: str, script: str, path: str, into: IO[bytes], **how: Any) -> ExecResult:
-        return docker_images.make_file(self.client.api, image, script, path, into, **how)
-
-    def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
-        docker_images.copy_file(self.client.api, image, path, into)
-
     def sweep(self, run_id: str = "") -> tuple[str, ...]:
         # This process's alone: with reports in two folders, two runs could have one id.
-        found = docker_leftovers.find(self.client.api, owner.mine())
+        found = docker_leftovers.find(self._api, owner.mine())
         meant = [one for one in found if run_id in {"", one.run}]
         for one in meant:
             (self.remove if one.kind == "container" else self.remove_volume)(one.name)
         return tuple(one.name for one in meant)
 
     def leftovers(self) -> tuple[Leftover, ...]:
-        return docker_leftovers.find(self.client.api, owner.LABEL)
+        return docker_leftovers.find(self._api, owner.LABEL)
 
     def remove_leftover(self, leftover: Leftover) -> bool:
-        return docker_leftovers.remove(self.client.api, leftover)
+        return docker_leftovers.remove(self._api, leftover)

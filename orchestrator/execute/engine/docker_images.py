@@ -39,48 +39,137 @@ _CANNOT_EXECUTE = ExecResult(exit_code=126, stdout=b"exec format error", stderr=
 """As the shell says it."""
 
 
-def find(api: docker.APIClient, name: str) -> Image | None:
-    """See ``Engine.find_image``."""
-    with explained(f"look for the image {name}"):
+class DockerImages:
+    """The part of ``Engine`` that is about images."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self.client, self._api = client, client.api
+
+    def find_image(self, name: str) -> Image | None:
+        with explained(f"look for the image {name}"):
+            try:
+                said = self._api.inspect_image(name)  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return None
+        return Image(
+            id=said["Id"],
+            tags=tuple(map(_tag, said.get("RepoTags") or ())),
+            arch=said["Architecture"],
+            labels=(said.get("Config") or {}).get("Labels") or {},
+            created=said["Created"],
+        )
+
+    def list_images(self, label: str) -> tuple[Image, ...]:
+        with explained(f"list the images that bear {label}"):
+            # One alone: Podman 4.3 has no image that bears two.
+            listed = self._api.images(filters={"label": label})
+        found = [image for one in listed if (image := self.find_image(one["Id"])) is not None]
+        return tuple(sorted(found, key=lambda image: image.created, reverse=True))
+
+    def find_digest(self, tag: str) -> str | None:
+        """See ``Engine``.
+
+        The daemon is asked, since it is the one that would pull; its package's own calls have no deadline but
+        the client's. A daemon's registry mirrors are not consulted by this question, only by a pull.
+        """
         try:
-            said = api.inspect_image(name)  # type: ignore[no-untyped-call]
-        except ImageNotFound:
+            answer = self._api.get(_url(self._api, f"distribution/{tag}/json"), timeout=REGISTRY_DEADLINE)
+            if answer.ok:
+                return str(answer.json()["Descriptor"]["digest"])
+            mirrors = self._api.info()["RegistryConfig"]["Mirrors"]
+            return _pulled_digest(self._api, tag) if mirrors else None
+        except (*ENGINE_ERRORS, OSError, ValueError, KeyError):
             return None
-    return Image(
-        id=said["Id"],
-        tags=tuple(map(_tag, said.get("RepoTags") or ())),
-        arch=said["Architecture"],
-        labels=(said.get("Config") or {}).get("Labels") or {},
-        created=said["Created"],
-    )
+
+    def build_image(
+        self,
+        tag: str,
+        context: IO[bytes],
+        *,
+        platform: str,
+        labels: Mapping[str, str],
+        arguments: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        """See ``Engine``. A build that is given up ends when it next says something."""
+
+        def work(given_up: threading.Event) -> ExecResult:
+            events = self._api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                platform=platform,
+                labels=dict(labels),
+                buildargs=dict(arguments),
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=max(1, int(timeout)),
+            )
+            return _follow(events, given_up)
+
+        with explained(f"build the image {tag}"):
+            started = time.monotonic()
+            try:
+                return within(timeout, work, TimeoutError)
+            except _CUT:
+                if not _is_over(started, timeout):
+                    raise
+                return _LATE
+
+    def remove_image(self, image: str) -> None:
+        with explained(f"remove the image {image}"):
+            self._api.remove_image(image, force=True)
+
+    def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
+        walls = self._api.create_host_config(
+            network_mode="none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            read_only=True,
+            mem_limit="128m",
+            pids_limit=32,
+        )
+        with (
+            explained(f"run {argv[0]} in {image}"),
+            _container(self._api, image, argv, user=f"{UID}:{UID}", host_config=walls) as name,
+        ):
+            return _run_to_its_end(self._api, name, timeout, tail="all")
+
+    def make_file(
+        self,
+        image: str,
+        script: str,
+        path: str,
+        into: IO[bytes],
+        *,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> ExecResult:
+        """See ``Engine``. The one container with a network, and told of the user's proxy."""
+        argv = ("sh", "-c", script)
+        told: dict[str, Any] = {"environment": dict(environment), "use_config_proxy": True}
+        with (
+            explained(f"run a script in {image}"),
+            _container(self._api, image, argv, user="0:0", **told) as name,
+        ):
+            done = _run_to_its_end(self._api, name, timeout, tail=_LINES)
+            if done.exit_code == 0:
+                _copy(self._api, name, path, into)
+        return done
+
+    def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
+        walls = self._api.create_host_config(network_mode="none")
+        with (
+            explained(f"copy {path} out of {image}"),
+            _container(self._api, image, (), host_config=walls) as name,
+        ):
+            _copy(self._api, name, path, into)
 
 
 def _tag(tag: str) -> str:
     """As it was given: Podman puts a registry's name before it."""
     return tag.removeprefix("localhost/").removeprefix("docker.io/")
-
-
-def find_labelled(api: docker.APIClient, label: str) -> tuple[Image, ...]:
-    """See ``Engine.list_images``."""
-    with explained(f"list the images that bear {label}"):
-        listed = api.images(filters={"label": label})  # one alone: Podman 4.3 has no image that bears two
-    found = [image for one in listed if (image := find(api, one["Id"])) is not None]
-    return tuple(sorted(found, key=lambda image: image.created, reverse=True))
-
-
-def find_digest(api: docker.APIClient, tag: str) -> str | None:
-    """See ``Engine.find_digest``.
-
-    The daemon is asked, since it is the one that would pull; its own calls have no deadline but the client's.
-    A daemon's registry mirrors are not consulted by this question, only by a pull.
-    """
-    try:
-        answer = api.get(_url(api, f"distribution/{tag}/json"), timeout=REGISTRY_DEADLINE)
-        if answer.ok:
-            return str(answer.json()["Descriptor"]["digest"])
-        return _pulled_digest(api, tag) if api.info()["RegistryConfig"]["Mirrors"] else None
-    except (*ENGINE_ERRORS, OSError, ValueError, KeyError):
-        return None
 
 
 def _url(api: docker.APIClient, path: str) -> str:
@@ -95,43 +184,6 @@ def _pulled_digest(api: docker.APIClient, tag: str) -> str | None:
             return None
     digests = api.inspect_image(tag)["RepoDigests"]  # type: ignore[no-untyped-call]
     return next((digest.partition("@")[2] for digest in digests), None)
-
-
-def build(
-    api: docker.APIClient,
-    tag: str,
-    context: IO[bytes],
-    *,
-    platform: str,
-    labels: Mapping[str, str],
-    arguments: Mapping[str, str],
-    timeout: float,
-) -> ExecResult:
-    """See ``Engine.build_image``. A build that is given up ends when it next says something."""
-
-    def work(given_up: threading.Event) -> ExecResult:
-        events = api.build(
-            fileobj=context,
-            custom_context=True,
-            tag=tag,
-            platform=platform,
-            labels=dict(labels),
-            buildargs=dict(arguments),
-            rm=True,
-            forcerm=True,
-            decode=True,
-            timeout=max(1, int(timeout)),
-        )
-        return _follow(events, given_up)
-
-    with explained(f"build the image {tag}"):
-        started = time.monotonic()
-        try:
-            return within(timeout, work, TimeoutError)
-        except _CUT:
-            if not _is_over(started, timeout):
-                raise
-            return _LATE
 
 
 def _follow(events: Iterator[dict[str, Any]], given_up: threading.Event) -> ExecResult:
@@ -149,60 +201,6 @@ def _follow(events: Iterator[dict[str, Any]], given_up: threading.Event) -> Exec
 def _is_over(started: float, seconds: float) -> bool:
     """Whether a cut connection means that: it looks like a lost engine's but for the time that it took."""
     return time.monotonic() - started >= int(seconds)
-
-
-def run(api: docker.APIClient, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
-    """See ``Engine.run``."""
-    walls = api.create_host_config(
-        network_mode="none",
-        cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
-        read_only=True,
-        mem_limit="128m",
-        pids_limit=32,
-    )
-    with (
-        explained(f"run {argv[0]} in {image}"),
-        _container(api, image, argv, user=f"{UID}:{UID}", host_config=walls) as name,
-    ):
-        return _run_to_its_end(api, name, timeout, tail="all")
-
-
-def make_file(
-    api: docker.APIClient,
-    image: str,
-    script: str,
-    path: str,
-    into: IO[bytes],
-    *,
-    environment: Mapping[str, str],
-    timeout: float,
-) -> ExecResult:
-    """See ``Engine.make_file``. The one container with a network, and told of the user's proxy."""
-    with (
-        explained(f"run a script in {image}"),
-        _container(
-            api,
-            image,
-            ("sh", "-c", script),
-            user="0:0",
-            environment=dict(environment),
-            use_config_proxy=True,
-        ) as name,
-    ):
-        done = _run_to_its_end(api, name, timeout, tail=_LINES)
-        if done.exit_code == 0:
-            _copy(api, name, path, into)
-    return done
-
-
-def copy_file(api: docker.APIClient, image: str, path: str, into: IO[bytes]) -> None:
-    """See ``Engine.copy_file``."""
-    with (
-        explained(f"copy {path} out of {image}"),
-        _container(api, image, (), host_config=api.create_host_config(network_mode="none")) as name,
-    ):
-        _copy(api, name, path, into)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One image build, or one container in which a file for an image is made."""
+"""One image build, and what it means that one failed."""
 
 import io
 import tarfile
@@ -44,7 +44,7 @@ def build(
         done = engine.build_image(
             tag, context, platform=arch.platform, labels=labels, arguments=proxies, timeout=limit
         )
-    _refuse_failure(done, tag, limit)
+    refuse_failure(done, tag, limit)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
@@ -55,28 +55,11 @@ def _add(tar: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
     tar.addfile(member, content)
 
 
-def make_in_container(
-    engine: Engine,
-    *,
-    what: str,
-    image: str,
-    script: str,
-    path: str,
-    proxies: Mapping[str, str],
-    into: IO[bytes],
-    limit: float,
-) -> None:
-    """Run a shell script in a container of ``image``, and fetch the file that it made.
+def refuse_failure(done: ExecResult, what: str, limit: float) -> None:
+    """Raise what it means that an image, or a file for one, was not made; see ``build``.
 
-    ``what`` names that file to a person.
-
-    :raises EngineError, SourceUnreachableError, DeadlineError: as ``build`` does.
+    :param what: names it to a person.
     """
-    done = engine.make_file(image, script, path, into, environment=proxies, timeout=limit)
-    _refuse_failure(done, what, limit)
-
-
-def _refuse_failure(done: ExecResult, what: str, limit: float) -> None:
     if done.timed_out:
         raise exceeded(
             f"The image {what}",

@@ -11,15 +11,15 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, SourceUnreachableError
 from orchestrator.execute.engine.engine import Engine, Image
 from orchestrator.execute.images import dockerfiles, emulation, image_build, wheels
+from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
 
@@ -47,12 +47,6 @@ class ImageRef(Value):
     """It was made just now; else it was there already."""
 
 
-class Lock(Protocol):
-    """As ``Store.lock``."""
-
-    def __call__(self, name: str, *, deadline: float) -> AbstractContextManager[None]: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
     """What image builds need around them. ``arch`` is the engine's; ``proxies`` go in as build arguments."""
@@ -62,10 +56,8 @@ class Workshop:
     arch: Arch
     say: Callable[[str], None]
     proxies: Mapping[str, str] = field(default_factory=dict)
-    wheels: Path | None = None
-    """Keeps the wheels of the client image; without it they are fetched anew."""
-    lock: Lock | None = None
-    """Keeps two runs from making one image twice; the second one finds it."""
+    store: Store | None = None
+    """Keeps the wheels of the client image, and two runs from making one image twice: the second finds it."""
     limit: float = 900
     """Seconds for making one image: the matrix's limit ``image``."""
 
@@ -110,12 +102,13 @@ def ensure_cross(shop: Workshop, toolchain: ImageRef, target: Arch) -> ImageRef:
 
 def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
     """The clients and what proves them, for the host's architecture; without aioquic where pip has it not."""
+    cache = shop.store.images / "wheels" if shop.store else None
     try:
         return ensure(
             shop,
             _client(shop.arch, base, aioquic=wheels.lock_digest()),
             origin=base.tag,
-            make_root=lambda into: wheels.fetch(shop.host, shop.arch, shop.wheels, into),
+            make_root=lambda into: wheels.fetch(shop.host, shop.arch, cache, into),
         )
     except SourceUnreachableError as error:  # no reason to do without the others
         shop.say(f"the client image gets no aioquic: {error.brief}")
@@ -143,22 +136,15 @@ def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> Recipe:
 
 def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
     """An image of extracted packages that serves ``arch``; ``name`` is one of ``dockerfiles.ROOTS``."""
-    script = dockerfiles.root_script(name, shop.arch, arch)
-    return ensure(
-        shop,
-        _root(name, shop.arch, arch, base),
-        origin=base.tag,
-        make_root=lambda into: image_build.make_in_container(
-            shop.engine,
-            what=f"{name} for {arch.name}",
-            image=toolchain.id,
-            script=script,
-            path="/root.tar",
-            proxies=shop.proxies,
-            into=into,
-            limit=shop.limit,
-        ),
-    )
+
+    def make_root(into: IO[bytes]) -> None:
+        script = dockerfiles.root_script(name, shop.arch, arch)
+        done = shop.engine.make_file(
+            toolchain.id, script, "/root.tar", into, environment=shop.proxies, timeout=shop.limit
+        )
+        image_build.refuse_failure(done, f"{name} for {arch.name}", shop.limit)
+
+    return ensure(shop, _root(name, shop.arch, arch, base), origin=base.tag, make_root=make_root)
 
 
 def _root(name: str, host: Arch, target: Arch, base: ImageRef) -> Recipe:
@@ -214,10 +200,9 @@ def ensure(
     known = _known(shop, recipe)
     if known is not None:
         return known
-    alone = (
-        shop.lock(f"image-{recipe.key[:16]}", deadline=time.monotonic() + shop.limit) if shop.lock else None
-    )
-    with alone or nullcontext():
+    name, deadline = f"image-{recipe.key[:16]}", time.monotonic() + shop.limit
+    alone = shop.store.lock(name, deadline=deadline) if shop.store else nullcontext()
+    with alone:
         return _known(shop, recipe) or _make(shop, recipe, origin=origin, digest=digest, make_root=make_root)
 
 
