@@ -43,7 +43,15 @@ PACKAGES = {
     "runtime": {"libc6": "2.41-12", "libssl3t64": "3.5.7-1", "dash": "0.5.12"},
 }
 """Of the images, by name."""
-_ELF_X86_64 = bytes.fromhex("7f454c4602010100" + "00" * 8 + "02003e0001000000") + bytes(40)
+
+
+def _elf(machine: int) -> bytes:
+    """The header of a program, with its ``e_machine`` (elf(5))."""
+    start = bytes.fromhex("7f454c4602010100" + "00" * 8 + "0200")
+    return start + machine.to_bytes(2, "little") + bytes.fromhex("01000000") + bytes(40)
+
+
+_ELF = {"amd64": _elf(62), "arm64": _elf(183)}
 
 
 def chosen(*filters: str) -> tuple[Cell, ...]:
@@ -103,9 +111,10 @@ class Programs:
         self.built.append(" ".join(sorted(files)))
         files["build.log"] = b"compiled\n"
         files["ccache/a"] = b"an object"
+        target = "arm64" if b"aarch64-linux-gnu" in b"".join(files.values()) else "amd64"
         mark = b"/opt/matrixctl/openssl-3.5.7/ssl"
         made = {
-            "out/haproxy": _ELF_X86_64 + mark,
+            "out/haproxy": _ELF[target] + mark,
             "out/tls/lib/libssl.so": b"a library",
             "out/selftest": b"elf",
         }
@@ -124,7 +133,8 @@ class Programs:
         ids = [one["id"] for one in session["cells"]]
         self.probed += ids
         by_id = {one.id: one for one in self.cells}
-        lines = [server_line(vv=vv()), *(line(by_id[one]) for one in ids)]
+        machine = f"{by_id[ids[0]].arch.arch.machine}\n"
+        lines = [server_line(vv=vv(), machine=machine), *(line(by_id[one]) for one in ids)]
         return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
 
 

@@ -83,6 +83,30 @@ def test_a_library_that_was_lost_is_said_and_nothing_is_built_without_it(tmp_pat
     assert "the artifact of openssl-3.5.7--amd64 is gone from the store" in action.message
 
 
+def test_images_are_made_once_and_told_with_what_is_in_them(tmp_path: Path) -> None:
+    """For a foreign architecture a cross compiler and an emulator, and nothing else."""
+    run = EngineRun(tmp_path, TWO_ARCHES)
+    record = run.go()
+    assert [(cell.outcome, cell.message) for cell in record.cells if cell.outcome is not Outcome.PASS] == []
+    names = [tag.partition(":")[0].removeprefix("matrixctl/") for tag in run.engine.images]
+    assert names[0] == "base"
+    assert sorted(names) == sorted(
+        ["base", "toolchain", "toolchain", "client", "runtime", "emulated-runtime"]
+    )
+    assert len(run.engine.built) == len(names)
+    told = {one.name: (one.version, one.origin) for one in record.components if one.kind == "image"}
+    assert set(told) == {
+        *("base-amd64", "toolchain-amd64", "toolchain-arm64", "client-amd64"),
+        *("runtime-amd64", "emulated-runtime-arm64"),
+    }
+    assert told["base-amd64"][1] == f"debian:trixie-slim@{run.engine.digest}"
+    assert {version for version, _ in told.values()} == set(run.engine.images)
+    (emulated,) = [cell for cell in record.cells if cell.axes.arch.name == "arm64"]
+    assert emulated.execution.qemu_version == "10.0.13"
+    proved = [image for verb, image in run.engine.calls if verb == "run"]
+    assert set(proved) >= set(run.engine.images), "each was run before it was used"
+
+
 def failing(*errors: Exception, kind: str) -> Programs:
     """Programs of which those of one kind fail so often."""
     left: Iterator[Exception] = iter(errors)
