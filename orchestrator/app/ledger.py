@@ -98,6 +98,7 @@ class Ledger:
             started_at=told.started_at,
             duration_s=told.duration_s,
             again=told.again,
+            evidence=told.evidence,
         )
         record = before.model_copy(update={"attempts": (*before.attempts, attempt)})
         now = Outcome.ERROR, Verdict.NOT_JUDGED

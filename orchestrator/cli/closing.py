@@ -8,7 +8,7 @@ from rich.text import Text
 
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunRecord, SelfTest
-from orchestrator.report import summary
+from orchestrator.report import attempts, summary
 from orchestrator.report.expectations import wanted
 from orchestrator.report.groups import Group, groups
 from orchestrator.report.headline import went_well
@@ -74,7 +74,8 @@ def _counts(record: RunRecord) -> Text:
 
 def _group(group: Group) -> Iterator[Text]:
     count = len(group.cells)
-    head = Text(flat(f"{group.title} ({count} {'cell' if count == 1 else 'cells'})"))
+    tally = f"; {group.tally}" if group.tally else ""
+    head = Text(flat(f"{group.title} ({count} {'cell' if count == 1 else 'cells'}{tally})"))
     head.stylize(_VERDICTS[group.verdict])
     if group.quiet:
         rules = sorted({(cell.expected.rule, cell.expected.because) for cell in group.cells if cell.expected})
@@ -88,7 +89,7 @@ def _group(group: Group) -> Iterator[Text]:
 
 def _cell(cell: CellRecord) -> Text:
     rule = f"  [{cell.expected.rule}]" if cell.expected and cell.expected.rule else ""
-    return Text(flat(f"  {cell.id}  {cell.message}{rule}"))
+    return Text(flat(f"  {cell.id}  {attempts.said(cell)}{rule}"))
 
 
 def _stale(rule: Rule) -> Iterator[Text]:

@@ -17,10 +17,10 @@ from orchestrator.cli import common
 from orchestrator.cli.closing import STYLES, closing
 from orchestrator.masked import masked
 from orchestrator.matrix.model import Cell
-from orchestrator.outcome import Outcome, Verdict
+from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.plan.plan import Known, expected
 from orchestrator.record.journal import ActionChanged, CellJudged, Event, RunResumed, RunStarted
-from orchestrator.record.model import ActionRecord, RunRecord
+from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord
 from orchestrator.report.text import flat, terminal
 
 _MINUTES_FROM = 90
@@ -111,17 +111,25 @@ def told(event: Event) -> Text | None:
             for said in terminal(action.message).splitlines():
                 line.append(f"\n    {said}", style="dim")
             return line
-        case CellJudged(cell=cell) if cell.outcome is not None:
-            glyph, style = STYLES[cell.outcome]
-            line = Text(f"{glyph} {cell.outcome}", style=style)
-            if cell.verdict in _TOLD:
-                line.append(f" ({cell.verdict})", style="dim")
-            line.append(flat(f"  {cell.id}"), style="default")
-            if cell.reason is not None:
-                line.append(flat(f"  {cell.reason}: {cell.message}"), style="default")
-            return line
+        case CellJudged(cell=cell) if cell.outcome is not None and cell.attempts:
+            return _tell_attempt(cell, cell.attempts[-1])
         case _:
             return None
+
+
+def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:
+    """Return the line of one attempt: its own result, whatever the attempts before it came to."""
+    glyph, style = STYLES[made.outcome]
+    line = Text(f"{glyph} {made.outcome}", style=style)
+    found = verdict(made.outcome, made.reason, cell.expected)
+    if found in _TOLD:
+        line.append(f" ({found})", style="dim")
+    line.append(flat(f"  {cell.id}"), style="default")
+    if made.number > 1:
+        line.append(flat(f"  {made.why}"), style="dim")
+    if made.reason is not None:
+        line.append(flat(f"  {made.reason}: {made.message}"), style="default")
+    return line
 
 
 class LiveView(Lines):

@@ -17,7 +17,7 @@ from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.runs import LATEST, find
-from orchestrator.report import expectations, html, junit, markdown, summary, units
+from orchestrator.report import attempts, expectations, html, junit, markdown, panel, summary, units
 from orchestrator.report.text import flat, terminal
 
 _RENDERERS: dict[str, Callable[[RunRecord], str]] = {
@@ -90,11 +90,13 @@ def _told(cell: CellRecord, folder: Path) -> Iterator[str]:
         yield flat(f"expected: {expectations.told(cell.expected)}")
     if cell.cause:
         yield flat(f"cause: {cell.cause}")
+    if tally := attempts.tally(cell):
+        yield f"attempts: {tally}"
     for attempt in cell.attempts:
-        because = f": {attempt.reason}" if attempt.reason else ""
-        took = units.duration(attempt.duration_s)
-        told = f"{attempt.outcome}{because}, {took}, {attempt.why}; began {units.moment(attempt.started_at)}"
-        yield flat(f"attempt {attempt.number}: {told}")
+        began = units.moment(attempt.started_at)
+        yield flat(f"attempt {attempt.number} ({attempt.why}), began {began}: {panel.attempt(attempt)}")
+        if attempt.evidence and attempt.evidence != cell.evidence:
+            yield flat(f"  its evidence: {' '.join(attempt.evidence)}")
     yield flat(f"again: {cell.reproducer}")
     for path in cell.evidence:
         yield ""

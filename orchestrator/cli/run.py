@@ -202,19 +202,20 @@ def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -
         challenge_unsupported=settings.challenge_unsupported,
         emulated_build=settings.build == "emulated",
         remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
-        again=_again(settings),
+        again=rerun_options(settings),
         settings=settings,
         proxies=bootstrap.proxies(LocalHost(), os.environ),
     )
 
 
-def _again(settings: Settings) -> tuple[str, ...]:
-    """The options that decide what a cell is: a reproducer needs them, too."""
+def rerun_options(settings: Settings) -> tuple[str, ...]:
+    """Return the options that decide what a cell is and how often it is asked: a rerun needs them, too."""
     options = ["--matrix", settings.matrix] if settings.matrix else []
     options += [word for text in settings.patches for word in ("--patch", text)]
     options += ["--build", settings.build] if settings.build != "cross" else []
     options += ["--challenge-unsupported"] if settings.challenge_unsupported else []
     options += [word for path in settings.sources for word in ("--sources", path)]
+    options += ["--repeat", str(settings.repeat)] if settings.repeat != 1 else []
     return tuple(options)
 
 

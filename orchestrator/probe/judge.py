@@ -10,7 +10,7 @@ from orchestrator.probe import cpu
 from orchestrator.probe.attest import Binary, attest, misbuilt
 from orchestrator.probe.classify import Judgement, because, classify
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
-from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Observations
+from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Observations, counted
 from orchestrator.value import Value
 
 AGAIN = "again: "
@@ -143,6 +143,7 @@ def with_attempt(
         started_at=started_at,
         duration_s=duration_s,
         again=again,
+        evidence=evidence,
     )
     attempts = (*record.attempts, attempt)
     decisive = _decisive(attempts, record.expected)
@@ -187,15 +188,6 @@ def _decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> Attem
     def severity_of(one: Attempt) -> tuple[int, int]:
         return severity(one.outcome, verdict(one.outcome, one.reason, expected))
 
-    counted = _counted(attempts)
-    worst = max(severity_of(one) for one in counted)
-    return next(one for one in reversed(counted) if severity_of(one) == worst)
-
-
-def _counted(attempts: tuple[Attempt, ...]) -> list[Attempt]:
-    counted: list[Attempt] = []
-    for attempt in attempts:
-        if attempt.again and counted:
-            counted.pop()
-        counted.append(attempt)
-    return counted
+    standing = counted(attempts)
+    worst = max(severity_of(one) for one in standing)
+    return next(one for one in reversed(standing) if severity_of(one) == worst)

@@ -4,6 +4,7 @@ All times are UTC in ISO 8601; all durations are seconds; all paths are relative
 A field that was not measured is ``null``, never a made-up zero.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -109,7 +110,7 @@ class Server(Value):
 
 
 class Observations(Value):
-    """What was measured of one cell in its last attempt."""
+    """What was measured of one cell in the attempt that decided it."""
 
     h3: Exchange | None
     control: Exchange | None
@@ -246,6 +247,18 @@ class Attempt(Value):
     duration_s: float
     again: bool = False
     """It replaces the attempt before it, in which the harness failed; both stay in the list."""
+    evidence: tuple[str, ...] = ()
+    """Its own files; those of the attempt that decided the cell are the cell's, too."""
+
+
+def counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """Return the attempts that count: all but those that another one replaced."""
+    found: list[Attempt] = []
+    for attempt in attempts:
+        if attempt.again and found:
+            found.pop()
+        found.append(attempt)
+    return tuple(found)
 
 
 class CellRecord(Value):
@@ -256,7 +269,7 @@ class CellRecord(Value):
     outcome: Outcome | None
     reason: Reason | None
     message: str
-    """One sentence for a person."""
+    """One sentence for a person, of the attempt that decided the cell: the worst one that counts."""
     verdict: Verdict
     attempts: tuple[Attempt, ...]
     execution: Execution
@@ -350,8 +363,8 @@ class RunRecord(Value):
     """``run.json``."""
 
     schema_version: Literal[2, 3]
-    """3 added ``Request.shows``, ``Attempt.again``, and ``Execution.cpu_model`` of each emulated server. What
-    version 2 lacks has a default, so its records are still read."""
+    """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, and ``Execution.cpu_model`` of each
+    emulated server. What version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -73,7 +74,7 @@ class Past:
             self.folder / path
             for event in self.events
             if isinstance(event, CellJudged)
-            for path in event.cell.evidence
+            for path in chain(event.cell.evidence, *(one.evidence for one in event.cell.attempts))
         }
         evidence = self.folder / _EVIDENCE
         found = () if evidence.is_symlink() else evidence.rglob("*")  # nothing outside of the run's folder

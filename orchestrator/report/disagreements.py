@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.report import attempts
 from orchestrator.value import Value
 
 
@@ -15,6 +16,13 @@ class Said(Value):
     """The cell's id."""
     outcome: Outcome
     reason: Reason | None
+    tally: str
+    """How its attempts ended, where there were several."""
+
+    @property
+    def words(self) -> str:
+        """The reason and the attempts, for a person; empty for a client that got all that it asked for."""
+        return ", ".join(part for part in (self.reason or "", self.tally) if part)
 
 
 class Disagreement(Value):
@@ -32,7 +40,7 @@ class Disagreement(Value):
     def sentence(self) -> str:
         """For a person: ``curl: pass; gtlsclient: fail (bad-status)``."""
         return "; ".join(
-            f"{one.client}: {one.outcome}{f' ({one.reason})' if one.reason else ''}" for one in self.said
+            f"{one.client}: {one.outcome}{f' ({one.words})' if one.words else ''}" for one in self.said
         )
 
 
@@ -60,7 +68,13 @@ def _server(cell: CellRecord) -> tuple[str, ...]:
 def _disagreement(cells: Sequence[CellRecord]) -> Disagreement:
     arch, haproxy, tls, cipher, execution = _server(cells[0])
     said = tuple(
-        Said(client=cell.axes.client.name, cell=cell.id, outcome=cell.outcome, reason=cell.reason)
+        Said(
+            client=cell.axes.client.name,
+            cell=cell.id,
+            outcome=cell.outcome,
+            reason=cell.reason,
+            tally=attempts.tally(cell),
+        )
         for cell in cells
         if cell.outcome is not None
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import REASONS, Outcome, Verdict
 from orchestrator.record.model import CellRecord, Expected, RunRecord
-from orchestrator.report import expectations, summary
+from orchestrator.report import attempts, expectations, summary
 
 _REASONS = {str(reason): info.meaning for reason, info in REASONS.items()}
 
@@ -26,6 +26,8 @@ class Group:
     """Of the self-test, where all cells have the same one."""
     expected: Expected | None
     """The rule, where all cells have the same one; a declaration is none."""
+    tally: str
+    """How the attempts at its cells ended, where a cell had several."""
     cells: tuple[CellRecord, ...]
 
     @property
@@ -68,6 +70,7 @@ def _group(key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord])
         common=_common(cells, everything),
         cause=causes.pop() if len(causes) == 1 else "",
         expected=rules.pop() if len(rules) == 1 else None,
+        tally=attempts.tally(*cells),
         cells=tuple(cells),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from orchestrator.errors import Exit
 from orchestrator.outcome import Outcome, Verdict, exit_code
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord
-from orchestrator.report import summary, units
+from orchestrator.report import attempts, summary, units
 from orchestrator.report.selftests import unsound
 
 _NAMED = 3
@@ -43,6 +43,10 @@ def parts(record: RunRecord) -> tuple[str, ...]:
     """
     if not record.cells:
         return ("No cell: there is nothing to judge",)
+    return (*_parts(record), *_intermittent(record.cells))
+
+
+def _parts(record: RunRecord) -> tuple[str, ...]:
     loud, quiet = _loud(record), _quiet(record.cells)
     if not went_well(record):
         judged = sum(cell.outcome is not None for cell in record.cells)
@@ -105,6 +109,14 @@ def _caused(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
 
 def _tested(cells: Sequence[CellRecord]) -> bool:
     return any(cell.outcome and cell.outcome.judged_product for cell in cells)
+
+
+def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    count = sum(attempts.intermittent(cell) for cell in cells)
+    some = (
+        "1 cell failed in only some of its" if count == 1 else f"{count} cells failed in only some of their"
+    )
+    return (f"{some} attempts",) if count else ()
 
 
 _Piece = tuple[tuple[str, str], int, list[str]]

@@ -16,6 +16,7 @@ from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import (
+    attempts,
     disagreements,
     expectations,
     grid,
@@ -94,6 +95,8 @@ def _environment() -> Environment:
         detail_of=selftests.detail,
         made_of=provenance.of,
         panel_of=panel,
+        share_of=attempts.share,
+        tally_of=attempts.tally,
         state_of=summary.state,
         verdict_of=summary.verdict,
         titles=summary.TITLES,
@@ -182,6 +185,7 @@ def _data(cells: tuple[CellRecord, ...]) -> Markup:
                 summary.VERDICTS.index(summary.verdict(cell)),
                 reasons.index(cell.reason or ""),
                 int(_emulated(cell)),
+                attempts.share(cell),
             ]
             for cell in cells
         ],

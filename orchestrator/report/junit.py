@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunInfo, RunRecord
-from orchestrator.report import expectations, headline, panel, provenance, summary, text, units
+from orchestrator.report import attempts, expectations, headline, panel, provenance, summary, text, units
 
 _ELEMENT = {
     Verdict.REGRESSION: "failure",
@@ -110,15 +110,20 @@ def _case(cell: CellRecord) -> ET.Element:
     )
     properties = ET.SubElement(case, "properties")
     ET.SubElement(properties, "property", name="verdict", value=summary.verdict(cell).value)
+    if tally := attempts.tally(cell):
+        ET.SubElement(properties, "property", name="attempts", value=tally)
     element = _element(cell)
     if element:
         title = _title(cell)
         name = summary.state(cell)
-        message = text.shorten(cell.message, _LIMIT) or summary.MEANINGS[name]
+        message = text.shorten(attempts.said(cell), _LIMIT) or summary.MEANINGS[name]
         problem = ET.SubElement(case, element, message=f"{title}: {message}", type=cell.reason or name)
         cause = [f"Cause: {cell.cause}"] if cell.cause else []
         problem.text = "\n".join(
-            (message, *cause, *_expected(cell), *panel.complaints(cell), f"Rerun: {cell.reproducer}")
+            (
+                *(message, *cause, *_expected(cell), *panel.complaints(cell), *_attempts(cell)),
+                f"Rerun: {cell.reproducer}",
+            )
         )
     ET.SubElement(case, "system-out").text = "\n".join(_facts(cell))
     return case
@@ -144,11 +149,18 @@ def _expected(cell: CellRecord) -> Iterable[str]:
         yield f"expected: {expectations.told(cell.expected)}"
 
 
+def _attempts(cell: CellRecord) -> Iterable[str]:
+    """A line for each attempt, where there were several."""
+    for one in cell.attempts if len(cell.attempts) > 1 else ():
+        yield text.shorten(text.one_line(f"attempt {one.number} ({one.why}): {panel.attempt(one)}"), _LIMIT)
+
+
 def _facts(cell: CellRecord) -> Iterable[str]:
     yield f"verdict: {summary.VERDICT_TITLES[summary.verdict(cell)]}"
     yield from _expected(cell)
     yield " ".join(f"{axis}={getattr(cell.axes, axis).name}" for axis in AXES)
     yield f"execution: {panel.execution(cell)}"
+    yield from _attempts(cell)
     if cell.observations:
         yield f"negotiated: {cell.observations.negotiated_cipher or units.NOT_MEASURED}"
     client = cell.axes.client.name

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from orchestrator.outcome import Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
+    attempts,
     disagreements,
     expectations,
     grid,
@@ -132,6 +133,8 @@ def _slot(slot: grid.Slot) -> str:
     said = f"{_SYMBOLS[summary.state(worst)]} {worst.reason or summary.TITLES[summary.state(worst)]}"
     if tag := summary.TAGS[summary.verdict(worst)]:
         said += f", {tag}"
+    if part := attempts.share(worst):
+        said += f", {part} attempts"
     if summary.verdict(worst) in _LOUD:
         said = f"**{said}**"
     if len(slot.cells) == 1:
@@ -142,13 +145,15 @@ def _slot(slot: grid.Slot) -> str:
 def _group(group: groups.Group) -> Iterator[str]:
     common = f"; in common: {escape(group.common)}" if group.common else ""
     yield f"\n### {_SYMBOLS[group.state]} {escape(group.title)}, {len(group.cells)}\n"
-    yield f"{escape(group.meaning)}{common}\n"
+    tally = f"; {group.tally}" if group.tally else ""
+    yield f"{escape(group.meaning)}{common}{tally}\n"
     if group.cause:
         yield f"**Cause:** {escape(text.shorten(group.cause, _MESSAGE))}\n"
     if group.expected:
         yield f"Expected by {escape(group.expected.rule)}, because {_link(group.expected.because)}\n"
     for cell in group.cells:
-        said = f": {escape(text.shorten(cell.message, _MESSAGE))}" if cell.message else ""
+        message = text.shorten(attempts.said(cell), _MESSAGE)
+        said = f": {escape(message)}" if message else ""
         yield f"- **{escape(cell.id)}**{said}<br><code>{escape(cell.reproducer)}</code>"
 
 

@@ -7,7 +7,7 @@ from orchestrator import closecode
 from orchestrator.matrix import banner
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
-from orchestrator.record.model import Attestation, CellRecord, Exchange, Request
+from orchestrator.record.model import Attempt, Attestation, CellRecord, Exchange, Request
 from orchestrator.report import text, units
 
 _LOG_LINES = 30
@@ -71,6 +71,13 @@ def execution(cell: CellRecord) -> str:
         parts.append(f"CPU model {ran.cpu_model}")
     features = f"; CPU can {' '.join(ran.cpu_features)}" if ran.cpu_features else ""
     return ", ".join(parts) + features
+
+
+def attempt(made: Attempt) -> str:
+    """How one attempt ended, on one line: outcome, reason, how long it took, and its message."""
+    reason = f" {made.reason}" if made.reason else ""
+    message = f"; {made.message}" if made.message else ""
+    return f"{made.outcome}{reason}, {units.duration(made.duration_s)}{message}"
 
 
 def complaints(cell: CellRecord) -> Iterator[str]:

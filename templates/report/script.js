@@ -2,8 +2,8 @@
 (() => {
   const data = JSON.parse(document.getElementById('data').textContent);
   const axes = Object.keys(data.axes);
-  const cells = data.cells.map(([id, at, state, verdict, reason, qemu]) => ({
-    id, at, qemu, state: data.states[state], verdict: data.verdicts[verdict], reason: data.reasons[reason],
+  const cells = data.cells.map(([id, at, state, verdict, reason, qemu, share]) => ({
+    id, at, qemu, share, state: data.states[state], verdict: data.verdicts[verdict], reason: data.reasons[reason],
     severity: verdict * data.states.length + state,
     panel: document.getElementById(id).closest('details'),
   }));
@@ -181,6 +181,7 @@
       const name = inside.map((axis) => valueOf(cell, axis)).join(' ') || nameOf(cell);
       const item = make('li', {}, glyph(cell.state, cell.verdict), make('a', {href: '#' + cell.id}, name));
       if (cell.reason) item.append(' ', ...breakable(cell.reason));
+      if (cell.share) item.append(`, ${cell.share} attempts`);
       return item;
     });
     const summary = make('summary', {}, ...face(found[0]), tally);
@@ -191,6 +192,7 @@
     if (cell.reason) words.append(make('i', {}, ...breakable(cell.reason)));
     if (data.tags[cell.verdict]) words.append(make('em', {}, data.tags[cell.verdict]));
     if (cell.qemu) words.append(make('em', {}, 'QEMU'));
+    if (cell.share) words.append(make('em', {title: 'attempts'}, cell.share));
     return [glyph(cell.state), words];
   }
   function link(cell) {

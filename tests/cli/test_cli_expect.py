@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_samples import a_run, matrixctl
+from cli_samples import AT, a_run, matrixctl
 
 from orchestrator.cli.closing import closing
 from orchestrator.cli.progress import told
-from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
+from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, verdict
 from orchestrator.record.journal import CellJudged
-from orchestrator.record.model import CellRecord, Expected, Rule, RunRecord
+from orchestrator.record.model import Attempt, CellRecord, Expected, Rule, RunRecord
 
 MATRIX = """\
 version: 1
@@ -113,18 +113,30 @@ HANG = Expected(
 
 
 @pytest.mark.parametrize(
-    ("verdict", "reason", "line"),
+    ("rule", "reason", "line"),
     [
-        (Verdict.REGRESSION, Reason.WRONG_BODY, "✕ fail  x  wrong-body: what x showed"),
-        (Verdict.KNOWN_FAILURE, Reason.WRONG_BODY, "✕ fail (known-failure)  x  wrong-body: what x showed"),
-        (Verdict.NOW_PASSING, None, "✓ pass (now-passing)  x"),
-        (Verdict.AS_EXPECTED, None, "✓ pass  x"),
+        (None, Reason.WRONG_BODY, "✕ fail  x  wrong-body: what x showed"),
+        (HANG, HANG.reason, "✕ fail (known-failure)  x  handshake-then-hang: what x showed"),
+        (HANG, None, "✓ pass (now-passing)  x"),
+        (None, None, "✓ pass  x"),
     ],
 )
 def test_a_line_of_the_run_tells_the_verdict_that_its_outcome_does_not(
-    verdict: Verdict, reason: Reason | None, line: str, tmp_path: Path
+    rule: Expected | None, reason: Reason | None, line: str, tmp_path: Path
 ) -> None:
-    made = cell("x", verdict, reason, record=a_run(tmp_path / "reports"))
+    outcome = REASONS[reason].outcome if reason else Outcome.PASS
+    found = verdict(outcome, reason, rule)
+    made = cell("x", found, reason, record=a_run(tmp_path / "reports"), rule=rule)
+    attempt = Attempt(
+        number=1,
+        why="first",
+        outcome=outcome,
+        reason=reason,
+        message=made.message,
+        started_at=AT,
+        duration_s=1.0,
+    )
+    made = made.model_copy(update={"attempts": (attempt,)})
     shown = told(CellJudged(cell=made))
     assert shown is not None
     assert shown.plain == line

@@ -10,7 +10,8 @@ from cli_samples import RUN, THREAD, a_run, cells, matrixctl
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
-from orchestrator.record.journal import held
+from orchestrator.outcome import Outcome
+from orchestrator.record.journal import JOURNAL, CellJudged, Journal, held, read
 
 FIRST, SECOND = (cell.id for cell in cells()[:2])
 
@@ -120,12 +121,29 @@ def test_logs_tell_outcome_attempts_and_evidence_without_touching_the_terminal(o
         "verdict: known failure",
         f"expected: fail: handshake-then-hang, because {THREAD} (matrix.yaml:41)",
         "cause: it cannot open in place<U+001B>[2J",
-        "attempt 1: fail: handshake-then-hang, 8.20 s, first; began 2026-01-02 03:04 UTC",
+        (
+            "attempt 1 (first), began 2026-01-02 03:04 UTC:"
+            " fail handshake-then-hang, 8.20 s; nothing came for 8 s"
+        ),
     ]
     at = lines.index(f"==> cells/{FIRST}/haproxy.log <==")
     assert lines[at + 1] == "<U+001B>[2J<U+009B>1mhostile\ttab"
     assert "(cannot be read: No such file or directory)" in lines
     assert not {"\x1b", "\x9b"} & set(result.stdout)
+
+
+def test_logs_count_the_attempts_and_say_where_the_others_left_their_evidence(out: Path) -> None:
+    *_, judged = (event for event in read(out / RUN / JOURNAL) if isinstance(event, CellJudged))
+    (first,) = judged.cell.attempts
+    passed = {"outcome": Outcome.PASS, "reason": None, "message": "all well"}
+    own = {"number": 2, "why": "repeat 2", "evidence": (f"cells/{FIRST}/attempt-2/h3.json",)}
+    second = first.model_copy(update={**passed, **own})
+    with Journal(out / RUN / JOURNAL) as journal:
+        journal.append(CellJudged(cell=judged.cell.model_copy(update={"attempts": (first, second)})))
+    lines = invoke("logs", FIRST, "--out", out).stdout.splitlines()
+    assert "attempts: 1 of 2 attempts failed" in lines
+    at = lines.index("attempt 2 (repeat 2), began 2026-01-02 03:04 UTC: pass, 8.20 s; all well")
+    assert lines[at + 1] == f"  its evidence: cells/{FIRST}/attempt-2/h3.json"
 
 
 def test_logs_show_no_file_outside_the_runs_folder(out: Path) -> None:

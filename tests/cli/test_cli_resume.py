@@ -8,6 +8,7 @@ from cli_samples import RUN, a_run, matrixctl
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
+from orchestrator.cli.run import rerun_options
 from orchestrator.record.journal import JOURNAL, Journal, RunStarted
 from orchestrator.record.settings import Settings
 
@@ -31,6 +32,12 @@ SETTINGS = Settings(
     build="cross",
     keep=False,
 )
+
+
+def test_a_cell_is_rerun_as_often_as_it_was_probed() -> None:
+    """A failure that shows in two attempts of six is not shown by one."""
+    assert rerun_options(SETTINGS) == ()
+    assert rerun_options(SETTINGS.model_copy(update={"repeat": 6})) == ("--repeat", "6")
 
 
 @pytest.fixture

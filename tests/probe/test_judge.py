@@ -279,6 +279,11 @@ def test_the_evidence_is_that_of_the_decisive_attempt() -> None:
     assert record([(FIRST, PASS), (SECOND, FAIL)]).evidence == ("cells/1.log",)
 
 
+def test_every_attempt_keeps_its_own_evidence() -> None:
+    made = record([(FIRST, FAIL), (SECOND, PASS)])
+    assert [one.evidence for one in made.attempts] == [("cells/0.log",), ("cells/1.log",)]
+
+
 def test_features_are_kept_from_the_last_attempt_that_knew_them() -> None:
     assert record([(FIRST, PASS)]).execution.cpu_features == ()
     assert record([(FIRST, PASS), (SECOND, PASS)]).execution.cpu_features == ("aes",)

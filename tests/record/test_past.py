@@ -160,6 +160,19 @@ def test_what_no_event_vouches_for_is_removed(tmp_path: Path) -> None:
     assert not (tmp_path / "cells" / "c").exists()
 
 
+def test_the_evidence_of_an_attempt_that_decided_nothing_stays(tmp_path: Path) -> None:
+    """It is what a person compares a failure with."""
+    names = ["cells/a/haproxy.log", "cells/a/attempt-2/haproxy.log"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    failed = with_evidence("a", names[0])
+    (first,) = failed.attempts
+    attempts = (first, first.model_copy(update={"number": 2, "evidence": (names[1],)}))
+    cut(tmp_path, CellJudged(cell=failed.model_copy(update={"attempts": attempts}))).remove_half_written()
+    assert all((tmp_path / name).exists() for name in names)
+
+
 def test_nothing_outside_of_the_runs_folder_is_removed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     (tmp_path / "elsewhere" / "deep" / "precious").touch()

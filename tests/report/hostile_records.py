@@ -111,14 +111,14 @@ def _full(cell: Any) -> Any:
     )
     expected = cell.expected and cell.expected.model_copy(update={"cipher": "x"})
     run = cell.execution.model_copy(update={"qemu_version": "7.2", "cpu_model": "max"})
-    again = cell.attempts and tuple(cell.attempts[:1]) * 2
+    tried = tuple(one.model_copy(update={"evidence": ("cells/a/haproxy.log",)}) for one in cell.attempts[:1])
     return cell.model_copy(
         update={
             "observations": seen,
             "axes": axes,
             "execution": run,
             "expected": expected,
-            "attempts": again,
+            "attempts": tried * 2,
             "cause": "x",
         }
     )

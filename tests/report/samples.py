@@ -192,7 +192,7 @@ def verdict_of(outcome: Outcome | None) -> Verdict:
 
 
 def attempts(outcome: Outcome, reason: Reason | None, message: str) -> tuple[Attempt, ...]:
-    def attempt(number: int, why: str) -> Attempt:
+    def attempt(number: int, why: str, *, again: bool = False) -> Attempt:
         return Attempt(
             number=number,
             why=why,
@@ -201,10 +201,11 @@ def attempts(outcome: Outcome, reason: Reason | None, message: str) -> tuple[Att
             message=message,
             started_at="2026-11-22T06:59:12Z",
             duration_s=0.31,
+            again=again,
         )
 
     if outcome is Outcome.ERROR:
-        return (attempt(1, "first"), attempt(2, "deadline"))
+        return (attempt(1, "first"), attempt(2, "again: deadline", again=True))
     return (attempt(1, "first"),)
 
 

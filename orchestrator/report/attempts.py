@@ -1,0 +1,59 @@
+"""How the attempts at a cell ended, in words: one result must not stand for all of them."""
+
+from collections import Counter
+
+from orchestrator.outcome import FAILURES, Outcome
+from orchestrator.record.model import Attempt, CellRecord, counted
+
+_FAILED = "failed"
+_ENDED = {
+    **dict.fromkeys(FAILURES, _FAILED),
+    Outcome.ERROR: "ended in error",
+    Outcome.BLOCKED: "were blocked",
+    Outcome.UNSUPPORTED: "were unsupported",
+    Outcome.PASS: "passed",
+}
+
+
+def tally(*cells: CellRecord) -> str:
+    """Return how many attempts at the cells failed, as in ``4 of 6 attempts failed``; worse ends come first.
+
+    Reasons are named where there are several. What is not counted has passed. Empty where no cell was
+    attempted more than once; an attempt that another one replaced is none.
+    """
+    made = [counted(cell.attempts) for cell in cells]
+    if all(len(attempts) <= 1 for attempts in made):
+        return ""
+    every = [attempt for attempts in made for attempt in attempts]
+    found = Counter(_ENDED[attempt.outcome] for attempt in every)
+    first, *others = [ended for ended in dict.fromkeys(_ENDED.values()) if found[ended]]
+    words = [f"{found[first]} of {len(every)} attempts {first}{_reasons(every, first)}"]
+    words += [
+        f"{found[ended]} {ended}{_reasons(every, ended)}" for ended in others if ended != _ENDED[Outcome.PASS]
+    ]
+    return ", ".join(words)
+
+
+def said(cell: CellRecord) -> str:
+    """Return the cell's message, behind the tally of its attempts where there is one."""
+    return ": ".join(part for part in (tally(cell), cell.message) if part)
+
+
+def share(cell: CellRecord) -> str:
+    """Return ``4 of 6`` for a cell that failed in four attempts of six; empty if all ended alike."""
+    attempts = counted(cell.attempts)
+    ends = Counter(_ENDED[attempt.outcome] for attempt in attempts)
+    worst = next((ended for ended in dict.fromkeys(_ENDED.values()) if ends[ended]), "")
+    return f"{ends[worst]} of {len(attempts)}" if len(ends) > 1 else ""
+
+
+def intermittent(cell: CellRecord) -> bool:
+    """Return whether the product failed in some attempts at the cell and passed in others."""
+    ends = {_ENDED[attempt.outcome] for attempt in counted(cell.attempts)}
+    return {_FAILED, _ENDED[Outcome.PASS]} <= ends
+
+
+def _reasons(attempts: list[Attempt], ended: str) -> str:
+    found = Counter(str(one.reason) for one in attempts if _ENDED[one.outcome] == ended and one.reason)
+    listed = ", ".join(f"{count} {reason}" for reason, count in found.most_common())
+    return f" ({listed})" if len(found) > 1 else ""
