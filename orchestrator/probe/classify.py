@@ -11,6 +11,7 @@ from typing import NamedTuple
 from orchestrator.closecode import ALERTS, CRYPTO
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
+from orchestrator.probe.ended import find_when, said
 from orchestrator.probe.files import asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
@@ -37,7 +38,12 @@ def because(reason: Reason, message: str) -> Judgement:
 
 
 def classify(cell: Cell, seen: Observations) -> Judgement:
-    """The first cause that explains what was seen, or ``pass``."""
+    """The first cause that explains what was seen, or ``pass``. A crash counts wherever it happened."""
+    http3 = _classify_http3(cell, seen)
+    return _server_ended(cell, seen, http3) or http3
+
+
+def _classify_http3(cell: Cell, seen: Observations) -> Judgement:
     for check in _CHECKS:
         found = check(cell, seen)
         if found is not None:
@@ -46,13 +52,14 @@ def classify(cell: Cell, seen: Observations) -> Judgement:
     return Judgement(Outcome.PASS, None, f"HTTP/3 with {cipher}: two bodies and an upload arrived whole.")
 
 
-def _server_ended(_: Cell, seen: Observations) -> Judgement | None:
+def _server_ended(cell: Cell, seen: Observations, http3: Judgement) -> Judgement | None:
     server = seen.server
     if server is None or server.exit_code is None:
         return None
-    when = "before it listened" if server.ready_s is None else "while it was probed"
+    when = find_when(cell, seen, f"{http3.reason}: {http3.message}" if http3.reason else http3.message)
     if server.signal == "SIGKILL":
-        return because(Reason.KILLED, f"HAProxy was killed (SIGKILL) {when}: from outside, or out of memory.")
+        message = f"HAProxy was killed (SIGKILL), from outside or out of memory, {when}."
+        return because(Reason.KILLED, message)
     if server.signal in _CRASHES:
         return because(Reason.SERVER_CRASHED, f"HAProxy died of {server.signal} {when}.")
     if server.ready_s is None:
@@ -164,8 +171,10 @@ def _wrong_head(cell: Cell, request: Request) -> Judgement | None:
         return because(Reason.BAD_STATUS, f"{request.name} was answered with status {request.status}.")
     wanted = cell.cipher.suite
     if request.cipher is None or wanted not in {None, request.cipher}:
-        said = request.cipher or "nothing"
-        return because(Reason.WRONG_CIPHER, f"Asked for {wanted or 'any'}, the server negotiated {said}.")
+        negotiated = request.cipher or "nothing"
+        return because(
+            Reason.WRONG_CIPHER, f"Asked for {wanted or 'any'}, the server negotiated {negotiated}."
+        )
     return None
 
 
@@ -186,9 +195,9 @@ def _wrong_bytes(request: Request) -> Judgement | None:
     if request.sha256 == request.expected_sha256:
         return None
     if request.name.startswith("post"):
-        said = request.sha256[:12] if request.sha256 else "nothing"
+        confirmed = request.sha256[:12] if request.sha256 else "nothing"
         sent = request.expected_sha256[:12]
-        return because(Reason.UPLOAD_INCOMPLETE, f"The origin confirms {said} instead of {sent}.")
+        return because(Reason.UPLOAD_INCOMPLETE, f"The origin confirms {confirmed} instead of {sent}.")
     got = f"{request.bytes_received} bytes with another SHA-256 than the origin's"
     return because(Reason.WRONG_BODY, f"{request.name} brought {got}.")
 
@@ -198,12 +207,10 @@ def _requests(exchange: Exchange | None) -> tuple[Request, ...]:
 
 
 def _said(cell: Cell, request: Request) -> str:
-    spent = f" after {request.total_s:.1f} s" if request.total_s else ""
-    return f"{cell.client.family} {request.exit_code}{spent}: {request.error}"
+    return said(cell.client.family, request)
 
 
 _CHECKS: tuple[Callable[[Cell, Observations], Judgement | None], ...] = (
-    _server_ended,
     _not_ready,
     _client_cannot,
     _harness_deadline,

@@ -33,6 +33,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
             signal=signal_name(code),
             log_tail=tuple(bounds.cut(line, bounds.WORDS) for line in log.splitlines()[-_TAIL_LINES:]),
             handshake_failures=raw["handshake_failures"],
+            ended_in=raw["ended_in"],
             forced_ciphersuites=capabilities.bind_ciphersuites(cell),
         ),
         origin_ok=None if raw["origin_ok"] is None else bool(raw["origin_ok"]),

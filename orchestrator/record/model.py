@@ -107,6 +107,9 @@ class Server(Value):
     """HAProxy's own count of QUIC handshakes that failed."""
     forced_ciphersuites: str | None
     """What the bind line had to name, since the library's default list lacks it."""
+    ended_in: Literal["start", "h3", "control", "stop"] | None = None
+    """The phase in which it ended: before it listened, while it was asked over HTTP/3, in the control, after
+    the last answer of the control. ``null`` where it ran to the end of the probe."""
 
 
 class Observations(Value):
@@ -363,8 +366,9 @@ class RunRecord(Value):
     """``run.json``."""
 
     schema_version: Literal[2, 3]
-    """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, and ``Execution.cpu_model`` of each
-    emulated server. What version 2 lacks has a default, so its records are still read."""
+    """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``, and
+    ``Execution.cpu_model`` of each emulated server. What version 2 lacks has a default, so its records are
+    still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

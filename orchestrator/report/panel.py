@@ -7,7 +7,7 @@ from orchestrator import closecode
 from orchestrator.matrix import banner
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
-from orchestrator.record.model import Attempt, Attestation, CellRecord, Exchange, Request
+from orchestrator.record.model import Attempt, Attestation, CellRecord, Exchange, Request, Server
 from orchestrator.report import text, units
 
 _LOG_LINES = 30
@@ -78,6 +78,23 @@ def attempt(made: Attempt) -> str:
     reason = f" {made.reason}" if made.reason else ""
     message = f"; {made.message}" if made.message else ""
     return f"{made.outcome}{reason}, {units.duration(made.duration_s)}{message}"
+
+
+def ended(server: Server) -> str:
+    """How and when the process ended by itself, as in ``ended by SIGSEGV, in the control``, or nothing."""
+    if server.exit_code is None:
+        return ""
+    how = f"ended by {server.signal}" if server.signal else f"ended with exit status {server.exit_code}"
+    return ", ".join(part for part in (how, _PHASES[server.ended_in]) if part)
+
+
+_PHASES = {
+    "start": "before it listened",
+    "h3": "while it was asked over HTTP/3",
+    "control": "in the control",
+    "stop": "after the last answer",
+    None: "",
+}
 
 
 def complaints(cell: CellRecord) -> Iterator[str]:

@@ -19,6 +19,8 @@ SESSION = json.loads(Path(sys.argv[1]).read_text())
 WORK = Path(SESSION["work"])
 TAIL = 65536  # bytes of a log that are handed on
 FILES = 64  # of a cell that are handed on
+DYING = 0.5  # seconds in which a process that died has its status written; QEMU needs some for a crash
+CLOSING = 0.05
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
 
 
@@ -109,18 +111,37 @@ def probe(cell: dict) -> dict:
     ready = wait_ready(cell, folder)
     result = {"id": cell["id"], "ready_s": ready, "h3": None, "control": None, "handshake_failures": None}
     result["origin_ok"] = None
+    phase = "start"
     if ready is not None:
-        result["h3"] = exchange(cell, "h3")
+        phase = "h3"
+        result["h3"] = exchange(cell, phase)
         result["handshake_failures"] = handshake_failures(folder)
         result["origin_ok"] = origin_answers()
-        if result["origin_ok"]:
-            result["control"] = exchange(cell, "control")
-        if result["h3"]["exit_code"] or any(one["status"] != 200 for one in result["h3"]["requests"]):
-            time.sleep(0.2)  # a dying process needs a moment until its status is written
+        if not ended(folder, result["h3"]) and result["origin_ok"]:
+            phase = "control"
+            result["control"] = exchange(cell, phase)
+            ended(folder, result["control"], closing=CLOSING)
+            phase = "stop" if went_well(result["control"]) else phase
     result["exit_code"] = status(folder)
+    result["ended_in"] = None if result["exit_code"] is None else phase
     result["duration_s"] = time.monotonic() - started
     result["files"] = evidence(folder)
     return result
+
+
+def went_well(exchange: dict) -> bool:
+    return not exchange["exit_code"] and all(one["status"] == 200 for one in exchange["requests"])
+
+
+def ended(folder: Path, exchange: dict, closing: float = 0) -> bool:
+    """Whether the process has ended, by an exchange that is over: a dying one is waited for, until it says so.
+
+    closing: seconds to wait where all went well, since a process may also die as it closes the connection.
+    """
+    until = time.monotonic() + (closing if went_well(exchange) else DYING)
+    while status(folder) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return status(folder) is not None
 
 
 def evidence(folder: Path) -> dict:

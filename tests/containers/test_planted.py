@@ -11,7 +11,7 @@ from conftest import Ran, Runner
 
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import CellRecord
+from orchestrator.record.model import CellRecord, Exchange, Observations, Server
 
 pytestmark = pytest.mark.containers
 
@@ -31,6 +31,8 @@ HAPROXY: dict[str, tuple[dict[str, Reason], str]] = {
     "never-answers-chacha20": ({CHACHA: Reason.HANDSHAKE_TIMEOUT}, "time ran out"),
     "breaks-the-handshake": (everywhere(Reason.HANDSHAKE_BROKEN), "quic protocol error"),
     "crashes-on-chacha20": ({CHACHA: Reason.SERVER_CRASHED}, "SIGSEGV"),
+    "crashes-in-the-upload": (everywhere(Reason.SERVER_CRASHED), "get-1k and get-1m had passed, post-1m was"),
+    "crashes-in-the-control": (everywhere(Reason.SERVER_CRASHED), "get-1k had passed, get-1m was under way"),
     "exits-on-chacha20": ({CHACHA: Reason.SERVER_CRASHED}, "exit status 3"),
     "stalls-after-the-handshake": ({CHACHA: Reason.HANDSHAKE_THEN_HANG}, ""),
     "truncates-bodies": (everywhere(Reason.WRONG_BODY), "broke off"),
@@ -122,6 +124,31 @@ def test_a_planted_fault_comes_out_as_what_it_is(planted: Ran, name: str) -> Non
     for cipher, cell in cells.items():
         assert cell.verdict is (Verdict.REGRESSION if cipher in reasons else Verdict.AS_EXPECTED)
         assert cipher not in reasons or says in cell.message
+
+
+def measured(cell: CellRecord) -> tuple[Observations, Exchange, Server]:
+    seen = cell.observations
+    assert seen is not None
+    assert seen.h3 is not None
+    assert seen.server is not None
+    return seen, seen.h3, seen.server
+
+
+def test_a_crash_says_in_which_phase_and_hides_nothing_of_http3(planted: Ran) -> None:
+    """HAProxy 3.0.11 died under QEMU in an upload, and its message said nothing but the signal."""
+    for cell in built(planted, "crashes-in-the-upload").values():
+        seen, h3, server = measured(cell)
+        assert "while it was asked over HTTP/3" in cell.message
+        assert [one.exit_code for one in h3.requests][:2] == [0, 0]
+        assert (server.ended_in, seen.control) == ("h3", None)
+    for cell in built(planted, "crashes-in-the-control").values():
+        seen, h3, server = measured(cell)
+        assert "in the control over HTTP/2" in cell.message
+        assert "HTTP/3 before that: HTTP/3 with TLS_" in cell.message
+        assert [one.status for one in h3.requests] == [200, 200, 200]
+        assert seen.negotiated_cipher == (cell.axes.cipher.suite or AES256)
+        assert server.ended_in == "control"
+        assert {"h3.json", "haproxy.log"} <= {Path(path).name for path in cell.evidence}
 
 
 @pytest.mark.parametrize("client", BREAKS)

@@ -109,6 +109,7 @@ def line(cell: Cell, **changed: Any) -> Raw:
         "handshake_failures": 0,
         "origin_ok": True,
         "exit_code": None,
+        "ended_in": None,
         "duration_s": 0.3,
         "files": {"haproxy.log": "[NOTICE]   (7) : Loading success.\n", "haproxy.cfg": "global\n"},
     }
@@ -118,7 +119,8 @@ def line(cell: Cell, **changed: Any) -> Raw:
 def dead(cell: Cell, status: int, *log: str, ready_s: float | None = None, **changed: Any) -> Raw:
     """A cell whose HAProxy ended with ``status``."""
     h3 = None if ready_s is None else first_broken(28, "Connection timed out after 8002 milliseconds")
-    ended = {"ready_s": ready_s, "exit_code": status, "h3": h3, "control": None, **changed}
+    phase = "start" if ready_s is None else "h3"
+    ended = {"ready_s": ready_s, "exit_code": status, "h3": h3, "control": None, "ended_in": phase, **changed}
     return line(cell, **ended, files={"haproxy.log": "\n".join(log)})
 
 

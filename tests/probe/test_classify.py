@@ -40,7 +40,7 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
         "segv mid-probe",
         Reason.SERVER_CRASHED,
         lambda c: dead(c, 139, ready_s=0.05),
-        "SIGSEGV while it was probed",
+        "SIGSEGV while it was asked over HTTP/3: no request had passed, the handshake of get-1k was",
     ),
     ("segv at start", Reason.SERVER_CRASHED, lambda c: dead(c, 139), "SIGSEGV before it listened"),
     ("abort", Reason.SERVER_CRASHED, lambda c: dead(c, 134, ready_s=0.1), "SIGABRT"),

@@ -97,8 +97,9 @@ def server(reason: Reason | None) -> Server:
         lines.append("[ALERT]    (14) : Current worker (16) exited with code 139 (Segmentation fault)")
     return Server(
         ready_s=0.052,
-        exit_code=None,
+        exit_code=139 if crashed else None,
         signal="SIGSEGV" if crashed else None,
+        ended_in="h3" if crashed else None,
         log_tail=tuple(lines),
         handshake_failures=0,
         forced_ciphersuites=None,
@@ -370,7 +371,7 @@ HOSTILE = (
     " #1 **b**"
 )
 """Markup, ANSI, controls, direction marks, a lone surrogate, template and workflow syntax."""
-_CLOSED = {"status", "kind", "mode", "source", "outcome", "reason", "verdict", "transport", "api"}
+_CLOSED = {"status", "kind", "mode", "source", "outcome", "reason", "verdict", "transport", "api", "ended_in"}
 """Fields whose values come from a short list."""
 
 

@@ -1,0 +1,65 @@
+"""In which phase of its probe a HAProxy process ended, and how far it had come by then. Pure."""
+
+from collections.abc import Sequence
+
+from orchestrator.matrix.clients import control_client
+from orchestrator.matrix.model import Cell
+from orchestrator.probe.files import asked
+from orchestrator.record.model import Exchange, Observations, Request
+
+_OK = 200
+
+
+def find_when(cell: Cell, seen: Observations, http3: str) -> str:
+    """Return when the process ended, for the end of a sentence: the phase, and what had passed before.
+
+    :param http3: what the exchange over HTTP/3 means by itself; told where the process outlived it.
+    """
+    phase = seen.server.ended_in if seen.server else None
+    client, control = cell.client.family, control_client(cell.client.family)
+    before = f"HTTP/3 before that: {http3.removesuffix('.')}"
+    match phase:
+        case "start":
+            return "before it listened"
+        case "h3":
+            return f"while it was asked over HTTP/3: {_progress(seen.h3, client)}"
+        case "control":
+            return f"in the control over HTTP/2: {_progress(seen.control, control)}. {before}"
+        case "stop":
+            return f"after the last answer of the control. {before}"
+        case None:
+            return "while it was probed"
+
+
+def said(client: str, request: Request) -> str:
+    """Return what a client says of a request that broke off."""
+    spent = f" after {request.total_s:.1f} s" if request.total_s else ""
+    return f"{client} {request.exit_code}{spent}: {request.error}"
+
+
+def _progress(exchange: Exchange | None, client: str) -> str:
+    """Return which requests had passed, which had come back wrong, and which one was under way."""
+    requests = exchange.requests if exchange else ()
+    broken = next((one for one in requests if one.exit_code), None)
+    answered = [one for one in requests if not one.exit_code]
+    passed = [one.name for one in answered if _whole(one)]
+    wrong = [one.name for one in answered if not _whole(one)]
+    unasked = [one.name for one in asked()][len(requests) :]
+    parts = [f"{_listed(passed)} had passed" if passed else "no request had passed"]
+    if wrong:
+        parts.append(f"{_listed(wrong)} had come back wrong")
+    if broken is not None:
+        what = f"the handshake of {broken.name}" if broken.handshake_s is None else broken.name
+        parts.append(f"{what} was under way ({said(client, broken)})")
+    elif unasked:
+        parts.append(f"{unasked[0]} was under way, and the client says nothing of it")
+    return ", ".join(parts)
+
+
+def _whole(request: Request) -> bool:
+    return request.status == _OK and request.sha256 == request.expected_sha256
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
