@@ -199,6 +199,26 @@ ARCHES: dict[str, Arch] = {arch.name: arch for arch, _, _ in _KNOWN}
 _LOADERS = {arch.name: loader for arch, loader, _ in _KNOWN}
 _CPUS = {arch.name: cpus for arch, _, cpus in _KNOWN}
 
+_ALSO = {
+    "amd64": ("x64", "x86-64", "intel64", "em64t"),
+    "arm64": ("arm64v8", "armv8", "aarch64le"),
+    "armhf": ("armv7", "armv7hf", "armv8l", "arm32v7", "arm/v7"),
+    "i386": ("x86", "x86_32", "ia32", "i486", "i586", "386"),
+    "riscv64": ("riscv", "rv64", "riscv64gc"),
+    "s390x": ("s390", "zarch"),
+}
+"""What people, compilers and CI systems say besides the names of the records."""
+
+
+def _other_names(arch: Arch) -> tuple[str, ...]:
+    """Return the names of an architecture in other tools, from which a person is led to ours."""
+    tools = (arch.machine, arch.gnu, arch.multiarch, arch.platform, arch.qemu, arch.cmake_processor)
+    return (*_ALSO.get(arch.name, ()), *tools, arch.openssl_target)
+
+
+ALIASES: dict[str, str] = {other: arch.name for arch in ARCHES.values() for other in _other_names(arch)}
+"""The names of other tools, with ours. They are hints of messages: a file has one name for each thing."""
+
 
 def by_machine(machine: str) -> Arch:
     """The architecture that ``uname -m`` (or Docker's ``Architecture``) calls ``machine``.

@@ -136,7 +136,9 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def warn(selection: Selection) -> None:
-    """Print the rules that need attention: those that fit no cell or are out of date for these cells."""
+    """Print what needs attention: entries without effect, and rules that fit no cell or are out of date."""
+    for note in selection.matrix.notes:
+        say(f"warning: {note}")
     for rule in selection.expectations.unmet():
         say(f"warning: {unmet(rule.place, rule.when)}")
     for rule in selection.expectations.rules:

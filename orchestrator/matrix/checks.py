@@ -1,4 +1,4 @@
-"""Checks across entries of the file: names that occur twice, excludes of nothing, sizes.
+"""Checks across entries of the file: names that occur twice, entries without effect, sizes.
 
 The first checks work on plain data, so that they also work if other entries are faulty.
 """
@@ -8,9 +8,10 @@ from itertools import accumulate, product
 from math import prod
 from typing import Any
 
+from orchestrator.arch import ALIASES
 from orchestrator.errors import UsageError
-from orchestrator.matrix.expand import combine, lacks
-from orchestrator.matrix.model import AXES, REQUIRED, Matrix
+from orchestrator.matrix.expand import by_name, find_idle
+from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, Matrix
 from orchestrator.matrix.names import nearest, quoted
 from orchestrator.matrix.select import names, parse
 from orchestrator.matrix.yamltree import Fault, Path, Tree
@@ -27,13 +28,40 @@ def check_data(tree: Tree) -> list[Fault]:
         *_empty_entries(tree),
         *_unknown_excludes(tree, names),
         *_too_many(tree),
-        *_incomplete(tree, names),
+        *_no_cells(tree),
+        *_incomplete(tree),
     ]
 
 
 def check_matrix(tree: Tree, matrix: Matrix) -> list[Fault]:
     """Return the faults that can only be found in a file without other faults."""
     return [*_conflicts(tree, matrix), *_sizes(tree, matrix), *_orderless(tree, matrix)]
+
+
+def find_notes(tree: Tree, matrix: Matrix) -> tuple[str, ...]:
+    """Return a sentence, with its place, for each entry of a valid file that can be deleted."""
+    idle = find_idle(*by_name(matrix))
+    notes = {("exclude", number): f"removes nothing: {why}" for number, why in idle.exclude.items()}
+    places = [number for number, _ in _spread(_entries(tree.data, "include"))]
+    busy = {number for at, number in enumerate(places) if at not in idle.include}
+    notes |= {
+        ("include", number): "adds nothing: its cells are in the matrix already"
+        for number in sorted(set(places) - busy)
+    }
+    faults = sorted(tree.fault(path, message) for path, message in notes.items())
+    return tuple(f"{matrix.path}:{fault}" for fault in faults)
+
+
+def spelled_out(data: Any) -> Mapping[str, list[str]]:
+    """Return by axis the names of the records in ``axes`` and ``include``, also if they have other faults."""
+    sections = (data.get(section) for section in ("axes", "include")) if isinstance(data, Mapping) else ()
+    found: dict[str, list[str]] = {axis: [] for axis in AXES}
+    for section in sections:
+        for entry in _listed(section):
+            for axis, items in entry.items() if isinstance(entry, Mapping) else ():
+                records = (item for item in _listed(items) if isinstance(item, Mapping))
+                found.get(axis, []).extend(name for item in records if (name := _name(item)) is not None)
+    return found
 
 
 def _nothings(tree: Tree) -> Iterator[Fault]:
@@ -109,8 +137,10 @@ def _unknown_excludes(tree: Tree, names: Mapping[str, list[str | None]]) -> Iter
         for axis, given in entry.items():
             known = [one for one in names.get(axis, ()) if one]
             known += [one for include in includes for one in include.get(axis, ())]
+            known += [DEFAULTS[axis].name] if axis in DEFAULTS and axis not in names else []
             for name in set(given) - set(known):
-                message = f"no {axis} {quoted(name)} in this file{nearest(name, known)}"
+                hint = nearest(name, known, ALIASES if axis == "arch" else {})
+                message = f"no {axis} {quoted(name)} in this file{hint}"
                 yield tree.fault(("exclude", number, axis), message)
 
 
@@ -122,22 +152,22 @@ def _empty_entries(tree: Tree) -> Iterator[Fault]:
                 yield tree.fault((section, number), "names no axis")
 
 
-def _incomplete(tree: Tree, names: Mapping[str, list[str | None]]) -> Iterator[Fault]:
-    """An include that fits no combination becomes one of its own, and then must have every required axis."""
-    axes = {axis: [name for name in given if name] for axis, given in names.items()}
-    entries = _entries(tree.data, "include")
-    partial = any(set(REQUIRED) - set(entry) for entry in entries)
-    if not partial or not all(axes.get(axis) for axis in REQUIRED) or _product(axes) > MAX_CELLS:
-        return
-    if sum(map(_product, entries)) > MAX_CELLS:
-        return
-    include = _spread(entries)
-    exclude = [one for _, one in _spread(_entries(tree.data, "exclude")) if one]
-    for place, combination in combine(axes, [one for _, one in include], exclude).fresh:
-        number, entry = include[place]
-        if (lacking := lacks(combination)) and entry:
-            message = f"fits no combination, and is none of its own without {', '.join(lacking)}"
-            yield tree.fault(("include", number), message)
+def _no_cells(tree: Tree) -> Iterator[Fault]:
+    if isinstance(tree.data, Mapping) and "axes" not in tree.data and not tree.data.get("include"):
+        yield tree.fault((), "declares no cell; give `axes`, `include` or both")
+
+
+def _incomplete(tree: Tree) -> Iterator[Fault]:
+    entries = tree.data.get("include") if isinstance(tree.data, Mapping) else None
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if (
+            isinstance(entry, Mapping)
+            and entry
+            and (lacking := [axis for axis in REQUIRED if axis not in entry])
+        ):
+            yield tree.fault(
+                ("include", number), f"adds cells of its own, and lacks their {', '.join(lacking)}"
+            )
 
 
 def _too_many(tree: Tree) -> Iterator[Fault]:

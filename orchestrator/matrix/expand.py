@@ -1,49 +1,72 @@
-"""Expand a matrix into its cells, with GitHub's meaning of ``include`` and ``exclude``.
+"""Expand a matrix into its cells: the product of the axes, less ``exclude``, and then ``include``.
 
-Source: https://docs.github.com/en/actions/how-tos/write-workflows/choose-what-workflows-do/run-job-variations
+Unlike on GitHub an include always adds: an axis that a file leaves out is at its default, so another value of
+it in an include is another cell, and never changes one.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any
 
-from orchestrator.errors import UsageError
 from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, Cell, Matrix
 
 # "3.0.11" alone says little in a list of file names.
 _PREFIX = {"haproxy": "haproxy-"}
 
-Names = list[str | None]
-"""One combination: a name per axis of AXES, ``None`` where the axis is not given."""
+Names = tuple[str, ...]
+"""One combination: a name for each axis of AXES."""
+
+Excludes = dict[tuple[int, ...], dict[tuple[str | None, ...], int]]
+"""The number of each exclude, by the places of its axes in AXES and its names there."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Combinations:
-    """What the axes, ``exclude`` and ``include`` give. ``fresh`` has the index of the include behind each."""
+class Idle:
+    """Entries without effect, by their number. ``exclude`` has the reason of each."""
 
-    original: Sequence[Names]
-    fresh: Sequence[tuple[int, Names]]
+    exclude: Mapping[int, str]
+    include: frozenset[int]
 
 
 def expand(matrix: Matrix) -> tuple[Cell, ...]:
-    """Return every cell of the matrix once, in the order of the axes, then of ``include``.
-
-    :raises UsageError: if a combination that an ``include`` makes lacks a required axis.
-    """
-    combinations = combine(
-        {axis: [value.name for value in values] for axis, values in matrix.axes.items()},
-        [_names(entry) for entry in matrix.include],
-        [_names(entry) for entry in matrix.exclude],
-    )
-    for number, names in combinations.fresh:
-        if lacking := lacks(names):
-            raise UsageError(f"include[{number}] makes a new combination without {', '.join(lacking)}")
+    """Return every cell of the matrix once, in the order of the axes, then of ``include``."""
+    axes, include, exclude = by_name(matrix)
     values = _values_by_name(matrix)
-    fresh = (names for _, names in combinations.fresh)
-    cells = (_cell(names, values) for names in chain(combinations.original, fresh))
+    cells = (_cell(names, values) for names in combine(axes, include, exclude))
     return tuple({cell.id: cell for cell in cells}.values())
+
+
+def find_idle(
+    axes: Mapping[str, Sequence[str]],
+    include: Sequence[Mapping[str, str]],
+    exclude: Sequence[Mapping[str, str]],
+) -> Idle:
+    """Return the entries of ``exclude`` and ``include`` that can be deleted: the cells would be the same.
+
+    That is an entry that fits nothing, or repeats an earlier one; the earlier one counts.
+    """
+    declared = {axis: set(names) for axis, names in _complete(axes).items()}
+    reasons: dict[int, str] = {}
+    removed: Excludes = {}
+    for number, entry in enumerate(exclude):
+        strange = [f"{axis} {name}" for axis, name in entry.items() if name not in declared.get(axis, ())]
+        before = _excluded([entry.get(axis) for axis in AXES], removed)
+        if strange:
+            reasons[number] = f"`axes` has no {strange[0]}, and an include is added after all excludes"
+        elif before is not None:
+            reasons[number] = f"exclude[{before}] does that already"
+        else:
+            _add_exclude(removed, number, entry)
+    known: set[Names] = set()
+    idle = []
+    for number, entry in enumerate(include):
+        names = _names(entry)
+        original = all(name in declared.get(axis, ()) for axis, name in zip(AXES, names, strict=True))
+        if names in known or (original and _excluded(names, removed) is None):
+            idle.append(number)
+        known.add(names)
+    return Idle(exclude=reasons, include=frozenset(idle))
 
 
 def cell_id(names: Mapping[str, str]) -> str:
@@ -57,85 +80,73 @@ def cell_id(names: Mapping[str, str]) -> str:
     return "--".join(parts)
 
 
-def lacks(names: Names) -> tuple[str, ...]:
-    """Return the required axes that a combination does not have."""
-    return tuple(axis for axis, name in zip(AXES, names, strict=True) if name is None and axis in REQUIRED)
-
-
 def combine(
     axes: Mapping[str, Sequence[str]],
     include: Sequence[Mapping[str, str]],
     exclude: Sequence[Mapping[str, str]],
-) -> Combinations:
-    """Combine axes, excludes and includes by GitHub's rules, on names alone.
+) -> Iterator[Names]:
+    """Combine axes, excludes and includes, on names alone; a combination may come more than once.
 
-    An exclude removes each combination that has all its names. Then each include is added to every original
-    combination whose declared values it does not change (values that an earlier include added may change);
-    an include that fits none becomes a combination of its own, which later includes leave alone.
+    An exclude removes each combination of the axes that has all its names. An include is one more.
     """
-    removed = _by_axes(exclude)
-    original = [
-        list(names)
-        for names in product(*(axes.get(axis, (None,)) for axis in AXES))
-        if not any(tuple(names[at] for at in places) in keys for places, keys in removed.items())
-    ]
-    return Combinations(original=original, fresh=_include(original, include, declared=set(axes)))
+    removed: Excludes = {}
+    for number, entry in enumerate(exclude):
+        _add_exclude(removed, number, entry)
+    whole = _complete(axes)
+    original = product(*(whole[axis] for axis in AXES)) if whole else iter(())
+    left = (names for names in original if _excluded(names, removed) is None)
+    return chain(left, map(_names, include))
 
 
-def _include(
-    original: Sequence[Names], include: Sequence[Mapping[str, str]], *, declared: set[str]
-) -> list[tuple[int, Names]]:
-    fresh: list[tuple[int, Names]] = []
-    tables: dict[tuple[int, ...], Mapping[tuple[str | None, ...], Sequence[Names]]] = {}
-    for number, entry in enumerate(include):
-        places = tuple(at for at, axis in enumerate(AXES) if axis in entry and axis in declared)
-        if places not in tables:
-            tables[places] = _lookup(original, places)
-        fits = tables[places].get(tuple(entry[AXES[at]] for at in places), ())
-        for names, (at, axis) in product(fits, enumerate(AXES)):
-            if axis in entry:
-                names[at] = entry[axis]
-        if not fits:
-            fresh.append((number, [entry.get(axis) for axis in AXES]))
-    return fresh
+def _add_exclude(removed: Excludes, number: int, entry: Mapping[str, str]) -> None:
+    places = tuple(at for at, axis in enumerate(AXES) if axis in entry)
+    removed.setdefault(places, {}).setdefault(tuple(entry[AXES[at]] for at in places), number)
 
 
-def _lookup(
-    original: Iterable[Names], places: tuple[int, ...]
-) -> Mapping[tuple[str | None, ...], Sequence[Names]]:
-    """Return the combinations by their names at ``places``, so that an include need not look at all."""
-    table: dict[tuple[str | None, ...], list[Names]] = defaultdict(list)
-    for names in original:
-        table[tuple(names[at] for at in places)].append(names)
-    return table
+def _excluded(names: Sequence[str | None], removed: Excludes) -> int | None:
+    """Return the number of an exclude whose names are all among these; ``None`` without one."""
+    for places, keys in removed.items():
+        number = keys.get(tuple(names[at] for at in places))
+        if number is not None:
+            return number
+    return None
 
 
-def _by_axes(entries: Iterable[Mapping[str, str]]) -> Mapping[tuple[int, ...], set[tuple[str | None, ...]]]:
-    table: dict[tuple[int, ...], set[tuple[str | None, ...]]] = defaultdict(set)
-    for entry in entries:
-        places = tuple(at for at, axis in enumerate(AXES) if axis in entry)
-        table[places].add(tuple(entry[AXES[at]] for at in places))
-    return table
+def _complete(axes: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Return the axes, those that the file leaves out at their default; none where it declares none."""
+    return {axis: axes[axis] if axis in axes else (DEFAULTS[axis].name,) for axis in AXES} if axes else {}
 
 
-def _names(entry: Mapping[str, AxisValue]) -> Mapping[str, str]:
-    return {axis: value.name for axis, value in entry.items()}
+def _names(entry: Mapping[str, str]) -> Names:
+    return tuple(entry[axis] if axis in entry else DEFAULTS[axis].name for axis in AXES)
 
 
-def _values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str | None, AxisValue]]:
-    """Return the records by axis and name; a missing axis has its default under ``None``."""
-    table: dict[str, dict[str | None, AxisValue]] = {axis: {} for axis in AXES}
+def by_name(
+    matrix: Matrix,
+) -> tuple[Mapping[str, Sequence[str]], Sequence[Mapping[str, str]], Sequence[Mapping[str, str]]]:
+    """Return the axes, the includes and the excludes with names in place of values."""
+    axes = {axis: [value.name for value in values] for axis, values in matrix.axes.items()}
+    include, exclude = (
+        [{axis: value.name for axis, value in entry.items()} for entry in entries]
+        for entries in (matrix.include, matrix.exclude)
+    )
+    return axes, include, exclude
+
+
+def _values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str, AxisValue]]:
+    """Return the records by axis and name."""
+    table: dict[str, dict[str, AxisValue]] = {axis: {} for axis in AXES}
+    for axis, value in matrix.defaults.items():
+        table[axis][value.name] = value
     for entry in matrix.include:
         for axis, value in entry.items():
             table[axis][value.name] = value
     for axis, values in matrix.axes.items():
         table[axis].update({value.name: value for value in values})
-    for axis, value in matrix.defaults.items():
-        table[axis][None] = value
     return table
 
 
-def _cell(names: Names, values: Mapping[str, Mapping[str | None, AxisValue]]) -> Cell:
+def _cell(names: Names, values: Mapping[str, Mapping[str, AxisValue]]) -> Cell:
     # A record under an axis' name is of that axis' type; only the table that is keyed by axis cannot say so.
     axes: dict[str, Any] = {axis: values[axis][name] for axis, name in zip(AXES, names, strict=True)}
     return Cell(id=cell_id({axis: value.name for axis, value in axes.items()}), **axes)

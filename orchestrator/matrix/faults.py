@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.arch import ARCHES
 from orchestrator.matrix import schema
+from orchestrator.matrix.model import REQUIRED
 from orchestrator.matrix.names import CPU_MODEL, CPU_RULE, NAME, NAME_RULE, listed, nearest, quoted
 from orchestrator.matrix.records import ExecutionRecord, HaproxyRecord, Spec, TlsRecord
 from orchestrator.matrix.rulespec import Expect
@@ -54,8 +55,14 @@ def explain(tree: Tree, error: ValidationError) -> list[Fault]:
 
 
 def _follows(detail: ErrorDetails) -> bool:
-    """Return true for "too few items" if there are items with their own faults."""
-    return detail["type"] == "too_short" and bool(detail["input"])
+    """Return true for "too few items" if there are items with their own faults, and for an include's axes.
+
+    `check_data` names the axes that an include lacks, in one sentence.
+    """
+    kind, place = detail["type"], detail["loc"]
+    return (kind == "too_short" and bool(detail["input"])) or (
+        kind == "missing" and place[0] == "include" and place[-1] in REQUIRED
+    )
 
 
 def _explained(tree: Tree, detail: ErrorDetails) -> Fault:

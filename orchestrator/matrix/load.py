@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from orchestrator.errors import UsageError
 from orchestrator.files import read_limited
 from orchestrator.matrix import schema
-from orchestrator.matrix.checks import check_data, check_matrix, spread
+from orchestrator.matrix.checks import check_data, check_matrix, find_notes, spelled_out, spread
 from orchestrator.matrix.faults import explain
 from orchestrator.matrix.model import AXES, DEFAULTS, Expectation, Limits, Matrix
 from orchestrator.matrix.rulespec import Expect
@@ -43,7 +44,7 @@ def load(path: Path) -> Matrix:
     matrix = _matrix(file, path=path, digest=hashlib.sha256(content).hexdigest(), lines=lines)
     if faults := check_matrix(tree, matrix):
         raise faulty(path, faults, resolution=_HELP)
-    return matrix
+    return replace(matrix, notes=find_notes(tree, matrix))
 
 
 def _content(path: Path) -> bytes:
@@ -63,7 +64,8 @@ def _validated(tree: Tree, folder: Path) -> schema.MatrixFile | None:
     if tree.data is None:
         return None
     try:
-        return schema.MatrixFile.model_validate(tree.data, context={"folder": folder})
+        context = {"folder": folder, "names": spelled_out(tree.data)}
+        return schema.MatrixFile.model_validate(tree.data, context=context)
     except ValidationError as error:
         tree.add(explain(tree, error))
         return None
@@ -76,13 +78,25 @@ def _matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence
         axis: tuple(schema.value(axis, entry, path.parent) for entry in entries)
         for axis, entries in _given(file.axes).items()
     }
+    combinations = [one for entries in file.include for one in spread(_given(entries))]
+    spelled = {
+        (axis, entry.name): entry
+        for axis, entry in (
+            *((axis, entry) for one in combinations for axis, entry in one.items()),
+            *((axis, entry) for axis, entries in _given(file.axes).items() for entry in entries),
+        )
+        if not isinstance(entry, str)
+    }
     include = tuple(
-        {axis: schema.value(axis, entry, path.parent) for axis, entry in combination.items()}
-        for entries in file.include
-        for combination in spread(_given(entries))
+        {
+            axis: schema.value(axis, spelled.get((axis, entry), entry), path.parent)
+            for axis, entry in one.items()
+        }
+        for one in combinations
     )
     named = {(axis, value.name): value for entries in include for axis, value in entries.items()}
     named |= {(axis, value.name): value for axis, values in axes.items() for value in values}
+    named |= {(axis, value.name): value for axis, value in DEFAULTS.items() if axis not in axes}
     return Matrix(
         axes=axes,
         defaults=DEFAULTS,
@@ -112,6 +126,6 @@ def _expectation(rule: Expect, place: str) -> Expectation:
     )
 
 
-def _given(part: schema.Axes | schema.Include | schema.Exclude) -> dict[str, Any]:
+def _given(part: schema.Axes | schema.Include | schema.Exclude | None) -> dict[str, Any]:
     """The axes that the file names, in the order of AXES."""
-    return {axis: getattr(part, axis) for axis in AXES if axis in part.model_fields_set}
+    return {axis: getattr(part, axis) for axis in AXES if part is not None and axis in part.model_fields_set}

@@ -101,7 +101,7 @@ DEFAULTS: Mapping[str, AxisValue] = {
 with a default changes no id; changing a default here changes ids."""
 
 REQUIRED = tuple(axis for axis in AXES if axis not in DEFAULTS)
-"""Axes that every file declares and every id shows."""
+"""Axes that `axes` and each include name, and every id shows."""
 
 
 class Limits(Value):
@@ -190,3 +190,5 @@ class Matrix:
     digest: str
     path: str
     expect: tuple[Expectation, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Of entries without effect: ``matrix.yaml:41:5: exclude[0]: removes nothing: ...``."""

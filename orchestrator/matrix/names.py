@@ -1,6 +1,6 @@
 """Names: which are allowed, and which one the user probably meant."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
 NAME = r"^[A-Za-z0-9](-?[A-Za-z0-9._+])*-?$"
@@ -18,9 +18,13 @@ _SHOWN = 20
 _LONGEST = 80
 
 
-def nearest(wrong: str, names: Collection[str]) -> str:
-    """``"; did you mean 'x'?"``, or nothing if no name is near."""
-    folded = {name.lower(): name for name in names}
+def nearest(wrong: str, names: Collection[str], aliases: Mapping[str, str] = {}) -> str:
+    """``"; did you mean 'x'?"``, or nothing if no name is near.
+
+    :param aliases: other words for some of the names.
+    """
+    folded = {alias.lower(): name for alias, name in aliases.items() if name in names}
+    folded |= {name.lower(): name for name in names}
     close = get_close_matches(wrong[:_LONGEST].lower(), folded, n=1, cutoff=0.5)
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
 

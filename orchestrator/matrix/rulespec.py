@@ -1,7 +1,7 @@
 """The form of an ``expect`` rule in ``matrix.yaml``."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -20,12 +20,13 @@ _LINK = re.compile(r"""https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\s<>"'`]*)?""", 
 """Reports make it a link that a person follows."""
 
 
-def one_of(names: Collection[str], what: str) -> AfterValidator:
-    """One of these names; anything else is a fault that says the nearest."""
+def one_of(names: Collection[str], what: str, aliases: Mapping[str, str] = {}) -> AfterValidator:
+    """One of these names; anything else is a fault that says the nearest, also by another word for it."""
 
     def check(name: str) -> str:
         if name not in names:
-            raise fault(f"no {what} {quoted(name)}{nearest(name, names)} ({what}: {listed(names)})")
+            hint = nearest(name, names, aliases)
+            raise fault(f"no {what} {quoted(name)}{hint} ({what}: {listed(names)})")
         return name
 
     return AfterValidator(check)

@@ -10,10 +10,14 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic.json_schema import GenerateJsonSchema
 
-from orchestrator.arch import ARCHES
+from orchestrator.arch import ALIASES, ARCHES
 from orchestrator.matrix import records
 from orchestrator.matrix.capability_table import FAMILIES, SUITES
 from orchestrator.matrix.clients import CLIENTS
@@ -83,7 +87,7 @@ def split_tls(text: str) -> tuple[str, str]:
 TlsShort = Annotated[
     Name, AfterValidator(_check_tls), Field(json_schema_extra={"examples": ["openssl-3.5.7"]})
 ]
-ArchName = Annotated[str, one_of(ARCHES, "arch"), Field(json_schema_extra={"enum": list(ARCHES)})]
+ArchName = Annotated[str, one_of(ARCHES, "arch", ALIASES), Field(json_schema_extra={"enum": list(ARCHES)})]
 CipherName = Annotated[str, one_of(CIPHERS, "cipher"), Field(json_schema_extra={"enum": list(CIPHERS)})]
 ClientName = Annotated[str, one_of(CLIENTS, "client"), Field(json_schema_extra={"enum": list(CLIENTS)})]
 ExecutionName = Annotated[
@@ -92,6 +96,26 @@ ExecutionName = Annotated[
 Execution = Annotated[
     Annotated[ExecutionName, Tag(SHORT)] | Annotated[ExecutionRecord, Tag(RECORD)], Discriminator(_form)
 ]
+
+
+def _or_name(axis: str) -> WrapValidator:
+    """A short form, or the name of a value that this file spells out on the axis, which then is meant."""
+
+    def check(given: Any, short: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        context: Mapping[str, Any] = info.context or {}
+        names = context.get("names", {}).get(axis, ())
+        if isinstance(given, str) and given in names:
+            return given
+        try:
+            return short(given)
+        except ValidationError as error:
+            if isinstance(given, str) and (hint := nearest(given, names)):
+                raise fault(f"{error.errors()[0]['msg']}{hint}") from None
+            raise
+
+    return WrapValidator(check)
+
+
 Seconds = Annotated[float, Field(strict=True, gt=0, le=_DAY)]
 
 
@@ -121,28 +145,41 @@ Several = Annotated[
     Discriminator(lambda given: MANY if isinstance(given, list | tuple) else ONE),
 ]
 
-_SOME_AXIS = ConfigDict(json_schema_extra={"minProperties": 1})
+HaproxyOrName = Annotated[
+    Annotated[VersionText, _or_name("haproxy"), Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)],
+    Discriminator(_form),
+]
+TlsOrName = Annotated[
+    Annotated[TlsShort, _or_name("tls"), Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)], Discriminator(_form)
+]
+ExecutionOrName = Annotated[
+    Annotated[
+        Name,
+        one_of(EXECUTIONS, "execution"),
+        _or_name("execution"),
+        Field(json_schema_extra={"examples": list(EXECUTIONS)}),
+        Tag(SHORT),
+    ]
+    | Annotated[ExecutionRecord, Tag(RECORD)],
+    Discriminator(_form),
+]
 
 
 class Include(Spec):
-    """Values to add: to the combinations that they fit, else as a new combination.
+    """A cell to add; an axis that has a default may be left out. A list of values means as many includes."""
 
-    A list of values stands for as many includes.
-    """
-
-    model_config = _SOME_AXIS
-    arch: Several[ArchName] | None = None
-    haproxy: Several[Haproxy] | None = None
-    tls: Several[Tls] | None = None
-    cipher: Several[CipherName] | None = None
+    arch: Several[ArchName]
+    haproxy: Several[HaproxyOrName]
+    tls: Several[TlsOrName]
+    cipher: Several[CipherName]
     client: Several[ClientName] | None = None
-    execution: Several[Execution] | None = None
+    execution: Several[ExecutionOrName] | None = None
 
 
 class Exclude(Spec):
     """Names of values: a combination that has them all is removed."""
 
-    model_config = _SOME_AXIS
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
     arch: Name | None = None
     haproxy: Name | None = None
     tls: Name | None = None
@@ -176,7 +213,7 @@ class MatrixFile(Spec):
     """``matrix.yaml``."""
 
     version: Literal[1]
-    axes: Axes
+    axes: Axes | None = None
     include: tuple[Include, ...] = ()
     exclude: tuple[Exclude, ...] = ()
     expect: tuple[Expect, ...] = ()

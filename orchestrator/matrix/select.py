@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from orchestrator.arch import ALIASES
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.matrix.model import AXES, AxisValue, Cell, Matrix
 from orchestrator.matrix.names import listed, nearest, quoted
@@ -189,7 +190,7 @@ def _held(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict: 
         families = {family for value in values.values() if (family := getattr(value, "family", None))}
         raise UsageError(
             f"filter {quoted(item.text)}: no cell has {item.axis} {quoted(word)}"
-            f"{nearest(word.strip('*?'), {*values, *families})}",
+            f"{nearest(word.strip('*?'), {*values, *families}, ALIASES if item.axis == 'arch' else {})}",
             details=f"values of {item.axis}: {listed(values)}",
         )
     return held

@@ -136,3 +136,22 @@ def test_a_reader_that_leaves_is_nothing_to_talk_of(tmp_path: Path, form: str) -
     assert done.stderr == ""
     assert first
     assert code == "141"  # as of any program that a closed pipe ends
+
+
+def test_an_exclude_without_effect_is_said_before_a_run(matrix: str) -> None:
+    path = Path(matrix)
+    path.write_text(path.read_text() + "exclude:\n  - {haproxy: 3.2.0, client: gtlsclient}\n")
+    refused = invoke("cells", "--matrix", matrix)
+    assert "exclude[0].client: no client 'gtlsclient' in this file" in refused.stderr
+    path.write_text(MATRIX + "exclude:\n  - {arch: arm64}\n  - {arch: arm64, haproxy: 3.2.0}\n")
+    done = invoke("cells", "--matrix", matrix, "--format", "ids", columns=300)
+    assert column(done.stdout.splitlines(), 0) == {"amd64"}
+    assert (
+        done.stderr == f"warning: {matrix}:11:5: exclude[1]: removes nothing: exclude[0] does that already\n"
+    )
+
+
+def test_a_filter_with_another_tools_name_of_an_architecture(matrix: str) -> None:
+    done = invoke("cells", "--matrix", matrix, "--filter", "arch=aarch64")
+    assert done.exit_code == 2
+    assert "no cell has arch 'aarch64'; did you mean 'arm64'?" in done.stderr

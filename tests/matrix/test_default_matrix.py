@@ -70,3 +70,7 @@ def test_nobody_s_night_is_spent_on_history() -> None:
     assert {cell.haproxy.name for cell in of_profile("nightly")} == {
         value.name for value in load(DEFAULT).axes["haproxy"]
     }
+
+
+def test_every_entry_of_the_default_matrix_has_an_effect() -> None:
+    assert load(DEFAULT).notes == ()

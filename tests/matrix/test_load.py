@@ -79,6 +79,87 @@ def test_lists_in_an_include_stand_for_as_many_includes(tmp_path: Path) -> None:
     assert spelled.include == load(write(tmp_path, text % "default")).include
 
 
+def test_a_name_that_the_file_spells_out_means_that_value_in_every_section(tmp_path: Path) -> None:
+    """In axes or in an include, before or after; a list may mix names, short forms and records."""
+    axes = GOOD.replace('["3.0.11"]', '["3.0.11", {name: master, version: 3.4-dev1, make_flags: [DEBUG=-g]}]')
+    text = (
+        axes
+        + """
+include:
+  - {arch: arm64, haproxy: master, tls: mine, cipher: default, execution: [old, aes-off]}
+  - arch: arm64
+    haproxy: [master, "3.0.11"]
+    tls: {name: mine, family: openssl, version: 3.5.7, configure_flags: [no-asm]}
+    cipher: default
+    execution: {name: old, cpu: Haswell}
+exclude: [{haproxy: master, tls: openssl-distro}]
+expect: [{when: [haproxy=master, tls=mine], outcome: pass, because: "https://example.org/1"}]
+"""
+    )
+    matrix = load(write(tmp_path, text))
+    cells = expand(matrix)
+    assert [cell.id.removesuffix("--default") for cell in cells] == [
+        "amd64--haproxy-3.0.11--openssl-distro",
+        "arm64--haproxy-master--mine--default--execution.old",
+        "arm64--haproxy-master--mine--default--execution.aes-off",
+        "arm64--haproxy-3.0.11--mine--default--execution.old",
+    ]
+    (master,) = {cell.haproxy for cell in cells if cell.haproxy.name == "master"}
+    assert (master.version, master.make_flags) == ("3.4-dev1", ("DEBUG=-g",))
+    assert {cell.tls.configure_flags for cell in cells[1:]} == {("no-asm",)}
+    assert cells[1].execution.cpu == "Haswell"
+
+
+def test_a_matrix_of_includes_alone(tmp_path: Path) -> None:
+    cells = "- {arch: %s, haproxy: 3.0.11, tls: openssl-distro, cipher: default}\n"
+    matrix = load(write(tmp_path, "version: 1\ninclude:\n" + cells % "amd64" + cells % "arm64"))
+    assert [cell.arch.name for cell in expand(matrix)] == ["amd64", "arm64"]
+    assert matrix.notes == ()
+
+
+def test_an_include_adds_a_cell_also_on_an_axis_that_the_file_leaves_out(tmp_path: Path) -> None:
+    """GitHub would change the cell of curl."""
+    text = (
+        "include: [{arch: amd64, haproxy: 3.0.11, tls: openssl-distro, cipher: default, client: gtlsclient}]"
+    )
+    cells = expand(load(write(tmp_path, GOOD + text)))
+    assert [cell.client.name for cell in cells] == ["curl", "gtlsclient"]
+
+
+def test_entries_without_effect_are_named_with_their_line(tmp_path: Path) -> None:
+    cell = "{arch: %s, haproxy: 3.0.11, tls: openssl-distro, cipher: default%s}"
+    text = f"""{GOOD}
+include:
+  - {cell % ("amd64", "")}
+  - {cell % ("arm64", "")}
+  - {cell % ("[amd64, arm64]", "")}
+  - {cell % ("[arm64, s390x]", "")}
+  - {cell % ("amd64", ", client: gtlsclient")}
+exclude:
+  - {{arch: s390x}}
+  - {{arch: amd64, tls: openssl-distro}}
+  - {{haproxy: 3.0.11, arch: amd64, tls: openssl-distro}}
+  - {{client: gtlsclient}}
+"""
+    path = write(tmp_path, text)
+    late = "and an include is added after all excludes"
+    assert [note.removeprefix(f"{path}:") for note in load(path).notes] == [
+        "11:5: include[2]: adds nothing: its cells are in the matrix already",
+        f"15:5: exclude[0]: removes nothing: `axes` has no arch s390x, {late}",
+        "17:5: exclude[2]: removes nothing: exclude[1] does that already",
+        f"18:5: exclude[3]: removes nothing: `axes` has no client gtlsclient, {late}",
+    ]
+    again = load(write(tmp_path, GOOD + "include:\n  - " + cell % ("amd64", "")))
+    assert [note.removeprefix(f"{path}:") for note in again.notes] == [
+        "8:5: include[0]: adds nothing: its cells are in the matrix already"
+    ]
+
+
+def test_an_axis_at_its_default_can_be_excluded(tmp_path: Path) -> None:
+    matrix = load(write(tmp_path, GOOD + "exclude: [{client: curl}]"))
+    assert (expand(matrix), matrix.notes) == ((), ())
+
+
 def test_short_and_spelled_out_values_are_the_same_record(tmp_path: Path) -> None:
     short = load(write(tmp_path, GOOD))
     spelled = GOOD.replace('"3.0.11"', '{name: "3.0.11", version: "3.0.11"}').replace(
@@ -154,7 +235,49 @@ profils: {}
 RULE = "letters, digits and . _ + -, a letter or digit first, no '--', at most 64 characters"
 
 PINNED = {
-    "no axes": ("version: 1\n", ["1:1: (file): the key 'axes' is missing"]),
+    "no axes": ("version: 1\n", ["1:1: (file): declares no cell; give `axes`, `include` or both"]),
+    "no axes and no includes": (
+        "version: 1\ninclude: []\n",
+        ["1:1: (file): declares no cell; give `axes`, `include` or both"],
+    ),
+    "other tools' names of architectures": (
+        GOOD.replace("[amd64]", "[x86_64, aarch64, armv7l, i686, linux/arm64, X64, i386-linux-gnu]"),
+        [
+            f"3:{column}: axes.arch[{number}]: no arch {given!r}; did you mean {ours!r}?"
+            " (arch: amd64, arm64, armhf, i386, riscv64, s390x)"
+            for number, (column, given, ours) in enumerate(
+                (
+                    (10, "x86_64", "amd64"),
+                    (18, "aarch64", "arm64"),
+                    (27, "armv7l", "armhf"),
+                    (35, "i686", "i386"),
+                    (41, "linux/arm64", "arm64"),
+                    (54, "X64", "amd64"),
+                    (59, "i386-linux-gnu", "i386"),
+                )
+            )
+        ],
+    ),
+    "another tool's name in an exclude": (
+        GOOD + "exclude: [{arch: x86_64}]",
+        ["7:18: exclude[0].arch: no arch 'x86_64' in this file; did you mean 'amd64'?"],
+    ),
+    "nearly a name of this file": (
+        GOOD.replace('["3.0.11"]', "[{name: master, version: 3.4-dev1}]")
+        + "include: [{arch: arm64, haproxy: mastre, tls: openssl-distro, cipher: default, execution: [haswel]"
+        + "},\n  {arch: arm64, haproxy: master, tls: openssl-distro, cipher: default,"
+        + " execution: {name: haswell, cpu: Haswell}}]",
+        [
+            (
+                "7:34: include[0].haproxy: 'mastre' is no version such as 3.0.11, 3.0-dev13 or 3.3.0-quic1"
+                "; did you mean 'master'?"
+            ),
+            (
+                "7:92: include[0].execution[0]: no execution 'haswel' (execution: default, aes-on, aes-off)"
+                "; did you mean 'haswell'?"
+            ),
+        ],
+    ),
     "axis missing": (
         GOOD.replace("  tls: [openssl-distro]\n", ""),
         ["3:3: axes: the key 'tls' is missing"],
@@ -244,8 +367,8 @@ PINNED = {
     ),
     "empty axis": (GOOD.replace("[amd64]", "[]"), ["3:9: axes.arch: the list is empty"]),
     "nothing behind a key": (
-        GOOD + "include:\n  - {arch: amd64, tls: }\n",
-        ["8:23: include[0].tls: nothing stands here; give a value or leave the key out"],
+        GOOD + "include:\n  - {arch: amd64, haproxy: 3.0.11, cipher: default, tls: }\n",
+        ["8:57: include[0].tls: text belongs here, not nothing"],
     ),
     "exclude of nothing": (
         GOOD + "exclude: [{tls: openssl-distr0}, {}]",
@@ -268,18 +391,25 @@ PINNED = {
     ),
     "list in an incomplete include": (
         GOOD + "include: [{arch: [amd64, arm64], cipher: default}]",
-        ["7:11: include[0]: fits no combination, and is none of its own without haproxy, tls"],
+        ["7:11: include[0]: adds cells of its own, and lacks their haproxy, tls"],
     ),
     "another record in an include's list": (
-        GOOD + "include: [{tls: [openssl-distro, {name: openssl-distro, family: openssl, version: 3.5.7}]}]",
+        GOOD
+        + "include: [{tls: [openssl-distro, {name: openssl-distro, family: openssl, version: 3.5.7}], "
+        + 'arch: amd64, haproxy: "3.0.11", cipher: default}]',
         ["7:17: include[0].tls: 'openssl-distro' is another value already; give this one its own name"],
     ),
     "incomplete include": (
         GOOD + "include: [{cipher: default}, {arch: arm64, tls: openssl-3.5.7}]",
-        ["7:30: include[1]: fits no combination, and is none of its own without haproxy, cipher"],
+        [
+            "7:11: include[0]: adds cells of its own, and lacks their arch, haproxy, tls",
+            "7:30: include[1]: adds cells of its own, and lacks their haproxy, cipher",
+        ],
     ),
     "one name, two values": (
-        GOOD + "include: [{tls: {name: openssl-distro, family: openssl, version: 3.5.7}}]",
+        GOOD
+        + "include: [{tls: {name: openssl-distro, family: openssl, version: 3.5.7},"
+        + " arch: amd64, haproxy: 3.0.11, cipher: default}]",
         ["7:17: include[0].tls: 'openssl-distro' is another value already; give this one its own name"],
     ),
     "profiles": (
@@ -327,7 +457,8 @@ PINNED = {
     ),
     "too many cells of includes": (
         GOOD
-        + "include:\n  - {arch: amd64}\n  - {cipher: default, haproxy: "
+        + "include:\n  - {arch: amd64, haproxy: 3.0.11, tls: openssl-distro, cipher: default}\n"
+        + "  - {arch: amd64, cipher: default, haproxy: "
         + str([f"3.0.{number}" for number in range(1500)])
         + ", tls: "
         + str([f"openssl-3.5.{number}" for number in range(1000)])
@@ -473,7 +604,8 @@ junk: st.SearchStrategy[object] = st.recursive(
 def test_any_value_anywhere_is_a_matrix_or_an_error(data: st.DataObject) -> None:
     """Well-formed YAML with one part exchanged for another: what text mutations hardly ever reach."""
     root = deepcopy(PARSED)
-    root["include"] += [{"arch": "amd64", "tls": {"name": "x", "family": "openssl", "version": "3.5.7"}}]
+    tls = {"name": "x", "family": "openssl", "version": "3.5.7"}
+    root["include"] += [{"arch": "amd64", "haproxy": "3.0.11", "tls": tls, "cipher": "default"}]
     root["exclude"] = [{"arch": "amd64", "cipher": "default"}]
     inner = root
     while True:
