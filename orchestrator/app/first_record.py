@@ -9,6 +9,7 @@ from orchestrator import __version__
 from orchestrator.app.options import Options
 from orchestrator.arch import Arch
 from orchestrator.matrix import capabilities
+from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -27,6 +28,7 @@ from orchestrator.record.model import (
     Rule,
     RunInfo,
     RunRecord,
+    Selection,
     utc_now,
 )
 
@@ -40,6 +42,7 @@ def make_record(
     plan: Plan,
     engine: EngineInfo,
     options: Options,
+    tool_digest: str,
 ) -> RunRecord:
     """Return the record of a run: every cell and action, none of them judged or done."""
     return RunRecord(
@@ -51,6 +54,7 @@ def make_record(
             finished_at=None,
             duration_s=None,
             tool_version=__version__,
+            tool_digest=tool_digest,
             matrix_digest=matrix.digest,
             profile=options.profile,
             filters=options.filters,
@@ -60,6 +64,12 @@ def make_record(
             judged=0,
             exit_code=None,
             message="",
+            series=options.series,
+            selection=Selection(
+                cells=options.settings.cells if options.settings else (),
+                options=options.again,
+                of=len(expand(matrix)),
+            ),
         ),
         components=(),
         actions=tuple(make_action(action, "waiting") for action in plan.actions.values()),
@@ -156,6 +166,7 @@ def make_action(
         duration_s=duration_s,
         log=None,
         message=message,
+        needs=action.needs,
     )
 
 

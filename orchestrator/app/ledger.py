@@ -9,6 +9,7 @@ from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import Exit, RecordError
 from orchestrator.execute.schedule.scheduler import Cancel, Failure
 from orchestrator.execute.store.store import Store
+from orchestrator.execute.system.load import LoadMeter
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
@@ -38,6 +39,7 @@ class Ledger:
     new_cell: Callable[[Cell], CellRecord]
     plan: Plan = field(default_factory=lambda: Plan(actions={}, cells={}))
     cut: set[str] = field(default_factory=set)
+    load: LoadMeter = field(default_factory=LoadMeter)
 
     # Cells.
 
@@ -76,6 +78,10 @@ class Ledger:
             evidence=told.evidence,
             features=told.features,
         ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
+        if told.duration_s:  # else nothing was probed
+            *earlier, last = record.attempts
+            loaded = last.model_copy(update={"load": self.load.measure()})
+            record = record.model_copy(update={"attempts": (*earlier, loaded)})
         return self.selftests.explain(record)
 
     def _explain_attempt(self, before: CellRecord | None, told: Told) -> tuple[str, bool]:

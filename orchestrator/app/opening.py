@@ -14,7 +14,7 @@ from orchestrator.app.first_record import make_action, make_cell, make_record, m
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
-from orchestrator.app.resume import inputs, refuse_changes
+from orchestrator.app.resume import digest_files, inputs, refuse_changes
 from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.app.stages import Run
@@ -143,6 +143,7 @@ def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]
     context, ledger = run.context, run.ledger
     run = replace(run, waiting=run.cells)
     plan = ledger.plan = run.planner.plan(run.chosen)
+    now = inputs(plan, context.options.overlay)
     record = make_record(
         context.run_id,
         matrix=run.matrix,
@@ -151,8 +152,8 @@ def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]
         plan=plan,
         engine=context.engine.info(),
         options=context.options,
+        tool_digest=digest_files(now),
     )
-    now = inputs(plan, context.options.overlay)
     if past is None:
         return run, RunStarted(record=record, settings=context.options.settings, inputs=now)
     return _resume(run, past, record, now)

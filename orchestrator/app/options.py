@@ -33,6 +33,7 @@ class Options:
     emulated_build: bool = False
     remote_engine: bool = False
     proxies: Mapping[str, str] = field(default_factory=dict)
+    series: str = ""
     again: tuple[str, ...] = ()
     overlay: Path | None = None
     """Templates that replace ours, for tests that plant a fault."""

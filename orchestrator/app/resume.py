@@ -1,6 +1,7 @@
 """What a run began with, and what of it has changed since: a resumed run mixes no two tools or matrices."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -38,6 +39,11 @@ def inputs(plan: Plan, overlay: Path | None) -> Inputs:
             for source in sources
         },
     )
+
+
+def digest_files(inputs: Inputs) -> str:
+    """Return one digest of matrixctl's own files: two tools of one version may differ."""
+    return hashlib.sha256(json.dumps(sorted(inputs.files.items())).encode()).hexdigest()
 
 
 def refuse_changes(past: Past, begin: RunRecord, now: Inputs, lost: Callable[[], Sequence[str]]) -> None:

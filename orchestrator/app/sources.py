@@ -69,7 +69,9 @@ class Sources:
             apt_bases=self.pools(),
         )
         self._fetched[action.key] = got.path
-        self.recorder.component("source", source.component, source.version, got.sha256, got.origin)
+        self.recorder.component(
+            "source", source.component, source.version, got.sha256, got.origin, used_by=[action.key]
+        )
         return "cached" if held else "succeeded"
 
     def path(self, key: str) -> Path:
@@ -90,7 +92,9 @@ class Sources:
         source = known.source.model_copy(update={"version": what.version})
         self._fetched[action.key] = known.path
         self.moved[action.key] = source
-        self.recorder.component("source", what.component, what.version, source.sha256, known.origin)
+        self.recorder.component(
+            "source", what.component, what.version, source.sha256, known.origin, used_by=[action.key]
+        )
         return "succeeded" if known.new else "cached"
 
     def _pin(self, pin: SourcePinned) -> str:

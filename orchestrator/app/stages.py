@@ -15,7 +15,7 @@ from orchestrator.execute.schedule.scheduler import Failure, schedule
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.expect import Expectations
-from orchestrator.matrix.model import Cell, Matrix
+from orchestrator.matrix.model import Cell, Matrix, Patch
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction
 from orchestrator.plan.plan import Plan, expected
@@ -73,8 +73,15 @@ def keep_patches(run: Run) -> Run:
     recorder = run.context.recorder
     for patch, components in patches.of_cells(run.cells).items():
         recorder.keep(f"patches/{patch.name}", patches.content(patch))
-        recorder.component("patch", patch.name, ", ".join(components), patch.sha256, patch.path)
+        used_by = [action.key for action in run.ledger.plan.actions.values() if _applies(patch, action)]
+        recorder.component(
+            "patch", patch.name, ", ".join(components), patch.sha256, patch.path, used_by=used_by
+        )
     return run
+
+
+def _applies(patch: Patch, action: Action) -> bool:
+    return isinstance(action, BuildAction) and action.recipe is not None and patch in action.recipe.patches
 
 
 def judge_unsupported(run: Run) -> Run:
@@ -104,16 +111,19 @@ def plan_with_digests(run: Run) -> Run:
     }
     planner = replace(run.planner, packages=packages, moved=run.sources.moved)
     plan = run.ledger.plan = planner.plan(run.chosen)
-    for name, version in _find_packages(plan):
-        run.context.recorder.component("package", name, version, None, "toolchain image")
+    for (name, version), builds in sorted(_find_packages(plan).items()):
+        run.context.recorder.component("package", name, version, None, "toolchain image", used_by=builds)
     return replace(run, planner=planner)
 
 
-def _find_packages(plan: Plan) -> list[tuple[str, str]]:
-    """Return the packages of the toolchains that libraries and HAProxy are compiled with."""
-    builds = [action for action in plan.actions.values() if isinstance(action, BuildAction)]
-    recipes = [action.recipe for action in builds if action.recipe and action.kind != "selftest"]
-    return sorted({package for recipe in recipes for package in recipe.packages})
+def _find_packages(plan: Plan) -> dict[tuple[str, str], list[str]]:
+    """Return the packages of the toolchains, each with the builds of libraries and HAProxy that use it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for action in plan.actions.values():
+        if isinstance(action, BuildAction) and action.recipe and action.kind != "selftest":
+            for package in action.recipe.packages:
+                found.setdefault(package, []).append(action.key)
+    return found
 
 
 def build_and_probe(run: Run) -> Run:

@@ -22,7 +22,9 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import Expectations, resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
+from orchestrator.matrix.names import quoted
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
+from orchestrator.record.find import SERIES
 from orchestrator.report.text import terminal
 
 R = TypeVar("R")
@@ -180,8 +182,28 @@ store_folder = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
 reports_folder = click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Reports [default: reports]."
+    "--reports",
+    "--out",
+    "out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the folders of runs are [default: reports].",
 )
+
+
+def _series(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    if name and not SERIES.fullmatch(name):
+        raise click.BadParameter(
+            f"{quoted(name)} is no name of a series: up to 64 letters, digits, dots, dashes and underscores"
+        )
+    return name
+
+
+def series(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """``--series NAME``; the command gets ``series``, ``None`` if it was left out."""
+    return click.option("--series", metavar="NAME", callback=_series, help=help_text)
+
+
+of_series = series("Count `latest~N`, dates and `last-good` among the runs of this series only.")
 
 
 def output(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -45,7 +45,7 @@ _COMMANDS = (
     Later(
         "report",
         "orchestrator.cli.read:report",
-        "Render RUN (an id, a folder or `latest`) again from its journal, to stdout.",
+        "Render RUN again from its journal, to stdout.",
     ),
     Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
     Later("schema", "orchestrator.cli.schema:schema", "Print the JSON Schema of matrix.yaml, for editors."),

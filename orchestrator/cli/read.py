@@ -12,11 +12,8 @@ from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.matrix.select import alike
-from orchestrator.record import journal
-from orchestrator.record.fold import ended, fold
-from orchestrator.record.journal import JOURNAL
+from orchestrator.record.find import LATEST, WHAT, find_run, read_run
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.runs import LATEST, find
 from orchestrator.report import attempts, expectations, html, junit, markdown, panel, summary, units
 from orchestrator.report.text import flat, terminal
 
@@ -32,14 +29,16 @@ _RENDERERS: dict[str, Callable[[RunRecord], str]] = {
 @click.argument("run")
 @common.output(*_RENDERERS)
 @common.reports_folder
-def report(run: str, *, form: str, out: Path | None) -> None:
-    """Render RUN (an id, a folder or `latest`) again from its journal, to stdout.
+@common.of_series
+def report(run: str, *, form: str, out: Path | None, series: str | None) -> None:
+    """Render RUN again from its journal, to stdout.
 
-    HTML on a terminal is written beside the journal, and its path printed.
+    RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. HTML on a terminal is
+    written beside the journal, and its path printed.
     """
-    folder, record = _read(run, out)
+    folder, record = _read(run, out, series)
     text = _RENDERERS[form](record)
-    if form == "html" and sys.stdout.isatty():
+    if form == "html" and folder is not None and sys.stdout.isatty():
         path = folder / "index.html"
         write_atomically(path, text.encode())
         click.echo(flat(str(path)))
@@ -49,25 +48,27 @@ def report(run: str, *, form: str, out: Path | None) -> None:
 
 @click.command()
 @click.argument("cell")
-@click.option("--run", "run", default=LATEST, show_default=True, help="An id, a folder or `latest`.")
+@click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
 @common.reports_folder
-def logs(cell: str, *, run: str, out: Path | None) -> None:
+@common.of_series
+def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
     """Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence."""
-    folder, record = _read(run, out)
+    folder, record = _read(run, out, series)
     found = next((one for one in record.cells if one.id == cell), None)
     if found is None:
         raise _unknown(cell, record)
     click.echo("\n".join(_told(found, folder)))
 
 
-def _read(run: str, out: Path | None) -> tuple[Path, RunRecord]:
-    folder = find(run, out or common.default_out())
-    record = fold(journal.read(folder / JOURNAL, say=common.say))
-    if journal.goes_on(folder):
-        return folder, record
-    if record.run.status != "finished":
-        common.say(f"this run was cut off; it goes on with: matrixctl run --resume {folder.name}")
-    return folder, ended(record)
+def _read(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:
+    """Return the run's folder, ``None`` where only its record is named, and the record."""
+    found = find_run(run, out or common.default_out(), series=series)
+    record = read_run(found, say=common.say)
+    if found.is_file():
+        return None, record
+    if record.run.status in {"cut-off", "interrupted"}:
+        common.say(f"this run was cut off; it goes on with: matrixctl run --resume {found.name}")
+    return found, record
 
 
 def _unknown(cell: str, record: RunRecord) -> UsageError:
@@ -80,7 +81,7 @@ def _unknown(cell: str, record: RunRecord) -> UsageError:
     )
 
 
-def _told(cell: CellRecord, folder: Path) -> Iterator[str]:
+def _told(cell: CellRecord, folder: Path | None) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
     yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
     if cell.message:
@@ -104,7 +105,9 @@ def _told(cell: CellRecord, folder: Path) -> Iterator[str]:
         yield _evidence(folder, path)
 
 
-def _evidence(folder: Path, path: str) -> str:
+def _evidence(folder: Path | None, path: str) -> str:
+    if folder is None:
+        return "(lies in the run's folder; only its record was named)"
     file = folder / path
     try:
         if not file.resolve().is_relative_to(folder.resolve()):

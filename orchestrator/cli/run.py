@@ -23,8 +23,8 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import LocalHost
+from orchestrator.record.find import WHAT, find_folder
 from orchestrator.record.journal import JOURNAL, RunStarted, read
-from orchestrator.record.runs import find
 from orchestrator.record.settings import Settings
 
 _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json"}
@@ -33,9 +33,7 @@ _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet",
 
 @click.command()
 @common.choosing
-@click.option(
-    "--resume", metavar="RUN", help="Go on with a run that was cut off: an id, a folder or `latest`."
-)
+@click.option("--resume", metavar="RUN", help=f"Go on with a run that was cut off: {WHAT}.")
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, help="Probe each cell N times."
 )
@@ -63,6 +61,7 @@ _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet",
     show_default=True,
     help="Cross-compile, or compile under QEMU.",
 )
+@common.series("Mark the run as one of a series, as in `--series nightly`: such are compared.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
 @click.pass_context
@@ -88,7 +87,7 @@ def run(
     settings, folder = _settings(choice, context.params), None
     if resume is not None:
         _refuse_beside_resume(context)
-        folder = find(resume, out).absolute()
+        folder = find_folder(resume, out).absolute()
         mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
         settings = _as_begun(folder, settings, context)
     selection = _choice(settings).selection(settings.today)
@@ -130,6 +129,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
+        series=params["series"] or "",
         **{name: params[name] for name in ("repeat", "jobs", "memory", "build", "keep")},
         **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
     )
@@ -204,6 +204,7 @@ def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -
         remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
         again=rerun_options(settings),
         settings=settings,
+        series=settings.series,
         proxies=bootstrap.proxies(LocalHost(), os.environ),
     )
 

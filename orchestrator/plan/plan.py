@@ -6,7 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.matrix.model import DEFAULTS, Cell
+from orchestrator.matrix.model import DEFAULTS, Cell, ExecutionValue
 from orchestrator.plan.action import Action, make_key
 
 _FALLBACK_SECONDS = {
@@ -44,8 +44,12 @@ def build_name(cell: Cell) -> str:
 
 def session_name(cell: Cell) -> str:
     """The name of the probe session that a cell shares with others: one build on one CPU."""
-    cpu = cell.execution
-    return build_name(cell) + (f"--{cpu.name}" if cpu != DEFAULTS["execution"] else "")
+    return session_of(build_name(cell), cell.execution)
+
+
+def session_of(build: str, cpu: ExecutionValue) -> str:
+    """The name of the probe session of a build, by the build's name, on a CPU."""
+    return build + (f"--{cpu.name}" if cpu != DEFAULTS["execution"] else "")
 
 
 def runtime_image(cell: Cell, host: Arch) -> str:

@@ -30,7 +30,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
         raise MatrixctlError("a journal begins with run-started, and has it once")
     run = start.record.run
     # As a whole: two versions of a library are two components, and so are two origins of one version.
-    components = dict.fromkeys(start.record.components)
+    components = {_place(component): component for component in start.record.components}
     actions = {(item.kind, item.name): item for item in start.record.actions}
     cells = {item.id: item for item in start.record.cells}
     selftests = {(item.tls, item.arch, item.execution): item for item in start.record.selftests}
@@ -38,7 +38,8 @@ def fold(events: Iterable[Event]) -> RunRecord:
     for event in rest:
         match event:
             case ComponentResolved(component=component):
-                components[component] = None
+                before = components.get(_place(component))
+                components[_place(component)] = _used_by_both(before, component) if before else component
             case ActionChanged(action=action):
                 actions[action.kind, action.name] = action
             case SelfTested(selftest=test):
@@ -60,7 +61,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
     return start.record.model_copy(
         update={
             "run": run.model_copy(update={"planned": len(start.record.cells), "judged": judged}),
-            "components": tuple(sorted(components, key=_place)),
+            "components": tuple(component for _, component in sorted(components.items())),
             "actions": tuple(actions.values()),
             "cells": tuple(cells.values()),
             "selftests": tuple(test for _, test in sorted(selftests.items())),
@@ -92,8 +93,16 @@ _KINDS = ("image", "emulator", "source", "patch", "package")
 
 
 def _place(one: Component) -> tuple[int, str, str, str, str]:
-    """Return the sort key of a component, independent of which was ready first."""
+    """Return what a component is, and its place among others, independent of which was ready first."""
     return _KINDS.index(one.kind), one.name, one.version, one.digest or "", one.origin
+
+
+def _used_by_both(one: Component, other: Component) -> Component:
+    """Return the component, used by the actions that used it before and by those that use it now."""
+    used = None if one.used_by is other.used_by is None else (*(one.used_by or ()), *(other.used_by or ()))
+    return other.model_copy(
+        update={"used_by": used and tuple(sorted(set(used))), "rest": other.rest or one.rest}
+    )
 
 
 def write_run_json(record: RunRecord, path: Path) -> None:

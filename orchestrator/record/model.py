@@ -238,6 +238,17 @@ class SelfTest(Value):
     evidence: tuple[str, ...]
 
 
+class Load(Value):
+    """How busy the orchestrator's machine was when an attempt ended; the engine may be on another one."""
+
+    average: float
+    """Processes that wanted to run, over the last minute (getloadavg(3))."""
+    cpus: int
+    steal: float | None
+    """The share of all CPUs' time, from 0 to 1, that a hypervisor gave to others since the attempt before
+    (``/proc/stat``)."""
+
+
 class Attempt(Value):
     """One try at a cell. ``why`` is "first", "repeat", or the harness's failure that made it try again."""
 
@@ -252,6 +263,7 @@ class Attempt(Value):
     """It replaces the attempt before it, in which the harness failed; both stay in the list."""
     evidence: tuple[str, ...] = ()
     """Its own files; those of the attempt that decided the cell are the cell's, too."""
+    load: Load | None = None
 
 
 def counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
@@ -300,6 +312,13 @@ class ActionRecord(Value):
     duration_s: float | None
     log: str | None
     message: str
+    needs: tuple[str, ...] | None = None
+    """The actions that it waited for, each as ``KIND:NAME``; ``null`` in older records."""
+
+    @property
+    def key(self) -> str:
+        """Return what ``needs`` and ``Component.used_by`` call it."""
+        return f"{self.kind}:{self.name}"
 
 
 class Component(Value):
@@ -311,6 +330,11 @@ class Component(Value):
     digest: str | None
     origin: str
     """Where it came from: an origin as ``sources.yaml`` names it, or the image that carries it."""
+    used_by: tuple[str, ...] | None = None
+    """The actions that used it, each as ``KIND:NAME``, sorted; ``null`` in older records."""
+    rest: str | None = None
+    """Of an image: the SHA-256 of the names and versions of all its packages that are no components of their
+    own; ``null`` where they were not looked at."""
 
 
 class Host(Value):
@@ -339,6 +363,17 @@ class Resumption(Value):
     stood: int
 
 
+class Selection(Value):
+    """Which cells were asked for, beside ``profile`` and ``filters``, and how."""
+
+    cells: tuple[str, ...]
+    """The ids that ``--cell`` named."""
+    options: tuple[str, ...]
+    """Options that decide what a cell is: ``--patch``, ``--build``, ``--challenge-unsupported``..."""
+    of: int
+    """How many cells the whole matrix has."""
+
+
 class RunInfo(Value):
     """The run itself. ``exit_code`` is ``null`` until it ended."""
 
@@ -360,15 +395,21 @@ class RunInfo(Value):
     message: str
     """Why it ended early, if it did."""
     resumed: tuple[Resumption, ...] = ()
+    series: str = ""
+    """What ``--series`` named: the runs that are compared with one another. Empty: a run by hand."""
+    selection: Selection | None = None
+    tool_digest: str | None = None
+    """SHA-256 of matrixctl's own modules, templates and image recipes."""
 
 
 class RunRecord(Value):
     """``run.json``."""
 
     schema_version: Literal[2, 3]
-    """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``, and
-    ``Execution.cpu_model`` of each emulated server. What version 2 lacks has a default, so its records are
-    still read."""
+    """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``,
+    ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
+    ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection`` and ``tool_digest``,
+    ``Attempt.load``. What version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

@@ -121,9 +121,20 @@ class Recorder:
         version: str,
         digest: str | None,
         origin: str,
+        *,
+        used_by: Sequence[str],
+        rest: str | None = None,
     ) -> None:
-        """Write down an ingredient of the run."""
-        component = Component(kind=kind, name=name, version=version, digest=digest, origin=origin)
+        """Write down an ingredient of the run, and the keys of the actions that used it."""
+        component = Component(
+            kind=kind,
+            name=name,
+            version=version,
+            digest=digest,
+            origin=origin,
+            used_by=tuple(sorted(used_by)),
+            rest=rest,
+        )
         self.emit(ComponentResolved(component=component))
 
     def keep(self, path: str, content: bytes) -> Path:

@@ -1,4 +1,4 @@
-"""Runs on disk: which there are, and which one is meant."""
+"""Runs on disk: which there are, and the folder of a new one."""
 
 import re
 import secrets
@@ -6,14 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import listed, quoted
 from orchestrator.record.journal import JOURNAL, held
 
-LATEST = "latest"
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _WHEN = "%Y%m%d-%H%M%S"
 _TAIL = 1 << 16
@@ -23,6 +20,14 @@ _MINUTE = 60
 def runs(out: Path) -> tuple[str, ...]:
     """Return the folders below ``out`` that have a journal, the oldest run first."""
     return tuple(sorted(path.parent.name for path in out.glob(f"*/{JOURNAL}")))
+
+
+def begun(out: Path) -> tuple[str, ...]:
+    """Return the ids of the runs below ``out`` that have begun, the oldest first.
+
+    A sample, or a run that a person renamed, has no id.
+    """
+    return tuple(name for name in runs(out) if _ID.fullmatch(name) and (out / name / JOURNAL).stat().st_size)
 
 
 def new_id(out: Path, now: datetime) -> str:
@@ -79,35 +84,3 @@ def _number(name: str) -> int:
         return int(datetime.strptime(when, _WHEN).replace(tzinfo=UTC).timestamp()) * _TAIL + int(tail, 16)
     except ValueError:  # no date: a person's own name
         return 0
-
-
-def find(name: str, out: Path) -> Path:
-    """Return the folder of a run, by its id, its path or ``latest``.
-
-    :raises UsageError: if there is none, with the nearest ids.
-    """
-    known = runs(out)
-    if name in known:
-        return out / name
-    # A sample, or a renamed run, is never the latest; nor is one that has not begun yet.
-    mine = [one for one in known if _ID.fullmatch(one) and (out / one / JOURNAL).stat().st_size]
-    if name == LATEST and mine:
-        return out / mine[-1]
-    if name != LATEST and _is_run(Path(name)):
-        return Path(name)
-    raise UsageError(
-        f"no run {quoted(name)} below {out}, and no folder of that name with a {JOURNAL}"
-        if name != LATEST
-        else f"no run below {out} yet",
-        details=f"nearest: {listed(get_close_matches(name, known, n=3, cutoff=0.3) or known[-3:])}"
-        if known
-        else "",
-        resolution="Name an id, a run's folder or `latest`; --out says where runs are looked for.",
-    )
-
-
-def _is_run(folder: Path) -> bool:
-    try:
-        return (folder / JOURNAL).is_file()
-    except (OSError, ValueError):  # too long for a name, or a NUL in it
-        return False

@@ -33,6 +33,7 @@ class Settings(Value):
     challenge_unsupported: bool
     build: Literal["cross", "emulated"]
     keep: bool
+    series: str = ""
 
 
 class Inputs(Value):

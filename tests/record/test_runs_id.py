@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.record import runs
+from orchestrator.record.find import LATEST, find_run
 from orchestrator.record.journal import JOURNAL
-from orchestrator.record.runs import LATEST, find, new_id
+from orchestrator.record.runs import new_id
 
 NOW = datetime(2026, 11, 22, 22, 0, 5, tzinfo=UTC)
 
@@ -32,7 +33,7 @@ def test_the_order_stays_whatever_the_clock_does(tmp_path: Path) -> None:
     names = [begun(tmp_path, NOW + jump) for jump in jumps]
     assert len(set(names)) == len(names)
     assert list(runs.runs(tmp_path)) == names
-    assert find(LATEST, tmp_path).name == names[-1]
+    assert find_run(LATEST, tmp_path).name == names[-1]
 
 
 def test_the_last_id_of_a_second_is_followed_by_the_next_second(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """Makes a container image, or finds it."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
-from orchestrator.arch import ARCHES, Arch
+from orchestrator.arch import ARCHES
 from orchestrator.plan.action import ImageAction
 from orchestrator.record.model import ActionStatus
 
+_QEMU = "qemu-user"
 _NOTABLE = {
     "client": {
         *("curl", "libcurl4t64", "libssl3t64", "libnghttp3-9"),
@@ -27,39 +30,54 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
     """
     arch = ARCHES[action.arch]
     image = context.images.get(action.image, arch)
-    for made in (context.images.get("base", context.host), image):
-        name = f"{made.name}-{made.target}"
-        context.recorder.component("image", name, made.tag, made.digest or made.id, made.origin)
     packages = context.images.packages(action.image, arch) if action.image in _NOTABLE else {}
-    _record_packages(context, action.image, arch, packages)
-    _record_emulator(context, action.image, arch, packages, emulators)
+    rest = _record_packages(context, action, packages)
+    _record_emulator(context, action, packages, emulators)
+    for made in (context.images.get("base", context.host), image):
+        context.recorder.component(
+            "image",
+            f"{made.name}-{made.target}",
+            made.tag,
+            made.digest or made.id,
+            made.origin,
+            used_by=[action.key],
+            rest=rest if made is image else None,
+        )
     return "succeeded" if image.new else "cached"
 
 
-def _record_packages(context: Context, image: str, arch: Arch, packages: Mapping[str, str]) -> None:
-    """Write down the versions of what answers and of what asks: the runtime's libraries and the client's."""
+def _record_packages(context: Context, action: ImageAction, packages: Mapping[str, str]) -> str | None:
+    """Write down the versions of what answers and of what asks: the runtime's libraries and the client's.
+
+    Return a digest of all other packages, or ``None`` where none were looked at.
+    """
+    image, arch = action.image, ARCHES[action.arch]
     # Beside an emulator lie the libraries of the host's own architecture, which only its shell uses.
     suffix = "" if arch == context.host else f":{arch.name}"
     wanted = {f"{name}{suffix}" for name in _NOTABLE.get(image, ())}
     for name, version in packages.items():
         if name in wanted:
             place = f"{name} in {image}-{arch.name}"
-            context.recorder.component("package", place, version, None, f"{image} image")
+            origin = f"{image} image"
+            context.recorder.component("package", place, version, None, origin, used_by=[action.key])
+    others = sorted((name, version) for name, version in packages.items() if name not in wanted | {_QEMU})
+    return hashlib.sha256(json.dumps(others).encode()).hexdigest() if packages else None
 
 
 def _record_emulator(
-    context: Context, image: str, arch: Arch, packages: Mapping[str, str], emulators: Emulators
+    context: Context, action: ImageAction, packages: Mapping[str, str], emulators: Emulators
 ) -> None:
+    image, arch = action.image, ARCHES[action.arch]
     name = f"qemu-{arch.qemu}"
     if image == "emulated-toolchain":
         name = f"{name} of the compilers"
         version = emulators.find_host_version(arch) or "unknown"
         origin = "binfmt_misc of the engine's host"
     elif image == "emulated-runtime":
-        package = packages["qemu-user"]
+        package = packages[_QEMU]
         version = re.sub(r"^\d+:|[+-].*$", "", package)  # Debian's 1:10.0.13+ds-0 is QEMU's 10.0.13
         origin = f"qemu-user {package} of the image"
         emulators.note(arch, version)
     else:
         return
-    context.recorder.component("emulator", name, version, None, origin)
+    context.recorder.component("emulator", name, version, None, origin, used_by=[action.key])

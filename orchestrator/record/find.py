@@ -1,0 +1,232 @@
+"""RUN: one meaning in every command. Which run is meant, and its record.
+
+RUN is an id, a run's folder, the path of a ``run.json``, ``latest``, ``latest~N``, a date, or ``last-good``.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.files import read_limited
+from orchestrator.matrix.names import listed, quoted
+from orchestrator.outcome import Verdict, believed
+from orchestrator.record import journal
+from orchestrator.record.fold import ended, fold
+from orchestrator.record.journal import JOURNAL
+from orchestrator.record.model import RunRecord
+from orchestrator.record.runs import begun, runs
+
+LATEST = "latest"
+LAST_GOOD = "last-good"
+WHAT = "an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`"
+"""What RUN may be, for helps and errors."""
+SERIES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+"""What a series may be called."""
+
+_BACK = re.compile(r"latest~(\d{1,6})", re.ASCII)
+_HEAD = 1 << 16
+"""Bytes of a journal's first line in which the run itself stands, before its cells."""
+_LIMIT = 1 << 29
+"""Bytes of a ``run.json``: a hundred times what the largest one has."""
+_BAD = frozenset({Verdict.REGRESSION, Verdict.CHANGED_FAILURE, Verdict.NOT_JUDGED})
+
+
+def find_run(name: str, reports: Path, *, series: str | None = None) -> Path:
+    """Return the folder of a run, or the file where the record alone is named.
+
+    :param series: ``latest``, ``latest~N`` and a date count among its runs; without it among all runs.
+        ``last-good`` is always of one series: without it of the only one.
+    :raises UsageError: if there is none, with the nearest ids; or if it is not clear which series is meant.
+    """
+    known = runs(reports)
+    if name in known:
+        return reports / name
+    if name == LAST_GOOD:
+        return _last_good(reports, only_series(reports) if series is None else series)
+    back = 0 if name == LATEST else int(found[1]) if (found := _BACK.fullmatch(name)) else None
+    if back is not None:
+        return _back(reports, back, series)
+    if day := _date(name):
+        return _of_day(reports, day, series)
+    if (path := _path(Path(name))) is not None:
+        return path
+    raise UsageError(
+        f"no run {quoted(name)} below {reports}, and no folder of that name with a {JOURNAL}",
+        details=f"nearest: {listed(get_close_matches(name, known, n=3, cutoff=0.3) or known[-3:])}"
+        if known
+        else "",
+        resolution=f"RUN is {WHAT}; --reports says where runs are looked for.",
+    )
+
+
+def find_folder(name: str, reports: Path, *, series: str | None = None) -> Path:
+    """Return the folder of a run; see ``find_run``.
+
+    :raises UsageError: also where a ``run.json`` is named: its record alone is not enough.
+    """
+    found = find_run(name, reports, series=series)
+    if found.is_file():
+        raise UsageError(
+            f"{found} is the record of a run alone, and this needs the run's folder, with its {JOURNAL}",
+            resolution="Name the folder.",
+        )
+    return found
+
+
+def read_run(path: Path, *, say: Callable[[str], None] = lambda _: None) -> RunRecord:
+    """Return the record of a run that ``find_run`` has found: of a folder its journal is the truth.
+
+    A run without an end that no process writes to was cut off.
+
+    :raises MatrixctlError: where it cannot be read, or another version wrote it.
+    """
+    if path.is_file():
+        return _read_file(path)
+    record = fold(journal.read(path / JOURNAL, say=say))
+    return record if journal.goes_on(path) else ended(record)
+
+
+def only_series(reports: Path) -> str:
+    """Return the one series that runs below ``reports`` belong to: the empty one, where none has a name.
+
+    :raises UsageError: where there are several.
+    """
+    names = sorted({series_of(reports / name) for name in begun(reports)} - {""})
+    if len(names) > 1:
+        raise UsageError(
+            f"the runs below {reports} belong to {len(names)} series: {listed(names)}",
+            resolution="Say which one with --series.",
+        )
+    return names[0] if names else ""
+
+
+def series_of(folder: Path) -> str:
+    """Return the series of a run; empty if it has none, or does not say.
+
+    Only the begin of the journal is read: the run stands there before its cells.
+    """
+    try:
+        with (folder / JOURNAL).open("rb") as file:
+            head = file.readline(_HEAD)
+            with suppress(ValueError):
+                return _series(from_json(head, allow_partial=True))
+            return _series(from_json(head + file.readline()))
+    except (OSError, ValueError):
+        return ""
+
+
+def _series(event: Any) -> str:
+    """Return what the first event says; an event of any other shape says nothing."""
+    value = event
+    for key in ("record", "run", "series"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def is_good(record: RunRecord) -> bool:
+    """Return whether the run is finished, without an alarm and without a cell that was not judged."""
+    return (
+        record.run.status == "finished"
+        and bool(record.cells)
+        and not any(believed(cell.outcome, cell.verdict) in _BAD for cell in record.cells)
+    )
+
+
+def _of_series(reports: Path, series: str | None) -> Iterator[str]:
+    """Return the ids of the runs, the newest first."""
+    return (n for n in reversed(begun(reports)) if series is None or series_of(reports / n) == series)
+
+
+def _told(series: str | None) -> str:
+    return f" of the series {quoted(series)}" if series else " without a series" if series == "" else ""
+
+
+def _back(reports: Path, back: int, series: str | None) -> Path:
+    count = 0
+    for count, name in enumerate(_of_series(reports, series), start=1):
+        if count > back:
+            return reports / name
+    if not count:
+        raise UsageError(f"no run{_told(series)} below {reports} yet")
+    there = "is 1 run" if count == 1 else f"are {count} runs"
+    raise UsageError(f"no run {LATEST}~{back}: there {there}{_told(series)} below {reports}")
+
+
+def _of_day(reports: Path, day: date, series: str | None) -> Path:
+    ids = list(_of_series(reports, series))
+    for name in ids:
+        if name.startswith(f"{day:%Y%m%d}-"):
+            return reports / name
+    near = get_close_matches(f"{day:%Y%m%d}", ids, n=3, cutoff=0.3) or ids[:3]
+    raise UsageError(
+        f"no run{_told(series)} below {reports} began on {day} (UTC)",
+        details=f"nearest: {listed(near)}" if near else "",
+    )
+
+
+def _last_good(reports: Path, series: str) -> Path:
+    seen = 0
+    for name in _of_series(reports, series):
+        with suppress(MatrixctlError):  # one that cannot be read is none that is known to be good
+            if is_good(read_run(reports / name)):
+                return reports / name
+        seen += 1
+    raise UsageError(
+        f"no run{_told(series)} below {reports} is good: finished, without an alarm and an unjudged cell"
+        if seen
+        else f"no run{_told(series)} below {reports} yet",
+        resolution=f"Name another run: RUN is {WHAT}." if seen else "",
+    )
+
+
+def _date(name: str) -> date | None:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII):
+        with suppress(ValueError):
+            return date.fromisoformat(name)
+    return None
+
+
+def _path(path: Path) -> Path | None:
+    """Return the path if it is one of a run.
+
+    :raises UsageError: where it is one of something near to that.
+    """
+    try:
+        if path.name == JOURNAL and path.is_file():
+            raise UsageError(f"{path} is a run's journal", resolution=f"Name its folder: {path.parent}")
+        if (path / JOURNAL).is_file() or path.is_file():
+            return path
+        if (path / "run.json").is_file():
+            raise UsageError(
+                f"the folder {path} has no {JOURNAL}",
+                resolution=f"Its record can be read alone: {path / 'run.json'}",
+            )
+    except (OSError, ValueError):  # too long for a name, or a NUL in it
+        pass
+    return None
+
+
+def _read_file(path: Path) -> RunRecord:
+    try:
+        text = read_limited(path, _LIMIT)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    try:
+        return RunRecord.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(step) for step in first["loc"])
+        newer = where == "schema_version"
+        raise UsageError(
+            f"{path} is no run.json that this version of matrixctl can read",
+            details=f"{where}: {first['msg']}" if where else first["msg"],
+            resolution="Read it with the version of matrixctl that wrote it." if newer else "",
+        ) from None
