@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
 from typing import IO, cast, get_args
 
 from pydantic import TypeAdapter
@@ -206,8 +207,11 @@ class FakeEngine:
         if done.exit_code == 0:
             own = dict(re.findall('^LABEL (.*)="(.*)"$', dockerfile, re.MULTILINE))
             number = len(self.built)
+            made_of = sha256(
+                f"{platform} {tag} {dockerfile}".encode()
+            )  # not of its turn: threads build images
             self.images[tag] = Image(
-                id=f"sha256:{number}",
+                id=f"sha256:{made_of.hexdigest()}",
                 tags=(tag,),
                 arch=platform.split("/")[1],
                 labels={**own, **labels},

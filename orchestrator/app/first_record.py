@@ -65,6 +65,7 @@ def make_record(
             exit_code=None,
             message="",
             series=options.series,
+            limits=matrix.limits,
             selection=Selection(
                 cells=options.settings.cells if options.settings else (),
                 options=options.again,

@@ -23,6 +23,11 @@ _COMMANDS = (
         "Remove what dead runs left behind, in the engine and in folders; never what a running one has.",
     ),
     Later(
+        "compare",
+        "orchestrator.cli.compare:command",
+        "Say what became of each cell from BASE to HEAD, and what else has changed.",
+    ),
+    Later(
         "doctor",
         "orchestrator.cli.doctor:command",
         "Say what this machine lacks for a run, with the remedy for each.",

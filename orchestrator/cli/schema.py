@@ -4,13 +4,20 @@ import json
 
 import click
 
+from orchestrator.analyse.compare import json_schema as compare_schema
 from orchestrator.matrix import schema as matrix_schema
 from orchestrator.record import schema as record_schema
 
 
 @click.command()
-@click.option("--run", "of_run", is_flag=True, help="That of run.json instead.")
-def schema(*, of_run: bool) -> None:
+@click.option("--run", "what", flag_value="run", help="That of run.json instead.")
+@click.option("--compare", "what", flag_value="compare", help="That of `compare --format json` instead.")
+def schema(*, what: str | None) -> None:
     """Print the JSON Schema of matrix.yaml, for editors."""
-    text = record_schema.text() if of_run else json.dumps(matrix_schema.json_schema(), indent=1) + "\n"
+    if what == "run":
+        text = record_schema.text()
+    elif what == "compare":
+        text = json.dumps(compare_schema(), indent=1) + "\n"
+    else:
+        text = json.dumps(matrix_schema.json_schema(), indent=1) + "\n"
     click.echo(text, nl=False)

@@ -94,6 +94,11 @@ def read_run(path: Path, *, say: Callable[[str], None] = lambda _: None) -> RunR
     return record if journal.goes_on(path) else ended(record)
 
 
+def counts(name: str) -> bool:
+    """Return whether it is counted among the runs of a series which run this is."""
+    return name in {LATEST, LAST_GOOD} or bool(_BACK.fullmatch(name) or _date(name))
+
+
 def only_series(reports: Path) -> str:
     """Return the one series that runs below ``reports`` belong to: the empty one, where none has a name.
 

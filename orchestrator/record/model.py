@@ -16,6 +16,7 @@ from orchestrator.matrix.model import (
     ClientValue,
     ExecutionValue,
     HaproxyValue,
+    Limits,
     TlsValue,
 )
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -398,6 +399,8 @@ class RunInfo(Value):
     series: str = ""
     """What ``--series`` named: the runs that are compared with one another. Empty: a run by hand."""
     selection: Selection | None = None
+    limits: Limits | None = None
+    """Of the matrix: a shorter one can make a failure."""
     tool_digest: str | None = None
     """SHA-256 of matrixctl's own modules, templates and image recipes."""
 
@@ -408,8 +411,9 @@ class RunRecord(Value):
     schema_version: Literal[2, 3]
     """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``,
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
-    ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection`` and ``tool_digest``,
-    ``Attempt.load``. What version 2 lacks has a default, so its records are still read."""
+    ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
+    and ``tool_digest``, ``Attempt.load``. What version 2 lacks has a default, so its records are still
+    read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

@@ -4,7 +4,7 @@ The tests that use it look at the record, the journal and the store alone.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -155,6 +155,7 @@ class EngineRun:
     )
     builder: Callable[[str], ExecResult] = lambda _dockerfile: ran()
     """Builds the images: as ``FakeEngine`` takes it."""
+    packages: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: PACKAGES)
     programs: Programs = field(default_factory=Programs)
     name: str = "run"
     fetches: bool = False
@@ -165,7 +166,7 @@ class EngineRun:
 
     def __post_init__(self) -> None:
         self.programs.cells = self.cells
-        self.engine = FakeEngine(self.programs, builder=self.builder, packages=PACKAGES)
+        self.engine = FakeEngine(self.programs, builder=self.builder, packages=self.packages)
         self.store = Store(self.folder / "store")
         self.mirror = self.folder / "mirror"
         self.mirror.mkdir(exist_ok=True)

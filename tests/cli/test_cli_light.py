@@ -25,7 +25,7 @@ HEAVY = {
     "yaml",
 }
 """What matrixctl depends on, but for click."""
-LATE = {"app", "execute", "matrix", "plan", "probe", "record", "report"}
+LATE = {"analyse", "app", "execute", "matrix", "plan", "probe", "record", "report"}
 """Rooms of the package."""
 ASK = """
 import json, sys

@@ -1,0 +1,1 @@
+"""What runs say together: pure functions over their records."""

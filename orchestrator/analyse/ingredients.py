@@ -1,0 +1,212 @@
+"""What a run, and each of its cells, was made of and ran on; and what of it differs between two runs."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Literal
+
+from orchestrator.matrix.model import AXES
+from orchestrator.plan.plan import session_of
+from orchestrator.record.model import ActionRecord, CellRecord, Component, RunRecord
+from orchestrator.value import Value
+
+Kind = Literal[
+    "source",
+    "patch",
+    "package",
+    "image",
+    "emulator",
+    "cpu",
+    "engine",
+    "host",
+    "tool",
+    "rule",
+    "matrix",
+    "build",
+]
+
+
+class Thing(Value):
+    """A version and, where there is one, a digest."""
+
+    version: str
+    digest: str | None = None
+
+
+class Difference(Value):
+    """An ingredient that is not the same in two runs; ``null`` on the side where there is none."""
+
+    kind: Kind
+    name: str
+    was: Thing | None
+    now: Thing | None
+
+
+Slot = tuple[Kind, str]
+Made = Mapping[Slot, frozenset[tuple[str, str | None]]]
+"""What fills each slot: versions with digests, several where a run has several."""
+
+_COMPILES = ("source:", "tls:", "haproxy:")
+"""How the keys of the actions begin whose ingredients are part of a build's digest."""
+_INTO_BUILDS = {
+    ("tool", "matrixctl"),
+    ("matrix", "the declaration of haproxy"),
+    ("matrix", "the declaration of tls"),
+}
+"""The other ingredients that are part of it."""
+
+
+class Ingredients:
+    """Those of one run."""
+
+    def __init__(self, record: RunRecord) -> None:
+        """Take a record of any version."""
+        self.record = record
+        self._actions = {action.key: action for action in record.actions}
+        self._reached: dict[str, frozenset[str]] = {}
+
+    @cached_property
+    def tells(self) -> bool:
+        """Return whether the record says what each cell depends on; older ones do not."""
+        return all(action.needs is not None for action in self.record.actions) and all(
+            component.used_by is not None for component in self.record.components
+        )
+
+    @cached_property
+    def whole(self) -> Made:
+        """Return what the whole run had, images by their own digests."""
+        found: dict[Slot, set[tuple[str, str | None]]] = {}
+        for component in self.record.components:
+            found.setdefault((component.kind, component.name), set()).add(_filling(component))
+        for slot, thing in self._surroundings():
+            found.setdefault(slot, set()).add(thing)
+        run = self.record.run
+        found["matrix", "the matrix file"] = {("", run.matrix_digest)}
+        for cell in self.record.cells:
+            if cell.execution.mode == "native" and cell.execution.cpu_features:
+                name = f"features of the {cell.execution.host_arch} CPU"
+                found.setdefault(("cpu", name), set()).add(
+                    (" ".join(sorted(cell.execution.cpu_features)), None)
+                )
+        return {slot: frozenset(things) for slot, things in found.items()}
+
+    @cached_property
+    def compiled(self) -> frozenset[Slot]:
+        """Return the slots that are part of the builds' digests."""
+        return frozenset(
+            (component.kind, component.name)
+            for component in self.record.components
+            if any(key.startswith(_COMPILES) for key in component.used_by or ())
+        )
+
+    def of(self, cell: CellRecord) -> Made:
+        """Return what one cell depends on, where ``tells``.
+
+        An image counts by its packages: each that is recorded, and the rest of them as one. Its own digest
+        changes whenever it is made again. A toolchain counts by the packages that it compiled with.
+        """
+        reached = self._reach(cell)
+        found: dict[Slot, set[tuple[str, str | None]]] = {}
+        for component in self.record.components:
+            if not reached.intersection(component.used_by or ()):
+                continue
+            if component.kind == "image":
+                if component.rest is not None:
+                    found["image", f"other packages of {component.name}"] = {("", component.rest)}
+                continue
+            found.setdefault((component.kind, component.name), set()).add(_filling(component))
+        for slot, thing in (*self._surroundings(), *_own(cell)):
+            found[slot] = {thing}
+        return {slot: frozenset(things) for slot, things in found.items()}
+
+    def _surroundings(self) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+        """Return what all cells of the run share."""
+        run = self.record.run
+        yield ("tool", "matrixctl"), (run.tool_version, run.tool_digest)
+        if run.engine is not None:
+            yield ("engine", run.engine.name), (run.engine.version, None)
+        yield ("host", "kernel"), (run.host.kernel, None)
+        yield ("host", "system"), (f"{run.host.system}, {run.host.arch}", None)
+        if run.limits is not None:
+            limits = run.limits.model_dump(exclude={"sessions"})
+            yield ("matrix", "time limits"), (", ".join(f"{k} {v:g} s" for k, v in limits.items()), None)
+
+    def _reach(self, cell: CellRecord) -> frozenset[str]:
+        """Return the keys of all actions that the cell needs, over any number of steps."""
+        session = session_of(cell.build.name, cell.axes.execution)
+        if session not in self._reached:
+            waiting, found = [f"haproxy:{cell.build.name}", f"probe:{session}"], set[str]()
+            while waiting:
+                key = waiting.pop()
+                action = self._actions.get(key)
+                if action is not None and key not in found:
+                    found.add(key)
+                    waiting += _needs(action)
+            self._reached[session] = frozenset(found)
+        return self._reached[session]
+
+
+def compare_whole(base: Ingredients, head: Ingredients) -> tuple[Difference, ...]:
+    """Return what differs anywhere between two runs."""
+    return tuple(_differences(base.whole, head.whole))
+
+
+def compare_cell(
+    base: Ingredients, was: CellRecord, head: Ingredients, now: CellRecord
+) -> tuple[Difference, ...]:
+    """Return what differs of that which a cell depends on; both runs must tell."""
+    one, other = dict(base.of(was)), dict(head.of(now))
+    for made in (one, other):  # a cell that was not probed shows no CPU, which is no difference
+        if not (was.execution.cpu_features and now.execution.cpu_features):
+            made.pop(("cpu", "CPU features"), None)
+    found = tuple(_differences(one, other))
+    builds = was.build.digest, now.build.digest
+    explains = base.compiled | head.compiled | _INTO_BUILDS
+    explained = any((item.kind, item.name) in explains for item in found)
+    if None not in builds and len(set(builds)) > 1 and not explained:
+        # Nothing may be called the only difference while this one has no explanation.
+        was_built, is_built = (Thing(version="", digest=digest) for digest in builds)
+        found += (Difference(kind="build", name="the build of HAProxy", was=was_built, now=is_built),)
+    return found
+
+
+def _needs(action: ActionRecord) -> tuple[str, ...]:
+    return action.needs or ()
+
+
+def _filling(component: Component) -> tuple[str, str | None]:
+    # The tag of an image names its recipe; a package's digest is its version.
+    return ("" if component.kind == "image" else component.version), component.digest
+
+
+def _own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+    """Return what is the cell's alone."""
+    execution, expected = cell.execution, cell.expected
+    yield ("cpu", "CPU features"), (" ".join(sorted(execution.cpu_features)), None)
+    yield ("cpu", "execution"), (f"{execution.mode} {execution.cpu_model or ''}".strip(), None)
+    rule = f"{expected.outcome} {expected.reason or ''} {expected.cipher or ''}" if expected else "pass"
+    yield ("rule", "what is expected"), (" ".join(rule.split()), None)
+    for axis in AXES:
+        value = getattr(cell.axes, axis).model_dump(mode="json", exclude={"name", "version", "patches"})
+        said = ", ".join(f"{name} {_plain(item)}" for name, item in value.items() if item and name != "arch")
+        yield ("matrix", f"the declaration of {axis}"), (said, None)
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _differences(one: Made, other: Made) -> Iterator[Difference]:
+    """What is the same on both sides cancels out, so that one of three versions can be seen to move."""
+    for slot in sorted({*one, *other}):
+        was, now = one.get(slot, frozenset()), other.get(slot, frozenset())
+        if was != now:
+            yield Difference(kind=slot[0], name=slot[1], was=_thing(was - now), now=_thing(now - was))
+
+
+def _thing(things: Iterable[tuple[str, str | None]]) -> Thing | None:
+    found = sorted(things, key=str)
+    if not found:
+        return None
+    digests = [digest for _, digest in found if digest]
+    version = ", ".join(dict.fromkeys(version for version, _ in found if version))
+    return Thing(version=version, digest=digests[0] if len(digests) == 1 else ", ".join(digests) or None)

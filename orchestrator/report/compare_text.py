@@ -1,0 +1,65 @@
+"""Two runs against each other, for a terminal: the news first. Pure."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from orchestrator.analyse.compare import Change, Comparison
+from orchestrator.report import comparison as words
+from orchestrator.report.text import flat, shorten
+
+Style = Literal["", "bold", "alarm", "unsure", "good", "dim"]
+_STYLES: dict[Change, Style] = {
+    Change.NEW_FAILURE: "alarm",
+    Change.CHANGED_REASON: "unsure",
+    Change.FLAKY: "unsure",
+    Change.NOT_JUDGED: "unsure",
+    Change.NEVER_JUDGED: "unsure",
+    Change.NOW_PASSING: "good",
+    Change.FIXED: "good",
+}
+_MESSAGE = 300
+
+
+def render(comparison: Comparison) -> Iterator[tuple[Style, str]]:
+    """Return the lines, each with the style in which it stands out."""
+    for style, line in _lines(comparison):
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        yield style, indent + flat(line.strip(" "))
+
+
+def _lines(comparison: Comparison) -> Iterator[tuple[Style, str]]:
+    verdict: Style = {1: "alarm", 4: "unsure"}.get(comparison.exit_code, "bold")  # type: ignore[assignment]
+    yield verdict, f"{words.verdict(comparison)}."
+    yield "", words.headline(comparison)
+    for name, run in (("BASE", comparison.base), ("HEAD", comparison.head)):
+        yield "dim", "  ".join(words.side(name, run))
+    for note in words.notes(comparison):
+        yield "unsure", f"note: {note}"
+    for group in words.groups(comparison):
+        yield from _group(group)
+    yield "", ""
+    if comparison.differences:
+        yield "bold", "What differs between the two runs, in any cell:"
+        yield from (("", f"  {words.difference(one)}") for one in comparison.differences)
+    else:
+        yield "bold", "Nothing that is recorded differs between the two runs but their cells."
+
+
+def _group(group: words.Group) -> Iterator[tuple[Style, str]]:
+    count = len(group.cells)
+    style: Style = "alarm" if group.alarm else "dim" if group.quiet else _STYLES.get(group.change, "")
+    yield "", ""
+    yield style, f"{group.title}, {count} {'cell' if count == 1 else 'cells'}"
+    shared = words.shared_message(group)
+    if shared:
+        yield "", f"  {shorten(shared, _MESSAGE)}"
+    yield from (("", f"  {line}") for line in group.why)
+    if group.quiet:
+        return
+    for cell in group.cells[: words.SHOWN]:
+        said = "" if shared else words.message(cell)
+        yield "", f"  - {words.cell_name(cell)}" + (f": {shorten(said, _MESSAGE)}" if said else "")
+    if count > words.SHOWN:
+        yield "dim", f"  and {count - words.SHOWN} more; --format json has all"
+    if group.alarm or group.change is Change.NEW_FAILURE:
+        yield "dim", f"  again: {group.cells[0].reproducer}"

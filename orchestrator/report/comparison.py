@@ -1,0 +1,198 @@
+"""Two runs against each other in words: what is shared by the forms in which that is printed. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.analyse.compare import CellChange, Change, Comparison, Moved, Side, State
+from orchestrator.analyse.ingredients import Difference, Thing
+from orchestrator.outcome import Verdict
+from orchestrator.report import units
+from orchestrator.report.summary import VERDICT_TITLES
+
+SHOWN = 10
+"""Cells of a group, and differences of a cell, that are named; JSON has all."""
+_DIGITS = 12
+"""Of a digest: enough to tell two apart."""
+_NOUNS = {
+    Change.NEW_FAILURE: ("new failure", "new failures"),
+    Change.CHANGED_REASON: ("fails for another reason", "fail for another reason"),
+    Change.FLAKY: ("flaky", "flaky"),
+    Change.NOT_JUDGED: ("judged in one run only", "judged in one run only"),
+    Change.NOW_PASSING: ("now passing", "now passing"),
+    Change.FIXED: ("fixed", "fixed"),
+    Change.EXPECTED_FAILURE: ("fails now as a rule expects", "fail now as a rule expects"),
+    Change.STILL_FAILING: ("still failing", "still failing"),
+    Change.NEW_CELL: ("new cell", "new cells"),
+    Change.VANISHED_CELL: ("vanished cell", "vanished cells"),
+    Change.NEVER_JUDGED: ("never judged", "never judged"),
+    Change.UNCHANGED: ("unchanged", "unchanged"),
+}
+_UNFINISHED = {"running": "still running", "interrupted": "interrupted", "cut-off": "cut off"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Cells of which the same is to be said."""
+
+    change: Change
+    title: str
+    why: tuple[str, ...]
+    """What differs, a line each; the first says how much of it there is."""
+    cells: tuple[CellChange, ...]
+
+    @property
+    def alarm(self) -> bool:
+        """Return whether HEAD has an alarm here that BASE does not have."""
+        return any(cell.alarm for cell in self.cells)
+
+    @property
+    def quiet(self) -> bool:
+        """Return whether nobody has to look at the single cells: known failures that still fail."""
+        known = all(cell.now and cell.now.verdict is Verdict.KNOWN_FAILURE for cell in self.cells)
+        return self.change in {Change.STILL_FAILING, Change.EXPECTED_FAILURE} and known
+
+
+def groups(comparison: Comparison) -> tuple[Group, ...]:
+    """Return all cells that changed, or that somebody has to look at, the most urgent first."""
+    found: dict[tuple[object, ...], list[CellChange]] = {}
+    for cell in comparison.cells:
+        found.setdefault((cell.change, _title(cell), cell.differences, cell.exact), []).append(cell)
+    made = [
+        Group(change=cells[0].change, title=_title(cells[0]), why=tuple(_why(cells)), cells=tuple(cells))
+        for cells in found.values()
+    ]
+    order = list(Change)
+    made.sort(key=lambda one: (not one.alarm, one.quiet, order.index(one.change), -len(one.cells)))
+    return tuple(made)
+
+
+def headline(comparison: Comparison) -> str:
+    """Return the counts, the most urgent first; what is zero is left out."""
+    counts = ((change, comparison.counts.get(change, 0)) for change in Change)
+    parts = [f"{count} {_NOUNS[change][count > 1]}" for change, count in counts if count]
+    return ", ".join(parts) or "no cell: there is nothing to compare"
+
+
+def verdict(comparison: Comparison) -> str:
+    """Return what the exit code says."""
+    alarms = sum(cell.alarm for cell in comparison.cells)
+    lost = sum(cell.lost for cell in comparison.cells)
+    if alarms:
+        cells = "cell fails" if alarms == 1 else "cells fail"
+        return f"HEAD is worse: {alarms} {cells} in a way that BASE does not show and no rule expects"
+    if lost:
+        cells = "cell that BASE judged is" if lost == 1 else "cells that BASE judged are"
+        return f"HEAD does not tell: {lost} {cells} not judged"
+    return "HEAD has no new failure"
+
+
+def side(name: str, run: Side) -> tuple[str, ...]:
+    """Return what there is to say of one of the runs, part by part."""
+    ended = _UNFINISHED.get(run.status, "")
+    series = f"series {run.series}" if run.series else "by hand"
+    judged = f"{run.judged} of {run.planned} cells judged"
+    parts = (name, run.id, series, units.moment(run.started_at), judged, ended)
+    return tuple(part for part in parts if part)
+
+
+def notes(comparison: Comparison) -> tuple[str, ...]:
+    """Return what makes a comparison weaker than it looks."""
+    base, head = comparison.base, comparison.head
+    found = (
+        (
+            "a record is too old to say what a cell depends on, so no single suspect can be named",
+            any(not cell.exact for cell in comparison.cells),
+        ),
+        ("BASE and HEAD are the same run", base.id == head.id),
+        ("HEAD began before BASE", head.started_at < base.started_at),
+        (
+            f"other cells were asked for: BASE {base.selection}; HEAD {head.selection}",
+            base.selection != head.selection,
+        ),
+    )
+    return tuple(note for note, holds in found if holds)
+
+
+def difference(one: Difference) -> str:
+    """Return ``package curl in client-amd64: 8.14.1-2 -> 8.14.1-3``."""
+    was, now = (_thing(thing, other) for thing, other in ((one.was, one.now), (one.now, one.was)))
+    return f"{one.kind} {one.name}: {was} -> {now}"
+
+
+def cell_name(cell: CellChange) -> str:
+    """Return the cell's id, and what it was called where it moved."""
+    return f"{cell.cell} (was {cell.was.cell})" if cell.moved and cell.was else cell.cell
+
+
+def shared_message(group: Group) -> str:
+    """Return what is said of all cells of the group alike, or nothing."""
+    said = {message(cell) for cell in group.cells}
+    return said.pop() if len(said) == 1 else ""
+
+
+def message(cell: CellChange) -> str:
+    """Return what HEAD says of the cell, or BASE where HEAD does not have it."""
+    state = cell.now or cell.was
+    return state.message if state else ""
+
+
+def _thing(thing: Thing | None, other: Thing | None) -> str:
+    """Return the version; and the digest, where there is no version or it does not tell the two apart."""
+    if thing is None:
+        return "none"
+    same = other is not None and thing.version == other.version
+    if thing.digest is None or (thing.version and not same):
+        return thing.version or "none"
+    digests = ", ".join(one.removeprefix("sha256:")[:_DIGITS] for one in thing.digest.split(", "))
+    return f"{thing.version} (sha256 {digests})" if thing.version else f"sha256 {digests}"
+
+
+def _title(cell: CellChange) -> str:
+    noun = _NOUNS[cell.change][0]
+    moved = f", {_moved(cell.moved)}" if cell.moved else ""
+    if cell.was and cell.now:
+        was, now = _state(cell.was), _state(cell.now)
+        return f"{noun}: {was} -> {now}{moved}" if was != now else f"{noun}: {now}{moved}"
+    state = cell.now or cell.was
+    return f"{noun}: {_state(state)}" if state else noun
+
+
+def _moved(moved: Moved) -> str:
+    return f"{moved.axis} moved {moved.was} -> {moved.now}"
+
+
+def _state(state: State) -> str:
+    if state.outcome is None:
+        return "not judged"
+    said = f"{state.outcome}: {state.reason}" if state.reason else str(state.outcome)
+    if state.attempts > 1 and state.failed > 0:
+        said += f" in {state.failed} of {state.attempts} attempts"
+    if state.verdict is Verdict.AS_EXPECTED:
+        return said
+    return f"{said} ({VERDICT_TITLES[state.verdict]})"
+
+
+def _why(cells: list[CellChange]) -> Iterator[str]:
+    """Of cells that exist in both runs: what differs of that which they depend on."""
+    cell, these = cells[0], "this cell depends" if len(cells) == 1 else "these cells depend"
+    if not (cell.was and cell.now) or cell.change in {Change.STILL_FAILING, Change.NEVER_JUDGED}:
+        return
+    if not cell.exact:
+        yield f"{_count(cell)} somewhere in this run, see below"
+        return
+    if cell.suspect:
+        yield f"suspect: {difference(cell.suspect)}, and nothing else on which {these} differs"
+        return
+    if not cell.differences:
+        yield f"nothing that is recorded and on which {these} differs"
+        return
+    count = len(cell.differences)
+    yield f"{_count(cell)} in what {these} on:"
+    yield from (f"  {difference(one)}" for one in cell.differences[:SHOWN])
+    if count > SHOWN:
+        yield f"  and {count - SHOWN} more"
+
+
+def _count(cell: CellChange) -> str:
+    count = len(cell.differences)
+    return f"{count or 'no'} difference{'' if count == 1 else 's'}"
