@@ -1,5 +1,6 @@
 """``matrixctl capabilities``."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -90,7 +91,7 @@ def _declared() -> Iterable[RenderableType]:
     yield ""
     yield "Of a library the first row that fits holds: make flags, and sources."
     for number, row in enumerate(TABLE, start=1):
-        yield shown(f"{number} {' '.join(row.make_flags)}")
+        yield shown(f"{number} {shlex.join(row.make_flags)}")
         yield from (Padding(shown(source, "dim"), (0, 0, 0, 3)) for source in row.source)
     yield ""
     for name, client in CLIENTS.items():
@@ -101,7 +102,7 @@ def _declared() -> Iterable[RenderableType]:
 
 def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
     pairs = _pairs(cells)
-    flags = {pair: " ".join(known.make_flags(*pair)) for pair in pairs}
+    flags = {pair: shlex.join(known.make_flags(*pair)) for pair in pairs}
     numbers = {line: str(number) for number, line in enumerate(dict.fromkeys(flags.values()), start=1)}
     made = table("haproxy", "tls", *_FACTS, "make", gap=1)
     for pair in pairs:

@@ -9,7 +9,19 @@ from pydantic_core import ErrorDetails
 from orchestrator.arch import ARCHES
 from orchestrator.matrix import schema
 from orchestrator.matrix.model import REQUIRED
-from orchestrator.matrix.names import CPU_MODEL, CPU_RULE, NAME, NAME_RULE, listed, nearest, quoted
+from orchestrator.matrix.names import (
+    CONFIGURE_FLAG,
+    CONFIGURE_FLAG_RULE,
+    CPU_MODEL,
+    CPU_RULE,
+    MAKE_FLAG,
+    MAKE_FLAG_RULE,
+    NAME,
+    NAME_RULE,
+    listed,
+    nearest,
+    quoted,
+)
 from orchestrator.matrix.records import ExecutionRecord, HaproxyRecord, Spec, TlsRecord
 from orchestrator.matrix.rulespec import Expect
 from orchestrator.matrix.yamltree import Fault, Path, Tree
@@ -27,7 +39,12 @@ _RECORDS: Mapping[str, type[Spec]] = {
     "tls": TlsRecord,
     "execution": ExecutionRecord,
 }
-_RULES = {NAME: NAME_RULE, CPU_MODEL: CPU_RULE}
+_RULES = {
+    NAME: NAME_RULE,
+    CPU_MODEL: CPU_RULE,
+    MAKE_FLAG: MAKE_FLAG_RULE,
+    CONFIGURE_FLAG: CONFIGURE_FLAG_RULE,
+}
 _KINDS = {
     "string_type": "text",
     "float_type": "a number",

@@ -9,10 +9,14 @@ NAME_RULE = "letters, digits and . _ + -, a letter or digit first, no '--', at m
 NAME_LENGTH = 64
 """Two axes have free names: ids stay below 200 characters, of the 255 bytes of a file name."""
 
-MAKE_FLAG = r"^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+MAKE_FLAG = r"^[A-Z0-9][A-Z0-9_]*=[A-Za-z0-9_./+,:= -]*$"
+MAKE_FLAG_RULE = "NAME=VALUE, in VALUE letters, digits, spaces and _ . / + , : = -"
+"""A variable of make: one argument, whatever spaces it has. No shell that make starts expands it."""
 CPU_MODEL = r"^[A-Za-z0-9][A-Za-z0-9._-]*(,[+-]?[A-Za-z0-9][A-Za-z0-9._-]*(=[A-Za-z0-9._-]+)?)*$"
 CPU_RULE = "a model of QEMU's, then properties as ,name=value or ,+name or ,-name"
-CONFIGURE_FLAG = r"^[A-Za-z0-9-][A-Za-z0-9_./+,:=-]*$"
+CONFIGURE_FLAG = r"^[A-Za-z0-9-][A-Za-z0-9_./+,:-]*(=[A-Za-z0-9_./+,:= -]*)?$"
+CONFIGURE_FLAG_RULE = "letters, digits and _ . / + , : -, after a = spaces and = as well"
+FLAG_LENGTH = 1024
 
 _SHOWN = 20
 _LONGEST = 80

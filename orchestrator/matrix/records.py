@@ -1,9 +1,18 @@
 """HAProxy and TLS libraries spelled out in ``matrix.yaml``, and the values that they become."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import UsageError
@@ -14,6 +23,7 @@ from orchestrator.matrix.model import HaproxyValue, Patch, SourceKind, TlsValue
 from orchestrator.matrix.names import (
     CONFIGURE_FLAG,
     CPU_MODEL,
+    FLAG_LENGTH,
     MAKE_FLAG,
     NAME,
     NAME_LENGTH,
@@ -87,6 +97,16 @@ def _patch(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _split(flags: object) -> object:
+    """Flags in one text, as they stand on a command line, become a list; nothing in it is expanded."""
+    if not isinstance(flags, str):
+        return flags
+    try:
+        return shlex.split(flags)
+    except ValueError as error:
+        raise fault(f"{quoted(flags)} is no line of flags: {str(error).lower()}") from None
+
+
 def beside(info: ValidationInfo) -> Path:
     """Return the folder of the file that is validated."""
     context: dict[str, Path] = info.context or {}
@@ -96,8 +116,14 @@ def beside(info: ValidationInfo) -> Path:
 Name = Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
 VersionText = Annotated[Name, AfterValidator(check_version)]
 Family = Annotated[str, AfterValidator(check_family), Field(json_schema_extra={"enum": list(FAMILIES)})]
-MakeFlags = tuple[Annotated[str, Field(pattern=MAKE_FLAG, max_length=256)], ...]
-ConfigureFlags = tuple[Annotated[str, Field(pattern=CONFIGURE_FLAG, max_length=256)], ...]
+MakeFlag = Annotated[str, Field(pattern=MAKE_FLAG, max_length=FLAG_LENGTH)]
+ConfigureFlag = Annotated[str, Field(pattern=CONFIGURE_FLAG, max_length=FLAG_LENGTH)]
+MakeFlags = Annotated[
+    tuple[MakeFlag, ...], BeforeValidator(_split, json_schema_input_type=tuple[MakeFlag, ...] | str)
+]
+ConfigureFlags = Annotated[
+    tuple[ConfigureFlag, ...], BeforeValidator(_split, json_schema_input_type=tuple[ConfigureFlag, ...] | str)
+]
 Git = Annotated[str, AfterValidator(_git), Field(description="URL REF")]
 Place = Annotated[str, AfterValidator(_path), Field(description="relative to this file")]
 Prebuilt = Annotated[str, AfterValidator(_prebuilt), Field(description="a binary or .deb")]

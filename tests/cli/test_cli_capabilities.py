@@ -15,7 +15,7 @@ MATRIX = f"""\
 version: 1
 axes:
   arch: [amd64, arm64]
-  haproxy: ["2.6.12", "3.0.11", {{name: 3.2.0-debug, version: "3.2.0", make_flags: ["DEBUG=-g"]}}]
+  haproxy: ["2.6.12", "3.0.11", {{name: 3.2.0-debug, version: "3.2.0", make_flags: ["DEBUG=-g -O1"]}}]
   tls: [openssl-3.5.7, libressl-3.9.2]
   cipher: [TLS_AES_128_GCM_SHA256, {CCM}]
 """
@@ -72,7 +72,7 @@ def test_a_selection_shows_its_pairs_flags_and_limits(matrix: str) -> None:
     assert table[0] == ["2.6.12", "openssl-3.5.7", "none", "-", "-", "-", "all", "1"]
     assert table[2] == ["3.0.11", "openssl-3.5.7", "compat", "allowed", "no", "always", "CCM", "2"]
     assert table[4] == ["3.2.0-debug", "openssl-3.5.7", "native", "allowed", "yes", "always", "-", "4"]
-    assert "make 4: USE_OPENSSL=1 USE_QUIC=1 DEBUG=-g" in lines
+    assert "make 4: USE_OPENSSL=1 USE_QUIC=1 'DEBUG=-g -O1'" in lines
     assert f"library-cannot: libressl-3.9.2 has no {CCM} over QUIC" in lines
     assert f"client-cannot-offer: curl cannot offer {CCM} over QUIC" in lines
     assert sum(line.startswith("haproxy-cannot: HAProxy 2.6.12 has no QUIC") for line in lines) == 2
@@ -96,6 +96,6 @@ def test_json_has_the_table_the_clients_and_the_pairs(matrix: str) -> None:
     compat = pairs["3.0.11", "openssl-3.5.7"]
     assert found["table"][compat["row"] - 1]["api"] == compat["api"] == "compat"
     assert [(one["suite"], one["reason"]) for one in compat["cannot"]] == [(CCM, "haproxy-cannot")]
-    assert pairs["3.2.0-debug", "openssl-3.5.7"]["make_flags"][-1] == "DEBUG=-g"
+    assert pairs["3.2.0-debug", "openssl-3.5.7"]["make_flags"][-1] == "DEBUG=-g -O1"
     assert [one["reason"] for one in pairs["2.6.12", "libressl-3.9.2"]["cannot"]] == ["haproxy-cannot"] * 4
     assert not pairs["3.0.11", "libressl-3.9.2"]["ciphersuites"]

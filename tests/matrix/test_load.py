@@ -1,6 +1,7 @@
 """Loading: the real file, pinned texts of faults, and nothing but a Matrix or a UsageError from any bytes."""
 
 import hashlib
+import json
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -189,6 +190,27 @@ def test_a_family_with_a_dash_and_flags(tmp_path: Path) -> None:
     ]
 
 
+LINE = """USE_LUA=1 ARCH_FLAGS="-g -fsanitize=address" 51DEGREES_SRC='addons/51degrees/dummy/pattern'"""
+"""As in HAProxy's own CI; what a shell would make of it stands below."""
+FLAGS = ("USE_LUA=1", "ARCH_FLAGS=-g -fsanitize=address", "51DEGREES_SRC=addons/51degrees/dummy/pattern")
+
+
+@pytest.mark.parametrize("written", [json.dumps(FLAGS), json.dumps(LINE)], ids=["list", "line"])
+def test_flags_with_spaces_and_digits_as_a_list_or_as_a_line(tmp_path: Path, written: str) -> None:
+    text = GOOD.replace('["3.0.11"]', f"[{{name: x, version: 3.0.11, make_flags: {written}}}]")
+    (haproxy,) = load(write(tmp_path, text)).axes["haproxy"]
+    assert isinstance(haproxy, HaproxyValue)
+    assert haproxy.make_flags == FLAGS
+
+
+@pytest.mark.parametrize("written", ['["CFLAGS=-g -O1", no-asm]', "'CFLAGS=\"-g -O1\" no-asm'"])
+def test_a_configure_flag_may_have_spaces_as_well(tmp_path: Path, written: str) -> None:
+    tls = f"[{{name: x, family: openssl, version: 3.5.7, configure_flags: {written}}}]"
+    (library,) = load(write(tmp_path, GOOD.replace("[openssl-distro]", tls))).axes["tls"]
+    assert isinstance(library, TlsValue)
+    assert library.configure_flags == ("CFLAGS=-g -O1", "no-asm")
+
+
 def test_include_and_exclude_share_the_records_of_the_axes(tmp_path: Path) -> None:
     text = GOOD + "include: [{arch: arm64, haproxy: 3.2.0, tls: openssl-distro, cipher: default}]\n"
     matrix = load(write(tmp_path, text + "exclude: [{haproxy: 3.2.0}]\n"))
@@ -345,11 +367,40 @@ PINNED = {
         [
             (
                 "4:53: axes.haproxy[0].make_flags[0]: 'DEBUG=-g;id' is not allowed:"
-                " it must match ^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+                " NAME=VALUE, in VALUE letters, digits, spaces and _ . / + , : = -"
             ),
             (
                 "4:68: axes.haproxy[0].make_flags[1]: 'X=$(id)' is not allowed:"
-                " it must match ^[A-Z][A-Z0-9_]*=[A-Za-z0-9_./+,:=-]*$"
+                " NAME=VALUE, in VALUE letters, digits, spaces and _ . / + , : = -"
+            ),
+        ],
+    ),
+    "line of flags for a shell": (
+        GOOD.replace('["3.0.11"]', """[{name: x, version: 3.0.11, make_flags: "A='-g `id`' B=1"}]"""),
+        [
+            (
+                "4:52: axes.haproxy[0].make_flags: 'A=-g `id`' is not allowed:"
+                " NAME=VALUE, in VALUE letters, digits, spaces and _ . / + , : = -"
+            )
+        ],
+    ),
+    "line of flags with an open quote": (
+        GOOD.replace('["3.0.11"]', """[{name: x, version: 3.0.11, make_flags: "A='-g"}]"""),
+        ["""4:52: axes.haproxy[0].make_flags: "A='-g" is no line of flags: no closing quotation"""],
+    ),
+    "configure flag for a shell": (
+        GOOD.replace(
+            "[openssl-distro]",
+            '[{name: x, family: openssl, version: 3.5.7, configure_flags: ["no-asm id", "CFLAGS=-g;id"]}]',
+        ),
+        [
+            (
+                "5:70: axes.tls[0].configure_flags[0]: 'no-asm id' is not allowed:"
+                " letters, digits and _ . / + , : -, after a = spaces and = as well"
+            ),
+            (
+                "5:83: axes.tls[0].configure_flags[1]: 'CFLAGS=-g;id' is not allowed:"
+                " letters, digits and _ . / + , : -, after a = spaces and = as well"
             ),
         ],
     ),

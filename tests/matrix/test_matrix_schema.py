@@ -48,3 +48,9 @@ def test_the_default_matrix_fits() -> None:
 )
 def test_a_wrong_one_does_not(section: str, wrong: object) -> None:
     assert not VALIDATOR.is_valid({**default(), section: wrong})
+
+
+@pytest.mark.parametrize("flags", [["51DEGREES_SRC=a b"], "A='b c' D=e"])
+def test_flags_are_a_list_or_a_line(flags: object) -> None:
+    axes = {**default()["axes"], "haproxy": [{"name": "x", "version": "1", "make_flags": flags}]}
+    VALIDATOR.validate({**default(), "axes": axes})

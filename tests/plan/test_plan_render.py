@@ -200,6 +200,13 @@ def test_hostile_values_reach_make_as_they_are_and_nothing_else_happens(tmp_path
     assert not executed(tmp_path)
 
 
+def test_a_flag_with_spaces_is_one_argument_of_make(tmp_path: Path) -> None:
+    flags = ("ARCH_FLAGS=-g -fsanitize=address", "51DEGREES_SRC=addons/51degrees/dummy/pattern")
+    recipe = recipes()["haproxy:haproxy-3.0.11--openssl-distro--amd64"].model_copy(update={"flags": flags})
+    given = run(script(recipe, str(tmp_path)), tmp_path)["make"]
+    assert tuple(given[-3:]) == (*flags, "haproxy")
+
+
 CONFIGURED_BY = {
     "openssl-3.5.7": ("Configure", "--prefix="),
     "quictls-3.3.0-quic1": ("Configure", "--prefix="),
