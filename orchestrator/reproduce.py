@@ -189,7 +189,8 @@ def _build(
 def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, object]:
     target = cells[0].arch.arch
     model = capabilities.cpu_model(cells[0], host)
-    prefix = emulation.on_cpu(target, model)
+    environment = cells[0].execution.environment
+    before = emulation.before(target, model, environment)
     server, client = session.specs(
         session.Session(
             name="reproduce",
@@ -204,9 +205,15 @@ def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, 
             cpus=1,
             keep=False,
             selftest=None,
-            on_cpu=prefix,
+            before=before,
             loader=emulation.loader(target, model),
         )
     )
-    said = {"argv": shlex.join, "on_cpu": prefix, "diagnostics": emulation.diagnostics(target, model)}
+    said = {
+        "argv": shlex.join,
+        "emulated": bool(model),
+        "environment": environment,
+        "before": before,
+        "diagnostics": emulation.diagnostics(target, model, environment),
+    }
     return {"server": server, "client": client, **said}

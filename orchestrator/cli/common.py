@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import wraps
@@ -18,6 +18,7 @@ from orchestrator.cli.closing import unmet
 from orchestrator.masked import masked
 from orchestrator.matrix import patches
 from orchestrator.matrix.catalog import Catalog, load_catalog
+from orchestrator.matrix.environment import find_unread
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import Expectations, resolve
 from orchestrator.matrix.load import load
@@ -138,14 +139,28 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def warn(selection: Selection) -> None:
-    """Print what needs attention: entries without effect, and rules that fit no cell or are out of date."""
+    """Print what needs attention: what has no effect, and rules that fit no cell or are out of date."""
     for note in selection.matrix.notes:
         say(f"warning: {note}")
+    for line in _unread(selection.cells):
+        say(f"warning: {line}")
     for rule in selection.expectations.unmet():
         say(f"warning: {unmet(rule.place, rule.when)}")
     for rule in selection.expectations.rules:
         if why := selection.expectations.stale(rule, selection.cells):
             say(f"warning: {rule.place} is stale: {why}; a run of these cells ends with exit code 1")
+
+
+def _unread(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the variables that change nothing, with the cells that they leave as they are."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        for name in find_unread(cell):
+            found.setdefault((cell.execution.name, name), []).append(cell)
+    for (execution, name), unread in found.items():
+        where = ", ".join(dict.fromkeys(f"{cell.tls.name} on {cell.arch.name}" for cell in unread))
+        count = "1 cell" if len(unread) == 1 else f"{len(unread)} cells"
+        yield f"execution {execution} sets {name}, which changes nothing in {count}: {where}"
 
 
 def warn_of_sources(extra: Sequence[Path], matrix: Matrix) -> None:

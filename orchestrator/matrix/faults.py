@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.arch import ARCHES
 from orchestrator.matrix import schema
+from orchestrator.matrix.environment import VALUE, VALUE_RULE
 from orchestrator.matrix.model import REQUIRED
 from orchestrator.matrix.names import (
     CONFIGURE_FLAG,
@@ -44,6 +45,7 @@ _RULES = {
     CPU_MODEL: CPU_RULE,
     MAKE_FLAG: MAKE_FLAG_RULE,
     CONFIGURE_FLAG: CONFIGURE_FLAG_RULE,
+    VALUE: VALUE_RULE,
 }
 _KINDS = {
     "string_type": "text",

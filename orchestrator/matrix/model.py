@@ -83,12 +83,15 @@ class ClientValue(Value):
 
 
 class ExecutionValue(Value):
-    """A value of the axis ``execution``: on which CPU the server runs."""
+    """A value of the axis ``execution``: on which CPU the server runs, and with which variables."""
 
     name: str
     cpu: str = ""
     """Empty: natively where the engine's machine can, else on ``Cpus.default``. ``aes-on`` and ``aes-off``
     are QEMU's models of ``Cpus.models``; anything else is QEMU's own ``-cpu``."""
+    environment: tuple[str, ...] = ()
+    """``NAME=VALUE``, of the names in ``environment.VARIABLES``: set for HAProxy, the self-test, and the
+    loader that says what a program sees."""
 
 
 AxisValue = ArchValue | HaproxyValue | TlsValue | CipherValue | ClientValue | ExecutionValue

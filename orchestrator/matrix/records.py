@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -19,7 +20,9 @@ from orchestrator.errors import UsageError
 from orchestrator.matrix import origins
 from orchestrator.matrix.capabilities import DISTRO
 from orchestrator.matrix.capability_table import FAMILIES
-from orchestrator.matrix.model import HaproxyValue, Patch, SourceKind, TlsValue
+from orchestrator.matrix.environment import VALUE as VARIABLE_VALUE
+from orchestrator.matrix.environment import VARIABLES
+from orchestrator.matrix.model import ExecutionValue, HaproxyValue, Patch, SourceKind, TlsValue
 from orchestrator.matrix.names import (
     CONFIGURE_FLAG,
     CPU_MODEL,
@@ -208,11 +211,25 @@ class TlsRecord(Spec):
         return _unlike(patches)
 
 
+def _variable(name: str) -> str:
+    if name not in VARIABLES:
+        only = f"only masks of the CPU: {listed(VARIABLES)}"
+        raise fault(f"{quoted(name)} cannot be set{nearest(name, VARIABLES)} ({only})")
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_variable), Field(json_schema_extra={"enum": list(VARIABLES)})]
+VariableValue = Annotated[str, Field(pattern=VARIABLE_VALUE, max_length=256, examples=["~0x200000200000000"])]
+
+
 class ExecutionRecord(Spec):
-    """A CPU of QEMU's spelled out."""
+    """A CPU of QEMU's, variables that mask what a library uses of a CPU, or both."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "old", "cpu": "Haswell,-aes"}]})
 
     name: Name
-    cpu: Annotated[str, Field(pattern=CPU_MODEL, max_length=256, examples=["Haswell,-aes"])]
+    cpu: Annotated[str, Field(pattern=CPU_MODEL, max_length=256, examples=["Haswell,-aes"])] = ""
+    environment: Annotated[dict[VariableName, VariableValue], Field(min_length=1)] | None = None
 
     @field_validator("name")
     @classmethod
@@ -220,6 +237,12 @@ class ExecutionRecord(Spec):
         if name in EXECUTIONS:
             raise fault(f"{quoted(name)} is built in; give this CPU its own name")
         return name
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.cpu and self.environment is None:
+            raise fault("an execution with a name of its own needs a cpu, an environment, or both")
+        return self
 
 
 def _compiled(info: ValidationInfo) -> None:
@@ -266,6 +289,12 @@ def tls(record: TlsRecord, folder: Path) -> TlsValue:
         patches=_patches(record.patches, folder),
         **({"source": "distro"} if record.version == DISTRO_VERSION else _place(record, folder)),
     )
+
+
+def execution(record: ExecutionRecord) -> ExecutionValue:
+    """Return the value of a spelled out execution; its variables in the order of the file."""
+    environment = tuple(f"{name}={value}" for name, value in (record.environment or {}).items())
+    return ExecutionValue(name=record.name, cpu=record.cpu, environment=environment)
 
 
 def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def value(
     if isinstance(entry, TlsRecord):
         return records.tls(entry, folder)
     if isinstance(entry, ExecutionRecord):
-        return ExecutionValue(name=entry.name, cpu=entry.cpu)
+        return records.execution(entry)
     family, version = split_tls(entry)
     short: Mapping[str, Any] = {
         "arch": lambda: ArchValue(name=entry, arch=ARCHES[entry]),

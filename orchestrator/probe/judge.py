@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.matrix import capabilities
+from orchestrator.matrix.environment import find_unset
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
 from orchestrator.probe import cpu
@@ -85,6 +86,8 @@ def _judgement(
     found = misbuilt(cell, proof)
     if found is None and (wrong := cpu.contradiction(cell, diagnostics)):
         found = Reason.EMULATION, wrong
+    if found is None and (unset := find_unset(cell.execution.environment, diagnostics)):
+        found = Reason.INTERNAL, f"The server's programs did not get {', '.join(unset)}."
     return because(*found) if found else classify(cell, seen)
 
 

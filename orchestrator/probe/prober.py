@@ -163,7 +163,7 @@ class Prober:
             limits=limits,
             cpus=self.cpus,
             keep=self.keep,
-            on_cpu=emulation.on_cpu(arch, model),
+            before=emulation.before(arch, model, first.execution.environment),
             loader=emulation.loader(arch, model),
         )
 

@@ -52,8 +52,8 @@ class Session:
     keep: bool
     loader: str
     """The path of the C library's loader, which says what a program sees of the server's machine."""
-    on_cpu: tuple[str, ...] = ()
-    """Stands before HAProxy and the self-test where they are emulated."""
+    before: tuple[str, ...] = ()
+    """Stands before HAProxy, the self-test and the loader: their variables, and any emulator."""
 
 
 def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> None:
@@ -91,7 +91,7 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
 
 
 def _selftest(engine: Engine, server: str, session: Session) -> Raw:
-    argv = (*session.on_cpu, f"{WORK}/selftest")
+    argv = (*session.before, f"{WORK}/selftest")
     done = engine.exec(server, argv, timeout=_SELFTEST * session.limits.request, on_line=None)
     said = (done.stdout + done.stderr).decode(errors="replace")
     said = re.sub(r"^\S+: warning: TCG doesn't support requested feature.*\n", "", said, flags=re.MULTILINE)
@@ -106,7 +106,7 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         run_id=session.run_id,
         image=session.server_image,
         platform=session.platform,
-        argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.on_cpu),
+        argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.before),
         network="none",
         volume=f"{name}-work",
         memory_bytes=_server_memory(session.cells),

@@ -62,13 +62,14 @@ def lines(cell: CellRecord) -> tuple[Line, ...]:
 
 
 def execution(cell: CellRecord) -> str:
-    """Where the server ran, on one line: mode, host, QEMU, the CPU asked for, and what the CPU can."""
+    """Where the server ran, on one line: mode, host, QEMU, CPU and variables asked for, what the CPU can."""
     ran = cell.execution
     parts = [f"{ran.mode} on {ran.host_arch}"]
     if ran.qemu_version:
         parts.append(f"QEMU {ran.qemu_version}")
     if ran.cpu_model:
         parts.append(f"CPU model {ran.cpu_model}")
+    parts.extend(cell.axes.execution.environment)
     features = f"; CPU can {' '.join(ran.cpu_features)}" if ran.cpu_features else ""
     return ", ".join(parts) + features
 

@@ -50,6 +50,21 @@ def test_all_cells_of_the_matrix_that_travels_with_the_tool(
     assert invoke("cells", "--format", "ids").stdout.splitlines() == [cell.id for cell in cells()]
 
 
+def test_a_variable_that_changes_nothing_is_told_with_its_cells(tmp_path: Path) -> None:
+    """A mask that nothing reads would look like a CPU that makes no difference."""
+    masked = "  execution: [default, {name: masked, environment: {OPENSSL_armcap: '0'}}]\n"
+    text = MATRIX.replace("openssl-3.5.7", "libressl-3.9.2").replace("profiles:", f"{masked}profiles:")
+    (tmp_path / "m.yaml").write_text(text)
+    found = invoke("cells", "--matrix", str(tmp_path / "m.yaml"), "--filter", "haproxy=3.0.11", columns=500)
+    assert found.exit_code == 0, found.output
+    assert found.stderr == (
+        "warning: execution masked sets OPENSSL_armcap, which changes nothing in 9 cells: openssl-distro on"
+        " amd64, libressl-3.9.2 on amd64, libressl-3.9.2 on arm64\n"
+    )
+    some = ("--filter", "arch=arm64", "--filter", "tls=openssl*")
+    assert invoke("cells", "--matrix", str(tmp_path / "m.yaml"), *some).stderr == ""
+
+
 @pytest.mark.parametrize(
     ("filters", "place", "left"),
     [

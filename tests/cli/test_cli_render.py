@@ -201,6 +201,26 @@ def test_a_patch_travels_with_the_script_that_applies_it(tmp_path: Path) -> None
     assert not artifacts(out) & artifacts(plain)
 
 
+def test_a_variable_goes_to_the_servers_programs_of_the_script_as_well(tmp_path: Path) -> None:
+    (tmp_path / "matrix.yaml").write_text(
+        """\
+version: 1
+axes:
+  arch: [arm64]
+  haproxy: ["3.0.11"]
+  tls: [openssl-distro]
+  cipher: [default]
+  execution: [{name: masked, environment: {OPENSSL_armcap: "~0x4"}}]
+"""
+    )
+    folder = render(tmp_path) / "haproxy-3.0.11--openssl-distro--arm64--masked"
+    before = "/usr/bin/env 'OPENSSL_armcap=~0x4' /usr/bin/qemu-aarch64 -cpu max -L /target"
+    script = (folder / "reproduce.sh").read_text()
+    assert f"/work/supervise.sh /work /target/lib/ld-linux-aarch64.so.1 {before}\n" in script
+    assert f"{before} /target/lib/ld-linux-aarch64.so.1 --list-diagnostics" in script
+    assert f"docker exec SERVER {before} /work/haproxy -vv" in (folder / "README.md").read_text()
+
+
 def test_a_patch_for_what_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "fix.diff").write_text("--- a\n+++ b\n")
     for command in (("cells",), ("plan",), ("render", "--out", "x"), ("run",)):

@@ -75,7 +75,7 @@ class Walk:
             return {name: self.sample(node["properties"][name], (*path, name)) for name in required}
         if node["type"] == "array":
             return [self.sample(node["items"], path)] if node.get("minItems") else []
-        return _SAMPLES[str(path[-1])]
+        return node["minimum"] if node["type"] == "integer" else _SAMPLES[str(path[-1])]
 
     def _named(self, node: Node) -> Node:
         name = node.get("$ref", "").rpartition("/")[2]
@@ -117,7 +117,7 @@ class Walk:
         free = next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties"))
         if isinstance(free, Mapping):
             depth = sum(part in KEYS for part in path)
-            key = KEYS[depth]
+            key = node.get("propertyNames", {}).get("enum", KEYS[depth:])[0]
             inside = self.sample(free, (*path, key)) if "type" in self._named(free) else {}
             yield Place(path=path, what="key", build=_after(build, lambda value: {value: inside}), base=base)
             put = _after(build, lambda value: {key: value})

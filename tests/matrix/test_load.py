@@ -57,6 +57,15 @@ def test_a_cpu_is_qemus_own_word(tmp_path: Path) -> None:
     )
 
 
+def test_variables_are_kept_in_their_order(tmp_path: Path) -> None:
+    cap = "~0x200000200000000:~0x20000"
+    given = f'  execution: [{{name: m, environment: {{OPENSSL_ia32cap: "{cap}", OPENSSL_armcap: "0"}}}}]\n'
+    matrix = load(write(tmp_path, GOOD.replace("  cipher:", f"{given}  cipher:")))
+    assert matrix.axes["execution"] == (
+        ExecutionValue(name="m", environment=(f"OPENSSL_ia32cap={cap}", "OPENSSL_armcap=0")),
+    )
+
+
 def test_the_default_matrix() -> None:
     matrix = load(DEFAULT)
     assert matrix.digest == hashlib.sha256(DEFAULT.read_bytes()).hexdigest()
@@ -327,8 +336,49 @@ PINNED = {
                 "6:30: axes.execution[0].cpu: 'max; ls' is not allowed: a model of QEMU's, then properties"
                 " as ,name=value or ,+name or ,-name"
             ),
-            "6:42: axes.execution[1]: the key 'cpu' is missing",
-            "6:52: axes.execution[1].c: unknown key; did you mean 'cpu'? (keys: name, cpu)",
+            "6:52: axes.execution[1].c: unknown key; did you mean 'cpu'? (keys: name, cpu, environment)",
+        ],
+    ),
+    "execution that says nothing": (
+        GOOD.replace("  cipher:", "  execution: [{name: x}]\n  cipher:"),
+        [
+            (
+                "6:15: axes.execution[0]: an execution with a name of its own needs a cpu, an environment,"
+                " or both"
+            ),
+        ],
+    ),
+    "variable that is not on the list": (
+        GOOD.replace(
+            "  cipher:",
+            "  execution: [{name: x, environment: {OPENSSL_armcapp: '0', LD_PRELOAD: x.so}}]\n  cipher:",
+        ),
+        [
+            (
+                "6:39: axes.execution[0].environment.OPENSSL_armcapp: 'OPENSSL_armcapp' cannot be set;"
+                " did you mean 'OPENSSL_armcap'? (only masks of the CPU: OPENSSL_armcap, OPENSSL_ia32cap,"
+                " OPENSSL_riscvcap, OPENSSL_s390xcap)"
+            ),
+            (
+                "6:61: axes.execution[0].environment.LD_PRELOAD: 'LD_PRELOAD' cannot be set (only masks"
+                " of the CPU: OPENSSL_armcap, OPENSSL_ia32cap, OPENSSL_riscvcap, OPENSSL_s390xcap)"
+            ),
+        ],
+    ),
+    "variable's value": (
+        GOOD.replace(
+            "  cipher:",
+            "  execution: [{name: x, environment: {OPENSSL_armcap: 0x1d, OPENSSL_ia32cap: $(x)}}]\n  cipher:",
+        ),
+        [
+            (
+                "6:55: axes.execution[0].environment.OPENSSL_armcap: YAML reads 0x1d as the number 29;"
+                ' write it in quotes: "0x1d"'
+            ),
+            (
+                "6:78: axes.execution[0].environment.OPENSSL_ia32cap: '$(x)' is not allowed: digits, letters"
+                " and ~ | : ; , . _ - as the library documents it"
+            ),
         ],
     ),
     "spelled-out arch": (

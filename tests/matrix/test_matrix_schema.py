@@ -40,6 +40,7 @@ def test_the_default_matrix_fits() -> None:
             "axes",
             {**default()["axes"], "haproxy": [{"name": "x", "version": "1", "make_flags": ["X=$(id)"]}]},
         ),
+        ("axes", {**default()["axes"], "execution": [{"name": "x", "environment": {"LD_PRELOAD": "x"}}]}),
         ("exclude", [{}]),
         ("profiles", {"quick": {"filter": []}}),
         ("limits", {"fetch": 0}),

@@ -18,7 +18,7 @@ from builders import (
 from fakes import cell
 
 from orchestrator.matrix import capabilities
-from orchestrator.matrix.model import Unsupported
+from orchestrator.matrix.model import ExecutionValue, Unsupported
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
 from orchestrator.probe.attest import Binary
 from orchestrator.probe.judge import AGAIN, Judged, judge, with_attempt
@@ -282,6 +282,16 @@ def test_the_evidence_is_that_of_the_decisive_attempt() -> None:
 def test_every_attempt_keeps_its_own_evidence() -> None:
     made = record([(FIRST, FAIL), (SECOND, PASS)])
     assert [one.evidence for one in made.attempts] == [("cells/0.log",), ("cells/1.log",)]
+
+
+def test_a_variable_that_did_not_arrive_is_the_harness_s_fault() -> None:
+    """What was measured without it says nothing of the mask, however it came out."""
+    masked = cell(execution=ExecutionValue(name="masked", environment=("OPENSSL_ia32cap=~0x2",)))
+    there = 'env_filtered[0x1]="OPENSSL_ia32cap"\n'
+    assert judged(masked, line(masked), cpu=there).outcome is PASS
+    found = judged(masked, line(masked), cpu='env_filtered[0x1]="OPENSSL_armcap"\n')
+    assert (found.outcome, found.reason) == (ERROR, Reason.INTERNAL)
+    assert found.message == "The server's programs did not get OPENSSL_ia32cap."
 
 
 def test_features_are_kept_from_the_last_attempt_that_knew_them() -> None:

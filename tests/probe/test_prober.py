@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -374,6 +375,28 @@ def test_another_cpu_than_the_one_asked_for_is_the_harnesss_error(tmp_path: Path
     assert {(judged.outcome, judged.reason) for _, judged, _ in bench.told} == {
         (Outcome.ERROR, Reason.EMULATION)
     }
+
+
+def test_variables_stand_before_every_program_of_the_server_and_no_other(tmp_path: Path) -> None:
+    """Before the emulator as well, which hands them on; the shell and the client do not have them."""
+    masked = ExecutionValue(name="masked", environment=("OPENSSL_armcap=0x1", "OPENSSL_ia32cap=~0x2"))
+    commands: list[tuple[str, ...]] = []
+
+    def program(_: Files, argv: tuple[str, ...]) -> ExecResult:
+        commands.append(argv)
+        return ran()
+
+    engine = FakeEngine(program)
+    prober = replace(Bench(tmp_path, whole).prober, engine=engine, selftest=b"program")
+    prober.probe([cell(arch="arm64", execution=masked)], BINARY, Images(server="server:1", client="client:1"))
+    env = ("/usr/bin/env", "OPENSSL_armcap=0x1", "OPENSSL_ia32cap=~0x2")
+    emulator = ("/usr/bin/qemu-aarch64", "-cpu", "max", "-L", "/target")
+    server, client = engine.specs[:2]
+    assert server.argv[:3] == ("sh", "/work/supervise.sh", "/work")
+    assert server.argv[4:] == (*env, *emulator)
+    assert not any("OPENSSL" in word for word in client.argv)
+    assert commands[0] == (*env, *emulator, "/work/selftest")
+    assert commands[1][0] == "python3"
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def _full(cell: Any) -> Any:
             "cipher": CipherValue(name=cell.axes.cipher.name, suite="x"),
             "haproxy": cell.axes.haproxy.model_copy(update={"patches": (nights.FIX,), "make_flags": ("x",)}),
             "tls": cell.axes.tls.model_copy(update={"make_flags": ("x",), "configure_flags": ("x",)}),
+            "execution": cell.axes.execution.model_copy(update={"environment": ("x",)}),
         }
     )
     expected = cell.expected and cell.expected.model_copy(update={"cipher": "x"})

@@ -126,6 +126,15 @@ def test_a_panel_names_the_client_the_close_code_and_the_cpu_model() -> None:
     assert "close code" not in html.render(samples.mixed())
 
 
+def test_a_panel_names_the_variables_of_the_server() -> None:
+    (cell, *_) = nights.bad().cells
+    mask = "OPENSSL_ia32cap=~0x200000200000000"
+    execution = cell.axes.execution.model_copy(update={"environment": (mask,)})
+    masked = cell.model_copy(update={"axes": cell.axes.model_copy(update={"execution": execution})})
+    page = html.render(nights.bad().model_copy(update={"cells": (masked,)}))
+    assert re.search(rf"<dt>execution<dd>[^<]*, {mask}", page)
+
+
 def test_clients_that_disagree_are_shown_together_and_in_their_panels() -> None:
     page = html.render(nights.bad())
     assert "Clients disagree about 2 servers" in page

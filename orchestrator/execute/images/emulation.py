@@ -10,6 +10,7 @@ from orchestrator.arch import Arch
 from orchestrator.errors import DeadlineError, EmulationError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.system.host import Host
+from orchestrator.matrix.environment import command as environment_command
 
 ROOT = "/target"
 """The folder of the image ``emulated-runtime`` that holds the target's loader and libraries."""
@@ -33,14 +34,22 @@ def on_cpu(arch: Arch, cpu: str) -> tuple[str, ...]:
     return (f"/usr/bin/qemu-{arch.qemu}", "-cpu", cpu, "-L", ROOT) if cpu else ()
 
 
+def before(arch: Arch, cpu: str, environment: tuple[str, ...]) -> tuple[str, ...]:
+    """What stands before each program of the server: its variables, and the emulator where one runs it.
+
+    QEMU's user mode hands its own variables on to the program.
+    """
+    return (*environment_command(environment), *on_cpu(arch, cpu))
+
+
 def loader(arch: Arch, cpu: str) -> str:
     """The path of the loader: the image's own, or the one in the target's root where HAProxy is emulated."""
     return f"{ROOT}{arch.loader}" if cpu else arch.loader
 
 
-def diagnostics(arch: Arch, cpu: str) -> tuple[str, ...]:
+def diagnostics(arch: Arch, cpu: str, environment: tuple[str, ...] = ()) -> tuple[str, ...]:
     """A command that says what the C library sees of the machine: natively, or emulated on ``cpu``."""
-    return (*on_cpu(arch, cpu), loader(arch, cpu), "--list-diagnostics")
+    return (*before(arch, cpu, environment), loader(arch, cpu), "--list-diagnostics")
 
 
 def cpu_proof(engine: Engine, image: str, arch: Arch, cpu: str) -> None:
