@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from orchestrator.arch import ARCHES, Arch, by_machine
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.images import image_content, workshop
 from orchestrator.execute.images.workshop import ImageRef
-from orchestrator.execute.sources import unpinned
+from orchestrator.execute.sources import release, unpinned
 from orchestrator.execute.sources.unpinned import Moved, Now
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog, Moving
@@ -88,17 +88,19 @@ def preview(
     *,
     expectations: Expectations,
     mirrors: Sequence[str],
+    challenge_unsupported: bool = False,
 ) -> Preview:
-    """Plan the cells that a run would try: not what is declared impossible, unless a rule asks for it.
+    """Plan the cells that a run would try: not what is declared impossible, unless a rule or you ask for it.
 
     Branches are resolved, trees and binaries read, and nothing of them kept.
 
     :param host: the architecture of the engine's machine.
-    :param mirrors: as in a run; here, of git alone.
+    :param mirrors: as in a run; those on servers are asked by git alone.
+    :param challenge_unsupported: as in a run: what is declared impossible is tried as well.
     :raises MatrixctlError: where the engine or the store fails.
     """
     here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
-    runnable = [cell for cell in cells if expectations.runs(cell)]
+    runnable = [cell for cell in cells if challenge_unsupported or expectations.runs(cell)]
     targets = {cell.arch.name for cell in runnable}
     packages = {
         target: image_content.packages(engine, toolchain)
@@ -111,7 +113,8 @@ def preview(
         return unpinned.look(what, store=store, mirrors=mirrors, deadline=time.monotonic() + _LOOK_S)
 
     now = unpinned.now(planner.plan(runnable).actions.values(), look)
-    plan = _without(replace(planner, moved=now.sources).plan(runnable), now)
+    plan = replace(planner, moved=now.sources).plan(runnable)
+    plan = _without(plan, {**now.lost, **_nowhere(plan, store, mirrors)})
     states = _states(plan, store, here if engine else None)
     return Preview(
         steps=_steps(plan, states, store, now),
@@ -122,12 +125,29 @@ def preview(
     )
 
 
-def _without(plan: Plan, now: Now) -> Plan:
+def _nowhere(plan: Plan, store: Store, mirrors: Sequence[str]) -> Mapping[str, MatrixctlError]:
+    """Return the tarballs, by their action's key, that neither the store nor any place can have."""
+    lost: dict[str, MatrixctlError] = {}
+    for key, action in plan.actions.items():
+        if (
+            isinstance(action, SourceAction)
+            and action.moving is None
+            and action.source
+            and not action.problem
+        ):
+            try:
+                release.look(action.source, store=store, mirrors=mirrors)
+            except MatrixctlError as error:
+                lost[key] = error
+    return lost
+
+
+def _without(plan: Plan, lost: Mapping[str, MatrixctlError]) -> Plan:
     """Return the plan, in which sources that cannot be downloaded are marked."""
-    lost = {
-        key: plan.actions[key].model_copy(update={"problem": str(error)}) for key, error in now.lost.items()
+    marked = {
+        key: plan.actions[key].model_copy(update={"problem": str(error)}) for key, error in lost.items()
     }
-    return replace(plan, actions={**plan.actions, **lost})
+    return replace(plan, actions={**plan.actions, **marked})
 
 
 def _states(plan: Plan, store: Store, here: Mapping[tuple[str, str], ImageRef] | None) -> Mapping[str, State]:

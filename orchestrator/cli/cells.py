@@ -1,6 +1,7 @@
 """``matrixctl cells``."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,12 +19,16 @@ from orchestrator.report.expectations import wanted
 
 @click.command()
 @common.selecting
+@common.matrix_sources
 @common.output("table", "json", "ids")
-def cells(selection: common.Selection, *, form: str) -> None:
+def cells(selection: common.Selection, *, sources: Sequence[Path], form: str) -> None:
     """Show the cells that the matrix expands to and the filters leave."""
+    known = common.catalog(sources)
     forms: dict[str, Callable[[common.Selection], None]] = {"table": _table, "json": _json, "ids": _ids}
     forms[form](selection)
     common.warn(selection)
+    common.warn_of_sources(sources, selection.matrix)
+    common.warn_of_lacking(selection.cells, known)
 
 
 def _ids(selection: common.Selection) -> None:

@@ -175,6 +175,17 @@ def warn_of_sources(extra: Sequence[Path], matrix: Matrix) -> None:
             say(f"warning: {path}: no cell takes {component} {version}: it is on no axis of the matrix")
 
 
+def warn_of_lacking(cells: Sequence[Cell], known: Catalog) -> None:
+    """Say which versions of the cells no sources file has: a run could only call their cells blocked."""
+    for software in sorted(
+        {part for cell in cells for part in (cell.haproxy, cell.tls)}, key=lambda one: one.name
+    ):
+        if software.source == "tarball" and (software.family, software.version) not in known.sources:
+            say(
+                f"warning: no sources file has {software.family} {software.version}, so its cells are blocked"
+            )
+
+
 def matrix_path(given: Path | None) -> Path:
     """Return the named file, else ``matrix.yaml`` here, else the one that comes with matrixctl."""
     if given is not None:
@@ -219,6 +230,10 @@ def series(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 
 of_series = series("Count `latest~N`, dates and `last-good` among the runs of this series only.")
+
+challenge_unsupported = click.option(
+    "--challenge-unsupported", is_flag=True, help="Run what is declared unsupported, too."
+)
 
 
 def output(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -27,6 +27,7 @@ _STATES = {
 @common.store_folder
 @common.mirror_places
 @common.matrix_sources
+@common.challenge_unsupported
 @common.output("table", "json")
 def plan(
     selection: common.Selection,
@@ -34,6 +35,7 @@ def plan(
     store: Path | None,
     mirrors: Sequence[str],
     sources: Sequence[Path],
+    challenge_unsupported: bool,
     form: str,
 ) -> None:
     """Show the actions that a run would take, what of it is there already, and an estimate.
@@ -51,6 +53,7 @@ def plan(
         host,
         expectations=selection.expectations,
         mirrors=mirrors,
+        challenge_unsupported=challenge_unsupported,
     )
     if form == "json":
         click.echo(common.as_json(_json(found)))

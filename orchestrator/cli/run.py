@@ -53,7 +53,7 @@ _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet",
 @common.matrix_sources
 @click.option("--keep", is_flag=True, help="Keep containers and volumes for inspection.")
 @click.option("--allow-blocked", is_flag=True, help="A cell without its source is no reason to fail.")
-@click.option("--challenge-unsupported", is_flag=True, help="Run what is declared unsupported, too.")
+@common.challenge_unsupported
 @click.option(
     "--build",
     type=click.Choice(["cross", "emulated"]),
@@ -202,22 +202,11 @@ def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -
         challenge_unsupported=settings.challenge_unsupported,
         emulated_build=settings.build == "emulated",
         remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
-        again=rerun_options(settings),
+        again=settings.again,
         settings=settings,
         series=settings.series,
         proxies=bootstrap.proxies(LocalHost(), os.environ),
     )
-
-
-def rerun_options(settings: Settings) -> tuple[str, ...]:
-    """Return the options that decide what a cell is and how often it is asked: a rerun needs them, too."""
-    options = ["--matrix", settings.matrix] if settings.matrix else []
-    options += [word for text in settings.patches for word in ("--patch", text)]
-    options += ["--build", settings.build] if settings.build != "cross" else []
-    options += ["--challenge-unsupported"] if settings.challenge_unsupported else []
-    options += [word for path in settings.sources for word in ("--sources", path)]
-    options += ["--repeat", str(settings.repeat)] if settings.repeat != 1 else []
-    return tuple(options)
 
 
 def _cancel_on_signals(cancel: Cancel) -> None:

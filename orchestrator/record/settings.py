@@ -35,6 +35,21 @@ class Settings(Value):
     keep: bool
     series: str = ""
 
+    @property
+    def again(self) -> tuple[str, ...]:
+        """Return the options that decide what a cell is, where its sources lie and how often it is asked.
+
+        A rerun needs them.
+        """
+        options = ["--matrix", self.matrix] if self.matrix else []
+        options += [word for text in self.patches for word in ("--patch", text)]
+        options += ["--build", self.build] if self.build != "cross" else []
+        options += ["--challenge-unsupported"] if self.challenge_unsupported else []
+        options += [word for path in self.sources for word in ("--sources", path)]
+        options += [word for where in self.mirrors for word in ("--mirror", where)]
+        options += ["--repeat", str(self.repeat)] if self.repeat != 1 else []
+        return tuple(options)
+
 
 class Inputs(Value):
     """What decides the verdicts beside the cells themselves, which the record has whole."""

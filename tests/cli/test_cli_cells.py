@@ -170,3 +170,23 @@ def test_a_filter_with_another_tools_name_of_an_architecture(matrix: str) -> Non
     done = invoke("cells", "--matrix", matrix, "--filter", "arch=aarch64")
     assert done.exit_code == 2
     assert "no cell has arch 'aarch64'; did you mean 'arm64'?" in done.stderr
+
+
+def test_a_version_without_a_source_is_said_before_a_run_and_sources_are_read(
+    matrix: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    entry = "{file: h.tgz, sha256: unknown}"
+    own.write_text(f"version: 1\ncomponents: {{haproxy: {{'3.2.0': {entry}, '3.9.9': {entry}}}}}\n")
+    lacking = "warning: no sources file has haproxy {}, so its cells are blocked"
+    done = invoke("cells", "--matrix", matrix, columns=300)
+    assert [line for line in done.stderr.splitlines() if "3.0.11" not in line] == [
+        lacking.format("3.1.9"),
+        lacking.format("3.2.0"),
+    ]
+    done = invoke("cells", "--matrix", matrix, "--sources", str(own), columns=300)
+    assert lacking.format("3.1.9") in done.stderr
+    assert "3.2.0" not in done.stderr
+    assert f"{own}: no cell takes haproxy 3.9.9" in done.stderr
+    own.write_text("version: 2\n")
+    assert invoke("cells", "--matrix", matrix, "--sources", str(own)).exit_code == 2

@@ -97,6 +97,34 @@ def test_a_source_that_cannot_be_had_blocks_what_needs_it(tmp_path: Path) -> Non
     assert "unknown" in actions["source:openssl-3.5.7"]["problem"]
 
 
+def test_a_tarball_that_is_nowhere_blocks_what_needs_it(tmp_path: Path) -> None:
+    """No origin, no mirror, an empty store: a run could only say `blocked`."""
+    own, mirror = tmp_path / "own.yaml", tmp_path / "mirror"
+    digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    own.write_text(f"version: 1\ncomponents: {{haproxy: {{'3.0.11': {{file: h.tgz, sha256: {digest}}}}}}}\n")
+    mirror.mkdir()
+    given = ("--filter", "tls=openssl-distro", "--filter", "haproxy=3.0.11", "--sources", "own.yaml")
+    for places in ((), ("--mirror", "mirror")):
+        found = plan(tmp_path, *given, *places)
+        actions = by_key(found)
+        source = actions["source:haproxy-3.0.11"]
+        assert (source["state"], source["estimate_s"]) == ("blocked", None)
+        assert "haproxy 3.0.11: no origin has it" in source["problem"]
+        assert {action["state"] for key, action in actions.items() if key.startswith("probe:")} == {"blocked"}
+    for place in ("http://127.0.0.1:1", "mirror"):
+        (mirror / "h.tgz").write_text("a run will see whether it is the right one")
+        actions = by_key(plan(tmp_path, *given, "--mirror", place))
+        assert actions["source:haproxy-3.0.11"]["state"] == "todo"
+
+
+def test_a_plan_has_what_is_challenged(tmp_path: Path) -> None:
+    part = ("--cell", "amd64--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
+    assert [(found["cells"], found["unsupported"]) for found in (plan(tmp_path, *part),)] == [(0, 1)]
+    found = plan(tmp_path, *part, "--challenge-unsupported")
+    assert (found["cells"], found["unsupported"]) == (1, 0)
+    assert "probe:haproxy-3.0.11--openssl-distro--amd64" in by_key(found)
+
+
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_the_table_fits(tmp_path: Path, columns: str) -> None:
     done = matrixctl("plan", "--profile", "quick", "--store", "store", cwd=tmp_path, env={"COLUMNS": columns})

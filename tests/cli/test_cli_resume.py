@@ -8,7 +8,6 @@ from cli_samples import RUN, a_run, matrixctl
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
-from orchestrator.cli.run import rerun_options
 from orchestrator.record.journal import JOURNAL, Journal, RunStarted
 from orchestrator.record.settings import Settings
 
@@ -36,8 +35,7 @@ SETTINGS = Settings(
 
 def test_a_cell_is_rerun_as_often_as_it_was_probed() -> None:
     """A failure that shows in two attempts of six is not shown by one."""
-    assert rerun_options(SETTINGS) == ()
-    assert rerun_options(SETTINGS.model_copy(update={"repeat": 6})) == ("--repeat", "6")
+    assert SETTINGS.model_copy(update={"repeat": 6}).again == ("--repeat", "6")
 
 
 @pytest.fixture
@@ -124,3 +122,29 @@ def test_the_folder_of_the_first_command_is_gone_to(out: Path, tmp_path: Path) -
     result = matrixctl("run", "--resume", "latest", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("matrixctl: other.yaml:")
+
+
+def test_a_rerun_gets_the_options_that_decide_what_a_cell_is_and_where_its_sources_lie() -> None:
+    assert SETTINGS.again == ()
+    given = {
+        "matrix": "m.yaml",
+        "patches": ("haproxy=a.diff",),
+        "sources": ("own.yaml",),
+        "mirrors": ("mirror", "https://mirror.example"),
+        "challenge_unsupported": True,
+        "build": "emulated",
+        "filters": ("arch=arm64",),  # of the cells, not of one
+        "jobs": 4,
+    }
+    assert SETTINGS.model_copy(update=given).again == (
+        *(
+            "--matrix",
+            "m.yaml",
+            "--patch",
+            "haproxy=a.diff",
+            "--build",
+            "emulated",
+            "--challenge-unsupported",
+        ),
+        *("--sources", "own.yaml", "--mirror", "mirror", "--mirror", "https://mirror.example"),
+    )

@@ -83,6 +83,21 @@ def fetch(
         return _first(source, candidates, store=store, deadline=deadline, say=say)
 
 
+def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
+    """Look, without asking any server, whether there is a place that may have the source.
+
+    :raises SourceUnreachableError: if there is none: not the store, no origin, no mirror on a server, and no
+        folder of ``mirrors`` with its file.
+    """
+    if source.sha256 is not None and (source.origins or store.source(source.sha256, source.file)):
+        return
+    servers = [mirror for mirror in mirrors if mirror.startswith(("http://", "https://"))]
+    files = [at_home(mirror) / source.file for mirror in mirrors if mirror not in servers]
+    if not servers and not any(file.is_file() for file in files):
+        tried = [f"{file}: no such file or directory" for file in files]
+        raise _failure(source, f"{source.component} {source.version}", tried, other_bytes=False)
+
+
 def apt_bases(host: Host) -> tuple[str, ...]:
     """Return the pool URLs of the Debian archives that a machine installs from, main archive first.
 
