@@ -21,7 +21,7 @@ from orchestrator.execute.sources.unpinned import Moved, Now
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving, Source
 from orchestrator.matrix.model import Cell, Limits, Patch
-from orchestrator.matrix.patches import content
+from orchestrator.matrix.patches import to_apply
 from orchestrator.plan.action import Action, BuildAction, Recipe
 from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.planner import Planner
@@ -181,7 +181,7 @@ def _build(
         "README.md": renderer.render("reproduce/README.md.j2", values).encode(),
         SCRIPT: renderer.render("reproduce/reproduce.sh.j2", values).encode(),
         **{step.script: step.text.encode() for step in steps},
-        **{f"patches/{patch.name}": content(patch) for step in steps for patch in step.patches},
+        **{f"patches/{patch.name}": to_apply(patch) for step in steps for patch in step.patches},
         **{f"work/{path}": content for path, content in work.items()},
     }
 

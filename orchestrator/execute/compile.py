@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from orchestrator.execute.engine.archive import member, pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
 from orchestrator.execute.store.store import Artifact, Store
 from orchestrator.execute.system.deadline import exceeded
+from orchestrator.matrix.diffs import read_hunks
 from orchestrator.matrix.model import Patch
-from orchestrator.matrix.patches import content
+from orchestrator.matrix.patches import to_apply
 
 _TAIL = 25
 """Lines of a failed build's log that a message carries; the whole log lies in the store."""
@@ -50,6 +51,11 @@ _TOLD = re.compile(rb"^matrixctl: failed while ([^,\n]+), .*\n((?:[0-9]+:.+\n?)+
 """What templates/build/explain.sh.j2 ends a log with: the step, and lines with errors by their numbers."""
 _ERROR = 160
 """Characters of it."""
+_HUNK_FAILED = re.compile(
+    r"^(?:patching|checking) file (.+)\n(?:Hunk .*\n){0,999}?Hunk #([0-9]{1,9}) FAILED", re.MULTILINE
+)
+_NO_FILE = re.compile(r"^can't find file to patch .*\n(?:.*\n){0,99}?\|\+\+\+ (?:b/)?(\S+)", re.MULTILINE)
+"""What ``patch`` says, in the C locale."""
 _REFUSED = re.compile(rb"^matrixctl: the patch ([\w.+~-]+) does not apply$", re.MULTILINE)
 """What templates/build/unpack.sh.j2 says last."""
 
@@ -106,10 +112,11 @@ def _compile(engine: Engine, store: Store, task: Compile, say: Callable[[str], N
         cpus=task.jobs,
         pids=1024,
     )
+    patches = {patch.name: to_apply(patch) for patch in task.patches}
     files = {
         "build.sh": task.script.encode(),
         **({f"src/{task.source_file}": task.source.read_bytes()} if task.source else {}),
-        **{f"patches/{patch.name}": content(patch) for patch in task.patches},
+        **{f"patches/{name}": text for name, text in patches.items()},
     }
     with (
         volume(engine, spec.volume, task.run_id, keep=task.keep),
@@ -124,13 +131,32 @@ def _compile(engine: Engine, store: Store, task: Compile, say: Callable[[str], N
         log = member(engine.get(spec.name, f"{WORK}/build.log", limit=4 * bounds.LOG), "build.log")
         store.put_log(task.digest, log)
         if done.exit_code != 0:
-            raise _failure(task, done, log)
+            raise _failure(task, done, log, patches)
         output = b"".join(engine.get(spec.name, f"{WORK}/out/{task.output}"))
         _keep_ccache(engine, store, task, spec.name, say)
     return store.put_artifact(task.digest, output, {"name": task.name})
 
 
-def _failure(task: Compile, done: ExecResult, log: bytes) -> Exception:
+def _refusal(log: bytes, diff: bytes) -> str:
+    """Return the hunk or the file that ``patch`` stumbled over first; empty if it does not say."""
+    said = log[log.rfind(b"matrixctl: applying the patch ") :].decode(errors="replace")
+    if gone := _NO_FILE.search(said):
+        return f"there is no file {bounds.cut(gone[1], _ERROR)}"
+    failed = _HUNK_FAILED.search(said)
+    if failed is None:
+        return ""
+    file, number = failed[1], int(failed[2])
+    hunks = next((found for path, found in read_hunks(diff).items() if f"/{path}".endswith(f"/{file}")), [])
+    of_rcs = 0 < number <= len(hunks) and hunks[number - 1].of_rcs
+    rcs = (
+        "; it changes nothing but what RCS or CVS put there ($Id$ and the like): leave it out"
+        if of_rcs
+        else ""
+    )
+    return f"hunk {number} of {bounds.cut(file, _ERROR)} finds its lines nowhere{rcs}"
+
+
+def _failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, bytes]) -> Exception:
     code = done.exit_code
     lines = log.decode(errors="replace").splitlines()[-_TAIL:]
     tail = "\n".join(bounds.cut(line, bounds.WORDS) for line in lines)
@@ -148,7 +174,9 @@ def _failure(task: Compile, done: ExecResult, log: bytes) -> Exception:
         )
     refused = _REFUSED.search(log)
     if refused:
-        return BuildError(f"The patch {refused[1].decode()} does not apply.", details=tail)
+        name = refused[1].decode()
+        why = _refusal(log, patches.get(name, b""))
+        return BuildError(f"The patch {name} does not apply{why and ': '}{why}.", details=tail)
     told = _TOLD.search(log)
     if told:
         step, errors = (

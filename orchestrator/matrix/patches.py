@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from orchestrator.errors import ChecksumMismatchError, UsageError
 from orchestrator.files import at_home, read_limited
+from orchestrator.matrix.diffs import fit_prefixes
 from orchestrator.matrix.model import Cell, Patch, Software
 from orchestrator.matrix.names import listed, nearest, quoted
 
@@ -65,6 +66,14 @@ def content(patch: Patch) -> bytes:
             resolution="Start the run again.",
         )
     return text
+
+
+def to_apply(patch: Patch) -> bytes:
+    """Return the patch as ``patch -p1`` gets it, also if its paths lack ``a/`` and ``b/``.
+
+    :raises ChecksumMismatchError: see ``content``.
+    """
+    return fit_prefixes(content(patch))
 
 
 def parse(text: str) -> tuple[str, Patch]:

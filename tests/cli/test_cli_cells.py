@@ -161,9 +161,8 @@ def test_an_exclude_without_effect_is_said_before_a_run(matrix: str) -> None:
     path.write_text(MATRIX + "exclude:\n  - {arch: arm64}\n  - {arch: arm64, haproxy: 3.2.0}\n")
     done = invoke("cells", "--matrix", matrix, "--format", "ids", columns=300)
     assert column(done.stdout.splitlines(), 0) == {"amd64"}
-    assert (
-        done.stderr == f"warning: {matrix}:11:5: exclude[1]: removes nothing: exclude[0] does that already\n"
-    )
+    told = f"warning: {matrix}:11:5: exclude[1]: removes nothing: exclude[0] does that already"
+    assert done.stderr.splitlines()[0] == told
 
 
 def test_a_filter_with_another_tools_name_of_an_architecture(matrix: str) -> None:

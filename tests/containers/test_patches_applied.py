@@ -52,6 +52,6 @@ def test_a_patch_that_does_not_apply_is_named(run: Any, tmp_path: Path) -> None:
     ran = run(profile="full", matrix=patched(tmp_path, GOOD.replace("-3.0.11\n", "-9.9.9\n"), "bad-1.diff"))
     (cell,) = ran.record.cells
     assert (cell.outcome, cell.reason) == (Outcome.FAIL, Reason.BUILD_FAILED)
-    assert "The patch bad-1.diff does not apply." in cell.message
+    assert "The patch bad-1.diff does not apply: hunk 1 of VERSION finds its lines nowhere." in cell.message
     (log,) = cell.evidence
     assert "1 out of 1 hunk" in (ran.folder / log).read_text()

@@ -247,6 +247,44 @@ def test_a_patch_that_does_not_apply_is_named(store: Store, task: Compile) -> No
         compile_once(fails(1, lines=0, said=line), store, task, silent)
 
 
+RCS = b"@@ -1 +1 @@\n-/* $OpenBSD: x.c,v 1.5 $ */\n+/* $OpenBSD: x.c,v 1.6 $ */\n@@ -5 +5 @@\n-a\n+b\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            b"patching file ssl/x.c\nHunk #1 FAILED at 1.\n1 out of 2 hunks FAILED -- saving rejects",
+            (
+                "hunk 1 of ssl/x.c finds its lines nowhere; it changes nothing but what RCS or CVS put there"
+                " ($Id$ and the like): leave it out"
+            ),
+        ),
+        (
+            b"patching file ssl/y.c\npatching file ssl/x.c\nHunk #1 succeeded at 2.\nHunk #2 FAILED at 5.",
+            "hunk 2 of ssl/x.c finds its lines nowhere",
+        ),
+        (
+            (
+                b"can't find file to patch at input line 3\nPerhaps you used the wrong -p or --strip option?\n"
+                b"|--- a/ssl/x.c\n|+++ b/ssl/x.c\t1.6\n--------\nNo file to patch.  Skipping patch."
+            ),
+            "there is no file ssl/x.c",
+        ),
+    ],
+)
+def test_a_patch_that_does_not_apply_is_told_by_its_hunk(
+    store: Store, task: Compile, tmp_path: Path, said: bytes, why: str
+) -> None:
+    path = tmp_path / "fix.diff"
+    path.write_bytes(b"--- ssl/x.c\n+++ ssl/x.c\n" + RCS)
+    log = b"matrixctl: applying the patch fix.diff\n%b\nmatrixctl: the patch fix.diff does not apply\n"
+    patched = dataclasses.replace(task, patches=(read_patch(path),))
+    with pytest.raises(BuildError) as caught:
+        compile_once(fails(1, lines=0, said=log % said), store, patched, silent)
+    assert caught.value.brief == f"The patch fix.diff does not apply: {why}."
+
+
 def test_patches_lie_beside_the_source_and_are_verified(store: Store, task: Compile, tmp_path: Path) -> None:
     found: Files = {}
 

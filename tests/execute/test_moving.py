@@ -167,6 +167,58 @@ def test_a_ref_that_is_not_there_names_the_nearest(store: Store, repository: Rep
     assert "v3.0.11" in refusal(store, moving(repository.folder, ref="v3.0.12")).brief
 
 
+def test_a_part_of_a_commit_is_told_to_need_all_digits(store: Store, repository: Repository) -> None:
+    part = repository.git("rev-parse", "HEAD")[:10]
+    error = refusal(store, moving(repository.folder, ref=part))
+    assert f"has no ref '{part}'; a commit needs all its 40 digits (`git rev-parse {part}`" in error.brief
+    assert "nearest" not in error.brief
+
+
+def test_a_commit_may_be_written_in_capitals(store: Store, repository: Repository) -> None:
+    commit = repository.git("rev-parse", "HEAD")
+    assert bring(store, moving(repository.folder, ref=commit.upper())).origin.endswith(f"-> {commit}")
+
+
+def test_a_clone_of_another_user_serves(
+    store: Store, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable is what git's own tests have for it. It holds for the store's repositories, too."""
+    bare = tmp_path / "mirror" / "haproxy.git"
+    repository.git("clone", "--quiet", "--bare", ".", str(bare))
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    for place in (repository.folder, f"file://{repository.folder}", bare):
+        assert contents(bring(store, moving(place, ref="master"))) == {"VERSION": "1\n"}
+    assert bring(store, moving("https://127.0.0.1:1/haproxy.git", ref="master"), tmp_path / "mirror").path
+    assert contents(bring(store, moving(repository.folder, kind="path"))) == {"VERSION": "1\n"}
+    error = refusal(store, moving(repository.folder, ref="mastre"))
+    assert "the nearest are master" in error.brief
+
+
+def test_a_partial_clone_is_told_as_what_it_is_and_can_be_completed(
+    store: Store, repository: Repository, tmp_path: Path
+) -> None:
+    repository.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    url = f"file://{repository.folder}"
+    repository.git("clone", "--quiet", "--filter=blob:none", "--no-checkout", url, str(clone))
+    error = refusal(store, moving(clone, ref="master"))
+    assert "it is a partial clone (made with --filter), and lacks files of that commit" in error.brief
+    repository.git("-C", str(clone), "fetch", "--quiet", "--refetch", "--no-filter", "origin")
+    assert contents(bring(store, moving(clone, ref="master"))) == {"VERSION": "1\n"}
+
+
+@pytest.mark.parametrize("inside", [".git", ""])
+def test_gits_own_folder_is_no_working_tree(
+    store: Store, repository: Repository, tmp_path: Path, inside: str
+) -> None:
+    bare = repository.folder / inside if inside else tmp_path / "haproxy.git"
+    if not inside:
+        repository.git("clone", "--quiet", "--bare", ".", str(bare))
+    error = refusal(store, moving(bare, kind="path"))
+    assert f"{bare} is git's own folder (a bare repository), and has no files to build" in error.brief
+    assert f"`git: {bare} BRANCH`" in error.resolution
+
+
 def test_a_repository_that_is_not_there_says_what_was_tried(store: Store, tmp_path: Path) -> None:
     (tmp_path / "mirror").mkdir()
     what = moving(tmp_path / "gone" / "haproxy", ref="master")

@@ -83,8 +83,8 @@ names = st.sampled_from(["a", "b", "c"])
 # What `load` lets through: every required axis, or none at all.
 axis_names = st.lists(names, min_size=1, max_size=3, unique=True)
 optional = dict.fromkeys(DEFAULTS, axis_names)
-no_axes: dict[str, list[str]] = {}
-some_axes = st.just(no_axes) | st.fixed_dictionaries(dict.fromkeys(REQUIRED, axis_names), optional=optional)
+no_axes: st.SearchStrategy[dict[str, list[str]]] = st.just({})
+some_axes = no_axes | st.fixed_dictionaries(dict.fromkeys(REQUIRED, axis_names), optional=optional)
 includes = st.lists(
     st.fixed_dictionaries(
         dict.fromkeys(REQUIRED, names), optional={axis: names | st.just("curl") for axis in DEFAULTS}

@@ -21,6 +21,11 @@ from orchestrator.matrix.names import quoted
 from orchestrator.matrix.origins import SCHEMES
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_PART_OF_COMMIT = re.compile(r"[0-9a-fA-F]{4,39}")
+_OURS = ("-c", "safe.directory=*")
+"""For a repository that the command names itself, and so means: whoever owns it."""
+_PARTIAL = ("lazy fetching disabled", "from promisor remote")
+"""In the words of a git that serves a clone without all its files."""
 _NOT_FOUND = 127
 _TOO_LARGE = ("File too large", "signal 25")
 """In git's last words, where it or one of its own programs met the limit (EFBIG, SIGXFSZ)."""
@@ -49,6 +54,16 @@ class NoRefError(FetchError):
     """The repository exists, but has no such ref."""
 
 
+def _serving(place: str) -> list[str]:
+    """Return how a folder's repository is read that another user owns: as ``path:`` does it.
+
+    git-upload-pack(1): it is safe to fetch from a repository that is not trusted; the owner is checked
+    nevertheless, and a variable or ``-c`` of ours does not reach the program that serves.
+    """
+    local = place.startswith(("/", "file://"))
+    return ["--upload-pack=git -c 'safe.directory=*' upload-pack"] if local else []
+
+
 def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
     """Return the full name of a ref in a repository, and its commit. As in git, a tag wins over a branch.
 
@@ -57,14 +72,20 @@ def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
     :raises NoRefError: with the nearest refs.
     :raises FetchError: if the repository does not answer.
     """
-    if _COMMIT.fullmatch(ref):
-        return ref, ref
-    done = _run(["ls-remote", "--quiet", "--", place, ref, f"{ref}^{{}}"], deadline=deadline)
+    if _COMMIT.fullmatch(ref.lower()):
+        return ref.lower(), ref.lower()
+    done = _run(
+        ["ls-remote", "--quiet", *_serving(place), "--", place, ref, f"{ref}^{{}}"], deadline=deadline
+    )
     commits = _refs(done)
     for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
         commit = commits.get(f"{name}^{{}}", commits.get(name))  # of an annotated tag: what it stands for
         if commit:
             return name, commit
+    if _PART_OF_COMMIT.fullmatch(ref):
+        raise NoRefError(
+            f"has no ref {quoted(ref)}; a commit needs all its 40 digits (`git rev-parse {ref}` prints them)"
+        )
     raise NoRefError(f"has no ref {quoted(ref)}{_nearest(place, ref, deadline)}")
 
 
@@ -80,35 +101,45 @@ def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) ->
     for half in (*into.rglob("*.lock"), *into.rglob("tmp_*")):
         half.unlink(missing_ok=True)
     # Harmless for a complete repository; completes one that was cut off.
-    _run(["init", "--quiet", "--bare", "--template=", str(into)], deadline=deadline)
+    _run([*_OURS, "init", "--quiet", "--bare", "--template=", str(into)], deadline=deadline)
     if has(into, commit, deadline=deadline):
         return commit
     kept = "refs/matrixctl/last"
     _run(
         [
-            *("-C", str(into), "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"),
-            *("--", place, f"+{name}:{kept}"),
+            *(*_OURS, "-C", str(into), "fetch", "--quiet", "--depth=1", "--no-tags"),
+            *("--no-recurse-submodules", *_serving(place), "--", place, f"+{name}:{kept}"),
         ],
         deadline=deadline,
         largest=MAX_BYTES,
     )
-    found = _run(["-C", str(into), "rev-parse", "--verify", f"{kept}^{{commit}}"], deadline=deadline)
+    found = _run([*_OURS, "-C", str(into), "rev-parse", "--verify", f"{kept}^{{commit}}"], deadline=deadline)
     came = found.stdout.decode().strip()
     # A name of its own keeps it when the ref moves on.
-    _run(["-C", str(into), "update-ref", f"refs/matrixctl/{came}", came], deadline=deadline)
+    _run([*_OURS, "-C", str(into), "update-ref", f"refs/matrixctl/{came}", came], deadline=deadline)
     return came
 
 
 def has(repository: Path, commit: str, *, deadline: float) -> bool:
     """Return whether our repository has the commit."""
-    argv = ["-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/matrixctl/{commit}"]
+    argv = [*_OURS, "-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/matrixctl/{commit}"]
     return _try(argv, deadline=deadline).exit_code == 0
 
 
 def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: float) -> None:
     """Write the files of a commit as a tar below one folder; no submodules; ``.gitattributes`` apply."""
     _run(
-        ["-C", str(repository), "archive", "--format=tar", f"--prefix={prefix}/", "-o", str(to), commit],
+        [
+            *_OURS,
+            "-C",
+            str(repository),
+            "archive",
+            "--format=tar",
+            f"--prefix={prefix}/",
+            "-o",
+            str(to),
+            commit,
+        ],
         deadline=deadline,
         largest=MAX_BYTES,
     )
@@ -118,7 +149,7 @@ def files(tree: Path, *, deadline: float) -> list[str]:
     """Return the tracked files and the files that are neither tracked nor ignored, as relative paths."""
     done = _run(
         [
-            *("-c", f"safe.directory={tree}", "-C", str(tree), "ls-files", "-z", "--cached", "--others"),
+            *(*_OURS, "-C", str(tree), "ls-files", "-z", "--cached", "--others"),
             "--exclude-standard",
         ],
         deadline=deadline,
@@ -127,7 +158,9 @@ def files(tree: Path, *, deadline: float) -> list[str]:
 
 
 def _nearest(place: str, ref: str, deadline: float) -> str:
-    done = _run(["ls-remote", "--quiet", "--heads", "--tags", "--", place], deadline=deadline)
+    done = _run(
+        ["ls-remote", "--quiet", "--heads", "--tags", *_serving(place), "--", place], deadline=deadline
+    )
     plain = (name.removesuffix("^{}") for name in _refs(done))  # any name that a server gives a ref
     names = {name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in plain}
     close = get_close_matches(ref, sorted(names), n=_NEAREST, cutoff=0.4) or sorted(names)[:_NEAREST]
@@ -145,6 +178,11 @@ def _run(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) ->
         said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         if done.exit_code == -signal.SIGXFSZ or any(sign in line for line in said for sign in _TOO_LARGE):
             raise FetchError(f"git: it is larger than {bounds.size(largest)}")
+        if any(sign in line for line in said for sign in _PARTIAL):
+            raise FetchError(
+                "git: it is a partial clone (made with --filter), and lacks files of that commit; complete it"
+                " with `git fetch --refetch --no-filter`, or name its working tree with `path:`"
+            )
         plain = [line for line in said if line.startswith(("fatal:", "error:"))] or said[-1:]
         raise FetchError(f"git: {plain[0] if plain else f'exit status {done.exit_code}'}")
     return done

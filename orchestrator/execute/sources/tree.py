@@ -38,11 +38,16 @@ def pack(tree: Path, to: Path, *, prefix: str, deadline: float) -> None:
     Of a git working tree (it has ``.git``): what is tracked, and what is neither tracked nor ignored. Of any
     other: all but build leftovers. Executable or not is kept, other permissions are not.
 
-    :raises SourceUnreachableError: for no folder, too many files or bytes, a link that leads out of it, a
-        special file, or a tree that changes while it is read.
+    :raises SourceUnreachableError: for no folder, a bare repository, too many files or bytes, a link that
+        leads out of it, a special file, or a tree that changes while it is read.
     """
     if not tree.is_dir():
         raise SourceUnreachableError(f"{tree} is no folder", resolution="Correct `path` in the matrix.")
+    if (tree / "HEAD").is_file() and (tree / "objects").is_dir() and (tree / "refs").is_dir():
+        raise SourceUnreachableError(
+            f"{tree} is git's own folder (a bare repository), and has no files to build",
+            resolution=f"Name it with `git: {tree} BRANCH` in the matrix, or its working tree with `path`.",
+        )
     try:
         entries = _look(tree, deadline)
         _write(tree, entries, to, prefix)
