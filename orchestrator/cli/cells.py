@@ -70,10 +70,17 @@ def _table(selection: common.Selection) -> None:
     wide = _rows(chosen, declared, ruled, ids=True)
     notes = {one.message: one.reason for one in declared if one}
     rules = {one.rule: one for one in ruled if one}
+    seen = {rule.place: rule.seen for rule in selection.expectations.rules}
     show(
         wide if fits(wide) else _rows(chosen, declared, ruled, ids=False),
         *(shown(f"{reason}: {message}", "dim") for message, reason in notes.items()),
-        *(shown(f"{place}: {wanted(one)}, because of {one.because}", "dim") for place, one in rules.items()),
+        *(
+            shown(
+                f"{place}: {wanted(one)}, because of {one.because}; last seen: {seen[place] or 'never'}",
+                "dim",
+            )
+            for place, one in rules.items()
+        ),
         shown(f"{len(chosen)} cells, {sum(one is not None for one in declared)} of them unsupported"),
     )
 

@@ -123,6 +123,7 @@ def _expectation(rule: Expect, place: str) -> Expectation:
         because=rule.because,
         until=rule.until or "",
         place=place,
+        seen=rule.seen or "",
     )
 
 

@@ -172,6 +172,8 @@ class Expectation(Value):
     """An ISO date, a family and a version (``haproxy 3.0.11``), or empty; the last for which it holds."""
     place: str
     """``matrix.yaml:41``."""
+    seen: str = ""
+    """The day on which a run last showed it, and with what; empty where it was only read."""
 
     @property
     def says(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import date
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -48,6 +49,19 @@ def _check_until(text: str) -> str:
     return text
 
 
+def _check_seen(text: str) -> str:
+    day, _, what = text.partition(" ")
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        what = ""
+    if not what.strip() or not text.isprintable():
+        raise fault(
+            f"{quoted(text)} is no day and what was run on it, as in 2026-11-28 HAProxy 3.4.0 on arm64"
+        )
+    return text
+
+
 def _check_link(text: str) -> str:
     if not _LINK.fullmatch(text):
         raise fault(f"{quoted(text)} is no link: it begins with https:// or http:// and has no spaces")
@@ -69,6 +83,7 @@ class Expect(Spec):
     cipher: Suite | None = None
     because: Annotated[str, Field(max_length=2000), AfterValidator(_check_link)]
     until: Annotated[str, AfterValidator(_check_until)] | None = None
+    seen: Annotated[str, Field(max_length=500), AfterValidator(_check_seen)] | None = None
 
     @field_validator("reason")
     @classmethod

@@ -266,7 +266,7 @@ RCS = b"@@ -1 +1 @@\n-/* $OpenBSD: x.c,v 1.5 $ */\n+/* $OpenBSD: x.c,v 1.6 $ */\
         ),
         (
             (
-                b"can't find file to patch at input line 3\nPerhaps you used the wrong -p or --strip option?\n"
+                b"can't find file to patch at input line 3\nPerhaps you used the wrong -p option?\n"
                 b"|--- a/ssl/x.c\n|+++ b/ssl/x.c\t1.6\n--------\nNo file to patch.  Skipping patch."
             ),
             "there is no file ssl/x.c",

@@ -28,8 +28,8 @@ DOCUMENTED = {
     (("2.8.9", "3.0-dev12"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
     (("3.0-dev13", "3.0.11"), "libressl<4.0"): (REFUSED, None, REFUSED, "unsupported: library-cannot"),
     (("3.0-dev13", "3.0.11"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
-    (("3.2.25", "3.4.6"), "libressl<4.0"): (REFUSED, None, None, "unsupported: library-cannot"),
-    (("3.2.25", "3.4.6"), "libressl>=4.0"): (None, None, None, "unsupported: library-cannot"),
+    (("3.2.25", "3.4.6"), "libressl<4.0"): (REFUSED, GCM_CHOSEN, GCM_CHOSEN, "unsupported: library-cannot"),
+    (("3.2.25", "3.4.6"), "libressl>=4.0"): (None, GCM_CHOSEN, GCM_CHOSEN, "unsupported: library-cannot"),
 }
 ASKED = [(CHACHA, "arch=*"), ("default", "arch=amd64"), ("default", "arch=arm64"), (CCM, "arch=*")]
 
@@ -59,13 +59,26 @@ def test_gcm_is_expected_to_pass_wherever_it_is_forced() -> None:
     assert not [cell.id for cell in select(CELLS, ["cipher=*GCM*"]) if cell.id in FOUND.counting]
 
 
-def test_the_default_suite_is_expected_where_haproxy_chooses_it() -> None:
+def test_the_suite_that_nobody_forces_is_the_one_that_was_measured() -> None:
+    """OpenSSL and QuicTLS go by the certificate's list, which is their own; LibreSSL by that of the bind."""
     expected = {
-        (cell.haproxy.name, cell.tls.family)
+        (cell.haproxy.name, cell.tls.family): rule.cipher
         for cell in select(CELLS, ["cipher=default"])
-        if (rule := FOUND.counting.get(cell.id)) and rule.says == GCM_CHOSEN
+        if (rule := FOUND.counting.get(cell.id)) and rule.outcome == "pass"
     }
-    assert expected == {(haproxy, tls) for haproxy in ("3.2.25", "3.4.6") for tls in ("openssl", "quictls")}
+    new = ("3.2.25", "3.4.6")
+    assert expected == {
+        **{(haproxy, "libressl"): "TLS_AES_128_GCM_SHA256" for haproxy in new},
+        **{
+            (haproxy, tls): "TLS_AES_256_GCM_SHA384"
+            for haproxy in ("3.0.11", *new)
+            for tls in ("openssl", "quictls")
+        },
+    }
+
+
+def test_a_claim_of_a_suite_says_when_it_was_seen() -> None:
+    assert all(rule.seen.startswith("2026-11-28 HAProxy 3.4.0") for rule in FOUND.rules if rule.cipher)
 
 
 def test_every_rule_fits_a_cell_and_none_is_stale() -> None:

@@ -48,6 +48,16 @@ def test_rules_know_their_lines(tmp_path: Path) -> None:
     assert (third.says, third.because) == ("blocked: prerequisite", "https://a.example/1")
 
 
+def test_a_rule_says_when_and_with_what_it_was_seen(tmp_path: Path) -> None:
+    rule = f"when: [arch=amd64], outcome: pass, {LINK}"
+    first, second = load(write(tmp_path, rule, f"{rule}, seen: 2026-11-28 HAProxy 3.4.0 on arm64")).expect
+    assert (first.seen, second.seen) == ("", "2026-11-28 HAProxy 3.4.0 on arm64")
+    for wrong in ("yesterday", "2026-11-28", "2026-13-01 HAProxy 3.4.0"):
+        with pytest.raises(UsageError) as caught:
+            load(write(tmp_path, f"{rule}, seen: {wrong}"))
+        assert f"expect[0].seen: {wrong!r} is no day and what was run on it" in caught.value.details
+
+
 @pytest.mark.parametrize(
     ("rule", "expected"),
     [
@@ -98,7 +108,7 @@ def test_rules_know_their_lines(tmp_path: Path) -> None:
                 "8:49: expect[0].reason: killed is no reason of pass, which has none: leave the key out",
                 (
                     "8:57: expect[0].becuse: unknown key; did you mean 'because'?"
-                    " (keys: when, outcome, reason, cipher, because, until)"
+                    " (keys: when, outcome, reason, cipher, because, until, seen)"
                 ),
             ],
         ),
