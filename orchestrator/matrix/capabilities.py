@@ -44,8 +44,8 @@ def needs_limited_quic(haproxy: HaproxyValue, tls: TlsValue) -> bool:
 def bind_ciphersuites(cell: Cell) -> str | None:
     """Return the suite that the bind line must name since no default list has it; else ``None``.
 
-    From HAProxy 3.3-dev3 on the first SSL_CTX of a QUIC bind names them all, but OpenSSL chooses from the list
-    of the certificate's SSL_CTX, which is the library's own unless the bind line names another.
+    From HAProxy 3.3-dev3 on the first SSL_CTX of a QUIC bind names them all, but OpenSSL chooses from the
+    list of the certificate's SSL_CTX, which is the library's own unless the bind line names another.
     """
     found = row(cell.haproxy, cell.tls)
     return cell.cipher.suite if found.ciphersuites and cell.cipher.suite in found.bind_names else None
