@@ -216,6 +216,16 @@ reports_folder = click.option(
 )
 
 
+HISTORY = "history.db"
+"""The history, in the folder of the reports."""
+history_place = click.option(
+    "--history",
+    envvar="MATRIXCTL_HISTORY",
+    metavar="URL_OR_FILE",
+    help=f"A file, sqlite:///FILE or postgresql+psycopg://... [default: {HISTORY} in --reports].",
+)
+
+
 def _series(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
     if name and not SERIES.fullmatch(name):
         raise click.BadParameter(

@@ -33,6 +33,11 @@ _COMMANDS = (
         "Say what this machine lacks for a run, with the remedy for each.",
     ),
     Later(
+        "history",
+        "orchestrator.cli.history:history",
+        "Keep the runs of many nights in a database, and ask it; the runs' folders stay the truth.",
+    ),
+    Later(
         "logs",
         "orchestrator.cli.read:logs",
         "Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence.",

@@ -12,11 +12,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from orchestrator import app
+from orchestrator import app, internal
 from orchestrator.cli import common
 from orchestrator.cli.group import leave
 from orchestrator.cli.progress import progress
-from orchestrator.errors import Exit, UsageError
+from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -27,7 +27,7 @@ from orchestrator.record.find import WHAT, find_folder
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.settings import Settings
 
-_ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json"}
+_ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json", "history"}
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
 
@@ -62,6 +62,12 @@ _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet",
     help="Cross-compile, or compile under QEMU.",
 )
 @common.series("Mark the run as one of a series, as in `--series nightly`: such are compared.")
+@click.option(
+    "--history",
+    envvar="MATRIXCTL_HISTORY",
+    metavar="URL_OR_FILE",
+    help="Write the run down there when it has ended; see `matrixctl history`.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
 @click.pass_context
@@ -75,6 +81,7 @@ def run(
     mirrors: Sequence[str],
     quiet: bool,
     as_json: bool,
+    history: str | None,
     **_: object,
 ) -> None:
     """Build HAProxy for the selected cells and probe HTTP/3.
@@ -84,6 +91,8 @@ def run(
     130 interrupted.
     """
     out = (out or common.default_out()).absolute()
+    if history:
+        _check_place(history)
     settings, folder = _settings(choice, context.params), None
     if resume is not None:
         _refuse_beside_resume(context)
@@ -113,8 +122,38 @@ def run(
             resume=folder,
         )
     view.summary(record, folder)
+    if history:
+        _write_down(history, folder)
     sys.stdout.flush()
     leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
+
+
+def _check_place(history: str) -> None:
+    """Refuse what names no history before the run begins; only then is SQLAlchemy imported.
+
+    :raises UsageError: if it is neither a file nor the URL of a database.
+    """
+    from orchestrator.record.history.place import parse_place  # noqa: PLC0415 - heavy, and an option
+
+    parse_place(history)
+
+
+def _write_down(history: str, folder: Path) -> None:
+    """Write the run into the history; whatever goes wrong there costs no run."""
+    from orchestrator.app.history import import_run  # noqa: PLC0415 - heavy, and an option
+    from orchestrator.record.history.history import History  # noqa: PLC0415
+    from orchestrator.record.history.place import parse_place  # noqa: PLC0415
+
+    try:
+        with History(parse_place(history)) as kept:
+            import_run(kept, folder)
+    except MatrixctlError as error:
+        common.say(f"the run is not in the history: {error}")
+    except Exception as error:  # noqa: BLE001 - a database has many ways to fail
+        common.say(f"the run is not in the history: {internal.kept(folder, error)}")
+    else:
+        return
+    common.say(f"Its report is whole. Once that is mended: matrixctl history import {folder}")
 
 
 def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:

@@ -405,6 +405,18 @@ class RunInfo(Value):
     """SHA-256 of matrixctl's own modules, templates and image recipes."""
 
 
+class Alarm(Value):
+    """Cells that fail alike though no rule expects it; it is worked out from a record, and not part of it."""
+
+    key: str
+    """A hash of outcome, reason and conditions: an alarm is the same alarm tomorrow."""
+    outcome: Outcome | None
+    reason: Reason | None
+    conditions: tuple[str, ...]
+    """What its cells have in common, and the rest of the run does not, sorted."""
+    cells: tuple[str, ...]
+
+
 class RunRecord(Value):
     """``run.json``."""
 

@@ -1,9 +1,9 @@
 """Cells that ended alike, put together: by verdict, outcome and reason, the most urgent first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.matrix.model import AXES
+from orchestrator.analyse.alarms import find_common
 from orchestrator.outcome import REASONS, Outcome, Verdict
 from orchestrator.record.model import CellRecord, Expected, RunRecord
 from orchestrator.report import attempts, expectations, summary
@@ -67,7 +67,7 @@ def _group(key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord])
         title=_title(key),
         meaning=_REASONS.get(reason)
         or (summary.MEANINGS[state] if state != Outcome.PASS else verdict.meaning),
-        common=_common(cells, everything),
+        common=", ".join(find_common(cells, everything)),
         cause=causes.pop() if len(causes) == 1 else "",
         expected=rules.pop() if len(rules) == 1 else None,
         tally=attempts.tally(*cells),
@@ -83,13 +83,3 @@ def _title(key: _Key) -> str:
         return f"{name}, expected {was}" if was else name
     said = f"{name}: {found}" if found and found != name else name
     return f"{said}, expected {was}" if was else said
-
-
-def _common(cells: Iterable[CellRecord], everything: Sequence[CellRecord]) -> str:
-    chosen = tuple(cells)
-    shared = []
-    for axis in AXES:
-        here = {getattr(cell.axes, axis).name for cell in chosen}
-        if len(here) == 1 and len({getattr(cell.axes, axis).name for cell in everything}) > 1:
-            shared.append(f"{axis}={here.pop()}")
-    return ", ".join(shared) if len(chosen) > 1 else ""

@@ -12,6 +12,7 @@ from cli_samples import NO_ENGINE
 from orchestrator.cli.main import main
 
 HEAVY = {
+    "alembic",
     "cryptography",
     "docker",
     "elftools",
@@ -20,6 +21,7 @@ HEAVY = {
     "pydantic",
     "requests",
     "rich",
+    "sqlalchemy",
     "tenacity",
     "urllib3",
     "yaml",
@@ -67,6 +69,13 @@ def test_what_needs_nothing_imports_nothing_heavy(args: list[str]) -> None:
 )
 def test_what_needs_no_engine_does_not_import_its_package(args: list[str]) -> None:
     assert not {"docker", "paramiko"} & heavy(imported(*args))
+
+
+@pytest.mark.parametrize("args", [["cells", "--format", "ids"], ["run", "--help"], ["compare", "--help"]])
+def test_only_the_history_imports_a_database(args: list[str]) -> None:
+    assert imported("history", "--help") >= {"sqlalchemy", "alembic"}
+    tops = {name.partition(".")[0] for name in imported(*args)}
+    assert tops & {"sqlalchemy", "alembic", "psycopg"} == set()
 
 
 def test_the_names_of_what_is_heavy_are_right() -> None:

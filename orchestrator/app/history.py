@@ -1,0 +1,46 @@
+"""From the folders of runs to the history. It imports SQLAlchemy: import it late."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.analyse.alarms import find_alarms
+from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.record.find import read_run
+from orchestrator.record.history.history import Added, History
+from orchestrator.record.runs import begun
+
+
+def import_run(history: History, found: Path, *, anyway: bool = False) -> Added:
+    """Write a run down, all of it or nothing.
+
+    :param found: its folder, or a ``run.json``.
+    :param anyway: as for ``History.add``.
+    :raises UsageError: where it still goes on, or the history has another run of that id.
+    :raises MatrixctlError: where it cannot be read or written.
+    """
+    record = read_run(found)
+    if record.run.status == "running":
+        raise UsageError(
+            f"the run {record.run.id} still goes on", resolution="It can be imported once it has ended."
+        )
+    folder = str(found.absolute()) if found.is_dir() else ""
+    return history.add(record, find_alarms(record), folder=folder, anyway=anyway)
+
+
+def import_each(
+    history: History, found: Sequence[Path], *, anyway: bool = False
+) -> Iterator[tuple[Path, Added | MatrixctlError]]:
+    """Write down one run after another; return what became of each. One that fails costs no other."""
+    for path in found:
+        try:
+            yield path, import_run(history, path, anyway=anyway)
+        except MatrixctlError as error:
+            yield path, error
+
+
+def find_folders(history: History, reports: Path) -> list[Path]:
+    """Return the folders of all runs: those below ``reports``, and those that the history remembers."""
+    there = {name: reports / name for name in begun(reports)}
+    known = {run["id"]: Path(run["folder"]) for run in history.runs() if run["folder"]}
+    gone = {name for name, folder in known.items() if not folder.is_dir()}
+    return [(known | there)[name] for name in sorted(known | there) if name in there or name not in gone]

@@ -1,0 +1,247 @@
+"""``matrixctl history``: the runs of many nights in a database; their folders stay the truth."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.app.history import find_folders, import_each
+from orchestrator.cli import common
+from orchestrator.errors import Exit, MatrixctlError, UsageError
+from orchestrator.record.find import find_run
+from orchestrator.record.history.history import History, old_runs
+from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.rows import Row
+from orchestrator.record.runs import begun
+from orchestrator.report import units
+from orchestrator.report.text import flat
+
+R = TypeVar("R")
+_SHOWN = 30
+"""Runs that `list` shows unless told, and cells that `show` names."""
+
+
+def _place(history: str | None, reports: Path) -> Place:
+    return parse_place(history or str(reports / common.HISTORY))
+
+
+def _options(command: Callable[..., R]) -> Callable[..., R]:
+    """``--history`` and ``--reports``; the command gets ``place`` and ``reports``."""
+
+    @common.history_place
+    @common.reports_folder
+    @wraps(command)
+    def wrapped(*args: Any, history: str | None, out: Path | None, **kwargs: Any) -> R:
+        reports = out or common.default_out()
+        return command(*args, place=_place(history, reports), reports=reports, **kwargs)
+
+    return wrapped
+
+
+def _open(place: Place) -> History:
+    """Open a history to read it.
+
+    :raises UsageError: where there is none: a mistyped name makes no file.
+    """
+    if place.file is not None and not place.file.exists():
+        raise UsageError(
+            f"there is no history {place}",
+            resolution="Make it from the folders of the runs: matrixctl history import --all",
+        )
+    return History(place)
+
+
+@click.group()
+def history() -> None:
+    """Keep the runs of many nights in a database, and ask it; the runs' folders stay the truth."""
+
+
+@history.command("import")
+@click.argument("run", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every run below --reports.")
+@_options
+@common.of_series
+def import_(run: Sequence[str], *, every: bool, place: Place, reports: Path, series: str | None) -> None:
+    """Write runs down, each as a whole or not at all.
+
+    RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. One that is there already
+    changes nothing; one that was resumed since then is replaced.
+    """
+    if bool(run) == every:
+        raise UsageError("which runs?", resolution="Name them, or say --all.")
+    if every:
+        found = [reports / name for name in begun(reports)]
+        if not found:
+            raise UsageError(f"no run below {reports} yet", resolution="--reports says where they are.")
+    else:
+        found = [find_run(name, reports, series=series) for name in run]
+    with History(place) as kept:
+        code = _import(kept, found, anyway=False, passes_over=every)
+    sys.exit(code)
+
+
+def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: bool) -> int:
+    """Import the runs and say what became of them; return the exit code.
+
+    :param passes_over: one that still goes on is no fault.
+    """
+    counts: Counter[str] = Counter()
+    code = 0
+    for path, became in import_each(kept, found, anyway=anyway):
+        if isinstance(became, MatrixctlError):
+            going = passes_over and "still goes on" in became.brief
+            counts["still going on" if going else "refused"] += 1
+            if not going:
+                common.say(f"{path}: {became}")
+                code = max(code, became.exit_code)
+        else:
+            counts[became] += 1
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    click.echo(flat(f"{told or 'nothing to import'}: {kept.place}"))
+    return code
+
+
+@history.command("list")
+@_options
+@click.option("--series", metavar="NAME", help="Only the runs of this series; '' are those by hand.")
+@click.option("--last", type=click.IntRange(1), default=_SHOWN, show_default=True, help="How many.")
+@common.output("table", "json")
+def list_(*, place: Place, reports: Path, series: str | None, last: int, form: str) -> None:  # noqa: ARG001
+    """Show the runs, the newest first."""
+    with _open(place) as kept:
+        found = kept.runs(series)
+    if form == "json":
+        click.echo(common.as_json([_public(run) for run in found[:last]]))
+        return
+    for line in _table(found[:last]):
+        click.echo(line)
+    if len(found) > last:
+        click.echo(f"and {len(found) - last} older; --last shows more")
+
+
+def _table(found: Sequence[Row]) -> Iterator[str]:
+    head = ("run", "series", "began (UTC)", "judged", "alarms", "ended", "folder")
+    rows = [head, *(tuple(map(flat, _line(run))) for run in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    if not found:
+        yield "no run"
+
+
+def _line(run: Row) -> tuple[str, ...]:
+    code = "" if run["exit_code"] is None else f", exit {run['exit_code']}"
+    return (
+        run["id"],
+        run["series"] or "-",
+        units.moment(run["started_at"]).removesuffix(" UTC"),
+        f"{run['judged']}/{run['planned']}",
+        str(run["alarms"]),
+        f"{run['status']}{code}",
+        ("there" if Path(run["folder"]).is_dir() else "gone") if run["folder"] else "none",
+    )
+
+
+@history.command()
+@click.argument("run")
+@_options
+@common.series("Count `latest~N`, dates and `last-good` in this series [default: the only one].")
+@common.output("text", "json")
+def show(run: str, *, place: Place, reports: Path, series: str | None, form: str) -> None:  # noqa: ARG001
+    """Show RUN as the history has it: alarms, since when there are, and cells that do not pass."""
+    with _open(place) as kept:
+        found = kept.find(run, series)
+        alarms, results, parts = kept.alarms(found), kept.results(found), kept.components(found)
+        bad = [one for one in results if one["outcome"] not in {"pass", "unsupported"}]
+        since = {one["id"]: kept.last_pass(one["id"], found) for one in bad[:_SHOWN]}
+    if form == "json":
+        told = {"run": _public(found), "alarms": alarms, "results": results, "components": parts}
+        click.echo(common.as_json({name: _public(value) for name, value in told.items()}))
+        return
+    for line in _told(found, alarms, results, bad, since):
+        click.echo(flat(line) if line.strip() else "")
+
+
+def _told(
+    run: Row,
+    alarms: Sequence[Row],
+    results: Sequence[Row],
+    bad: Sequence[Row],
+    since: Mapping[str, str | None],
+) -> Iterator[str]:
+    code = "" if run["exit_code"] is None else f", exit code {run['exit_code']}"
+    series = f"series {run['series']}" if run["series"] else "by hand"
+    yield f"{run['id']}  {series}  {units.moment(run['started_at'])}  {run['status']}{code}"
+    counts = Counter(one["verdict"] for one in results)
+    yield f"{len(results)} cells: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    yield f"folder: {run['folder'] or 'none, it was imported from a run.json'}"
+    if not alarms:
+        yield "no alarm"
+    for one in alarms:
+        where = f" where {', '.join(one['conditions'])}" if one["conditions"] else ""
+        often = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
+        yield (
+            f"alarm {one['key']}: {one['outcome']}: {one['reason'] or 'no reason'}{where},"
+            f" {one['cells']} cells; since {one['since']}, in {often}"
+        )
+    if bad:
+        yield ""
+        yield "Cells that do not pass:"
+    for one in bad[:_SHOWN]:
+        last = f"last pass {since[one['id']]}" if since[one["id"]] else "never passed in this series"
+        reason = f": {one['reason']}" if one["reason"] else ""
+        yield f"- {one['id']}: {one['outcome'] or 'not judged'}{reason} ({one['verdict']}; {last})"
+    if len(bad) > _SHOWN:
+        yield f"and {len(bad) - _SHOWN} more; --format json has all"
+
+
+def _public(value: Any) -> Any:
+    """Return what is told: without the numbers that are the database's own business."""
+    if isinstance(value, list):
+        return [_public(one) for one in value]
+    return {key: one for key, one in value.items() if key not in {"number", "cell", "build", "component"}}
+
+
+@history.command()
+@click.option("--keep-nights", type=click.IntRange(1), required=True, metavar="N", help="Nights that stay.")
+@_options
+@click.option("--series", metavar="NAME", help="Only in this series.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be forgotten.")
+def prune(
+    *,
+    keep_nights: int,
+    place: Place,
+    reports: Path,  # noqa: ARG001
+    series: str | None,
+    dry_run: bool,
+) -> None:
+    """Forget the runs before the newest N nights of each series; their folders stay."""
+    with _open(place) as kept:
+        old = old_runs(kept.runs(series), keep_nights)
+        if not dry_run:
+            kept.remove(run["id"] for run in old)
+    for run in old:
+        click.echo(
+            flat(f"{'would forget' if dry_run else 'forgot'} {run['id']} ({run['series'] or 'by hand'})")
+        )
+    click.echo(f"{len(old)} {'run' if len(old) == 1 else 'runs'}")
+
+
+@history.command()
+@_options
+def rebuild(*, place: Place, reports: Path) -> None:
+    """Read every run's folder anew; a run whose folder is gone stays as it is."""
+    with History(place) as kept:
+        found = find_folders(kept, reports)
+        before = {run["id"] for run in kept.runs()}
+        code = _import(kept, found, anyway=True, passes_over=True)
+        stay = before - {path.name for path in found}
+    if stay:
+        runs = "1 run without a folder stays as it is"
+        many = f"{len(stay)} runs without a folder stay as they are"
+        click.echo(runs if len(stay) == 1 else many)
+    sys.exit(Exit(code))

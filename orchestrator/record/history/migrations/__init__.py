@@ -1,0 +1,1 @@
+"""How the history came to have its shape; Alembic walks through it."""

@@ -1,0 +1,59 @@
+"""Where a history is: a file, or the URL of a database. No password of it is ever shown."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.errors import UsageError
+from orchestrator.masked import masked
+from orchestrator.matrix.names import quoted
+
+_POSTGRESQL = "postgresql+psycopg"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A database. ``file`` is that of SQLite, ``None`` for PostgreSQL."""
+
+    url: URL = field(repr=False)
+    file: Path | None
+
+    def __str__(self) -> str:
+        """Return how it is named to people."""
+        return str(self.file) if self.file else masked(self.url.render_as_string(hide_password=True))
+
+
+def parse_place(text: str) -> Place:
+    """Return the place that a person named: a path, ``sqlite:///FILE`` or ``postgresql+psycopg://...``.
+
+    :raises UsageError: if it is none of them.
+    """
+    if "://" not in text:
+        return _file(text)
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise _refused(text) from None
+    if url.drivername == "sqlite" and url.database and not url.query and not url.host:
+        return _file(url.database)
+    if url.drivername in {"postgresql", _POSTGRESQL}:
+        return Place(url=url.set(drivername=_POSTGRESQL), file=None)
+    raise _refused(text)
+
+
+def _file(path: str) -> Place:
+    if not path or "\0" in path or path == ":memory:":
+        raise _refused(path)
+    file = Path(path).absolute()
+    return Place(url=URL.create("sqlite", database=str(file)), file=file)
+
+
+def _refused(text: str) -> UsageError:
+    # A password that does not parse is one all the same.
+    scheme = f"{text.partition('://')[0]}://..." if "://" in text else text
+    return UsageError(
+        f"{quoted(scheme)} names no history",
+        resolution="Name a file, sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE.",
+    )

@@ -1,0 +1,191 @@
+"""From a record to the rows that the history keeps of it. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import Any
+
+from orchestrator.errors import UsageError
+from orchestrator.matrix.names import quoted
+from orchestrator.outcome import FAILURES, believed
+from orchestrator.record.find import is_good
+from orchestrator.record.model import Alarm, Attempt, CellRecord, Component, RunRecord, counted
+from orchestrator.value import whole
+
+Row = dict[str, Any]
+
+_UNFIT = re.compile(r"\\u(?:0000|d[89a-f])")
+"""In JSON: a NUL, which PostgreSQL refuses, and a surrogate, which UTF-8 cannot say."""
+
+
+def digest_of(record: RunRecord) -> str:
+    """Return a digest of the record: the same whichever version of matrixctl reads it.
+
+    Fields that the record does not have are left out: a later version may know more of them.
+    """
+    return hashlib.sha256(_told(record).encode()).hexdigest()
+
+
+def clean(record: RunRecord) -> RunRecord:
+    """Return the record without what no database takes as text, U+FFFD in its place.
+
+    :raises UsageError: where it does not say when the run began.
+    """
+    if _UNFIT.search(_told(record)):
+        record = RunRecord.model_validate(_fit(record.model_dump()))
+    try:
+        datetime.fromisoformat(record.run.started_at)
+    except ValueError:
+        raise UsageError(
+            f"the run {record.run.id} does not say when it began: {quoted(record.run.started_at)}"
+        ) from None
+    return record
+
+
+def _told(record: RunRecord) -> str:
+    return json.dumps(record.model_dump(mode="json", exclude_defaults=True))
+
+
+def _fit(value: Any) -> Any:
+    if isinstance(value, str) and not isinstance(value, Enum):
+        return str(whole(value)).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, dict):
+        return {key: _fit(item) for key, item in value.items()}
+    return [_fit(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _plain(value: StrEnum | None) -> str | None:
+    """Return the value itself: psycopg would write the name."""
+    return None if value is None else str(value)
+
+
+def run_row(record: RunRecord, folder: str, now: str) -> Row:
+    """Return the row of the run itself.
+
+    :param folder: where it lies; empty where only its record is there.
+    """
+    run = record.run
+    began = datetime.fromisoformat(run.started_at)
+    began = began.astimezone(UTC) if began.tzinfo else began.replace(tzinfo=UTC)
+    asked = {"profile": run.profile, "filters": run.filters}
+    if run.selection is not None:
+        asked |= run.selection.model_dump(mode="json")
+    return {
+        "id": run.id,
+        "series": run.series,
+        "night": f"{began:%Y-%m-%d}",
+        "started_at": began.isoformat(timespec="milliseconds"),
+        **{name: getattr(run, name) for name in ("finished_at", "duration_s", "status", "exit_code")},
+        **{name: getattr(run, name) for name in ("planned", "judged", "tool_version", "matrix_digest")},
+        "good": is_good(record),
+        "resumed": len(run.resumed),
+        "tool_digest": run.tool_digest or "",
+        "selection": json.dumps(asked),
+        "engine": f"{run.engine.name} {run.engine.version}" if run.engine else "",
+        "host": f"{run.host.system}, {run.host.arch}, {run.host.kernel}",
+        "schema_version": record.schema_version,
+        "folder": folder,
+        "digest": digest_of(record),
+        "imported_at": now,
+    }
+
+
+def cell_row(cell: CellRecord) -> Row:
+    """Return the row of a cell, which runs share: its axes, each as name, family and version."""
+    axes = cell.axes
+    return {
+        "id": cell.id,
+        "arch": axes.arch.name,
+        "haproxy": axes.haproxy.name,
+        "haproxy_version": axes.haproxy.version,
+        "tls": axes.tls.name,
+        "tls_family": axes.tls.family,
+        "tls_version": axes.tls.version,
+        "cipher": axes.cipher.name,
+        "client": axes.client.name,
+        "client_family": axes.client.family,
+        "execution": axes.execution.name,
+    }
+
+
+def build_key(cell: CellRecord) -> tuple[str, str]:
+    """Return what names the build of a cell."""
+    return cell.build.name, cell.build.digest or ""
+
+
+def component_key(component: Component) -> tuple[str, str, str, str, str]:
+    """Return what names a component."""
+    return component.kind, component.name, component.version, component.digest or "", component.origin
+
+
+def result_rows(
+    record: RunRecord,
+    run: int,
+    cells: Mapping[str, int],
+    builds: Mapping[tuple[str, ...], int],
+    alarms: Sequence[Alarm],
+) -> list[Row]:
+    """Return a row for each cell of the run."""
+    loud = {cell: alarm.key for alarm in alarms for cell in alarm.cells}
+    return [
+        {
+            "run": run,
+            "cell": cells[cell.id],
+            "build": builds[build_key(cell)],
+            "outcome": _plain(cell.outcome),
+            "reason": _plain(cell.reason),
+            "verdict": _plain(believed(cell.outcome, cell.verdict)),
+            "message": cell.message,
+            "attempts": len(cell.attempts),
+            "failed": sum(attempt.outcome in FAILURES for attempt in counted(cell.attempts)),
+            "duration_s": cell.duration_s,
+            "handshake_s": _handshake(cell),
+            "load": _load(cell.attempts[-1]) if cell.attempts else None,
+            "alarm": loud.get(cell.id),
+        }
+        for cell in record.cells
+    ]
+
+
+def attempt_rows(record: RunRecord, run: int, cells: Mapping[str, int]) -> list[Row]:
+    """Return a row for each attempt at a cell that has more than one."""
+    return [
+        {
+            "run": run,
+            "cell": cells[cell.id],
+            **attempt.model_dump(mode="json", exclude={"load"}),
+            "load": _load(attempt),
+            "steal": attempt.load.steal if attempt.load else None,
+        }
+        for cell in record.cells
+        if len(cell.attempts) > 1
+        for attempt in cell.attempts
+    ]
+
+
+def alarm_rows(run: int, alarms: Iterable[Alarm]) -> list[Row]:
+    """Return a row for each alarm."""
+    return [
+        {
+            "run": run,
+            "key": alarm.key,
+            "outcome": _plain(alarm.outcome),
+            "reason": _plain(alarm.reason),
+            "conditions": json.dumps(alarm.conditions),
+            "cells": len(alarm.cells),
+        }
+        for alarm in alarms
+    ]
+
+
+def _load(attempt: Attempt) -> float | None:
+    return attempt.load.average if attempt.load else None
+
+
+def _handshake(cell: CellRecord) -> float | None:
+    """Return how long the first handshake over HTTP/3 took."""
+    h3 = cell.observations.h3 if cell.observations else None
+    return h3.requests[0].handshake_s if h3 and h3.requests else None

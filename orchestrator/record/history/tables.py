@@ -1,0 +1,145 @@
+"""The tables of the history, as the newest migration leaves them.
+
+``runs``, ``cells``, ``builds`` and ``components`` have a small number each, by which the others name them:
+there may be a million results. Times are ISO 8601 in UTC, as in the record.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData()
+VERSION_TABLE = "matrixctl_history"
+"""Alembic's, under a name by which we know our own database."""
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _number() -> Column[int]:
+    return Column("number", Integer, primary_key=True, autoincrement=True)
+
+
+RUNS = Table(
+    "runs",
+    METADATA,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    _text("series"),
+    _text("night"),
+    _text("started_at"),
+    Column("finished_at", Text),
+    Column("duration_s", Float),
+    _text("status"),
+    Column("good", Boolean, nullable=False),
+    Column("planned", Integer, nullable=False),
+    Column("judged", Integer, nullable=False),
+    Column("resumed", Integer, nullable=False),
+    Column("exit_code", Integer),
+    _text("tool_version"),
+    _text("tool_digest"),
+    _text("matrix_digest"),
+    _text("selection"),
+    _text("engine"),
+    _text("host"),
+    Column("schema_version", Integer, nullable=False),
+    _text("folder"),
+    _text("digest"),
+    _text("imported_at"),
+    Index("runs_by_series", "series", "id"),
+)
+CELLS = Table(
+    "cells",
+    METADATA,
+    _number(),
+    Column("id", Text, nullable=False, unique=True),
+    *(
+        _text(name)
+        for name in (
+            *("arch", "haproxy", "haproxy_version", "tls", "tls_family", "tls_version"),
+            *("cipher", "client", "client_family", "execution"),
+        )
+    ),
+)
+BUILDS = Table(
+    "builds", METADATA, _number(), _text("name"), _text("digest"), UniqueConstraint("name", "digest")
+)
+RESULTS = Table(
+    "results",
+    METADATA,
+    Column("run", Integer, nullable=False),
+    Column("cell", Integer, nullable=False),
+    Column("build", Integer, nullable=False),
+    Column("outcome", Text),
+    Column("reason", Text),
+    _text("verdict"),
+    _text("message"),
+    Column("attempts", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("duration_s", Float),
+    Column("handshake_s", Float),
+    Column("load", Float),
+    Column("alarm", Text),
+    PrimaryKeyConstraint("run", "cell"),
+    Index("results_by_cell", "cell", "run", "outcome"),
+    sqlite_with_rowid=False,
+)
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("run", Integer, nullable=False),
+    Column("cell", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    _text("why"),
+    _text("outcome"),
+    Column("reason", Text),
+    _text("message"),
+    _text("started_at"),
+    Column("duration_s", Float, nullable=False),
+    Column("again", Boolean, nullable=False),
+    Column("load", Float),
+    Column("steal", Float),
+    PrimaryKeyConstraint("run", "cell", "number"),
+    sqlite_with_rowid=False,
+)
+"""Only of cells that have more than one: of the others ``results`` says it all."""
+COMPONENTS = Table(
+    "components",
+    METADATA,
+    _number(),
+    *(_text(name) for name in ("kind", "name", "version", "digest", "origin")),
+    UniqueConstraint("kind", "name", "version", "digest", "origin"),
+)
+RUN_COMPONENTS = Table(
+    "run_components",
+    METADATA,
+    Column("run", Integer, nullable=False),
+    Column("component", Integer, nullable=False),
+    PrimaryKeyConstraint("run", "component"),
+    sqlite_with_rowid=False,
+)
+ALARMS = Table(
+    "alarms",
+    METADATA,
+    Column("run", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("outcome", Text),
+    Column("reason", Text),
+    _text("conditions"),
+    Column("cells", Integer, nullable=False),
+    PrimaryKeyConstraint("run", "key"),
+    Index("alarms_by_key", "key", "run"),
+    sqlite_with_rowid=False,
+)
+OF_A_RUN = (RESULTS, ATTEMPTS, RUN_COMPONENTS, ALARMS)
+"""What is removed with a run."""
