@@ -4,7 +4,7 @@ The texts are found by introspection of the model, so that a new field is covere
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -31,6 +31,8 @@ def fields(model: Any = RunRecord, path: Path = ()) -> Iterator[Path]:
             yield from fields(part, path)
     elif get_origin(model) is tuple:
         yield from fields(get_args(model)[0], (*path, "[]"))
+    elif get_origin(model) is Mapping:  # no output shows the keys
+        yield from fields(get_args(model)[1], (*path, "{}"))
     elif model is str:
         yield path
     else:
