@@ -99,20 +99,30 @@ def preview(
     :param challenge_unsupported: as in a run: what is declared impossible is tried as well.
     :raises MatrixctlError: where the engine or the store fails.
     """
-    here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
+    plain = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
+    here: dict[tuple[str, ...], ImageRef] = dict(plain.items())
     runnable = [cell for cell in cells if challenge_unsupported or expectations.runs(cell)]
     targets = {cell.arch.name for cell in runnable}
     packages = {
         target: image_content.packages(engine, toolchain)
-        for target in targets
+        for target in {*targets, host.name}
         if engine and (toolchain := here.get(("toolchain", target))) is not None
     }
     planner = Planner(host=host, catalog=catalog, renderer=Renderer(), packages=packages)
+    first = planner.plan(runnable)
+    here |= _find_variants(first, engine, host, here)
+    variants = {
+        action.key: image_content.packages(engine, image)
+        for action in first.actions.values()
+        if engine and isinstance(action, ImageAction) and action.extra and action.image == "toolchain"
+        if (image := here.get(_image_key(action))) is not None
+    }
+    planner = replace(planner, variants=variants)
 
     def look(what: Moving) -> Moved:
         return unpinned.look(what, store=store, mirrors=mirrors, deadline=time.monotonic() + _LOOK_S)
 
-    now = unpinned.now(planner.plan(runnable).actions.values(), look)
+    now = unpinned.now(first.actions.values(), look)
     plan = replace(planner, moved=now.sources).plan(runnable)
     plan = _without(plan, {**now.lost, **_nowhere(plan, store, mirrors)})
     states = _states(plan, store, here if engine else None)
@@ -150,7 +160,7 @@ def _without(plan: Plan, lost: Mapping[str, MatrixctlError]) -> Plan:
     return replace(plan, actions={**plan.actions, **marked})
 
 
-def _states(plan: Plan, store: Store, here: Mapping[tuple[str, str], ImageRef] | None) -> Mapping[str, State]:
+def _states(plan: Plan, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> Mapping[str, State]:
     states: dict[str, State] = {}
     for key, action in plan.actions.items():
         if action.problem or any(
@@ -162,14 +172,14 @@ def _states(plan: Plan, store: Store, here: Mapping[tuple[str, str], ImageRef] |
     return states
 
 
-def _state(action: Action, store: Store, here: Mapping[tuple[str, str], ImageRef] | None) -> State:
+def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> State:
     match action:
         case ProbeAction():
             return "todo"
         case ImageAction():
             if here is None:
                 return "unknown"
-            return "present" if (action.image, action.arch) in here else "todo"
+            return "present" if _image_key(action) in here else "todo"
         case SourceAction():
             source = action.source
             held = source and source.sha256 is not None and store.source(source.sha256, source.file)

@@ -18,11 +18,11 @@ from orchestrator.execute.engine.engine import UID, WORK
 from orchestrator.execute.images import dockerfiles, emulation, wheels
 from orchestrator.execute.sources import unpinned
 from orchestrator.execute.sources.unpinned import Moved, Now
-from orchestrator.matrix import capabilities
+from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.catalog import Catalog, Moving, Source
 from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.matrix.patches import to_apply
-from orchestrator.plan.action import Action, BuildAction, Recipe
+from orchestrator.plan.action import Action, BuildAction, ImageAction, Recipe
 from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
@@ -77,6 +77,10 @@ def render(
         f"images/{name}": text.encode()
         for name, text in dockerfiles.rendered(host, tuple(ARCHES.values())).items()
     }
+    for image in plan.actions.values():
+        if isinstance(image, ImageAction) and image.extra:
+            made = dockerfiles.rendered_variant(image.image, host, ARCHES[image.arch], image.extra)
+            files |= {f"images/{name}": text.encode() for name, text in made.items()}
     copies: dict[str, Path] = {}
     builds, left_out = [], []
     for action in sessions:
@@ -84,9 +88,9 @@ def render(
             left_out.append(" ".join(f"{action.name} is left out: {problem}".split()))
             continue
         mine = [plan.cells[key] for key in action.cells]
-        made = _build(renderer, _steps(plan, action, renderer), mine, limits, host)
-        made |= _selftest(renderer, _needed(plan, action))
-        files |= {f"{action.name}/{path}": content for path, content in made.items()}
+        build = _build(renderer, _steps(plan, action, renderer), mine, limits, host)
+        build |= _selftest(renderer, _needed(plan, action))
+        files |= {f"{action.name}/{path}": content for path, content in build.items()}
         copies |= {f"{action.name}/{path}": file for path, file in _taken_along(plan, action, now).items()}
         builds.append((action.name, mine))
     if not builds:
@@ -161,7 +165,7 @@ def _build(
     folders = [entry["folder"] for entry in json.loads(work["session.json"])["cells"]]
     values = {
         "name": session_name(cells[0]),
-        "runtime": runtime_image(cells[0], host),
+        "runtime": _runtime(cells[0], host),
         "cells": [
             (folder, cell, capabilities.unsupported(cell))
             for folder, cell in zip(folders, cells, strict=True)
@@ -169,7 +173,7 @@ def _build(
         "steps": steps,
         "host": host,
         "target": target,
-        "toolchain": "matrixctl-toolchain" + ("" if target == host else f"-{target.name}"),
+        "toolchain": _toolchain(cells[0], host),
         "uid": UID,
         "work": WORK,
         "script": SCRIPT,
@@ -186,6 +190,19 @@ def _build(
     }
 
 
+def _toolchain(cell: Cell, host: Arch) -> str:
+    """Return the name of the image that compiles the cell's HAProxy and library, as images/ has it."""
+    target, extra = cell.arch.arch, packages.to_build(cell.haproxy, cell.tls)
+    if target == host and not extra:
+        return "toolchain"
+    return dockerfiles.variant_name("toolchain", target, extra)
+
+
+def _runtime(cell: Cell, host: Arch) -> str:
+    extra = packages.to_run(cell.haproxy, cell.tls)
+    return dockerfiles.variant_name(runtime_image(cell, host), cell.arch.arch, extra)
+
+
 def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, object]:
     target = cells[0].arch.arch
     model = capabilities.cpu_model(cells[0], host)
@@ -195,7 +212,7 @@ def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, 
         session.Session(
             name="reproduce",
             run_id="reproduce",
-            server_image=f"matrixctl-{runtime_image(cells[0], host)}-{target.name}",
+            server_image=f"matrixctl-{_runtime(cells[0], host)}",
             client_image="matrixctl-client",
             platform=host.platform,
             haproxy=b"",

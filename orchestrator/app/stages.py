@@ -104,16 +104,27 @@ def plan_with_digests(run: Run) -> Run:
         return run
     before = run.ledger.plan.actions.values()
     toolchains = {action.toolchain for action in before if isinstance(action, BuildAction)} - set(run.failed)
-    packages = {
-        action.arch: run.context.images.packages(action.image, ARCHES[action.arch])
+    found = {
+        action: run.context.images.packages(action.image, ARCHES[action.arch], action.extra)
         for action in before
-        if isinstance(action, ImageAction) and action.key in toolchains
+        if isinstance(action, ImageAction) and (action.key in toolchains or _is_own_toolchain(run, action))
     }
-    planner = replace(run.planner, packages=packages, moved=run.sources.moved)
+    planner = replace(
+        run.planner,
+        packages={action.arch: packages for action, packages in found.items() if not action.extra},
+        variants={action.key: packages for action, packages in found.items() if action.extra},
+        moved=run.sources.moved,
+    )
     plan = run.ledger.plan = planner.plan(run.chosen)
     for (name, version), builds in sorted(_find_packages(plan).items()):
         run.context.recorder.component("package", name, version, None, "toolchain image", used_by=builds)
     return replace(run, planner=planner)
+
+
+def _is_own_toolchain(run: Run, action: ImageAction) -> bool:
+    """Whether it is the plain toolchain of the host, against which those with further packages are held."""
+    own = (action.image, action.arch, action.extra) == ("toolchain", run.context.host.name, ())
+    return own and action.key not in run.failed
 
 
 def _find_packages(plan: Plan) -> dict[tuple[str, str], list[str]]:

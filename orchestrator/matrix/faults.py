@@ -19,6 +19,8 @@ from orchestrator.matrix.names import (
     MAKE_FLAG_RULE,
     NAME,
     NAME_RULE,
+    PACKAGE,
+    PACKAGE_RULE,
     listed,
     nearest,
     quoted,
@@ -46,6 +48,7 @@ _RULES = {
     MAKE_FLAG: MAKE_FLAG_RULE,
     CONFIGURE_FLAG: CONFIGURE_FLAG_RULE,
     VALUE: VALUE_RULE,
+    PACKAGE: PACKAGE_RULE,
 }
 _KINDS = {
     "string_type": "text",

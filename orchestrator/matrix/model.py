@@ -54,6 +54,11 @@ class Software(Value):
     make_flags: tuple[str, ...] = ()
     """Added to HAProxy's ``make`` line: the table's first, then the library's, then HAProxy's own, so they
     win."""
+    build_packages: tuple[str, ...] = ()
+    """Debian packages that compiling it needs beside the toolchain's; those whose name ends with ``-dev`` are
+    of the target's architecture, and the server gets what they depend on."""
+    runtime_packages: tuple[str, ...] = ()
+    """Debian packages of the target's architecture that the server needs beside the runtime image's."""
 
 
 class HaproxyValue(Software):

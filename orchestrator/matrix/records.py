@@ -30,6 +30,8 @@ from orchestrator.matrix.names import (
     MAKE_FLAG,
     NAME,
     NAME_LENGTH,
+    PACKAGE,
+    PACKAGE_LENGTH,
     listed,
     nearest,
     quoted,
@@ -127,6 +129,8 @@ MakeFlags = Annotated[
 ConfigureFlags = Annotated[
     tuple[ConfigureFlag, ...], BeforeValidator(_split, json_schema_input_type=tuple[ConfigureFlag, ...] | str)
 ]
+Package = Annotated[str, Field(pattern=PACKAGE, max_length=PACKAGE_LENGTH, examples=["zlib1g-dev"])]
+Packages = tuple[Package, ...]
 Git = Annotated[str, AfterValidator(_git), Field(description="URL REF")]
 Place = Annotated[str, AfterValidator(_path), Field(description="relative to this file")]
 Prebuilt = Annotated[str, AfterValidator(_prebuilt), Field(description="a binary or .deb")]
@@ -147,6 +151,8 @@ class HaproxyRecord(Spec):
     family: Literal["haproxy"] = "haproxy"
     version: VersionText
     make_flags: MakeFlags = ()
+    build_packages: Packages = ()
+    runtime_packages: Packages = ()
     git: Git | None = None
     path: Place | None = None
     prebuilt: Prebuilt | None = None
@@ -156,8 +162,9 @@ class HaproxyRecord(Spec):
     @classmethod
     def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
         _only_place(info)
-        if info.field_name == "prebuilt" and info.data.get("make_flags"):
-            raise fault("make_flags do not go with prebuilt: nothing of it is compiled here")
+        for key in ("make_flags", "build_packages"):
+            if info.field_name == "prebuilt" and info.data.get(key):
+                raise fault(f"{key} do not go with prebuilt: nothing of it is compiled here")
         return where
 
     @field_validator("patches")
@@ -177,6 +184,8 @@ class TlsRecord(Spec):
     source: Literal["distro", "tarball"] | None = None
     configure_flags: ConfigureFlags = ()
     make_flags: MakeFlags = ()
+    build_packages: Packages = ()
+    runtime_packages: Packages = ()
     git: Git | None = None
     path: Place | None = None
     patches: tuple[PatchFile, ...] = ()
@@ -273,6 +282,8 @@ def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
         name=record.name,
         version=record.version,
         make_flags=record.make_flags,
+        build_packages=record.build_packages,
+        runtime_packages=record.runtime_packages,
         patches=_patches(record.patches, folder),
         **_place(record, folder),
     )
@@ -286,6 +297,8 @@ def tls(record: TlsRecord, folder: Path) -> TlsValue:
         version=record.version,
         configure_flags=record.configure_flags,
         make_flags=record.make_flags,
+        build_packages=record.build_packages,
+        runtime_packages=record.runtime_packages,
         patches=_patches(record.patches, folder),
         **({"source": "distro"} if record.version == DISTRO_VERSION else _place(record, folder)),
     )

@@ -69,6 +69,8 @@ class ImageAction(_Action):
     """``toolchain``, ``client``, ``runtime``, ``emulated-runtime`` or ``emulated-toolchain``."""
     arch: str
     """The architecture that the image serves; a toolchain compiles for it."""
+    extra: tuple[str, ...] = ()
+    """Packages that values of the matrix name, beside the image's own."""
 
 
 class SourceAction(_Action):

@@ -7,6 +7,7 @@ from functools import cache
 from orchestrator.arch import Arch
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.matrix import capabilities
+from orchestrator.matrix import packages as needed
 from orchestrator.matrix.catalog import Catalog, Source, moving
 from orchestrator.matrix.model import Cell, HaproxyValue, Software, TlsValue
 from orchestrator.plan.action import (
@@ -30,7 +31,8 @@ class Planner:
     """What a plan depends on besides the cells.
 
     ``packages`` maps a target to the packages of the toolchain that compiles for it, and their versions;
-    without its toolchain's a build has no digest yet.
+    without its toolchain's a build has no digest yet. ``variants`` has those of toolchains with packages that
+    values of the matrix name, by the image's key.
     """
 
     host: Arch
@@ -39,6 +41,7 @@ class Planner:
     packages: Mapping[str, Mapping[str, str]]
     emulated_build: bool = False
     moved: Mapping[str, Source] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _relevant: dict[tuple[str, str, bool], tuple[tuple[str, str], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -72,7 +75,8 @@ class Planner:
         foreign = first.haproxy.source == "prebuilt" and first.tls.source != "distro"
         selftest = "" if foreign else self._add_selftest(actions, first.tls, target)
         tests = (selftest,) if selftest else ()
-        runtime = self._add_image(actions, runtime_image(first, self.host), target)
+        extra = needed.to_run(first.haproxy, first.tls)
+        runtime = self._add_image(actions, runtime_image(first, self.host), target, extra)
         images = (runtime, self._add_image(actions, "client", self.host))
         name = session_name(first)
         _add(
@@ -140,7 +144,8 @@ class Planner:
         if key in actions:
             return key
         fetched = self._add_source(actions, software, target) if software else None
-        toolchain = self._add_image(actions, self._toolchain(target), target)
+        extra = needed.to_build(haproxy, tls)
+        toolchain = self._add_image(actions, self._toolchain(target), target, extra)
         known = self.renderer.has(template)
         recipe = None
         if known and (fetched is None or fetched.source is not None):
@@ -156,7 +161,9 @@ class Planner:
                 flags=capabilities.make_flags(haproxy, tls) if haproxy else (),
                 prefix=f"{PREFIX}/{tls.name}",
                 patches=software.patches if software else (),
-                packages=self._packages(compiler, target, distro_tls=tls.source == "distro"),
+                packages=self._variant(toolchain, compiler, target, distro_tls=tls.source == "distro")
+                if extra
+                else self._packages(compiler, target, distro_tls=tls.source == "distro"),
             )
         source = fetched.key if fetched else ""
         _add(
@@ -209,6 +216,16 @@ class Planner:
             self._relevant[key] = relevant_packages(known, compiler, target, distro_tls=distro_tls)
         return self._relevant[key]
 
+    def _variant(
+        self, toolchain: str, compiler: Arch, target: Arch, *, distro_tls: bool
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what is relevant of a toolchain with further packages, and all that these have brought."""
+        known, plain = self.variants.get(toolchain, {}), self.packages.get(self.host.name, {})
+        if not known or not plain:
+            return ()
+        own = relevant_packages(known, compiler, target, distro_tls=distro_tls)
+        return tuple(sorted({*own, *(known.items() - plain.items())}))
+
     def _add_source(self, actions: dict[str, Action], software: Software, target: Arch) -> SourceAction:
         name = f"{software.family}-{software.version}"
         one = moving(software, target.name)
@@ -238,15 +255,20 @@ class Planner:
         """Return the image that compiles for ``target``: of the host's architecture, or of its own."""
         return "emulated-toolchain" if self.emulated_build and target != self.host else "toolchain"
 
-    def _add_image(self, actions: dict[str, Action], image: str, arch: Arch) -> str:
-        name = f"{image}-{arch.name}"
+    def _add_image(
+        self, actions: dict[str, Action], image: str, arch: Arch, extra: tuple[str, ...] = ()
+    ) -> str:
+        name = f"{image}-{arch.name}" + (f" with {', '.join(extra)}" if extra else "")
         key = make_key("image", name)
         if key not in actions:
             # A foreign target's toolchain grows from the host's; the runtime's root and the emulated
-            # toolchain are assembled in a container of it.
-            grown = image != "client" and (image, arch) != ("toolchain", self.host)
+            # toolchain are assembled in a container of it, and so does one with further packages.
+            grown = image != "client" and ((image, arch) != ("toolchain", self.host) or bool(extra))
             needs = (self._add_image(actions, "toolchain", self.host),) if grown else ()
-            _add(actions, ImageAction(key=key, name=name, image=image, arch=arch.name, needs=needs))
+            _add(
+                actions,
+                ImageAction(key=key, name=name, image=image, arch=arch.name, extra=extra, needs=needs),
+            )
         return key
 
 

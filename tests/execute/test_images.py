@@ -114,6 +114,7 @@ def test_what_a_mirror_does_not_have_is_no_fault_of_the_engine(said: str) -> Non
     with pytest.raises(SourceUnreachableError, match="all that the image runtime for s390x needs") as caught:
         bootstrap.blame_the_mirror("runtime for s390x", ["Get:1 ...", said, "E: mmdebstrap failed to run"])
     assert caught.value.details == said
+    assert ("no libssl-dev" in caught.value.brief) == ("Unable to locate" in said)
     bootstrap.blame_the_mirror(
         "runtime for s390x", ["E: Sub-process /usr/bin/dpkg returned an error code (1)"]
     )

@@ -250,7 +250,8 @@ profils: {}
         '4:13: axes.haproxy[0]: YAML reads 3.10 as the number 3.1; write it in quotes: "3.10"',
         (
             "4:48: axes.haproxy[1].makeflags: unknown key; did you mean 'make_flags'?"
-            " (keys: name, family, version, make_flags, git, path, prebuilt, patches)"
+            " (keys: name, family, version, make_flags, build_packages, runtime_packages, git, path,"
+            " prebuilt, patches)"
         ),
         (
             "5:9: axes.tls[0]: 'opensl-3.5.7' is no <family>-<version>; did you mean 'openssl'?"
@@ -452,6 +453,15 @@ PINNED = {
                 "5:83: axes.tls[0].configure_flags[1]: 'CFLAGS=-g;id' is not allowed:"
                 " letters, digits and _ . / + , : -, after a = spaces and = as well"
             ),
+        ],
+    ),
+    "package for a shell": (
+        GOOD.replace('["3.0.11"]', '[{name: x, version: 3.0.11, build_packages: [zlib1g-dev, "x;id"]}]'),
+        [
+            (
+                "4:69: axes.haproxy[0].build_packages[1]: 'x;id' is not allowed:"
+                " a Debian package: small letters, digits and . + -"
+            )
         ],
     ),
     "no version": (

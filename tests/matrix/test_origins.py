@@ -173,7 +173,8 @@ def test_a_patch_is_known_by_its_bytes(tmp_path: Path) -> None:
             ", prebuilt: x",
             (
                 "5:54: axes.tls[0].prebuilt: unknown key (keys: name, family, version, source,"
-                " configure_flags, make_flags, git, path, patches)"
+                " configure_flags, make_flags, build_packages, runtime_packages, git,"
+                " path, patches)"
             ),
         ),
     ],

@@ -11,6 +11,7 @@ from orchestrator.errors import MatrixctlError, PrerequisiteError
 from orchestrator.execute.compile import Compile, compile_once
 from orchestrator.execute.engine.engine import WORK
 from orchestrator.execute.store.store import Store
+from orchestrator.matrix import packages
 from orchestrator.plan.action import Action, BuildAction, BuildKind, Recipe
 from orchestrator.plan.plan import Plan
 from orchestrator.record.model import ActionStatus
@@ -49,7 +50,11 @@ def _make_task(
     parents: tuple[Path, ...],
 ) -> Compile:
     emulated = recipe.compiler_arch != context.host
-    image = context.images.get("emulated-toolchain" if emulated else "toolchain", recipe.target)
+    image = context.images.get(
+        "emulated-toolchain" if emulated else "toolchain",
+        recipe.target,
+        packages.to_build(recipe.haproxy, recipe.tls),
+    )
     caches, kept = choose_caches(recipe)
     return Compile(
         name=f"matrixctl-{context.run_id}-{kind}-{secrets.token_hex(3)}",

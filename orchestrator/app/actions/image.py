@@ -29,14 +29,14 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
     :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``ImageSet.get``.
     """
     arch = ARCHES[action.arch]
-    image = context.images.get(action.image, arch)
-    packages = context.images.packages(action.image, arch) if action.image in _NOTABLE else {}
+    image = context.images.get(action.image, arch, action.extra)
+    packages = context.images.packages(action.image, arch, action.extra) if action.image in _NOTABLE else {}
     rest = _record_packages(context, action, packages)
     _record_emulator(context, action, packages, emulators)
     for made in (context.images.get("base", context.host), image):
         context.recorder.component(
             "image",
-            f"{made.name}-{made.target}",
+            action.name if made is image else f"{made.name}-{made.target}",
             made.tag,
             made.digest or made.id,
             made.origin,
@@ -54,10 +54,10 @@ def _record_packages(context: Context, action: ImageAction, packages: Mapping[st
     image, arch = action.image, ARCHES[action.arch]
     # Beside an emulator lie the libraries of the host's own architecture, which only its shell uses.
     suffix = "" if arch == context.host else f":{arch.name}"
-    wanted = {f"{name}{suffix}" for name in _NOTABLE.get(image, ())}
+    wanted = {f"{name}{suffix}" for name in (*_NOTABLE.get(action.image, ()), *action.extra)}
     for name, version in packages.items():
         if name in wanted:
-            place = f"{name} in {image}-{arch.name}"
+            place = f"{name} in {action.name}"
             origin = f"{image} image"
             context.recorder.component("package", place, version, None, origin, used_by=[action.key])
     others = sorted((name, version) for name, version in packages.items() if name not in wanted | {_QEMU})

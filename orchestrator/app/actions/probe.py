@@ -8,7 +8,7 @@ from orchestrator.app.context import Context
 from orchestrator.app.once import Once
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine.archive import member
-from orchestrator.matrix import capabilities
+from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import ProbeAction
@@ -47,10 +47,11 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     """
     cells = [plan.cells[key] for key in action.cells]
     first, runtime = cells[0], runtime_image(cells[0], context.host)
+    arch, extra = first.arch.arch, packages.to_run(first.haproxy, first.tls)
     if first.execution.cpu:  # the image itself was proved on the default one
-        context.images.prove_cpu(runtime, first.arch.arch, capabilities.cpu_model(first, context.host))
+        context.images.prove_cpu(runtime, arch, capabilities.cpu_model(first, context.host), extra)
     images = Images(
-        server=context.images.get(runtime, first.arch.arch).tag,
+        server=context.images.get(runtime, arch, extra).tag,
         client=context.images.get("client", context.host).tag,
     )
     haproxy = _read_program(context, action, plan)

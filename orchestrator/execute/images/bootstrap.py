@@ -122,6 +122,12 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
             shutil.copyfileobj(root, into)
 
 
+def _unknown(unfetched: Iterable[str]) -> str:
+    """The packages that it has never heard of, to be appended to a sentence."""
+    found = [line.rpartition(" ")[2] for line in unfetched if "Unable to locate" in line]
+    return f": no {', '.join(dict.fromkeys(found))}" if found else ""
+
+
 def blame_the_mirror(image: str, said: Iterable[str]) -> None:
     """A mirror in the midst of its own update lacks packages, often of one architecture alone, for hours.
 
@@ -131,7 +137,7 @@ def blame_the_mirror(image: str, said: Iterable[str]) -> None:
     unfetched = [found[0] for line in said if (found := _UNFETCHED.search(line))]
     if unfetched:
         raise SourceUnreachableError(
-            f"the package mirror does not have all that the image {image} needs",
+            f"the package mirror does not have all that the image {image} needs{_unknown(unfetched)}",
             details="\n".join(unfetched[-_SHOWN:]),
             resolution="See whether it answers: apt-get update. A mirror amid its own update is whole again "
             "in some hours; one that has moved on needs new images: matrixctl clean --images",

@@ -1,5 +1,6 @@
 """The text of every Dockerfile and script that makes an image: pure, and complete enough to use by hand."""
 
+import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from orchestrator.arch import Arch
 from orchestrator.execute.engine.engine import UID
 from orchestrator.execute.images import bootstrap, emulation, wheels
+from orchestrator.matrix.packages import is_library
 from orchestrator.plan.render import environment
 from orchestrator.resources import root
 
@@ -117,18 +119,29 @@ def toolchain_dockerfile(base: str) -> str:
     return _render("toolchain.Dockerfile.j2", base=base, packages=TOOLCHAIN_PACKAGES, extract=extract)
 
 
-def cross_dockerfile(target: Arch, toolchain: str) -> str:
+def variant_dockerfile(toolchain: str, extra: Sequence[str]) -> str:
+    """The host's own toolchain with packages that values of the matrix name."""
+    return _render("variant.Dockerfile.j2", toolchain=toolchain, packages=extra)
+
+
+def cross_dockerfile(target: Arch, toolchain: str, extra: Sequence[str] = ()) -> str:
     """The host's toolchain and what compiling for ``target`` needs besides.
 
-    One image for each target, so that one whose packages cannot be had takes no other with it.
+    One image for each target, so that one whose packages cannot be had takes no other with it. In ``extra``
+    libraries are the target's, and programs the host's.
     """
     gnu = target.gnu.replace("_", "-")
     return _render(
         "cross.Dockerfile.j2",
         toolchain=toolchain,
         target=target,
-        compilers=(f"g++-{gnu}", f"gcc-{gnu}", f"libc6-dev-{target.name}-cross"),
-        libraries=("libcrypt-dev", "libssl-dev"),
+        compilers=(
+            f"g++-{gnu}",
+            f"gcc-{gnu}",
+            f"libc6-dev-{target.name}-cross",
+            *(one for one in extra if not is_library(one)),
+        ),
+        libraries=("libcrypt-dev", "libssl-dev", *filter(is_library, extra)),
     )
 
 
@@ -148,18 +161,21 @@ def root_dockerfile(name: str, host: Arch, target: Arch) -> str:
     )
 
 
-def root_script(name: str, host: Arch, target: Arch) -> str:
-    """Writes the root of an image that serves ``target``, with an engine on ``host``."""
+def root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) -> str:
+    """Writes the root of an image that serves ``target``, with an engine on ``host``.
+
+    :param extra: packages of the target beside the image's own.
+    """
     emulated = name == "emulated-runtime"
     return _render(
         "root.sh.j2",
         name=name,
         arch=root_arch(name, host, target),
         target=target,
-        packages=ROOTS[name],
+        packages=(*ROOTS[name], *(() if emulated else extra)),
         links=_EMULATED_LINKS if name == "emulated-toolchain" else {},
         emulator=f"qemu-{target.qemu}" if emulated else "",
-        libraries=("base-files", *_LIBRARIES) if emulated else (),
+        libraries=("base-files", *_LIBRARIES, *extra) if emulated else (),
         below=emulation.ROOT,
     )
 
@@ -167,6 +183,25 @@ def root_script(name: str, host: Arch, target: Arch) -> str:
 def roots(host: Arch, targets: Sequence[Arch]) -> tuple[tuple[str, Arch], ...]:
     """The images that may be asked for, each with the architecture that it serves."""
     return tuple((name, arch) for arch in targets for name in ROOTS if name != "runtime" or arch == host)
+
+
+def variant_name(image: str, target: Arch, extra: Sequence[str]) -> str:
+    """The name of an image for a person who makes it by hand: ``runtime-amd64``, and a hash of ``extra``."""
+    mark = f"-{hashlib.sha256(' '.join(extra).encode()).hexdigest()[:8]}" if extra else ""
+    return f"{image}-{target.name}{mark}"
+
+
+def rendered_variant(image: str, host: Arch, target: Arch, extra: Sequence[str]) -> dict[str, str]:
+    """The files of an image with further packages, as in ``rendered``."""
+    name = variant_name(image, target, extra)
+    if image != "toolchain":
+        return {
+            f"{name}.Dockerfile": root_dockerfile(image, host, target),
+            f"{name}.sh": root_script(image, host, target, extra),
+        }
+    plain = "matrixctl-toolchain"
+    text = variant_dockerfile(plain, extra) if target == host else cross_dockerfile(target, plain, extra)
+    return {f"{name}.Dockerfile": text}
 
 
 def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:

@@ -10,38 +10,42 @@ from orchestrator.execute.images import base_image, emulation, image_content, wo
 from orchestrator.execute.images.workshop import ImageRef, Workshop
 from orchestrator.execute.sources import release
 
+_Key = tuple[str, str, tuple[str, ...]]
+"""Of an image: its name, the architecture that it serves, and the packages beside its own."""
+
 
 @dataclass(kw_only=True)
 class ImageSet:
     """Safe for several threads."""
 
     shop: Workshop
-    _made: dict[tuple[str, str], ImageRef] = field(default_factory=dict)
+    _made: dict[_Key, ImageRef] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    _locks: dict[_Key, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
-    def get(self, name: str, arch: Arch) -> ImageRef:
+    def get(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> ImageRef:
         """An image that is there and was verified.
 
         :param arch: the architecture that it serves: a toolchain of the host's compiles for ``arch``.
+        :param extra: packages that are in it beside its own.
 
         :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``images``.
         """
-        key = (name, arch.name)
+        key = (name, arch.name, extra)
         with self._guard:
             lock = self._locks[key]
         with lock:  # of this image alone: toolchain and client are made side by side
             if key not in self._made:
-                self._made[key] = self._make(name, arch)
+                self._made[key] = self._make(name, arch, extra)
             return self._made[key]
 
-    def prove_cpu(self, name: str, arch: Arch, cpu: str) -> None:
+    def prove_cpu(self, name: str, arch: Arch, cpu: str, extra: tuple[str, ...] = ()) -> None:
         """:raises EmulationError: where QEMU has no such CPU for that image, with its words."""
-        emulation.cpu_proof(self.shop.engine, self.get(name, arch).tag, arch, cpu)
+        emulation.cpu_proof(self.shop.engine, self.get(name, arch, extra).tag, arch, cpu)
 
-    def packages(self, name: str, arch: Arch) -> dict[str, str]:
+    def packages(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> dict[str, str]:
         """Exact package versions inside an image."""
-        return image_content.packages(self.shop.engine, self.get(name, arch))
+        return image_content.packages(self.shop.engine, self.get(name, arch, extra))
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
@@ -54,18 +58,20 @@ class ImageSet:
             return ()
         return release.pools(image_content.apt_targets(self.shop.engine, base))
 
-    def _make(self, name: str, arch: Arch) -> ImageRef:
+    def _make(self, name: str, arch: Arch, extra: tuple[str, ...]) -> ImageRef:
         if name == "base":
             return base_image.ensure_base(self.shop)
         base = self.get("base", self.shop.arch)
         if name == "toolchain":
-            return self._toolchain(base, arch)
+            return self._toolchain(base, arch, extra)
         if name == "client":
             return workshop.ensure_client(self.shop, base)
         toolchain = self.get("toolchain", self.shop.arch)
-        return workshop.ensure_root(self.shop, base, toolchain, name, arch)
+        return workshop.ensure_root(self.shop, base, toolchain, name, arch, extra=extra)
 
-    def _toolchain(self, base: ImageRef, target: Arch) -> ImageRef:
-        if target == self.shop.arch:
-            return workshop.ensure_toolchain(self.shop, base)
-        return workshop.ensure_cross(self.shop, self.get("toolchain", self.shop.arch), target)
+    def _toolchain(self, base: ImageRef, target: Arch, extra: tuple[str, ...]) -> ImageRef:
+        if target != self.shop.arch:
+            return workshop.ensure_cross(self.shop, self.get("toolchain", self.shop.arch), target, extra)
+        if extra:
+            return workshop.ensure_variant(self.shop, self.get("toolchain", target), extra)
+        return workshop.ensure_toolchain(self.shop, base)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import IO
@@ -95,9 +95,14 @@ def ensure_toolchain(shop: Workshop, base: ImageRef) -> ImageRef:
     return ensure(shop, _toolchain(shop.arch, base), origin=base.tag)
 
 
-def ensure_cross(shop: Workshop, toolchain: ImageRef, target: Arch) -> ImageRef:
+def ensure_cross(shop: Workshop, toolchain: ImageRef, target: Arch, extra: tuple[str, ...] = ()) -> ImageRef:
     """The host's toolchain with a compiler, and with development packages, for another architecture."""
-    return ensure(shop, _cross(shop.arch, target, toolchain), origin=toolchain.tag)
+    return ensure(shop, _cross(shop.arch, target, toolchain, extra), origin=toolchain.tag)
+
+
+def ensure_variant(shop: Workshop, toolchain: ImageRef, extra: tuple[str, ...]) -> ImageRef:
+    """The host's own toolchain with further packages."""
+    return ensure(shop, _variant(shop.arch, toolchain, extra), origin=toolchain.tag)
 
 
 def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
@@ -119,8 +124,12 @@ def _toolchain(host: Arch, base: ImageRef) -> Recipe:
     return _grown(host, base, "toolchain", dockerfiles.toolchain_dockerfile(base.tag))
 
 
-def _cross(host: Arch, target: Arch, toolchain: ImageRef) -> Recipe:
-    dockerfile = dockerfiles.cross_dockerfile(target, toolchain.tag)
+def _variant(host: Arch, toolchain: ImageRef, extra: tuple[str, ...]) -> Recipe:
+    return _grown(host, toolchain, "toolchain", dockerfiles.variant_dockerfile(toolchain.tag, extra))
+
+
+def _cross(host: Arch, target: Arch, toolchain: ImageRef, extra: tuple[str, ...] = ()) -> Recipe:
+    dockerfile = dockerfiles.cross_dockerfile(target, toolchain.tag, extra)
     return replace(_grown(host, toolchain, "toolchain", dockerfile), target=target)
 
 
@@ -134,23 +143,32 @@ def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> Recipe:
     return Recipe(name=name, arch=host, target=host, key=key, dockerfile=dockerfile)
 
 
-def ensure_root(shop: Workshop, base: ImageRef, toolchain: ImageRef, name: str, arch: Arch) -> ImageRef:
+def ensure_root(
+    shop: Workshop,
+    base: ImageRef,
+    toolchain: ImageRef,
+    name: str,
+    arch: Arch,
+    *,
+    extra: tuple[str, ...] = (),
+) -> ImageRef:
     """An image of extracted packages that serves ``arch``; ``name`` is one of ``dockerfiles.ROOTS``."""
 
     def make_root(into: IO[bytes]) -> None:
-        script = dockerfiles.root_script(name, shop.arch, arch)
+        script = dockerfiles.root_script(name, shop.arch, arch, extra)
         done = shop.engine.make_file(
             toolchain.id, script, "/root.tar", into, environment=shop.proxies, timeout=shop.limit
         )
         image_build.refuse_failure(done, f"{name} for {arch.name}", shop.limit)
 
-    return ensure(shop, _root(name, shop.arch, arch, base), origin=base.tag, make_root=make_root)
+    recipe = _root(name, shop.arch, arch, base, extra=extra)
+    return ensure(shop, recipe, origin=base.tag, make_root=make_root)
 
 
-def _root(name: str, host: Arch, target: Arch, base: ImageRef) -> Recipe:
+def _root(name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[str, ...] = ()) -> Recipe:
     dockerfile = dockerfiles.root_dockerfile(name, host, target)
     arch = dockerfiles.root_arch(name, host, target)
-    key = key_of(name, arch, dockerfile + dockerfiles.root_script(name, host, target), base.key)
+    key = key_of(name, arch, dockerfile + dockerfiles.root_script(name, host, target, extra), base.key)
     return Recipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
 
 
@@ -166,6 +184,34 @@ def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[
     toolchain = found.get(("toolchain", host.name))
     if toolchain is not None:
         found |= _there(engine, [_cross(host, arch, toolchain) for arch in targets if arch != host])
+    return found
+
+
+def existing_variants(
+    engine: Engine,
+    host: Arch,
+    here: Mapping[tuple[str, ...], ImageRef],
+    wanted: Iterable[tuple[str, Arch, tuple[str, ...]]],
+) -> dict[tuple[str, ...], ImageRef]:
+    """Which of the wanted images with further packages a run would find here, as ``existing``.
+
+    The packages follow name and architecture in its keys.
+
+    :param here: the plain ones that are here.
+    :param wanted: of each its name, the architecture that it serves, and the packages.
+    """
+    base, toolchain = here.get(("base", host.name)), here.get(("toolchain", host.name))
+    found: dict[tuple[str, ...], ImageRef] = {}
+    if base is None or toolchain is None:
+        return found
+    for name, arch, extra in wanted:
+        if name != "toolchain":
+            recipe = _root(name, host, arch, base, extra=extra)
+        elif arch == host:
+            recipe = _variant(host, toolchain, extra)
+        else:
+            recipe = _cross(host, arch, toolchain, extra)
+        found |= {(name, arch.name, *extra): one for one in _there(engine, [recipe]).values()}
     return found
 
 

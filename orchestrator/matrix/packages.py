@@ -1,0 +1,56 @@
+"""Debian packages that images need beside their own: what a cell's values name, what sanitizers bring.
+
+Pure. ``execute/images`` installs them, in an image of its own beside the plain one.
+"""
+
+from collections.abc import Mapping
+
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import HaproxyValue, TlsValue
+
+ADDRESS, UNDEFINED = "address", "undefined"
+
+SANITIZERS: Mapping[str, str] = {
+    # https://packages.debian.org/trixie/gcc-14: the libraries of its compiler, which links them dynamically.
+    ADDRESS: "libasan8",
+    UNDEFINED: "libubsan1",
+}
+"""The sanitizers of the compiler that are known here, each with the package of its runtime library."""
+
+_SANITIZE = "-fsanitize="
+
+
+def sanitizers(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
+    """Return the sanitizers that HAProxy is compiled with, as ``-fsanitize=`` in its flags names them."""
+    if haproxy.source == "prebuilt":
+        return ()
+    words = (
+        word for flag in capabilities.make_flags(haproxy, tls) for word in flag.partition("=")[2].split()
+    )
+    named = {
+        name for word in words if word.startswith(_SANITIZE) for name in word[len(_SANITIZE) :].split(",")
+    }
+    return tuple(name for name in SANITIZERS if name in named)
+
+
+def is_library(package: str) -> bool:
+    """Whether it is a development package: of the target's architecture, where others are of the host's."""
+    return package.endswith("-dev")
+
+
+def to_build(haproxy: HaproxyValue | None, tls: TlsValue) -> tuple[str, ...]:
+    """Return what compiling HAProxy with a library needs or, without HAProxy, what the library needs."""
+    if haproxy is not None and haproxy.source == "prebuilt":
+        return ()
+    own = haproxy.build_packages if haproxy is not None else ()
+    return tuple(sorted({*own, *tls.build_packages}))
+
+
+def to_run(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
+    """Return what the server needs, of the target's architecture.
+
+    A development package depends on the library that a program linked with it asks for.
+    """
+    libraries = (package for package in to_build(haproxy, tls) if is_library(package))
+    brought = (SANITIZERS[name] for name in sanitizers(haproxy, tls))
+    return tuple(sorted({*haproxy.runtime_packages, *tls.runtime_packages, *libraries, *brought}))
