@@ -84,5 +84,9 @@ class PrerequisiteError(MatrixctlError):
     """Something that a cell needs does not exist here (outcome ``blocked: prerequisite``)."""
 
 
+class PackageMissingError(MatrixctlError):
+    """Our image lacks what a value is built with (outcome ``error: package-missing``)."""
+
+
 class BuildError(MatrixctlError):
     """A compile failed (outcome ``fail: build-failed``); details hold the last lines of the log."""

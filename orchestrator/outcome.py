@@ -61,6 +61,7 @@ class Reason(StrEnum):
     HANDSHAKE_TIMEOUT = "handshake-timeout"
     HANDSHAKE_THEN_HANG = "handshake-then-hang"
     SERVER_CRASHED = "server-crashed"
+    SANITIZER = "sanitizer"
     WRONG_CIPHER = "wrong-cipher"
     NOT_HTTP3 = "not-http3"
     BAD_CERTIFICATE = "bad-certificate"
@@ -73,6 +74,8 @@ class Reason(StrEnum):
     WRONG_VERSION = "wrong-version"
     NO_QUIC = "no-quic"
     WRONG_QUIC_API = "wrong-quic-api"
+    NOT_LOADABLE = "not-loadable"
+    PACKAGE_MISSING = "package-missing"
     KILLED = "killed"
     ORIGIN_DOWN = "origin-down"
     ENGINE_UNAVAILABLE = "engine-unavailable"
@@ -109,6 +112,7 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.HANDSHAKE_TIMEOUT: "the client's time runs out before the handshake ends",
             Reason.HANDSHAKE_THEN_HANG: "the handshake completes for the client, then nothing comes",
             Reason.SERVER_CRASHED: "HAProxy died of SEGV, ABRT, BUS, ILL or FPE, or exited on its own",
+            Reason.SANITIZER: "a sanitizer of the compiler reports a fault of HAProxy or its library",
             Reason.WRONG_CIPHER: "another cipher was negotiated than the one asked for",
             Reason.NOT_HTTP3: "the answer did not come over HTTP/3",
             Reason.BAD_CERTIFICATE: "the certificate does not verify against the run's own CA",
@@ -123,8 +127,10 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.WRONG_VERSION: "the binary is another version of HAProxy than the declared one",
             Reason.NO_QUIC: "HAProxy was built without QUIC",
             Reason.WRONG_QUIC_API: "QUIC goes by another API than the declared one: native, or compat",
+            Reason.NOT_LOADABLE: "the loader refuses the binary, which was built for another system",
         },
         Outcome.ERROR: {
+            Reason.PACKAGE_MISSING: "our images lack what the build or the binary asks for",
             Reason.KILLED: "HAProxy was killed from outside (KILL, or out of memory)",
             Reason.ORIGIN_DOWN: "the origin server behind HAProxy does not answer",
             Reason.ENGINE_UNAVAILABLE: "the container engine does not answer or refused a call",
@@ -142,7 +148,7 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.CLIENT_CANNOT_OFFER: "the client cannot offer the suite over QUIC",
             Reason.LIBRARY_CANNOT: "the TLS library has no such suite over QUIC",
             Reason.HAPROXY_CANNOT: "this HAProxy cannot use the suite with this library",
-            Reason.EMULATOR_CANNOT: "QEMU has no such CPU for this architecture",
+            Reason.EMULATOR_CANNOT: "QEMU has no such CPU for this architecture, or cannot run such a build",
         },
     }.items()
     for reason, meaning in rows.items()
@@ -150,6 +156,10 @@ REASONS: dict[Reason, ReasonInfo] = {
 
 FAILURES = frozenset({Outcome.FAIL, Outcome.MISBUILT})
 """What the product is to blame for."""
+
+
+LASTING = frozenset({Reason.PACKAGE_MISSING})
+"""Failures of the harness that another try cannot change."""
 
 
 class Expects(Protocol):

@@ -18,6 +18,7 @@ from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.sources import release, unpinned
 from orchestrator.execute.sources.unpinned import Moved, Now
 from orchestrator.execute.store.store import Store
+from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
@@ -101,7 +102,8 @@ def preview(
     """
     plain = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
     here: dict[tuple[str, ...], ImageRef] = dict(plain.items())
-    runnable = [cell for cell in cells if challenge_unsupported or expectations.runs(cell)]
+    possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
+    runnable = [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
     targets = {cell.arch.name for cell in runnable}
     packages = {
         target: image_content.packages(engine, toolchain)
@@ -133,6 +135,22 @@ def preview(
         engine=engine is not None,
         toolchain=targets <= packages.keys(),
     )
+
+
+def _image_key(action: ImageAction) -> tuple[str, ...]:
+    return (action.image, action.arch, *action.extra)
+
+
+def _find_variants(
+    plan: Plan, engine: Engine | None, host: Arch, here: Mapping[tuple[str, ...], ImageRef]
+) -> Mapping[tuple[str, ...], ImageRef]:
+    """Return the images with further packages that are here, of those that the plan names."""
+    wanted = [
+        (action.image, ARCHES[action.arch], action.extra)
+        for action in plan.actions.values()
+        if isinstance(action, ImageAction) and action.extra
+    ]
+    return workshop.existing_variants(engine, host, here, wanted) if engine else {}
 
 
 def _nowhere(plan: Plan, store: Store, mirrors: Sequence[str]) -> Mapping[str, MatrixctlError]:

@@ -167,7 +167,7 @@ def _build(
         "name": session_name(cells[0]),
         "runtime": _runtime(cells[0], host),
         "cells": [
-            (folder, cell, capabilities.unsupported(cell))
+            (folder, cell, capabilities.unsupported(cell, host))
             for folder, cell in zip(folders, cells, strict=True)
         ],
         "steps": steps,
@@ -218,6 +218,7 @@ def _containers(cells: Sequence[Cell], limits: Limits, host: Arch) -> dict[str, 
             haproxy=b"",
             files={},
             cells=len(cells),
+            asan=capabilities.has_asan(cells[0].haproxy, cells[0].tls),
             limits=limits,
             cpus=1,
             keep=False,

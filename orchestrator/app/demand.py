@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from orchestrator.execute.schedule.slots import Demand
+from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
 from orchestrator.plan.action import Action
 from orchestrator.probe import session
@@ -36,5 +37,6 @@ def demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
         case "source":
             return Demand()
         case "probe":
-            arch = cells[action.cells[0]].arch.name
-            return Demand(memory=session.memory(len(action.cells)), lane=arch)
+            first = cells[action.cells[0]]
+            asan = capabilities.has_asan(first.haproxy, first.tls)
+            return Demand(memory=session.memory(len(action.cells), asan=asan), lane=first.arch.name)

@@ -103,7 +103,7 @@ def make_cell(
             cpu_features=(),
         ),
         build=Build(name=build_name(cell), digest=None),
-        expected=find_expected(cell, expectations),
+        expected=find_expected(cell, expectations, host),
         observations=None,
         attestation=None,
         evidence=(),
@@ -112,9 +112,12 @@ def make_cell(
     )
 
 
-def find_expected(cell: Cell, expectations: Expectations) -> Expected | None:
-    """Return what the rule that counts says of the cell or, without one, what is declared of it."""
-    rule = expectations.rule(cell)
+def find_expected(cell: Cell, expectations: Expectations, host: Arch | None = None) -> Expected | None:
+    """Return what the rule that counts says of the cell or, without one, what is declared of it.
+
+    :param host: the architecture of the engine's machine. No rule counts for what its emulator cannot run.
+    """
+    rule = None if capabilities.emulator_cannot(cell, host) else expectations.rule(cell)
     if rule is not None:
         return Expected(
             outcome=rule.outcome,
@@ -124,7 +127,7 @@ def find_expected(cell: Cell, expectations: Expectations) -> Expected | None:
             rule=rule.place,
             stale=expectations.stale(rule, [cell]),
         )
-    declared = capabilities.unsupported(cell)
+    declared = capabilities.unsupported(cell, host)
     if declared is None:
         return None
     return Expected(

@@ -10,6 +10,7 @@ from orchestrator.errors import (
     EngineLostError,
     ExhaustedError,
     MatrixctlError,
+    PackageMissingError,
     PrerequisiteError,
     SourceUnreachableError,
 )
@@ -20,6 +21,7 @@ from orchestrator.plan.action import Action
 
 _REASONS: tuple[tuple[type[MatrixctlError], Reason], ...] = (
     (BuildError, Reason.BUILD_FAILED),
+    (PackageMissingError, Reason.PACKAGE_MISSING),
     (SourceUnreachableError, Reason.SOURCE_UNREACHABLE),
     (ChecksumMismatchError, Reason.CHECKSUM_MISMATCH),
     (PrerequisiteError, Reason.PREREQUISITE),
@@ -59,7 +61,8 @@ def failure_of(action: Action, error: Exception) -> Failure:
     if action.kind == "image" and type(error) is MatrixctlError:
         reason = Reason.PREREQUISITE
     brief = error.brief if isinstance(error, MatrixctlError) else repr(error)
-    if isinstance(error, DeadlineError) and error.resolution:  # nothing to do but to wait longer
+    # What to do is all that there is to say: to wait longer, or to name a package.
+    if isinstance(error, DeadlineError | PackageMissingError) and error.resolution:
         brief = f"{brief} {error.resolution}"
     brief = bounds.cut(brief, bounds.MESSAGE)
     message = f"{action.kind} {action.name}: {brief}"

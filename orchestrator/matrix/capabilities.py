@@ -21,6 +21,9 @@ DISTRO: Mapping[str, str] = {
 """Families that the base image has as a development package, with the version that their facts follow."""
 
 
+_SANITIZE = "-fsanitize="
+
+
 def row(haproxy: HaproxyValue, tls: TlsValue) -> Row:
     """Return the row that holds for this HAProxy with this library."""
     return _row(haproxy.version, tls.family, tls.version)
@@ -34,6 +37,20 @@ def quic_api(haproxy: HaproxyValue, tls: TlsValue) -> QuicApi:
 def make_flags(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
     """Return the flags for HAProxy's ``make``: the table's, the library's, HAProxy's; the last wins."""
     return (*row(haproxy, tls).make_flags, *tls.make_flags, *haproxy.make_flags)
+
+
+def sanitizers(haproxy: HaproxyValue, tls: TlsValue) -> frozenset[str]:
+    """Return the sanitizers that HAProxy is compiled with, as ``-fsanitize=`` in its flags names them."""
+    if haproxy.source == "prebuilt":
+        return frozenset()
+    values = (flag.partition("=")[2].split() for flag in make_flags(haproxy, tls))
+    named = (word.removeprefix(_SANITIZE) for words in values for word in words if word.startswith(_SANITIZE))
+    return frozenset(name for names in named for name in names.split(","))
+
+
+def has_asan(haproxy: HaproxyValue, tls: TlsValue) -> bool:
+    """Return true if HAProxy is compiled with AddressSanitizer."""
+    return "address" in sanitizers(haproxy, tls)
 
 
 def needs_limited_quic(haproxy: HaproxyValue, tls: TlsValue) -> bool:
@@ -51,13 +68,15 @@ def bind_ciphersuites(cell: Cell) -> str | None:
     return cell.cipher.suite if found.ciphersuites and cell.cipher.suite in found.bind_names else None
 
 
-def unsupported(cell: Cell) -> Unsupported | None:
+def unsupported(cell: Cell, host: Arch | None = None) -> Unsupported | None:
     """Return why the table says that the cell is impossible, or ``None``.
 
     Without a CPU to run on, or without QUIC, nothing else matters; then come the client's limits, the
     library's, HAProxy's.
+
+    :param host: the architecture of the engine's machine; without it nothing is said of what it emulates.
     """
-    if no_cpu := emulator_cannot(cell):
+    if no_cpu := emulator_cannot(cell, host):
         return no_cpu
     server = server_cannot(cell.haproxy, cell.tls, cell.cipher.suite)
     if quic_api(cell.haproxy, cell.tls) == "none":
@@ -65,12 +84,20 @@ def unsupported(cell: Cell) -> Unsupported | None:
     return client_cannot(cell.client, cell.cipher.suite) or server
 
 
-def emulator_cannot(cell: Cell) -> Unsupported | None:
-    """Return why QEMU has no such CPU for the architecture; ``None`` if it has, or none is wanted."""
+def emulator_cannot(cell: Cell, host: Arch | None = None) -> Unsupported | None:
+    """Return why QEMU cannot run the cell's server; ``None`` if it can, or need not.
+
+    :param host: as in ``unsupported``.
+    """
     why = cell.arch.arch.cpus.lacks.get(cell.execution.cpu)
-    if why is None:
-        return None
-    return _unsupported(Reason.EMULATOR_CANNOT, f"no {cell.execution.cpu} on {cell.arch.name}: {why}")
+    if why is not None:
+        return _unsupported(Reason.EMULATOR_CANNOT, f"no {cell.execution.cpu} on {cell.arch.name}: {why}")
+    emulated = bool(cell.execution.cpu) if host is None else cell.emulated_on(host)
+    if emulated and has_asan(cell.haproxy, cell.tls):
+        # Tried with QEMU 7.2 and 10.0: it dies before `main`.
+        message = f"{cell.haproxy.name} has AddressSanitizer in it, which runs natively and not under QEMU"
+        return _unsupported(Reason.EMULATOR_CANNOT, message)
+    return None
 
 
 def cpu_model(cell: Cell, host: Arch) -> str:

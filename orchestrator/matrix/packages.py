@@ -8,29 +8,12 @@ from collections.abc import Mapping
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 
-ADDRESS, UNDEFINED = "address", "undefined"
-
 SANITIZERS: Mapping[str, str] = {
-    # https://packages.debian.org/trixie/gcc-14: the libraries of its compiler, which links them dynamically.
-    ADDRESS: "libasan8",
-    UNDEFINED: "libubsan1",
+    # https://packages.debian.org/trixie/gcc-14: libraries of its compiler, which links them dynamically.
+    "address": "libasan8",
+    "undefined": "libubsan1",
 }
 """The sanitizers of the compiler that are known here, each with the package of its runtime library."""
-
-_SANITIZE = "-fsanitize="
-
-
-def sanitizers(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
-    """Return the sanitizers that HAProxy is compiled with, as ``-fsanitize=`` in its flags names them."""
-    if haproxy.source == "prebuilt":
-        return ()
-    words = (
-        word for flag in capabilities.make_flags(haproxy, tls) for word in flag.partition("=")[2].split()
-    )
-    named = {
-        name for word in words if word.startswith(_SANITIZE) for name in word[len(_SANITIZE) :].split(",")
-    }
-    return tuple(name for name in SANITIZERS if name in named)
 
 
 def is_library(package: str) -> bool:
@@ -52,5 +35,6 @@ def to_run(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
     A development package depends on the library that a program linked with it asks for.
     """
     libraries = (package for package in to_build(haproxy, tls) if is_library(package))
-    brought = (SANITIZERS[name] for name in sanitizers(haproxy, tls))
+    sanitizers = capabilities.sanitizers(haproxy, tls)
+    brought = (package for name, package in SANITIZERS.items() if name in sanitizers)
     return tuple(sorted({*haproxy.runtime_packages, *tls.runtime_packages, *libraries, *brought}))

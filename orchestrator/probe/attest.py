@@ -12,6 +12,7 @@ from itertools import islice
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
 
 from orchestrator import bounds
 from orchestrator.matrix import banner, capabilities
@@ -37,6 +38,8 @@ class Binary:
     needed: tuple[str, ...]
     prefixes: tuple[str, ...]
     """The installation prefixes of source-built TLS libraries whose mark stands in it."""
+    interpreter: str = ""
+    """The loader that the kernel is to start it with (PT_INTERP); empty if it names none."""
 
 
 def inspect(content: bytes) -> Binary:
@@ -51,7 +54,15 @@ def inspect(content: bytes) -> Binary:
             bounds.cut(str(getattr(tag, "needed")), bounds.WORDS)  # noqa: B009 - set per kind of tag
             for tag in islice(tags, _NEEDED)
         )
-        return Binary(elf_machine=str(elf["e_machine"]), needed=needed, prefixes=prefixes)
+        interpreters = (
+            one.get_interp_name() for one in elf.iter_segments() if isinstance(one, InterpSegment)
+        )
+        return Binary(
+            elf_machine=str(elf["e_machine"]),
+            needed=needed,
+            prefixes=prefixes,
+            interpreter=bounds.cut(str(next(interpreters, "")), bounds.WORDS),
+        )
     except _BROKEN:
         return Binary(elf_machine=None, needed=(), prefixes=prefixes)
 

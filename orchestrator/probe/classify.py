@@ -40,7 +40,7 @@ def because(reason: Reason, message: str) -> Judgement:
 def classify(cell: Cell, seen: Observations) -> Judgement:
     """The first cause that explains what was seen, or ``pass``. A crash counts wherever it happened."""
     http3 = _classify_http3(cell, seen)
-    return _server_ended(cell, seen, http3) or http3
+    return _sanitizer(seen) or _server_ended(cell, seen, http3) or http3
 
 
 def _classify_http3(cell: Cell, seen: Observations) -> Judgement:
@@ -50,6 +50,13 @@ def _classify_http3(cell: Cell, seen: Observations) -> Judgement:
             return found
     cipher = seen.negotiated_cipher
     return Judgement(Outcome.PASS, None, f"HTTP/3 with {cipher}: two bodies and an upload arrived whole.")
+
+
+def _sanitizer(seen: Observations) -> Judgement | None:
+    """Before all that follows from it: a crash, an answer that never came."""
+    if seen.server is None or seen.server.sanitizer is None:
+        return None
+    return because(Reason.SANITIZER, f"{seen.server.sanitizer}. The whole report is in haproxy.log.")
 
 
 def _server_ended(cell: Cell, seen: Observations, http3: Judgement) -> Judgement | None:

@@ -7,9 +7,10 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.environment import find_unset
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
-from orchestrator.probe import cpu
+from orchestrator.probe import cpu, sanitize
 from orchestrator.probe.attest import Binary, attest, misbuilt
 from orchestrator.probe.classify import Judgement, because, classify
+from orchestrator.probe.loading import refusal
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
 from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Observations, counted
 from orchestrator.value import Value
@@ -58,7 +59,7 @@ def judge(
     try:
         proof = attest(cell, binary, server["machine"], server["vv"])
         seen = observe(cell, raw)
-        judgement = _judgement(cell, proof, seen, server["vv_status"], server["cpu"])
+        judgement = _judgement(cell, binary, proof, seen, server)
     except MALFORMED as error:
         message = f"The probe's answer has not the expected shape: {error!r}"
         return conclude(Reason.INTERNAL, message)
@@ -75,18 +76,23 @@ def judge(
 
 
 def _judgement(
-    cell: Cell, proof: Attestation, seen: Observations, vv_status: int | None, diagnostics: str
+    cell: Cell, binary: Binary, proof: Attestation, seen: Observations, server: Mapping[str, Any]
 ) -> Judgement:
+    vv_status, said = server["vv_status"], server["vv"]
     if proof.haproxy_version is None and proof.elf_machine == cell.arch.arch.elf_machine:
+        if reported := sanitize.report(said):
+            return because(Reason.SANITIZER, f"In `haproxy -vv` {reported}.")
+        if refused := refusal(cell, binary, said):
+            return because(*refused)
         died = signal_name(vv_status)
         if died is not None:
             reason = Reason.KILLED if died == "SIGKILL" else Reason.SERVER_CRASHED
             return because(reason, f"`haproxy -vv` died of {died}.")
         return because(Reason.INTERNAL, f"`haproxy -vv` said nothing (status {vv_status}).")
     found = misbuilt(cell, proof)
-    if found is None and (wrong := cpu.contradiction(cell, diagnostics)):
+    if found is None and (wrong := cpu.contradiction(cell, server["cpu"])):
         found = Reason.EMULATION, wrong
-    if found is None and (unset := find_unset(cell.execution.environment, diagnostics)):
+    if found is None and (unset := find_unset(cell.execution.environment, server["cpu"])):
         found = Reason.INTERNAL, f"The server's programs did not get {', '.join(unset)}."
     return because(*found) if found else classify(cell, seen)
 

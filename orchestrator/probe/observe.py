@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator import bounds
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
+from orchestrator.probe import sanitize
 from orchestrator.probe.files import Asked, asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
@@ -32,6 +33,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
             exit_code=code,
             signal=signal_name(code),
             log_tail=tuple(bounds.cut(line, bounds.WORDS) for line in log.splitlines()[-_TAIL_LINES:]),
+            sanitizer=sanitize.report(log),
             handshake_failures=raw["handshake_failures"],
             ended_in=raw["ended_in"],
             forced_ciphersuites=capabilities.bind_ciphersuites(cell),

@@ -20,7 +20,7 @@ from orchestrator.execute.images import emulation
 from orchestrator.files import sync_folder, write_durably
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Limits, Unsupported
-from orchestrator.outcome import Outcome, Reason
+from orchestrator.outcome import LASTING, Outcome, Reason
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import cpu, session
 from orchestrator.probe.attest import inspect
@@ -160,6 +160,7 @@ class Prober:
             selftest=self.selftest if _FIRST in whys.values() else None,
             files=session_files(self.renderer, cells, limits, self.certificates),
             cells=len(cells),
+            asan=capabilities.has_asan(first.haproxy, first.tls),
             limits=limits,
             cpus=self.cpus,
             keep=self.keep,
@@ -266,7 +267,7 @@ class _Attempt:
         )
 
     def _tell(self, cell: Cell, judged: Judged, told: Told) -> None:
-        if judged.outcome is Outcome.ERROR:
+        if judged.outcome is Outcome.ERROR and judged.reason not in LASTING:
             self.spoilt[cell.id] = judged.message.splitlines()[0]
         final = self._ends.last_round and (cell.id not in self.spoilt or self._ends.last_try)
         self._prober.judged(cell, judged, told.model_copy(update={"final": final}))

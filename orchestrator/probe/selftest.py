@@ -30,6 +30,7 @@ _EXPLAINS = {
     Reason.HANDSHAKE_TIMEOUT,
     Reason.HANDSHAKE_THEN_HANG,
     Reason.SERVER_CRASHED,
+    Reason.SANITIZER,
     Reason.BAD_STATUS,
     Reason.WRONG_BODY,
     Reason.UPLOAD_INCOMPLETE,

@@ -22,6 +22,8 @@ _MIB = 1 << 20
 _SERVER_BASE = 256 * _MIB
 _SERVER_EACH = 64 * _MIB
 """Five emulated HAProxy processes take 166 MiB together, measured."""
+_SERVER_EACH_ASAN = 512 * _MIB
+"""With AddressSanitizer, which keeps up to 256 MiB of freed memory beside its shadow of the rest."""
 _CLIENT_MEMORY = 512 * _MIB
 
 _SELFTEST = 15
@@ -52,6 +54,8 @@ class Session:
     keep: bool
     loader: str
     """The path of the C library's loader, which says what a program sees of the server's machine."""
+    asan: bool = False
+    """HAProxy is compiled with AddressSanitizer."""
     before: tuple[str, ...] = ()
     """Stands before HAProxy, the self-test and the loader: their variables, and any emulator."""
 
@@ -109,7 +113,7 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.before),
         network="none",
         volume=f"{name}-work",
-        memory_bytes=_server_memory(session.cells),
+        memory_bytes=_server_memory(session.cells, asan=session.asan),
         cpus=session.cpus,
         pids=64 + 32 * session.cells,
     )
@@ -126,13 +130,16 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
     return server, client
 
 
-def memory(cells: int) -> int:
-    """Bytes that both containers of a session of so many cells may take together."""
-    return _server_memory(cells) + _CLIENT_MEMORY
+def memory(cells: int, *, asan: bool = False) -> int:
+    """Bytes that both containers of a session of so many cells may take together.
+
+    :param asan: HAProxy is compiled with AddressSanitizer.
+    """
+    return _server_memory(cells, asan=asan) + _CLIENT_MEMORY
 
 
-def _server_memory(cells: int) -> int:
-    return _SERVER_BASE + _SERVER_EACH * cells
+def _server_memory(cells: int, *, asan: bool) -> int:
+    return _SERVER_BASE + (_SERVER_EACH_ASAN if asan else _SERVER_EACH) * cells
 
 
 def _parsed(line: bytes) -> Raw:

@@ -104,6 +104,8 @@ class Server(Value):
     """The signal that ended it, as in ``SIGSEGV``."""
     log_tail: tuple[str, ...]
     """Its last lines."""
+    sanitizer: str | None = None
+    """The first report of a sanitizer that was compiled in, in one sentence; the whole is in its log."""
     handshake_failures: int | None
     """HAProxy's own count of QUIC handshakes that failed."""
     forced_ciphersuites: str | None

@@ -7,10 +7,10 @@ from orchestrator.app.demand import BUILD_MEMORY, budget, demand
 from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix.catalog import Catalog
-from orchestrator.matrix.model import Limits
+from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
-from orchestrator.probe.session import Session, specs
+from orchestrator.probe.session import Session, memory, specs
 
 SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "default")
 CELLS = [cell("arm64", cipher=suite) for suite in SUITES]
@@ -46,6 +46,17 @@ def test_a_session_takes_what_its_two_containers_may_in_the_lane_of_its_architec
     )
     allowed = sum(spec.memory_bytes for spec in specs(session))
     assert demands("probe") == {Demand(cpus=1, memory=allowed, lane="arm64")}
+
+
+def test_a_session_with_address_sanitizer_takes_more() -> None:
+    flags = ("ARCH_FLAGS=-fsanitize=address",)
+    haproxy = CELLS[0].haproxy.model_copy(update={"make_flags": flags})
+    cells = [Cell(id=one.id, **{**one.axes, "haproxy": haproxy}) for one in CELLS]  # type: ignore[arg-type]
+    plan = Planner(host=ARCHES["arm64"], catalog=Catalog(sources={}), renderer=Renderer(), packages={}).plan(
+        cells
+    )
+    (probe,) = (one for one in plan.actions.values() if one.kind == "probe")
+    assert demand(probe, plan.cells, 4).memory == memory(len(CELLS), asan=True) > memory(len(CELLS))
 
 
 @pytest.mark.parametrize("kind", ["source", "image", "selftest"])

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     EngineLostError,
     ExhaustedError,
     MatrixctlError,
+    PackageMissingError,
     PrerequisiteError,
     SourceUnreachableError,
 )
@@ -23,6 +24,7 @@ from orchestrator.plan.action import Action, Kind
 
 TABLE = [
     (BuildError("x"), Reason.BUILD_FAILED, Outcome.FAIL),
+    (PackageMissingError("x"), Reason.PACKAGE_MISSING, Outcome.ERROR),
     (SourceUnreachableError("x"), Reason.SOURCE_UNREACHABLE, Outcome.BLOCKED),
     (ChecksumMismatchError("x"), Reason.CHECKSUM_MISMATCH, Outcome.BLOCKED),
     (PrerequisiteError("x"), Reason.PREREQUISITE, Outcome.BLOCKED),

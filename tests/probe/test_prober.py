@@ -145,6 +145,19 @@ def test_after_three_tries_the_harness_gives_up_with_an_error(tmp_path: Path) ->
     assert "gone" in bench.told[-1][1].message
 
 
+def test_a_library_that_an_image_lacks_is_not_looked_for_again(tmp_path: Path) -> None:
+    said = "error while loading shared libraries: libx.so.1: cannot open shared object file: No such file\n"
+
+    def session(asked: Sequence[Cell]) -> Iterable[Raw | bytes | Exception]:
+        return [server_line(vv=said, vv_status=127), *(dead(one, 127, said) for one in asked)]
+
+    bench = Bench(tmp_path, session)
+    bench.probe()
+    assert bench.asked == [[one.id for one in CELLS]]
+    assert {judged.reason for _, judged, _ in bench.told} == {Reason.PACKAGE_MISSING}
+    assert all(told.final for _, _, told in bench.told)
+
+
 def test_a_failure_of_the_product_is_never_tried_again(tmp_path: Path) -> None:
     def session(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
         return [
