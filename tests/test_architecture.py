@@ -47,7 +47,7 @@ EXECUTE = (
     {"engine"},
     {"sources"},
     {"schedule"},
-    {"compile", "failures"},
+    {"buildlog", "compile", "failures"},
     {"images"},
     {"setup"},
 )

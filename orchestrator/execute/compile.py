@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator import bounds
 from orchestrator.errors import BuildError, EngineError, ExhaustedError, MatrixctlError
+from orchestrator.execute import buildlog
 from orchestrator.execute.engine.archive import member, pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
 from orchestrator.execute.store.store import Artifact, Store
@@ -47,10 +48,6 @@ _SHORT = re.compile(
 )
 """What compilers say where the machine, not the code, is at fault; the shell's exit code hides it."""
 _ROOM_KIB = 1024
-_TOLD = re.compile(rb"^matrixctl: failed while ([^,\n]+), .*\n((?:[0-9]+:.+\n?)+)", re.MULTILINE)
-"""What templates/build/explain.sh.j2 ends a log with: the step, and lines with errors by their numbers."""
-_ERROR = 160
-"""Characters of it."""
 _HUNK_FAILED = re.compile(
     r"^(?:patching|checking) file (.+)\n(?:Hunk .*\n){0,999}?Hunk #([0-9]{1,9}) FAILED", re.MULTILINE
 )
@@ -75,6 +72,8 @@ class Compile:
     source: Path | None
     """``None``: the script brings along what it compiles."""
     patches: tuple[Patch, ...]
+    packages: tuple[str, ...]
+    """What the image has beside the toolchain's own, since a value has named it."""
     parents: tuple[Path, ...]
     output: str
     caches: tuple[str, ...]
@@ -91,6 +90,7 @@ def compile_once(engine: Engine, store: Store, task: Compile, say: Callable[[str
     """Return the artifact of ``task``, from the store or made now; two runs never make it twice.
 
     :raises BuildError: if it does not compile, or a patch does not apply; details hold the log's last lines.
+    :raises PackageMissingError: if the toolchain lacks what it is compiled with.
     :raises ChecksumMismatchError: if a patch has changed since its digest was taken.
     :raises ExhaustedError: if memory or disk ran out.
     :raises DeadlineError, EngineError: where the harness failed.
@@ -177,15 +177,7 @@ def _failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, 
         name = refused[1].decode()
         why = _refusal(log, patches.get(name, b""))
         return BuildError(f"The patch {name} does not apply{why and ': '}{why}.", details=tail)
-    told = _TOLD.search(log)
-    if told:
-        step, errors = (
-            told[1].decode(errors="replace")[:_ERROR],
-            told[2].decode(errors="replace").splitlines(),
-        )
-        first = next((line for line in errors if "error:" in line.lower()), errors[-1]).partition(":")[2]
-        return BuildError(f"The build failed while {step}: {first.strip()[:_ERROR]}", details=tail)
-    return BuildError(f"The build ended with exit code {code}.", details=tail)
+    return buildlog.explain(log, code, task.packages, tail)
 
 
 def _full(df: bytes) -> bool:

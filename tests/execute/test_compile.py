@@ -45,6 +45,7 @@ def task(tmp_path: Path) -> Compile:
         source_file="haproxy-3.0.11.tar.gz",
         source=source,
         patches=(),
+        packages=(),
         parents=(),
         output="haproxy",
         caches=("haproxy-amd64-arm64",),

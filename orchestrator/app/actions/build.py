@@ -50,11 +50,8 @@ def _make_task(
     parents: tuple[Path, ...],
 ) -> Compile:
     emulated = recipe.compiler_arch != context.host
-    image = context.images.get(
-        "emulated-toolchain" if emulated else "toolchain",
-        recipe.target,
-        packages.to_build(recipe.haproxy, recipe.tls),
-    )
+    extra = packages.to_build(recipe.haproxy, recipe.tls)
+    image = context.images.get("emulated-toolchain" if emulated else "toolchain", recipe.target, extra)
     caches, kept = choose_caches(recipe)
     return Compile(
         name=f"matrixctl-{context.run_id}-{kind}-{secrets.token_hex(3)}",
@@ -66,6 +63,7 @@ def _make_task(
         source_file=recipe.source.file if recipe.source else "",
         source=source,
         patches=recipe.patches,
+        packages=extra,
         parents=parents,
         output=kind,
         caches=caches,
