@@ -130,13 +130,13 @@ REASONS: dict[Reason, ReasonInfo] = {
             Reason.NOT_LOADABLE: "the loader refuses the binary, which was built for another system",
         },
         Outcome.ERROR: {
-            Reason.PACKAGE_MISSING: "our images lack what the build or the binary asks for",
             Reason.KILLED: "HAProxy was killed from outside (KILL, or out of memory)",
             Reason.ORIGIN_DOWN: "the origin server behind HAProxy does not answer",
             Reason.ENGINE_UNAVAILABLE: "the container engine does not answer or refused a call",
             Reason.EXHAUSTED: "memory or disk ran out where something was built, run or kept",
             Reason.EMULATION: "QEMU cannot run the program",
             Reason.DEADLINE: "a time limit of the harness passed",
+            Reason.PACKAGE_MISSING: "our images lack what the build or the binary asks for",
             Reason.INTERNAL: "a fault of matrixctl itself",
         },
         Outcome.BLOCKED: {

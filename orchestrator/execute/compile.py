@@ -48,6 +48,8 @@ _SHORT = re.compile(
 )
 """What compilers say where the machine, not the code, is at fault; the shell's exit code hides it."""
 _ROOM_KIB = 1024
+_WORDS = 160
+"""Characters of a file's name that a message carries."""
 _HUNK_FAILED = re.compile(
     r"^(?:patching|checking) file (.+)\n(?:Hunk .*\n){0,999}?Hunk #([0-9]{1,9}) FAILED", re.MULTILINE
 )
@@ -141,7 +143,7 @@ def _refusal(log: bytes, diff: bytes) -> str:
     """Return the hunk or the file that ``patch`` stumbled over first; empty if it does not say."""
     said = log[log.rfind(b"matrixctl: applying the patch ") :].decode(errors="replace")
     if gone := _NO_FILE.search(said):
-        return f"there is no file {bounds.cut(gone[1], _ERROR)}"
+        return f"there is no file {bounds.cut(gone[1], _WORDS)}"
     failed = _HUNK_FAILED.search(said)
     if failed is None:
         return ""
@@ -153,7 +155,7 @@ def _refusal(log: bytes, diff: bytes) -> str:
         if of_rcs
         else ""
     )
-    return f"hunk {number} of {bounds.cut(file, _ERROR)} finds its lines nowhere{rcs}"
+    return f"hunk {number} of {bounds.cut(file, _WORDS)} finds its lines nowhere{rcs}"
 
 
 def _failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, bytes]) -> Exception:

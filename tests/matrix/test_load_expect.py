@@ -19,7 +19,7 @@ expect:
 LINK = "because: https://a.example/1"
 FAIL = (
     "build-failed, config-refused, not-ready, handshake-refused, handshake-broken, handshake-timeout,"
-    " handshake-then-hang, server-crashed, wrong-cipher, not-http3, bad-certificate, bad-status,"
+    " handshake-then-hang, server-crashed, sanitizer, wrong-cipher, not-http3, bad-certificate, bad-status,"
     " wrong-body, upload-incomplete, default-changed"
 )
 SUITES = (

@@ -42,6 +42,12 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
         lambda c: dead(c, 139, ready_s=0.05),
         "SIGSEGV while it was asked over HTTP/3: no request had passed, the handshake of get-1k was",
     ),
+    (
+        "sanitizer",
+        Reason.SANITIZER,
+        lambda c: dead(c, 1, "==7==ERROR: AddressSanitizer: SEGV on unknown address", ready_s=0.1),
+        "AddressSanitizer reports SEGV on unknown address",
+    ),
     ("segv at start", Reason.SERVER_CRASHED, lambda c: dead(c, 139), "SIGSEGV before it listened"),
     ("abort", Reason.SERVER_CRASHED, lambda c: dead(c, 134, ready_s=0.1), "SIGABRT"),
     ("bus", Reason.SERVER_CRASHED, lambda c: dead(c, 135, ready_s=0.1), "SIGBUS"),

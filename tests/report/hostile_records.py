@@ -96,19 +96,21 @@ def plain() -> RunRecord:
     )
 
 
+_BUILT = dict.fromkeys(("make_flags", "build_packages", "runtime_packages"), ("x",))
+
+
 def _full(cell: Any) -> Any:
     """The cell with nothing left out."""
-    server = (
-        cell.observations and cell.observations.server and {"signal": "SIGSEGV", "forced_ciphersuites": "x"}
-    )
+    told = {"signal": "SIGSEGV", "forced_ciphersuites": "x", "sanitizer": "x"}
+    server = cell.observations and cell.observations.server and told
     seen = cell.observations and cell.observations.model_copy(
         update={"server": cell.observations.server.model_copy(update=server)} if server else {}
     )
     axes = cell.axes.model_copy(
         update={
             "cipher": CipherValue(name=cell.axes.cipher.name, suite="x"),
-            "haproxy": cell.axes.haproxy.model_copy(update={"patches": (nights.FIX,), "make_flags": ("x",)}),
-            "tls": cell.axes.tls.model_copy(update={"make_flags": ("x",), "configure_flags": ("x",)}),
+            "haproxy": cell.axes.haproxy.model_copy(update={"patches": (nights.FIX,), **_BUILT}),
+            "tls": cell.axes.tls.model_copy(update={"configure_flags": ("x",), **_BUILT}),
             "execution": cell.axes.execution.model_copy(update={"environment": ("x",)}),
         }
     )
