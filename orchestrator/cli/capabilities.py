@@ -92,6 +92,8 @@ def _declared() -> Iterable[RenderableType]:
     yield "Of a library the first row that fits holds: make flags, and sources."
     for number, row in enumerate(TABLE, start=1):
         yield shown(f"{number} {shlex.join(row.make_flags)}")
+        proved = f"proved {row.proved}" if row.proved else "never built here: by its sources alone"
+        yield Padding(shown(proved, "dim"), (0, 0, 0, 3))
         yield from (Padding(shown(source, "dim"), (0, 0, 0, 3)) for source in row.source)
     yield ""
     for name, client in CLIENTS.items():

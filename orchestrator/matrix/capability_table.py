@@ -45,6 +45,9 @@ class Row:
     """Early data over QUIC."""
     aes_by_hardware: bool = False
     """The library prefers AES only where it finds instructions for it, so ``default`` differs by machine."""
+    proved: str = ""
+    """When a HAProxy of this row was last built and probed here, and with what: ``DATE: HAProxy V with TLS``.
+    Empty: never; then it stands by its sources alone."""
     source: tuple[str, ...]
     """Where each of it was read (HAProxy's own files by release and section), or what it was seen with."""
 
@@ -75,6 +78,7 @@ TABLE = (
         make_flags=_OPENSSL,
         bind_names=_CCM,
         zero_rtt=True,
+        proved="2026-11-28: HAProxy 3.4.0 with openssl-3.5.7",
         source=(
             # Both quote HAProxy: configuration.txt on 3.5.2, the branch's own code on 3.2.
             "3.5.2: https://github.com/NixOS/nixpkgs/pull/466771",
@@ -91,6 +95,7 @@ TABLE = (
         make_flags=(*_OPENSSL, "USE_QUIC_OPENSSL_COMPAT=1"),
         haproxy_lacks=_CCM,
         bind_names=_CCM,
+        proved="2026-11-28: HAProxy 3.0.11 with openssl-1.1.1w",
         source=(
             "HAProxy 3.0.11, INSTALL 4.11: make flags, limited-quic, no 0-RTT",
             # Back-ported from 2.9-dev2 for what became 2.8.4.
@@ -104,6 +109,7 @@ TABLE = (
         haproxy="0",
         api="none",
         make_flags=("USE_OPENSSL=1",),
+        proved="2026-11-26: HAProxy 2.6.12 with openssl-3.5.7",
         source=(
             "HAProxy 2.6.12, INSTALL 4.11: OpenSSL is not compatible with QUIC",
             "Seen with 2.6.12 and 3.5.7: -QUIC",
@@ -112,10 +118,12 @@ TABLE = (
     Row(
         family="quictls",
         haproxy="2.6",
+        tls="1.1.1",
         api="native",
         make_flags=_OPENSSL,
         bind_names=_CCM,
         zero_rtt=True,
+        proved="2026-11-28: HAProxy 3.4.0 with quictls-3.3.0-quic1",
         source=(
             "HAProxy 2.6.12 and 3.0.11, INSTALL 4.11: QuicTLS",
             _COMPAT_H,
@@ -139,6 +147,7 @@ TABLE = (
         library_lacks=_CCM,
         ciphersuites=False,
         aes_by_hardware=True,
+        proved="2026-11-28: HAProxy 3.4.0 with libressl-3.9.2",
         source=(
             "HAProxy 3.0.11, CHANGELOG 2.8-dev13: ChaCha20 is compiled in again",
             "the API is in 3.6.0: https://github.com/libressl/portable/issues/205",
@@ -197,6 +206,7 @@ TABLE = (
         library_lacks=_CCM,
         haproxy_lacks=frozenset({CCM, CHACHA20}),
         aes_by_hardware=True,
+        proved="2026-11-26: HAProxy 3.0.11 with aws-lc-5.1.0",
         source=(
             "HAProxy 3.0.11, CHANGELOG 2.9-dev7: QUIC with AWS-LC",
             "HAProxy 3.0.11, INSTALL 4.5 (AWS-LC 1.13 for TLS), 5.3: make flags",
@@ -221,6 +231,7 @@ TABLE = (
         make_flags=_WOLFSSL,
         library_lacks=_CCM,
         haproxy_lacks=_CCM,
+        proved="2026-11-26: HAProxy 3.0.11 with wolfssl-5.7.2",
         source=(
             "HAProxy 3.0.11, INSTALL 4.5, 4.11: 5.6.6, make flags",
             "HAProxy 3.0.11, CHANGELOG 2.9-dev8: ciphersuites",

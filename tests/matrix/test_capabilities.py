@@ -1,5 +1,8 @@
 """The capability table: what follows from it for the combinations that HAProxy and the libraries document."""
 
+import re
+from datetime import date
+
 import fakes
 import pytest
 from matrix_samples import matrix, record
@@ -268,3 +271,21 @@ def test_without_a_cpu_asked_for_a_foreign_server_has_its_default_and_a_native_o
         assert capabilities.cpu_model(one, arch) == ""
         assert capabilities.cpu_model(one, next(a for a in ARCHES.values() if a != arch)) == arch.cpus.default
         assert arch.cpus.default
+
+
+PROVED = re.compile(r"(\d{4}-\d{2}-\d{2}): HAProxy (\S+) with (\S+)")
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.proved], ids=lambda row: row.proved)
+def test_what_a_row_was_proved_with_is_its_own(row: Row) -> None:
+    found = PROVED.fullmatch(row.proved)
+    assert found is not None
+    day, version, library = found.groups()
+    assert date(2026, 11, 1) <= date.fromisoformat(day)
+    assert capabilities.row(haproxy(version), tls(library)) is row
+
+
+def test_only_these_rows_with_quic_were_never_built() -> None:
+    """A new row is proved before it is declared; nothing may be added here."""
+    never = {(row.family, row.haproxy) for row in TABLE if row.api != "none" and not row.proved}
+    assert never == {("libressl", "2.7-dev6"), ("aws-lc", "3.1-dev5"), ("wolfssl", "2.7")}

@@ -13,10 +13,11 @@ from jinja2 import UndefinedError
 from jinja2.exceptions import SecurityError
 from plan_samples import CATALOG, cells, planner, source
 
+from orchestrator import resources
 from orchestrator.errors import UsageError
 from orchestrator.execute.engine.engine import WORK
 from orchestrator.execute.images import dockerfiles
-from orchestrator.matrix.catalog import Catalog, Source
+from orchestrator.matrix.catalog import Catalog, Source, load_catalog
 from orchestrator.matrix.model import HaproxyValue, Patch, TlsValue
 from orchestrator.plan.action import PREFIX, Recipe
 from orchestrator.plan.render import Renderer
@@ -69,8 +70,10 @@ tar -x -f src/openssl-3.5.7.tar.gz -C build --strip-components=1
 {ONE_FOLDER}export CCACHE_DIR=/work/ccache CCACHE_MAXSIZE=400M CCACHE_BASEDIR=/work CCACHE_NOHASHDIR=1
 cd build
 step=configuring
+# Since 3.0 a provider can be a file of its own, which nobody installs; 1.1.1 refuses the option.
+no_module=$(grep -q '"module"' Configure && echo no-module) || :
 CC='ccache aarch64-linux-gnu-gcc' AR=aarch64-linux-gnu-ar RANLIB=aarch64-linux-gnu-ranlib \\
-  ./Configure linux-aarch64 no-shared no-tests no-module --libdir=lib \\
+  ./Configure linux-aarch64 no-shared no-tests $no_module --libdir=lib \\
   --prefix=/opt/matrixctl/openssl-3.5.7 --openssldir=/opt/matrixctl/openssl-3.5.7/ssl
 step=compiling
 make -j"$JOBS" build_libs
@@ -231,6 +234,32 @@ def test_hostile_values_reach_configure_as_they_are_and_nothing_else_happens(
     assert given["aarch64-linux-gnu-objcopy"][-1] == "out/tls/lib/*.a"
     assert (tmp_path / "mark").read_text() == f"\0{recipe.prefix}/lib/*.a\0"
     assert not executed(tmp_path)
+
+
+CONFIGURES = sorted(Path(__file__).with_name("configure").glob("openssl-*.txt"))
+"""What each version's Configure can switch off: its own list (@disablables), as it stands in the release."""
+
+
+@pytest.mark.parametrize("known", CONFIGURES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", ["openssl-3.5.7", "quictls-3.3.0-quic1"])
+def test_a_version_is_told_to_leave_out_what_it_knows_and_nothing_else(
+    tmp_path: Path, name: str, known: Path
+) -> None:
+    options = known.read_text().split()
+    configure = tmp_path / "build" / "Configure"
+    configure.parent.mkdir()
+    configure.write_text(RECORDER + "".join(f'#    "{option}",\n' for option in options))
+    configure.chmod(0o755)
+    given = run(script(recipes()[f"tls:{name}--arm64"], str(tmp_path)), tmp_path, tree=())["Configure"]
+    left_out = {argument.removeprefix("no-") for argument in given if argument.startswith("no-")}
+    assert left_out <= set(options), "Configure ends with: Unsupported options"
+    assert left_out == {"shared", "tests", "module"} & set(options)
+
+
+def test_every_openssl_of_the_sources_has_its_configure_here() -> None:
+    catalog = load_catalog([resources.root() / "sources.yaml"])
+    versions = {version for family, version in catalog.sources if family == "openssl"}
+    assert {path.stem for path in CONFIGURES} == {f"openssl-{version}" for version in versions}
 
 
 @pytest.mark.parametrize(("name", "arch"), [("libressl-3.9.2", "arm64"), ("wolfssl-5.7.2", "amd64")])
