@@ -254,3 +254,20 @@ axes:
     assert f"source_file {source.name} {digest}\n" in (folder / "reproduce.sh").read_text()
     again = matrixctl("render", "--out", "made", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+
+def test_packages_of_a_value_are_in_images_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "matrix.yaml").write_text(
+        "version: 1\naxes: {arch: [amd64, arm64], tls: [openssl-distro], cipher: [default], haproxy:"
+        ' ["3.0.11", {name: lua, version: 3.0.11, build_packages: [liblua5.4-dev]}]}\n'
+    )
+    out = render(tmp_path)
+    for arch, runtime in (("amd64", "runtime"), ("arm64", "emulated-runtime")):
+        text = (out / f"haproxy-lua--openssl-distro--{arch}" / "reproduce.sh").read_text()
+        for image in ("toolchain", runtime):
+            (name,) = set(re.findall(rf"matrixctl-({image}-{arch}-[0-9a-f]{{8}})", text))
+            assert (out / "images" / f"{name}.Dockerfile").exists()
+            assert f" {name}.Dockerfile" in text
+        assert "liblua5.4-dev" in (out / "images" / f"{name}.sh").read_text()
+        plain = (out / f"haproxy-3.0.11--openssl-distro--{arch}" / "reproduce.sh").read_text()
+        assert not re.search(r"matrixctl-(toolchain|runtime)-\w+-[0-9a-f]{8}", plain)
