@@ -7,6 +7,8 @@ import pytest
 import yaml
 from conftest import ROOT, Ran, Runner
 
+from orchestrator.execute.engine.archive import member
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
@@ -108,3 +110,40 @@ def test_the_documented_build_with_all_features_runs(run: Runner, tmp_path: Path
     assert {one.outcome for one in ran.record.cells} == {Outcome.PASS}
     needed = [one.attestation.needed for one in ran.record.cells if one.attestation]
     assert all({"liblua5.4.so.0", "libpcre2-posix.so.3", "libz.so.1"} <= set(one) for one in needed)
+
+
+OTHER_LOADERS = {
+    "amd64": (b"/lib64/ld-linux-x86-64.so.2", b"/lib64/ld-musl--x86-64.so.1"),
+    "arm64": (b"/lib/ld-linux-aarch64.so.1", b"/lib/ld-musl--aarch64.so.1"),
+}
+
+
+def test_a_binary_of_another_system_is_not_loadable_and_tried_once(
+    run: Runner, store: Path, tmp_path: Path
+) -> None:
+    """Natively the kernel refuses it, under QEMU the emulator, and the loader what it lacks."""
+    ours = run("arch=amd64,arm64", "cipher=default", profile="quick").record.cells
+    for one in ours:
+        assert one.build.digest is not None
+        artifact = Store(store).artifact(one.build.digest)
+        assert artifact is not None
+        program, arch = member([artifact.path.read_bytes()], "haproxy"), one.axes.arch.name
+        (tmp_path / f"musl_{arch}").write_bytes(program.replace(*OTHER_LOADERS[arch]))
+        (tmp_path / f"lacking_{arch}").write_bytes(program.replace(b"libcrypt.so.1", b"libcrypX.so.1"))
+    values = [
+        {"name": name, "version": "3.0.11", "prebuilt": f"{name}_{{arch}}"} for name in ("musl", "lacking")
+    ]
+    axes = {
+        **{axis: [value] for axis, value in DISTRO.items()},
+        "arch": ["amd64", "arm64"],
+        "haproxy": values,
+    }
+    (tmp_path / "foreign.yaml").write_text(yaml.safe_dump({"version": 1, "axes": axes}))
+    cells = run(profile="full", matrix=tmp_path / "foreign.yaml").record.cells
+    assert len(cells) == 4
+    for one in cells:
+        arch, name = one.axes.arch.name, one.axes.haproxy.name
+        assert (one.outcome, one.reason) == (Outcome.MISBUILT, Reason.NOT_LOADABLE), one.message
+        named = OTHER_LOADERS[arch][1].decode() if name == "musl" else "libcrypX.so.1"
+        assert named in one.message
+        assert len(one.attempts) == 1
