@@ -163,8 +163,7 @@ def _facts(cell: CellRecord) -> Iterable[str]:
     yield from _attempts(cell)
     if cell.observations:
         yield f"negotiated: {cell.observations.negotiated_cipher or units.NOT_MEASURED}"
-    client = cell.axes.client.name
-    for title, exchange in panel.exchanges(cell):
+    for title, client, exchange in panel.exchanges(cell):
         for request in exchange.requests:
             yield (
                 f"{title}, {request.name}: HTTP {request.http_version or units.NOT_MEASURED},"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator import closecode
 from orchestrator.matrix import banner
+from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import Attempt, Attestation, CellRecord, Exchange, Request, Server
@@ -33,12 +34,17 @@ class Claim:
     good: bool | None
 
 
-def exchanges(cell: CellRecord) -> tuple[tuple[str, Exchange], ...]:
-    """The measured exchanges with their titles: HTTP/3 first, then the control."""
+def exchanges(cell: CellRecord) -> tuple[tuple[str, str, Exchange], ...]:
+    """The measured exchanges with their titles and who asked: HTTP/3 first, then the control."""
     if cell.observations is None:
         return ()
-    found = (("HTTP/3, QUIC", cell.observations.h3), ("control: HTTP/2, TCP", cell.observations.control))
-    return tuple((title, exchange) for title, exchange in found if exchange is not None)
+    client = cell.axes.client
+    control = client.name if control_client(client.family) == client.family else control_client(client.family)
+    found = (
+        ("HTTP/3, QUIC", client.name, cell.observations.h3),
+        ("control: HTTP/2, TCP", control, cell.observations.control),
+    )
+    return tuple((title, asker, exchange) for title, asker, exchange in found if exchange is not None)
 
 
 def lines(cell: CellRecord) -> tuple[Line, ...]:
@@ -46,7 +52,7 @@ def lines(cell: CellRecord) -> tuple[Line, ...]:
 
     An exchange without any request (the client never came so far) has one column of dashes.
     """
-    requests = [request for _, exchange in exchanges(cell) for request in exchange.requests or (None,)]
+    requests = [request for _, _, exchange in exchanges(cell) for request in exchange.requests or (None,)]
     found = tuple(
         Line(
             label=label,
@@ -100,11 +106,10 @@ _PHASES = {
 
 def complaints(cell: CellRecord) -> Iterator[str]:
     """What the client said of the requests that did not end well."""
-    for title, exchange in exchanges(cell):
+    for title, client, exchange in exchanges(cell):
         for request in exchange.requests:
             if request.exit_code or request.error:
                 said = text.shorten(text.one_line(request.error), _LINE) or "no message"
-                client = cell.axes.client.name
                 yield f"{title.split(',')[0]}, {request.name}: {client} {request.exit_code}, {said}"
 
 

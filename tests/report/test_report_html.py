@@ -126,6 +126,18 @@ def test_a_panel_names_the_client_the_close_code_and_the_cpu_model() -> None:
     assert "close code" not in html.render(samples.mixed())
 
 
+def test_a_control_that_broke_off_is_told_with_the_client_that_asked_it() -> None:
+    """Over TCP it is curl that asks, whoever the cell's client is."""
+    (cell, *_) = (one for one in nights.bad().cells if one.axes.client.name == "aioquic" and one.observations)
+    assert cell.observations is not None
+    control = samples.exchange("2", cell.axes, slow=1, ok=False)
+    seen = cell.observations.model_copy(update={"control": control})
+    broken = cell.model_copy(update={"observations": seen})
+    page = html.render(nights.bad().model_copy(update={"cells": (broken,)}))
+    assert "control: HTTP/2, TCP, curl 28" in page
+    assert "control: HTTP/2, get-1k: curl 28, Operation timed out" in page
+
+
 def test_a_panel_names_the_variables_of_the_server() -> None:
     (cell, *_) = nights.bad().cells
     mask = "OPENSSL_ia32cap=~0x200000200000000"
