@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from orchestrator.matrix.model import CipherValue
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import CellRecord, Resumption, RunRecord
+from orchestrator.record.model import CellRecord, Resumption, RunRecord, Selection
 
 Path = tuple[str, ...]
 MARK = re.compile(r"F(\d+)E")
@@ -75,11 +75,17 @@ def plain() -> RunRecord:
     broken = {"outcome": Outcome.ERROR, "reason": Reason.DEADLINE, "verdict": Verdict.NOT_JUDGED}
     cells += [unjudged, cells[0].model_copy(update=broken)]
     cells = [cell.model_copy(update={"id": f"{cell.id}-{number}"}) for number, cell in enumerate(cells)]
-    action = night.actions[1].model_copy(update={"log": "actions/x.log", "status": "failed"})
+    log = {"log": "actions/x.log", "status": "failed", "needs": ("source:x",)}
+    action = night.actions[1].model_copy(update=log)
+    parts = [
+        component.model_copy(update={"used_by": ("haproxy:x",), "rest": "x"})
+        for component in night.components
+    ]
     return night.model_copy(
         update={
             "cells": tuple(cells),
             "actions": (action,),
+            "components": tuple(parts),
             "clients": night.clients[:4],
             "rules": tuple(
                 rule.model_copy(update={"stale": "over", "until": "x", "cipher": "x"}) for rule in night.rules
@@ -89,6 +95,8 @@ def plain() -> RunRecord:
                     "status": "cut-off",
                     "message": "ended early",
                     "filters": ("arch=arm64",),
+                    "selection": Selection(cells=("x",), options=("x",), of=1),
+                    "tool_digest": "0" * 64,
                     "resumed": (Resumption(at="2026-11-22T07:00:00Z", stood=1),),
                 }
             ),
