@@ -19,8 +19,8 @@ axes:
   tls: [openssl-distro]
   cipher: [TLS_AES_128_GCM_SHA256]
 """
-GOOD = """--- a/VERSION
-+++ b/VERSION
+GOOD = """--- VERSION\t1 Nov 2026 00:00:00 -0000\t1.2
++++ VERSION\t2 Nov 2026 00:00:00 -0000\t1.3
 @@ -1 +1 @@
 -3.0.11
 +3.0.11-mended

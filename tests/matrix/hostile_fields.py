@@ -47,10 +47,14 @@ class Place:
 
 @dataclass(kw_only=True)
 class Walk:
-    """One schema. ``forms`` replaces what the schema says of a definition by how the file writes it."""
+    """One schema. ``forms`` replaces what the schema says of a definition by how the file writes it.
+
+    ``also``: keys of the whole file that a document needs although the schema lets each be left out.
+    """
 
     schema: Node
     forms: Mapping[str, tuple[Build, ...]] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
     _seen: set[str] = field(default_factory=set)
 
     def places(self) -> list[Place]:
@@ -71,7 +75,7 @@ class Walk:
             if key in node:
                 return self.sample(node[key][0], path)
         if node["type"] == "object":
-            required = node.get("required", ())
+            required = (*node.get("required", ()), *(() if path else self.also))
             return {name: self.sample(node["properties"][name], (*path, name)) for name in required}
         if node["type"] == "array":
             return [self.sample(node["items"], path)] if node.get("minItems") else []

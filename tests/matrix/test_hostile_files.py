@@ -26,8 +26,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
 
-# A file may leave `axes` out, but then it needs includes.
-MATRIX = Walk(schema={**schema.json_schema(), "required": ["version", "axes"]}).places()
+MATRIX = Walk(schema=schema.json_schema(), also=("axes",)).places()
 SOURCES = Walk(
     schema=catalog._File.model_json_schema(),
     forms={"Origin": (lambda text: text, lambda text: {"debian-pool": text}, lambda text: {"pypi": text})},

@@ -13,6 +13,8 @@ from orchestrator.probe.judge import Judged, judge
 Raw = dict[str, Any]
 
 GCM = "TLS_AES_128_GCM_SHA256"
+CHOSEN = "TLS_AES_256_GCM_SHA384"
+"""What OpenSSL chooses where nobody forces a suite."""
 VERSION = "3.0.11-d60d1a7"
 FEATURES = "-51DEGREES +ACCEPT4 +OPENSSL -OPENSSL_AWSLC -PCRE +QUIC +QUIC_OPENSSL_COMPAT +RT +THREAD"
 NATIVE_FEATURES = FEATURES.replace("+QUIC_OPENSSL_COMPAT", "-QUIC_OPENSSL_COMPAT")
@@ -104,8 +106,8 @@ def line(cell: Cell, **changed: Any) -> Raw:
         "kind": "cell",
         "id": cell.id,
         "ready_s": 0.05,
-        "h3": exchange(cipher=cell.cipher.suite or GCM),
-        "control": exchange(cipher=cell.cipher.suite or GCM, http_version="2"),
+        "h3": exchange(cipher=cell.cipher.suite or CHOSEN),
+        "control": exchange(cipher=cell.cipher.suite or CHOSEN, http_version="2"),
         "handshake_failures": 0,
         "origin_ok": True,
         "exit_code": None,
