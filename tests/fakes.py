@@ -254,7 +254,8 @@ class FakeEngine:
         assert timeout > 0
         assert not environment, "no proxy is known here"
         assert path in script
-        into.write(pack({"bin/sh": b"a shell"}) if self._image(image) else b"")
+        assert self._image(image)
+        into.write(pack({"bin/sh": b"a shell"}))
         return ran()
 
     def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
