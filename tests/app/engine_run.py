@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import line, server_line, vv
+from builders import exchange, line, server_line, vv
 from fake_host import FakeHost
 from fakes import FakeEngine, Files, ran
 from plan_samples import TOOLCHAIN
@@ -134,8 +134,14 @@ class Programs:
         self.probed += ids
         by_id = {one.id: one for one in self.cells}
         machine = f"{by_id[ids[0]].arch.arch.machine}\n"
-        lines = [server_line(vv=vv(), machine=machine), *(line(by_id[one]) for one in ids)]
+        lines = [server_line(vv=vv(), machine=machine), *(_answered(by_id[one]) for one in ids)]
         return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
+
+
+def _answered(cell: Cell) -> dict[str, Any]:
+    """As OpenSSL does: of all suites it prefers AES-256-GCM, and so HAProxy with it."""
+    suite = cell.cipher.suite or "TLS_AES_256_GCM_SHA384"
+    return line(cell, h3=exchange(cipher=suite), control=exchange(cipher=suite, http_version="2"))
 
 
 def _kind(argv: tuple[str, ...]) -> str:
