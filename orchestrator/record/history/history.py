@@ -68,8 +68,8 @@ class History:
         :param anyway: replace it, whatever it says: its folder is the truth.
         :raises UsageError: where the history has a run of that id that says something else.
         """
-        record = rows.clean(record)
-        new = rows.run_row(record, folder, utc_now())
+        record, digest = rows.clean(record)
+        new = rows.run_row(record, digest, folder, utc_now())
         with explained(self.place), writing(self._engine) as connection:
             old = connection.execute(select(RUNS).where(RUNS.c.id == record.run.id)).mappings().first()
             if old is None:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Any
+
+from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import quoted
@@ -17,36 +18,31 @@ from orchestrator.value import whole
 
 Row = dict[str, Any]
 
-_UNFIT = re.compile(r"\\u(?:0000|d[89a-f])")
-"""In JSON: a NUL, which PostgreSQL refuses, and a surrogate, which UTF-8 cannot say."""
+_OF_AN_ATTEMPT = ("number", "why", "message", "started_at", "duration_s", "again")
 
 
-def digest_of(record: RunRecord) -> str:
-    """Return a digest of the record: the same whichever version of matrixctl reads it.
+def clean(record: RunRecord) -> tuple[RunRecord, str]:
+    """Return the record without what no database takes as text, and a digest of it.
 
-    Fields that the record does not have are left out: a later version may know more of them.
-    """
-    return hashlib.sha256(_told(record).encode()).hexdigest()
-
-
-def clean(record: RunRecord) -> RunRecord:
-    """Return the record without what no database takes as text, U+FFFD in its place.
+    The digest is the same whichever version of matrixctl reads the record: fields that it does not have are
+    left out, since a later version may know more of them.
 
     :raises UsageError: where it does not say when the run began.
     """
-    if _UNFIT.search(_told(record)):
+    try:
+        told = record.model_dump_json(exclude_defaults=True)
+    except PydanticSerializationError:  # a surrogate without its partner
+        told = ""
+    if not told or "\\u0000" in told:
         record = RunRecord.model_validate(_fit(record.model_dump()))
+        told = record.model_dump_json(exclude_defaults=True)
     try:
         datetime.fromisoformat(record.run.started_at)
     except ValueError:
         raise UsageError(
             f"the run {record.run.id} does not say when it began: {quoted(record.run.started_at)}"
         ) from None
-    return record
-
-
-def _told(record: RunRecord) -> str:
-    return json.dumps(record.model_dump(mode="json", exclude_defaults=True))
+    return record, hashlib.sha256(told.encode()).hexdigest()
 
 
 def _fit(value: Any) -> Any:
@@ -62,9 +58,10 @@ def _plain(value: StrEnum | None) -> str | None:
     return None if value is None else str(value)
 
 
-def run_row(record: RunRecord, folder: str, now: str) -> Row:
+def run_row(record: RunRecord, digest: str, folder: str, now: str) -> Row:
     """Return the row of the run itself.
 
+    :param digest: of the record; see ``clean``.
     :param folder: where it lies; empty where only its record is there.
     """
     run = record.run
@@ -88,7 +85,7 @@ def run_row(record: RunRecord, folder: str, now: str) -> Row:
         "host": f"{run.host.system}, {run.host.arch}, {run.host.kernel}",
         "schema_version": record.schema_version,
         "folder": folder,
-        "digest": digest_of(record),
+        "digest": digest,
         "imported_at": now,
     }
 
@@ -156,7 +153,9 @@ def attempt_rows(record: RunRecord, run: int, cells: Mapping[str, int]) -> list[
         {
             "run": run,
             "cell": cells[cell.id],
-            **attempt.model_dump(mode="json", exclude={"load"}),
+            **{name: getattr(attempt, name) for name in _OF_AN_ATTEMPT},
+            "outcome": _plain(attempt.outcome),
+            "reason": _plain(attempt.reason),
             "load": _load(attempt),
             "steal": attempt.load.steal if attempt.load else None,
         }
