@@ -46,7 +46,9 @@ def test_wherever_the_journal_ends_the_resumed_run_is_the_same(tmp_path: Path) -
     journal = (tmp_path / "whole" / "run" / JOURNAL).read_bytes()
     start, end = journal.index(b"\n") + 1, journal.rindex(b"\n", 0, -1)
     dice = random.Random(4)
-    for at in [start, end, *(dice.randrange(start, end) for _ in range(10))]:
+    line = journal.index(b"\n", journal.index(b'"kind":"cell"'))
+    somewhere = {dice.randrange(start, end) for _ in range(10)} - {start, line, line + 1, end}
+    for at in [start, line, line + 1, end, *somewhere]:
         bench = cut(tmp_path / "whole", at, tmp_path / str(at))
         record = bench.go()
         assert ends(record) == ends(whole), at
@@ -58,7 +60,7 @@ def test_wherever_the_journal_ends_the_resumed_run_is_the_same(tmp_path: Path) -
         stood = [one.stood for one in events if isinstance(one, RunResumed)]
         assert [one.stood for one in record.run.resumed] == stood
         assert stood == [journal[:at].count(b'"kind":"cell"') - (b'"kind":"cell"' in tail(journal, at))]
-        broken = at not in {start, end} and not journal[:at].endswith(b"\n")
+        broken = b"\n" not in {journal[at - 1 : at], journal[at : at + 1]}  # a line without its end is whole
         assert [said for said in bench.said if "is incomplete" in said] == bench.said[:broken]
 
 
