@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import builds, figures, machine, probes, report, scale
+from bench import builds, figures, history, machine, probes, report, scale
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
@@ -15,7 +15,7 @@ from orchestrator.execute.engine import docker_engine
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def _benchmarks(store: Path, jobs: int) -> Mapping[str, Callable[[], figures.Section]]:
+def _benchmarks(store: Path, jobs: int, database: str | None) -> Mapping[str, Callable[[], figures.Section]]:
     """By name, from the quickest to the slowest."""
 
     def host() -> Arch:
@@ -24,12 +24,13 @@ def _benchmarks(store: Path, jobs: int) -> Mapping[str, Callable[[], figures.Sec
     return {
         "scale": scale.measure,
         "report": report.measure,
+        "history": lambda: history.measure(url=database),
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
     }
 
 
-NAMES = ("scale", "report", "probes", "builds")
+NAMES = ("scale", "report", "history", "probes", "builds")
 
 
 @click.command()
@@ -39,8 +40,11 @@ NAMES = ("scale", "report", "probes", "builds")
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
 @click.option("--jobs", type=click.IntRange(1), help="Compilers at once [default: CPUs].")
-def main(names: Sequence[str], *, write: bool, store: Path | None, jobs: int | None) -> None:
-    """Measure what matrixctl costs: scale, report, probes, builds; all of them if none is named.
+@click.option("--database", metavar="URL", help="An empty PostgreSQL database, for `history`.")
+def main(
+    names: Sequence[str], *, write: bool, store: Path | None, jobs: int | None, database: str | None
+) -> None:
+    """Measure what matrixctl costs: scale, report, history, probes, builds; all of them if none is named.
 
     `builds` takes a quarter of an hour or more. Leave the machine alone meanwhile.
     """
@@ -49,7 +53,7 @@ def main(names: Sequence[str], *, write: bool, store: Path | None, jobs: int | N
     try:
         _measure(
             names or NAMES,
-            _benchmarks(store or common.default_store(), jobs or os.cpu_count() or 1),
+            _benchmarks(store or common.default_store(), jobs or os.cpu_count() or 1, database),
             write=write,
         )
     except MatrixctlError as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import builds, figures, probes, report, scale
+from bench import builds, figures, history, probes, report, scale
 from bench.__main__ import NAMES, PAGE
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine
@@ -31,6 +31,13 @@ def test_report_renders_a_sample() -> None:
     assert cells == "10"
     assert rendered.endswith(" s")
     assert float(size.removesuffix(" MiB")) > 0
+
+
+def test_the_history_is_written_and_asked() -> None:
+    ((name, results, memory, folders, slowest),) = history.measure(10, 3).rows
+    assert (name, results) == ("SQLite", "80")
+    assert min(int(memory.replace(",", "")), int(folders.replace(",", ""))) > 0
+    assert slowest.endswith(" ms")
 
 
 @pytest.mark.browser

@@ -1,0 +1,110 @@
+"""The history: how fast runs are written down, and how long its queries take with a year of nights."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from bench import report
+from bench.figures import Section, against
+from orchestrator.analyse.alarms import find_alarms
+from orchestrator.app.history import import_run
+from orchestrator.record.history.history import History
+from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunStarted
+from orchestrator.record.model import RunRecord
+
+CELLS, NIGHTS = 500, 365
+_FOLDERS = 5
+"""Runs that are written as folders, to be imported from there."""
+_ASKED = 5
+"""How often each query is asked; the slowest counts."""
+_FIRST = date(2025, 11, 1)
+
+
+def measure(cells: int = CELLS, nights: int = NIGHTS, *, url: str | None = None) -> Section:
+    """Import nights of records in memory and from folders, then ask what the pages ask.
+
+    :param url: of an empty PostgreSQL database, to be measured as well.
+    """
+    record = report.sample(cells)
+    with tempfile.TemporaryDirectory() as folder:
+        folders = [_write(Path(folder), _night(record, nights + number)) for number in range(_FOLDERS)]
+        places = [parse_place(f"{folder}/history.db"), *([parse_place(url)] if url else [])]
+        measured = [_measure(place, record, nights, folders) for place in places]
+    return Section(
+        key="history",
+        title="The history",
+        header=("database", "results", "a second from memory", "a second from folders", "slowest query"),
+        rows=tuple(row for row, _ in measured),
+        notes=tuple(note for _, notes in measured for note in notes),
+    )
+
+
+def _measure(
+    place: Place, record: RunRecord, nights: int, folders: Sequence[Path]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the row of one database, and its sentences."""
+    name, cells = "PostgreSQL" if place.file is None else "SQLite", len(record.cells)
+    made = [_night(record, number) for number in range(nights)]
+    with History(place) as kept:
+        memory = cells * nights / _timed(lambda: [kept.add(one, find_alarms(one), folder="") for one in made])
+        from_folders = cells * len(folders) / _timed(lambda: [import_run(kept, one) for one in folders])
+        asked = ((_timed(query), what) for what, query in _queries(kept, record) for _ in range(_ASKED))
+        slowest, what = max(asked)
+    row = (
+        name,
+        f"{cells * (nights + len(folders)):,}",
+        f"{memory:,.0f}",
+        f"{from_folders:,.0f}",
+        f"{what}, {slowest * 1000:.0f} ms",
+    )
+    return row, (
+        against(f"{name}, written from memory", memory, 5_000, "results a second", at_least=True),
+        against(f"{name}, written from folders", from_folders, 2_000, "results a second", at_least=True),
+        against(f"{name}, slowest query", slowest * 1000, 50, "ms"),
+    )
+
+
+def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[], object]]]:
+    run, cell = kept.find("latest", None), record.cells[-1].id
+    yield "runs", kept.runs
+    yield "results of a run", lambda: kept.results(run)
+    yield "alarms of a run", lambda: kept.alarms(run)
+    yield "components of a run", lambda: kept.components(run)
+    yield "timeline of a cell", lambda: kept.timeline(cell, "nightly")
+    yield "last pass of a cell", lambda: kept.last_pass(cell, run)
+
+
+def _timed(do: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    do()
+    return time.perf_counter() - started
+
+
+def _night(record: RunRecord, number: int) -> RunRecord:
+    day = _FIRST + timedelta(days=number)
+    run = {"id": f"{day:%Y%m%d}-020000-0001", "series": "nightly", "started_at": f"{day}T02:00:00+00:00"}
+    return record.model_copy(update={"run": record.run.model_copy(update=run)})
+
+
+def _write(folder: Path, record: RunRecord) -> Path:
+    """Write a run as a run does: planned first, then cell by cell."""
+    path = folder / record.run.id
+    unfinished = {"status": "running", "finished_at": None, "exit_code": None, "duration_s": None}
+    run = record.run.model_copy(update=unfinished)
+    with Journal(path / JOURNAL) as journal:
+        journal.append(RunStarted(record=record.model_copy(update={"run": run})))
+        for cell in record.cells:
+            journal.append(CellJudged(cell=cell))
+        journal.append(
+            RunFinished(
+                status="finished",
+                finished_at=record.run.started_at,
+                duration_s=1.0,
+                exit_code=1,
+                message="",
+            )
+        )
+    return path
