@@ -1,12 +1,17 @@
 """From the folders of runs to the history. It imports SQLAlchemy: import it late."""
 
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.analyse.alarms import find_alarms
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.record.find import read_run
-from orchestrator.record.history.history import Added, History
+from orchestrator.record.fold import ended
+from orchestrator.record.history.history import Added, History, old_runs
+from orchestrator.record.history.rows import clean
+from orchestrator.record.journal import held
 from orchestrator.record.runs import begun
 
 
@@ -44,3 +49,23 @@ def find_folders(history: History, reports: Path) -> list[Path]:
     known = {run["id"]: Path(run["folder"]) for run in history.runs() if run["folder"]}
     gone = {name for name, folder in known.items() if not folder.is_dir()}
     return [(known | there)[name] for name in sorted(known | there) if name in there or name not in gone]
+
+
+def remove_folders(history: History, reports: Path, keep_nights: int, *, dry_run: bool) -> Iterator[Path]:
+    """Remove the folders of runs before the newest nights of their series; return each.
+
+    Only of runs that the history has as they are now, and only below ``reports``: what the history says of a
+    place is not enough to remove what lies there.
+    """
+    for run in old_runs(history.runs(), keep_nights):
+        folder = reports / run["id"]
+        if run["id"] not in begun(reports) or folder.is_symlink():
+            continue
+        with suppress(MatrixctlError):  # it goes on, or cannot be read: it stays
+            with held(folder):
+                _, digest = clean(ended(read_run(folder)))
+                if digest != run["digest"]:
+                    continue
+                if not dry_run:
+                    shutil.rmtree(folder)
+            yield folder

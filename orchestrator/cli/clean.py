@@ -54,6 +54,15 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     metavar="SIZE",
     help="Of the store the least recently used, until it is at most SIZE (500M, 20G).",
 )
+@click.option("--runs", "with_runs", is_flag=True, help="The folders of old runs that the history has.")
+@click.option(
+    "--keep-nights",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --runs: but for the newest N nights of each series.",
+)
+@common.history_place
+@common.reports_folder
 @click.option("--foreign", is_flag=True, help="Also what another machine, or an earlier boot, left.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def clean(
@@ -62,12 +71,20 @@ def clean(
     store: Path | None,
     keep_days: int | None,
     max_size: int | None,
+    with_runs: bool,
+    keep_nights: int | None,
+    history: str | None,
+    out: Path | None,
     foreign: bool,
     dry_run: bool,
 ) -> None:
     """Remove what dead runs left behind, in the engine and in folders; never what a running one has."""
     if store is None and (keep_days is not None or max_size is not None):
         raise UsageError("--keep-days and --max-size say what goes from the store", resolution="Add --store.")
+    if with_runs == (keep_nights is None):
+        raise UsageError("--runs and --keep-nights N go together", resolution="Say how many nights stay.")
+    if keep_nights is not None:
+        _runs(history, out or common.default_out(), keep_nights, dry_run=dry_run)
     root = common.default_store() if store in {None, _DEFAULT} else store
     if store is not None:
         _store(root, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
@@ -93,6 +110,15 @@ def _leftovers(engine: Engine, *, foreign: bool, dry_run: bool) -> bool:
         elif dry_run or engine.remove_leftover(leftover):
             _say(f"{leftover.kind} {leftover.name}", dry_run=dry_run)
     return kept
+
+
+def _runs(history: str | None, reports: Path, keep_nights: int, *, dry_run: bool) -> None:
+    from orchestrator.app.history import remove_folders  # noqa: PLC0415 - heavy, and an option
+    from orchestrator.cli.history import open_history  # noqa: PLC0415
+
+    with open_history(history, reports) as kept:
+        for folder in remove_folders(kept, reports, keep_nights, dry_run=dry_run):
+            _say(str(folder), dry_run=dry_run)
 
 
 def _store(root: Path, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:

@@ -55,6 +55,14 @@ def _open(place: Place) -> History:
     return History(place)
 
 
+def open_history(history: str | None, reports: Path) -> History:
+    """Open the history that the option names, or the one in the folder of the reports.
+
+    :raises UsageError: where there is none.
+    """
+    return _open(_place(history, reports))
+
+
 @click.group()
 def history() -> None:
     """Keep the runs of many nights in a database, and ask it; the runs' folders stay the truth."""

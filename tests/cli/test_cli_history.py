@@ -9,6 +9,7 @@ from cli_samples import RUN, a_run, cells, matrixctl
 
 from orchestrator.cli.run import _write_down
 from orchestrator.record.history import history
+from orchestrator.record.journal import held
 
 FIRST = cells()[0].id
 SECOND_RUN = "20260103-030405-abcd"
@@ -134,3 +135,43 @@ def test_a_run_that_ended_is_written_down(here: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == ""
     done = matrixctl("history", "list", "--history", "history.db", cwd=here)
     assert RUN in done.stdout
+
+
+def older(here: Path) -> Path:
+    """Let the first run be of another night."""
+    journal = here / "reports" / RUN / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"started_at":"2026-01-02', '"started_at":"2025-12-31'))
+    return journal
+
+
+def test_only_folders_that_the_history_has_as_they_are_are_removed(here: Path) -> None:
+    journal = older(here)
+    clean = ("clean", "--runs", "--keep-nights", "1")
+    assert "there is no history" in matrixctl(*clean, cwd=here).stderr
+    matrixctl("history", "import", "--all", cwd=here)
+    changed = journal.read_text()
+    journal.write_text(changed.replace("nothing came for 8 s", "nothing came for 9 s"))
+    assert "removed" not in matrixctl(*clean, cwd=here).stdout, "it is another one than the history has"
+    journal.write_text(changed)
+    assert matrixctl(*clean, "--dry-run", cwd=here).stdout == f"would remove reports/{RUN}\n"
+    with held(here / "reports" / RUN):
+        assert "removed" not in matrixctl(*clean, cwd=here).stdout, "a process writes to it"
+    assert matrixctl(*clean, cwd=here).stdout == f"removed reports/{RUN}\n"
+    assert [path.name for path in sorted((here / "reports").iterdir())] == [SECOND_RUN, "history.db"]
+    assert RUN in matrixctl("history", "list", cwd=here).stdout, "the history has it all the same"
+
+
+def test_a_link_in_the_place_of_a_run_is_left_alone(here: Path) -> None:
+    older(here)
+    matrixctl("history", "import", "--all", cwd=here)
+    (here / "reports" / RUN).rename(here / "elsewhere")
+    (here / "reports" / RUN).symlink_to(here / "elsewhere")
+    assert matrixctl("clean", "--runs", "--keep-nights", "1", cwd=here).stdout == ""
+    assert (here / "elsewhere" / "journal.jsonl").exists()
+
+
+@pytest.mark.parametrize("args", [("--runs",), ("--keep-nights", "3")])
+def test_how_many_nights_stay_has_to_be_said(here: Path, args: tuple[str, ...]) -> None:
+    done = matrixctl("clean", *args, cwd=here)
+    assert done.returncode == 2
+    assert "go together" in done.stderr
