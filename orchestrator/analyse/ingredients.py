@@ -174,8 +174,10 @@ def _needs(action: ActionRecord) -> tuple[str, ...]:
 
 
 def _filling(component: Component) -> tuple[str, str | None]:
-    # The tag of an image names its recipe; a package's digest is its version.
-    return ("" if component.kind == "image" else component.version), component.digest
+    if component.kind == "image":  # its tag names its recipe
+        return "", component.digest
+    version = component.version
+    return (f"applied to {version}" if component.kind == "patch" else version), component.digest
 
 
 def _own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:

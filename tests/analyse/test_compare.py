@@ -10,7 +10,8 @@ from compare_samples import ended, night, with_cells
 from orchestrator.analyse.compare import CellChange, Change, Comparison, compare, json_schema
 from orchestrator.matrix.model import TlsValue
 from orchestrator.outcome import Reason, Verdict
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.model import CellRecord, Component, RunRecord
+from orchestrator.report.comparison import difference
 
 TIMEOUT, CRASH = Reason.HANDSHAKE_TIMEOUT, Reason.SERVER_CRASHED
 UNSUPPORTED, ERROR = Reason.LIBRARY_CANNOT, Reason.DEADLINE
@@ -116,6 +117,18 @@ def test_a_package_that_is_no_component_is_seen_in_the_rest_of_its_image(nights:
     found = only(compare(nights["base"], failing(nights["tar"])))
     assert found.suspect is not None
     assert found.suspect.name == "other packages of client-amd64"
+
+
+def test_a_patch_says_what_it_is_applied_to(nights: Nights) -> None:
+    head = failing(nights["same"])
+    key = next(one.key for one in head.actions if one.kind == "haproxy")
+    patch = Component(
+        kind="patch", name="fix.diff", version="3.0.11", digest="1" * 64, origin="fix.diff", used_by=(key,)
+    )
+    head = head.model_copy(update={"components": (*head.components, patch)})
+    suspect = only(compare(nights["base"], head)).suspect
+    assert suspect is not None
+    assert difference(suspect) == "patch fix.diff: none -> applied to 3.0.11"
 
 
 def test_a_compiler_is_one_ingredient_of_what_it_built(nights: Nights) -> None:
