@@ -3,6 +3,7 @@
 # Nothing is installed: no maintainer script runs, so no emulation is needed, and packages that are out of
 # step with the host's own (which apt refuses to install beside them) do no harm.
 # Usage: matrixctl-extract SUITE ARCH FOLDER PACKAGE...
+# WHOLE=PACKAGE: the .deb of one package more is put into FOLDER as it is, without what it depends on.
 set -eu
 suite=$1 arch=$2 root=$3
 shift 3
@@ -18,6 +19,7 @@ for deb in "$1"/var/cache/apt/archives/*.deb; do
   echo 'Status: install ok unpacked'
   echo
 done > "$1/var/lib/dpkg/status"
+[ -z "${WHOLE:-}" ] || { cd "$1"; APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download "$WHOLE"; }
 HOOK
 chmod +x "$noted"
 

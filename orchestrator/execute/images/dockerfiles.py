@@ -52,7 +52,9 @@ _LIBRARIES = (
     "libzstd1",
     "zlib1g",
 )
-"""What a HAProxy may ask for, ours or a prebuilt one."""
+"""What a HAProxy may ask for: ours, Debian's, or a prebuilt one."""
+PACKAGE = "/usr/share/matrixctl/haproxy.deb"
+"""In a runtime: the .deb of Debian's own HAProxy for the architecture that it serves; beside it its name."""
 RUNTIME_PACKAGES = tuple(sorted({*_SHELL, *_LIBRARIES}))
 EMULATED_PACKAGES = (
     *RUNTIME_PACKAGES,
@@ -88,6 +90,7 @@ ROOTS: Mapping[str, Sequence[str]] = {
     "emulated-toolchain": EMULATED_PACKAGES,
 }
 """The images that are assembled from extracted packages, and those packages."""
+RUNTIMES = ("runtime", "emulated-runtime")
 _EMULATED_LINKS = {
     "/usr/bin/aclocal": "aclocal-1.17",
     "/usr/bin/automake": "automake-1.17",
@@ -177,6 +180,7 @@ def root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) 
         emulator=f"qemu-{target.qemu}" if emulated else "",
         libraries=("base-files", *_LIBRARIES, *extra) if emulated else (),
         below=emulation.ROOT,
+        package=PACKAGE if name in RUNTIMES else "",
     )
 
 

@@ -4,6 +4,7 @@ import io
 import re
 
 from orchestrator.execute.engine.engine import Engine
+from orchestrator.execute.images import dockerfiles
 from orchestrator.execute.images.workshop import ImageRef
 
 _APT_DEADLINE = 60
@@ -18,6 +19,14 @@ def packages(engine: Engine, image: ImageRef) -> dict[str, str]:
     status = io.BytesIO()
     engine.copy_file(image.id, "/var/lib/dpkg/status", status)
     return parse_status(status.getvalue().decode(errors="replace"), image.arch)
+
+
+def haproxy(engine: Engine, image: ImageRef) -> tuple[str, bytes]:
+    """File name and content of the .deb of Debian's own HAProxy in an image that servers run in."""
+    name, content = io.BytesIO(), io.BytesIO()
+    engine.copy_file(image.id, f"{dockerfiles.PACKAGE}.name", name)
+    engine.copy_file(image.id, dockerfiles.PACKAGE, content)
+    return name.getvalue().decode(errors="replace").strip(), content.getvalue()
 
 
 def apt_targets(engine: Engine, image: ImageRef) -> str:
