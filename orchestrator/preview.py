@@ -16,14 +16,14 @@ from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.images import image_content, workshop
 from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.sources import release, unpinned
-from orchestrator.execute.sources.unpinned import Moved, Now
+from orchestrator.execute.sources.unpinned import Moved, Now, Package
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
 from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
-from orchestrator.plan.plan import Plan, estimate
+from orchestrator.plan.plan import Plan, estimate, package_image
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
@@ -80,6 +80,22 @@ def engine_here() -> tuple[Engine | None, Arch]:
         return None, by_machine(os.uname().machine)
 
 
+def packages_here(engine: Engine | None, host: Arch) -> Package:
+    """Return what gives Debian's own HAProxy out of the images that are here already.
+
+    :param host: the architecture of the engine's machine.
+    """
+
+    def find(arch: str) -> tuple[str, bytes] | None:
+        if engine is None:
+            return None
+        target = ARCHES[arch]
+        image = workshop.existing(engine, host, [target]).get((package_image(target, host), arch))
+        return image_content.haproxy(engine, image) if image else None
+
+    return find
+
+
 def preview(
     cells: Sequence[Cell],
     catalog: Catalog,
@@ -122,7 +138,10 @@ def preview(
     planner = replace(planner, variants=variants)
 
     def look(what: Moving) -> Moved:
-        return unpinned.look(what, store=store, mirrors=mirrors, deadline=time.monotonic() + _LOOK_S)
+        deadline = time.monotonic() + _LOOK_S
+        return unpinned.look(
+            what, store=store, mirrors=mirrors, deadline=deadline, package=packages_here(engine, host)
+        )
 
     now = unpinned.now(first.actions.values(), look)
     plan = replace(planner, moved=now.sources).plan(runnable)

@@ -191,9 +191,9 @@ def _build(
 
 
 def _toolchain(cell: Cell, host: Arch) -> str:
-    """Return the name of the image that compiles the cell's HAProxy and library, as images/ has it."""
+    """Return the name of the image that compiles or unpacks the cell's HAProxy, as images/ has it."""
     target, extra = cell.arch.arch, packages.to_build(cell.haproxy, cell.tls)
-    if target == host and not extra:
+    if not cell.haproxy.is_compiled or (target == host and not extra):
         return "toolchain"
     return dockerfiles.variant_name("toolchain", target, extra)
 

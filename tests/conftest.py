@@ -165,11 +165,15 @@ def run_once(engine: DockerEngine, store: Path, tmp_path_factory: pytest.TempPat
 
 
 def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
-    """A function that runs cells as `matrixctl run` does, with its reports below ``folder``."""
+    """A function that runs cells as `matrixctl run` does, with its reports below ``folder``.
+
+    Of the profile ``quick`` the cells of one HAProxy are run, ``haproxy``.
+    """
 
     def runner(
         *filters: str,
         profile: str = "quick",
+        haproxy: str = "3.0.11",
         matrix: Path = DEFAULT_MATRIX,
         cancel: Cancel | None = None,
         today: date | None = None,
@@ -179,6 +183,8 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
         loaded = load(matrix)
         loaded = replace(loaded, limits=limits or loaded.limits)
         every = expand(loaded)
+        if profile == "quick":
+            filters = (f"haproxy={haproxy}", *filters)
         cells = select(every, (*profile_filters(loaded, profile), *filters), known=every)
         options = app.Options(
             profile=profile, filters=filters, out=folder / "reports", store=store, jobs=os.cpu_count() or 1

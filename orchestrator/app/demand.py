@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from orchestrator.execute.schedule.slots import Demand
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
-from orchestrator.plan.action import Action
+from orchestrator.plan.action import Action, BuildAction, BuildKind, ImageAction, ProbeAction, SourceAction
 from orchestrator.probe import session
 
 BUILD_MEMORY = 4 << 30
-SELFTEST_MEMORY = 1 << 30
-"""To compile it; it is one file."""
+SMALL_MEMORY = 1 << 30
+"""To compile the self-test, which is one file, or to unpack a HAProxy."""
 _IMAGE_MEMORY = 1 << 30
 """Of a package installation; nothing holds it to that."""
 _RESERVE = 8
@@ -23,20 +23,27 @@ def budget(memory: int) -> int:
 
 
 def demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
-    """A compile takes all jobs; everything else takes one. A download takes none of the host's memory.
+    """A compile takes all jobs; everything else, unpacking included, takes one.
+
+    A download takes none of the host's memory.
 
     :param cells: the plan's, by id.
     """
-    match action.kind:
-        case "tls" | "haproxy":
-            return Demand(cpus=jobs, memory=BUILD_MEMORY)
-        case "selftest":
-            return Demand(memory=SELFTEST_MEMORY)
-        case "image":
+    match action:
+        case BuildAction():
+            return demand_of_build(action.kind, compiles=action.compiles, jobs=jobs)
+        case ImageAction():
             return Demand(memory=_IMAGE_MEMORY)
-        case "source":
+        case SourceAction():
             return Demand()
-        case "probe":
+        case ProbeAction():
             first = cells[action.cells[0]]
             asan = capabilities.has_asan(first.haproxy, first.tls)
             return Demand(memory=session.memory(len(action.cells), asan=asan), lane=first.arch.name)
+
+
+def demand_of_build(kind: BuildKind, *, compiles: bool, jobs: int) -> Demand:
+    """What a build takes; its container is allowed no more."""
+    if kind == "selftest" or not compiles:
+        return Demand(memory=SMALL_MEMORY)
+    return Demand(cpus=jobs, memory=BUILD_MEMORY)

@@ -18,7 +18,7 @@ from orchestrator.app.resume import digest_files, inputs, refuse_changes
 from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.app.stages import Run
-from orchestrator.arch import by_machine
+from orchestrator.arch import ARCHES, by_machine
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
@@ -109,6 +109,7 @@ def make_run(
         mirrors=options.mirrors,
         limit=context.limits.fetch,
         pools=context.images.debian_pools,
+        package=lambda arch: context.images.package(ARCHES[arch]),
         say=context.say,
     )
     probing = Probing(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute.sources import release, unpinned
-from orchestrator.execute.sources.unpinned import Moved
+from orchestrator.execute.sources.unpinned import Moved, Package
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import SourceAction
@@ -28,6 +28,8 @@ class Sources:
     """Seconds for one of them: the matrix's limit ``fetch``."""
     pools: Callable[[], Sequence[str]]
     """Debian's package pools, where something of them is tried."""
+    package: Package
+    """Debian's own HAProxy for an architecture; the image that has it is made where it is not there."""
     say: Callable[[str], None]
     moved: dict[str, Source] = field(default_factory=dict)
     """What the sources that move are in this run, by their action's key."""
@@ -120,6 +122,7 @@ class Sources:
             mirrors=self.mirrors,
             deadline=time.monotonic() + self.limit,
             say=self.say,
+            package=self.package,
         )
 
 

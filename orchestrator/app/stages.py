@@ -18,7 +18,7 @@ from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix, Patch
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction
-from orchestrator.plan.plan import Plan, expected
+from orchestrator.plan.plan import Plan, expected_of
 from orchestrator.plan.planner import Planner
 from orchestrator.probe.judge import conclude
 
@@ -175,7 +175,7 @@ def _estimate(run: Run, action: Action) -> float:
     """Return how many seconds the action will take."""
     if _is_stored(run, action):
         return 0.0
-    return expected(action.kind, action.name, run.context.store.known_duration)
+    return expected_of(action, run.context.store.known_duration)
 
 
 def _is_stored(run: Run, action: Action) -> bool:

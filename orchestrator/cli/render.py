@@ -15,7 +15,7 @@ from orchestrator.execute.sources.unpinned import Moved
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
 from orchestrator.matrix.names import listed
-from orchestrator.preview import engine_here
+from orchestrator.preview import engine_here, packages_here
 
 _MARK = ".matrixctl-render"
 """Lists what render wrote into a folder: that, and nothing else, may be replaced."""
@@ -45,13 +45,15 @@ def render(
     Unsupported cells are among it, to prove that they are. Prints the script of each build.
     """
     old = _written_before(out)
-    _, host = engine_here()
-    limits = selection.matrix.limits
+    engine, host = engine_here()
+    limits, package = selection.matrix.limits, packages_here(engine, host)
 
     def bring(what: Moving) -> Moved:
         kept = Store(store or common.default_store(), say=common.say)
         deadline = time.monotonic() + limits.fetch
-        return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, say=common.say)
+        return unpinned.fetch(
+            what, store=kept, mirrors=mirrors, deadline=deadline, say=common.say, package=package
+        )
 
     made = reproduce.render(selection.cells, common.catalog(sources), limits, host, bring)
     _replace(out, old, {**made.files, **made.copies})

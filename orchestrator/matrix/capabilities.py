@@ -19,6 +19,9 @@ DISTRO: Mapping[str, str] = {
     "openssl": "3.5.6",
 }
 """Families that the base image has as a development package, with the version that their facts follow."""
+DISTRO_HAPROXY = "3.0.11"
+"""The upstream version of Debian's own HAProxy in the suite of the images; a release of Debian keeps it, and
+adds fixes to it (https://packages.debian.org/trixie/haproxy). Each cell's binary is held against it."""
 
 
 _SANITIZE = "-fsanitize="

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.errors import SourceUnreachableError
-from orchestrator.matrix.model import Software
+from orchestrator.matrix.model import HaproxyValue, Software
 from orchestrator.matrix.names import nearest, quoted
 from orchestrator.matrix.origins import ARCH
 from orchestrator.matrix.yamlfile import parse
@@ -69,9 +69,9 @@ class Moving(Value):
     component: str
     version: str
     """The declared one."""
-    kind: Literal["git", "path", "prebuilt"]
+    kind: Literal["distro", "git", "path", "prebuilt"]
     where: str
-    """A URL or folder of git, a working tree, a file."""
+    """A URL or folder of git, a working tree, a file; of ``distro`` the name of the architecture."""
     ref: str
 
     def __str__(self) -> str:
@@ -79,11 +79,18 @@ class Moving(Value):
 
 
 def moving(software: Software, arch: str) -> Moving | None:
-    """Return the moving source of HAProxy or a library for an architecture, or ``None``."""
+    """Return the moving source of HAProxy or a library for an architecture, or ``None``.
+
+    Debian's own HAProxy moves: it is the package that the image has. Its TLS library is installed there.
+    """
     kind, where = software.source, software.where
     match kind:
-        case "distro" | "tarball":
+        case "tarball":
             return None
+        case "distro":
+            if not isinstance(software, HaproxyValue):
+                return None
+            where = arch
         case "prebuilt":
             where = where.replace(ARCH, arch)
     return Moving(

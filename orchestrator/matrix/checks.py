@@ -11,8 +11,8 @@ from typing import Any
 from orchestrator.arch import ALIASES
 from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import by_name, find_idle
-from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, Matrix
-from orchestrator.matrix.names import nearest, quoted
+from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, HaproxyValue, Matrix, TlsValue
+from orchestrator.matrix.names import listed, nearest, quoted
 from orchestrator.matrix.select import names, parse
 from orchestrator.matrix.yamltree import Fault, Path, Tree
 
@@ -35,7 +35,12 @@ def check_data(tree: Tree) -> list[Fault]:
 
 def check_matrix(tree: Tree, matrix: Matrix) -> list[Fault]:
     """Return the faults that can only be found in a file without other faults."""
-    return [*_conflicts(tree, matrix), *_sizes(tree, matrix), *_orderless(tree, matrix)]
+    return [
+        *_conflicts(tree, matrix),
+        *_sizes(tree, matrix),
+        *_orderless(tree, matrix),
+        *_foreign_libraries(tree, matrix),
+    ]
 
 
 def find_notes(tree: Tree, matrix: Matrix) -> tuple[str, ...]:
@@ -206,6 +211,37 @@ def _orderless(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
             except UsageError as error:
                 said = "; ".join(part for part in (error.brief, error.details, error.resolution) if part)
                 yield tree.fault(("expect", number, "when", place), said)
+
+
+def _foreign_libraries(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
+    """Debian's own HAProxy with a TLS library that it is not linked with."""
+    removed = [{axis: value.name for axis, value in entry.items()} for entry in matrix.exclude]
+    for number, haproxy in enumerate(matrix.axes.get("haproxy", ())):
+        pairs = [
+            {"haproxy": haproxy.name, "tls": tls.name}
+            for tls in _foreign_to(haproxy, matrix.axes.get("tls", ()))
+        ]
+        left = [pair["tls"] for pair in pairs if not any(entry.items() <= pair.items() for entry in removed)]
+        if left:
+            yield tree.fault(("axes", "haproxy", number), _not_linked(left))
+    places = [number for number, _ in _spread(_entries(tree.data, "include"))]
+    for number, entry in zip(places, matrix.include, strict=True):
+        if "haproxy" in entry and "tls" in entry and _foreign_to(entry["haproxy"], [entry["tls"]]):
+            yield tree.fault(("include", number, "tls"), _not_linked([entry["tls"].name]))
+
+
+def _foreign_to(haproxy: AxisValue, libraries: Sequence[AxisValue]) -> list[AxisValue]:
+    """Return the libraries that are not in a HAProxy which is Debian's own; none for another HAProxy."""
+    if not isinstance(haproxy, HaproxyValue) or haproxy.source != "distro":
+        return []
+    return [tls for tls in libraries if isinstance(tls, TlsValue) and tls.source != "distro"]
+
+
+def _not_linked(libraries: Sequence[str]) -> str:
+    return (
+        f"Debian's HAProxy is linked with Debian's OpenSSL, not with {listed(libraries)}: "
+        "name it in an include with tls: openssl-distro"
+    )
 
 
 def _sizes(tree: Tree, matrix: Matrix) -> Iterator[Fault]:

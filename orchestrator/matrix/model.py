@@ -43,8 +43,9 @@ class Software(Value):
     version: str
     """What the table of capabilities takes it for; of a moving source (git, path) it is a declaration."""
     source: SourceKind = "tarball"
-    """``distro``: the base image's development package, version resolved once per run; ``tarball``:
-    ``sources.yaml`` has ``family`` and ``version``; ``git``, ``path`` and ``prebuilt``: see ``where``."""
+    """``distro``: Debian's package, HAProxy itself or a library's development files, as the images have it;
+    ``tarball``: ``sources.yaml`` has ``family`` and ``version``; ``git``, ``path`` and ``prebuilt``: see
+    ``where``."""
     where: str = ""
     """The URL of a git repository, the folder of a working tree, or a binary or .deb (``{arch}`` in it
     stands for the architecture's name)."""
@@ -59,6 +60,11 @@ class Software(Value):
     of the target's architecture, and the server gets what they depend on."""
     runtime_packages: tuple[str, ...] = ()
     """Debian packages of the target's architecture that the server needs beside the runtime image's."""
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it is compiled here, so that patches and flags get into it."""
+        return self.source not in {"distro", "prebuilt"}
 
 
 class HaproxyValue(Software):

@@ -134,12 +134,8 @@ def _is(value: Software, component: str) -> bool:
     return component in {value.family, value.name}
 
 
-def _compiled(value: Software) -> bool:
-    return value.source not in {"distro", "prebuilt"}
-
-
 def _with(value: S, given: Sequence[tuple[str, Patch]]) -> S:
-    mine = tuple(patch for component, patch in given if _is(value, component) and _compiled(value))
+    mine = tuple(patch for component, patch in given if _is(value, component) and value.is_compiled)
     if not mine:
         return value
     names = [patch.name for patch in (*value.patches, *mine)]
@@ -158,14 +154,14 @@ def _refuse_unknown(component: str, cells: Sequence[Cell]) -> None:
             f"--patch: no selected cell has the component {quoted(component)}{nearest(component, known)}",
             details=f"components: {listed(known)}",
         )
-    if not any(_compiled(value) for value in mine):
+    if not any(value.is_compiled for value in mine):
         names = ", ".join(value.name for value in mine)
         raise UsageError(f"--patch: {component} is not compiled here, so no patch gets into {names}")
 
 
 def _refuse_unseen(cells: Sequence[Cell]) -> None:
     for cell in cells:
-        if cell.haproxy.source == "prebuilt" and cell.tls.patches:
+        if cell.tls.patches and not cell.haproxy.is_compiled:
             raise UsageError(
                 f"HAProxy {cell.haproxy.name} is prebuilt: the patches of {cell.tls.name} are not in it",
                 resolution=f"Exclude the combination, or: --filter haproxy!={cell.haproxy.name}",

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix import origins
-from orchestrator.matrix.capabilities import DISTRO
+from orchestrator.matrix.capabilities import DISTRO, DISTRO_HAPROXY
 from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.environment import VALUE as VARIABLE_VALUE
 from orchestrator.matrix.environment import VARIABLES
@@ -44,6 +44,8 @@ DEFAULT_EXECUTION = "default"
 EXECUTIONS = (DEFAULT_EXECUTION, "aes-on", "aes-off")
 _PLACES: tuple[SourceKind, ...] = ("git", "path", "prebuilt")
 """The keys that name another place than ``sources.yaml``; each is a kind of source, too."""
+_UNCOMPILED = {"source": "source distro", "prebuilt": "prebuilt"}
+"""The keys of a HAProxy that is not compiled here, and how a fault names them."""
 
 
 def fault(message: str) -> PydanticCustomError:
@@ -58,6 +60,11 @@ def check_version(text: str) -> str:
     except ValueError as error:
         raise fault(str(error)) from None
     return text
+
+
+def check_haproxy_version(text: str) -> str:
+    """A version, or ``distro`` for Debian's own package."""
+    return text if text == DISTRO_VERSION else check_version(text)
 
 
 def check_family(name: str) -> str:
@@ -153,25 +160,27 @@ class HaproxyRecord(Spec):
     make_flags: MakeFlags = ()
     build_packages: Packages = ()
     runtime_packages: Packages = ()
+    source: Literal["distro"] | None = None
     git: Git | None = None
     path: Place | None = None
     prebuilt: Prebuilt | None = None
     patches: tuple[PatchFile, ...] = ()
 
-    @field_validator(*_PLACES)
+    @field_validator("source", *_PLACES)
     @classmethod
     def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
         _only_place(info)
         for key in ("make_flags", "build_packages"):
-            if info.field_name == "prebuilt" and info.data.get(key):
-                raise fault(f"{key} do not go with prebuilt: nothing of it is compiled here")
+            if info.field_name in _UNCOMPILED and where and info.data.get(key):
+                raise _not_compiled(key, str(info.field_name))
         return where
 
     @field_validator("patches")
     @classmethod
     def _patches_fit(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.data.get("prebuilt") and patches:
-            raise fault("patches do not go with prebuilt: nothing of it is compiled here")
+        for key in _UNCOMPILED:
+            if patches and info.data.get(key):
+                raise _not_compiled("patches", key)
         return _unlike(patches)
 
 
@@ -261,9 +270,15 @@ def _compiled(info: ValidationInfo) -> None:
         )
 
 
+def _not_compiled(what: str, key: str) -> PydanticCustomError:
+    return fault(f"{what} do not go with {_UNCOMPILED[key]}: nothing of it is compiled here")
+
+
 def _only_place(info: ValidationInfo) -> None:
     others: list[str] = [place for place in _PLACES if info.data.get(place) is not None]
-    others += ["source: tarball"] if info.data.get("source") == "tarball" else []
+    others += (
+        [f"source: {source}"] if info.field_name != "source" and (source := info.data.get("source")) else []
+    )
     if others:
         raise fault(f"{info.field_name} does not go with {others[0]}: a source comes from one place")
 
@@ -276,6 +291,11 @@ def _unlike(patches: tuple[str, ...]) -> tuple[str, ...]:
     return patches
 
 
+def distro_haproxy() -> HaproxyValue:
+    """Return Debian's own HAProxy, as the short name ``distro`` means it."""
+    return HaproxyValue(name=DISTRO_VERSION, version=DISTRO_HAPROXY, source="distro")
+
+
 def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
     """:raises UsageError: where a patch can no longer be read."""
     return HaproxyValue(
@@ -285,7 +305,7 @@ def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
         build_packages=record.build_packages,
         runtime_packages=record.runtime_packages,
         patches=_patches(record.patches, folder),
-        **_place(record, folder),
+        **({"source": "distro"} if record.source else _place(record, folder)),
     )
 
 

@@ -33,13 +33,14 @@ from orchestrator.matrix.model import (
 from orchestrator.matrix.names import listed, nearest, quoted
 from orchestrator.matrix.records import (
     DEFAULT_EXECUTION,
+    DISTRO_VERSION,
     EXECUTIONS,
     ExecutionRecord,
     HaproxyRecord,
     Name,
     Spec,
     TlsRecord,
-    VersionText,
+    check_haproxy_version,
     check_tls_version,
     fault,
 )
@@ -119,8 +120,9 @@ def _or_name(axis: str) -> WrapValidator:
 Seconds = Annotated[float, Field(strict=True, gt=0, le=_DAY)]
 
 
+HaproxyShort = Annotated[Name, AfterValidator(check_haproxy_version)]
 Haproxy = Annotated[
-    Annotated[VersionText, Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)], Discriminator(_form)
+    Annotated[HaproxyShort, Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)], Discriminator(_form)
 ]
 Tls = Annotated[Annotated[TlsShort, Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)], Discriminator(_form)]
 
@@ -146,7 +148,7 @@ Several = Annotated[
 ]
 
 HaproxyOrName = Annotated[
-    Annotated[VersionText, _or_name("haproxy"), Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)],
+    Annotated[HaproxyShort, _or_name("haproxy"), Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)],
     Discriminator(_form),
 ]
 TlsOrName = Annotated[
@@ -234,7 +236,9 @@ def value(
     family, version = split_tls(entry)
     short: Mapping[str, Any] = {
         "arch": lambda: ArchValue(name=entry, arch=ARCHES[entry]),
-        "haproxy": lambda: HaproxyValue(name=entry, version=entry),
+        "haproxy": lambda: (
+            records.distro_haproxy() if entry == DISTRO_VERSION else HaproxyValue(name=entry, version=entry)
+        ),
         "tls": lambda: records.tls(TlsRecord(name=entry, family=family, version=version), folder),
         "cipher": lambda: CipherValue(name=entry, suite=None if entry == DEFAULT_CIPHER else entry),
         "client": lambda: ClientValue(name=entry, family=entry),

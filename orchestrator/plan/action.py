@@ -36,7 +36,12 @@ class Recipe(Value):
     patches: tuple[Patch, ...]
     """Applied to the source in this order."""
     packages: tuple[tuple[str, str], ...]
-    """Exact versions of compiler, libc and development packages, sorted."""
+    """Exact versions of compiler, libc and development packages, sorted; of what is only unpacked none."""
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it compiles anything: a HAProxy that is prebuilt is only unpacked."""
+        return self.haproxy is None or self.haproxy.is_compiled
 
     def values(self, work: str) -> dict[str, Any]:
         """Return what the template is rendered with; ``work`` is the folder in which it is built."""
@@ -91,6 +96,8 @@ class BuildAction(_Action):
     source: str = ""
     library: str = ""
     """The TLS library that it is linked with, where that is built here."""
+    compiles: bool = True
+    """As in ``Recipe``, which may not be known yet."""
 
 
 class ProbeAction(_Action):

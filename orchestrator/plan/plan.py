@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.model import DEFAULTS, Cell, ExecutionValue
-from orchestrator.plan.action import Action, make_key
+from orchestrator.plan.action import Action, BuildAction, make_key
 
 _FALLBACK_SECONDS = {
     "image": 30.0,
@@ -18,6 +18,8 @@ _FALLBACK_SECONDS = {
     "probe": 4.0,
 }
 """Estimates where this machine has no own figure yet; see docs/performance.md."""
+_UNPACK_SECONDS = 2.0
+"""Of a HAProxy that is not compiled here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,11 @@ def session_of(build: str, cpu: ExecutionValue) -> str:
 def runtime_image(cell: Cell, host: Arch) -> str:
     """The image in which a cell's server runs; one with an emulator inside where it does not run natively."""
     return "emulated-runtime" if cell.emulated_on(host) else "runtime"
+
+
+def package_image(target: Arch, host: Arch) -> str:
+    """The image that has Debian's own HAProxy for ``target``: the one in which servers of it run."""
+    return "runtime" if target == host else "emulated-runtime"
 
 
 def verify(plan: Plan) -> None:
@@ -95,16 +102,18 @@ Known = Callable[[str, str], float | None]
 """Kind and name of an action -> seconds that it last took on this machine, or ``None``."""
 
 
-def expected(kind: str, name: str, known: Known) -> float:
+def expected(kind: str, name: str, known: Known, *, compiles: bool = True) -> float:
     """Seconds that an action will take: this machine's own last figure, else a default of its kind."""
-    return known(kind, name) or _FALLBACK_SECONDS[kind]
+    return known(kind, name) or (_FALLBACK_SECONDS[kind] if compiles else _UNPACK_SECONDS)
+
+
+def expected_of(action: Action, known: Known) -> float:
+    """As ``expected``, of an action of a plan."""
+    compiles = not isinstance(action, BuildAction) or action.compiles
+    return expected(action.kind, action.name, known, compiles=compiles)
 
 
 def estimate(plan: Plan, cached: Iterable[str], known: Known) -> dict[str, float]:
     """Seconds per action that is still to be done."""
     there = set(cached)
-    return {
-        key: expected(action.kind, action.name, known)
-        for key, action in plan.actions.items()
-        if key not in there
-    }
+    return {key: expected_of(action, known) for key, action in plan.actions.items() if key not in there}

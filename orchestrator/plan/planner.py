@@ -22,7 +22,7 @@ from orchestrator.plan.action import (
     make_key,
 )
 from orchestrator.plan.digest import digest, relevant_packages
-from orchestrator.plan.plan import Plan, build_name, runtime_image, session_name, verify
+from orchestrator.plan.plan import Plan, build_name, package_image, runtime_image, session_name, verify
 from orchestrator.plan.render import Renderer
 
 
@@ -94,17 +94,16 @@ class Planner:
 
     def _add_haproxy(self, actions: dict[str, Action], cell: Cell) -> str:
         haproxy, tls, target = cell.haproxy, cell.tls, cell.arch.arch
-        prebuilt = haproxy.source == "prebuilt"
         return self._add_build(
             actions,
             "haproxy",
             build_name(cell),
             target,
-            template=f"build/{'prebuilt' if prebuilt else 'haproxy'}.sh.j2",
+            template=f"build/{'haproxy' if haproxy.is_compiled else 'prebuilt'}.sh.j2",
             software=haproxy,
             haproxy=haproxy,
             tls=tls,
-            library="" if prebuilt else self._add_library(actions, tls, target),
+            library=self._add_library(actions, tls, target) if haproxy.is_compiled else "",
         )
 
     def _add_library(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
@@ -144,12 +143,21 @@ class Planner:
         if key in actions:
             return key
         fetched = self._add_source(actions, software, target) if software else None
-        extra = needed.to_build(haproxy, tls)
-        toolchain = self._add_image(actions, self._toolchain(target), target, extra)
+        compiles = haproxy is None or haproxy.is_compiled
+        # What is only unpacked needs no compiler for its architecture, and takes none into its digest.
+        served = target if compiles else self.host
+        extra = needed.to_build(haproxy, tls) if compiles else ()
+        toolchain = self._add_image(actions, self._toolchain(served), served, extra)
         known = self.renderer.has(template)
         recipe = None
         if known and (fetched is None or fetched.source is not None):
-            compiler = target if self.emulated_build else self.host
+            compiler = served if self.emulated_build else self.host
+            distro_tls = tls.source == "distro"
+            packages = (
+                self._variant(toolchain, compiler, target, distro_tls=distro_tls)
+                if extra
+                else self._packages(compiler, target, distro_tls=distro_tls)
+            )
             recipe = Recipe(
                 template=template,
                 source=fetched and fetched.source,
@@ -161,9 +169,7 @@ class Planner:
                 flags=capabilities.make_flags(haproxy, tls) if haproxy else (),
                 prefix=f"{PREFIX}/{tls.name}",
                 patches=software.patches if software else (),
-                packages=self._variant(toolchain, compiler, target, distro_tls=tls.source == "distro")
-                if extra
-                else self._packages(compiler, target, distro_tls=tls.source == "distro"),
+                packages=packages if compiles else (),
             )
         source = fetched.key if fetched else ""
         _add(
@@ -177,6 +183,7 @@ class Planner:
                 toolchain=toolchain,
                 source=source,
                 library=library,
+                compiles=compiles,
                 problem=""
                 if known
                 else f"matrixctl has no recipe for {(software or tls).family} ({template})",
@@ -187,7 +194,8 @@ class Planner:
 
     def _digest(self, kind: BuildKind, recipe: Recipe, library: Action | None) -> str | None:
         """Return ``None`` where the toolchain's versions or the library's digest are not known."""
-        if not recipe.packages or (library is not None and library.digest is None):
+        unknown = recipe.compiles and not recipe.packages
+        if unknown or (library is not None and library.digest is None):
             return None
         inputs: dict[str, object] = {
             "recipe": _template_text(self.renderer, recipe.template),
@@ -239,10 +247,19 @@ class Planner:
         else:
             source, problem = self.moved.get(key), ""
         made = SourceAction(
-            key=key, name=name, digest=source and source.sha256, source=source, moving=one, problem=problem
+            key=key,
+            name=name,
+            digest=source and source.sha256,
+            needs=self._add_package_image(actions, target) if one and one.kind == "distro" else (),
+            source=source,
+            moving=one,
+            problem=problem,
         )
         _add(actions, made)
         return made
+
+    def _add_package_image(self, actions: dict[str, Action], target: Arch) -> tuple[str, ...]:
+        return (self._add_image(actions, package_image(target, self.host), target),)
 
     def _find(self, component: str, version: str) -> tuple[Source | None, str]:
         try:

@@ -87,7 +87,7 @@ def attest(cell: Cell, binary: Binary, machine: str | None, vv: str | None) -> A
 
 def _built_here(cell: Cell) -> bool:
     """Whether the library was compiled by us, which leaves its mark in the binary."""
-    return cell.tls.source != "distro" and cell.haproxy.source != "prebuilt"
+    return cell.tls.source != "distro" and cell.haproxy.is_compiled
 
 
 def _line(text: str, pattern: str) -> str:
@@ -124,8 +124,13 @@ def _wrong_version(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     said, declared = proof.haproxy_version or "", cell.haproxy.version
     if banner.is_haproxy(cell.haproxy, said):
         return None
-    moves = cell.haproxy.source in {"git", "path"}
-    remedy = f" Set `version` of {cell.haproxy.name} in the matrix to what its source is." if moves else ""
+    remedy = ""
+    if cell.haproxy.source in {"git", "path"}:
+        remedy = f" Set `version` of {cell.haproxy.name} in the matrix to what its source is."
+    elif cell.haproxy.source == "distro":
+        remedy = (
+            " Debian's own has moved on: write {name: NAME, version: VERSION, source: distro} in the matrix."
+        )
     found = f"The binary says it is HAProxy {said or '(nothing)'}, not {declared}."
     return Reason.WRONG_VERSION, found + remedy
 
@@ -141,7 +146,7 @@ def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | N
     if cell.tls.source == "distro" and (found := _wrong_distro(shared)):
         return found
     running = proof.tls_running or "nothing"
-    if cell.haproxy.source == "prebuilt" and not banner.is_expected(cell.tls, running):
+    if not cell.haproxy.is_compiled and not banner.is_expected(cell.tls, running):
         return f"The prebuilt binary runs on {banner.own_name(running)}, not on {cell.tls.name}."
     return None
 

@@ -19,6 +19,8 @@ class Made:
     source: str
     """``git: https://... master -> 5d1a7b0...``; empty for a tarball."""
     patches: tuple[Patch, ...]
+    is_package: bool
+    """It is what a distribution ships."""
 
     @property
     def words(self) -> str:
@@ -33,14 +35,24 @@ def short(digest: str) -> str:
 
 
 def special(record: RunRecord) -> tuple[Made, ...]:
-    """Every such component of the run, once, in the order of the cells."""
-    return tuple(dict.fromkeys(made for cell in record.cells for made in of(cell, record)))
+    """Every such component of the run, once, in the order of the cells.
+
+    Not Debian's own HAProxy: what a distribution ships needs no warning, and its build says what it is.
+    """
+    return tuple(
+        dict.fromkeys(made for cell in record.cells for made in of(cell, record) if not made.is_package)
+    )
 
 
 def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
     """Those that ``cell`` rests on."""
     return tuple(
-        Made(name=name, source=_source(software, cell.axes.arch.name, record), patches=software.patches)
+        Made(
+            name=name,
+            source=_source(software, cell.axes.arch.name, record),
+            patches=software.patches,
+            is_package=software.source == "distro",
+        )
         for name, software in (
             (f"haproxy-{cell.axes.haproxy.name}", cell.axes.haproxy),
             (cell.axes.tls.name, cell.axes.tls),

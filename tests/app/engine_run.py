@@ -54,9 +54,9 @@ def _elf(machine: int) -> bytes:
 _ELF = {"amd64": _elf(62), "arm64": _elf(183)}
 
 
-def chosen(*filters: str) -> tuple[Cell, ...]:
+def chosen(*filters: str, haproxy: str = "3.0.11") -> tuple[Cell, ...]:
     every = expand(MATRIX)
-    return select(every, ("haproxy=3.0.11", "client=curl", "execution=default", *filters), known=every)
+    return select(every, (f"haproxy={haproxy}", "client=curl", "execution=default", *filters), known=every)
 
 
 def source(component: str, version: str) -> Source:

@@ -1,15 +1,17 @@
 """Each action done, on an engine in memory: what is recorded, done again, skipped, and not believed."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engine_run import GCM, EngineRun, Programs, chosen
-from fakes import ran
+from fakes import DEB, ran
 
 from orchestrator.errors import BuildError, EngineLostError
 from orchestrator.execute.engine.engine import ExecResult
+from orchestrator.execute.images.dockerfiles import PACKAGE
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.journal import JOURNAL, ActionChanged, Event, read
 from orchestrator.record.model import RunRecord
@@ -105,6 +107,24 @@ def test_images_are_made_once_and_told_with_what_is_in_them(tmp_path: Path) -> N
     assert emulated.execution.qemu_version == "10.0.13"
     proved = [image for verb, image in run.engine.calls if verb == "run"]
     assert set(proved) >= set(run.engine.images), "each was run before it was used"
+
+
+def test_debian_s_own_haproxy_is_taken_from_its_image_and_unpacked_without_a_cross_compiler(
+    tmp_path: Path,
+) -> None:
+    one = chosen("arch=arm64", f"cipher={GCM}", haproxy="distro")
+    run = EngineRun(tmp_path, one, builder=lambda text: ran(exit_code=int("g++-aarch64" in text)))
+    record = run.go()
+    (build,) = [one for one in record.actions if one.kind == "haproxy"]
+    assert build.status == "succeeded", build.message
+    assert run.programs.built == ["build.sh src/haproxy_3.0.11-1_arm64.deb"]
+    assert [cell.id for cell in run.cells] == run.programs.probed
+    (source,) = [one for one in record.components if one.kind == "source"]
+    assert (source.origin, source.digest) == (
+        "distro: arm64 -> haproxy_3.0.11-1_arm64.deb",
+        hashlib.sha256(DEB[PACKAGE]).hexdigest(),
+    )
+    assert next(one.status for one in record.actions if one.name == "toolchain-arm64") == "failed"
 
 
 def failing(*errors: Exception, kind: str) -> Programs:

@@ -23,7 +23,14 @@ class Bed:
         self.tree.mkdir()
         (self.tree / "Makefile").write_text("first")
         self.moving = Moving(component="haproxy", version="mine", kind="path", where=str(self.tree), ref="")
-        got = fetch(self.moving, store=self.store, mirrors=(), deadline=float("inf"), say=pytest.fail)
+        got = fetch(
+            self.moving,
+            store=self.store,
+            mirrors=(),
+            deadline=float("inf"),
+            say=pytest.fail,
+            package=pytest.fail,
+        )
         self.pin = SourcePinned(moving=self.moving, source=got.source, origin=got.origin)
         self.first = got.source.sha256
         self.heard: list[Event] = []
@@ -37,6 +44,7 @@ class Bed:
             limit=60,
             pools=tuple,
             say=lambda _: None,
+            package=pytest.fail,
         )
 
     def tested(self, sources: Sources) -> str | None:

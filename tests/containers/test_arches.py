@@ -38,6 +38,10 @@ include:
     tls: openssl-distro
     cipher: {GCM}
     execution: [aes-on, aes-off, {{name: haswell, cpu: "Haswell,-aes"}}]
+  - arch: armhf
+    haproxy: distro
+    tls: openssl-distro
+    cipher: {GCM}
   - arch: amd64
     haproxy: "3.0.11"
     tls: aws-lc-5.1.0
@@ -52,6 +56,14 @@ def ran(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     path = tmp_path_factory.mktemp("arches") / "matrix.yaml"
     path.write_text(MATRIX)
     return run_once(profile="full", matrix=path, limits=Limits(request=4))
+
+
+def test_debian_s_own_haproxy_serves_on_a_foreign_architecture(ran: Ran) -> None:
+    cell = ran.cell("armhf--haproxy-distro--openssl-distro")
+    assert (cell.outcome, cell.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED), cell.message
+    assert cell.attestation is not None
+    assert (cell.attestation.machine, cell.attestation.elf_machine) == ("armv7l", "EM_ARM")
+    assert (cell.attestation.haproxy_version or "").startswith("3.0.11-1")
 
 
 @pytest.mark.parametrize("name", ["armhf", "s390x"])

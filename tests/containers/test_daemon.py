@@ -195,8 +195,8 @@ def test_a_daemon_that_is_gone_for_good(
 def test_people_are_told_of_a_daemon_that_is_gone(
     daemon: SecondDaemon, store: Path, tmp_path: Path, host: str
 ) -> None:
-    command = f"run --profile quick --filter arch={host} --repeat 50 --store {store} --out {tmp_path}/reports"
-    argv = [sys.executable, "-m", "orchestrator", *command.split()]
+    command = f"run --profile quick --filter haproxy=3.0.11 --filter arch={host} --repeat 50 --store {store}"
+    argv = [sys.executable, "-m", "orchestrator", *command.split(), "--out", f"{tmp_path}/reports"]
     environment = {**os.environ, "DOCKER_HOST": daemon.host}
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     try:
@@ -216,7 +216,10 @@ def test_people_are_told_of_a_daemon_that_is_gone(
     assert "Report: " in said
     daemon.start()
     assert daemon.left() != [], "so that its absence below means something"
-    command = f"run --profile quick --filter arch={host} --filter cipher={GCM} --store {store}"
+    command = (
+        f"run --profile quick --filter haproxy=3.0.11 --filter arch={host}"
+        f" --filter cipher={GCM} --store {store}"
+    )
     again = [sys.executable, "-m", "orchestrator", *command.split(), "--out", f"{tmp_path}/reports"]
     done = subprocess.run(again, capture_output=True, env=environment, check=False, timeout=300)
     assert done.returncode == 0, done.stderr.decode()

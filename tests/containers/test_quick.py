@@ -38,8 +38,8 @@ def labelled(engine: DockerEngine) -> Any:
 
 def test_quick_run_judges_both_architectures(run: Any, labelled: Any) -> None:
     before = labelled()
-    ran = run()
-    again = run()
+    ran = run(haproxy="distro,3.0.11")
+    again = run(haproxy="distro,3.0.11")
 
     for arch, machine, elf in (("amd64", "x86_64", "EM_X86_64"), ("arm64", "aarch64", "EM_AARCH64")):
         for suite in (GCM, AES256, CHACHA):
@@ -60,6 +60,7 @@ def test_quick_run_judges_both_architectures(run: Any, labelled: Any) -> None:
         assert default.observations.negotiated_cipher in {GCM, AES256, CHACHA}
         ccm = ran.cell(f"{arch}--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
         assert (ccm.outcome, ccm.reason) == (Outcome.UNSUPPORTED, Reason.CLIENT_CANNOT_OFFER)
+        _debian_s_own_haproxy_passes(ran, arch)
 
     assert ran.record.run.exit_code == 0
     assert {cell.execution.mode for cell in ran.record.cells} == {"native", "emulated"}
@@ -67,6 +68,19 @@ def test_quick_run_judges_both_architectures(run: Any, labelled: Any) -> None:
     _record_on_disk_is_whole(ran.folder)
     _second_run_compiles_nothing(ran, again)
     assert labelled() == before
+
+
+def _debian_s_own_haproxy_passes(ran: Any, arch: str) -> None:
+    """Its package is named with Debian's version, of which the matrix compares upstream's."""
+    cells = [one for one in ran.record.cells if f"{arch}--haproxy-distro" in one.id]
+    judged = [one for one in cells if one.outcome is not Outcome.UNSUPPORTED]
+    assert [one.outcome for one in judged] == [Outcome.PASS] * 4, [one.message for one in judged]
+    (source,) = [one for one in ran.record.components if one.origin.endswith(f"_{arch}.deb")]
+    version = source.origin.removeprefix(f"distro: {arch} -> haproxy_").removesuffix(f"_{arch}.deb")
+    for one in judged:
+        assert one.axes.haproxy.version == source.version == version.partition("-")[0]
+        assert one.attestation.haproxy_version == version
+        assert "libjemalloc.so.2" in one.attestation.needed, "which ours does not ask for"
 
 
 def _emulation_is_recorded(ran: Any) -> None:

@@ -23,7 +23,8 @@ GCM = ("arch=amd64", "cipher=TLS_AES_128_GCM_SHA256")
 
 
 def begun(store: Path, out: Path, *options: str) -> "subprocess.Popen[str]":
-    argv = ["run", "--profile", "quick", "--store", str(store), "--out", str(out), *options]
+    argv = ["run", "--profile", "quick", "--filter", "haproxy=3.0.11"]
+    argv += ["--store", str(store), "--out", str(out), *options]
     argv += [word for text in GCM for word in ("--filter", text)]
     return subprocess.Popen(
         [sys.executable, "-m", "orchestrator", *argv],

@@ -19,6 +19,12 @@ from orchestrator.execute.store.store import Store
 from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Moving
 
+PACKAGES = {
+    "amd64": ("haproxy_3.0.11-1_amd64.deb", b"!<arch>\namd64"),
+    "armhf": ("haproxy_1%3a3.0.11-1_armhf.deb", b"!<arch>\narmhf"),
+}
+"""Debian's own HAProxy, as images have it."""
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -45,7 +51,12 @@ def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> 
         mirrors=[str(mirror) for mirror in mirrors],
         deadline=time.monotonic() + seconds,
         say=lambda _: None,
+        package=PACKAGES.get,
     )
+
+
+def seen_now(store: Store, what: Moving) -> Moved:
+    return look(what, store=store, mirrors=(), deadline=time.monotonic() + 30, package=PACKAGES.get)
 
 
 def refusal(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> MatrixctlError:
@@ -303,7 +314,7 @@ def test_a_look_keeps_nothing_and_knows_what_was_fetched(store: Store, repositor
     what = moving(repository.folder, ref="master")
 
     def seen() -> Moved:
-        return look(what, store=store, mirrors=(), deadline=time.monotonic() + 30)
+        return seen_now(store, what)
 
     commit = repository.git("rev-parse", "HEAD")
     first = seen()
@@ -324,7 +335,7 @@ def test_a_binary_and_a_package_are_taken_as_they_are(store: Store, tmp_path: Pa
     ):
         (tmp_path / name).write_bytes(content)
         what = moving(tmp_path / name, kind="prebuilt")
-        seen = look(what, store=store, mirrors=(), deadline=0)
+        seen = seen_now(store, what)
         got = bring(store, what)
         assert got.path is not None
         assert got.path.read_bytes() == content
@@ -370,6 +381,31 @@ def test_a_program_that_is_too_large_is_refused_and_not_kept(
 def test_an_odd_file_name_is_made_plain(store: Store, tmp_path: Path) -> None:
     (tmp_path / "-a b$(id)").write_bytes(b"\x7fELF")
     assert bring(store, moving(tmp_path / "-a b$(id)", kind="prebuilt")).source.file == "a_b__id_"
+
+
+# distro
+
+
+def test_debian_s_own_haproxy_is_kept_under_its_own_name_and_digest(store: Store) -> None:
+    what = moving("amd64", kind="distro")
+    seen, got = seen_now(store, what), bring(store, what)
+    name, content = PACKAGES["amd64"]
+    assert got.path is not None
+    assert (got.path.name, got.path.read_bytes()) == (name, content)
+    assert got.source.sha256 == hashlib.sha256(content).hexdigest()
+    assert got.origin == f"distro: amd64 -> {name}"
+    assert (seen.source, seen.path) == (got.source, None)
+    assert not bring(store, what).new
+    assert bring(store, moving("armhf", kind="distro")).source.file == "haproxy_1_3a3.0.11-1_armhf.deb"
+
+
+def test_without_its_image_debian_s_haproxy_is_unknown_and_named(store: Store) -> None:
+    what = moving("riscv64", kind="distro")
+    assert (seen_now(store, what).source.sha256, seen_now(store, what).path) == (None, None)
+    error = refusal(store, what)
+    assert isinstance(error, SourceUnreachableError)
+    assert error.brief == "no image here has Debian's haproxy for riscv64 yet"
+    assert "matrixctl run --filter haproxy=distro" in error.resolution
 
 
 @pytest.mark.fault(

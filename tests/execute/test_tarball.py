@@ -191,6 +191,7 @@ def test_a_commit_with_a_link_out_of_it_is_not_built(tmp_path: Path) -> None:
             mirrors=(),
             deadline=time.monotonic() + 30,
             say=lambda _: None,
+            package=pytest.fail,
         )
 
 
@@ -204,6 +205,7 @@ def test_a_repository_may_be_called_anything(where: str, tmp_path: Path) -> None
             mirrors=(),
             deadline=time.monotonic() + 30,
             say=lambda _: None,
+            package=pytest.fail,
         )
 
 
@@ -249,7 +251,13 @@ def test_a_program_may_be_called_anything(value: object, tmp_path: Path) -> None
     except OSError:
         pytest.skip("no file can be called so")
     what = Moving(component="haproxy", version="3.0.11", kind="prebuilt", where=str(given), ref="")
-    found = unpinned.look(what, store=Store(tmp_path / "store"), mirrors=(), deadline=time.monotonic() + 30)
+    found = unpinned.look(
+        what,
+        store=Store(tmp_path / "store"),
+        mirrors=(),
+        deadline=time.monotonic() + 30,
+        package=pytest.fail,
+    )
     assert found.source.file.isascii()
     assert found.source.file.isprintable()
     assert not set(found.source.file) & set(" /'\"\\$`;|&<>(){}*?#!")

@@ -132,7 +132,15 @@ def test_a_tree_in_the_store_and_its_origin(folder: Path, tmp_path: Path) -> Non
     what = Moving(component="haproxy", version="3.0.11", kind="path", where=str(folder), ref="")
     store = Store(tmp_path / "store")
     got = [
-        fetch(what, store=store, mirrors=(), deadline=time.monotonic() + 30, say=pytest.fail) for _ in "12"
+        fetch(
+            what,
+            store=store,
+            mirrors=(),
+            deadline=time.monotonic() + 30,
+            say=pytest.fail,
+            package=pytest.fail,
+        )
+        for _ in "12"
     ]
     assert [one.new for one in got] == [True, False]
     assert got[0].source == got[1].source

@@ -6,6 +6,7 @@ from math import prod
 import pytest
 
 from orchestrator import resources
+from orchestrator.arch import ARCHES
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import CCM
 from orchestrator.matrix.expand import expand
@@ -25,7 +26,8 @@ def of_profile(name: str) -> list[Cell]:
 
 def test_the_quick_profile_keeps_its_cells() -> None:
     assert [cell.id for cell in of_profile("quick")] == [
-        f"{arch}--haproxy-3.0.11--openssl-distro--{cipher}"
+        f"{arch}--haproxy-{haproxy}--openssl-distro--{cipher}"
+        for haproxy in ("3.0.11", "distro")
         for arch in ("amd64", "arm64")
         for cipher in CIPHERS
     ]
@@ -68,9 +70,17 @@ def test_issue_2569_has_every_cipher_before_and_after_each_fix(haproxy: str) -> 
 
 def test_nobody_s_night_is_spent_on_history() -> None:
     assert {cell.haproxy.name for cell in of_profile("nightly")} == {
-        value.name for value in load(DEFAULT).axes["haproxy"]
+        "distro",
+        *(value.name for value in load(DEFAULT).axes["haproxy"]),
     }
 
 
 def test_every_entry_of_the_default_matrix_has_an_effect() -> None:
     assert load(DEFAULT).notes == ()
+
+
+def test_debian_s_own_haproxy_is_there_for_every_architecture() -> None:
+    found = {
+        (cell.arch.name, cell.cipher.name) for cell in of_profile("full") if cell.haproxy.name == "distro"
+    }
+    assert found == set(product(ARCHES, CIPHERS))

@@ -69,6 +69,7 @@ def test_the_suite_that_nobody_forces_is_the_one_that_was_measured() -> None:
     new = ("3.2.25", "3.4.6")
     assert expected == {
         **{(haproxy, "libressl"): "TLS_AES_128_GCM_SHA256" for haproxy in new},
+        ("distro", "openssl"): "TLS_AES_256_GCM_SHA384",
         **{
             (haproxy, tls): "TLS_AES_256_GCM_SHA384"
             for haproxy in ("3.0.11", *new)

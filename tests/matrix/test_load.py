@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import resources
-from orchestrator.errors import Exit, UsageError
+from orchestrator.errors import Exit, NothingSelectedError, UsageError
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import ExecutionValue, HaproxyValue, Matrix, TlsValue
+from orchestrator.matrix.select import select
 
 DEFAULT = resources.root() / "matrix.yaml"
 AXES = """
@@ -220,6 +221,36 @@ def test_a_configure_flag_may_have_spaces_as_well(tmp_path: Path, written: str) 
     assert library.configure_flags == ("CFLAGS=-g -O1", "no-asm")
 
 
+DEBIAN_S = HaproxyValue(name="distro", version="3.0.11", source="distro")
+PRODUCT = GOOD.replace('"3.0.11"', "distro").replace("openssl-distro", "openssl-distro, openssl-3.5.7")
+INCLUDED = "include: [{arch: amd64, haproxy: %s, tls: %s, cipher: default}]\n"
+
+
+def test_distro_is_debian_s_own_haproxy_and_compares_as_its_upstream_version(tmp_path: Path) -> None:
+    matrix = load(write(tmp_path, GOOD + INCLUDED % ("distro", "openssl-distro")))
+    assert matrix.include[0]["haproxy"] == DEBIAN_S
+    cells = expand(matrix)
+    (one,) = [cell for cell in cells if cell.haproxy == DEBIAN_S]
+    assert one.id == "amd64--haproxy-distro--openssl-distro--default"
+    for text in ("haproxy=distro", "haproxy>=3.0.11", "haproxy<3.0.12", "haproxy=3.0..3.1"):
+        assert one in select(cells, [text, "tls=openssl-distro"]), text
+    with pytest.raises(NothingSelectedError):
+        select([one], ["haproxy>3.0"])
+
+
+def test_a_debian_that_moved_on_is_spelled_out(tmp_path: Path) -> None:
+    text = '{name: newer, version: "3.0.12", source: distro}'
+    matrix = load(write(tmp_path, GOOD + INCLUDED % (text, "openssl-distro")))
+    assert matrix.include[0]["haproxy"] == HaproxyValue(name="newer", version="3.0.12", source="distro")
+
+
+def test_what_an_exclude_removes_may_stand_beside_debian_s_haproxy(tmp_path: Path) -> None:
+    for removed in ("{tls: openssl-3.5.7}", "{haproxy: distro, tls: openssl-3.5.7}"):
+        matrix = load(write(tmp_path, f"{PRODUCT}exclude: [{removed}]\n"))
+        assert matrix.axes["haproxy"] == (DEBIAN_S,)
+    assert faults(tmp_path, PRODUCT + "exclude: [{tls: openssl-3.5.7, cipher: default}]\n")
+
+
 def test_include_and_exclude_share_the_records_of_the_axes(tmp_path: Path) -> None:
     text = GOOD + "include: [{arch: arm64, haproxy: 3.2.0, tls: openssl-distro, cipher: default}]\n"
     matrix = load(write(tmp_path, text + "exclude: [{haproxy: 3.2.0}]\n"))
@@ -250,8 +281,8 @@ profils: {}
         '4:13: axes.haproxy[0]: YAML reads 3.10 as the number 3.1; write it in quotes: "3.10"',
         (
             "4:48: axes.haproxy[1].makeflags: unknown key; did you mean 'make_flags'?"
-            " (keys: name, family, version, make_flags, build_packages, runtime_packages, git, path,"
-            " prebuilt, patches)"
+            " (keys: name, family, version, make_flags, build_packages, runtime_packages, source, git,"
+            " path, prebuilt, patches)"
         ),
         (
             "5:9: axes.tls[0]: 'opensl-3.5.7' is no <family>-<version>; did you mean 'openssl'?"
@@ -509,6 +540,24 @@ PINNED = {
         + "include: [{tls: [openssl-distro, {name: openssl-distro, family: openssl, version: 3.5.7}], "
         + 'arch: amd64, haproxy: "3.0.11", cipher: default}]',
         ["7:17: include[0].tls: 'openssl-distro' is another value already; give this one its own name"],
+    ),
+    "Debian's HAProxy with another library": (
+        GOOD + INCLUDED % ("distro", "[openssl-distro, openssl-3.5.7]"),
+        [
+            (
+                "7:47: include[0].tls: Debian's HAProxy is linked with Debian's OpenSSL,"
+                " not with openssl-3.5.7: name it in an include with tls: openssl-distro"
+            )
+        ],
+    ),
+    "Debian's HAProxy in a product": (
+        PRODUCT,
+        [
+            (
+                "4:13: axes.haproxy[0]: Debian's HAProxy is linked with Debian's OpenSSL,"
+                " not with openssl-3.5.7: name it in an include with tls: openssl-distro"
+            )
+        ],
     ),
     "incomplete include": (
         GOOD + "include: [{cipher: default}, {arch: arm64, tls: openssl-3.5.7}]",

@@ -160,6 +160,27 @@ def test_a_patch_is_known_by_its_bytes(tmp_path: Path) -> None:
         ),
         (
             "haproxy",
+            ", make_flags: [A=1], source: distro",
+            (
+                "4:72: axes.haproxy[0].source: make_flags do not go with source distro:"
+                " nothing of it is compiled here"
+            ),
+        ),
+        (
+            "haproxy",
+            ", source: distro, path: x",
+            "4:67: axes.haproxy[0].path: path does not go with source: distro: a source comes from one place",
+        ),
+        (
+            "haproxy",
+            ", source: distro, patches: [fix.diff]",
+            (
+                "4:70: axes.haproxy[0].patches: patches do not go with source distro:"
+                " nothing of it is compiled here"
+            ),
+        ),
+        (
+            "haproxy",
             ", patches: [fix.diff, sub/fix.diff]",
             "4:54: axes.haproxy[0].patches: two patches are called 'fix.diff'; rename one",
         ),

@@ -49,6 +49,7 @@ def moving(one: Cell, source: str, version: str = "") -> Cell:
             moving(SOURCE, "path", "3.0-dev1"), binary(), vv(version="3.0-dev13"), id="a tree of that series"
         ),
         pytest.param(moving(DISTRO, "prebuilt"), DYNAMIC, vv(version="3.0.11-1+deb13u3"), id="a .deb"),
+        pytest.param(moving(DISTRO, "distro"), DYNAMIC, vv(version="3.0.11-1+deb13u5"), id="Debian's own"),
         pytest.param(moving(SOURCE, "prebuilt"), binary(mark=None), vv(), id="a static binary of others"),
         pytest.param(SOURCE, binary(), vv(), id="a source build"),
         pytest.param(
@@ -102,6 +103,22 @@ def test_what_is_as_declared(one: Cell, made: Binary, text: str) -> None:
             "wrong-version",
             "nonsense",
             id="no version",
+        ),
+        pytest.param(
+            moving(DISTRO, "distro"),
+            DYNAMIC,
+            vv(version="3.0.12-1"),
+            "wrong-version",
+            "{name: NAME, version: VERSION, source: distro}",
+            id="Debian's own moved on",
+        ),
+        pytest.param(
+            moving(DISTRO, "distro"),
+            DYNAMIC,
+            vv(version="3.0.11-1+deb13u5", running="LibreSSL 4.0.0"),
+            "wrong-library",
+            "runs on LibreSSL",
+            id="Debian's own with another library",
         ),
         pytest.param(
             moving(SOURCE, "prebuilt"),

@@ -243,6 +243,18 @@ def test_what_is_not_a_released_tarball_is_named_once() -> None:
     ]
 
 
+def test_debian_s_own_haproxy_is_named_at_its_build_and_is_no_warning() -> None:
+    calm = nights.calm()
+    axes = calm.cells[0].axes
+    haproxy = axes.haproxy.model_copy(update={"name": "distro", "source": "distro"})
+    cell = calm.cells[0].model_copy(update={"axes": axes.model_copy(update={"haproxy": haproxy})})
+    origin = f"distro: {axes.arch.name} -> haproxy_3.0.11-1+deb13u5_{axes.arch.name}.deb"
+    component = nights.COMMIT.model_copy(update={"version": haproxy.version, "origin": origin})
+    record = calm.model_copy(update={"cells": (cell,), "components": (component,)})
+    assert provenance.special(record) == ()
+    assert [(made.name, made.words) for made in provenance.of(cell, record)] == [("haproxy-distro", origin)]
+
+
 @pytest.mark.parametrize(
     ("code", "established", "words"),
     [

@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 from orchestrator.app.context import Context
-from orchestrator.app.demand import BUILD_MEMORY, SELFTEST_MEMORY
+from orchestrator.app.demand import demand_of_build
 from orchestrator.app.sources import Sources
 from orchestrator.errors import MatrixctlError, PrerequisiteError
 from orchestrator.execute.compile import Compile, compile_once
@@ -50,9 +50,12 @@ def _make_task(
     parents: tuple[Path, ...],
 ) -> Compile:
     emulated = recipe.compiler_arch != context.host
-    extra = packages.to_build(recipe.haproxy, recipe.tls)
-    image = context.images.get("emulated-toolchain" if emulated else "toolchain", recipe.target, extra)
+    compiles = recipe.compiles
+    extra = packages.to_build(recipe.haproxy, recipe.tls) if compiles else ()
+    target = recipe.target if compiles else context.host
+    image = context.images.get("emulated-toolchain" if emulated else "toolchain", target, extra)
     caches, kept = choose_caches(recipe)
+    allowed = demand_of_build(kind, compiles=recipe.compiles, jobs=context.options.jobs)
     return Compile(
         name=f"matrixctl-{context.run_id}-{kind}-{secrets.token_hex(3)}",
         run_id=context.run_id,
@@ -68,8 +71,8 @@ def _make_task(
         output=kind,
         caches=caches,
         kept_cache=kept,
-        jobs=1 if kind == "selftest" else context.options.jobs,
-        memory_bytes=SELFTEST_MEMORY if kind == "selftest" else BUILD_MEMORY,
+        jobs=allowed.cpus,
+        memory_bytes=allowed.memory,
         timeout=context.limits.build * (_EMULATED_COMPILER if emulated else 1),
         keep=context.options.keep,
     )
@@ -97,7 +100,7 @@ def choose_caches(recipe: Recipe) -> tuple[tuple[str, ...], str | None]:
     The author of a patch or a tree can run anything in its build, and so put any object under any key of the
     cache. So a patched build fills none, and what comes from a place that moves fills one of its own.
     """
-    if recipe.source is None:  # it is one small file
+    if recipe.source is None or not recipe.compiles:  # it is one small file
         return (), None
     common = f"{recipe.source.component}-{recipe.compiler_arch.name}-{recipe.target.name}"
     place = str(recipe.moving).encode() if recipe.moving else None

@@ -9,6 +9,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.execute.images import base_image, emulation, image_content, workshop
 from orchestrator.execute.images.workshop import ImageRef, Workshop
 from orchestrator.execute.sources import release
+from orchestrator.plan.plan import package_image
 
 _Key = tuple[str, str, tuple[str, ...]]
 """Of an image: its name, the architecture that it serves, and the packages beside its own."""
@@ -46,6 +47,10 @@ class ImageSet:
     def packages(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> dict[str, str]:
         """Exact package versions inside an image."""
         return image_content.packages(self.shop.engine, self.get(name, arch, extra))
+
+    def package(self, arch: Arch) -> tuple[str, bytes]:
+        """File name and content of the .deb of Debian's own HAProxy for ``arch``."""
+        return image_content.haproxy(self.shop.engine, self.get(package_image(arch, self.shop.arch), arch))
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""

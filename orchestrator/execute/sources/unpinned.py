@@ -71,8 +71,19 @@ class _Place:
     words: str
 
 
+Package = Callable[[str], tuple[str, bytes] | None]
+"""Gives, for an architecture's name, file name and content of the .deb of Debian's own HAProxy in its image;
+``None`` where that image is not there, and none is to be made."""
+
+
 def fetch(
-    moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, say: Callable[[str], None]
+    moving: Moving,
+    *,
+    store: Store,
+    mirrors: Sequence[str],
+    deadline: float,
+    say: Callable[[str], None],
+    package: Package,
 ) -> Moved:
     """Fetch the source as it is now, keep it in the store by its digest, and return it.
 
@@ -88,9 +99,11 @@ def fetch(
             return _tree(moving, store, deadline, keep=True)
         case "prebuilt":
             return _prebuilt(moving, store, keep=True)
+        case "distro":
+            return _distro(moving, store, package, keep=True)
 
 
-def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> Moved:
+def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, package: Package) -> Moved:
     """Return the source as it is now, and keep nothing: of a new commit only the name is known.
 
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
@@ -104,6 +117,8 @@ def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: floa
             return _tree(moving, store, deadline, keep=False)
         case "prebuilt":
             return _prebuilt(moving, store, keep=False)
+        case "distro":
+            return _distro(moving, store, package, keep=False)
 
 
 def _git(
@@ -246,6 +261,22 @@ def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> Moved:
         if not head.startswith((_BINARY, _PACKAGE)):
             raise SourceUnreachableError(f"{given} is neither an ELF program nor a .deb")
         return _kept(moving, store, to, file, str(moving), keep=keep)
+
+
+def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> Moved:
+    found = package(moving.where)
+    if found is None and not keep:
+        return Moved(source=_source(moving, "", None), path=None, origin=str(moving), new=True)
+    if found is None:
+        raise SourceUnreachableError(
+            f"no image here has Debian's {moving.component} for {moving.where} yet",
+            resolution="A run makes it; then try again: matrixctl run --filter haproxy=distro",
+        )
+    name, content = _plain(found[0]), found[1]
+    with store.scratch() as scratch:
+        to = scratch / name
+        to.write_bytes(content)
+        return _kept(moving, store, to, name, f"{moving} -> {name}", keep=keep)
 
 
 def _kept(moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool) -> Moved:

@@ -45,7 +45,7 @@ _MADE = {
 }
 """How what may go is named: a person may name a folder as the store that has a ``git/`` of another kind."""
 _LOCK_POLL_S = 0.1
-_MOVING = ("git: ", "path: ", "prebuilt: ")
+_MOVING = ("distro: ", "git: ", "path: ", "prebuilt: ")
 """How origins of sources that move begin."""
 
 
