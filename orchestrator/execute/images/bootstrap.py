@@ -4,7 +4,9 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from typing import IO
+from urllib.parse import unquote
 
+from orchestrator import bounds
 from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.system.host import Host, os_release
@@ -15,6 +17,10 @@ SUITE = "trixie"
 
 _UNFETCHED = re.compile(r"E: (Failed to fetch|Unable to locate package) .*")
 """What apt says where a mirror lacks a package or a list, or has another one than its signed list names."""
+_PACKAGE = re.compile(r"([^/\s]+\.deb)\s|Unable to locate package (\S+)")
+"""The file or the name of a package in such a line; a list of packages has neither."""
+_NAMED = 3
+"""Packages that a sentence names."""
 _SHOWN = 20
 """Lines of output that an error carries."""
 _DEADLINE = 600
@@ -122,10 +128,14 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
             shutil.copyfileobj(root, into)
 
 
-def _unknown(unfetched: Iterable[str]) -> str:
-    """The packages that it has never heard of, to be appended to a sentence."""
-    found = [line.rpartition(" ")[2] for line in unfetched if "Unable to locate" in line]
-    return f": no {', '.join(dict.fromkeys(found))}" if found else ""
+def _missing(unfetched: Iterable[str]) -> str:
+    """The packages that it does not have, the first ones by name, to be appended to a sentence."""
+    named = (_PACKAGE.search(line) for line in unfetched)
+    found = list(dict.fromkeys(unquote(name[1] or name[2]) for name in named if name))
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return (
+        f": no {', '.join(bounds.cut(name, bounds.WORDS) for name in found[:_NAMED])}{more}" if found else ""
+    )
 
 
 def blame_the_mirror(image: str, said: Iterable[str]) -> None:
@@ -137,7 +147,7 @@ def blame_the_mirror(image: str, said: Iterable[str]) -> None:
     unfetched = [found[0] for line in said if (found := _UNFETCHED.search(line))]
     if unfetched:
         raise SourceUnreachableError(
-            f"the package mirror does not have all that the image {image} needs{_unknown(unfetched)}",
+            f"the package mirror does not have all that the image {image} needs{_missing(unfetched)}",
             details="\n".join(unfetched[-_SHOWN:]),
             resolution="See whether it answers: apt-get update. A mirror amid its own update is whole again "
             "in some hours; one that has moved on needs new images: matrixctl clean --images",
