@@ -155,6 +155,28 @@ _KNOWN = (
     ),
     (
         Arch(
+            name="ppc64el",
+            machine="ppc64le",
+            gnu="powerpc64le-linux-gnu",
+            platform="linux/ppc64le",
+            elf_machine="EM_PPC64",
+            qemu="ppc64le",
+            openssl_target="linux-ppc64le",
+            cmake_processor="ppc64le",
+        ),
+        "/lib64/ld64.so.2",
+        Cpus(
+            # One bit, PPC_FEATURE2_VEC_CRYPTO, tells of the instructions for AES and for SHA-2.
+            bits={"aes": (_HWCAP2, 25), "altivec": (_HWCAP, 28), "vsx": (_HWCAP, 7)},
+            default="power9",
+            models={"aes-on": "power9"},
+            lacks={
+                "aes-off": "Debian's programs need a POWER8, which has the AES instructions as all later ones"
+            },
+        ),
+    ),
+    (
+        Arch(
             name="riscv64",
             machine="riscv64",
             gnu="riscv64-linux-gnu",

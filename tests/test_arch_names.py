@@ -42,6 +42,9 @@ TABLE = {
     "arm64": Names("aarch64", "aarch64-linux-gnu", "linux/arm64", 183, "aarch64", "linux-aarch64", "aarch64"),
     "armhf": Names("armv7l", "arm-linux-gnueabihf", "linux/arm", 40, "arm", "linux-armv4", "armv7l"),
     "i386": Names("i686", "i386-linux-gnu", "linux/386", 3, "i386", "linux-x86", "i686"),
+    "ppc64el": Names(
+        "ppc64le", "powerpc64le-linux-gnu", "linux/ppc64le", 21, "ppc64le", "linux-ppc64le", "ppc64le"
+    ),
     "riscv64": Names(
         "riscv64", "riscv64-linux-gnu", "linux/riscv64", 243, "riscv64", "linux64-riscv64", "riscv64"
     ),
@@ -91,10 +94,11 @@ LOADERS = {
     "arm64": "/lib/ld-linux-aarch64.so.1",
     "armhf": "/lib/ld-linux-armhf.so.3",
     "i386": "/lib/ld-linux.so.2",
+    "ppc64el": "/lib64/ld64.so.2",
     "riscv64": "/lib/ld-linux-riscv64-lp64d.so.1",
     "s390x": "/lib/ld64.so.1",
 }
-"""``GLIBC_DYNAMIC_LINKER`` in GCC's ``gcc/config`` (i386, aarch64, arm, riscv, s390)."""
+"""``GLIBC_DYNAMIC_LINKER`` in GCC's ``gcc/config`` (i386, aarch64, arm, rs6000, riscv, s390)."""
 
 
 def test_the_loaders_are_those_of_gcc() -> None:

@@ -236,6 +236,7 @@ def _on(arch: str, execution: str) -> Cell:
     [
         ("amd64", "max", "max,aes=off,pclmulqdq=off,vaes=off,vpclmulqdq=off"),
         ("arm64", "neoverse-n1", None),
+        ("ppc64el", "power9", None),
         ("riscv64", None, "rv64"),
         ("s390x", None, "qemu"),
     ],

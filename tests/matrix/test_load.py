@@ -276,7 +276,7 @@ profils: {}
     assert faults(tmp_path, text) == [
         (
             "3:17: axes.arch[1]: no arch 'arm46'; did you mean 'arm64'?"
-            " (arch: amd64, arm64, armhf, i386, riscv64, s390x)"
+            " (arch: amd64, arm64, armhf, i386, ppc64el, riscv64, s390x)"
         ),
         '4:13: axes.haproxy[0]: YAML reads 3.10 as the number 3.1; write it in quotes: "3.10"',
         (
@@ -307,7 +307,7 @@ PINNED = {
         GOOD.replace("[amd64]", "[x86_64, aarch64, armv7l, i686, linux/arm64, X64, i386-linux-gnu]"),
         [
             f"3:{column}: axes.arch[{number}]: no arch {given!r}; did you mean {ours!r}?"
-            " (arch: amd64, arm64, armhf, i386, riscv64, s390x)"
+            " (arch: amd64, arm64, armhf, i386, ppc64el, riscv64, s390x)"
             for number, (column, given, ours) in enumerate(
                 (
                     (10, "x86_64", "amd64"),
@@ -418,7 +418,7 @@ PINNED = {
         [
             (
                 "3:10: axes.arch[0]: an arch is one record in orchestrator/arch.py and has a name alone here:"
-                " amd64, arm64, armhf, i386, riscv64, s390x"
+                " amd64, arm64, armhf, i386, ppc64el, riscv64, s390x"
             )
         ],
     ),
@@ -525,7 +525,7 @@ PINNED = {
         [
             (
                 "8:20: include[0].arch[1]: no arch 'arm46'; did you mean 'arm64'?"
-                " (arch: amd64, arm64, armhf, i386, riscv64, s390x)"
+                " (arch: amd64, arm64, armhf, i386, ppc64el, riscv64, s390x)"
             ),
             "8:37: include[0].haproxy: the list is empty",
             "8:47: include[0].tls[0]: text belongs here, not a list",
@@ -604,7 +604,7 @@ PINNED = {
         [
             (
                 "7:21: limits.sessions.arm65: no arch 'arm65'; did you mean 'arm64'? (arch: amd64, arm64,"
-                " armhf, i386, riscv64, s390x)"
+                " armhf, i386, ppc64el, riscv64, s390x)"
             ),
             "7:38: limits.sessions.arm64: must be at least 1",
         ],
