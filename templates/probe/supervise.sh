@@ -12,7 +12,7 @@ shift 2
 trap '' XFSZ
 ulimit -f 16384
 # Where a sanitizer was compiled in. Leaks are looked for with ptrace, which no container here has.
-export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=0
 for cell in cells/*/; do
   (
     "$@" ./haproxy -db -f "${cell}haproxy.cfg" > "${cell}haproxy.log" 2>&1 &

@@ -16,7 +16,9 @@ from orchestrator.record.model import CellRecord
 pytestmark = pytest.mark.containers
 
 OUT_OF_BOUNDS = str(Path(__file__).parent / "patches" / "haproxy-writes-out-of-bounds.diff")
-ASAN, UBSAN = (f"OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize={name}'" for name in ("address", "undefined"))
+ASAN = "OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize=address'"
+# HAProxy 3.0.11 has misaligned accesses of its own (src/pattern.c); they would be the first report.
+UBSAN = "OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize=undefined -fno-sanitize=alignment'"
 # -O0 for the compiler's time alone; the planted access is one byte behind a static array, in src/h3.c.
 HAPROXY: list[dict[str, object]] = [
     {"name": "asan", "make_flags": ASAN},
@@ -72,7 +74,7 @@ def test_a_planted_access_out_of_bounds_is_the_message_and_the_evidence(
     assert re.search(says, found.message), found.message
     assert len(found.attempts) == 1
     (log,) = (path for path in found.evidence if path.endswith("haproxy.log"))
-    assert "h3_resp_headers_send" in (built.folder / log).read_text() or name.startswith("ubsan")
+    assert "h3_resp_headers_send" in (built.folder / log).read_text() or name == "ubsan-planted"
 
 
 def test_what_qemu_would_have_to_run_with_address_sanitizer_is_unsupported(built: Ran) -> None:
