@@ -63,7 +63,7 @@ def test_a_healthy_build_with_address_sanitizer_passes(built: Ran) -> None:
             "asan-planted",
             r"AddressSanitizer reports global-buffer-overflow src/h3\.c:\d+ in h3_resp_headers_send",
         ),
-        ("ubsan-planted", r"UndefinedBehaviorSanitizer reports at src/h3\.c:\d+:\d+: index 8 out of bounds"),
+        ("ubsan-planted", r"UndefinedBehaviorSanitizer reports at src/\S+:\d+:\d+: "),
     ],
 )
 def test_a_planted_access_out_of_bounds_is_the_message_and_the_evidence(
@@ -74,7 +74,9 @@ def test_a_planted_access_out_of_bounds_is_the_message_and_the_evidence(
     assert re.search(says, found.message), found.message
     assert len(found.attempts) == 1
     (log,) = (path for path in found.evidence if path.endswith("haproxy.log"))
-    assert "h3_resp_headers_send" in (built.folder / log).read_text() or name == "ubsan-planted"
+    # HAProxy 3.0.11 has a report of its own before the planted one: src/server.c, a member of a null pointer.
+    planted = "h3_resp_headers_send" if name == "asan-planted" else "index 8 out of bounds"
+    assert planted in (built.folder / log).read_text()
 
 
 def test_what_qemu_would_have_to_run_with_address_sanitizer_is_unsupported(built: Ran) -> None:
