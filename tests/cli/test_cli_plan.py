@@ -137,7 +137,9 @@ def test_the_table_fits(tmp_path: Path, columns: str) -> None:
 
 
 @pytest.mark.containers
-def test_with_a_toolchain_image_builds_have_digests_and_no_image_is_made(tmp_path: Path) -> None:
+def test_a_build_has_a_digest_where_the_images_it_needs_are_here_and_none_is_made(
+    tmp_path: Path,
+) -> None:
     engine, host = engine_here()
     assert engine is not None
     before = workshop.remove_images(engine, dry_run=True)
@@ -145,10 +147,15 @@ def test_with_a_toolchain_image_builds_have_digests_and_no_image_is_made(tmp_pat
     actions = by_key(json.loads(result.stdout))
     state = actions[f"image:toolchain-{host.name}"]["state"]
     assert state == ("present" if any("toolchain" in tag for tag in before) else "todo")
-    for one in actions.values():
-        if one["kind"] in {"tls", "haproxy"}:
-            toolchain = actions[f"image:toolchain-{one['name'].rpartition('--')[2]}"]
-            assert bool(one["digest"]) is (toolchain["state"] == "present"), one["name"]
+
+    def is_here(key: str) -> bool:
+        """Whether every image is here from which it is made, through whatever stands between."""
+        one = actions[key]
+        return (one["kind"] != "image" or one["state"] == "present") and all(map(is_here, one["needs"]))
+
+    builds = {key: one for key, one in actions.items() if one["kind"] in {"tls", "haproxy"}}
+    assert builds
+    assert {key: bool(one["digest"]) for key, one in builds.items()} == {key: is_here(key) for key in builds}
     assert workshop.remove_images(engine, dry_run=True) == before
 
 

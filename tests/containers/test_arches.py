@@ -38,7 +38,7 @@ include:
     tls: openssl-distro
     cipher: {GCM}
     execution: [aes-on, aes-off, {{name: haswell, cpu: "Haswell,-aes"}}]
-  - arch: [armhf, ppc64el]
+  - arch: [arm64, ppc64el]
     haproxy: distro
     tls: openssl-distro
     cipher: {GCM}
@@ -58,7 +58,7 @@ def ran(run_once: Runner, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return run_once(profile="full", matrix=path, limits=Limits(request=4))
 
 
-@pytest.mark.parametrize("name", ["armhf", "ppc64el"])
+@pytest.mark.parametrize("name", ["arm64", "ppc64el"])
 def test_debian_s_own_haproxy_serves_on_a_foreign_architecture(ran: Ran, name: str) -> None:
     cell, arch = ran.cell(f"{name}--haproxy-distro--openssl-distro"), ARCHES[name]
     if (cell.outcome, cell.reason) == (Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE):
