@@ -38,8 +38,8 @@ from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
 from orchestrator.probe.files import ORIGIN_PORT, scaled, session_files
-from orchestrator.probe.judge import Judged
-from orchestrator.probe.prober import Images, Prober, Told
+from orchestrator.probe.judge import Judgement
+from orchestrator.probe.prober import Circumstances, Images, Prober
 from orchestrator.record.model import RunRecord
 
 SIZES = (1, 2, 4, 8)
@@ -205,9 +205,9 @@ def repeated(cells: Sequence[Cell], count: int) -> list[Cell]:
 
 def session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     """One session as a run has it: certificates, the binary out of the store, judging, evidence."""
-    seen: list[Judged] = []
+    seen: list[Judgement] = []
 
-    def on_judged(cell: Cell, judged: Judged, told: Told) -> None:  # noqa: ARG001 - the names of the protocol
+    def on_judged(cell: Cell, judged: Judgement, told: Circumstances) -> None:  # noqa: ARG001 - the names of the protocol
         seen.append(judged)
 
     started = time.monotonic()
@@ -234,7 +234,7 @@ def session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     return Timed(wall_s, sum(_curl_s(one) for one in seen))
 
 
-def _curl_s(one: Judged) -> float:
+def _curl_s(one: Judgement) -> float:
     seen = one.observations
     exchanges = (seen.h3, seen.control) if seen else ()
     return sum(exchange.duration_s for exchange in exchanges if exchange)

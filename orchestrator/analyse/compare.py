@@ -50,7 +50,7 @@ _MEANINGS = {
     Change.UNCHANGED: "the same in both",
 }
 _CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
-"""Judged in both, and not the same: something has made the difference."""
+"""Judgement in both, and not the same: something has made the difference."""
 _VERSIONED = ("haproxy", "tls")
 """The axes whose values have a version."""
 _ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}

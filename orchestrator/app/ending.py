@@ -12,7 +12,7 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, exit_code
 from orchestrator.probe.judge import conclude
-from orchestrator.probe.prober import Told
+from orchestrator.probe.prober import Circumstances
 from orchestrator.record import journal
 from orchestrator.record.count import complaints
 from orchestrator.record.model import RunRecord, utc_now
@@ -66,7 +66,7 @@ def _judge_the_rest(ledger: Ledger, cells: Sequence[Cell], error: Exception | No
     message = why or "Nothing judged it, and nothing says why; please report it."
     for cell in cells:
         if not ledger.is_judged(cell.id):
-            ledger.record_attempt(cell, conclude(reason, message), Told(final=False))
+            ledger.record_attempt(cell, conclude(reason, message), Circumstances(final=False))
 
 
 def _end(

@@ -14,8 +14,8 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan, build_name
-from orchestrator.probe.judge import AGAIN, Judged, with_attempt
-from orchestrator.probe.prober import Told
+from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
+from orchestrator.probe.prober import Circumstances
 from orchestrator.record import journal
 from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord
 from orchestrator.record.recorder import Recorder
@@ -43,13 +43,13 @@ class Ledger:
 
     # Cells.
 
-    def record_attempt(self, cell: Cell, judged: Judged, told: Told | None = None) -> None:
+    def record_attempt(self, cell: Cell, judged: Judgement, told: Circumstances | None = None) -> None:
         """Write down one attempt at a cell; a fault in that is the cell's own result.
 
         :param told: how it was probed; without it, it was not probed and this is the last word.
         :raises RecordError: where the folder cannot be written; this ends the run.
         """
-        told = told or Told()
+        told = told or Circumstances()
         try:
             record = self._add_attempt(cell, judged, told)
         except RecordError:
@@ -64,7 +64,7 @@ class Ledger:
         """Whether this run has a word on the cell; what it said before it was resumed may not count."""
         return self.recorder.judged(cell) is not None and cell not in self.cut
 
-    def _add_attempt(self, cell: Cell, judged: Judged, told: Told) -> CellRecord:
+    def _add_attempt(self, cell: Cell, judged: Judgement, told: Circumstances) -> CellRecord:
         build = self.plan.find_build(cell)
         before = self.recorder.cell(cell.id)
         why, again = self._explain_attempt(before, told)
@@ -84,7 +84,7 @@ class Ledger:
             record = record.model_copy(update={"attempts": (*earlier, loaded)})
         return self.selftests.explain(record)
 
-    def _explain_attempt(self, before: CellRecord | None, told: Told) -> tuple[str, bool]:
+    def _explain_attempt(self, before: CellRecord | None, told: Circumstances) -> tuple[str, bool]:
         """Return why there is this attempt, and whether it replaces one, maybe from before a resumption."""
         if before is not None and before.id in self.cut:
             self.cut.discard(before.id)
@@ -92,7 +92,7 @@ class Ledger:
                 return f"{AGAIN}{before.attempts[-1].message.splitlines()[0]}", True
         return told.why, told.again
 
-    def _add_fault(self, cell: Cell, told: Told, message: str) -> CellRecord:
+    def _add_fault(self, cell: Cell, told: Circumstances, message: str) -> CellRecord:
         """Return the record of a cell that could not be judged, made with as little as can go wrong."""
         before = self.recorder.cell(cell.id) or self.new_cell(cell)
         attempt = Attempt(
@@ -141,12 +141,12 @@ class Ledger:
             cells = [self.plan.cells[key] for key in action.cells]
             self.selftests.record_missing(cells, message, self._find_evidence(action))
         if isinstance(action, ProbeAction):
-            judged = Judged(outcome=failure.outcome, reason=failure.reason, message=failure.message)
+            judged = Judgement(outcome=failure.outcome, reason=failure.reason, message=failure.message)
             evidence = self._find_evidence(self.plan.actions.get(failure.action))
             for key in action.cells:
                 last = self.recorder.judged(key)
                 if last is None or not last.final or key in self.cut:
-                    told = Told(evidence=evidence)
+                    told = Circumstances(evidence=evidence)
                     self.record_attempt(self.plan.cells[key], judged, told)
 
     def _find_evidence(self, action: Action | None) -> tuple[str, ...]:

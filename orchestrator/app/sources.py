@@ -105,13 +105,13 @@ class Sources:
         if held is not None:
             self._known[place] = Moved(source=pin.source, path=held.path, origin=pin.origin, new=False)
             return ""
-        was = f"source {_told(pin.origin, pin.source)} is no longer in the store"
+        was = f"source {_describe(pin.origin, pin.source)} is no longer in the store"
         try:
             now = self._bring(pin.moving)
         except MatrixctlError as error:
             return f"{was}, and cannot be had again: {error.brief}"
         if now.source.sha256 != pin.source.sha256:
-            return f"{was}, and what {pin.moving} has now is {_told(now.origin, now.source)}"
+            return f"{was}, and what {pin.moving} has now is {_describe(now.origin, now.source)}"
         self._known[place] = now
         return ""
 
@@ -126,5 +126,5 @@ class Sources:
         )
 
 
-def _told(origin: str, source: Source) -> str:
+def _describe(origin: str, source: Source) -> str:
     return f"{origin} (SHA-256 {(source.sha256 or 'unknown')[:12]})"

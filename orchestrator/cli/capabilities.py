@@ -15,7 +15,7 @@ from orchestrator.cli import common
 from orchestrator.cli.table import cell as shown
 from orchestrator.cli.table import show, table
 from orchestrator.matrix import capabilities as known
-from orchestrator.matrix.capability_table import CCM, CHACHA20, SUITES, TABLE, Row
+from orchestrator.matrix.capability_table import CCM, CHACHA20, SUITES, TABLE, Capability
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import Cell, HaproxyValue, TlsValue, Unsupported
 
@@ -52,7 +52,7 @@ def _json(cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: Capability) -> dict[str, Any]:
     plain = {name: sorted(v) if isinstance(v, frozenset) else v for name, v in asdict(row).items()}
     return {**plain, "suites": row.suites}
 
@@ -130,7 +130,7 @@ def _limits(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Iterable[Unsupporte
     return (one for one in found if one)
 
 
-def _add(made: Table, row: Row, *first: str, last: str | None = None) -> None:
+def _add(made: Table, row: Capability, *first: str, last: str | None = None) -> None:
     lacks = " ".join(_SHORT.get(suite, suite) for suite in SUITES if suite not in row.suites)
     values = (
         (row.api, "-", "-", "-", "all")

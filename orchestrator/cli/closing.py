@@ -89,7 +89,7 @@ def _group(group: Group) -> Iterator[Text]:
 
 def _cell(cell: CellRecord) -> Text:
     rule = f"  [{cell.expected.rule}]" if cell.expected and cell.expected.rule else ""
-    return Text(flat(f"  {cell.id}  {attempts.said(cell)}{rule}"))
+    return Text(flat(f"  {cell.id}  {attempts.describe(cell)}{rule}"))
 
 
 def _stale(rule: Rule) -> Iterator[Text]:

@@ -170,11 +170,11 @@ def show(run: str, *, place: Place, reports: Path, series: str | None, form: str
         told = {"run": _public(found), "alarms": alarms, "results": results, "components": parts}
         click.echo(common.as_json({name: _public(value) for name, value in told.items()}))
         return
-    for line in _told(found, alarms, results, bad, since):
+    for line in _describe(found, alarms, results, bad, since):
         click.echo(flat(line) if line.strip() else "")
 
 
-def _told(
+def _describe(
     run: Row,
     alarms: Sequence[Row],
     results: Sequence[Row],

@@ -88,7 +88,7 @@ class Lines(Quiet):
         self._started = time.monotonic()
 
     def listen(self, event: Event) -> None:
-        line = told(event)
+        line = describe(event)
         if line is not None:
             self._print(line)
 
@@ -100,7 +100,7 @@ class Lines(Quiet):
         common.errors.print(Text(spent) + line)
 
 
-def told(event: Event) -> Text | None:
+def describe(event: Event) -> Text | None:
     """The line for an event, or ``None`` where it is not worth one."""
     match event:
         case RunResumed(stood=stood):

@@ -57,7 +57,7 @@ def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
     found = next((one for one in record.cells if one.id == cell), None)
     if found is None:
         raise _unknown(cell, record)
-    click.echo("\n".join(_told(found, folder)))
+    click.echo("\n".join(_describe(found, folder)))
 
 
 def _read(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:
@@ -81,14 +81,14 @@ def _unknown(cell: str, record: RunRecord) -> UsageError:
     )
 
 
-def _told(cell: CellRecord, folder: Path | None) -> Iterator[str]:
+def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
     yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
     if cell.message:
         yield flat(cell.message)
     yield f"verdict: {summary.VERDICT_TITLES[summary.verdict(cell)]}"
     if cell.expected:
-        yield flat(f"expected: {expectations.told(cell.expected)}")
+        yield flat(f"expected: {expectations.describe(cell.expected)}")
     if cell.cause:
         yield flat(f"cause: {cell.cause}")
     if tally := attempts.tally(cell):

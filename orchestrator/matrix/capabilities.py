@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from orchestrator.arch import Arch
-from orchestrator.matrix.capability_table import TABLE, QuicApi, Row
+from orchestrator.matrix.capability_table import TABLE, Capability, QuicApi
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, TlsValue, Unsupported
 from orchestrator.outcome import Reason
@@ -27,7 +27,7 @@ adds fixes to it (https://packages.debian.org/trixie/haproxy). Each cell's binar
 _SANITIZE = "-fsanitize="
 
 
-def row(haproxy: HaproxyValue, tls: TlsValue) -> Row:
+def row(haproxy: HaproxyValue, tls: TlsValue) -> Capability:
     """Return the row that holds for this HAProxy with this library."""
     return _row(haproxy.version, tls.family, tls.version)
 
@@ -141,7 +141,7 @@ def _unsupported(reason: Reason, message: str) -> Unsupported:
 
 
 @cache
-def _row(haproxy: str, family: str, tls: str) -> Row:
+def _row(haproxy: str, family: str, tls: str) -> Capability:
     """Return the row that fits. A version without an order (a branch, a name) counts as the newest."""
     haproxy_version = _version(haproxy)
     tls_version = _version(DISTRO.get(family, tls) if tls == "distro" else tls)

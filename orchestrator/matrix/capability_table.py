@@ -19,7 +19,7 @@ FAMILIES = ("openssl", "libressl", "quictls", "aws-lc", "wolfssl")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Capability:
     """A TLS family in HAProxy, from these versions on. Of a family the first row that fits is the one.
 
     A row says what cannot be by construction. What is a bug, or a refusal that answers one (ChaCha20 with
@@ -70,7 +70,7 @@ _COMPAT_H = "HAProxy 3.0.11, include/haproxy/openssl-compat.h: ciphersuites, 0-R
 _AEAD = "HAProxy 3.0.11, include/haproxy/quic_tls.h, tls_aead(): suites"
 
 TABLE = (
-    Row(
+    Capability(
         family="openssl",
         haproxy="3.2",
         tls="3.5.2",
@@ -87,7 +87,7 @@ TABLE = (
             "HAProxy 00c3b6969 (3.3), src/quic_ssl.c: suites of every QUIC bind",
         ),
     ),
-    Row(
+    Capability(
         family="openssl",
         haproxy="2.8.4",
         tls="1.1.1",
@@ -104,7 +104,7 @@ TABLE = (
             "Seen with 3.0.11 and 3.5.7: a CCM client is refused, or never answered",
         ),
     ),
-    Row(
+    Capability(
         family="openssl",
         haproxy="0",
         api="none",
@@ -115,7 +115,7 @@ TABLE = (
             "Seen with 2.6.12 and 3.5.7: -QUIC",
         ),
     ),
-    Row(
+    Capability(
         family="quictls",
         haproxy="2.6",
         tls="1.1.1",
@@ -131,14 +131,14 @@ TABLE = (
             "Seen with 3.0.11: CCM works once ciphersuites names it",
         ),
     ),
-    Row(
+    Capability(
         family="quictls",
         haproxy="0",
         api="none",
         make_flags=("USE_OPENSSL=1",),
         source=("HAProxy 3.0.11, CHANGELOG 2.5-dev13: experimental before 2.6",),
     ),
-    Row(
+    Capability(
         family="libressl",
         haproxy="2.8-dev13",
         tls="3.6",
@@ -157,7 +157,7 @@ TABLE = (
             "Seen with 3.0.11: ciphersuites is a fatal configuration error",
         ),
     ),
-    Row(
+    Capability(
         family="libressl",
         haproxy="2.7-dev6",
         tls="3.6",
@@ -169,7 +169,7 @@ TABLE = (
         aes_by_hardware=True,
         source=("HAProxy 3.0.11, CHANGELOG 2.7-dev6: ChaCha20 is left out of the build",),
     ),
-    Row(
+    Capability(
         family="libressl",
         haproxy="0",
         api="none",
@@ -177,7 +177,7 @@ TABLE = (
         ciphersuites=False,
         source=("does not compile: https://github.com/libressl/portable/issues/784",),
     ),
-    Row(
+    Capability(
         family="aws-lc",
         haproxy="3.1-dev5",
         tls="1.22",
@@ -196,7 +196,7 @@ TABLE = (
             "0-RTT from 3.1 on: https://github.com/haproxy/haproxy/issues/3270",
         ),
     ),
-    Row(
+    Capability(
         family="aws-lc",
         haproxy="2.9-dev7",
         tls="1.22",
@@ -216,14 +216,14 @@ TABLE = (
             "Seen with 3.0.11 and 5.1.0: GCM answers, ChaCha20 is refused",
         ),
     ),
-    Row(
+    Capability(
         family="aws-lc",
         haproxy="0",
         api="none",
         make_flags=("USE_OPENSSL_AWSLC=1",),
         source=("HAProxy 3.0.11, CHANGELOG 2.9-dev5: TLS without QUIC",),
     ),
-    Row(
+    Capability(
         family="wolfssl",
         haproxy="2.9-dev8",
         tls="5.6.6",
@@ -241,7 +241,7 @@ TABLE = (
             "Seen with --enable-aesccm: CCM is accepted, and no handshake ends",
         ),
     ),
-    Row(
+    Capability(
         family="wolfssl",
         haproxy="2.7",
         tls="5.6.6",
@@ -252,7 +252,7 @@ TABLE = (
         ciphersuites=False,
         source=("HAProxy 3.0.11, CHANGELOG 2.7.0: USE_QUIC with USE_OPENSSL_WOLFSSL",),
     ),
-    Row(
+    Capability(
         family="wolfssl",
         haproxy="0",
         api="none",

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from orchestrator.closecode import ALERTS, CRYPTO
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
-from orchestrator.probe.ended import find_when, said
+from orchestrator.probe.ended import find_when, quote_client
 from orchestrator.probe.files import asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
@@ -24,7 +24,7 @@ _OUR_TIMEOUT = 124
 _GATEWAY_ERRORS = {502, 503, 504}
 
 
-class Judgement(NamedTuple):
+class Finding(NamedTuple):
     """What a cell's observations mean by themselves."""
 
     outcome: Outcome
@@ -32,34 +32,34 @@ class Judgement(NamedTuple):
     message: str
 
 
-def because(reason: Reason, message: str) -> Judgement:
+def because(reason: Reason, message: str) -> Finding:
     """A judgement for a reason; its outcome stands in the table."""
-    return Judgement(REASONS[reason].outcome, reason, message)
+    return Finding(REASONS[reason].outcome, reason, message)
 
 
-def classify(cell: Cell, seen: Observations) -> Judgement:
+def classify(cell: Cell, seen: Observations) -> Finding:
     """The first cause that explains what was seen, or ``pass``. A crash counts wherever it happened."""
     http3 = _classify_http3(cell, seen)
     return _sanitizer(seen) or _server_ended(cell, seen, http3) or http3
 
 
-def _classify_http3(cell: Cell, seen: Observations) -> Judgement:
+def _classify_http3(cell: Cell, seen: Observations) -> Finding:
     for check in _CHECKS:
         found = check(cell, seen)
         if found is not None:
             return found
     cipher = seen.negotiated_cipher
-    return Judgement(Outcome.PASS, None, f"HTTP/3 with {cipher}: two bodies and an upload arrived whole.")
+    return Finding(Outcome.PASS, None, f"HTTP/3 with {cipher}: two bodies and an upload arrived whole.")
 
 
-def _sanitizer(seen: Observations) -> Judgement | None:
+def _sanitizer(seen: Observations) -> Finding | None:
     """Before all that follows from it: a crash, an answer that never came."""
     if seen.server is None or seen.server.sanitizer is None:
         return None
     return because(Reason.SANITIZER, f"{seen.server.sanitizer}. The whole report is in haproxy.log.")
 
 
-def _server_ended(cell: Cell, seen: Observations, http3: Judgement) -> Judgement | None:
+def _server_ended(cell: Cell, seen: Observations, http3: Finding) -> Finding | None:
     server = seen.server
     if server is None or server.exit_code is None:
         return None
@@ -75,7 +75,7 @@ def _server_ended(cell: Cell, seen: Observations, http3: Judgement) -> Judgement
     return because(Reason.SERVER_CRASHED, f"HAProxy ended with {how} {when}.")
 
 
-def _refused_to_start(server: Server) -> Judgement:
+def _refused_to_start(server: Server) -> Finding:
     alerts = [line for line in server.log_tail if "[ALERT]" in line]
     if alerts:
         return because(Reason.CONFIG_REFUSED, f"HAProxy refuses its configuration: {alerts[0]}")
@@ -87,13 +87,13 @@ def _refused_to_start(server: Server) -> Judgement:
     )
 
 
-def _not_ready(_: Cell, seen: Observations) -> Judgement | None:
+def _not_ready(_: Cell, seen: Observations) -> Finding | None:
     if seen.server is None or seen.server.ready_s is None or seen.h3 is None:
         return because(Reason.NOT_READY, "HAProxy runs, but its QUIC listener did not open in time.")
     return None
 
 
-def _client_cannot(_: Cell, seen: Observations) -> Judgement | None:
+def _client_cannot(_: Cell, seen: Observations) -> Finding | None:
     first = _requests(seen.h3)[:1]
     for request in first:
         if request.exit_code == _CANNOT_OFFER or request.shows == "cannot-offer":
@@ -101,13 +101,13 @@ def _client_cannot(_: Cell, seen: Observations) -> Judgement | None:
     return None
 
 
-def _harness_deadline(_: Cell, seen: Observations) -> Judgement | None:
+def _harness_deadline(_: Cell, seen: Observations) -> Finding | None:
     if seen.h3 is not None and seen.h3.exit_code == _OUR_TIMEOUT:
         return because(Reason.DEADLINE, "The client did not end by itself and was stopped.")
     return None
 
 
-def _handshake(cell: Cell, seen: Observations) -> Judgement | None:
+def _handshake(cell: Cell, seen: Observations) -> Finding | None:
     if not _requests(seen.h3):
         return because(Reason.INTERNAL, "The client reported no request at all.")
     # A client may make a connection of its own for each request.
@@ -118,7 +118,7 @@ def _handshake(cell: Cell, seen: Observations) -> Judgement | None:
     return None
 
 
-def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Judgement | None:
+def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Finding | None:
     if request.exit_code in _BAD_CERTIFICATE:
         return because(Reason.BAD_CERTIFICATE, request.error)
     alert = _alert(request)
@@ -127,18 +127,20 @@ def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Judgemen
     if request.exit_code == 0 or (request.handshake_s is not None and not late):
         return None
     if request.shows == "fault-in-answer" and request.close_code is None:
-        message = f"The client found a fault in the server's handshake ({_said(cell, request)})."
+        message = f"The client found a fault in the server's handshake ({_quote_client(cell, request)})."
         return because(Reason.HANDSHAKE_BROKEN, message)
     failures = seen.server.handshake_failures if seen.server else None
     if request.close_code is not None or failures or request.shows == "closed-by-server":
         how = f" with {alert}" if alert else ""
         counted = f"; HAProxy counted {failures} failed handshakes" if failures else ""
-        message = f"The server ended the handshake{how}{counted} ({_said(cell, request)})."
+        message = f"The server ended the handshake{how}{counted} ({_quote_client(cell, request)})."
         return because(Reason.HANDSHAKE_REFUSED, message)
     if request.exit_code == _WAITED:
-        message = f"The client's time ran out before the handshake ended ({_said(cell, request)})."
+        message = f"The client's time ran out before the handshake ended ({_quote_client(cell, request)})."
         return because(Reason.HANDSHAKE_TIMEOUT, message)
-    message = f"The client gave up the handshake; what it says names no cause ({_said(cell, request)})."
+    message = (
+        f"The client gave up the handshake; what it says names no cause ({_quote_client(cell, request)})."
+    )
     return because(Reason.HANDSHAKE_BROKEN, message)
 
 
@@ -150,7 +152,7 @@ def _alert(request: Request) -> str | None:
     return f"TLS alert {code - CRYPTO} ({ALERTS.get(code - CRYPTO, 'unassigned')}), close code {code:#x}"
 
 
-def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:
+def _requests_in_order(cell: Cell, seen: Observations) -> Finding | None:
     requests = _requests(seen.h3)
     for request in requests:
         found = _request(cell, seen, request)
@@ -162,16 +164,16 @@ def _requests_in_order(cell: Cell, seen: Observations) -> Judgement | None:
     return None
 
 
-def _request(cell: Cell, seen: Observations, request: Request) -> Judgement | None:
+def _request(cell: Cell, seen: Observations, request: Request) -> Finding | None:
     if not seen.origin_ok and (request.exit_code != 0 or request.status in _GATEWAY_ERRORS):
-        how = _said(cell, request) if request.exit_code else f"status {request.status}"
+        how = _quote_client(cell, request) if request.exit_code else f"status {request.status}"
         return because(Reason.ORIGIN_DOWN, f"{request.name}: {how}, and the origin does not answer.")
     if request.exit_code != 0:
         return _broken_off(cell, request)
     return _wrong_head(cell, request) or _wrong_bytes(request)
 
 
-def _wrong_head(cell: Cell, request: Request) -> Judgement | None:
+def _wrong_head(cell: Cell, request: Request) -> Finding | None:
     if request.http_version != "3":
         return because(Reason.NOT_HTTP3, f"{request.name} was answered over HTTP/{request.http_version}.")
     if request.status != 200:  # noqa: PLR2004 - the HTTP status
@@ -185,20 +187,22 @@ def _wrong_head(cell: Cell, request: Request) -> Judgement | None:
     return None
 
 
-def _broken_off(cell: Cell, request: Request) -> Judgement:
+def _broken_off(cell: Cell, request: Request) -> Finding:
     if request.name.startswith("post"):
-        return because(Reason.UPLOAD_INCOMPLETE, f"The upload was not confirmed ({_said(cell, request)}).")
+        return because(
+            Reason.UPLOAD_INCOMPLETE, f"The upload was not confirmed ({_quote_client(cell, request)})."
+        )
     if request.bytes_received:
         got = f"{request.name} broke off after {request.bytes_received} bytes"
-        return because(Reason.WRONG_BODY, f"{got} ({_said(cell, request)}).")
+        return because(Reason.WRONG_BODY, f"{got} ({_quote_client(cell, request)}).")
     if request.exit_code == _CURL_STREAM_RESET:  # the server was alive and ended this answer at once: no hang
-        message = f"{request.name} was cut before its first byte ({_said(cell, request)})."
+        message = f"{request.name} was cut before its first byte ({_quote_client(cell, request)})."
         return because(Reason.WRONG_BODY, message)
-    message = f"The handshake ended, then {request.name} got nothing ({_said(cell, request)})."
+    message = f"The handshake ended, then {request.name} got nothing ({_quote_client(cell, request)})."
     return because(Reason.HANDSHAKE_THEN_HANG, message)
 
 
-def _wrong_bytes(request: Request) -> Judgement | None:
+def _wrong_bytes(request: Request) -> Finding | None:
     if request.sha256 == request.expected_sha256:
         return None
     if request.name.startswith("post"):
@@ -213,11 +217,11 @@ def _requests(exchange: Exchange | None) -> tuple[Request, ...]:
     return exchange.requests if exchange else ()
 
 
-def _said(cell: Cell, request: Request) -> str:
-    return said(cell.client.family, request)
+def _quote_client(cell: Cell, request: Request) -> str:
+    return quote_client(cell.client.family, request)
 
 
-_CHECKS: tuple[Callable[[Cell, Observations], Judgement | None], ...] = (
+_CHECKS: tuple[Callable[[Cell, Observations], Finding | None], ...] = (
     _not_ready,
     _client_cannot,
     _harness_deadline,

@@ -31,7 +31,7 @@ def find_when(cell: Cell, seen: Observations, http3: str) -> str:
             return "while it was probed"
 
 
-def said(client: str, request: Request) -> str:
+def quote_client(client: str, request: Request) -> str:
     """Return what a client says of a request that broke off."""
     spent = f" after {request.total_s:.1f} s" if request.total_s else ""
     return f"{client} {request.exit_code}{spent}: {request.error}"
@@ -50,7 +50,7 @@ def _progress(exchange: Exchange | None, client: str) -> str:
         parts.append(f"{_listed(wrong)} had come back wrong")
     if broken is not None:
         what = f"the handshake of {broken.name}" if broken.handshake_s is None else broken.name
-        parts.append(f"{what} was under way ({said(client, broken)})")
+        parts.append(f"{what} was under way ({quote_client(client, broken)})")
     elif unasked:
         parts.append(f"{unasked[0]} was under way, and the client says nothing of it")
     return ", ".join(parts)

@@ -9,7 +9,7 @@ from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
 from orchestrator.probe import cpu, sanitize
 from orchestrator.probe.attest import Binary, attest, misbuilt
-from orchestrator.probe.classify import Judgement, because, classify
+from orchestrator.probe.classify import Finding, because, classify
 from orchestrator.probe.loading import refusal
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
 from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Observations, counted
@@ -31,7 +31,7 @@ handshake, has a fault (haproxy#2569). What HAProxy lacks shows in more ways (do
 """
 
 
-class Judged(Value):
+class Judgement(Value):
     """One attempt's meaning, with what it rests on."""
 
     outcome: Outcome
@@ -43,9 +43,9 @@ class Judged(Value):
     """The cell is declared to be impossible, and it is not."""
 
 
-def conclude(reason: Reason, message: str) -> Judged:
+def conclude(reason: Reason, message: str) -> Judgement:
     """Return the meaning of an attempt that observed nothing; the reason's outcome stands in the table."""
-    return Judged(**because(reason, message)._asdict())
+    return Judgement(**because(reason, message)._asdict())
 
 
 def judge(
@@ -54,7 +54,7 @@ def judge(
     server: Mapping[str, Any],
     raw: Mapping[str, Any],
     declared: Unsupported | None,
-) -> Judged:
+) -> Judgement:
     """Judge one cell's JSON line. ``server`` is the session's first line."""
     try:
         proof = attest(cell, binary, server["machine"], server["vv"])
@@ -65,7 +65,7 @@ def judge(
         return conclude(Reason.INTERNAL, message)
     no_quic = capabilities.quic_api(cell.haproxy, cell.tls) == "none"
     judgement, contradicts = _challenged(declared, judgement, no_quic=no_quic)
-    return Judged(
+    return Judgement(
         outcome=judgement.outcome,
         reason=judgement.reason,
         message=judgement.message,
@@ -77,7 +77,7 @@ def judge(
 
 def _judgement(
     cell: Cell, binary: Binary, proof: Attestation, seen: Observations, server: Mapping[str, Any]
-) -> Judgement:
+) -> Finding:
     vv_status, said = server["vv_status"], server["vv"]
     if proof.haproxy_version is None and proof.elf_machine == cell.arch.arch.elf_machine:
         if reported := sanitize.report(said):
@@ -97,9 +97,7 @@ def _judgement(
     return because(*found) if found else classify(cell, seen)
 
 
-def _challenged(
-    declared: Unsupported | None, judgement: Judgement, *, no_quic: bool
-) -> tuple[Judgement, bool]:
+def _challenged(declared: Unsupported | None, judgement: Finding, *, no_quic: bool) -> tuple[Finding, bool]:
     """Hold a declaration against what happened; the answer's second half: it does not hold.
 
     ``no_quic``: what is declared is that this HAProxy has no QUIC with this library at all.
@@ -128,7 +126,7 @@ def _challenged(
 
 def with_attempt(
     record: CellRecord,
-    judged: Judged,
+    judged: Judgement,
     *,
     why: str,
     started_at: str,
@@ -180,7 +178,7 @@ def with_attempt(
     return record.model_copy(update=changed)
 
 
-def _held(record: CellRecord, judged: Judged) -> Judged:
+def _held(record: CellRecord, judged: Judgement) -> Judgement:
     """With nothing forced, a pass is one with the suite that the rule names."""
     wanted = record.expected.cipher if record.expected else None
     seen = judged.observations.negotiated_cipher if judged.observations else None

@@ -26,7 +26,7 @@ from orchestrator.probe import cpu, session
 from orchestrator.probe.attest import inspect
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.files import scaled, session_files
-from orchestrator.probe.judge import AGAIN, Judged, conclude, judge
+from orchestrator.probe.judge import AGAIN, Judgement, conclude, judge
 from orchestrator.probe.observe import MALFORMED
 from orchestrator.record.model import utc_now
 from orchestrator.value import Value
@@ -39,7 +39,7 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """Names of evidence; they come from a container."""
 
 
-class Told(Value):
+class Circumstances(Value):
     """What goes with a judged attempt into the cell's record; by default that it was made now, in no time."""
 
     why: str = "first"
@@ -53,10 +53,10 @@ class Told(Value):
     """As ``Attempt.again``."""
 
 
-class JudgedCell(Protocol):
+class OnJudgement(Protocol):
     """Is told of each attempt as it is judged."""
 
-    def __call__(self, cell: Cell, judged: Judged, told: Told) -> None: ...
+    def __call__(self, cell: Cell, judged: Judgement, told: Circumstances) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Prober:
     declared: Callable[[Cell], Unsupported | None]
     """What is declared impossible of a cell, to be held against what happens."""
     cancelled: Callable[[], bool]
-    judged: JudgedCell
+    judged: OnJudgement
     broken: Callable[[OSError], RecordError] = lambda error: RecordError(str(error))
     """Is told that the folder cannot be written."""
     selftest: bytes | None = None
@@ -226,13 +226,15 @@ class _Attempt:
             raise EngineLostError("The server's container was stopped while it was probed.")
         self._tell(cell, judged, told)
 
-    def _read(self, raw: session.Raw) -> tuple[Cell, Told]:
+    def _read(self, raw: session.Raw) -> tuple[Cell, Circumstances]:
         cell = self._open[raw["id"]]
-        told = self._told(cell, float(raw["duration_s"]), self._kept(cell, raw), self._features(cell))
+        told = self._describe_attempt(
+            cell, float(raw["duration_s"]), self._kept(cell, raw), self._features(cell)
+        )
         del self._open[cell.id]
         return cell, told
 
-    def _judge(self, cell: Cell, raw: session.Raw) -> Judged:
+    def _judge(self, cell: Cell, raw: session.Raw) -> Judgement:
         """A fault of ours in judging one cell spoils that one alone."""
         try:
             return judge(cell, self._binary, self._server, raw, self._prober.declared(cell))
@@ -248,16 +250,16 @@ class _Attempt:
         if error is not None and not isinstance(error, MatrixctlError):
             message = internal.kept(self._prober.folder, error)
         for cell in list(self._open.values()):
-            self._tell(cell, conclude(reason, message), self._told(cell, 0.0))
+            self._tell(cell, conclude(reason, message), self._describe_attempt(cell, 0.0))
 
-    def _told(
+    def _describe_attempt(
         self,
         cell: Cell,
         duration_s: float,
         evidence: tuple[str, ...] = (),
         features: tuple[str, ...] | None = None,
-    ) -> Told:
-        return Told(
+    ) -> Circumstances:
+        return Circumstances(
             why=self._whys[cell.id],
             again=self._ends.again,
             started_at=self._started_at,
@@ -266,7 +268,7 @@ class _Attempt:
             features=features,
         )
 
-    def _tell(self, cell: Cell, judged: Judged, told: Told) -> None:
+    def _tell(self, cell: Cell, judged: Judgement, told: Circumstances) -> None:
         if judged.outcome is Outcome.ERROR and judged.reason not in LASTING:
             self.spoilt[cell.id] = judged.message.splitlines()[0]
         final = self._ends.last_round and (cell.id not in self.spoilt or self._ends.last_try)

@@ -150,7 +150,7 @@ def _of_series(reports: Path, series: str | None) -> Iterator[str]:
     return (n for n in reversed(begun(reports)) if series is None or series_of(reports / n) == series)
 
 
-def _told(series: str | None) -> str:
+def _of(series: str | None) -> str:
     return f" of the series {quoted(series)}" if series else " without a series" if series == "" else ""
 
 
@@ -160,9 +160,9 @@ def _back(reports: Path, back: int, series: str | None) -> Path:
         if count > back:
             return reports / name
     if not count:
-        raise UsageError(f"no run{_told(series)} below {reports} yet")
+        raise UsageError(f"no run{_of(series)} below {reports} yet")
     there = "is 1 run" if count == 1 else f"are {count} runs"
-    raise UsageError(f"no run {LATEST}~{back}: there {there}{_told(series)} below {reports}")
+    raise UsageError(f"no run {LATEST}~{back}: there {there}{_of(series)} below {reports}")
 
 
 def _of_day(reports: Path, day: date, series: str | None) -> Path:
@@ -172,7 +172,7 @@ def _of_day(reports: Path, day: date, series: str | None) -> Path:
             return reports / name
     near = get_close_matches(f"{day:%Y%m%d}", ids, n=3, cutoff=0.3) or ids[:3]
     raise UsageError(
-        f"no run{_told(series)} below {reports} began on {day} (UTC)",
+        f"no run{_of(series)} below {reports} began on {day} (UTC)",
         details=f"nearest: {listed(near)}" if near else "",
     )
 
@@ -185,9 +185,9 @@ def _last_good(reports: Path, series: str) -> Path:
                 return reports / name
         seen += 1
     raise UsageError(
-        f"no run{_told(series)} below {reports} is good: finished, without an alarm and an unjudged cell"
+        f"no run{_of(series)} below {reports} is good: finished, without an alarm and an unjudged cell"
         if seen
-        else f"no run{_told(series)} below {reports} yet",
+        else f"no run{_of(series)} below {reports} yet",
         resolution=f"Name another run: RUN is {WHAT}." if seen else "",
     )
 

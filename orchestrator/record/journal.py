@@ -194,7 +194,7 @@ class Journal:
 
         :raises OSError: if it cannot be written; the journal then ends as it did before.
         """
-        event, said = _said(event)
+        event, said = _write_line(event)
         with self._lock:
             whole = self._file.seek(0, os.SEEK_END)
             try:
@@ -224,7 +224,7 @@ class Journal:
         self.close()
 
 
-def _said(event: Event) -> tuple[Event, bytes]:
+def _write_line(event: Event) -> tuple[Event, bytes]:
     try:
         said = event.model_dump_json()
     except PydanticSerializationError:  # a file name, or an error of the engine's

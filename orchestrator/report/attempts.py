@@ -34,7 +34,7 @@ def tally(*cells: CellRecord) -> str:
     return ", ".join(words)
 
 
-def said(cell: CellRecord) -> str:
+def describe(cell: CellRecord) -> str:
     """Return the cell's message, behind the tally of its attempts where there is one."""
     return ": ".join(part for part in (tally(cell), cell.message) if part)
 

@@ -50,7 +50,7 @@ def wanted(expected: Expected | Rule) -> str:
     return f"{expected.outcome}{reason}{f' with {expected.cipher}' if expected.cipher else ''}"
 
 
-def told(expected: Expected) -> str:
+def describe(expected: Expected) -> str:
     """The same with its reason and its place, on one line of plain text."""
     stale = f"; stale: {expected.stale}" if expected.stale else ""
     place = f" ({expected.rule})" if expected.rule else ""

@@ -39,7 +39,7 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class GridRow:
     """One build's line, with the slots of every column."""
 
     haproxy: str
@@ -52,7 +52,7 @@ class Grid:
     """Columns lie together by architecture; rows lie together by HAProxy."""
 
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
     inside: tuple[str, ...]
     """Axes that tell the cells of one field apart."""
 
@@ -80,7 +80,9 @@ def default(cells: Sequence[CellRecord]) -> Grid:
     return Grid(
         columns=tuple(Column(arch=arch, cipher=cipher) for arch, cipher in columns),
         rows=tuple(
-            Row(haproxy=haproxy, tls=tls, slots=tuple(_slot(slots[haproxy, tls].get(c, ())) for c in columns))
+            GridRow(
+                haproxy=haproxy, tls=tls, slots=tuple(_slot(slots[haproxy, tls].get(c, ())) for c in columns)
+            )
             for haproxy, tls in _sorted(set(slots), ROWS, ranks)
         ),
         inside=tuple(axis for axis in INSIDE if len(values(axis, cells)) > 1),

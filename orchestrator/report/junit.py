@@ -116,7 +116,7 @@ def _case(cell: CellRecord) -> ET.Element:
     if element:
         title = _title(cell)
         name = summary.state(cell)
-        message = text.shorten(attempts.said(cell), _LIMIT) or summary.MEANINGS[name]
+        message = text.shorten(attempts.describe(cell), _LIMIT) or summary.MEANINGS[name]
         problem = ET.SubElement(case, element, message=f"{title}: {message}", type=cell.reason or name)
         cause = [f"Cause: {cell.cause}"] if cell.cause else []
         problem.text = "\n".join(
@@ -146,7 +146,7 @@ def _title(cell: CellRecord) -> str:
 
 def _expected(cell: CellRecord) -> Iterable[str]:
     if cell.expected and cell.expected.rule:
-        yield f"expected: {expectations.told(cell.expected)}"
+        yield f"expected: {expectations.describe(cell.expected)}"
 
 
 def _attempts(cell: CellRecord) -> Iterable[str]:

@@ -152,7 +152,7 @@ def _group(group: groups.Group) -> Iterator[str]:
     if group.expected:
         yield f"Expected by {escape(group.expected.rule)}, because {_link(group.expected.because)}\n"
     for cell in group.cells:
-        message = text.shorten(attempts.said(cell), _MESSAGE)
+        message = text.shorten(attempts.describe(cell), _MESSAGE)
         said = f": {escape(message)}" if message else ""
         yield f"- **{escape(cell.id)}**{said}<br><code>{escape(cell.reproducer)}</code>"
 

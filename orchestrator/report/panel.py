@@ -136,16 +136,19 @@ def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
         Claim(
             what="HAProxy",
             declared=axes.haproxy.version,
-            found=_said(found.haproxy_version),
+            found=_or_unknown(found.haproxy_version),
             good=_same_haproxy(axes.haproxy, found.haproxy_version),
         ),
         Claim(
-            what="TLS built with", declared=library, found=_said(built), good=_is_declared(axes.tls, built)
+            what="TLS built with",
+            declared=library,
+            found=_or_unknown(built),
+            good=_is_declared(axes.tls, built),
         ),
         Claim(
             what="TLS running on",
             declared=library,
-            found=_said(running),
+            found=_or_unknown(running),
             good=_runs_on_it(axes.tls, built, running),
         ),
         _claim("QUIC", "yes", {True: "yes", False: "no", None: None}[found.quic]),
@@ -159,7 +162,10 @@ def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
 
 def _claim(what: str, declared: str, found: str | None) -> Claim:
     return Claim(
-        what=what, declared=declared, found=_said(found), good=None if found is None else found == declared
+        what=what,
+        declared=declared,
+        found=_or_unknown(found),
+        good=None if found is None else found == declared,
     )
 
 
@@ -182,7 +188,7 @@ def _runs_on_it(declared: TlsValue, built: str | None, running: str | None) -> b
     return same and _is_declared(declared, running)
 
 
-def _said(found: str | None) -> str:
+def _or_unknown(found: str | None) -> str:
     return found or units.NOT_MEASURED
 
 

@@ -7,7 +7,7 @@ from orchestrator.record.model import ClientProof
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ProofRow:
     """One client in one version. ``slots`` has the proof of every column, ``None`` where none was asked."""
 
     client: str
@@ -20,7 +20,7 @@ class Table:
     """Columns are pairs of transport and suite, together by transport."""
 
     columns: tuple[tuple[str, str], ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ProofRow, ...]
 
     @property
     def transports(self) -> dict[str, int]:
@@ -42,7 +42,7 @@ def table(proofs: Sequence[ClientProof]) -> Table:
     return Table(
         columns=tuple(columns),
         rows=tuple(
-            Row(client=client, version=version, slots=tuple(found.get(column) for column in columns))
+            ProofRow(client=client, version=version, slots=tuple(found.get(column) for column in columns))
             for (client, version), found in rows.items()
         ),
     )

@@ -16,7 +16,7 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class SelftestRow:
     """One library on one architecture and CPU."""
 
     test: SelfTest
@@ -35,7 +35,7 @@ class Overview:
     """Rows have a slot for every suite."""
 
     suites: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SelftestRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def overview(tests: Sequence[SelfTest]) -> Overview:
     return Overview(
         suites=suites,
         rows=tuple(
-            Row(
+            SelftestRow(
                 test=test,
                 slots=tuple(
                     _slot(check for check in test.checks if check.suite == suite) for suite in suites

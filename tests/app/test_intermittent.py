@@ -10,10 +10,10 @@ import pytest
 from whole_run import CELLS, Bench
 
 from orchestrator.cli.closing import closing
-from orchestrator.cli.progress import told
+from orchestrator.cli.progress import describe
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
-from orchestrator.probe.judge import Judged
+from orchestrator.probe.judge import Judgement
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import attempts, disagreements, groups, headline, html, junit, markdown
 
@@ -22,14 +22,14 @@ SIX = (UPLOAD, None, UPLOAD, UPLOAD, None, UPLOAD)
 TALLY = "4 of 6 attempts failed"
 
 
-def playing(ends: Sequence[Reason | None]) -> Callable[[Cell], Judged]:
+def playing(ends: Sequence[Reason | None]) -> Callable[[Cell], Judgement]:
     """Each cell ends so, attempt by attempt; every message names its own number."""
     plays: dict[str, Iterator[tuple[int, Reason | None]]] = {}
 
-    def judged_as(cell: Cell) -> Judged:
+    def judged_as(cell: Cell) -> Judgement:
         number, reason = next(plays.setdefault(cell.id, cycle(enumerate(ends, 1))))
         outcome = REASONS[reason].outcome if reason else Outcome.PASS
-        return Judged(outcome=outcome, reason=reason, message=f"what attempt {number} showed")
+        return Judgement(outcome=outcome, reason=reason, message=f"what attempt {number} showed")
 
     return judged_as
 
@@ -54,7 +54,7 @@ def record(played: tuple[Bench, RunRecord]) -> RunRecord:
 
 
 def test_each_attempt_tells_its_own_result(played: tuple[Bench, RunRecord]) -> None:
-    lines = [str(line) for line in map(told, played[0].heard) if line and CELLS[0].id in str(line)]
+    lines = [str(line) for line in map(describe, played[0].heard) if line and CELLS[0].id in str(line)]
     assert [re.sub(rf"\s+{re.escape(CELLS[0].id)}\s*", " | ", line) for line in lines] == [
         "✕ fail | upload-incomplete: what attempt 1 showed",
         "✓ pass | repeat 2",
@@ -143,7 +143,7 @@ def test_what_another_attempt_replaced_is_not_counted(tmp_path: Path) -> None:
 def test_one_attempt_is_no_count(tmp_path: Path) -> None:
     cell = made(tmp_path, UPLOAD)
     assert (attempts.tally(cell), attempts.share(cell)) == ("", "")
-    assert attempts.said(cell) == "what attempt 1 showed"
+    assert attempts.describe(cell) == "what attempt 1 showed"
 
 
 def test_a_group_counts_the_attempts_of_all_its_cells(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
-from orchestrator.probe.judge import Judged
+from orchestrator.probe.judge import Judgement
 from orchestrator.record.journal import Event
 from orchestrator.record.model import CellRecord, RunRecord
 
@@ -99,7 +99,7 @@ class Strange:
 )
 def test_a_judgement_that_breaks_spoils_its_own_cell_alone(tmp_path: Path) -> None:
     bad = CELLS[0]
-    bench = Bench(tmp_path, judged_as=lambda cell: cast("Judged", Strange()) if cell is bad else PASSED)
+    bench = Bench(tmp_path, judged_as=lambda cell: cast("Judgement", Strange()) if cell is bad else PASSED)
     record = bench.go()
     by_id = {cell.id: cell for cell in record.cells}
     spoilt = by_id.pop(bad.id)
@@ -118,12 +118,12 @@ def test_a_judgement_that_breaks_spoils_its_own_cell_alone(tmp_path: Path) -> No
 
 
 def test_a_repeat_that_cannot_be_judged_hides_no_regression(tmp_path: Path) -> None:
-    failed = Judged(outcome=Outcome.FAIL, reason=Reason.SERVER_CRASHED, message="it crashed")
+    failed = Judgement(outcome=Outcome.FAIL, reason=Reason.SERVER_CRASHED, message="it crashed")
     seen: list[str] = []
 
-    def judged_as(cell: Cell) -> Judged:
+    def judged_as(cell: Cell) -> Judgement:
         seen.append(cell.id)
-        return failed if seen.count(cell.id) == 1 else cast("Judged", Strange())
+        return failed if seen.count(cell.id) == 1 else cast("Judgement", Strange())
 
     record = Bench(tmp_path, repeat=2, judged_as=judged_as).go()
     assert summed(record) == [(Outcome.FAIL, Reason.SERVER_CRASHED)]

@@ -10,10 +10,10 @@ from whole_run import PASSED, Bench
 from orchestrator.execute.engine.engine import ContainerSpec
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.plan import Plan
-from orchestrator.probe.prober import Told
+from orchestrator.probe.prober import Circumstances
 from orchestrator.record.model import utc_now
 
-TOLD = Told(why="first", started_at=utc_now(), duration_s=1.5, evidence=("cells/a/log",))
+TOLD = Circumstances(why="first", started_at=utc_now(), duration_s=1.5, evidence=("cells/a/log",))
 SPEC = ContainerSpec(
     name="c", run_id="r", image="i", platform="p", argv=(), network="none", volume="v", memory_bytes=1, cpus=1
 )

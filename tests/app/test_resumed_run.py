@@ -13,15 +13,15 @@ from orchestrator.errors import BuildError, NothingSelectedError, SourceUnreacha
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
-from orchestrator.probe.judge import AGAIN, Judged
+from orchestrator.probe.judge import AGAIN, Judgement
 from orchestrator.record.count import complaints
 from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunResumed, read
 from orchestrator.record.model import CellRecord, RunRecord
 
-FAILED = Judged(outcome=Outcome.FAIL, reason=Reason.HANDSHAKE_REFUSED, message="no")
+FAILED = Judgement(outcome=Outcome.FAIL, reason=Reason.HANDSHAKE_REFUSED, message="no")
 
 
-def odd(one: Cell) -> Judged:
+def odd(one: Cell) -> Judgement:
     """Every other cell fails."""
     return FAILED if CELLS.index(one) % 2 else PASSED
 
@@ -110,7 +110,9 @@ def test_a_run_of_other_cells_is_refused_and_nothing_is_written(tmp_path: Path) 
 
 def left_open(folder: Path, *, outcome: Outcome, reason: Reason | None) -> CellRecord:
     """A run that was cut off after a first attempt at its first cell, with another to follow."""
-    whole = Bench(folder, judged_as=lambda _: Judged(outcome=outcome, reason=reason, message="spoilt")).go()
+    whole = Bench(
+        folder, judged_as=lambda _: Judgement(outcome=outcome, reason=reason, message="spoilt")
+    ).go()
     journal = folder / "run" / JOURNAL
     kept = [one for one in read(journal) if not isinstance(one, RunFinished)]
     journal.unlink()
@@ -138,9 +140,9 @@ def test_what_nothing_judged_is_tried_again_though_the_run_had_its_end(
 ) -> None:
     """A disk that was full, a mirror that was away."""
 
-    def hindered(one: Cell) -> Judged:
+    def hindered(one: Cell) -> Judgement:
         if CELLS.index(one) % 2:
-            return Judged(outcome=outcome, reason=reason, message="not today")
+            return Judgement(outcome=outcome, reason=reason, message="not today")
         return FAILED
 
     whole = Bench(tmp_path, judged_as=hindered).go()
@@ -165,7 +167,7 @@ def test_what_becomes_of_it_now_is_said_and_not_what_became_of_it_then(
     tmp_path: Path, kind: str, error: Exception, ending: tuple[Outcome, Reason, int]
 ) -> None:
     """A harness that failed last night hides no regression of today."""
-    spoilt = Judged(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
+    spoilt = Judgement(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
     Bench(tmp_path, judged_as=lambda _: spoilt).go()
 
     def plant(action: Action) -> None:
@@ -182,7 +184,7 @@ def test_what_becomes_of_it_now_is_said_and_not_what_became_of_it_then(
 def test_a_resumed_run_that_breaks_off_has_a_word_on_each_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt = Judged(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
+    spoilt = Judgement(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
     Bench(tmp_path, judged_as=lambda _: spoilt).go()
 
     def broken(*_: object) -> None:

@@ -24,8 +24,8 @@ from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import Plan
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.judge import Judged
-from orchestrator.probe.prober import Told
+from orchestrator.probe.judge import Judgement
+from orchestrator.probe.prober import Circumstances
 from orchestrator.record.journal import Event
 from orchestrator.record.model import ActionStatus, RunRecord, utc_now
 from orchestrator.record.recorder import Recorder
@@ -43,7 +43,7 @@ CELLS = select(
     ),
     known=expand(MATRIX),
 )
-PASSED = Judged(outcome=Outcome.PASS, reason=None, message="fine")
+PASSED = Judgement(outcome=Outcome.PASS, reason=None, message="fine")
 
 
 class UnforeseenError(Exception):
@@ -62,7 +62,7 @@ class FakeActions(Actions):
         for key in action.cells if action.kind == "probe" and not self.bench.forgets else ():
             for number in range(1, self.bench.repeat + 1):
                 why = "first" if number == 1 else f"repeat {number}"
-                told = Told(why=why, started_at=utc_now(), duration_s=0.1)
+                told = Circumstances(why=why, started_at=utc_now(), duration_s=0.1)
                 judged = self.bench.judged_as(plan.cells[key])
                 self.probing.record_attempt(plan.cells[key], judged, told)
         return "succeeded"
@@ -78,7 +78,7 @@ class Bench:
     cells: Sequence[Cell] = CELLS
     engine: FakeEngine = field(default_factory=FakeEngine)
     plant: Callable[[Action], None] = lambda _: None
-    judged_as: Callable[[Cell], Judged] = lambda _: PASSED
+    judged_as: Callable[[Cell], Judgement] = lambda _: PASSED
     forgets: bool = False
     resume: bool = False
     """Go on with what lies in the folder."""

@@ -7,7 +7,7 @@ import pytest
 from cli_samples import AT, a_run, matrixctl
 
 from orchestrator.cli.closing import closing
-from orchestrator.cli.progress import told
+from orchestrator.cli.progress import describe
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, verdict
 from orchestrator.record.journal import CellJudged
 from orchestrator.record.model import Attempt, CellRecord, Expected, Rule, RunRecord
@@ -137,7 +137,7 @@ def test_a_line_of_the_run_tells_the_verdict_that_its_outcome_does_not(
         duration_s=1.0,
     )
     made = made.model_copy(update={"attempts": (attempt,)})
-    shown = told(CellJudged(cell=made))
+    shown = describe(CellJudged(cell=made))
     assert shown is not None
     assert shown.plain == line
 

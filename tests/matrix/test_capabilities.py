@@ -9,7 +9,7 @@ from matrix_samples import matrix, record
 
 from orchestrator.arch import ARCHES
 from orchestrator.matrix import capabilities
-from orchestrator.matrix.capability_table import FAMILIES, SUITES, TABLE, Row
+from orchestrator.matrix.capability_table import FAMILIES, SUITES, TABLE, Capability
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.model import Cell, ExecutionValue, HaproxyValue, TlsValue
 from orchestrator.outcome import Reason
@@ -208,7 +208,7 @@ def test_the_last_row_of_a_family_holds_for_every_version(family: str) -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.family}-{row.haproxy}")
-def test_a_row_holds_together(row: Row) -> None:
+def test_a_row_holds_together(row: Capability) -> None:
     assert row.source
     assert ("USE_QUIC=1" in row.make_flags) == (row.api != "none")
     assert ("USE_QUIC_OPENSSL_COMPAT=1" in row.make_flags) == (row.api == "compat")
@@ -278,7 +278,7 @@ PROVED = re.compile(r"(\d{4}-\d{2}-\d{2}): HAProxy (\S+) with (\S+)")
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.proved], ids=lambda row: row.proved)
-def test_what_a_row_was_proved_with_is_its_own(row: Row) -> None:
+def test_what_a_row_was_proved_with_is_its_own(row: Capability) -> None:
     found = PROVED.fullmatch(row.proved)
     assert found is not None
     day, version, library = found.groups()

@@ -8,7 +8,7 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome
 from orchestrator.probe.attest import Binary
 from orchestrator.probe.files import Asked, asked
-from orchestrator.probe.judge import Judged, judge
+from orchestrator.probe.judge import Judgement, judge
 
 Raw = dict[str, Any]
 
@@ -129,11 +129,11 @@ def dead(cell: Cell, status: int, *log: str, ready_s: float | None = None, **cha
 BINARY = Binary(elf_machine="EM_X86_64", needed=("libc.so.6",), prefixes=("openssl-3.5.7",))
 
 
-def judged(cell: Cell, raw: Mapping[str, Any], **server: Any) -> Judged:
+def judged(cell: Cell, raw: Mapping[str, Any], **server: Any) -> Judgement:
     """The judgement of a line about a HAProxy that is what it was declared to be."""
     return judge(cell, BINARY, server_line(**server), raw, None)
 
 
-def an_outcome(judgement: Judged) -> str:
+def an_outcome(judgement: Judgement) -> str:
     """``pass``, or the reason."""
     return judgement.reason or Outcome.PASS

@@ -11,7 +11,7 @@ from fakes import cell
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.probe import classify as module
-from orchestrator.probe.classify import Judgement, classify
+from orchestrator.probe.classify import Finding, classify
 from orchestrator.probe.files import asked
 from orchestrator.probe.observe import observe
 
@@ -260,7 +260,7 @@ CASES: list[tuple[str, Reason, Callable[[Cell], Raw], str]] = [
 ]
 
 
-def judged(one: Cell, raw: Raw) -> Judgement:
+def judged(one: Cell, raw: Raw) -> Finding:
     return classify(one, observe(one, raw))
 
 

@@ -16,7 +16,7 @@ from hostile import AGAIN, published, rows, tried
 from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.outcome import Outcome
-from orchestrator.probe.judge import Judged, judge
+from orchestrator.probe.judge import Judgement, judge
 from orchestrator.probe.session import _parsed
 
 CELL = cell()
@@ -53,7 +53,7 @@ def said(path: Path, text: str) -> dict[str, Any]:
     return {name: _parsed(json.dumps(one).encode()) for name, one in lines.items()}
 
 
-def judged(path: Path, text: str) -> Judged:
+def judged(path: Path, text: str) -> Judgement:
     lines = said(path, text)
     return judge(CELL, BINARY, lines["server"], lines["cell"], None)
 
@@ -78,7 +78,7 @@ def test_a_hostile_text_is_kept_as_data_and_makes_no_cell_pass(path: Path, whole
     number = FIELDS.index(path)
     for hostile in (row[number] for row in rows(len(FIELDS), whole=whole_corpus)):
         found = judged(path, hostile.text)
-        assert Judged.model_validate_json(found.model_dump_json()) == found, hostile.name
+        assert Judgement.model_validate_json(found.model_dump_json()) == found, hostile.name
         if not harmless:
             assert found.outcome is not Outcome.PASS, hostile.name
         elif path[-1] != "cpu":
@@ -104,7 +104,7 @@ def test_a_number_that_is_none_spoils_no_record(name: str, number: str) -> None:
     except EngineError:
         return
     found = judge(CELL, BINARY, LINES["server"], raw, None)
-    assert Judged.model_validate_json(found.model_dump_json()) == found
+    assert Judgement.model_validate_json(found.model_dump_json()) == found
 
 
 def test_the_count(tell: Tell, whole_corpus: bool) -> None:

@@ -21,7 +21,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import ExecutionValue, Unsupported
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
 from orchestrator.probe.attest import Binary
-from orchestrator.probe.judge import AGAIN, Judged, judge, with_attempt
+from orchestrator.probe.judge import AGAIN, Judgement, judge, with_attempt
 from orchestrator.record.model import Axes, Build, CellRecord, Execution, Expected, Observations
 
 CELL = cell()
@@ -87,7 +87,7 @@ def test_a_client_that_lost_a_cipher_undeclared_is_never_grey() -> None:
     assert "no ciphers available" in found.message
 
 
-def challenged(declared: Reason, raw: dict[str, object]) -> Judged:
+def challenged(declared: Reason, raw: dict[str, object]) -> Judgement:
     declaration = Unsupported(reason=declared.value, message="the table says no")
     return judge(CELL, BINARY, server_line(), raw, declaration)
 
@@ -224,7 +224,7 @@ def record(
     for number, (why, outcome) in enumerate(attempts):
         made = with_attempt(
             made,
-            Judged(
+            Judgement(
                 outcome=outcome,
                 reason=REASON_OF[outcome],
                 message=f"attempt {number}",
@@ -324,7 +324,7 @@ def attempted(expected: Expected, *reasons: Reason | None) -> CellRecord:
         outcome = REASONS[reason].outcome if reason else PASS
         made = with_attempt(
             made,
-            Judged(outcome=outcome, reason=reason, message=f"attempt {number}"),
+            Judgement(outcome=outcome, reason=reason, message=f"attempt {number}"),
             why=f"repeat {number}",
             started_at="2026-01-01T00:00:00.000+00:00",
             duration_s=2.0,

@@ -8,7 +8,7 @@ from fakes import cell
 
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.probe.classify import Judgement, classify
+from orchestrator.probe.classify import Finding, classify
 from orchestrator.probe.files import asked
 from orchestrator.probe.judge import judge
 from orchestrator.probe.observe import observe
@@ -19,7 +19,7 @@ ILLEGAL_PARAMETER = 0x100 + 47
 """A CRYPTO_ERROR: TLS alert 47 (RFC 9001, section 4.8)."""
 
 
-def classified(raw: Raw, one: Cell = CELL) -> Judgement:
+def classified(raw: Raw, one: Cell = CELL) -> Finding:
     return classify(one, observe(one, raw))
 
 
@@ -40,7 +40,7 @@ def test_another_status_is_haproxy_s_own_although_the_origin_does_not_answer(sta
 
 
 def test_a_tls_alert_before_the_first_byte_is_a_refusal_and_after_it_a_broken_body() -> None:
-    def closed(**changed: object) -> Judgement:
+    def closed(**changed: object) -> Finding:
         failed = {"handshake_s": 0.01, "close_code": ILLEGAL_PARAMETER, **changed}
         return classified(line(CELL, h3=first_broken(56, "the server closed the connection", **failed)))
 

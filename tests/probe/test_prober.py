@@ -20,8 +20,8 @@ from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import prober
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.judge import Judged
-from orchestrator.probe.prober import Images, Prober, Told
+from orchestrator.probe.judge import Judgement
+from orchestrator.probe.prober import Circumstances, Images, Prober
 
 CELLS = [
     cell(cipher=suite) for suite in ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "default")
@@ -58,7 +58,7 @@ class Bench:
     ) -> None:
         self.sessions = list(sessions)
         self.asked: list[list[str]] = []
-        self.told: list[tuple[str, Judged, Told]] = []
+        self.told: list[tuple[str, Judgement, Circumstances]] = []
         self.cancelled: Callable[[], bool] = lambda: False
         self.cells: dict[str, Cell] = {}
         self.engine = FakeEngine(self._session, refuses=refuses)
@@ -81,7 +81,7 @@ class Bench:
     def _asked_to_stop(self) -> bool:
         return self.cancelled()
 
-    def _told(self, cell: Cell, judged: Judged, told: Told) -> None:
+    def _told(self, cell: Cell, judged: Judgement, told: Circumstances) -> None:
         self.told.append((cell.id, judged, told))
 
     def _session(self, files: Files, argv: tuple[str, ...]) -> ExecResult:

@@ -59,7 +59,7 @@ SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clie
 
 def stored(texts: Sequence[str]) -> RunRecord:
     """What the journal makes of them."""
-    started, _ = journal._said(RunStarted(record=records.gathered(texts)))
+    started, _ = journal._write_line(RunStarted(record=records.gathered(texts)))
     assert isinstance(started, RunStarted)
     return started.record
 

@@ -30,7 +30,7 @@ from rich.text import Text
 
 from orchestrator.cli import common, read
 from orchestrator.cli.closing import closing
-from orchestrator.cli.progress import told
+from orchestrator.cli.progress import describe
 from orchestrator.masked import masked
 from orchestrator.record import journal
 from orchestrator.record.journal import ActionChanged, CellJudged, RunStarted
@@ -131,13 +131,13 @@ def summary(record: RunRecord) -> Seen:
 def screen(record: RunRecord) -> Seen:
     """Lines of a run on a terminal: progress, what is said, the end, and ``matrixctl logs``."""
     console = Console(file=StringIO(), force_terminal=True, highlight=False, soft_wrap=True, width=200)
-    lines = [told(CellJudged(cell=cell)) for cell in record.cells]
-    lines += [told(ActionChanged(action=action)) for action in record.actions]
+    lines = [describe(CellJudged(cell=cell)) for cell in record.cells]
+    lines += [describe(ActionChanged(action=action)) for action in record.actions]
     for line in [*lines, *closing(record, Path("run"))]:
         if line is not None:
             console.print(line)
     for cell in record.cells[:3]:
-        logged = list(read._told(cell, Path("nowhere")))
+        logged = list(read._describe(cell, Path("nowhere")))
         console.print(Text("\n".join(logged)))
     output = console.file.getvalue()  # type: ignore[attr-defined]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
@@ -190,7 +190,7 @@ def poisoned(row: Row) -> RunRecord:
 @cache
 def stored(row: Row) -> RunRecord:
     """What the journal makes of it."""
-    started, _ = journal._said(RunStarted(record=poisoned(row)))
+    started, _ = journal._write_line(RunStarted(record=poisoned(row)))
     assert isinstance(started, RunStarted)
     return started.record
 

@@ -15,7 +15,7 @@ from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import conclude
-from orchestrator.probe.prober import Images, JudgedCell, Prober, Told
+from orchestrator.probe.prober import Circumstances, Images, OnJudgement, Prober
 from orchestrator.probe.proof import Bench, cannot, contradictions, prove
 from orchestrator.probe.session import Raw
 from orchestrator.record import journal
@@ -34,7 +34,7 @@ class Probing:
 
     certificates: Certificates
     declared: Callable[[Cell], Unsupported | None]
-    record_attempt: JudgedCell
+    record_attempt: OnJudgement
     record_selftest: Callable[[Sequence[Cell], Raw], None]
     proofs: Once[tuple[ClientProof, ...]] = field(default_factory=Once)
 
@@ -88,7 +88,7 @@ def _refuse_client(cell: Cell, proofs: Sequence[ClientProof], probing: Probing) 
     problem = cannot(cell, proofs)
     if problem is None:
         return False
-    probing.record_attempt(cell, conclude(Reason.CLIENT_CANNOT_OFFER, problem), Told())
+    probing.record_attempt(cell, conclude(Reason.CLIENT_CANNOT_OFFER, problem), Circumstances())
     return True
 
 

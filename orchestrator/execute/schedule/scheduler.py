@@ -143,7 +143,7 @@ class _Schedule:
                 if cause is None:
                     self._ready.add(key)
                 else:
-                    self._fail(key, _told(self.blocked, action, cause))
+                    self._fail(key, _report_blocked(self.blocked, action, cause))
                     self._sorter.done(key)
 
     def _start(self) -> None:
@@ -188,7 +188,7 @@ class _Schedule:
         self.order.lost(key)
 
 
-def _told(blocked: Blocked, action: Action, cause: Failure) -> Failure:
+def _report_blocked(blocked: Blocked, action: Action, cause: Failure) -> Failure:
     """Report a blocked action and return its cause; if the report fails, return that error instead."""
     try:
         blocked(action, cause)
