@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import Overlay, Runner, runner_in
 
-from orchestrator.app.actions import build
+from orchestrator.app import demand
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.matrix.model import Limits
@@ -48,7 +48,7 @@ gcc -c eater.c
 def test_a_build_that_takes_all_memory(
     run: Runner, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, plant: str
 ) -> None:
-    monkeypatch.setattr(build, "BUILD_MEMORY", 192 << 20)
+    monkeypatch.setattr(demand, "BUILD_MEMORY", 192 << 20)
     overlay.edit("build/haproxy.sh.j2", ("step=compiling\n", f"step=compiling{plant}"))
     ran = run(*ONE, overlay=overlay.folder)
     (cell,) = ran.record.cells
