@@ -16,6 +16,7 @@ from mutations import near_bytes, near_tree
 from pydantic import ValidationError
 from record_samples import AT, action, cell, record
 
+from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
 from orchestrator.record.journal import (
@@ -120,6 +121,9 @@ def test_reports_of_any_record(fuzz: Fuzz) -> None:
     text, number = st.text(max_size=12), st.floats(allow_nan=False, allow_infinity=False)
     st.register_type_strategy(str, text)
     st.register_type_strategy(float, number)
+    # `builds` would take the factory that makes the default of `sessions` for a value.
+    sessions = st.dictionaries(text, st.integers(), max_size=2)
+    st.register_type_strategy(Limits, st.builds(Limits, request=number, sessions=sessions))
     cells = st.builds(
         lambda made, outcome, message, seconds: made.model_copy(
             update={"outcome": outcome, "message": message, "id": message, "duration_s": seconds}
