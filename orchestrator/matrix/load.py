@@ -89,7 +89,10 @@ def _matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence
     }
     include = tuple(
         {
-            axis: schema.value(axis, spelled.get((axis, entry), entry), path.parent)
+            # An entry that is spelled out means itself; one with an environment has no hash to look it up by.
+            axis: schema.value(
+                axis, spelled.get((axis, entry), entry) if isinstance(entry, str) else entry, path.parent
+            )
             for axis, entry in one.items()
         }
         for one in combinations

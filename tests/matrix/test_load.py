@@ -121,6 +121,17 @@ expect: [{when: [haproxy=master, tls=mine], outcome: pass, because: "https://exa
     assert cells[1].execution.cpu == "Haswell"
 
 
+def test_an_include_may_spell_out_an_execution_with_an_environment(tmp_path: Path) -> None:
+    text = (
+        GOOD
+        + "include:\n"
+        + "  - {arch: amd64, haproxy: 3.2.0, tls: openssl-distro, cipher: default,"
+        + ' execution: {name: masked, environment: {OPENSSL_armcap: "0"}}}\n'
+    )
+    (cell,) = load(write(tmp_path, text)).include
+    assert cell["execution"] == ExecutionValue(name="masked", environment=("OPENSSL_armcap=0",))
+
+
 def test_a_matrix_of_includes_alone(tmp_path: Path) -> None:
     cells = "- {arch: %s, haproxy: 3.0.11, tls: openssl-distro, cipher: default}\n"
     matrix = load(write(tmp_path, "version: 1\ninclude:\n" + cells % "amd64" + cells % "arm64"))
