@@ -14,6 +14,8 @@ import pytest
 from orchestrator.record.history.place import Place, parse_place
 
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+_PATIENCE = "300"
+"""Seconds that a server may take to start on a busy machine."""
 
 
 def _as_nobody() -> dict[str, object]:
@@ -44,7 +46,7 @@ def postgresql() -> Iterator[str]:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=120,
+                timeout=2 * int(_PATIENCE),
                 check=False,
                 **user,  # type: ignore[call-overload]
             )
@@ -53,11 +55,12 @@ def postgresql() -> Iterator[str]:
         data, log = str(folder / "data"), str(folder / "log")
         do(str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        do(str(programs / "pg_ctl"), "-D", data, "-l", log, "-o", options, "-w", "start")
         try:
+            do(str(programs / "pg_ctl"), "-D", data, "-l", log, "-o", options, "-w", "-t", _PATIENCE, "start")
             yield str(folder)
-        finally:
-            do(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
+        finally:  # a start that was given up may have left a server
+            if (folder / "data" / "postmaster.pid").exists():
+                do(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
     finally:
         shutil.rmtree(folder)
 
