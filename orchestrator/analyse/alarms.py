@@ -33,12 +33,17 @@ def find_common(cells: Sequence[CellRecord], everything: Sequence[CellRecord]) -
 def _make_alarm(
     outcome: Outcome | None, reason: Reason | None, cells: list[CellRecord], everything: Sequence[CellRecord]
 ) -> Alarm:
-    conditions = tuple(sorted(find_common(cells, everything)))
-    said = json.dumps([outcome, reason, conditions])
+    names = tuple(cell.id for cell in cells)
+    conditions = tuple(sorted(find_common(cells, everything) if len(cells) > 1 else _list_axes(cells[0])))
+    said = json.dumps([outcome, reason, conditions or sorted(names)])
     return Alarm(
         key=hashlib.sha256(said.encode()).hexdigest()[:16],
         outcome=outcome,
         reason=reason,
         conditions=conditions,
-        cells=tuple(cell.id for cell in cells),
+        cells=names,
     )
+
+
+def _list_axes(cell: CellRecord) -> list[str]:
+    return [f"{axis}={getattr(cell.axes, axis).name}" for axis in AXES]

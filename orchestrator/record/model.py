@@ -411,11 +411,11 @@ class Alarm(Value):
     """Cells that fail alike though no rule expects it; it is worked out from a record, and not part of it."""
 
     key: str
-    """A hash of outcome, reason and conditions: an alarm is the same alarm tomorrow."""
+    """A hash of outcome, reason and conditions, or cells if there are none: it is the same alarm tomorrow."""
     outcome: Outcome | None
     reason: Reason | None
     conditions: tuple[str, ...]
-    """What its cells have in common, and the rest of the run does not, sorted."""
+    """What its cells have in common, and the rest of the run does not, sorted; of one cell, all its axes."""
     cells: tuple[str, ...]
 
 
