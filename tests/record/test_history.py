@@ -202,6 +202,17 @@ def test_a_number_that_no_database_takes_is_a_sentence(kept: History) -> None:
     assert kept.runs() == []
 
 
+def test_two_attempts_of_one_number_are_a_sentence(kept: History) -> None:
+    record = mixed()
+    twice = tuple(
+        cell.model_copy(update={"attempts": (cell.attempts[-1],) * 2}) if cell.attempts else cell
+        for cell in record.cells
+    )
+    with pytest.raises(MatrixctlError, match=r"cannot be used: .*(UNIQUE|unique)"):
+        add(kept, night(20, record.model_copy(update={"cells": twice})))
+    assert kept.runs() == []
+
+
 def test_an_alarm_is_the_same_alarm_tomorrow(kept: History) -> None:
     for day in (18, 19, 20):
         add(kept, night(day, quick() if day == 19 else None))

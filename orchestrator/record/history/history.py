@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Literal, Self
 
 from sqlalchemy import Connection, Engine, RowMapping, Table, delete, func, insert, select, tuple_, update
+from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import listed, quoted
@@ -318,6 +319,10 @@ def _insert(connection: Connection, table: Table, many: Sequence[Row]) -> None:
     told = ", ".join(f'"{name}"' for name in names)  # the names of our own tables and columns
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101 - a connection in a transaction has one
-    with driver.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({told}) FROM STDIN') as copy:
-        for row in many:
-            copy.write_row([row[name] for name in names])
+    statement = f'COPY "{table.name}" ({told}) FROM STDIN'
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in many:
+                copy.write_row([row[name] for name in names])
+    except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy sees nothing of a COPY
+        raise DBAPIError(statement, None, error) from error
