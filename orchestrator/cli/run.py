@@ -1,13 +1,14 @@
 """``matrixctl run``."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -26,6 +27,9 @@ from orchestrator.execute.system.host import LocalHost
 from orchestrator.record.find import WHAT, find_folder
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.record.history.place import Place
 
 _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json", "history"}
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
@@ -91,8 +95,7 @@ def run(
     130 interrupted.
     """
     out = (out or common.default_out()).absolute()
-    if history:
-        _check_place(history)
+    place = _check_place(history) if history else None  # before --resume goes to another folder
     settings, folder = _settings(choice, context.params), None
     if resume is not None:
         _refuse_beside_resume(context)
@@ -122,30 +125,33 @@ def run(
             resume=folder,
         )
     view.summary(record, folder)
-    if history:
-        _write_down(history, folder)
+    if place:
+        _write_down(place, folder)
     sys.stdout.flush()
     leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
 
 
-def _check_place(history: str) -> None:
-    """Refuse what names no history before the run begins; only then is SQLAlchemy imported.
+def _check_place(history: str) -> "Place":
+    """Return the place of a history; only where one is named is SQLAlchemy imported.
 
-    :raises UsageError: if it is neither a file nor the URL of a database.
+    :raises UsageError: if it is neither a file nor the URL of a database, or the database has no driver.
     """
-    from orchestrator.record.history.place import parse_place  # noqa: PLC0415 - heavy, and an option
+    from orchestrator.record.history.database import explained, make_engine  # noqa: PLC0415 - heavy, an option
+    from orchestrator.record.history.place import parse_place  # noqa: PLC0415
 
-    parse_place(history)
+    place = parse_place(history)
+    with explained(place):
+        make_engine(place).dispose()
+    return place
 
 
-def _write_down(history: str, folder: Path) -> None:
+def _write_down(place: "Place", folder: Path) -> None:
     """Write the run into the history; whatever goes wrong there costs no run."""
     from orchestrator.app.history import import_run  # noqa: PLC0415 - heavy, and an option
     from orchestrator.record.history.history import History  # noqa: PLC0415
-    from orchestrator.record.history.place import parse_place  # noqa: PLC0415
 
     try:
-        with History(parse_place(history)) as kept:
+        with History(place) as kept:
             import_run(kept, folder)
     except MatrixctlError as error:
         common.say(f"the run is not in the history: {error}")
@@ -153,7 +159,8 @@ def _write_down(history: str, folder: Path) -> None:
         common.say(f"the run is not in the history: {internal.kept(folder, error)}")
     else:
         return
-    common.say(f"Its report is whole. Once that is mended: matrixctl history import {folder}")
+    command = shlex.join(["matrixctl", "history", "import", "--history", str(place), str(folder)])
+    common.say(f"Its report is whole. Once that is mended: {command}")
 
 
 def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:

@@ -1,7 +1,9 @@
 """``matrixctl history`` as a person calls it; and what a broken history costs a run: nothing."""
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from cli_samples import RUN, a_run, cells, matrixctl
 
 from orchestrator.cli.run import _write_down
 from orchestrator.record.history import history
+from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import held
 
 FIRST = cells()[0].id
@@ -108,6 +111,28 @@ def test_a_run_is_refused_before_it_begins_where_its_history_is_none(here: Path)
     assert "secret" not in done.stderr
 
 
+def test_a_missing_driver_is_said_before_the_run_begins(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    done = matrixctl("run", "--history", "postgresql://h/x", cwd=here)
+    assert done.returncode == 2
+    assert "its driver is not installed" in done.stderr
+
+
+def test_a_url_that_asks_for_what_is_not_there_is_a_sentence(here: Path) -> None:
+    done = matrixctl("history", "list", "--history", "postgresql://h/x?plugin=none", cwd=here)
+    assert done.returncode == 4
+    assert "cannot be used: " in done.stderr
+
+
+def test_the_command_that_mends_it_survives_a_shell(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place, folder = here / "my history", here / "reports" / RUN
+    place.mkdir()
+    _write_down(parse_place(str(place)), folder)
+    said = " ".join(capsys.readouterr().err.split())
+    command = shlex.split(said.partition("Once that is mended: ")[2])
+    assert command == ["matrixctl", "history", "import", "--history", str(place), str(folder)]
+
+
 @pytest.mark.parametrize("breaks", ["text", "folder", "fault"])
 def test_a_broken_history_costs_no_run(
     here: Path, breaks: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -123,15 +148,15 @@ def test_a_broken_history_costs_no_run(
             raise ZeroDivisionError
 
         monkeypatch.setattr(history, "_write", fault)
-    _write_down(str(place), here / "reports" / RUN)
+    _write_down(parse_place(str(place)), here / "reports" / RUN)
     said = " ".join(capsys.readouterr().err.split())
     assert "the run is not in the history: " in said
-    assert f"matrixctl history import {here}/reports/{RUN}" in said
+    assert f"matrixctl history import --history {place} {here}/reports/{RUN}" in said
     assert (here / "reports" / RUN / "journal.jsonl").exists()
 
 
 def test_a_run_that_ended_is_written_down(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _write_down(str(here / "history.db"), here / "reports" / RUN)
+    _write_down(parse_place(str(here / "history.db")), here / "reports" / RUN)
     assert capsys.readouterr().err == ""
     done = matrixctl("history", "list", "--history", "history.db", cwd=here)
     assert RUN in done.stdout

@@ -2,12 +2,16 @@
 
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli_samples import RUN, a_run, matrixctl
 from click.testing import CliRunner, Result
 
+from orchestrator import app
+from orchestrator.cli import run
 from orchestrator.cli.main import main
+from orchestrator.record.find import read_run
 from orchestrator.record.journal import JOURNAL, Journal, RunStarted
 from orchestrator.record.settings import Settings
 
@@ -122,6 +126,32 @@ def test_the_folder_of_the_first_command_is_gone_to(out: Path, tmp_path: Path) -
     result = matrixctl("run", "--resume", "latest", cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.startswith("matrixctl: other.yaml:")
+
+
+def test_a_history_lies_where_this_command_line_says_it(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said anew, and so is not looked for where the run was begun."""
+    (tmp_path / "began").mkdir()
+    (out / RUN / JOURNAL).unlink()
+    planned = a_run(out, "20260102-030406-0000")
+    journal = out / "20260102-030406-0000" / JOURNAL
+    ended = journal.read_bytes().splitlines(keepends=True)[1:]
+    journal.unlink()
+    with Journal(journal) as file:
+        file.append(
+            RunStarted(
+                record=planned, settings=SETTINGS.model_copy(update={"folder": str(tmp_path / "began")})
+            )
+        )
+    with journal.open("ab") as rest:
+        rest.writelines(ended)
+    record = read_run(journal.parent)
+    monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
+    monkeypatch.setattr(app, "run_matrix", lambda *_, **__: (record, journal.parent))
+    matrixctl("run", "--resume", "latest", "--history", "h.db", cwd=tmp_path)
+    assert not (tmp_path / "began" / "h.db").exists()
+    assert record.run.id in matrixctl("history", "list", "--history", "h.db", cwd=tmp_path).stdout
 
 
 def test_a_rerun_gets_the_options_that_decide_what_a_cell_is_and_where_its_sources_lie() -> None:

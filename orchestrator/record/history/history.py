@@ -42,7 +42,8 @@ class History:
         :raises MatrixctlError: where the database refuses.
         """
         self.place = place
-        self._engine: Engine = make_engine(place)
+        with explained(place):
+            self._engine: Engine = make_engine(place)
         try:
             with explained(place):
                 if place.file is not None:
