@@ -97,6 +97,28 @@ def test_what_is_kept_is_what_the_record_says(kept: History) -> None:
     assert len(attempts) == 2 * sum(len(cell.attempts) == 2 for cell in record.cells) > 0
 
 
+def test_an_old_night_keeps_the_versions_that_it_had(kept: History) -> None:
+    record = quick()
+
+    def upgraded() -> RunRecord:
+        cells = []
+        for cell in record.cells:
+            tls = cell.axes.tls.model_copy(update={"version": "9.9.9"})
+            cells.append(cell.model_copy(update={"axes": cell.axes.model_copy(update={"tls": tls})}))
+        return record.model_copy(update={"cells": tuple(cells)})
+
+    add(kept, night(20, record))
+    add(kept, night(21, upgraded()))
+    add(kept, night(22, record))
+    old, new, back = (kept.results(kept.find(f"2026-11-{day}", None)) for day in (20, 21, 22))
+    versions = {cell.id: cell.axes.tls.version for cell in record.cells}
+    assert {one["id"]: one["tls_version"] for one in old} == versions
+    assert {one["tls_version"] for one in new} == {"9.9.9"}
+    assert {one["id"]: one["tls_version"] for one in back} == versions
+    assert [one["number"] for one in back] == [one["number"] for one in old]
+    assert len(kept.timeline(record.cells[0].id, "nightly")) == 3
+
+
 @pytest.mark.parametrize("last", ["results", "run_components", "alarms"])
 def test_an_import_that_is_cut_off_leaves_nothing_half(
     kept: History, monkeypatch: pytest.MonkeyPatch, last: str

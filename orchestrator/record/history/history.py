@@ -270,20 +270,20 @@ def _write(connection: Connection, record: RunRecord, run: int, alarms: Sequence
 
 
 def _number_cells(connection: Connection, record: RunRecord) -> dict[str, int]:
-    """Return the number of each cell; one whose axes are declared otherwise now is written anew."""
-    known = {row["id"]: row for row in connection.execute(select(CELLS)).mappings()}
-    new = []
-    for cell in record.cells:
-        row = rows.cell_row(cell)
-        if cell.id not in known:
-            new.append(row)
-        elif any(known[cell.id][name] != value for name, value in row.items()):
-            connection.execute(update(CELLS).where(CELLS.c.id == cell.id).values(**row))
-    _insert(connection, CELLS, new)
-    found = {cell_id: row["number"] for cell_id, row in known.items()}
+    """Return the number of each cell; one whose axes have other versions or families now has another."""
+    columns = [CELLS.c[name] for name in rows.CELL_KEY]
+
+    def known() -> dict[tuple[str, ...], int]:
+        return {tuple(row[1:]): row[0] for row in connection.execute(select(CELLS.c.number, *columns))}
+
+    made = {cell.id: rows.cell_row(cell) for cell in record.cells}
+    keys = {cell_id: tuple(row[name] for name in rows.CELL_KEY) for cell_id, row in made.items()}
+    found = known()
+    new = [row for cell_id, row in made.items() if keys[cell_id] not in found]
     if new:
-        found = {row[0]: row[1] for row in connection.execute(select(CELLS.c.id, CELLS.c.number))}
-    return found
+        _insert(connection, CELLS, new)
+        found = known()
+    return {cell_id: found[key] for cell_id, key in keys.items()}
 
 
 def _number_by(

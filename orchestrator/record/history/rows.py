@@ -18,6 +18,8 @@ from orchestrator.value import whole
 
 Row = dict[str, Any]
 
+CELL_KEY = ("id", "haproxy_version", "tls_family", "tls_version", "client_family")
+"""What tells rows of cells apart: the id has the names of the axes, and an old night had other versions."""
 _OF_AN_ATTEMPT = ("number", "why", "message", "started_at", "duration_s", "again")
 
 

@@ -62,7 +62,7 @@ CELLS = Table(
     "cells",
     METADATA,
     _number(),
-    Column("id", Text, nullable=False, unique=True),
+    _text("id"),
     *(
         _text(name)
         for name in (
@@ -70,6 +70,7 @@ CELLS = Table(
             *("cipher", "client", "client_family", "execution"),
         )
     ),
+    UniqueConstraint("id", "haproxy_version", "tls_family", "tls_version", "client_family"),
 )
 BUILDS = Table(
     "builds", METADATA, _number(), _text("name"), _text("digest"), UniqueConstraint("name", "digest")

@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("client_family", sa.Text(), nullable=False),
         sa.Column("execution", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
-        sa.UniqueConstraint("id"),
+        sa.UniqueConstraint("id", "haproxy_version", "tls_family", "tls_version", "client_family"),
     )
     op.create_table(
         "components",
