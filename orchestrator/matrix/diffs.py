@@ -11,6 +11,7 @@ _RCS = re.compile(
     rb"\$(?:Author|Date|Header|Id|Log|Mdocdate|Name|RCSfile|Revision|Source|(?:Dragonfly|Free|Net|Open)BSD)\b"
 )
 """Keywords of RCS and CVS, whose text is another one after each commit."""
+_PREFIXES = (b"a/", b"b/")
 _NOTHING = b"/dev/null"
 
 
@@ -43,33 +44,46 @@ def read_hunks(diff: bytes) -> dict[str, list[Hunk]]:
 def fit_prefixes(diff: bytes) -> bytes:
     """Return the diff so that ``patch -p1`` also finds files whose paths lack ``a/`` and ``b/``.
 
-    The first of the two names gets the prefix, the second stays: patch takes the one that exists. Where
-    ``diff --git`` says that there is no prefix, both get one, since a new file exists under no name.
+    Where the two names are one path, or one is ``/dev/null``, or ``diff --git`` says that there is no prefix,
+    both get one: the path is meant from the top of the tree, and patch would take a shorter one that exists.
+    Otherwise the first name gets it and the second stays: patch takes the one that exists.
     """
     made: list[bytes] = []
-    bare, old = False, b""
+    bare, own, old = False, False, b""
     for line, header in _lines(diff):
         git = _GIT.match(line) if header else None
         if header and line.startswith(b"diff "):
             bare = git is not None
+            own = line.startswith(b"diff --git ") and not bare
         after_old, old = old, line if header and line.startswith(b"--- ") else b""
         if git:
             line = b"diff --git a/%b b/%b\n" % (git["path"], git["path"])  # noqa: PLW2901 - one line, read anew
         elif after_old and header and line.startswith(b"+++ "):
             made.pop()
-            made += _fitted(after_old, line, bare=bare)
+            made += _fitted(after_old, line, bare=bare or (not own and _is_bare(after_old, line)))
             continue
         made.append(line)
     return b"".join(made)
 
 
 def _fitted(old: bytes, new: bytes, *, bare: bool) -> tuple[bytes, bytes]:
-    """Return the two lines that name a file."""
+    """Return the two lines that name a file.
+
+    :param bare: both names are paths from the top of the tree.
+    """
     if bare:
         return _prefixed(old, b"a/"), _prefixed(new, b"b/")
     if old[4:].startswith((b"a/", _NOTHING)) or new[4:].startswith(_NOTHING):
         return old, new
     return _prefixed(b"---" + new[3:], b"a/"), new
+
+
+def _is_bare(old: bytes, new: bytes) -> bool:
+    """Return whether the two lines name one path, and that without a prefix."""
+    was, now = (found["path"] if (found := _NAMED.match(line)) else b"" for line in (old, new))
+    if _NOTHING in (was, now):
+        return not (now if was == _NOTHING else was).startswith(_PREFIXES)
+    return bool(now) and was.removesuffix(b".orig") == now and not was.startswith(_PREFIXES)
 
 
 def _prefixed(line: bytes, prefix: bytes) -> bytes:

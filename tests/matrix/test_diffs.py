@@ -26,7 +26,23 @@ CHANGED = {**TREE, "ssl/x.c": "a\nc\n"}
 TOP = {**TREE, "top.c": "a\nc\n"}
 
 
-@pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed")
+needs_patch = pytest.mark.skipif(shutil.which("patch") is None, reason="patch is not installed")
+
+
+def apply(folder: Path, text: bytes, tree: dict[str, str]) -> dict[str, str]:
+    """Return what ``patch`` makes of a tree."""
+    for name, content in tree.items():
+        (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "tree" / name).write_text(content)
+    (folder / "fix.diff").write_bytes(fit_prefixes(text))
+    given = ["patch", "-d", "tree", "-p1", "--batch", "--forward", "--no-backup-if-mismatch", "-i"]
+    done = subprocess.run([*given, "../fix.diff"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    files = (path for path in (folder / "tree").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder / "tree")): path.read_text() for path in files}
+
+
+@needs_patch
 @pytest.mark.parametrize(
     ("text", "left"),
     [
@@ -52,15 +68,34 @@ TOP = {**TREE, "top.c": "a\nc\n"}
 def test_patch_finds_the_files_with_and_without_prefixes(
     tmp_path: Path, text: bytes, left: dict[str, str]
 ) -> None:
-    for name, content in TREE.items():
-        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "tree" / name).write_text(content)
-    (tmp_path / "fix.diff").write_bytes(fit_prefixes(text))
-    given = ["patch", "-d", "tree", "-p1", "--batch", "--forward", "--no-backup-if-mismatch", "-i"]
-    done = subprocess.run([*given, "../fix.diff"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    files = (path for path in (tmp_path / "tree").rglob("*") if path.is_file())
-    assert {str(path.relative_to(tmp_path / "tree")): path.read_text() for path in files} == left
+    assert apply(tmp_path, text, TREE) == left
+
+
+@needs_patch
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (diff(b"ssl/x.c", b"ssl/x.c"), {"ssl/x.c": "a\nc\n"}),
+        (diff(b"ssl/x.c\t(revision 1)", b"ssl/x.c\t(working copy)"), {"ssl/x.c": "a\nc\n"}),
+        (diff(b"ssl/x.c.orig", b"ssl/x.c"), {"ssl/x.c": "a\nc\n"}),
+        (diff(b"x.c", b"x.c"), {"x.c": "a\nc\n"}),
+        (NEW % b"", {"ssl/new.c": "n\n"}),
+        (NEW % b"" + diff(b"ssl/x.c", b"ssl/x.c"), {"ssl/new.c": "n\n", "ssl/x.c": "a\nc\n"}),
+        (GONE % b"ssl/", {"ssl/top.c": ""}),
+        (
+            b"diff --git c/ssl/new.c w/ssl/new.c\nnew file mode 100644\nindex 0000000..89abcde\n"
+            + NEW % b"w/",
+            {"ssl/new.c": "n\n"},
+        ),
+    ],
+)
+def test_the_file_of_that_very_path_is_meant_where_others_have_its_name(
+    tmp_path: Path, text: bytes, left: dict[str, str]
+) -> None:
+    """As ``Makefile`` and ``src/Makefile``: patch would take the shorter path that exists."""
+    tree = {"x.c": "a\nb\n", "ssl/x.c": "a\nb\n", "top.c": "a\nb\n", "ssl/top.c": "a\nb\n"}
+    changed = {**tree, **left}
+    assert apply(tmp_path, text, tree) == {name: content for name, content in changed.items() if content}
 
 
 def test_a_diff_with_prefixes_stays_as_it_is_whatever_its_lines_look_like() -> None:
