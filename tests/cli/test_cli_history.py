@@ -116,6 +116,7 @@ def test_a_missing_driver_is_said_before_the_run_begins(here: Path, monkeypatch:
     done = matrixctl("run", "--history", "postgresql://h/x", cwd=here)
     assert done.returncode == 2
     assert "its driver is not installed" in done.stderr
+    assert "pipx inject matrixctl 'psycopg[binary]'" in done.stderr
 
 
 def test_a_url_that_asks_for_what_is_not_there_is_a_sentence(here: Path) -> None:

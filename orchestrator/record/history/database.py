@@ -62,10 +62,11 @@ def make_engine(place: Place) -> Engine:
     if place.file is None:
         try:
             return create_engine(place.url, connect_args={"connect_timeout": _PATIENCE})
-        except ModuleNotFoundError:
+        except ImportError:  # or it finds no libpq
             raise UsageError(
                 f"the history {place} is in PostgreSQL, and its driver is not installed",
-                resolution="Install it: pip install 'matrixctl[postgresql]'",
+                resolution="Install it: pipx inject matrixctl 'psycopg[binary]'; in a checkout"
+                " .venv/bin/pip install 'psycopg[binary]'",
             ) from None
     engine = create_engine(place.url, connect_args={"timeout": _PATIENCE})
 
