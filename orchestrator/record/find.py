@@ -56,7 +56,7 @@ def find_run(name: str, reports: Path, *, series: str | None = None) -> Path:
         return _back(reports, back, series)
     if day := _date(name):
         return _of_day(reports, day, series)
-    if (path := _path(Path(name))) is not None:
+    if (path := find_path(name)) is not None:
         return path
     raise UsageError(
         f"no run {quoted(name)} below {reports}, and no folder of that name with a {JOURNAL}",
@@ -65,6 +65,27 @@ def find_run(name: str, reports: Path, *, series: str | None = None) -> Path:
         else "",
         resolution=f"RUN is {WHAT}; --reports says where runs are looked for.",
     )
+
+
+def find_path(name: str) -> Path | None:
+    """Return the path that a person named if it is one of a run: its folder, or a file with its record.
+
+    :raises UsageError: where it is one of something near to that.
+    """
+    path = Path(name)
+    try:
+        if path.name == JOURNAL and path.is_file():
+            raise UsageError(f"{path} is a run's journal", resolution=f"Name its folder: {path.parent}")
+        if (path / JOURNAL).is_file() or path.is_file():
+            return path
+        if (path / "run.json").is_file():
+            raise UsageError(
+                f"the folder {path} has no {JOURNAL}",
+                resolution=f"Its record can be read alone: {path / 'run.json'}",
+            )
+    except (OSError, ValueError):  # too long for a name, or a NUL in it
+        pass
+    return None
 
 
 def find_folder(name: str, reports: Path, *, series: str | None = None) -> Path:
@@ -196,26 +217,6 @@ def _date(name: str) -> date | None:
     if re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII):
         with suppress(ValueError):
             return date.fromisoformat(name)
-    return None
-
-
-def _path(path: Path) -> Path | None:
-    """Return the path if it is one of a run.
-
-    :raises UsageError: where it is one of something near to that.
-    """
-    try:
-        if path.name == JOURNAL and path.is_file():
-            raise UsageError(f"{path} is a run's journal", resolution=f"Name its folder: {path.parent}")
-        if (path / JOURNAL).is_file() or path.is_file():
-            return path
-        if (path / "run.json").is_file():
-            raise UsageError(
-                f"the folder {path} has no {JOURNAL}",
-                resolution=f"Its record can be read alone: {path / 'run.json'}",
-            )
-    except (OSError, ValueError):  # too long for a name, or a NUL in it
-        pass
     return None
 
 

@@ -10,6 +10,7 @@ import pytest
 from cli_samples import RUN, a_run, cells, matrixctl
 
 from orchestrator.cli.run import _write_down
+from orchestrator.record.find import read_run
 from orchestrator.record.history import history
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import held
@@ -59,6 +60,23 @@ def test_a_run_is_shown_with_the_last_pass_of_what_fails(here: Path) -> None:
     assert f"- {FIRST}: fail: handshake-then-hang (known-failure; never passed in this series)\n" in shown
     told = json.loads(matrixctl("history", "show", RUN, "--format", "json", cwd=here).stdout)
     assert (told["run"]["id"], len(told["results"])) == (RUN, 2)
+
+
+@pytest.mark.parametrize("what", ["folder", "record"])
+def test_a_run_is_shown_by_its_folder_or_its_record(here: Path, what: str) -> None:
+    matrixctl("history", "import", RUN, cwd=here)
+    path = here / "moved"
+    shutil.copytree(here / "reports" / RUN, path)
+    unknown = here / "reports" / SECOND_RUN
+    if what == "record":
+        for folder in (path, unknown):
+            record = read_run(folder)
+            (folder / "run.json").write_text(record.model_dump_json())
+        path, unknown = path / "run.json", unknown / "run.json"
+    assert matrixctl("history", "show", str(path), cwd=here).stdout.startswith(RUN)
+    refused = matrixctl("history", "show", str(unknown), cwd=here)
+    assert refused.returncode == 2
+    assert f"has no run '{SECOND_RUN}'" in " ".join(refused.stderr.split())
 
 
 def test_nothing_is_made_by_asking(here: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import listed, quoted
-from orchestrator.record.find import LAST_GOOD, LATEST, WHAT
+from orchestrator.record.find import LAST_GOOD, LATEST, WHAT, counts, find_path, read_run
 from orchestrator.record.history import rows
 from orchestrator.record.history.database import explained, make_engine, prepare, writing
 from orchestrator.record.history.place import Place
@@ -136,12 +136,15 @@ class History:
 
         :param series: without it, that of the only series.
         :raises UsageError: where there is none.
+        :raises MatrixctlError: where it is a folder or file that cannot be read.
         """
         every = self.runs()
+        known = [run["id"] for run in every]
+        if name not in known and not counts(name) and (path := find_path(name)):
+            name = read_run(path).run.id
         for run in every:
             if run["id"] == name:
                 return run
-        known = [run["id"] for run in every]
         if series is None:
             names = self.series()
             if len(names) > 1:
