@@ -171,6 +171,19 @@ def test_a_run_that_was_resumed_is_replaced(kept: History) -> None:
     assert [run["status"] for run in kept.runs()] == ["finished"]
 
 
+@pytest.mark.parametrize("poorer", [{"judged": 2}, {"resumed": ()}])
+def test_a_poorer_record_replaces_no_fuller_one(kept: History, poorer: dict[str, Any]) -> None:
+    """As an old copy of the folder is, of a run that was cut off and went on."""
+    resumed = (Resumption(at="2026-11-20T03:00:00Z", stood=3),)
+    fuller: dict[str, Any] = {"status": "cut-off", "judged": 5, "exit_code": None, "resumed": resumed}
+    add(kept, night(20, **fuller))
+    before = content(kept)
+    with pytest.raises(UsageError, match="that says something else"):
+        add(kept, night(20, quick(), **{**fuller, **poorer}))
+    assert content(kept) == before
+    assert add(kept, night(20, quick(), **{**fuller, "judged": 6})) == "replaced"
+
+
 def test_two_runs_of_one_id_are_a_sentence(kept: History) -> None:
     add(kept, night(20))
     before = content(kept)

@@ -251,6 +251,8 @@ def _went_on(old: RowMapping, new: Row) -> bool:
     """Return whether the run was resumed, or had no end yet, when it was written down."""
     if old["started_at"] != new["started_at"]:
         return False
+    if new["judged"] < old["judged"] or new["resumed"] < old["resumed"]:  # an old copy of it
+        return False
     return bool(new["resumed"] > old["resumed"] or old["status"] != "finished")
 
 
