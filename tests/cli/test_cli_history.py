@@ -1,13 +1,14 @@
 """``matrixctl history`` as a person calls it; and what a broken history costs a run: nothing."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
-from cli_samples import RUN, a_run, cells, matrixctl
+from cli_samples import AT, RUN, a_run, cells, matrixctl
 
 from orchestrator.cli.run import _write_down
 from orchestrator.record.find import read_run
@@ -49,6 +50,23 @@ def test_one_run_that_is_half_there_costs_no_other(here: Path) -> None:
     assert done.returncode == 4
     assert done.stdout.startswith("1 imported, 1 refused: ")
     assert f"reports/{SECOND_RUN}: " in done.stderr
+
+
+def test_a_time_that_no_calendar_has_costs_no_other_run(here: Path) -> None:
+    journal = here / "reports" / RUN / "journal.jsonl"
+    early = '"started_at":"0001-01-01T00:00:00+14:00"'
+    journal.write_text(journal.read_text().replace(f'"started_at":"{AT}"', early))
+    done = matrixctl("history", "import", "--all", cwd=here)
+    assert (done.returncode, done.stdout[:21]) == (4, "1 refused, 1 imported")
+    assert f"reports/{RUN}: " in done.stderr
+
+
+def test_a_folder_whose_name_is_no_text_costs_no_run(here: Path) -> None:
+    odd = here / os.fsdecode(b"caf\xe9")
+    (here / "reports").rename(odd)
+    done = matrixctl("history", "import", "--all", "--reports", str(odd), "--history", "h.db", cwd=here)
+    assert (done.returncode, done.stdout[:9]) == (4, "2 refused")
+    assert "cannot be used: " in done.stderr
 
 
 def test_a_run_is_shown_with_the_last_pass_of_what_fails(here: Path) -> None:

@@ -42,7 +42,7 @@ def explained(place: Place) -> Iterator[None]:
     """
     try:
         yield
-    except OverflowError as error:
+    except (OverflowError, UnicodeEncodeError) as error:  # a time or number too large, a path that is no text
         raise MatrixctlError(f"the history {place} cannot be used: {error}") from None
     except SQLAlchemyError as error:
         said = masked(str(getattr(error, "orig", None) or error).strip())

@@ -71,7 +71,8 @@ class History:
         :raises UsageError: where the history has a run of that id that says something else.
         """
         record, digest = rows.clean(record)
-        new = rows.run_row(record, digest, folder, utc_now())
+        with explained(self.place):
+            new = rows.run_row(record, digest, folder, utc_now())
         with explained(self.place), writing(self._engine) as connection:
             old = connection.execute(select(RUNS).where(RUNS.c.id == record.run.id)).mappings().first()
             if old is None:
