@@ -1,5 +1,6 @@
 """``matrixctl history``: the runs of many nights in a database; their folders stay the truth."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from orchestrator.report.text import flat
 R = TypeVar("R")
 _SHOWN = 30
 """Runs that `list` shows unless told, and cells that `show` names."""
+_NUMBERS = {"number", "run", "cell", "build", "component"}
+"""Columns that are only by what number the tables know each other's rows."""
 
 
 def _place(history: str | None, reports: Path) -> Place:
@@ -167,7 +170,7 @@ def show(run: str, *, place: Place, reports: Path, series: str | None, form: str
         bad = [one for one in results if one["outcome"] not in {"pass", "unsupported"}]
         since = {one["id"]: kept.last_pass(one["id"], found) for one in bad[:_SHOWN]}
     if form == "json":
-        told = {"run": _public(found), "alarms": alarms, "results": results, "components": parts}
+        told = {"run": found, "alarms": alarms, "results": results, "components": parts}
         click.echo(common.as_json({name: _public(value) for name, value in told.items()}))
         return
     for line in _describe(found, alarms, results, bad, since):
@@ -208,10 +211,11 @@ def _describe(
 
 
 def _public(value: Any) -> Any:
-    """Return what is told: without the numbers that are the database's own business."""
+    """Return what is told: the selection as it is, and no numbers that are the database's own business."""
     if isinstance(value, list):
         return [_public(one) for one in value]
-    return {key: one for key, one in value.items() if key not in {"number", "cell", "build", "component"}}
+    told = {key: one for key, one in value.items() if key not in _NUMBERS}
+    return told | ({"selection": json.loads(told["selection"])} if "selection" in told else {})
 
 
 @history.command()

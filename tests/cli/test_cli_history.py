@@ -81,6 +81,10 @@ def test_a_run_is_shown_with_the_last_pass_of_what_fails(here: Path) -> None:
     assert f"- {FIRST}: fail: handshake-then-hang (known-failure; never passed in this series)\n" in shown
     told = json.loads(matrixctl("history", "show", RUN, "--format", "json", cwd=here).stdout)
     assert (told["run"]["id"], len(told["results"])) == (RUN, 2)
+    assert told["run"]["selection"]["profile"]
+    assert not {"run", "cell", "number"} & told["results"][0].keys(), "the database's own numbers"
+    (first, _) = json.loads(matrixctl("history", "list", "--format", "json", cwd=here).stdout)
+    assert isinstance(first["selection"], dict)
 
 
 @pytest.mark.parametrize("what", ["folder", "record"])
