@@ -27,7 +27,13 @@ def begun(out: Path) -> tuple[str, ...]:
 
     A sample, or a run that a person renamed, has no id.
     """
-    return tuple(name for name in runs(out) if _ID.fullmatch(name) and (out / name / JOURNAL).stat().st_size)
+    return tuple(name for name in runs(out) if _ID.fullmatch(name) and _has_event(out / name / JOURNAL))
+
+
+def _has_event(journal: Path) -> bool:
+    with suppress(FileNotFoundError):  # another one that cleans removes it just now
+        return journal.stat().st_size > 0
+    return False
 
 
 def new_id(out: Path, now: datetime) -> str:

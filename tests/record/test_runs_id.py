@@ -56,3 +56,11 @@ def test_of_two_that_begin_at_once_each_has_a_folder_of_its_own(
     monkeypatch.setattr(runs, "new_id", lambda _, __: next(ids))
     out = tmp_path / "not" / "there"
     assert [runs.begin(out, NOW).name[-4:] for _ in range(2)] == ["0001", "0002"]
+
+
+def test_a_run_that_is_removed_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays = begun(tmp_path, NOW)
+    monkeypatch.setattr(runs, "runs", lambda _: ("20261122-220005-0000", stays))
+    assert runs.begun(tmp_path) == (stays,)
