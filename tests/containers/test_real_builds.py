@@ -13,7 +13,8 @@ from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
 
-pytestmark = pytest.mark.containers
+# The images and six compiles of HAProxy are made in the first test's set-up.
+pytestmark = [pytest.mark.containers, pytest.mark.timeout(2400)]
 
 OUT_OF_BOUNDS = str(Path(__file__).parent / "patches" / "haproxy-writes-out-of-bounds.diff")
 ASAN = "OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize=address'"
