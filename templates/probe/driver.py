@@ -19,8 +19,8 @@ SESSION = json.loads(Path(sys.argv[1]).read_text())
 WORK = Path(SESSION["work"])
 TAIL = 65536  # bytes of a log that are handed on
 FILES = 64  # of a cell that are handed on
-DYING = 0.5  # seconds in which a process that died has its status written; QEMU needs some for a crash
-CLOSING = 0.05
+DYING = 2  # seconds in which a process that died has its status written; QEMU needs some for a crash
+CLOSING = 0.05  # of them where all went well, since a process may also die as it closes the connection
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
 
 
@@ -120,7 +120,7 @@ def probe(cell: dict) -> dict:
         if not ended(folder, result["h3"]) and result["origin_ok"]:
             phase = "control"
             result["control"] = exchange(cell, phase)
-            ended(folder, result["control"], closing=CLOSING)
+            ended(folder, result["control"])
             phase = "stop" if went_well(result["control"]) else phase
     result["exit_code"] = status(folder)
     result["ended_in"] = None if result["exit_code"] is None else phase
@@ -133,12 +133,9 @@ def went_well(exchange: dict) -> bool:
     return not exchange["exit_code"] and all(one["status"] == 200 for one in exchange["requests"])
 
 
-def ended(folder: Path, exchange: dict, closing: float = 0) -> bool:
-    """Whether the process has ended, by an exchange that is over: a dying one is waited for, until it says so.
-
-    closing: seconds to wait where all went well, since a process may also die as it closes the connection.
-    """
-    until = time.monotonic() + (closing if went_well(exchange) else DYING)
+def ended(folder: Path, exchange: dict) -> bool:
+    """Whether the process has ended, by an exchange that is over: a dying one is waited for, until it says so."""
+    until = time.monotonic() + (CLOSING if went_well(exchange) else DYING)
     while status(folder) is None and time.monotonic() < until:
         time.sleep(0.01)
     return status(folder) is not None

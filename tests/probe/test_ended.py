@@ -1,9 +1,9 @@
 """A HAProxy that ends while it is probed: in which phase, after what; and HTTP/3 is not hidden."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import pytest
@@ -115,9 +115,31 @@ def test_a_phase_that_nobody_knows_is_the_harness_s_fault() -> None:
 # The driver: which phase it tells.
 
 
+class Clock:
+    """Time that passes while somebody sleeps, and the hour at which the server ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now, self.ends, self.folder = 0.0, math.inf, folder
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.now >= self.ends:
+            (self.folder / "status").write_text("139\n")
+
+
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    return loaded_driver(monkeypatch, tmp_path)
+def clock(tmp_path: Path) -> Clock:
+    return Clock(tmp_path)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Clock) -> Any:
+    driver = loaded_driver(monkeypatch, tmp_path)
+    monkeypatch.setattr(driver, "time", clock)
+    return driver
 
 
 GOOD = {"exit_code": 0, "requests": [{"status": 200}]}
@@ -162,10 +184,21 @@ def test_the_driver_tells_the_phase_and_asks_no_dead_process(
     assert (said["ended_in"], said["exit_code"]) == (phase, 139 if dies else None)
 
 
-def test_a_process_that_dies_slowly_is_waited_for(driver: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("said", "takes", "phase"),
+    [
+        pytest.param(BAD, 1.5, "h3", id="a crash under QEMU, after a failure"),
+        pytest.param(BAD, 60.0, None, id="it lives"),
+        pytest.param(GOOD, 0.03, "h3", id="as it closes the connection"),
+    ],
+)
+def test_a_process_that_dies_slowly_is_waited_for(
+    driver: Any, clock: Clock, said: Raw, takes: float, phase: str | None
+) -> None:
     """Under QEMU a crash takes its time, and until then nothing but the client's failure shows it."""
-    Timer(0.2, lambda: (tmp_path / "status").write_text("139\n")).start()
-    driver.wait_ready = lambda *_: 0.1
-    driver.exchange = lambda *_: BAD
+    clock.ends = takes
+    driver.wait_ready, driver.exchange = lambda *_: 0.1, lambda *_: said
     driver.handshake_failures, driver.origin_answers = lambda _: 0, lambda: True
-    assert driver.probe({"id": "a", "folder": ".", "port": 1})["ended_in"] == "h3"
+    told = driver.probe({"id": "a", "folder": ".", "port": 1})
+    assert told["ended_in"] == phase
+    assert (told["control"] is None) == (phase == "h3"), "a dead server is asked no more"
