@@ -73,15 +73,22 @@ def keep_patches(run: Run) -> Run:
     recorder = run.context.recorder
     for patch, components in patches.of_cells(run.cells).items():
         recorder.keep(f"patches/{patch.name}", patches.content(patch))
-        used_by = [action.key for action in run.ledger.plan.actions.values() if _applies(patch, action)]
+        used_by = _find_patched(run.ledger.plan, patch)
         recorder.component(
             "patch", patch.name, ", ".join(components), patch.sha256, patch.path, used_by=used_by
         )
     return run
 
 
-def _applies(patch: Patch, action: Action) -> bool:
-    return isinstance(action, BuildAction) and action.recipe is not None and patch in action.recipe.patches
+def _find_patched(plan: Plan, patch: Patch) -> list[str]:
+    """Return the builds that the patch goes into. A source that moves has no recipe to ask, yet."""
+    found = set()
+    for cell in plan.cells.values():
+        build = plan.find_build(cell)
+        if isinstance(build, BuildAction):
+            patches_of = {build.key: cell.haproxy.patches, build.library: cell.tls.patches}
+            found |= {key for key, mine in patches_of.items() if key and patch in mine}
+    return sorted(found)
 
 
 def judge_unsupported(run: Run) -> Run:

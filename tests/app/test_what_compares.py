@@ -1,9 +1,12 @@
 """What a record keeps so that two runs can be compared: who used what, which tool, how busy it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from engine_run import GCM, EngineRun, chosen
 
+from orchestrator.matrix.patches import patched, read_patch
 from orchestrator.record.model import RunRecord
 
 CELLS = chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
@@ -57,3 +60,24 @@ def test_the_tool_the_selection_and_the_load_are_kept(tmp_path: Path) -> None:
     assert record.run.series == ""
     for cell in record.cells:
         assert [one.load is not None and one.load.cpus > 0 for one in cell.attempts] == [True]
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["release", "path"])
+def test_a_patch_is_used_by_the_build_that_it_goes_into(tmp_path: Path, moves: bool) -> None:
+    """A source that moves has no recipe before it is fetched, and patches are written down before that."""
+    tree = tmp_path / "haproxy"
+    tree.mkdir()
+    (tree / "Makefile").write_text("all:\n")
+    moved = {"source": "path", "where": str(tree), "version": ""} if moves else {}
+    given = {}
+    for name in ("haproxy", "openssl"):
+        (tmp_path / f"{name}.diff").write_text("--- a/Makefile\n+++ b/Makefile\n")
+        given[name] = read_patch(tmp_path / f"{name}.diff")
+    cells = [replace(cell, haproxy=cell.haproxy.model_copy(update=moved)) for cell in CELLS]
+    record = EngineRun(tmp_path, patched(cells, list(given.items()))).go()
+    used = {one.name: one.used_by for one in record.components if one.kind == "patch"}
+    assert used == {
+        "haproxy.diff": ("haproxy:haproxy-3.0.11--openssl-3.5.7--amd64",),
+        "openssl.diff": ("tls:openssl-3.5.7--amd64",),
+    }
+    assert set().union(*used.values()) <= {one.key for one in record.actions if one.status == "succeeded"}
