@@ -80,4 +80,5 @@ def test_a_patch_is_used_by_the_build_that_it_goes_into(tmp_path: Path, moves: b
         "haproxy.diff": ("haproxy:haproxy-3.0.11--openssl-3.5.7--amd64",),
         "openssl.diff": ("tls:openssl-3.5.7--amd64",),
     }
-    assert set().union(*used.values()) <= {one.key for one in record.actions if one.status == "succeeded"}
+    done = {one.key for one in record.actions if one.status == "succeeded"}
+    assert {"haproxy:haproxy-3.0.11--openssl-3.5.7--amd64", "tls:openssl-3.5.7--amd64"} <= done
