@@ -13,10 +13,17 @@ _TOLD = re.compile(rb"^matrixctl: failed while ([^,\n]+), .*\n((?:[0-9]+:.+\n?)+
 _HEADER = re.compile(rb"fatal error: ([\w./+-]{1,200}): No such file or directory")
 _LIBRARY = re.compile(rb"cannot find -l([\w.+-]{1,100})")
 _NO_LUA = b"unable to automatically detect the Lua library name"
+_QUOTE = rb"(?:'|\xe2\x80[\x98\x99])?"
+"""GNU's programs quote with the curly signs of UTF-8, where the locale has them."""
+_NAME = rb"([A-Za-z][\w.+-]{0,99})"
+"""Of a program that is called without a path. What begins with a dash is a flag that lacks one before it."""
 _PROGRAM = re.compile(
-    rb"^(?:make(?:\[\d+\])?|/bin/sh|sh|env|build\.sh): (?:\d+: )?'?([\w.+-]{1,100})'?: "
-    rb"(?:No such file or directory|not found)$"
-    rb'|Could not find compiler "([\w.+-]{1,100})" in PATH',
+    rb"^(?:make(?:\[\d+\])?|/bin/sh|sh|(?:/usr/bin/)?env|build\.sh): (?:\d+: )?"
+    + _QUOTE
+    + _NAME
+    + _QUOTE
+    + rb": (?:No such file or directory|not found)$"
+    rb'|Could not find compiler "' + _NAME + rb'" in PATH',
     re.MULTILINE,
 )
 """Of make, of dash, of env and of ccache. A program that is called by a path is the source's own."""
@@ -70,11 +77,17 @@ def _missing(log: bytes) -> tuple[str, str] | None:
             return f"library {_text(found[1])}", package
     if _NO_LUA in log:
         return "Lua library", "liblua5.4-dev"
-    program = _PROGRAM.search(log)
-    if program is not None and _ENDED_BY_IT.search(log):
-        name = _text(program[1] or program[2])
-        return name, name
-    return None
+    name = _missing_program(log)
+    return (name, name) if name else None
+
+
+def _missing_program(log: bytes) -> str | None:
+    """Return the program for want of which the build ended: the last one that was missed until then."""
+    ended = _ENDED_BY_IT.search(log)
+    if ended is None:
+        return None
+    programs = [found for found in _PROGRAM.finditer(log) if found.start() <= ended.start()]
+    return _text(programs[-1][1] or programs[-1][2]) if programs else None
 
 
 def _package(wanted: str, *, kind: int) -> str | None:

@@ -12,6 +12,9 @@ TOLD = (
 CLANG = b"make: clang: No such file or directory\nmake: *** [Makefile:1020: src/ev_poll.o] Error 127\n"
 CCACHE = b'ccache: error: Could not find compiler "clang" in PATH\nmake: *** [Makefile:9: a.o] Error 1\n'
 DASH = b"/bin/sh: 1: clang: not found\nmake: *** [Makefile:1020: src/ev_poll.o] Error 127\n"
+SCRIPT = b"./configure: 11: gtags: not found\nsh: 1: ctags: not found\n" + DASH + b"sh: 1: later: not found\n"
+ENV = b"/usr/bin/env: \xe2\x80\x98python3\xe2\x80\x99: No such file or directory\nmake: *** [gen] Error 127\n"
+PLAIN_ENV = b"env: 'perl': No such file or directory\nmake: *** [Makefile:5: x.s] Error 127\n"
 LUA = (
     b"Makefile:676: *** unable to automatically detect the Lua library name, you can enforce its name"
     b" with LUA_LIB_NAME=<name> (where <name> can be lua5.4, lua54, lua, ...).  Stop.\n"
@@ -31,6 +34,9 @@ OPTIONS = b"Configuring OpenSSL version 1.1.1w\n***** Unsupported options: no-mo
         pytest.param(CLANG, "clang", "clang", id="make"),
         pytest.param(CCACHE, "clang", "clang", id="ccache"),
         pytest.param(DASH, "clang", "clang", id="dash"),
+        pytest.param(SCRIPT, "clang", "clang", id="the one that make ended by"),
+        pytest.param(ENV, "python3", "python3", id="env, in UTF-8"),
+        pytest.param(PLAIN_ENV, "perl", "perl", id="env"),
         pytest.param(LUA, "Lua library", "liblua5.4-dev", id="Lua"),
         pytest.param(PCRE2, "pcre2.h", "libpcre2-dev", id="PCRE2"),
         pytest.param(ZLIB, "zlib.h", "zlib1g-dev", id="zlib"),
@@ -58,8 +64,17 @@ def test_what_was_installed_is_not_what_is_missing(log: bytes) -> None:
         b"make: ./scripts/gone.sh: No such file or directory\nmake: *** [x] Error 127\n",
         b"./configure: 12: gtags: not found\nx.c:1:1: error: no\n",
         b"/usr/bin/ld: cannot find -lmine: No such file or directory\n",
+        b"/bin/sh: 1: -DFOO: not found\nmake: *** [x] Error 127\n",
+        b"make: *** [x] Error 127\n/bin/sh: 1: later: not found\n",
     ],
-    ids=["its own header", "its own script", "a program that nobody misses", "its own library"],
+    ids=[
+        "its own header",
+        "its own script",
+        "a program that nobody misses",
+        "its own library",
+        "a flag where a program should be",
+        "a program of a later line",
+    ],
 )
 def test_what_the_source_itself_lacks_is_the_products_failure(log: bytes) -> None:
     found = buildlog.explain(log + TOLD, 2, (), "")
