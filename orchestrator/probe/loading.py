@@ -1,7 +1,7 @@
 """Why a program could not be started: what the loader, QEMU or the shell said of it. Pure.
 
-The words are those of glibc's elf/dl-load.c, dl-version.c and dl-lookup.c, of QEMU's linux-user/elfload.c
-and of dash.
+The words are those of glibc's elf/dl-load.c, dl-version.c and dl-lookup.c, of QEMU's linux-user/elfload.c,
+of dash, and of env, which starts a program with an environment of its own.
 """
 
 import re
@@ -20,7 +20,9 @@ _OTHER = re.compile(rf"{_LOADING}(.+)")
 _VERSION = re.compile(rf"({_WORD}): version [`']({_WORD})' not found \(required by {_WORD}\)")
 _SYMBOL = re.compile(rf"symbol lookup error: {_WORD}: (undefined symbol: .+)")
 _NO_INTERPRETER = re.compile(rf"Could not open '({_WORD})': No such file or directory")
-_NOT_FOUND = re.compile(r"haproxy: not found$", re.MULTILINE)
+_NOT_FOUND = re.compile(
+    r"haproxy: not found$|env: ['\u2018]\./haproxy['\u2019]: No such file or directory$", re.MULTILINE
+)
 
 
 class Refusal(NamedTuple):

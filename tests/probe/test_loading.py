@@ -48,6 +48,20 @@ def test_of_a_binary_from_elsewhere_that_is_its_own_fault() -> None:
             MUSL, "supervise.sh: 29: ./haproxy: not found\n", 127, "/lib/ld-musl-x86_64.so.1", id="musl"
         ),
         pytest.param(
+            MUSL,
+            "/usr/bin/env: \u2018./haproxy\u2019: No such file or directory\n",
+            127,
+            "/lib/ld-musl-x86_64.so.1",
+            id="musl by env, in UTF-8",
+        ),
+        pytest.param(
+            MUSL,
+            "env: './haproxy': No such file or directory\n",
+            127,
+            "/lib/ld-musl-x86_64.so.1",
+            id="musl by env",
+        ),
+        pytest.param(
             BINARY,
             "qemu-x86_64: Could not open '/lib/ld-musl-x86_64.so.1': No such file or directory\n",
             255,
