@@ -111,6 +111,7 @@ def test_mmdebstraps_last_words_are_shown() -> None:
         ),
         ("E: Failed to fetch http://m.example/Packages.xz  File has unexpected size (7 != 9).", ""),
         ("E: Unable to locate package libssl-dev", ": no libssl-dev"),
+        ("E: Package 'libssl-dev' has no installation candidate", ": no libssl-dev"),
         (
             "\n".join(f"E: Unable to locate package {name}" for name in "abacd"),
             ": no a, b, c and 1 more",

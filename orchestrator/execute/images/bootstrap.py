@@ -15,9 +15,11 @@ from orchestrator.files import scratch_folder
 SUITE = "trixie"
 """Debian's release inside every image, whatever the host runs."""
 
-_UNFETCHED = re.compile(r"E: (Failed to fetch|Unable to locate package) .*")
+_NO_CANDIDATE = r"Package '?([^\s']+)'? has no installation candidate"
+"""Of a package that others name, and that the list does not have."""
+_UNFETCHED = re.compile(rf"E: (Failed to fetch .*|Unable to locate package .*|{_NO_CANDIDATE})")
 """What apt says where a mirror lacks a package or a list, or has another one than its signed list names."""
-_PACKAGE = re.compile(r"([^/\s]+\.deb)\s|Unable to locate package (\S+)")
+_PACKAGE = re.compile(rf"([^/\s]+\.deb)\s|Unable to locate package (\S+)|{_NO_CANDIDATE}")
 """The file or the name of a package in such a line; a list of packages has neither."""
 _NAMED = 3
 """Packages that a sentence names."""
@@ -131,7 +133,7 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
 def _missing(unfetched: Iterable[str]) -> str:
     """The packages that it does not have, the first ones by name, to be appended to a sentence."""
     named = (_PACKAGE.search(line) for line in unfetched)
-    found = list(dict.fromkeys(unquote(name[1] or name[2]) for name in named if name))
+    found = list(dict.fromkeys(unquote(name[1] or name[2] or name[3]) for name in named if name))
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return (
         f": no {', '.join(bounds.cut(name, bounds.WORDS) for name in found[:_NAMED])}{more}" if found else ""
