@@ -57,6 +57,16 @@ def test_an_image_is_found_whatever_stands_before_its_tag(prefix: str) -> None:
     assert workshop.remove_images(engine, dry_run=True)[-1] == "matrixctl/base:old"
 
 
+def test_an_image_that_was_made_by_hand_is_left_alone() -> None:
+    """images/README.md says how; it has the Dockerfile's label alone, and any tag."""
+    by_hand = image("matrixctl/base:mine", created="2026-09-09")
+    del by_hand["Config"]["Labels"]["matrixctl.arch"]
+    engine = engine_of(Images(by_hand, image("matrixctl/base:ours")))
+    newest = workshop.newest(engine, "base", AMD)
+    assert newest is not None
+    assert newest.tags == ("matrixctl/base:ours",)
+
+
 class Api:
     """Things of two runs of this process; it looks at the first label alone, as Podman does with volumes."""
 

@@ -81,8 +81,8 @@ class Recipe:
 def newest(engine: Engine, name: str, arch: Arch) -> Image | None:
     """The youngest image of that name and architecture that was made here, unproved; ``None`` without any."""
     found = engine.list_images(f"matrixctl.image={name}")
-    # Without a tag is one that another took its tag from.
-    return next((one for one in found if one.labels["matrixctl.arch"] == arch.name and _tags(one)), None)
+    # Without a tag is one that another took its tag from; without an architecture one that was made by hand.
+    return next((one for one in found if one.labels.get("matrixctl.arch") == arch.name and _tags(one)), None)
 
 
 def _tags(image: Image) -> list[str]:
