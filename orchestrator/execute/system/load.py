@@ -24,14 +24,18 @@ class LoadMeter:
         """Begin the first interval."""
         self._before = self._read()
 
-    def measure(self) -> Load:
-        """Return the load; the steal is ``None`` where the kernel does not tell."""
+    def measure(self) -> Load | None:
+        """Return the load, or ``None`` where the system has none. Only the steal may be ``None``, too."""
         with self._lock:
             before, self._before = self._before, self._read()
             steal = None
             if before and self._before and (total := self._before[1] - before[1]) > 0:
                 steal = min(1.0, max(0.0, (self._before[0] - before[0]) / total))
-        return Load(average=os.getloadavg()[0], cpus=os.cpu_count() or 1, steal=steal)
+        try:
+            average = os.getloadavg()[0]
+        except OSError:  # it reads /proc, which may not be mounted
+            return None
+        return Load(average=average, cpus=os.cpu_count() or 1, steal=steal)
 
     def _read(self) -> tuple[int, int] | None:
         """Return the ticks that were stolen, and all ticks."""
