@@ -17,8 +17,9 @@ CPU_RULE = "a model of QEMU's, then properties as ,name=value or ,+name or ,-nam
 CONFIGURE_FLAG = r"^[A-Za-z0-9-][A-Za-z0-9_./+,:-]*(=[A-Za-z0-9_./+,:= -]*)?$"
 CONFIGURE_FLAG_RULE = "letters, digits and _ . / + , : -, after a = spaces and = as well"
 FLAG_LENGTH = 1024
-PACKAGE = r"^[a-z0-9][a-z0-9.+-]+$"
-PACKAGE_RULE = "a Debian package: small letters, digits and . + -"
+PACKAGE = r"^[a-z0-9][a-z0-9.+-]*[a-z0-9.+]$"
+"""apt-get takes ``NAME-`` for a package to remove."""
+PACKAGE_RULE = "a Debian package: small letters, digits and . + -, no - at the end"
 PACKAGE_LENGTH = 100
 
 _SHOWN = 20

@@ -502,7 +502,16 @@ PINNED = {
         [
             (
                 "4:69: axes.haproxy[0].build_packages[1]: 'x;id' is not allowed:"
-                " a Debian package: small letters, digits and . + -"
+                " a Debian package: small letters, digits and . + -, no - at the end"
+            )
+        ],
+    ),
+    "package to remove": (
+        GOOD.replace('["3.0.11"]', "[{name: x, version: 3.0.11, build_packages: [libstdc++, zlib1g-dev-]}]"),
+        [
+            (
+                "4:68: axes.haproxy[0].build_packages[1]: 'zlib1g-dev-' is not allowed:"
+                " a Debian package: small letters, digits and . + -, no - at the end"
             )
         ],
     ),
