@@ -22,7 +22,7 @@ from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.catalog import Catalog, Moving, Source
 from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.matrix.patches import to_apply
-from orchestrator.plan.action import Action, BuildAction, ImageAction, Recipe
+from orchestrator.plan.action import Action, BuildAction, ImageAction
 from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
@@ -88,7 +88,7 @@ def render(
             left_out.append(" ".join(f"{action.name} is left out: {problem}".split()))
             continue
         mine = [plan.cells[key] for key in action.cells]
-        build = _build(renderer, _steps(plan, action, renderer), mine, limits, host)
+        build = _build(renderer, _steps(plan, action, renderer, host), mine, limits, host)
         build |= _selftest(renderer, _needed(plan, action))
         files |= {f"{action.name}/{path}": content for path, content in build.items()}
         copies |= {f"{action.name}/{path}": file for path, file in _taken_along(plan, action, now).items()}
@@ -122,28 +122,27 @@ def _taken_along(plan: Plan, action: Action, now: Now) -> dict[str, Path]:
     return {f"sources/{one.source.file}": one.path for one in mine if one.path is not None}
 
 
-def _steps(plan: Plan, action: Action, renderer: Renderer) -> list[_Step]:
+def _steps(plan: Plan, action: Action, renderer: Renderer, host: Arch) -> list[_Step]:
+    # Its name stands for the packages that were added to the toolchain: the scripts do not name them.
+    toolchain = _toolchain(plan.cells[action.cells[0]], host)
     steps: list[_Step] = []
     for need in _needed(plan, action):
         if isinstance(need, BuildAction) and need.recipe and need.recipe.source:
-            parent = steps[-1].artifact if steps else ""
-            steps.append(_step(need, need.recipe, need.recipe.source, renderer, parent))
+            recipe, source, parent = need.recipe, need.recipe.source, steps[-1].artifact if steps else ""
+            text = renderer.render(recipe.template, recipe.values(WORK))
+            inputs = json.dumps([text, source.sha256, toolchain, parent])
+            step = _Step(
+                name=need.name,
+                script=f"build-{need.kind}.sh",
+                text=text,
+                source=source,
+                patches=recipe.patches,
+                output=need.kind,
+                artifact=f"{need.kind}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.tar",
+                parent=parent,
+            )
+            steps.append(step)
     return steps
-
-
-def _step(action: BuildAction, recipe: Recipe, source: Source, renderer: Renderer, parent: str) -> _Step:
-    text = renderer.render(recipe.template, recipe.values(WORK))
-    inputs = json.dumps([text, source.sha256, parent])
-    return _Step(
-        name=action.name,
-        script=f"build-{action.kind}.sh",
-        text=text,
-        source=source,
-        patches=recipe.patches,
-        output=action.kind,
-        artifact=f"{action.kind}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}.tar",
-        parent=parent,
-    )
 
 
 def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:

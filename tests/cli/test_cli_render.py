@@ -191,14 +191,26 @@ def test_a_patch_travels_with_the_script_that_applies_it(tmp_path: Path) -> None
     assert "-i /work/patches/fix.diff" in (out / BUILD / "build-tls.sh").read_text()
     assert "fix.diff" not in (out / BUILD / "build-haproxy.sh").read_text()
     assert digest in (out / BUILD / "README.md").read_text()
-
-    def artifacts(folder: Path) -> set[str]:
-        return set(
-            re.findall(r"(?:tls|haproxy)-[0-9a-f]{12}\.tar", (folder / BUILD / "reproduce.sh").read_text())
-        )
-
     assert len(artifacts(out)) == 2
     assert not artifacts(out) & artifacts(plain)
+
+
+def artifacts(folder: Path, build: str = BUILD) -> set[str]:
+    script = (folder / build / "reproduce.sh").read_text()
+    return set(re.findall(r"(?:tls|haproxy)-[0-9a-f]{12}\.tar", script))
+
+
+def test_another_toolchain_makes_other_artifacts(tmp_path: Path) -> None:
+    """The packages of a build are in its image, not in its script: what was made without them is stale."""
+    found = []
+    for number, packages in enumerate(("[]", "[liblua5.4-dev]", "[zlib1g-dev]")):
+        haproxy = f"[{{name: 3.0.11, version: 3.0.11, build_packages: {packages}}}]"
+        axes = f"{{arch: [amd64], haproxy: {haproxy}, tls: [openssl-distro], cipher: [default]}}"
+        (tmp_path / "matrix.yaml").write_text(f"{{version: 1, axes: {axes}}}\n")
+        out = render(tmp_path, "--matrix", "matrix.yaml", out=f"made-{number}")
+        found.append(artifacts(out, DISTRO))
+    assert {len(names) for names in found} == {1}
+    assert len(set().union(*found)) == 3
 
 
 def test_a_variable_goes_to_the_servers_programs_of_the_script_as_well(tmp_path: Path) -> None:
