@@ -12,11 +12,13 @@ from typing import ClassVar
 import docker
 import pytest
 from fake_host import FakeHost, done
+from fakes import FakeEngine, ran
 
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.engine import docker_images
 from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.images import (
     base_image,
     bootstrap,
@@ -128,6 +130,46 @@ def test_what_a_mirror_does_not_have_is_no_fault_of_the_engine_and_named(said: s
     bootstrap.blame_the_mirror(
         "runtime for s390x", ["E: Sub-process /usr/bin/dpkg returned an error code (1)"]
     )
+
+
+PLACES = b"'https://m.example/debian/dists/trixie/InRelease' m.example_InRelease 0\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "found", "told"),
+    [
+        (ran(stdout=PLACES), "https://m.example/debian trixie", []),
+        (
+            ran(exit_code=100, stderr=b"Reading...\nE: The list of sources could not be read.\n"),
+            "",
+            ["apt in base:1 does not say where it installs from: E: The list of sources could not be read."],
+        ),
+        (
+            ran(exit_code=126),
+            "",
+            ["apt in base:1 does not say where it installs from: exit code 126"],
+        ),
+        (
+            ran(exit_code=137, stdout=PLACES, timed_out=True),
+            "https://m.example/debian trixie",
+            ["apt in base:1 does not say where it installs from: no end within 60 s"],
+        ),
+    ],
+)
+def test_an_apt_that_does_not_say_where_it_installs_from_is_told(
+    answer: ExecResult, found: str, told: list[str]
+) -> None:
+    class Answering(FakeEngine):
+        def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
+            assert (image, argv[0], timeout) == ("base:1", "apt-get", 60)
+            return answer
+
+    image = workshop.ImageRef(
+        name="base", arch="amd64", target="amd64", tag="base:1", id="1", key="k", origin="", digest=None
+    )
+    said: list[str] = []
+    assert image_content.apt_targets(Answering(), image, said.append) == found
+    assert said == told
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import io
 import re
+from collections.abc import Callable
 
-from orchestrator.execute.engine.engine import Engine
+from orchestrator import bounds
+from orchestrator.execute.engine.engine import Engine, ExecResult
 from orchestrator.execute.images import dockerfiles
 from orchestrator.execute.images.workshop import ImageRef
 
@@ -29,14 +31,23 @@ def haproxy(engine: Engine, image: ImageRef) -> tuple[str, bytes]:
     return name.getvalue().decode(errors="replace").strip(), content.getvalue()
 
 
-def apt_targets(engine: Engine, image: ImageRef) -> str:
+def apt_targets(engine: Engine, image: ImageRef, say: Callable[[str], None]) -> str:
     """What apt in an image installs from, as lines ``SITE CODENAME``; see ``sources.pools``.
 
-    Not ``indextargets``, which says nothing before the lists were downloaded.
+    Not ``indextargets``, which says nothing before the lists were downloaded. ``say`` is told where it fails.
     """
     said = engine.run(image.tag, ("apt-get", "update", "--print-uris"), timeout=_APT_DEADLINE)
+    if said.timed_out or said.exit_code:
+        say(f"apt in {image.tag} does not say where it installs from: {_failure(said)}")
     found = re.findall(r"'(\S+)/dists/([^/\s]+)/InRelease'", said.stdout.decode(errors="replace"))
     return "\n".join(f"{site} {suite}" for site, suite in found)
+
+
+def _failure(said: ExecResult) -> str:
+    if said.timed_out:
+        return f"no end within {_APT_DEADLINE} s"
+    words = said.stderr.decode(errors="replace").strip()
+    return bounds.cut(words.splitlines()[-1], bounds.WORDS) if words else f"exit code {said.exit_code}"
 
 
 _NAMED = {"Package", "Architecture", "Version"}
