@@ -15,6 +15,8 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 pytestmark = [pytest.mark.containers, pytest.mark.soak, pytest.mark.timeout(6 * 3600)]
 
 REPEAT = 2
+# A lost packet may end HAProxy there, once in 100 to 300 attempts: docs/architectures.md says why.
+BITS_32, CRASH = {"armhf", "i386"}, (Outcome.FAIL, Reason.SERVER_CRASHED)
 
 
 def test_the_nightly_profile_again_and_again(run: Runner, tell: Tell) -> None:
@@ -25,9 +27,14 @@ def test_the_nightly_profile_again_and_again(run: Runner, tell: Tell) -> None:
     for cell in record.cells:
         if cell.outcome is Outcome.BLOCKED:
             assert cell.reason is Reason.SOURCE_UNREACHABLE, cell.message
-        else:
-            assert cell.verdict in {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE}, (cell.id, cell.message)
-            assert len({(one.outcome, one.reason) for one in cell.attempts}) == 1, (cell.id, cell.attempts)
+            continue
+        ends = {(one.outcome, one.reason) for one in cell.attempts}
+        if cell.axes.arch.name in BITS_32 and CRASH in ends:
+            ends.discard(CRASH)
+            assert all(outcome is Outcome.PASS for outcome, _ in ends), (cell.id, cell.attempts)
+            continue
+        assert cell.verdict in {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE}, (cell.id, cell.message)
+        assert len(ends) == 1, (cell.id, cell.attempts)
     built = {cell.axes.tls.family for cell in record.cells if cell.outcome is Outcome.PASS}
     assert built >= {"openssl", "wolfssl"}
     had = {(cell.axes.tls.name, cell.axes.arch.name) for cell in record.cells if cell.outcome is Outcome.PASS}
