@@ -18,8 +18,9 @@ pytestmark = [pytest.mark.containers, pytest.mark.timeout(2400)]
 
 OUT_OF_BOUNDS = str(Path(__file__).parent / "patches" / "haproxy-writes-out-of-bounds.diff")
 ASAN = "OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize=address'"
-# HAProxy 3.0.11 has misaligned accesses of its own (src/pattern.c); they would be the first report.
-UBSAN = "OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize=undefined -fno-sanitize=alignment'"
+# HAProxy 3.0.11 has reports of its own, which would come first: src/pattern.c has misaligned accesses, and
+# src/server.c takes a member of a null pointer.
+UBSAN = "OPT_CFLAGS=-O0 ARCH_FLAGS='-g1 -fsanitize=undefined -fno-sanitize=alignment,null'"
 # -O0 for the compiler's time alone; the planted access is one byte behind a static array, in src/h3.c.
 HAPROXY: list[dict[str, object]] = [
     {"name": "asan", "make_flags": ASAN},
@@ -64,7 +65,10 @@ def test_a_healthy_build_with_address_sanitizer_passes(built: Ran) -> None:
             "asan-planted",
             r"AddressSanitizer reports global-buffer-overflow src/h3\.c:\d+ in h3_resp_headers_send",
         ),
-        ("ubsan-planted", r"UndefinedBehaviorSanitizer reports at src/\S+:\d+:\d+: "),
+        (
+            "ubsan-planted",
+            r"UndefinedBehaviorSanitizer reports at src/h3\.c:\d+:\d+: index 8 out of bounds",
+        ),
     ],
 )
 def test_a_planted_access_out_of_bounds_is_the_message_and_the_evidence(
@@ -75,9 +79,7 @@ def test_a_planted_access_out_of_bounds_is_the_message_and_the_evidence(
     assert re.search(says, found.message), found.message
     assert len(found.attempts) == 1
     (log,) = (path for path in found.evidence if path.endswith("haproxy.log"))
-    # HAProxy 3.0.11 has a report of its own before the planted one: src/server.c, a member of a null pointer.
-    planted = "h3_resp_headers_send" if name == "asan-planted" else "index 8 out of bounds"
-    assert planted in (built.folder / log).read_text()
+    assert "src/h3.c" in (built.folder / log).read_text()
 
 
 def test_what_qemu_would_have_to_run_with_address_sanitizer_is_unsupported(built: Ran) -> None:
