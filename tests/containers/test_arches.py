@@ -20,7 +20,7 @@ SUITES = (GCM, "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
 
 # On 32 bits HAProxy's cubic_root() hands 64 bits to my_flsl(unsigned long), reads beyond its table after a
-# lost packet and dies of SIGSEGV: once in 100 to 300 attempts on a busy machine, and 3.5-dev5 still has it.
+# lost packet and dies of SIGSEGV: a few times in a thousand attempts, and 3.5-dev5 still has it.
 # These cells are about the architecture, so they have the one line that mends it.
 CUBIC_ROOT = Path(__file__).parent / "patches" / "haproxy-cubic-root-on-32-bits.diff"
 

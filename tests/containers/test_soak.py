@@ -15,7 +15,7 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 pytestmark = [pytest.mark.containers, pytest.mark.soak, pytest.mark.timeout(6 * 3600)]
 
 REPEAT = 2
-# A lost packet may end HAProxy there, once in 100 to 300 attempts: docs/architectures.md says why.
+# A lost packet may end HAProxy there, a few times in a thousand attempts: docs/architectures.md says why.
 BITS_32, CRASH = {"armhf", "i386"}, (Outcome.FAIL, Reason.SERVER_CRASHED)
 
 
