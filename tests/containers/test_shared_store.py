@@ -89,7 +89,8 @@ def bring(record: RunRecord, store: Path, own: Path, *artifacts: str) -> None:
     for digest in artifacts:
         shutil.copytree(store / "artifacts" / digest, own / "artifacts" / digest)
     (own / "ccache").mkdir()
-    for cache in (store / "ccache").glob("haproxy-*.tar"):
+    # Those of patched HAProxies and of branches have one more part; a kept store gathers them without end.
+    for cache in (one for one in (store / "ccache").glob("haproxy-*.tar") if one.stem.count("-") == 2):
         shutil.copy(cache, own / "ccache")
 
 
