@@ -15,17 +15,22 @@ from orchestrator.record.journal import held
 from orchestrator.record.runs import begun
 
 
+class GoesOnError(UsageError):
+    """The run has not ended."""
+
+
 def import_run(history: History, found: Path, *, anyway: bool = False) -> Added:
     """Write a run down, all of it or nothing.
 
     :param found: its folder, or a ``run.json``.
     :param anyway: as for ``History.add``.
-    :raises UsageError: where it still goes on, or the history has another run of that id.
+    :raises GoesOnError: where it still goes on.
+    :raises UsageError: where the history has another run of that id.
     :raises MatrixctlError: where it cannot be read or written.
     """
     record = read_run(found)
     if record.run.status == "running":
-        raise UsageError(
+        raise GoesOnError(
             f"the run {record.run.id} still goes on", resolution="It can be imported once it has ended."
         )
     folder = str(found.absolute()) if found.is_dir() else ""
@@ -57,9 +62,10 @@ def remove_folders(history: History, reports: Path, keep_nights: int, *, dry_run
     Only of runs that the history has as they are now, and only below ``reports``: what the history says of a
     place is not enough to remove what lies there.
     """
+    there = set(begun(reports))
     for run in old_runs(history.runs(), keep_nights):
         folder = reports / run["id"]
-        if run["id"] not in begun(reports) or folder.is_symlink():
+        if run["id"] not in there or folder.is_symlink():
             continue
         with suppress(MatrixctlError):  # it goes on, or cannot be read: it stays
             with held(folder):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.app.history import find_folders, import_each
+from orchestrator.app.history import GoesOnError, find_folders, import_each
 from orchestrator.cli import common
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.record.find import find_run
@@ -104,7 +104,7 @@ def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: 
     code = 0
     for path, became in import_each(kept, found, anyway=anyway):
         if isinstance(became, MatrixctlError):
-            going = passes_over and "still goes on" in became.brief
+            going = passes_over and isinstance(became, GoesOnError)
             counts["still going on" if going else "refused"] += 1
             if not going:
                 common.say(f"{path}: {became}")
