@@ -4,7 +4,7 @@ RUN is an id, a run's folder, the path of a ``run.json``, ``latest``, ``latest~N
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.files import read_limited
 from orchestrator.matrix.names import listed, quoted
-from orchestrator.outcome import Verdict, believed
+from orchestrator.outcome import ALARMS, Verdict, believed
 from orchestrator.record import journal
 from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL
@@ -31,12 +31,12 @@ WHAT = "an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`
 SERIES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """What a series may be called."""
 
-_BACK = re.compile(r"latest~(\d{1,6})", re.ASCII)
+_BACK = re.compile(rf"{LATEST}(?:~(\d{{1,6}}))?", re.ASCII)
 _HEAD = 1 << 16
 """Bytes of a journal's first line in which the run itself stands, before its cells."""
 _LIMIT = 1 << 29
 """Bytes of a ``run.json``: a hundred times what the largest one has."""
-_BAD = frozenset({Verdict.REGRESSION, Verdict.CHANGED_FAILURE, Verdict.NOT_JUDGED})
+_BAD = ALARMS | {Verdict.NOT_JUDGED}
 
 
 def find_run(name: str, reports: Path, *, series: str | None = None) -> Path:
@@ -51,10 +51,9 @@ def find_run(name: str, reports: Path, *, series: str | None = None) -> Path:
         return reports / name
     if name == LAST_GOOD:
         return _last_good(reports, only_series(reports) if series is None else series)
-    back = 0 if name == LATEST else int(found[1]) if (found := _BACK.fullmatch(name)) else None
-    if back is not None:
+    if (back := read_back(name)) is not None:
         return _back(reports, back, series)
-    if day := _date(name):
+    if day := read_day(name):
         return _of_day(reports, day, series)
     if (path := find_path(name)) is not None:
         return path
@@ -117,7 +116,21 @@ def read_run(path: Path, *, say: Callable[[str], None] = lambda _: None) -> RunR
 
 def counts(name: str) -> bool:
     """Return whether it is counted among the runs of a series which run this is."""
-    return name in {LATEST, LAST_GOOD} or bool(_BACK.fullmatch(name) or _date(name))
+    return name == LAST_GOOD or read_back(name) is not None or read_day(name) is not None
+
+
+def read_back(name: str) -> int | None:
+    """Return how many runs before the newest ``latest`` or ``latest~N`` means."""
+    found = _BACK.fullmatch(name)
+    return int(found[1] or 0) if found else None
+
+
+def read_day(name: str) -> date | None:
+    """Return the day that a RUN names, as in ``2026-11-28``."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII):
+        with suppress(ValueError):
+            return date.fromisoformat(name)
+    return None
 
 
 def only_series(reports: Path) -> str:
@@ -125,10 +138,19 @@ def only_series(reports: Path) -> str:
 
     :raises UsageError: where there are several.
     """
-    names = sorted({series_of(reports / name) for name in begun(reports)} - {""})
+    return choose_only({series_of(reports / name) for name in begun(reports)}, f"below {reports}")
+
+
+def choose_only(series: Iterable[str], where: str) -> str:
+    """Return the one series with a name; the empty one, where none has a name.
+
+    :param where: says to a person which runs they are of.
+    :raises UsageError: where there are several.
+    """
+    names = sorted({*series} - {""})
     if len(names) > 1:
         raise UsageError(
-            f"the runs below {reports} belong to {len(names)} series: {listed(names)}",
+            f"the runs {where} belong to {len(names)} series: {listed(names)}",
             resolution="Say which one with --series.",
         )
     return names[0] if names else ""
@@ -211,13 +233,6 @@ def _last_good(reports: Path, series: str) -> Path:
         else f"no run{_of(series)} below {reports} yet",
         resolution=f"Name another run: RUN is {WHAT}." if seen else "",
     )
-
-
-def _date(name: str) -> date | None:
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII):
-        with suppress(ValueError):
-            return date.fromisoformat(name)
-    return None
 
 
 def _read_file(path: Path) -> RunRecord:

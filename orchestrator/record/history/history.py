@@ -1,7 +1,6 @@
 """The history of runs: what is written to it and asked of it. The folders of the runs are the truth."""
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal, Self
@@ -11,7 +10,16 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import listed, quoted
-from orchestrator.record.find import LAST_GOOD, LATEST, WHAT, counts, find_path, read_run
+from orchestrator.record.find import (
+    LAST_GOOD,
+    WHAT,
+    choose_only,
+    counts,
+    find_path,
+    read_back,
+    read_day,
+    read_run,
+)
 from orchestrator.record.history import rows
 from orchestrator.record.history.database import explained, make_engine, prepare, writing
 from orchestrator.record.history.place import Place
@@ -127,11 +135,6 @@ class History:
             query = query.where(RUNS.c.series == series)
         return self._ask(query)
 
-    def series(self) -> list[str]:
-        """Return the names of the series, without the empty one."""
-        query = select(RUNS.c.series).where(RUNS.c.series != "").distinct().order_by(RUNS.c.series)
-        return [row["series"] for row in self._ask(query)]
-
     def find(self, name: str, series: str | None) -> Row:
         """Return the run that RUN names; see ``record.find``.
 
@@ -147,20 +150,14 @@ class History:
             if run["id"] == name:
                 return run
         if series is None:
-            names = self.series()
-            if len(names) > 1:
-                raise UsageError(
-                    f"the runs of the history belong to {len(names)} series: {listed(names)}",
-                    resolution="Say which one with --series.",
-                )
-            series = names[0] if names else ""
+            series = choose_only((run["series"] for run in every), "of the history")
         mine = [run for run in every if run["series"] == series]
         if name == LAST_GOOD:
             mine = [run for run in mine if run["good"]]
-        elif re.fullmatch(r"\d{4}-\d\d-\d\d", name, re.ASCII):
+        elif read_day(name):
             mine = [run for run in mine if run["night"] == name]
-        elif back := re.fullmatch(rf"{LATEST}(?:~(\d{{1,6}}))?", name, re.ASCII):
-            mine = mine[int(back[1] or 0) :]
+        elif (back := read_back(name)) is not None:
+            mine = mine[back:]
         else:
             mine = []
         if not mine:
