@@ -77,11 +77,8 @@ class Ledger:
             duration_s=told.duration_s,
             evidence=told.evidence,
             features=told.features,
+            load=self.load.measure() if told.duration_s else None,  # else nothing was probed
         ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
-        if told.duration_s:  # else nothing was probed
-            *earlier, last = record.attempts
-            loaded = last.model_copy(update={"load": self.load.measure()})
-            record = record.model_copy(update={"attempts": (*earlier, loaded)})
         return self.selftests.explain(record)
 
     def _explain_attempt(self, before: CellRecord | None, told: Circumstances) -> tuple[str, bool]:

@@ -12,7 +12,7 @@ from orchestrator.probe.attest import Binary, attest, misbuilt
 from orchestrator.probe.classify import Finding, because, classify
 from orchestrator.probe.loading import refusal
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
-from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Observations, counted
+from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Load, Observations, counted
 from orchestrator.value import Value
 
 AGAIN = "again: "
@@ -134,6 +134,7 @@ def with_attempt(
     evidence: tuple[str, ...],
     features: tuple[str, ...] | None,
     again: bool = False,
+    load: Load | None = None,
 ) -> CellRecord:
     """The record after one more attempt.
 
@@ -151,6 +152,7 @@ def with_attempt(
         duration_s=duration_s,
         again=again,
         evidence=evidence,
+        load=load,
     )
     attempts = (*record.attempts, attempt)
     decisive = _decisive(attempts, record.expected)
