@@ -73,6 +73,11 @@ def at_home(path: str) -> Path:
         return Path(path)
 
 
+def is_server(place: str) -> bool:
+    """Return whether a mirror is on a server, and no folder."""
+    return place.startswith(("http://", "https://"))
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``: a reader, or the next start after a crash, sees the old or the new.
 

@@ -87,13 +87,17 @@ def packages_here(engine: Engine | None, host: Arch) -> Package:
     """
 
     def find(arch: str) -> tuple[str, bytes] | None:
-        if engine is None:
-            return None
-        target = ARCHES[arch]
-        image = workshop.existing(engine, host, [target]).get((package_image(target, host), arch))
-        return image_content.haproxy(engine, image) if image else None
+        plain = workshop.existing(engine, host, [ARCHES[arch]]) if engine else {}
+        return _find_package(engine, host, arch, dict(plain.items()))
 
     return find
+
+
+def _find_package(
+    engine: Engine | None, host: Arch, arch: str, here: Mapping[tuple[str, ...], ImageRef]
+) -> tuple[str, bytes] | None:
+    image = here.get((package_image(ARCHES[arch], host), arch))
+    return image_content.haproxy(engine, image) if engine and image else None
 
 
 def preview(
@@ -140,7 +144,11 @@ def preview(
     def look(what: Moving) -> Moved:
         deadline = time.monotonic() + _LOOK_S
         return unpinned.look(
-            what, store=store, mirrors=mirrors, deadline=deadline, package=packages_here(engine, host)
+            what,
+            store=store,
+            mirrors=mirrors,
+            deadline=deadline,
+            package=lambda arch: _find_package(engine, host, arch, here),
         )
 
     now = unpinned.now(first.actions.values(), look)

@@ -44,7 +44,7 @@ def make_flags(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
 
 def sanitizers(haproxy: HaproxyValue, tls: TlsValue) -> frozenset[str]:
     """Return the sanitizers that HAProxy is compiled with, as ``-fsanitize=`` in its flags names them."""
-    if haproxy.source == "prebuilt":
+    if not haproxy.is_compiled:
         return frozenset()
     values = (flag.partition("=")[2].split() for flag in make_flags(haproxy, tls))
     named = (word.removeprefix(_SANITIZE) for words in values for word in words if word.startswith(_SANITIZE))

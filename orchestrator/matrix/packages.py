@@ -23,7 +23,7 @@ def is_library(package: str) -> bool:
 
 def to_build(haproxy: HaproxyValue | None, tls: TlsValue) -> tuple[str, ...]:
     """Return what compiling HAProxy with a library needs or, without HAProxy, what the library needs."""
-    if haproxy is not None and haproxy.source == "prebuilt":
+    if haproxy is not None and not haproxy.is_compiled:
         return ()
     own = haproxy.build_packages if haproxy is not None else ()
     return tuple(sorted({*own, *tls.build_packages}))

@@ -25,7 +25,7 @@ from orchestrator.execute.sources.download import (
 from orchestrator.execute.store.store import HeldSource, Store
 from orchestrator.execute.system import process
 from orchestrator.execute.system.host import Host, is_debian
-from orchestrator.files import FULL, at_home, copy_limited, sha256_of
+from orchestrator.files import FULL, at_home, copy_limited, is_server, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
 
 _APT_S = 20
@@ -91,7 +91,7 @@ def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
     """
     if source.sha256 is not None and (source.origins or store.source(source.sha256, source.file)):
         return
-    servers = [mirror for mirror in mirrors if mirror.startswith(("http://", "https://"))]
+    servers = [mirror for mirror in mirrors if is_server(mirror)]
     files = [at_home(mirror) / source.file for mirror in mirrors if mirror not in servers]
     if not servers and not any(file.is_file() for file in files):
         tried = [f"{file}: no such file or directory" for file in files]
@@ -117,7 +117,7 @@ def pools(targets: str) -> tuple[str, ...]:
     found: dict[str, bool] = {}
     for line in targets.splitlines():
         site, _, codename = line.strip().partition(" ")
-        if site.startswith(("http://", "https://")):
+        if is_server(site):
             security = codename.endswith("-security")
             found[f"{site.rstrip('/')}/pool{'/updates' if security else ''}"] = security
     return tuple(sorted(found, key=lambda base: found[base]))
@@ -186,7 +186,7 @@ def _share(deadline: float, *, last: bool) -> float:
 
 def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) -> Iterator[_Candidate]:
     for mirror in mirrors:
-        if mirror.startswith(("http://", "https://")):
+        if is_server(mirror):
             yield _from_url("mirror", f"{mirror.rstrip('/')}/{source.file}")
         else:
             yield _from_folder(at_home(mirror) / source.file)

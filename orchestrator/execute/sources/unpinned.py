@@ -13,7 +13,15 @@ from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute.sources import git, tarball, tree
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
 from orchestrator.execute.store.store import Store
-from orchestrator.files import FULL, at_home, copy_limited, read_limited, sha256_of, write_atomically
+from orchestrator.files import (
+    FULL,
+    at_home,
+    copy_limited,
+    is_server,
+    read_limited,
+    sha256_of,
+    write_atomically,
+)
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action, SourceAction
 
@@ -154,7 +162,7 @@ def _git(
 
 def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:
     for mirror in mirrors:
-        if mirror.startswith(("http://", "https://")):
+        if is_server(mirror):
             where = f"{mirror.rstrip('/')}/{_name(moving)}"
         else:
             where = str(at_home(mirror).absolute() / _name(moving))
