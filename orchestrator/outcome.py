@@ -198,7 +198,8 @@ def _unexpected(outcome: Outcome) -> Verdict:
     return Verdict.REGRESSION if outcome in FAILURES else Verdict.NOT_JUDGED
 
 
-_ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
+ALARMS = frozenset({Verdict.REGRESSION, Verdict.CHANGED_FAILURE})
+"""The verdicts of a failure that no rule expects."""
 _CALM = {
     Outcome.PASS: {Verdict.AS_EXPECTED, Verdict.NOW_PASSING},
     Outcome.FAIL: {Verdict.KNOWN_FAILURE},
@@ -217,7 +218,7 @@ def believed(outcome: Outcome | None, said: Verdict) -> Verdict:
     """
     if outcome is None:
         return Verdict.NOT_JUDGED
-    if said in _ALARMS or said in _CALM[outcome]:
+    if said in ALARMS or said in _CALM[outcome]:
         return said
     return _unexpected(outcome)
 

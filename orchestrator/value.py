@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import GenerateJsonSchema
 
 
 class Value(BaseModel):
@@ -14,6 +15,12 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def describe_schema(model: type[Value], title: str) -> dict[str, Any]:
+    """Return the JSON Schema, draft 2020-12, of what is written of a value."""
+    schema = model.model_json_schema(mode="serialization")
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": title}
 
 
 _HALF = re.compile("[\ud800-\udfff]")

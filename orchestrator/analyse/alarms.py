@@ -5,17 +5,15 @@ import json
 from collections.abc import Sequence
 
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import Outcome, Reason, Verdict, believed
+from orchestrator.outcome import ALARMS, Outcome, Reason, believed
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
-
-_LOUD = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
 
 
 def find_alarms(record: RunRecord) -> tuple[Alarm, ...]:
     """Return the run's alarms, by outcome and reason."""
     found: dict[tuple[Outcome | None, Reason | None], list[CellRecord]] = {}
     for cell in record.cells:
-        if believed(cell.outcome, cell.verdict) in _LOUD:
+        if believed(cell.outcome, cell.verdict) in ALARMS:
             found.setdefault((cell.outcome, cell.reason), []).append(cell)
     return tuple(_make_alarm(*ended, cells, record.cells) for ended, cells in sorted(found.items(), key=str))
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from orchestrator.analyse.ingredients import Difference, Ingredients, compare_cell, compare_whole
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, believed
-from orchestrator.record.model import CellRecord, RunInfo, RunRecord, counted
-from orchestrator.value import Value
+from orchestrator.outcome import ALARMS, FAILURES, Outcome, Reason, Verdict, believed
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord, counted, is_intermittent
+from orchestrator.value import Value, describe_schema
 
 
 class Change(StrEnum):
@@ -53,8 +53,7 @@ _CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
 """Judgement in both, and not the same: something has made the difference."""
 _VERSIONED = ("haproxy", "tls")
 """The axes whose values have a version."""
-_ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
-_FAILS = _ALARMS | {Verdict.KNOWN_FAILURE}
+_FAILS = ALARMS | {Verdict.KNOWN_FAILURE}
 
 
 class State(Value):
@@ -131,12 +130,7 @@ class Comparison(Value):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema, draft 2020-12, of a comparison."""
-    schema = Comparison.model_json_schema(mode="serialization")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "matrixctl compare --format json",
-    }
+    return describe_schema(Comparison, "matrixctl compare --format json")
 
 
 def compare(base: RunRecord, head: RunRecord) -> Comparison:
@@ -229,7 +223,7 @@ def _compare_cells(
         was=_state(was),
         now=_state(now),
         moved=_moved(was, now) if was and now and was.id != now.id else None,
-        alarm=bool(was and now) and _verdict(now) in _ALARMS and not _failed_so(was, now),
+        alarm=bool(was and now) and _verdict(now) in ALARMS and not _failed_so(was, now),
         lost=bool(was and now) and _tested(was) and not _tested(now),
         differences=differences,
         exact=exact,
@@ -246,13 +240,13 @@ def classify(was: CellRecord | None, now: CellRecord | None) -> Change:
 
 
 def _classify_judged(was: CellRecord, now: CellRecord) -> Change:
-    if _is_flaky(now) or (_is_flaky(was) and (not _fails(now) or _failed_so(was, now))):
+    if is_intermittent(now) or (is_intermittent(was) and (not _fails(now) or _failed_so(was, now))):
         return Change.FLAKY
     if _fails(now):
         if _fails(was):
             same = (was.outcome, was.reason) == (now.outcome, now.reason)
             return Change.STILL_FAILING if same else Change.CHANGED_REASON
-        return Change.NEW_FAILURE if _verdict(now) in _ALARMS else Change.EXPECTED_FAILURE
+        return Change.NEW_FAILURE if _verdict(now) in ALARMS else Change.EXPECTED_FAILURE
     if _verdict(now) is Verdict.NOW_PASSING:
         return Change.NOW_PASSING
     return Change.FIXED if _fails(was) else Change.UNCHANGED
@@ -279,11 +273,6 @@ def _tested(cell: CellRecord | None) -> bool:
     if cell is None or cell.outcome is None or _verdict(cell) is Verdict.NOT_JUDGED:
         return False
     return cell.outcome.judged_product or _fails(cell)
-
-
-def _is_flaky(cell: CellRecord) -> bool:
-    outcomes = {attempt.outcome for attempt in counted(cell.attempts)}
-    return Outcome.PASS in outcomes and bool(outcomes & FAILURES)
 
 
 def _failed_so(was: CellRecord | None, now: CellRecord | None) -> bool:

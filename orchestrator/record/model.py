@@ -19,7 +19,7 @@ from orchestrator.matrix.model import (
     Limits,
     TlsValue,
 )
-from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict
 from orchestrator.value import Value
 
 
@@ -303,6 +303,12 @@ class CellRecord(Value):
 
 
 ActionStatus = Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]
+
+
+def is_intermittent(cell: CellRecord) -> bool:
+    """Return whether the product failed in some attempts at the cell and passed in others."""
+    ends = {attempt.outcome for attempt in counted(cell.attempts)}
+    return Outcome.PASS in ends and bool(ends & FAILURES)
 
 
 class ActionRecord(Value):

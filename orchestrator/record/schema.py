@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.record.model import RunRecord
+from orchestrator.value import describe_schema
 
 PATH = Path(__file__).with_name("schema.json")
 
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12, of what ``write_run_json`` writes."""
-    schema = RunRecord.model_json_schema(mode="serialization")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "matrixctl run.json",
-    }
+    return describe_schema(RunRecord, "matrixctl run.json")
 
 
 def text() -> str:

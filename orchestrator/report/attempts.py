@@ -5,9 +5,8 @@ from collections import Counter
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.record.model import Attempt, CellRecord, counted
 
-_FAILED = "failed"
 _ENDED = {
-    **dict.fromkeys(FAILURES, _FAILED),
+    **dict.fromkeys(FAILURES, "failed"),
     Outcome.ERROR: "ended in error",
     Outcome.BLOCKED: "were blocked",
     Outcome.UNSUPPORTED: "were unsupported",
@@ -45,12 +44,6 @@ def share(cell: CellRecord) -> str:
     ends = Counter(_ENDED[attempt.outcome] for attempt in attempts)
     worst = next((ended for ended in dict.fromkeys(_ENDED.values()) if ends[ended]), "")
     return f"{ends[worst]} of {len(attempts)}" if len(ends) > 1 else ""
-
-
-def intermittent(cell: CellRecord) -> bool:
-    """Return whether the product failed in some attempts at the cell and passed in others."""
-    ends = {_ENDED[attempt.outcome] for attempt in counted(cell.attempts)}
-    return {_FAILED, _ENDED[Outcome.PASS]} <= ends
 
 
 def _reasons(attempts: list[Attempt], ended: str) -> str:

@@ -34,10 +34,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     for group in words.groups(comparison):
         yield from _group(group)
     if comparison.differences:
-        yield "\n### What differs between the two runs, in any cell\n"
+        yield f"\n### {words.DIFFERENCES}\n"
         yield from (f"- {_safe(words.difference(one))}" for one in comparison.differences)
     else:
-        yield "\nNothing that is recorded differs between the two runs but their cells."
+        yield f"\n{words.NO_DIFFERENCE}"
 
 
 def _group(group: words.Group) -> Iterator[str]:

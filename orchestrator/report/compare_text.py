@@ -39,10 +39,10 @@ def _lines(comparison: Comparison) -> Iterator[tuple[Style, str]]:
         yield from _group(group)
     yield "", ""
     if comparison.differences:
-        yield "bold", "What differs between the two runs, in any cell:"
+        yield "bold", f"{words.DIFFERENCES}:"
         yield from (("", f"  {words.difference(one)}") for one in comparison.differences)
     else:
-        yield "bold", "Nothing that is recorded differs between the two runs but their cells."
+        yield "bold", words.NO_DIFFERENCE
 
 
 def _group(group: words.Group) -> Iterator[tuple[Style, str]]:

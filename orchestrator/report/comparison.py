@@ -11,6 +11,8 @@ from orchestrator.report.summary import VERDICT_TITLES
 
 SHOWN = 10
 """Cells of a group, and differences of a cell, that are named; JSON has all."""
+DIFFERENCES = "What differs between the two runs, in any cell"
+NO_DIFFERENCE = "Nothing that is recorded differs between the two runs but their cells."
 _DIGITS = 12
 """Of a digest: enough to tell two apart."""
 _NOUNS = {

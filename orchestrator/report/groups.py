@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.analyse.alarms import find_common
-from orchestrator.outcome import REASONS, Outcome, Verdict
+from orchestrator.outcome import ALARMS, REASONS, Outcome, Verdict
 from orchestrator.record.model import CellRecord, Expected, RunRecord
 from orchestrator.report import attempts, expectations, summary
 
@@ -51,7 +51,7 @@ def groups(record: RunRecord) -> tuple[Group, ...]:
 
 def _key(cell: CellRecord) -> _Key:
     verdict = summary.verdict(cell)
-    differs = verdict in {Verdict.CHANGED_FAILURE, Verdict.NOW_PASSING, Verdict.REGRESSION}
+    differs = verdict in ALARMS | {Verdict.NOW_PASSING}
     was = expectations.wanted(cell.expected) if cell.expected and differs else ""
     return verdict, summary.state(cell), cell.reason or "", was
 

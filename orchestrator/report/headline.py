@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from orchestrator.errors import Exit
-from orchestrator.outcome import Outcome, Verdict, exit_code
-from orchestrator.record.model import CellRecord, RunInfo, RunRecord
-from orchestrator.report import attempts, summary, units
+from orchestrator.outcome import ALARMS, Outcome, Verdict, exit_code
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord, is_intermittent
+from orchestrator.report import summary, units
 from orchestrator.report.selftests import unsound
 
 _NAMED = 3
@@ -19,7 +19,6 @@ _NOUNS = {
 }
 _UNFINISHED = {"running": "Still running", "interrupted": "Interrupted", "cut-off": "Cut off"}
 _BROKEN = {Outcome.BLOCKED, Outcome.ERROR}
-_ALARMS = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
 
 
 def level(record: RunRecord) -> str:
@@ -28,7 +27,7 @@ def level(record: RunRecord) -> str:
     An unfinished run, or one that put nothing to the test, is never calm.
     """
     found = {verdict for verdict, count in summary.verdict_counts(record.cells).items() if count}
-    if found & _ALARMS or any(rule.stale for rule in record.rules):
+    if found & ALARMS or any(rule.stale for rule in record.rules):
         return "alarm"
     if Verdict.NOT_JUDGED in found or not went_well(record) or not _tested(record.cells):
         return "unsure"
@@ -112,7 +111,7 @@ def _tested(cells: Sequence[CellRecord]) -> bool:
 
 
 def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    count = sum(attempts.intermittent(cell) for cell in cells)
+    count = sum(is_intermittent(cell) for cell in cells)
     some = (
         "1 cell failed in only some of its" if count == 1 else f"{count} cells failed in only some of their"
     )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from orchestrator.outcome import Verdict
+from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
     attempts,
@@ -31,7 +31,6 @@ _SYMBOLS = {
     "unsupported": "–",  # noqa: RUF001 - the report's own sign
     "pass": "✓",
 }
-_LOUD = {Verdict.REGRESSION, Verdict.CHANGED_FAILURE}
 _LEVELS = {"alarm": "✕ ", "unsure": "? ", "note": "↑ ", "calm": "✓ "}
 _MESSAGE = 300
 _VALUE = 2000
@@ -135,7 +134,7 @@ def _slot(slot: grid.Slot) -> str:
         said += f", {tag}"
     if part := attempts.share(worst):
         said += f", {part} attempts"
-    if summary.verdict(worst) in _LOUD:
+    if summary.verdict(worst) in ALARMS:
         said = f"**{said}**"
     if len(slot.cells) == 1:
         return said
