@@ -139,7 +139,7 @@ def curl(job: dict) -> tuple:
                 "bytes_sent": line["size_upload"],
                 "exit_code": line["exitcode"],
                 "error": line["errormsg"] or "",
-                "shows": shown(line["errormsg"] or ""),
+                "shows": shown(str(line["errormsg"] or "")),
                 "handshake_s": handshake,
                 "first_byte_s": line["time_starttransfer"] or None,
                 "total_s": line["time_total"] or None,
