@@ -33,7 +33,10 @@ def read_limited(path: Path, limit: int) -> bytes:
     :raises OSError: as the file system says, for what is no regular file, and for a name that none can have.
     """
     with _regular(path) as file:
-        return file.read(limit + 1)
+        found = bytearray()  # one read of so many bytes would take their room at once, however small the file
+        while chunk := file.read(min(_CHUNK, limit + 1 - len(found))):
+            found += chunk
+        return bytes(found)
 
 
 def copy_limited(path: Path, to: Path, limit: int) -> None:

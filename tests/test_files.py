@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import tracemalloc
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from another_process import another_process
 
 from orchestrator import files
-from orchestrator.files import scratch_folder, sweep_half_made, sweep_scratch, write_atomically
+from orchestrator.files import read_limited, scratch_folder, sweep_half_made, sweep_scratch, write_atomically
 
 WORKS = """
 import sys, time
@@ -119,3 +120,24 @@ def test_a_folder_behind_a_link_is_written_to_as_any_other(tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(tmp_path / "real")
     write_atomically(tmp_path / "link" / "x", b"1")
     assert (tmp_path / "real" / "x").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize(("limit", "size"), [(0, 1), (2, 3), (3, 3), (1 << 29, 3)])
+def test_a_file_is_read_up_to_its_limit_and_takes_no_more_room_than_it_has(
+    tmp_path: Path, limit: int, size: int
+) -> None:
+    (tmp_path / "small").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert read_limited(tmp_path / "small", limit) == b"abc"[:size]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_several_pieces_is_read_whole(tmp_path: Path) -> None:
+    content = os.urandom(3 << 20)
+    (tmp_path / "large").write_bytes(content)
+    assert read_limited(tmp_path / "large", len(content)) == content
+    assert read_limited(tmp_path / "large", len(content) - 1) == content
+    assert read_limited(tmp_path / "large", (2 << 20) - 1) == content[: 2 << 20]
