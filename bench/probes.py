@@ -220,7 +220,7 @@ def session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
         run_id=f"bench-{secrets.token_hex(3)}",
         folder=folder,
         cpus=os.cpu_count() or 1,
-        repeat=1,
+        rounds=("first",),
         keep=False,
         declared=lambda _: None,
         cancelled=lambda: False,

@@ -31,6 +31,7 @@ class Verdict(StrEnum):
     KNOWN_FAILURE = "known-failure"
     NOW_PASSING = "now-passing"
     NOT_JUDGED = "not-judged"
+    FLAKY = "flaky"
     CHANGED_FAILURE = "changed-failure"
     REGRESSION = "regression"
 
@@ -45,6 +46,7 @@ _MEANINGS = {
     Verdict.KNOWN_FAILURE: "fails for the very reason that a rule documents",
     Verdict.NOW_PASSING: "passes though a rule expects otherwise: remove the rule before it hides a failure",
     Verdict.NOT_JUDGED: "nothing is known of the product: error, blocked, never run",
+    Verdict.FLAKY: "fails though nobody expects it, and not each time that it is probed alone",
     Verdict.CHANGED_FAILURE: "a rule expects a failure, and it fails in another way",
     Verdict.REGRESSION: "fails though nobody expects a failure, or does what is declared impossible",
 }
@@ -202,13 +204,13 @@ ALARMS = frozenset({Verdict.REGRESSION, Verdict.CHANGED_FAILURE})
 """The verdicts of a failure that no rule expects."""
 _CALM = {
     Outcome.PASS: {Verdict.AS_EXPECTED, Verdict.NOW_PASSING},
-    Outcome.FAIL: {Verdict.KNOWN_FAILURE},
-    Outcome.MISBUILT: {Verdict.KNOWN_FAILURE},
+    Outcome.FAIL: {Verdict.KNOWN_FAILURE, Verdict.FLAKY},
+    Outcome.MISBUILT: {Verdict.KNOWN_FAILURE, Verdict.FLAKY},
     Outcome.UNSUPPORTED: {Verdict.AS_EXPECTED},
     Outcome.BLOCKED: {Verdict.AS_EXPECTED},
     Outcome.ERROR: {Verdict.AS_EXPECTED},
 }
-"""The verdicts that need nobody, and that an outcome can have."""
+"""The verdicts that are no alarm, and that an outcome can have."""
 
 
 def believed(outcome: Outcome | None, said: Verdict) -> Verdict:
@@ -228,6 +230,7 @@ _EXIT: dict[Verdict, Exit] = {
     Verdict.KNOWN_FAILURE: Exit.OK,
     Verdict.NOW_PASSING: Exit.OK,
     Verdict.NOT_JUDGED: Exit.HARNESS,
+    Verdict.FLAKY: Exit.OK,
     Verdict.CHANGED_FAILURE: Exit.FAILED,
     Verdict.REGRESSION: Exit.FAILED,
 }
@@ -238,15 +241,18 @@ def exit_code(
     *,
     stale: bool = False,
     allow_blocked: bool = False,
+    fail_on_flaky: bool = False,
 ) -> Exit:
     """The exit code of a run, from the outcome and the verdict of each cell.
 
     :param stale: a rule that counts for a cell of the run is out of date.
     :param allow_blocked: forgive a blocked cell that no rule expects; anything else that was not judged
         is the harness's.
+    :param fail_on_flaky: a flaky cell counts as a failure.
     """
-    codes = {_cell_exit(outcome, verdict, allow_blocked=allow_blocked) for outcome, verdict in cells}
-    if stale:
+    every = [(outcome, believed(outcome, verdict)) for outcome, verdict in cells]
+    codes = {_cell_exit(*cell, allow_blocked=allow_blocked) for cell in every}
+    if stale or (fail_on_flaky and any(verdict is Verdict.FLAKY for _, verdict in every)):
         codes.add(Exit.FAILED)
     for code in (Exit.FAILED, Exit.HARNESS):
         if code in codes:
@@ -255,9 +261,8 @@ def exit_code(
 
 
 def _cell_exit(outcome: Outcome | None, verdict: Verdict, *, allow_blocked: bool) -> Exit:
-    found = believed(outcome, verdict)
-    forgiven = allow_blocked and outcome is Outcome.BLOCKED and found is Verdict.NOT_JUDGED
-    return Exit.OK if forgiven else verdict_exit(found)
+    forgiven = allow_blocked and outcome is Outcome.BLOCKED and verdict is Verdict.NOT_JUDGED
+    return Exit.OK if forgiven else verdict_exit(verdict)
 
 
 def verdict_exit(verdict: Verdict) -> Exit:

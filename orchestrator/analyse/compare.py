@@ -53,7 +53,7 @@ _CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
 """Judgement in both, and not the same: something has made the difference."""
 _VERSIONED = ("haproxy", "tls")
 """The axes whose values have a version."""
-_FAILS = ALARMS | {Verdict.KNOWN_FAILURE}
+_FAILS = ALARMS | {Verdict.KNOWN_FAILURE, Verdict.FLAKY}
 
 
 class State(Value):
@@ -240,7 +240,7 @@ def classify(was: CellRecord | None, now: CellRecord | None) -> Change:
 
 
 def _classify_judged(was: CellRecord, now: CellRecord) -> Change:
-    if is_intermittent(now) or (is_intermittent(was) and (not _fails(now) or _failed_so(was, now))):
+    if _is_flaky(now) or (_is_flaky(was) and (not _fails(now) or _failed_so(was, now))):
         return Change.FLAKY
     if _fails(now):
         if _fails(was):
@@ -250,6 +250,10 @@ def _classify_judged(was: CellRecord, now: CellRecord) -> Change:
     if _verdict(now) is Verdict.NOW_PASSING:
         return Change.NOW_PASSING
     return Change.FIXED if _fails(was) else Change.UNCHANGED
+
+
+def _is_flaky(cell: CellRecord) -> bool:
+    return is_intermittent(cell) or _verdict(cell) is Verdict.FLAKY
 
 
 def _classify_unjudged(was: CellRecord, now: CellRecord) -> Change:

@@ -82,6 +82,7 @@ def _end(
         ((cell.outcome, cell.verdict) for cell in record.cells),
         stale=any(rule.stale for rule in record.rules),
         allow_blocked=context.options.allow_blocked,
+        fail_on_flaky=context.options.fail_on_flaky,
     )
     code = Exit.INTERRUPTED if interrupted else code or (Exit.HARNESS if broke else Exit.OK)
     if wrong := _find_miscount(context, cells, record, code):

@@ -65,6 +65,7 @@ def make_record(
             exit_code=None,
             message="",
             series=options.series,
+            fail_on_flaky=options.fail_on_flaky,
             limits=matrix.limits,
             selection=Selection(
                 cells=options.settings.cells if options.settings else (),

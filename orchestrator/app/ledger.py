@@ -14,10 +14,11 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan, build_name
+from orchestrator.probe import confirm
 from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
 from orchestrator.probe.prober import Circumstances
 from orchestrator.record import journal
-from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord
+from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord, Load
 from orchestrator.record.recorder import Recorder
 
 
@@ -27,7 +28,8 @@ class Ledger:
 
     :ivar plan: as it stands: it is made again once the builds' digests are known.
     :ivar new_cell: makes the record of a cell that is not judged.
-    :ivar fail_fast: the first failure that no rule expects ends the run.
+    :ivar fail_fast: the first failure that no rule expects ends the run, once it is confirmed.
+    :ivar confirm: as ``Options.confirm``.
     :ivar cut: cells that were not judged to the end before the run was cut off, until they are tried again.
     """
 
@@ -36,6 +38,7 @@ class Ledger:
     store: Store
     cancel: Cancel
     fail_fast: bool
+    confirm: int | None
     new_cell: Callable[[Cell], CellRecord]
     plan: Plan = field(default_factory=lambda: Plan(actions={}, cells={}))
     cut: set[str] = field(default_factory=set)
@@ -50,19 +53,49 @@ class Ledger:
         :raises RecordError: where the folder cannot be written; this ends the run.
         """
         told = told or Circumstances()
+        final = told.final or self._is_final(cell.id)  # what confirms a judged cell leaves it judged
         try:
             record = self._add_attempt(cell, judged, told)
         except RecordError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault in judging one cell is no other cell's
             record = self._add_fault(cell, told, internal.kept(self.recorder.folder, error))
-        self.recorder.emit(journal.CellJudged(cell=record, final=told.final))
+        self.recorder.emit(journal.CellJudged(cell=record, final=final))
+        if not confirm.is_due(record, self.confirm):
+            self._end_at_failure(record)
+
+    def is_due(self, cell: Cell) -> bool:
+        """Return whether the cell is judged, and its verdict still to be confirmed."""
+        record = self.recorder.cell(cell.id)
+        return record is not None and self._is_final(cell.id) and confirm.is_due(record, self.confirm)
+
+    def find_rounds(self, cell: Cell) -> tuple[str, ...]:
+        """Return the attempts that are to be made at the cell for that, each with its ``why``."""
+        record = self.recorder.cell(cell.id)
+        return confirm.find_rounds(record, self.confirm) if record else ()
+
+    def settle(self, cell: Cell, *, why_open: str = "") -> None:
+        """Write down whether the attempts at a cell confirm its verdict.
+
+        :param why_open: why not all of them were made.
+        """
+        record = self.recorder.cell(cell.id)
+        if record is not None:
+            record = confirm.settle(record, why_open=why_open)
+            self.recorder.emit(journal.CellJudged(cell=record, final=True))
+            self._end_at_failure(record)
+
+    def _end_at_failure(self, record: CellRecord) -> None:
         if self.fail_fast and verdict_exit(record.verdict) is Exit.FAILED:
             self.cancel.ask(fail_fast=True)
 
     def is_judged(self, cell: str) -> bool:
         """Whether this run has a word on the cell; what it said before it was resumed may not count."""
         return self.recorder.judged(cell) is not None and cell not in self.cut
+
+    def _is_final(self, cell: str) -> bool:
+        judged = self.recorder.judged(cell)
+        return judged is not None and judged.final and cell not in self.cut
 
     def _add_attempt(self, cell: Cell, judged: Judgement, told: Circumstances) -> CellRecord:
         build = self.plan.find_build(cell)
@@ -77,9 +110,13 @@ class Ledger:
             duration_s=told.duration_s,
             evidence=told.evidence,
             features=told.features,
-            load=self.load.measure() if told.duration_s else None,  # else nothing was probed
+            load=self._measure_load(told) if told.duration_s else None,  # else nothing was probed
         ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
         return self.selftests.explain(record)
+
+    def _measure_load(self, told: Circumstances) -> Load | None:
+        load = self.load.measure()
+        return load.model_copy(update={"late_s": told.late_s}) if load else None
 
     def _explain_attempt(self, before: CellRecord | None, told: Circumstances) -> tuple[str, bool]:
         """Return why there is this attempt, and whether it replaces one, maybe from before a resumption."""
@@ -141,8 +178,7 @@ class Ledger:
             judged = Judgement(outcome=failure.outcome, reason=failure.reason, message=failure.message)
             evidence = self._find_evidence(self.plan.actions.get(failure.action))
             for key in action.cells:
-                last = self.recorder.judged(key)
-                if last is None or not last.final or key in self.cut:
+                if not self._is_final(key):
                     told = Circumstances(evidence=evidence)
                     self.record_attempt(self.plan.cells[key], judged, told)
 

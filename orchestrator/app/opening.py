@@ -99,6 +99,7 @@ def make_run(
         store=context.store,
         cancel=context.cancel,
         fail_fast=options.fail_fast,
+        confirm=options.confirm,
         new_cell=lambda cell: make_cell(
             cell, context.host, options, expectations, emulators.find_version(cell)
         ),
@@ -117,6 +118,9 @@ def make_run(
         declared=expectations.declared,
         record_attempt=ledger.record_attempt,
         record_selftest=ledger.selftests.record_output,
+        is_due=ledger.is_due,
+        find_rounds=ledger.find_rounds,
+        settle=ledger.settle,
     )
     return Run(
         context=context,
@@ -143,7 +147,7 @@ def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]
     """
     context, ledger = run.context, run.ledger
     run = replace(run, waiting=run.cells)
-    plan = ledger.plan = run.planner.plan(run.chosen)
+    plan = ledger.plan = run.make_plan(run.planner)
     now = inputs(plan, context.options.overlay)
     record = make_record(
         context.run_id,
@@ -168,7 +172,7 @@ def _resume(run: Run, past: Past, record: RunRecord, now: Inputs) -> tuple[Run, 
     ledger.selftests.remember(past.record.selftests)
     ledger.cut.update(set(past.last) - past.standing)
     run = replace(run, waiting=[cell for cell in run.cells if cell.id not in past.standing])
-    plan = ledger.plan = run.planner.plan(run.chosen)
+    plan = ledger.plan = run.make_plan(run.planner)
     actions = tuple(make_action(action, "waiting") for action in plan.actions.values())
     return run, RunResumed(stood=len(past.standing), actions=actions)
 

@@ -25,6 +25,14 @@ class Options:
     memory: int = 0
     """Bytes that containers may take at once; 0: what the engine's host can spare."""
     repeat: int = 1
+    confirm: int | None = 0
+    """How often a cell whose verdict is an alarm is probed again, alone; ``None``: once, if it failed under a
+    heavy load."""
+    confirm_cells: int = 3
+    """Of cells that fail alike, how many are confirmed."""
+    confirm_minutes: float = 15.0
+    """For all confirmations together."""
+    fail_on_flaky: bool = False
     mirrors: tuple[str, ...] = ()
     keep: bool = False
     fail_fast: bool = False

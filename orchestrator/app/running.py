@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.app import stages
 from orchestrator.app.actions import Actions
+from orchestrator.app.confirm import confirm_alarms
 from orchestrator.app.context import Say
 from orchestrator.app.ending import close_run
 from orchestrator.app.leftovers import remove_leftovers
@@ -32,6 +33,7 @@ STAGES: tuple[Stage, ...] = (
     stages.fetch,
     stages.plan_with_digests,
     stages.build_and_probe,
+    confirm_alarms,
 )
 """What is done between the first event and the last."""
 

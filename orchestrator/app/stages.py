@@ -61,6 +61,17 @@ class Run:
         """The cells that are still to be probed."""
         return [cell for cell in self.waiting if self.is_runnable(cell)]
 
+    @property
+    def unconfirmed(self) -> list[Cell]:
+        """The cells that an earlier part of the run has judged, and not confirmed."""
+        waiting = {cell.id for cell in self.waiting}
+        return [cell for cell in self.cells if cell.id not in waiting and self.ledger.is_due(cell)]
+
+    def make_plan(self, planner: Planner) -> Plan:
+        """Return the plan of the cells that are left; what those need that are confirmed is part of it."""
+        plan = planner.plan([*self.chosen, *self.unconfirmed])
+        return plan.without_probes({cell.id for cell in self.unconfirmed})
+
 
 Stage = Callable[[Run], Run]
 
@@ -122,7 +133,7 @@ def plan_with_digests(run: Run) -> Run:
         variants={action.key: packages for action, packages in found.items() if action.extra},
         moved=run.sources.moved,
     )
-    plan = run.ledger.plan = planner.plan(run.chosen)
+    plan = run.ledger.plan = run.make_plan(planner)
     for (name, version), builds in sorted(_find_packages(plan).items()):
         run.context.recorder.component("package", name, version, None, "toolchain image", used_by=builds)
     return replace(run, planner=planner)
@@ -156,11 +167,19 @@ def _schedule(
 
     :param later: kinds that are run after these; what they need most goes first.
     """
+    left = [action for action in run.ledger.plan.actions.values() if action.kind in kinds | later]
+    return schedule_actions(run, [action for action in left if action.kind in kinds], left)
+
+
+def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]) -> Mapping[str, Failure]:
+    """Run these actions; return all failures of the run.
+
+    :param left: all that is left to do, from which the order follows.
+    """
     context, ledger = run.context, run.ledger
-    left = [action for action in ledger.plan.actions.values() if action.kind in kinds | later]
     memory = context.options.memory or budget(context.engine.memory)
     return schedule(
-        [action for action in left if action.kind in kinds],
+        actions,
         slots=Slots(cpus=context.options.jobs, memory=memory, lanes=context.limits.sessions),
         demand=lambda action: _find_demand(run, action),
         order=Order(left, lambda action: _estimate(run, action)),

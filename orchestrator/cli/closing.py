@@ -28,6 +28,7 @@ STYLES = {
 _VERDICTS = {
     Verdict.REGRESSION: "bold red",
     Verdict.CHANGED_FAILURE: "bold red",
+    Verdict.FLAKY: "bold yellow",
     Verdict.NOT_JUDGED: "yellow",
     Verdict.NOW_PASSING: "bold green",
     Verdict.KNOWN_FAILURE: "dim",

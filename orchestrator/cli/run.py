@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json", "history"}
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
+_CONFIRM = 3
+"""How often a cell of a series is probed again before it is an alarm."""
+
 
 @click.command()
 @common.choosing
@@ -41,6 +44,27 @@ _ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet",
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, help="Probe each cell N times."
 )
+@click.option(
+    "--confirm",
+    type=click.IntRange(0),
+    help="Probe a cell N times more, alone, before it is an alarm [default: 3 with --series; else once, if"
+    " the machine was busy].",
+)
+@click.option(
+    "--confirm-cells",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="How many of the cells that fail alike.",
+)
+@click.option(
+    "--confirm-minutes",
+    type=click.FloatRange(min=0),
+    default=15.0,
+    show_default=True,
+    help="For all of them together.",
+)
+@click.option("--fail-on-flaky", is_flag=True, help="Exit with 1 also for a cell that fails now and then.")
 @click.option(
     "--jobs", type=click.IntRange(1), default=None, help="Actions and compilers at once [default: CPUs]."
 )
@@ -176,8 +200,10 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
         series=params["series"] or "",
+        confirm=_CONFIRM if params["confirm"] is None and params["series"] else params["confirm"],
         **{name: params[name] for name in ("repeat", "jobs", "memory", "build", "keep")},
         **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
+        **{name: params[name] for name in ("confirm_cells", "confirm_minutes", "fail_on_flaky")},
     )
 
 
@@ -241,6 +267,10 @@ def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -
         jobs=settings.jobs or cpus,
         memory=int((settings.memory or 0) * (1 << 30)),
         repeat=settings.repeat,
+        confirm=settings.confirm,
+        confirm_cells=settings.confirm_cells,
+        confirm_minutes=settings.confirm_minutes,
+        fail_on_flaky=settings.fail_on_flaky,
         mirrors=tuple(mirrors) or settings.mirrors,
         keep=settings.keep,
         fail_fast=settings.fail_fast,

@@ -106,6 +106,8 @@ class ProbeAction(_Action):
     kind: Literal["probe"] = "probe"
     build: str
     selftest: str = ""
+    rounds: tuple[str, ...] = ()
+    """Why there is each attempt, where they confirm earlier ones; empty: as often as ``--repeat`` says."""
 
 
 Action = Annotated[ImageAction | SourceAction | BuildAction | ProbeAction, Field(discriminator="kind")]

@@ -1,13 +1,14 @@
 """A plan: a verified DAG of actions, and how long it will take. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.model import DEFAULTS, Cell, ExecutionValue
-from orchestrator.plan.action import Action, BuildAction, make_key
+from orchestrator.plan.action import Action, BuildAction, ProbeAction, make_key
 
 _FALLBACK_SECONDS = {
     "image": 30.0,
@@ -33,6 +34,17 @@ class Plan:
         """Key -> the keys it needs, of all actions or of some kinds only."""
         chosen = {k: a for k, a in self.actions.items() if kinds is None or a.kind in set(kinds)}
         return {key: tuple(need for need in action.needs if need in chosen) for key, action in chosen.items()}
+
+    def without_probes(self, cells: AbstractSet[str]) -> "Plan":
+        """Return the plan without the probes of these cells; what they need stays."""
+        actions: dict[str, Action] = {}
+        for key, action in self.actions.items():
+            left = tuple(cell for cell in action.cells if cell not in cells)
+            if not isinstance(action, ProbeAction):
+                actions[key] = action
+            elif left:
+                actions[key] = action.model_copy(update={"cells": left})
+        return replace(self, actions=actions)
 
     def find_build(self, cell: Cell) -> Action | None:
         """Return the action that builds the cell's HAProxy, or ``None`` where none is planned."""

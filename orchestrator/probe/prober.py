@@ -31,7 +31,7 @@ from orchestrator.probe.observe import MALFORMED
 from orchestrator.record.model import utc_now
 from orchestrator.value import Value
 
-_FIRST = "first"
+FIRST = "first"
 TRIES = 3
 """How often a cell is probed while only the harness fails."""
 _WAIT = wait_exponential(multiplier=0.5, max=5)
@@ -45,6 +45,8 @@ class Circumstances(Value):
     why: str = "first"
     started_at: str = Field(default_factory=utc_now)
     duration_s: float = 0.0
+    late_s: float | None = None
+    """As ``Load.late_s``."""
     evidence: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
     final: bool = True
@@ -79,7 +81,8 @@ class Prober:
     run_id: str
     folder: Path
     cpus: int
-    repeat: int
+    rounds: Sequence[str]
+    """Why there is each attempt at a cell, in their order; one at least."""
     keep: bool
     declared: Callable[[Cell], Unsupported | None]
     """What is declared impossible of a cell, to be held against what happens."""
@@ -93,11 +96,10 @@ class Prober:
     """Is told what the self-test said."""
 
     def probe(self, cells: Sequence[Cell], haproxy: bytes, images: Images) -> None:
-        """Probe the cells of one build as often as asked for."""
-        for number in range(1, self.repeat + 1):
+        """Probe the cells of one build once per round."""
+        for why in self.rounds:
             if not self.cancelled():
-                why = _FIRST if number == 1 else f"repeat {number}"
-                self._until_judged(cells, haproxy, images, why, last=number == self.repeat)
+                self._until_judged(cells, haproxy, images, why, last=why == self.rounds[-1])
 
     def _until_judged(
         self, cells: Sequence[Cell], haproxy: bytes, images: Images, why: str, *, last: bool
@@ -157,7 +159,7 @@ class Prober:
             client_image=images.client,
             platform=self.host.platform,
             haproxy=haproxy,
-            selftest=self.selftest if _FIRST in whys.values() else None,
+            selftest=self.selftest if FIRST in whys.values() else None,
             files=session_files(self.renderer, cells, limits, self.certificates),
             cells=len(cells),
             asan=capabilities.has_asan(first.haproxy, first.tls),
@@ -229,7 +231,11 @@ class _Attempt:
     def _read(self, raw: session.Raw) -> tuple[Cell, Circumstances]:
         cell = self._open[raw["id"]]
         told = self._describe_attempt(
-            cell, float(raw["duration_s"]), self._kept(cell, raw), self._features(cell)
+            cell,
+            float(raw["duration_s"]),
+            late_s=float(raw["late_s"]),
+            evidence=self._kept(cell, raw),
+            features=self._features(cell),
         )
         del self._open[cell.id]
         return cell, told
@@ -256,6 +262,8 @@ class _Attempt:
         self,
         cell: Cell,
         duration_s: float,
+        *,
+        late_s: float | None = None,
         evidence: tuple[str, ...] = (),
         features: tuple[str, ...] | None = None,
     ) -> Circumstances:
@@ -264,6 +272,7 @@ class _Attempt:
             again=self._ends.again,
             started_at=self._started_at,
             duration_s=duration_s,
+            late_s=late_s,
             evidence=evidence,
             features=features,
         )

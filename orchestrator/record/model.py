@@ -241,6 +241,10 @@ class SelfTest(Value):
     evidence: tuple[str, ...]
 
 
+HEAVY_PER_CPU, HEAVY_STEAL, HEAVY_LATE_S = 3.0, 0.2, 0.25
+"""Above one of these the load is heavy: processes that want a CPU, the share of stolen time, seconds."""
+
+
 class Load(Value):
     """How busy the orchestrator's machine was when an attempt ended; the engine may be on another one."""
 
@@ -250,10 +254,24 @@ class Load(Value):
     steal: float | None
     """The share of all CPUs' time, from 0 to 1, that a hypervisor gave to others since the attempt before
     (``/proc/stat``)."""
+    late_s: float | None = None
+    """How late the probe's driver woke up, at worst, when it slept for a moment beside the client."""
+
+    @property
+    def is_heavy(self) -> bool:
+        """Return whether the machine was so busy that a failure may be a matter of time."""
+        return (
+            self.average > HEAVY_PER_CPU * self.cpus
+            or (self.steal or 0.0) > HEAVY_STEAL
+            or (self.late_s or 0.0) > HEAVY_LATE_S
+        )
 
 
 class Attempt(Value):
-    """One try at a cell. ``why`` is "first", "repeat", or the harness's failure that made it try again."""
+    """One try at a cell.
+
+    ``why`` is "first", "repeat 2", "confirm 1", or the harness's failure that made it try again.
+    """
 
     number: int
     why: str
@@ -279,6 +297,15 @@ def counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     return tuple(found)
 
 
+class Confirmation(Value):
+    """What became of an alarm, or of a pass that a rule does not expect, when its cell was probed again."""
+
+    state: Literal["confirmed", "flaky", "open"]
+    """``flaky``: its attempts disagree. ``open``: it was not probed again to the end."""
+    why: str = ""
+    """Why it is open."""
+
+
 class CellRecord(Value):
     """One cell. ``outcome`` is ``null`` until it is judged; such a cell is never shown as green."""
 
@@ -293,6 +320,8 @@ class CellRecord(Value):
     execution: Execution
     build: Build
     expected: Expected | None = None
+    confirmation: Confirmation | None = None
+    """``null`` where nothing had to be confirmed, or nobody asked for it."""
     cause: str = ""
     """What the AEAD self-test of the cell's library says of a failure, one sentence, or empty."""
     observations: Observations | None
@@ -409,6 +438,8 @@ class RunInfo(Value):
     selection: Selection | None = None
     limits: Limits | None = None
     """Of the matrix: a shorter one can make a failure."""
+    fail_on_flaky: bool = False
+    """``--fail-on-flaky`` was given: a flaky cell is a failure of the run."""
     tool_digest: str | None = None
     """SHA-256 of matrixctl's own modules, templates and image recipes."""
 
@@ -432,8 +463,8 @@ class RunRecord(Value):
     """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``,
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
     ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
-    and ``tool_digest``, ``Attempt.load``. What version 2 lacks has a default, so its records are still
-    read."""
+    and ``tool_digest``, ``Attempt.load``, and ``CellRecord.confirmation``. What version 2 lacks has a
+    default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

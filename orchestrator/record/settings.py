@@ -34,6 +34,10 @@ class Settings(Value):
     build: Literal["cross", "emulated"]
     keep: bool
     series: str = ""
+    confirm: int | None = 0
+    confirm_cells: int = 3
+    confirm_minutes: float = 15.0
+    fail_on_flaky: bool = False
 
     @property
     def again(self) -> tuple[str, ...]:

@@ -34,8 +34,21 @@ def tally(*cells: CellRecord) -> str:
 
 
 def describe(cell: CellRecord) -> str:
-    """Return the cell's message, behind the tally of its attempts where there is one."""
-    return ": ".join(part for part in (tally(cell), cell.message) if part)
+    """Return the cell's message, behind the tally of its attempts and what kept it from being confirmed."""
+    is_open = cell.confirmation is not None and cell.confirmation.state == "open"
+    return ": ".join(
+        part for part in (tally(cell), confirmation(cell) if is_open else "", cell.message) if part
+    )
+
+
+def confirmation(cell: CellRecord) -> str:
+    """Return what became of the cell when it was probed again to confirm its verdict; else nothing."""
+    found = cell.confirmation
+    if found is None:
+        return ""
+    if found.state == "open":
+        return f"not confirmed, since {found.why}" if found.why else "not confirmed"
+    return "confirmed, alone" if found.state == "confirmed" else "flaky: its attempts disagree"
 
 
 def share(cell: CellRecord) -> str:

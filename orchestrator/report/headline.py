@@ -14,6 +14,7 @@ _NAMED = 3
 _NOUNS = {
     Verdict.REGRESSION: ("regression", "regressions"),
     Verdict.CHANGED_FAILURE: ("changed failure", "changed failures"),
+    Verdict.FLAKY: ("flaky failure", "flaky failures"),
     Verdict.NOT_JUDGED: ("cell was not judged", "cells were not judged"),
     Verdict.NOW_PASSING: ("cell now passes", "cells now pass"),
 }
@@ -29,7 +30,7 @@ def level(record: RunRecord) -> str:
     found = {verdict for verdict, count in summary.verdict_counts(record.cells).items() if count}
     if found & ALARMS or any(rule.stale for rule in record.rules):
         return "alarm"
-    if Verdict.NOT_JUDGED in found or not went_well(record) or not _tested(record.cells):
+    if found & {Verdict.NOT_JUDGED, Verdict.FLAKY} or not went_well(record) or not _tested(record.cells):
         return "unsure"
     return "note" if Verdict.NOW_PASSING in found or unsound(record) else "calm"
 
@@ -103,6 +104,7 @@ def _caused(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
         ((cell.outcome, cell.verdict) for cell in record.cells),
         stale=any(rule.stale for rule in record.rules),
         allow_blocked=allow_blocked,
+        fail_on_flaky=record.run.fail_on_flaky,
     )
 
 
@@ -111,7 +113,8 @@ def _tested(cells: Sequence[CellRecord]) -> bool:
 
 
 def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    count = sum(is_intermittent(cell) for cell in cells)
+    others = [cell for cell in cells if summary.verdict(cell) is not Verdict.FLAKY]  # these are told already
+    count = sum(is_intermittent(cell) for cell in others)
     some = (
         "1 cell failed in only some of its" if count == 1 else f"{count} cells failed in only some of their"
     )

@@ -97,6 +97,7 @@ def _environment() -> Environment:
         panel_of=panel,
         share_of=attempts.share,
         tally_of=attempts.tally,
+        confirmation_of=attempts.confirmation,
         state_of=summary.state,
         verdict_of=summary.verdict,
         titles=summary.TITLES,

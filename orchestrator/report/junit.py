@@ -2,9 +2,10 @@
 
 JUnit has no schema of its own; this keeps to what Jenkins, GitLab and GitHub actions agree on
 (https://github.com/testmoapp/junitxml): `failure` and `error` are red, `skipped` is not, and no element
-at all is a pass. So the verdict chooses: what was expected to fail is skipped, with its rule as the message;
-whatever was not judged is an error, so that no consumer shows it green. JUnit has no word for a failure
-that is gone: it passes, and says so in its property and its output.
+at all is a pass. So the verdict chooses: what was expected to fail is skipped, with its rule as the message,
+and so is what is flaky, unless `--fail-on-flaky` made the run fail of it; whatever was not judged is an
+error, so that no consumer shows it green. JUnit has no word for a failure that is gone: it passes, and says
+so in its property and its output.
 """
 
 import re
@@ -20,6 +21,7 @@ from orchestrator.report import attempts, expectations, headline, panel, provena
 _ELEMENT = {
     Verdict.REGRESSION: "failure",
     Verdict.CHANGED_FAILURE: "failure",
+    Verdict.FLAKY: "skipped",
     Verdict.NOT_JUDGED: "error",
     Verdict.KNOWN_FAILURE: "skipped",
     Verdict.NOW_PASSING: None,
@@ -63,7 +65,7 @@ def _suite(name: str, cells: list[CellRecord], record: RunRecord) -> ET.Element:
     for made in provenance.of(cells[0], record):
         ET.SubElement(properties, "property", name=f"built.{made.name}", value=made.words)
     for cell in cells:
-        suite.append(_case(cell))
+        suite.append(_case(cell, record.run))
     return suite
 
 
@@ -104,7 +106,7 @@ def _properties(run: RunInfo, cell: CellRecord) -> dict[str, str]:
     }
 
 
-def _case(cell: CellRecord) -> ET.Element:
+def _case(cell: CellRecord, run: RunInfo) -> ET.Element:
     case = ET.Element(
         "testcase", name=cell.id, classname=cell.build.name, time=_seconds(cell.duration_s or 0)
     )
@@ -112,7 +114,9 @@ def _case(cell: CellRecord) -> ET.Element:
     ET.SubElement(properties, "property", name="verdict", value=summary.verdict(cell).value)
     if tally := attempts.tally(cell):
         ET.SubElement(properties, "property", name="attempts", value=tally)
-    element = _element(cell)
+    if cell.confirmation:
+        ET.SubElement(properties, "property", name="confirmation", value=attempts.confirmation(cell))
+    element = _element(cell, run)
     if element:
         title = _title(cell)
         name = summary.state(cell)
@@ -129,9 +133,11 @@ def _case(cell: CellRecord) -> ET.Element:
     return case
 
 
-def _element(cell: CellRecord) -> str | None:
+def _element(cell: CellRecord, run: RunInfo) -> str | None:
     """What stands inside the test case; ``None`` passes."""
     verdict = summary.verdict(cell)
+    if verdict is Verdict.FLAKY and run.fail_on_flaky:
+        return "failure"
     if verdict is Verdict.AS_EXPECTED and cell.outcome is not Outcome.PASS:
         return "skipped"
     return _ELEMENT[verdict]

@@ -34,6 +34,7 @@ UNTRIED = "untried"
 VERDICT_TITLES = {
     Verdict.REGRESSION: "regression",
     Verdict.CHANGED_FAILURE: "changed failure",
+    Verdict.FLAKY: "flaky",
     Verdict.NOT_JUDGED: "not judged",
     Verdict.NOW_PASSING: "now passing",
     Verdict.KNOWN_FAILURE: "known failure",
@@ -42,6 +43,7 @@ VERDICT_TITLES = {
 TAGS = {
     Verdict.REGRESSION: "regression",
     Verdict.CHANGED_FAILURE: "changed",
+    Verdict.FLAKY: "flaky",
     Verdict.NOT_JUDGED: "",
     Verdict.NOW_PASSING: "now passing",
     Verdict.KNOWN_FAILURE: "known",

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -21,6 +22,7 @@ TAIL = 65536  # bytes of a log that are handed on
 FILES = 64  # of a cell that are handed on
 DYING = 2  # seconds in which a process that died has its status written; QEMU needs some for a crash
 CLOSING = 0.05  # of them where all went well, since a process may also die as it closes the connection
+NAP = 0.02  # seconds that it sleeps beside a client, to see how late it wakes
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
 
 
@@ -105,7 +107,36 @@ def everything(client: socket.socket) -> bytes:
     return answer
 
 
+class Lateness(threading.Thread):
+    """Measures how late this process wakes up: a client that wakes as late may miss its deadline."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.over, self.worst = threading.Event(), 0.0
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            due = time.monotonic() + NAP
+            self.over.wait(NAP)
+            if not self.over.is_set():
+                self.worst = max(self.worst, time.monotonic() - due)
+
+    def __enter__(self) -> "Lateness":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
+
+
 def probe(cell: dict) -> dict:
+    with Lateness() as lateness:
+        result = ask(cell)
+    return {**result, "late_s": lateness.worst}
+
+
+def ask(cell: dict) -> dict:
     folder = WORK / cell["folder"]
     started = time.monotonic()
     ready = wait_ready(cell, folder)

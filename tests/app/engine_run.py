@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import exchange, line, server_line, vv
+from builders import exchange, first_broken, line, server_line, vv
 from fake_host import FakeHost
 from fakes import FakeEngine, Files, ran
 from plan_samples import TOOLCHAIN
@@ -91,6 +91,8 @@ class Programs:
     """Is called with ``build``, ``proof``, ``driver`` or ``selftest`` before it runs; it may raise."""
     breaks: str = ""
     """The kind of program that fails."""
+    fails: Callable[[str, int], bool] = lambda _cell, _number: False
+    """Whether this cell hangs when it is probed for the ``number``-th time, from 1."""
     ran: list[str] = field(default_factory=list)
     """The kinds of the programs, as they ran."""
 
@@ -134,7 +136,10 @@ class Programs:
         self.probed += ids
         by_id = {one.id: one for one in self.cells}
         machine = f"{by_id[ids[0]].arch.arch.machine}\n"
-        lines = [server_line(vv=vv(), machine=machine), *(_answered(by_id[one]) for one in ids)]
+        lines = [server_line(vv=vv(), machine=machine)]
+        for one in ids:
+            hangs = self.fails(one, self.probed.count(one))
+            lines.append(_hung(by_id[one]) if hangs else _answered(by_id[one]))
         return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
 
 
@@ -142,6 +147,12 @@ def _answered(cell: Cell) -> dict[str, Any]:
     """As OpenSSL does: of all suites it prefers AES-256-GCM, and so HAProxy with it."""
     suite = cell.cipher.suite or "TLS_AES_256_GCM_SHA384"
     return line(cell, h3=exchange(cipher=suite), control=exchange(cipher=suite, http_version="2"))
+
+
+def _hung(cell: Cell) -> dict[str, Any]:
+    """As in haproxy#2569: a handshake, and nothing after it."""
+    timed_out = first_broken(28, "Operation timed out", handshake_s=0.01, cipher=cell.cipher.suite)
+    return {**_answered(cell), "h3": timed_out}
 
 
 def _kind(argv: tuple[str, ...]) -> str:
@@ -168,6 +179,10 @@ class EngineRun:
     """The sources lie in a mirror; else the store has them."""
     listen: Callable[[Event], None] = lambda _: None
     said: list[str] = field(default_factory=list)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``Options``."""
+    cancel: Cancel = field(default_factory=Cancel)
+    resume: bool = False
     engine: FakeEngine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -193,11 +208,11 @@ class EngineRun:
             filters=(),
             out=self.folder,
             store=self.store.root,
-            jobs=2,
             memory=1 << 34,
             mirrors=(str(self.mirror),),
             certificates=lambda: Certificates(ca=b"", server=b""),
             here=FakeHost(),
+            **{"jobs": 2, **self.choices},
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(running, "begin", lambda _out, _now: self._begin())
@@ -210,7 +225,8 @@ class EngineRun:
                 expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
                 listen=self.listen,
                 say=self.said.append,
-                cancel=Cancel(),
+                cancel=self.cancel,
+                resume=self.folder / self.name if self.resume else None,
             )
         return record
 

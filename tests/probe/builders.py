@@ -113,6 +113,7 @@ def line(cell: Cell, **changed: Any) -> Raw:
         "exit_code": None,
         "ended_in": None,
         "duration_s": 0.3,
+        "late_s": 0.001,
         "files": {"haproxy.log": "[NOTICE]   (7) : Loading success.\n", "haproxy.cfg": "global\n"},
     }
     return {**whole, **changed}

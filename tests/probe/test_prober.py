@@ -71,7 +71,7 @@ class Bench:
             run_id="run1",
             folder=folder,
             cpus=2,
-            repeat=repeat,
+            rounds=("first", *(f"repeat {number}" for number in range(2, repeat + 1))),
             keep=False,
             declared=capabilities.unsupported if challenge else lambda _: None,
             cancelled=self._asked_to_stop,

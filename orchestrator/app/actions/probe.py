@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.app.context import Context
 from orchestrator.app.once import Once
@@ -15,7 +15,7 @@ from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import conclude
-from orchestrator.probe.prober import Circumstances, Images, OnJudgement, Prober
+from orchestrator.probe.prober import FIRST, Circumstances, Images, OnJudgement, Prober
 from orchestrator.probe.proof import Bench, cannot, contradictions, prove
 from orchestrator.probe.session import Raw
 from orchestrator.record import journal
@@ -29,6 +29,9 @@ class Probing:
     :ivar declared: what is declared impossible of a cell, to be held against what happens.
     :ivar record_attempt: takes each attempt at a cell as it is judged.
     :ivar record_selftest: takes the output of the cells' self-test.
+    :ivar is_due: whether the verdict on a cell is still to be confirmed.
+    :ivar find_rounds: the attempts that are to be made for that.
+    :ivar settle: takes the cell when they were made.
     :ivar proofs: what the clients can do; the first session proves it, the others wait for that.
     """
 
@@ -36,6 +39,9 @@ class Probing:
     declared: Callable[[Cell], Unsupported | None]
     record_attempt: OnJudgement
     record_selftest: Callable[[Sequence[Cell], Raw], None]
+    is_due: Callable[[Cell], bool]
+    find_rounds: Callable[[Cell], tuple[str, ...]]
+    settle: Callable[[Cell], None]
     proofs: Once[tuple[ClientProof, ...]] = field(default_factory=Once)
 
 
@@ -58,8 +64,20 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     proofs = probing.proofs.get(lambda: _prove_clients(context, plan, images.client))
     able = [cell for cell in cells if not _refuse_client(cell, proofs, probing)]
     if able:
-        _make_prober(context, probing, _read_selftest(context, action, plan)).probe(able, haproxy, images)
+        prober = _make_prober(context, probing, _read_selftest(context, action, plan))
+        replace(prober, rounds=action.rounds or prober.rounds).probe(able, haproxy, images)
+        if context.options.fail_fast and not action.rounds:
+            _confirm(prober, able, haproxy, images, probing)
     return "interrupted" if context.cancel() else "succeeded"
+
+
+def _confirm(prober: Prober, cells: Sequence[Cell], haproxy: bytes, images: Images, probing: Probing) -> None:
+    """Confirm what the run may end at, before it goes on."""
+    for cell in cells:
+        if probing.is_due(cell) and not prober.cancelled():
+            replace(prober, rounds=probing.find_rounds(cell)).probe([cell], haproxy, images)
+            if not prober.cancelled():
+                probing.settle(cell)
 
 
 def _make_prober(context: Context, probing: Probing, selftest: bytes | None) -> Prober:
@@ -72,7 +90,7 @@ def _make_prober(context: Context, probing: Probing, selftest: bytes | None) -> 
         run_id=context.run_id,
         folder=context.folder,
         cpus=context.options.jobs,
-        repeat=context.options.repeat,
+        rounds=(FIRST, *(f"repeat {number}" for number in range(2, context.options.repeat + 1))),
         keep=context.options.keep,
         declared=probing.declared,
         cancelled=context.cancel,

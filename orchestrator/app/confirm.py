@@ -1,0 +1,68 @@
+"""The last stage of a run: what would wake somebody is probed again, alone, before it does."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from orchestrator.app.stages import Run, schedule_actions
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.plan.action import ProbeAction
+from orchestrator.plan.plan import build_name
+
+_Kind = tuple[Verdict, Outcome | None, Reason | None]
+
+
+def confirm_alarms(run: Run) -> Run:
+    """Probe the cells whose verdict is an alarm again, one at a time; settle the verdict of each.
+
+    Bounds are the number of cells that fail alike and the minutes for all of them; what is beyond them stays
+    an alarm, and says that it was not confirmed. A run that is cut off leaves that to its resumption.
+    """
+    options, started = run.context.options, time.monotonic()
+    for alike in _find_alarms(run):
+        for number, cell in enumerate(alike):
+            if run.context.cancel():
+                return run
+            if number >= options.confirm_cells:
+                run.ledger.settle(cell, why_open=f"{number} other cells fail alike and were probed again")
+            elif time.monotonic() - started > options.confirm_minutes * 60:
+                run.ledger.settle(
+                    cell, why_open=f"the {options.confirm_minutes:g} minutes for that were over"
+                )
+            else:
+                _confirm(run, cell)
+    return run
+
+
+def _find_alarms(run: Run) -> Iterator[Sequence[Cell]]:
+    """Yield the cells that have to be confirmed or settled, those that ended alike together."""
+    found: dict[_Kind, list[Cell]] = {}
+    for cell in run.cells:
+        record = run.context.recorder.cell(cell.id)
+        if record and run.ledger.is_due(cell):
+            found.setdefault((record.verdict, record.outcome, record.reason), []).append(cell)
+    for _, cells in sorted(found.items(), key=str, reverse=True):
+        yield _spread(cells)
+
+
+def _spread(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Return the cells in an order in which each build comes once before one comes twice."""
+    turns: dict[str, int] = {}
+    ordered = []
+    for cell in cells:
+        turn = turns[build_name(cell)] = turns.get(build_name(cell), -1) + 1
+        ordered.append((turn, cell))
+    return [cell for _, cell in sorted(ordered, key=lambda one: one[0])]
+
+
+def _confirm(run: Run, cell: Cell) -> None:
+    """Probe the cell again and settle it, unless the run is cut off."""
+    rounds, build = run.ledger.find_rounds(cell), run.ledger.plan.find_build(cell)
+    why_open = ""
+    if rounds and build:
+        name = f"confirm--{cell.id}"
+        action = ProbeAction(key=f"probe:{name}", name=name, build=build.key, cells=(cell.id,), rounds=rounds)
+        failed = schedule_actions(run, [action], [action])
+        why_open = failed[action.key].message if action.key in failed else ""
+    if not run.context.cancel():
+        run.ledger.settle(cell, why_open=why_open)
