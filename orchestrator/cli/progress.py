@@ -21,6 +21,7 @@ from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.plan.plan import Known, expected
 from orchestrator.record.journal import ActionChanged, CellJudged, Event, RunResumed, RunStarted
 from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord
+from orchestrator.report import attempts
 from orchestrator.report.text import flat, terminal
 
 _MINUTES_FROM = 90
@@ -111,6 +112,8 @@ def describe(event: Event) -> Text | None:
             for said in terminal(action.message).splitlines():
                 line.append(f"\n    {said}", style="dim")
             return line
+        case CellJudged(cell=cell) if cell.confirmation is not None:
+            return _tell_confirmation(cell)
         case CellJudged(cell=cell) if cell.outcome is not None and cell.attempts:
             return _tell_attempt(cell, cell.attempts[-1])
         case _:
@@ -130,6 +133,13 @@ def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:
     if made.reason is not None:
         line.append(flat(f"  {made.reason}: {made.message}"), style="default")
     return line
+
+
+def _tell_confirmation(cell: CellRecord) -> Text:
+    """Return the line of a cell whose verdict was confirmed, or not; its attempts have their own."""
+    tally = attempts.tally(cell)
+    said = attempts.confirmation(cell) + (f" ({tally})" if tally else "")
+    return Text("= ").append(flat(f"{cell.verdict}  {cell.id}  {said}"))
 
 
 class LiveView(Lines):

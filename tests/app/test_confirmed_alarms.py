@@ -5,6 +5,7 @@ from pathlib import Path
 
 from engine_run import GCM, EngineRun, Programs, chosen
 
+from orchestrator.cli.progress import describe
 from orchestrator.errors import Exit
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.journal import JOURNAL, ActionChanged, CellJudged, read
@@ -88,6 +89,14 @@ def test_when_the_time_is_over_the_rest_stays_unconfirmed(tmp_path: Path) -> Non
         "the 0 minutes for that were over"
     }
     assert {len(cell.attempts) for cell in record.cells} == {1}
+
+
+def test_the_terminal_tells_each_attempt_once_and_then_what_they_came_to(tmp_path: Path) -> None:
+    run(tmp_path, once).go()
+    lines = [str(line) for line in map(describe, read(tmp_path / "run" / JOURNAL)) if line]
+    mine = [line.replace(ONE[0].id, "CELL") for line in lines if line[0] in "✓✕=" and ONE[0].id in line]
+    assert [line[:24].strip() for line in mine[1:-1]] == [f"✓ pass  CELL  confirm {n}" for n in (1, 2, 3)]
+    assert mine[-1] == "= flaky  CELL  flaky: its attempts disagree (1 of 4 attempts failed)"
 
 
 def test_confirmations_are_actions_that_a_journal_shows(tmp_path: Path) -> None:
