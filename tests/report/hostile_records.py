@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from orchestrator.matrix.model import CipherValue
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import CellRecord, Resumption, RunRecord, Selection
+from orchestrator.record.model import CellRecord, Confirmation, Resumption, RunRecord, Selection
 
 Path = tuple[str, ...]
 MARK = re.compile(r"F(\d+)E")
@@ -133,6 +133,7 @@ def _full(cell: Any) -> Any:
             "expected": expected,
             "attempts": tried * 2,
             "cause": "x",
+            "confirmation": Confirmation(state="open", why="x"),
         }
     )
 
