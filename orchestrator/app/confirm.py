@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.app.stages import Run, schedule_actions
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.plan.action import ProbeAction
+from orchestrator.plan.action import ProbeAction, make_key
 from orchestrator.plan.plan import build_name
 
 _Kind = tuple[Verdict, Outcome | None, Reason | None]
@@ -23,15 +23,19 @@ def confirm_alarms(run: Run) -> Run:
         for number, cell in enumerate(alike):
             if run.context.cancel():
                 return run
-            if number >= options.confirm_cells:
-                run.ledger.settle(cell, why_open=f"{number} other cells fail alike and were probed again")
-            elif time.monotonic() - started > options.confirm_minutes * 60:
-                run.ledger.settle(
-                    cell, why_open=f"the {options.confirm_minutes:g} minutes for that were over"
-                )
+            if time.monotonic() - started > options.confirm_minutes * 60:
+                why = f"the {options.confirm_minutes:g} minutes for that were over"
+                run.ledger.settle(cell, why_open=why)
+            elif number >= options.confirm_cells:
+                run.ledger.settle(cell, why_open=_name_others(options.confirm_cells))
             else:
                 _confirm(run, cell)
     return run
+
+
+def _name_others(count: int) -> str:
+    others = "other cell that ends alike was" if count == 1 else "other cells that end alike were"
+    return f"{count} {others} probed again"
 
 
 def _find_alarms(run: Run) -> Iterator[Sequence[Cell]]:
@@ -61,8 +65,9 @@ def _confirm(run: Run, cell: Cell) -> None:
     why_open = ""
     if rounds and build:
         name = f"confirm--{cell.id}"
-        action = ProbeAction(key=f"probe:{name}", name=name, build=build.key, cells=(cell.id,), rounds=rounds)
+        key = make_key("probe", name)
+        action = ProbeAction(key=key, name=name, build=build.key, cells=(cell.id,), rounds=rounds)
         failed = schedule_actions(run, [action], [action])
-        why_open = failed[action.key].message if action.key in failed else ""
+        why_open = failed[key].message if key in failed else ""
     if not run.context.cancel():
         run.ledger.settle(cell, why_open=why_open)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from engine_run import GCM, EngineRun, Programs, chosen
 
 from orchestrator.cli.progress import describe
@@ -79,8 +80,25 @@ def test_of_cells_that_fail_alike_some_are_confirmed_and_the_others_stay_alarms(
     assert sorted(states) == [
         ("confirmed", ""),
         ("confirmed", ""),
-        ("open", "2 other cells fail alike and were probed again"),
+        ("open", "2 other cells that end alike were probed again"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "why"),
+    [
+        (1, "1 other cell that ends alike was probed again"),
+        (2, "2 other cells that end alike were probed again"),
+    ],
+)
+def test_each_cell_beyond_the_bound_names_how_many_were_probed_again(
+    tmp_path: Path, bound: int, why: str
+) -> None:
+    cells = chosen("arch=amd64", "tls=openssl-3.5.7", "cipher=*GCM*,*CHACHA*,default")
+    choices = {"confirm": 1, "confirm_cells": bound}
+    record = EngineRun(tmp_path, cells, programs=Programs(fails=always), choices=choices).go()
+    found = [cell.confirmation.why for cell in record.cells if cell.confirmation and cell.confirmation.why]
+    assert found == [why] * (4 - bound)
 
 
 def test_when_the_time_is_over_the_rest_stays_unconfirmed(tmp_path: Path) -> None:
