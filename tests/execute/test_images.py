@@ -140,7 +140,7 @@ PLACES = b"'https://m.example/debian/dists/trixie/InRelease' m.example_InRelease
     [
         (ran(stdout=PLACES), "https://m.example/debian trixie", []),
         (
-            ran(exit_code=100, stderr=b"Reading...\nE: The list of sources could not be read.\n"),
+            ran(exit_code=100, stdout=b"Reading...\nE: The list of sources could not be read.\n"),
             "",
             ["apt in base:1 does not say where it installs from: E: The list of sources could not be read."],
         ),

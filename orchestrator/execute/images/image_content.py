@@ -46,7 +46,7 @@ def apt_targets(engine: Engine, image: ImageRef, say: Callable[[str], None]) -> 
 def _failure(said: ExecResult) -> str:
     if said.timed_out:
         return f"no end within {_APT_DEADLINE} s"
-    words = said.stderr.decode(errors="replace").strip()
+    words = said.stdout.decode(errors="replace").strip()
     return bounds.cut(words.splitlines()[-1], bounds.WORDS) if words else f"exit code {said.exit_code}"
 
 
