@@ -87,8 +87,8 @@ def packages_here(engine: Engine | None, host: Arch) -> Package:
     """
 
     def find(arch: str) -> tuple[str, bytes] | None:
-        plain = workshop.existing(engine, host, [ARCHES[arch]]) if engine else {}
-        return _find_package(engine, host, arch, dict(plain.items()))
+        here = workshop.existing(engine, host, [ARCHES[arch]]) if engine else {}
+        return _find_package(engine, host, arch, here)
 
     return find
 
@@ -120,8 +120,7 @@ def preview(
     :param challenge_unsupported: as in a run: what is declared impossible is tried as well.
     :raises MatrixctlError: where the engine or the store fails.
     """
-    plain = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
-    here: dict[tuple[str, ...], ImageRef] = dict(plain.items())
+    here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
     possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
     runnable = [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
     targets = {cell.arch.name for cell in runnable}

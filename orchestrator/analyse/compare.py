@@ -9,7 +9,7 @@ from orchestrator.analyse.ingredients import Difference, Ingredients, compare_ce
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import ALARMS, FAILURES, Outcome, Reason, Verdict, believed
-from orchestrator.record.model import CellRecord, RunInfo, RunRecord, counted, is_intermittent
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord, count_failures, counted, is_intermittent
 from orchestrator.value import Value, describe_schema
 
 
@@ -292,15 +292,14 @@ def _failed_so(was: CellRecord | None, now: CellRecord | None) -> bool:
 def _state(cell: CellRecord | None) -> State | None:
     if cell is None:
         return None
-    attempts = counted(cell.attempts)
     return State(
         cell=cell.id,
         outcome=cell.outcome,
         reason=cell.reason,
         verdict=_verdict(cell),
         message=cell.message,
-        attempts=len(attempts),
-        failed=sum(one.outcome in FAILURES for one in attempts),
+        attempts=len(counted(cell.attempts)),
+        failed=count_failures(cell.attempts),
     )
 
 

@@ -18,7 +18,7 @@ from orchestrator.probe import confirm
 from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
 from orchestrator.probe.prober import Circumstances
 from orchestrator.record import journal
-from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord, Load
+from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord
 from orchestrator.record.recorder import Recorder
 
 
@@ -110,13 +110,9 @@ class Ledger:
             duration_s=told.duration_s,
             evidence=told.evidence,
             features=told.features,
-            load=self._measure_load(told) if told.duration_s else None,  # else nothing was probed
+            load=self.load.measure(told.late_s) if told.duration_s else None,  # else nothing was probed
         ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
         return self.selftests.explain(record)
-
-    def _measure_load(self, told: Circumstances) -> Load | None:
-        load = self.load.measure()
-        return load.model_copy(update={"late_s": told.late_s}) if load else None
 
     def _explain_attempt(self, before: CellRecord | None, told: Circumstances) -> tuple[str, bool]:
         """Return why there is this attempt, and whether it replaces one, maybe from before a resumption."""

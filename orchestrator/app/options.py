@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.execute.system.host import Host, LocalHost
 from orchestrator.probe import certificates
 from orchestrator.probe.certificates import Certificates
-from orchestrator.record.settings import Settings
+from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class Options:
     confirm: int | None = 0
     """How often a cell whose verdict is an alarm is probed again, alone; ``None``: once, if it failed under a
     heavy load."""
-    confirm_cells: int = 3
+    confirm_cells: int = CONFIRM_CELLS
     """Of cells that fail alike, how many are confirmed."""
-    confirm_minutes: float = 15.0
+    confirm_minutes: float = CONFIRM_MINUTES
     """For all confirmations together."""
     fail_on_flaky: bool = False
     mirrors: tuple[str, ...] = ()

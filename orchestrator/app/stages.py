@@ -69,8 +69,9 @@ class Run:
 
     def make_plan(self, planner: Planner) -> Plan:
         """Return the plan of the cells that are left; what those need that are confirmed is part of it."""
-        plan = planner.plan([*self.chosen, *self.unconfirmed])
-        return plan.without_probes({cell.id for cell in self.unconfirmed})
+        unconfirmed = self.unconfirmed
+        plan = planner.plan([*self.chosen, *unconfirmed])
+        return plan.without_probes({cell.id for cell in unconfirmed})
 
 
 Stage = Callable[[Run], Run]

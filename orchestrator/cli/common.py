@@ -240,6 +240,7 @@ def series(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 
 of_series = series("Count `latest~N`, dates and `last-good` among the runs of this series only.")
+in_series = series("Count `latest~N`, dates and `last-good` in this series [default: the only one].")
 
 challenge_unsupported = click.option(
     "--challenge-unsupported", is_flag=True, help="Run what is declared unsupported, too."

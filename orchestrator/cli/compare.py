@@ -26,7 +26,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 @click.argument("head")
 @common.output("text", "json", "markdown")
 @common.reports_folder
-@common.series("Count `latest~N`, dates and `last-good` in this series [default: the only one].")
+@common.in_series
 def command(base: str, head: str, *, form: str, out: Path | None, series: str | None) -> None:
     """Say what became of each cell from BASE to HEAD, and what else has changed.
 

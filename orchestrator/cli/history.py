@@ -160,7 +160,7 @@ def _line(run: Row) -> tuple[str, ...]:
 @history.command()
 @click.argument("run")
 @_options
-@common.series("Count `latest~N`, dates and `last-good` in this series [default: the only one].")
+@common.in_series
 @common.output("text", "json")
 def show(run: str, *, place: Place, reports: Path, series: str | None, form: str) -> None:  # noqa: ARG001
     """Show RUN as the history has it: alarms, since when there are, and cells that do not pass."""

@@ -26,7 +26,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import LocalHost
 from orchestrator.record.find import WHAT, find_folder
 from orchestrator.record.journal import JOURNAL, RunStarted, read
-from orchestrator.record.settings import Settings
+from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
@@ -53,14 +53,14 @@ _CONFIRM = 3
 @click.option(
     "--confirm-cells",
     type=click.IntRange(1),
-    default=3,
+    default=CONFIRM_CELLS,
     show_default=True,
-    help="How many of the cells that fail alike.",
+    help="How many of the cells that end alike.",
 )
 @click.option(
     "--confirm-minutes",
     type=click.FloatRange(min=0),
-    default=15.0,
+    default=CONFIRM_MINUTES,
     show_default=True,
     help="For all of them together.",
 )
@@ -114,9 +114,9 @@ def run(
 ) -> None:
     """Build HAProxy for the selected cells and probe HTTP/3.
 
-    Exit codes: 0 all as expected, 1 a regression, a changed failure or a stale rule, 2 usage, 3 nothing
-    selected or nothing left to resume, 4 a cell was not judged (the harness failed, or it is blocked),
-    130 interrupted.
+    Exit codes: 0 all as expected, 1 a regression, a changed failure, a stale rule or, with --fail-on-flaky, a
+    flaky cell, 2 usage, 3 nothing selected or nothing left to resume, 4 a cell was not judged (the harness
+    failed, or it is blocked), 130 interrupted.
     """
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder

@@ -146,7 +146,7 @@ class Planner:
         compiles = haproxy is None or haproxy.is_compiled
         # What is only unpacked needs no compiler for its architecture, and takes none into its digest.
         served = target if compiles else self.host
-        extra = needed.to_build(haproxy, tls) if compiles else ()
+        extra = needed.to_build(haproxy, tls)
         toolchain = self._add_image(actions, self._toolchain(served), served, extra)
         known = self.renderer.has(template)
         recipe = None

@@ -297,6 +297,11 @@ def counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     return tuple(found)
 
 
+def count_failures(attempts: Sequence[Attempt]) -> int:
+    """Return how many of the attempts that count were a failure of the product."""
+    return sum(attempt.outcome in FAILURES for attempt in counted(attempts))
+
+
 class Confirmation(Value):
     """What became of an alarm, or of a pass that a rule does not expect, when its cell was probed again."""
 
@@ -463,8 +468,8 @@ class RunRecord(Value):
     """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``,
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
     ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
-    and ``tool_digest``, ``Attempt.load``, and ``CellRecord.confirmation``. What version 2 lacks has a
-    default, so its records are still read."""
+    and ``tool_digest``, ``Attempt.load``; ``CellRecord.confirmation`` and ``RunInfo.fail_on_flaky``. What
+    version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

@@ -6,6 +6,9 @@ from typing import Literal
 
 from orchestrator.value import Value
 
+CONFIRM_CELLS, CONFIRM_MINUTES = 3, 15.0
+"""The bounds of ``--confirm``, unless told."""
+
 
 class Settings(Value):
     """The command line of a run. Paths are as they were given, and relative to ``folder``."""
@@ -35,8 +38,8 @@ class Settings(Value):
     keep: bool
     series: str = ""
     confirm: int | None = 0
-    confirm_cells: int = 3
-    confirm_minutes: float = 15.0
+    confirm_cells: int = CONFIRM_CELLS
+    confirm_minutes: float = CONFIRM_MINUTES
     fail_on_flaky: bool = False
 
     @property

@@ -4,24 +4,16 @@ from collections.abc import Iterator
 
 from orchestrator.analyse.compare import Comparison
 from orchestrator.report import comparison as words
-from orchestrator.report.markdown import LIMIT, escape
+from orchestrator.report.markdown import escape, fit
 from orchestrator.report.text import shorten, visible
 
 _MESSAGE = 300
-_ROOM_FOR_THE_END = 500
 _SIGNS = {0: "✓", 1: "✕", 4: "?"}
 
 
 def render(comparison: Comparison) -> str:
-    """Return the news, then what else has changed; cut at ``LIMIT``, and saying so."""
-    size, kept = 0, list[str]()
-    for line in _lines(comparison):
-        size += len(line.encode()) + 1
-        if size > LIMIT - _ROOM_FOR_THE_END:
-            kept.append("\n**Cut here: the rest does not fit in a step summary.**")
-            break
-        kept.append(line)
-    return "\n".join(kept) + "\n"
+    """Return the news, then what else has changed; cut where a step summary ends, and saying so."""
+    return "\n".join(fit(_lines(comparison))) + "\n"
 
 
 def _lines(comparison: Comparison) -> Iterator[str]:

@@ -7,6 +7,7 @@ from orchestrator.analyse.compare import CellChange, Change, Comparison, Moved, 
 from orchestrator.analyse.ingredients import Difference, Thing
 from orchestrator.outcome import Verdict
 from orchestrator.report import units
+from orchestrator.report.headline import UNFINISHED
 from orchestrator.report.summary import VERDICT_TITLES
 
 SHOWN = 10
@@ -29,7 +30,6 @@ _NOUNS = {
     Change.NEVER_JUDGED: ("never judged", "never judged"),
     Change.UNCHANGED: ("unchanged", "unchanged"),
 }
-_UNFINISHED = {"running": "still running", "interrupted": "interrupted", "cut-off": "cut off"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def verdict(comparison: Comparison) -> str:
 
 def side(name: str, run: Side) -> tuple[str, ...]:
     """Return what there is to say of one of the runs, part by part."""
-    ended = _UNFINISHED.get(run.status, "")
+    ended = UNFINISHED.get(run.status, "").lower()
     series = f"series {run.series}" if run.series else "by hand"
     judged = f"{run.judged} of {run.planned} cells judged"
     parts = (name, run.id, series, units.moment(run.started_at), judged, ended)

@@ -18,7 +18,7 @@ _NOUNS = {
     Verdict.NOT_JUDGED: ("cell was not judged", "cells were not judged"),
     Verdict.NOW_PASSING: ("cell now passes", "cells now pass"),
 }
-_UNFINISHED = {"running": "Still running", "interrupted": "Interrupted", "cut-off": "Cut off"}
+UNFINISHED = {"running": "Still running", "interrupted": "Interrupted", "cut-off": "Cut off"}
 _BROKEN = {Outcome.BLOCKED, Outcome.ERROR}
 
 
@@ -50,7 +50,7 @@ def _parts(record: RunRecord) -> tuple[str, ...]:
     loud, quiet = _loud(record), _quiet(record.cells)
     if not went_well(record):
         judged = sum(cell.outcome is not None for cell in record.cells)
-        ended = _UNFINISHED.get(record.run.status, f"Ended with exit code {record.run.exit_code}")
+        ended = UNFINISHED.get(record.run.status, f"Ended with exit code {record.run.exit_code}")
         first = f"{ended}: {judged} of {len(record.cells)} cells judged"
         return (first, *(_phrase(*piece) for piece in loud), *quiet)
     if loud:

@@ -1,7 +1,7 @@
 """Markdown for a step summary (at most 1 MiB, https://docs.github.com/actions: job summaries)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
@@ -46,17 +46,19 @@ _SPECIAL = re.compile(
 
 def render(record: RunRecord) -> str:
     """Verdict, what needs a look, grid per architecture, known failures; cut at LIMIT, and saying so."""
-    record = text.safe(record)
+    end = "\nEvery cell with its evidence: [index.html](index.html) in the run's folder.\n"
+    return "\n".join((*fit(_blocks(text.safe(record))), end))
+
+
+def fit(blocks: Iterable[str]) -> Iterator[str]:
+    """Yield the blocks up to ``LIMIT``, and a block that says so where others are left out."""
     size = 0
-    kept: list[str] = []
-    for block in _blocks(record):
+    for block in blocks:
         size += len(block.encode()) + 1
         if size > LIMIT - _ROOM_FOR_THE_END:
-            kept.append("\n**Cut here: the rest does not fit in a step summary.**\n")
-            break
-        kept.append(block)
-    kept.append("\nEvery cell with its evidence: [index.html](index.html) in the run's folder.\n")
-    return "\n".join(kept)
+            yield "\n**Cut here: the rest does not fit in a step summary.**\n"
+            return
+        yield block
 
 
 def escape(value: str) -> str:

@@ -50,9 +50,8 @@ def _make_task(
     parents: tuple[Path, ...],
 ) -> Compile:
     emulated = recipe.compiler_arch != context.host
-    compiles = recipe.compiles
-    extra = packages.to_build(recipe.haproxy, recipe.tls) if compiles else ()
-    target = recipe.target if compiles else context.host
+    extra = packages.to_build(recipe.haproxy, recipe.tls)
+    target = recipe.target if recipe.compiles else context.host
     image = context.images.get("emulated-toolchain" if emulated else "toolchain", target, extra)
     caches, kept = choose_caches(recipe)
     allowed = demand_of_build(kind, compiles=recipe.compiles, jobs=context.options.jobs)

@@ -172,7 +172,7 @@ def _root(name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[s
     return Recipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
 
 
-def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, str], ImageRef]:
+def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, ...], ImageRef]:
     """What a run would find here, by name and target: unproved, and without asking a registry."""
     newest_base = newest(engine, "base", host)
     if newest_base is None:
@@ -180,7 +180,7 @@ def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[
     base = _ref(newest_base, host, host)
     recipes = [_toolchain(host, base), _client(host, base, aioquic=wheels.lock_digest())]
     recipes += [_root(name, host, arch, base) for name, arch in dockerfiles.roots(host, targets)]
-    found = {("base", host.name): base, **_there(engine, recipes)}
+    found: dict[tuple[str, ...], ImageRef] = {("base", host.name): base, **_there(engine, recipes)}
     toolchain = found.get(("toolchain", host.name))
     if toolchain is not None:
         found |= _there(engine, [_cross(host, arch, toolchain) for arch in targets if arch != host])
@@ -215,8 +215,8 @@ def existing_variants(
     return found
 
 
-def _there(engine: Engine, recipes: Sequence[Recipe]) -> dict[tuple[str, str], ImageRef]:
-    found = {}
+def _there(engine: Engine, recipes: Sequence[Recipe]) -> dict[tuple[str, ...], ImageRef]:
+    found: dict[tuple[str, ...], ImageRef] = {}
     for recipe in recipes:
         if (image := engine.find_image(recipe.tag)) is not None:
             found[recipe.name, recipe.target.name] = _ref(image, recipe.arch, recipe.target)

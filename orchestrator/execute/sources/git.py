@@ -54,6 +54,10 @@ class NoRefError(FetchError):
     """The repository exists, but has no such ref."""
 
 
+def _in(repository: Path) -> tuple[str, ...]:
+    return (*_OURS, "-C", str(repository))
+
+
 def _serving(place: str) -> list[str]:
     """Return how a folder's repository is read that another user owns: as ``path:`` does it.
 
@@ -107,39 +111,29 @@ def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) ->
     kept = "refs/matrixctl/last"
     _run(
         [
-            *(*_OURS, "-C", str(into), "fetch", "--quiet", "--depth=1", "--no-tags"),
-            *("--no-recurse-submodules", *_serving(place), "--", place, f"+{name}:{kept}"),
+            *(*_in(into), "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"),
+            *(*_serving(place), "--", place, f"+{name}:{kept}"),
         ],
         deadline=deadline,
         largest=MAX_BYTES,
     )
-    found = _run([*_OURS, "-C", str(into), "rev-parse", "--verify", f"{kept}^{{commit}}"], deadline=deadline)
+    found = _run([*_in(into), "rev-parse", "--verify", f"{kept}^{{commit}}"], deadline=deadline)
     came = found.stdout.decode().strip()
     # A name of its own keeps it when the ref moves on.
-    _run([*_OURS, "-C", str(into), "update-ref", f"refs/matrixctl/{came}", came], deadline=deadline)
+    _run([*_in(into), "update-ref", f"refs/matrixctl/{came}", came], deadline=deadline)
     return came
 
 
 def has(repository: Path, commit: str, *, deadline: float) -> bool:
     """Return whether our repository has the commit."""
-    argv = [*_OURS, "-C", str(repository), "rev-parse", "--quiet", "--verify", f"refs/matrixctl/{commit}"]
+    argv = [*_in(repository), "rev-parse", "--quiet", "--verify", f"refs/matrixctl/{commit}"]
     return _try(argv, deadline=deadline).exit_code == 0
 
 
 def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: float) -> None:
     """Write the files of a commit as a tar below one folder; no submodules; ``.gitattributes`` apply."""
     _run(
-        [
-            *_OURS,
-            "-C",
-            str(repository),
-            "archive",
-            "--format=tar",
-            f"--prefix={prefix}/",
-            "-o",
-            str(to),
-            commit,
-        ],
+        [*_in(repository), "archive", "--format=tar", f"--prefix={prefix}/", "-o", str(to), commit],
         deadline=deadline,
         largest=MAX_BYTES,
     )
@@ -148,10 +142,7 @@ def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: f
 def files(tree: Path, *, deadline: float) -> list[str]:
     """Return the tracked files and the files that are neither tracked nor ignored, as relative paths."""
     done = _run(
-        [
-            *(*_OURS, "-C", str(tree), "ls-files", "-z", "--cached", "--others"),
-            "--exclude-standard",
-        ],
+        [*_in(tree), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         deadline=deadline,
     )
     return sorted({path.decode("utf-8", "surrogateescape") for path in done.stdout.split(b"\0") if path})

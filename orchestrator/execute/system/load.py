@@ -24,8 +24,11 @@ class LoadMeter:
         """Begin the first interval."""
         self._before = self._read()
 
-    def measure(self) -> Load | None:
-        """Return the load, or ``None`` where the system has none. Only the steal may be ``None``, too."""
+    def measure(self, late_s: float | None = None) -> Load | None:
+        """Return the load, or ``None`` where the system has none; the steal may be ``None`` by itself.
+
+        :param late_s: goes into it, as ``Load.late_s``.
+        """
         with self._lock:
             before, self._before = self._before, self._read()
             steal = None
@@ -35,7 +38,7 @@ class LoadMeter:
             average = os.getloadavg()[0]
         except OSError:  # it reads /proc, which may not be mounted
             return None
-        return Load(average=average, cpus=os.cpu_count() or 1, steal=steal)
+        return Load(average=average, cpus=os.cpu_count() or 1, steal=steal, late_s=late_s)
 
     def _read(self) -> tuple[int, int] | None:
         """Return the ticks that were stolen, and all ticks."""

@@ -11,9 +11,9 @@ from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import quoted
-from orchestrator.outcome import FAILURES, believed
+from orchestrator.outcome import believed
 from orchestrator.record.find import is_good
-from orchestrator.record.model import Alarm, Attempt, CellRecord, Component, RunRecord, counted
+from orchestrator.record.model import Alarm, Attempt, CellRecord, Component, RunRecord, count_failures
 from orchestrator.value import whole
 
 Row = dict[str, Any]
@@ -139,7 +139,7 @@ def result_rows(
             "verdict": _plain(believed(cell.outcome, cell.verdict)),
             "message": cell.message,
             "attempts": len(cell.attempts),
-            "failed": sum(attempt.outcome in FAILURES for attempt in counted(cell.attempts)),
+            "failed": count_failures(cell.attempts),
             "duration_s": cell.duration_s,
             "handshake_s": _handshake(cell),
             "load": _load(cell.attempts[-1]) if cell.attempts else None,
