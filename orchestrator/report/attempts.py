@@ -34,11 +34,14 @@ def tally(*cells: CellRecord) -> str:
 
 
 def describe(cell: CellRecord) -> str:
-    """Return the cell's message, behind the tally of its attempts and what kept it from being confirmed."""
+    """Return the cell's message, behind what has to be known of its attempts."""
+    return ": ".join(part for part in (preface(cell), cell.message) if part)
+
+
+def preface(cell: CellRecord) -> str:
+    """Return the tally of the cell's attempts, and what kept its verdict from being confirmed; or nothing."""
     is_open = cell.confirmation is not None and cell.confirmation.state == "open"
-    return ": ".join(
-        part for part in (tally(cell), confirmation(cell) if is_open else "", cell.message) if part
-    )
+    return "; ".join(part for part in (tally(cell), confirmation(cell) if is_open else "") if part)
 
 
 def confirmation(cell: CellRecord) -> str:

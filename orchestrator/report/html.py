@@ -96,6 +96,7 @@ def _environment() -> Environment:
         made_of=provenance.of,
         panel_of=panel,
         share_of=attempts.share,
+        preface_of=attempts.preface,
         tally_of=attempts.tally,
         confirmation_of=attempts.confirmation,
         state_of=summary.state,

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from engine_run import GCM, EngineRun, Programs, chosen
 
+from orchestrator.cli.closing import closing
 from orchestrator.cli.progress import describe
 from orchestrator.errors import Exit
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.journal import JOURNAL, ActionChanged, CellJudged, read
 from orchestrator.record.model import CellRecord, Confirmation, RunRecord
+from orchestrator.report import html, junit, markdown
 
 CONFIRMED, FLAKY = Confirmation(state="confirmed"), Confirmation(state="flaky")
 SUITES = chosen("arch=amd64", "tls=openssl-3.5.7", "cipher=*GCM*,*CHACHA*")
@@ -99,6 +101,17 @@ def test_each_cell_beyond_the_bound_names_how_many_were_probed_again(
     record = EngineRun(tmp_path, cells, programs=Programs(fails=always), choices=choices).go()
     found = [cell.confirmation.why for cell in record.cells if cell.confirmation and cell.confirmation.why]
     assert found == [why] * (4 - bound)
+
+
+def test_each_form_of_the_report_says_what_was_not_confirmed(tmp_path: Path) -> None:
+    record = run(tmp_path, always, confirm_cells=2).go()
+    said = "not confirmed, since 2 other cells that end alike were probed again"
+    listed, panels = html.render(record).split('<h2 id="cells">')
+    assert f"<b>{said}.</b>" in listed
+    assert f"<b>{said}.</b>" in panels
+    assert said in junit.render(record)
+    assert said in markdown.render(record)
+    assert any(said in str(line) for line in closing(record, tmp_path))
 
 
 def test_when_the_time_is_over_the_rest_stays_unconfirmed(tmp_path: Path) -> None:
