@@ -1,73 +1,20 @@
 """Two runs against each other: what became of each cell, and what else has changed. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from orchestrator.analyse.ingredients import Difference, Ingredients, compare_cell, compare_whole
+from orchestrator.analyse.change import Change, State, classify, is_lost, is_worse, read_state
+from orchestrator.analyse.ingredients import Difference, Ingredients, compare_cells, compare_whole
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import ALARMS, FAILURES, Outcome, Reason, Verdict, believed
-from orchestrator.record.model import CellRecord, RunInfo, RunRecord, count_failures, counted, is_intermittent
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord
 from orchestrator.value import Value, describe_schema
 
-
-class Change(StrEnum):
-    """What became of a cell from BASE to HEAD, the most urgent first."""
-
-    NEW_FAILURE = "new-failure"
-    CHANGED_REASON = "changed-reason"
-    FLAKY = "flaky"
-    NOT_JUDGED = "not-judged"
-    NOW_PASSING = "now-passing"
-    FIXED = "fixed"
-    EXPECTED_FAILURE = "expected-failure"
-    STILL_FAILING = "still-failing"
-    NEW_CELL = "new-cell"
-    VANISHED_CELL = "vanished-cell"
-    NEVER_JUDGED = "never-judged"
-    UNCHANGED = "unchanged"
-
-    @property
-    def meaning(self) -> str:
-        """Return one clause for a person."""
-        return _MEANINGS[self]
-
-
-_MEANINGS = {
-    Change.NEW_FAILURE: "passed in BASE, and fails in HEAD though no rule expects it",
-    Change.CHANGED_REASON: "fails in both, in HEAD for another reason",
-    Change.FLAKY: "fails in some attempts and passes in others",
-    Change.NOT_JUDGED: "judged in one of them only",
-    Change.NOW_PASSING: "passes in HEAD, though a rule expects a failure",
-    Change.FIXED: "failed in BASE, and passes in HEAD",
-    Change.EXPECTED_FAILURE: "passed in BASE, and fails in HEAD as a rule expects",
-    Change.STILL_FAILING: "fails in both, for the same reason",
-    Change.NEW_CELL: "HEAD has it, BASE does not",
-    Change.VANISHED_CELL: "BASE has it, HEAD does not",
-    Change.NEVER_JUDGED: "judged in neither",
-    Change.UNCHANGED: "the same in both",
-}
-_CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
+CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
 """Judgement in both, and not the same: something has made the difference."""
 _VERSIONED = ("haproxy", "tls")
 """The axes whose values have a version."""
-_FAILS = ALARMS | {Verdict.KNOWN_FAILURE, Verdict.FLAKY}
-
-
-class State(Value):
-    """A cell in one of the runs."""
-
-    cell: str
-    outcome: Outcome | None
-    reason: Reason | None
-    verdict: Verdict
-    message: str
-    attempts: int
-    """Those that count: without the ones that another replaced."""
-    failed: int
-    """How many of them were a failure of the product."""
 
 
 class Moved(Value):
@@ -140,9 +87,9 @@ def compare(base: RunRecord, head: RunRecord) -> Comparison:
     moved = _find_moved(was, now)
     origins = dict(moved.values())
     pairs = [(was.get(key) or origins.get(key), cell) for key, cell in now.items()]
-    found = [_compare_cells(one, cell, before, after) for one, cell in pairs]
+    found = [_compare_cell(one, cell, before, after) for one, cell in pairs]
     gone = [cell for key, cell in was.items() if key not in now and key not in moved]
-    found += [_compare_cells(cell, None, before, after) for cell in gone]
+    found += [_compare_cell(cell, None, before, after) for cell in gone]
     order = list(Change)
     found.sort(key=lambda one: order.index(one.change))
     return Comparison(
@@ -207,100 +154,34 @@ def _moved(was: CellRecord, now: CellRecord) -> Moved | None:
     return Moved(axis=axes[0], was=str(versions[0]), now=str(versions[1]))
 
 
-def _compare_cells(
+def _compare_cell(
     was: CellRecord | None, now: CellRecord | None, before: Ingredients, after: Ingredients
 ) -> CellChange:
-    change = classify(was, now)
+    ended, ends = (None if cell is None else read_state(cell) for cell in (was, now))
+    change = classify(ended, ends)
     exact = before.tells and after.tells
     differences: tuple[Difference, ...] = ()
     if was and now and change is not Change.UNCHANGED:
-        differences = compare_cell(before, was, after, now) if exact else compare_whole(before, after)
-    certain = exact and change in _CAN_HAVE_A_SUSPECT and len(differences) == 1
+        differences = compare_cells(before.of(was), after.of(now)) if exact else compare_whole(before, after)
     last = now or was
     return CellChange(
         cell=last.id if last else "",
         change=change,
-        was=_state(was),
-        now=_state(now),
+        was=ended,
+        now=ends,
         moved=_moved(was, now) if was and now and was.id != now.id else None,
-        alarm=bool(was and now) and _verdict(now) in ALARMS and not _failed_so(was, now),
-        lost=bool(was and now) and _tested(was) and not _tested(now),
+        alarm=is_worse(ended, ends),
+        lost=is_lost(ended, ends),
         differences=differences,
         exact=exact,
-        suspect=differences[0] if certain else None,
+        suspect=find_suspect(change, differences) if exact else None,
         reproducer=last.reproducer if last else "",
     )
 
 
-def classify(was: CellRecord | None, now: CellRecord | None) -> Change:
-    """Return what became of a cell of BASE that is ``now`` in HEAD; ``None`` where a run has no such cell."""
-    if was is None or now is None:
-        return Change.NEW_CELL if was is None else Change.VANISHED_CELL
-    return _classify_judged(was, now) if _tested(was) and _tested(now) else _classify_unjudged(was, now)
-
-
-def _classify_judged(was: CellRecord, now: CellRecord) -> Change:
-    if _is_flaky(now) or (_is_flaky(was) and (not _fails(now) or _failed_so(was, now))):
-        return Change.FLAKY
-    if _fails(now):
-        if _fails(was):
-            same = (was.outcome, was.reason) == (now.outcome, now.reason)
-            return Change.STILL_FAILING if same else Change.CHANGED_REASON
-        return Change.NEW_FAILURE if _verdict(now) in ALARMS else Change.EXPECTED_FAILURE
-    if _verdict(now) is Verdict.NOW_PASSING:
-        return Change.NOW_PASSING
-    return Change.FIXED if _fails(was) else Change.UNCHANGED
-
-
-def _is_flaky(cell: CellRecord) -> bool:
-    return is_intermittent(cell) or _verdict(cell) is Verdict.FLAKY
-
-
-def _classify_unjudged(was: CellRecord, now: CellRecord) -> Change:
-    if _tested(was) or _tested(now):
-        return Change.NOT_JUDGED
-    declared = Verdict.NOT_JUDGED not in {_verdict(was), _verdict(now)}
-    return Change.UNCHANGED if declared else Change.NEVER_JUDGED
-
-
-def _verdict(cell: CellRecord | None) -> Verdict:
-    return believed(cell.outcome, cell.verdict) if cell else Verdict.NOT_JUDGED
-
-
-def _fails(cell: CellRecord) -> bool:
-    """Return whether the cell is a failure, known or not; what passes though it cannot is one, too."""
-    return _verdict(cell) in _FAILS
-
-
-def _tested(cell: CellRecord | None) -> bool:
-    """Return whether the product was judged; a cell that was declared impossible was not."""
-    if cell is None or cell.outcome is None or _verdict(cell) is Verdict.NOT_JUDGED:
-        return False
-    return cell.outcome.judged_product or _fails(cell)
-
-
-def _failed_so(was: CellRecord | None, now: CellRecord | None) -> bool:
-    """Return whether BASE shows, in any attempt that counts, the failure that HEAD has."""
-    if was is None or now is None:
-        return False
-    seen = {(one.outcome, one.reason) for one in counted(was.attempts) if one.outcome in FAILURES}
-    if _fails(was):
-        seen.add((was.outcome or Outcome.ERROR, was.reason))
-    return (now.outcome, now.reason) in seen
-
-
-def _state(cell: CellRecord | None) -> State | None:
-    if cell is None:
-        return None
-    return State(
-        cell=cell.id,
-        outcome=cell.outcome,
-        reason=cell.reason,
-        verdict=_verdict(cell),
-        message=cell.message,
-        attempts=len(counted(cell.attempts)),
-        failed=count_failures(cell.attempts),
-    )
+def find_suspect(change: Change, differences: Sequence[Difference]) -> Difference | None:
+    """Return the one ingredient that differs, where there is exactly one and the cell ended otherwise."""
+    return differences[0] if change in CAN_HAVE_A_SUSPECT and len(differences) == 1 else None
 
 
 def _side(run: RunInfo) -> Side:

@@ -1,6 +1,7 @@
 """What a run, and each of its cells, was made of and ran on; and what of it differs between two runs."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -45,14 +46,30 @@ Slot = tuple[Kind, str]
 Made = Mapping[Slot, frozenset[tuple[str, str | None]]]
 """What fills each slot: versions with digests, several where a run has several."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Dependencies:
+    """What one cell depended on in one run."""
+
+    things: Made
+    built_in: frozenset[Slot]
+    """Those that are part of the digest of its build."""
+    build: str | None
+    """That digest."""
+
+
 _COMPILES = ("source:", "tls:", "haproxy:")
 """How the keys of the actions begin whose ingredients are part of a build's digest."""
-_INTO_BUILDS = {
-    ("tool", "matrixctl"),
-    ("matrix", "the declaration of haproxy"),
-    ("matrix", "the declaration of tls"),
-}
+_BUILT_IN: frozenset[Slot] = frozenset(
+    {
+        ("tool", "matrixctl"),
+        ("matrix", "the declaration of haproxy"),
+        ("matrix", "the declaration of tls"),
+    }
+)
 """The other ingredients that are part of it."""
+_CPU: Slot = ("cpu", "CPU features")
+_NO_CPU = frozenset({("", None)})
 
 
 class Ingredients:
@@ -62,7 +79,7 @@ class Ingredients:
         """Take a record of any version."""
         self.record = record
         self._actions = {action.key: action for action in record.actions}
-        self._reached: dict[str, frozenset[str]] = {}
+        self._shared: dict[str, Made] = {}
 
     @cached_property
     def tells(self) -> bool:
@@ -90,21 +107,35 @@ class Ingredients:
         return {slot: frozenset(things) for slot, things in found.items()}
 
     @cached_property
-    def compiled(self) -> frozenset[Slot]:
+    def built_in(self) -> frozenset[Slot]:
         """Return the slots that are part of the builds' digests."""
-        return frozenset(
+        return _BUILT_IN | {
             (component.kind, component.name)
             for component in self.record.components
             if any(key.startswith(_COMPILES) for key in component.used_by or ())
-        )
+        }
 
-    def of(self, cell: CellRecord) -> Made:
-        """Return what one cell depends on, where ``tells``.
+    def of(self, cell: CellRecord) -> Dependencies:
+        """Return what one cell depends on, where ``tells``."""
+        things = {**self.of_session(cell), **self.own(cell)}
+        return Dependencies(things=things, built_in=self.built_in, build=cell.build.digest)
+
+    def of_session(self, cell: CellRecord) -> Made:
+        """Return what the cell shares with all others of its session.
 
         An image counts by its packages: each that is recorded, and the rest of them as one. Its own digest
         changes whenever it is made again. A toolchain counts by the packages that it compiled with.
         """
-        reached = self._reach(cell)
+        session = session_of(cell.build.name, cell.axes.execution)
+        if session not in self._shared:
+            self._shared[session] = self._gather(self._reach(cell.build.name, session))
+        return self._shared[session]
+
+    def own(self, cell: CellRecord) -> Made:
+        """Return what is the cell's alone."""
+        return {slot: frozenset({thing}) for slot, thing in _own(cell)}
+
+    def _gather(self, reached: frozenset[str]) -> Made:
         found: dict[Slot, set[tuple[str, str | None]]] = {}
         for component in self.record.components:
             if not reached.intersection(component.used_by or ()):
@@ -114,7 +145,7 @@ class Ingredients:
                     found["image", f"other packages of {component.name}"] = {("", component.rest)}
                 continue
             found.setdefault((component.kind, component.name), set()).add(_filling(component))
-        for slot, thing in (*self._surroundings(), *_own(cell)):
+        for slot, thing in self._surroundings():
             found[slot] = {thing}
         return {slot: frozenset(things) for slot, things in found.items()}
 
@@ -130,19 +161,16 @@ class Ingredients:
             limits = run.limits.model_dump(exclude={"sessions"})
             yield ("matrix", "time limits"), (", ".join(f"{k} {v:g} s" for k, v in limits.items()), None)
 
-    def _reach(self, cell: CellRecord) -> frozenset[str]:
-        """Return the keys of all actions that the cell needs, over any number of steps."""
-        session = session_of(cell.build.name, cell.axes.execution)
-        if session not in self._reached:
-            waiting, found = [f"haproxy:{cell.build.name}", f"probe:{session}"], set[str]()
-            while waiting:
-                key = waiting.pop()
-                action = self._actions.get(key)
-                if action is not None and key not in found:
-                    found.add(key)
-                    waiting += _needs(action)
-            self._reached[session] = frozenset(found)
-        return self._reached[session]
+    def _reach(self, build: str, session: str) -> frozenset[str]:
+        """Return the keys of all actions that a session needs, over any number of steps."""
+        waiting, found = [f"haproxy:{build}", f"probe:{session}"], set[str]()
+        while waiting:
+            key = waiting.pop()
+            action = self._actions.get(key)
+            if action is not None and key not in found:
+                found.add(key)
+                waiting += _needs(action)
+        return frozenset(found)
 
 
 def compare_whole(base: Ingredients, head: Ingredients) -> tuple[Difference, ...]:
@@ -150,23 +178,24 @@ def compare_whole(base: Ingredients, head: Ingredients) -> tuple[Difference, ...
     return tuple(_differences(base.whole, head.whole))
 
 
-def compare_cell(
-    base: Ingredients, was: CellRecord, head: Ingredients, now: CellRecord
-) -> tuple[Difference, ...]:
-    """Return what differs of that which a cell depends on; both runs must tell."""
-    one, other = dict(base.of(was)), dict(head.of(now))
-    for made in (one, other):  # a cell that was not probed shows no CPU, which is no difference
-        if not (was.execution.cpu_features and now.execution.cpu_features):
-            made.pop(("cpu", "CPU features"), None)
+def compare_cells(was: Dependencies, now: Dependencies) -> tuple[Difference, ...]:
+    """Return what differs of that which a cell depended on in two runs."""
+    one, other = dict(was.things), dict(now.things)
+    if _NO_CPU in (one.get(_CPU), other.get(_CPU)):  # a cell that was not probed shows none: no difference
+        one.pop(_CPU, None)
+        other.pop(_CPU, None)
     found = tuple(_differences(one, other))
-    builds = was.build.digest, now.build.digest
-    explains = base.compiled | head.compiled | _INTO_BUILDS
-    explained = any((item.kind, item.name) in explains for item in found)
-    if None not in builds and len(set(builds)) > 1 and not explained:
+    builds = was.build, now.build
+    built_in = was.built_in | now.built_in
+    if None not in builds and len(set(builds)) > 1 and not any(_slot(item) in built_in for item in found):
         # Nothing may be called the only difference while this one has no explanation.
         was_built, is_built = (Thing(version="", digest=digest) for digest in builds)
         found += (Difference(kind="build", name="the build of HAProxy", was=was_built, now=is_built),)
     return found
+
+
+def _slot(item: Difference) -> Slot:
+    return item.kind, item.name
 
 
 def _needs(action: ActionRecord) -> tuple[str, ...]:
@@ -183,7 +212,7 @@ def _filling(component: Component) -> tuple[str, str | None]:
 def _own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
     """Return what is the cell's alone."""
     execution, expected = cell.execution, cell.expected
-    yield ("cpu", "CPU features"), (" ".join(sorted(execution.cpu_features)), None)
+    yield _CPU, (" ".join(sorted(execution.cpu_features)), None)
     yield ("cpu", "execution"), (f"{execution.mode} {execution.cpu_model or ''}".strip(), None)
     rule = f"{expected.outcome} {expected.reason or ''} {expected.cipher or ''}" if expected else "pass"
     yield ("rule", "what is expected"), (" ".join(rule.split()), None)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from orchestrator.analyse.compare import Change, Comparison
+from orchestrator.analyse.change import Change
+from orchestrator.analyse.compare import Comparison
 from orchestrator.report import comparison as words
 from orchestrator.report.text import flat, shorten
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestrator.analyse.compare import CellChange, Change, Comparison, Moved, Side, State
+from orchestrator.analyse.change import Change, State, name_end
+from orchestrator.analyse.compare import CellChange, Comparison, Moved, Side
 from orchestrator.analyse.ingredients import Difference, Thing
 from orchestrator.outcome import Verdict
 from orchestrator.report import units
@@ -164,12 +165,10 @@ def _moved(moved: Moved) -> str:
 
 
 def _state(state: State) -> str:
-    if state.outcome is None:
-        return "not judged"
-    said = f"{state.outcome}: {state.reason}" if state.reason else str(state.outcome)
+    said = name_end(state.outcome, state.reason)
     if state.attempts > 1 and state.failed > 0:
         said += f" in {state.failed} of {state.attempts} attempts"
-    if state.verdict is Verdict.AS_EXPECTED:
+    if state.outcome is None or state.verdict is Verdict.AS_EXPECTED:
         return said
     return f"{said} ({VERDICT_TITLES[state.verdict]})"
 

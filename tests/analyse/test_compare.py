@@ -7,7 +7,8 @@ import jsonschema
 import pytest
 from compare_samples import ended, night, with_cells
 
-from orchestrator.analyse.compare import CellChange, Change, Comparison, compare, json_schema
+from orchestrator.analyse.change import Change
+from orchestrator.analyse.compare import CellChange, Comparison, compare, json_schema
 from orchestrator.matrix.model import TlsValue
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.model import CellRecord, Component, RunRecord
