@@ -9,6 +9,7 @@ from pathlib import Path
 from bench import report
 from bench.figures import Section, against
 from orchestrator.analyse.alarms import find_alarms
+from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.app.history import import_run
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import Place, parse_place
@@ -49,7 +50,7 @@ def _measure(
     name, cells = "PostgreSQL" if place.file is None else "SQLite", len(record.cells)
     made = [_night(record, number) for number in range(nights)]
     with History(place) as kept:
-        memory = cells * nights / _timed(lambda: [kept.add(one, find_alarms(one), folder="") for one in made])
+        memory = cells * nights / _timed(lambda: _add_each(kept, made))
         from_folders = cells * len(folders) / _timed(lambda: [import_run(kept, one) for one in folders])
         asked = ((_timed(query), what) for what, query in _queries(kept, record) for _ in range(_ASKED))
         slowest, what = max(asked)
@@ -75,6 +76,11 @@ def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[
     yield "components of a run", lambda: kept.components(run)
     yield "timeline of a cell", lambda: kept.timeline(cell, "nightly")
     yield "last pass of a cell", lambda: kept.last_pass(cell, run)
+
+
+def _add_each(kept: History, made: Sequence[RunRecord]) -> None:
+    for record in made:
+        kept.add(record, find_alarms(record), Ingredients(record).list_sets(), folder="")
 
 
 def _timed(do: Callable[[], object]) -> float:

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from orchestrator.analyse.change import Change, State, classify, is_lost, is_worse, read_state
 from orchestrator.analyse.ingredients import Difference, Ingredients, compare_cells, compare_whole
+from orchestrator.analyse.nights import Flakiness
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord
@@ -44,6 +46,8 @@ class CellChange(Value):
     """False where a record is too old to say what a cell depends on: ``differences`` are then the run's."""
     suspect: Difference | None
     """The one ingredient that differs, where there is exactly one."""
+    flakiness: Flakiness | None
+    """Of a failure that BASE does not show and that the nights before do: how often. It is no new one."""
     reproducer: str
 
 
@@ -80,14 +84,19 @@ def json_schema() -> dict[str, Any]:
     return describe_schema(Comparison, "matrixctl compare --format json")
 
 
-def compare(base: RunRecord, head: RunRecord) -> Comparison:
-    """Compare two runs of any two matrices, cell by cell."""
+def compare(
+    base: RunRecord, head: RunRecord, flaky: Mapping[str, Flakiness] = MappingProxyType({})
+) -> Comparison:
+    """Compare two runs of any two matrices, cell by cell.
+
+    :param flaky: cells that were flaky in the nights before HEAD, made of what they are made of in HEAD.
+    """
     before, after = Ingredients(base), Ingredients(head)
     was, now = {cell.id: cell for cell in base.cells}, {cell.id: cell for cell in head.cells}
     moved = _find_moved(was, now)
     origins = dict(moved.values())
     pairs = [(was.get(key) or origins.get(key), cell) for key, cell in now.items()]
-    found = [_compare_cell(one, cell, before, after) for one, cell in pairs]
+    found = [_compare_cell(one, cell, before, after, flaky.get(cell.id)) for one, cell in pairs]
     gone = [cell for key, cell in was.items() if key not in now and key not in moved]
     found += [_compare_cell(cell, None, before, after) for cell in gone]
     order = list(Change)
@@ -155,10 +164,17 @@ def _moved(was: CellRecord, now: CellRecord) -> Moved | None:
 
 
 def _compare_cell(
-    was: CellRecord | None, now: CellRecord | None, before: Ingredients, after: Ingredients
+    was: CellRecord | None,
+    now: CellRecord | None,
+    before: Ingredients,
+    after: Ingredients,
+    flaky: Flakiness | None = None,
 ) -> CellChange:
     ended, ends = (None if cell is None else read_state(cell) for cell in (was, now))
-    change = classify(ended, ends)
+    worse = is_worse(ended, ends)
+    if not (worse and ends and flaky and set(ends.failures) <= set(flaky.failures)):
+        flaky = None
+    change = Change.FLAKY if flaky else classify(ended, ends)
     exact = before.tells and after.tells
     differences: tuple[Difference, ...] = ()
     if was and now and change is not Change.UNCHANGED:
@@ -170,11 +186,12 @@ def _compare_cell(
         was=ended,
         now=ends,
         moved=_moved(was, now) if was and now and was.id != now.id else None,
-        alarm=is_worse(ended, ends),
+        alarm=worse and not flaky,
         lost=is_lost(ended, ends),
         differences=differences,
         exact=exact,
         suspect=find_suspect(change, differences) if exact else None,
+        flakiness=flaky,
         reproducer=last.reproducer if last else "",
     )
 

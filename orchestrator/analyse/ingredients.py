@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from itertools import chain
+from typing import Literal, cast
 
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.plan import session_of
-from orchestrator.record.model import ActionRecord, CellRecord, Component, RunRecord
+from orchestrator.record.model import ActionRecord, CellRecord, Component, Ingredient, RunRecord
 from orchestrator.value import Value
 
 Kind = Literal[
@@ -135,6 +136,26 @@ class Ingredients:
         """Return what is the cell's alone."""
         return {slot: frozenset({thing}) for slot, thing in _own(cell)}
 
+    def list_sets(self) -> Mapping[str, tuple[frozenset[Ingredient], frozenset[Ingredient]]]:
+        """Return what each cell shares with its session and what is its own; nothing where it is not told."""
+        if not self.tells:
+            return {}
+        sessions: dict[int, frozenset[Ingredient]] = {}
+        found = {}
+        for cell in self.record.cells:
+            shared = self.of_session(cell)
+            if id(shared) not in sessions:  # they are all kept, so none has the id of another
+                sessions[id(shared)] = self._list(shared)
+            found[cell.id] = sessions[id(shared)], self._list(self.own(cell))
+        return found
+
+    def _list(self, made: Made) -> frozenset[Ingredient]:
+        return frozenset(
+            Ingredient(*slot, version, digest or "", slot in self.built_in)
+            for slot, things in made.items()
+            for version, digest in things
+        )
+
     def _gather(self, reached: frozenset[str]) -> Made:
         found: dict[Slot, set[tuple[str, str | None]]] = {}
         for component in self.record.components:
@@ -171,6 +192,22 @@ class Ingredients:
                 found.add(key)
                 waiting += _needs(action)
         return frozenset(found)
+
+
+def read_sets(sets: Iterable[Iterable[Ingredient]], build: str) -> Dependencies:
+    """Return what a cell depended on, as a history keeps it.
+
+    :param build: the digest of its build; empty where it was never known.
+    """
+    things: dict[Slot, set[tuple[str, str | None]]] = {}
+    built_in = set()
+    for one in chain.from_iterable(sets):
+        slot = cast("Slot", (one.kind, one.name))
+        things.setdefault(slot, set()).add((one.version, one.digest or None))
+        if one.built_in:
+            built_in.add(slot)
+    made = {slot: frozenset(every) for slot, every in things.items()}
+    return Dependencies(things=made, built_in=frozenset(built_in), build=build or None)
 
 
 def compare_whole(base: Ingredients, head: Ingredients) -> tuple[Difference, ...]:

@@ -1,17 +1,21 @@
 """From the folders of runs to the history. It imports SQLAlchemy: import it late."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.analyse.alarms import find_alarms
+from orchestrator.analyse.change import read_state
+from orchestrator.analyse.ingredients import Ingredients
+from orchestrator.analyse.nights import Flakiness, find_flaky, first_night
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.record.find import read_run
 from orchestrator.record.fold import ended
 from orchestrator.record.history.history import Added, History, old_runs
-from orchestrator.record.history.rows import clean
+from orchestrator.record.history.rows import clean, name_night, read_start
 from orchestrator.record.journal import held
+from orchestrator.record.model import RunRecord
 from orchestrator.record.runs import begun
 
 
@@ -34,7 +38,8 @@ def import_run(history: History, found: Path, *, anyway: bool = False) -> Added:
             f"the run {record.run.id} still goes on", resolution="It can be imported once it has ended."
         )
     folder = str(found.absolute()) if found.is_dir() else ""
-    return history.add(record, find_alarms(record), folder=folder, anyway=anyway)
+    made = Ingredients(record).list_sets()
+    return history.add(record, find_alarms(record), made, folder=folder, anyway=anyway)
 
 
 def import_each(
@@ -46,6 +51,22 @@ def import_each(
             yield path, import_run(history, path, anyway=anyway)
         except MatrixctlError as error:
             yield path, error
+
+
+def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flakiness]:
+    """Return which of the run's alarms are at cells that were flaky in the nights before it.
+
+    Only nights count in which they depended on just the same as in this run.
+    """
+    record, _ = clean(record)
+    cells = {cell.id: cell for cell in record.cells if read_state(cell).alarms}
+    if not cells:
+        return {}
+    sets = {cell: made for cell, made in Ingredients(record).list_sets().items() if cell in cells}
+    made = {cell: (*pair, cells[cell].build.digest or "") for cell, pair in history.find_sets(sets).items()}
+    first = first_night(name_night(read_start(record.run.started_at)))
+    past = history.past(record.run.series, first_night=first, before=record.run.id, cells=sorted(made))
+    return find_flaky(past, made)
 
 
 def find_folders(history: History, reports: Path) -> list[Path]:

@@ -1,14 +1,18 @@
 """``matrixctl compare``."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from orchestrator.analyse.compare import compare
+from orchestrator.analyse.nights import Flakiness
 from orchestrator.cli import common
+from orchestrator.errors import MatrixctlError
 from orchestrator.record.find import counts, find_run, only_series, read_run
+from orchestrator.record.model import RunRecord
 from orchestrator.report import compare_markdown, compare_text
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -27,10 +31,14 @@ _STYLES: dict[str, dict[str, Any]] = {
 @common.output("text", "json", "markdown")
 @common.reports_folder
 @common.in_series
-def command(base: str, head: str, *, form: str, out: Path | None, series: str | None) -> None:
+@common.history_place
+def command(
+    base: str, head: str, *, form: str, out: Path | None, series: str | None, history: str | None
+) -> None:
     """Say what became of each cell from BASE to HEAD, and what else has changed.
 
-    BASE and HEAD are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`.
+    BASE and HEAD are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. Where
+    there is a history, a cell that was flaky within 30 nights on unchanged ingredients is no new failure.
 
     Exit codes: 1 HEAD has a failure that BASE does not show and no rule expects, 4 HEAD did not judge what
     BASE did, 0 neither.
@@ -38,8 +46,9 @@ def command(base: str, head: str, *, form: str, out: Path | None, series: str | 
     reports = out or common.default_out()
     if series is None and (counts(base) or counts(head)):
         series = only_series(reports)
-    records = [read_run(find_run(name, reports, series=series), say=common.say) for name in (base, head)]
-    found = compare(*records)
+    read = [read_run(find_run(name, reports, series=series), say=common.say) for name in (base, head)]
+    records = read[0], read[1]
+    found = compare(*records, flaky=_recall_flaky(history, reports, records[1]))
     if form == "json":
         click.echo(common.as_json(found.model_dump(mode="json")))
     elif form == "markdown":
@@ -48,3 +57,20 @@ def command(base: str, head: str, *, form: str, out: Path | None, series: str | 
         for style, line in compare_text.render(found):
             click.echo(click.style(line, **_STYLES[style]) if style else line)
     sys.exit(found.exit_code)
+
+
+def _recall_flaky(history: str | None, reports: Path, head: RunRecord) -> Mapping[str, Flakiness]:
+    """Return which alarms of HEAD are at cells that the history knows as flaky; none without a history."""
+    if history is None and not (reports / common.HISTORY).exists():
+        return {}
+    from orchestrator.app.history import find_flaky_before  # noqa: PLC0415 - heavy, and there may be none
+    from orchestrator.cli.history import open_history  # noqa: PLC0415
+
+    try:
+        with open_history(history, reports) as kept:
+            return find_flaky_before(kept, head)
+    except MatrixctlError as error:
+        if history is not None:
+            raise
+        common.say(f"compared without the history: {error}")
+        return {}

@@ -10,21 +10,24 @@ from typing import Any, TypeVar
 
 import click
 
+from orchestrator.analyse.nights import find_flaky, first_night, of_what
 from orchestrator.app.history import GoesOnError, find_folders, import_each
 from orchestrator.cli import common
 from orchestrator.errors import Exit, MatrixctlError, UsageError
+from orchestrator.outcome import Verdict
 from orchestrator.record.find import find_run
 from orchestrator.record.history.history import History, old_runs
 from orchestrator.record.history.place import Place, parse_place
 from orchestrator.record.history.rows import Row
 from orchestrator.record.runs import begun
 from orchestrator.report import units
+from orchestrator.report.comparison import describe_flakiness
 from orchestrator.report.text import flat
 
 R = TypeVar("R")
 _SHOWN = 30
 """Runs that `list` shows unless told, and cells that `show` names."""
-_NUMBERS = {"number", "run", "cell", "build", "component"}
+_NUMBERS = {"number", "run", "cell", "build", "component", "rule", "session_set", "own_set"}
 """Columns that are only by what number the tables know each other's rows."""
 
 
@@ -167,28 +170,41 @@ def show(run: str, *, place: Place, reports: Path, series: str | None, form: str
     with _open(place) as kept:
         found = kept.find(run, series)
         alarms, results, parts = kept.alarms(found), kept.results(found), kept.components(found)
+        rules = kept.rules(found)
         bad = [one for one in results if one["outcome"] not in {"pass", "unsupported"}]
-        since = {one["id"]: kept.last_pass(one["id"], found) for one in bad[:_SHOWN]}
+        said = {one["id"]: _recall(kept, found, one, rules) for one in bad[:_SHOWN]}
     if form == "json":
-        told = {"run": found, "alarms": alarms, "results": results, "components": parts}
+        told = {"run": found, "alarms": alarms, "results": results, "components": parts, "rules": rules}
         click.echo(common.as_json({name: _public(value) for name, value in told.items()}))
         return
-    for line in _describe(found, alarms, results, bad, since):
+    for line in _describe(found, alarms, results, said):
+        click.echo(flat(line) if line.strip() else "")
+    for line in _describe_rules(rules):
         click.echo(flat(line) if line.strip() else "")
 
 
+def _recall(kept: History, run: Row, result: Row, rules: Sequence[Row]) -> str:
+    """Return what the nights before say of a cell that does not pass."""
+    last = kept.last_pass(result["id"], run)
+    said = [f"last pass {last}" if last else "never passed in this series"]
+    if result["verdict"] == Verdict.KNOWN_FAILURE:
+        because = next((one["because"] for one in rules if one["number"] == result["rule"]), "")
+        said += [f"known since {kept.known_since(result['id'], run)}", *([because] if because else [])]
+    first = first_night(run["night"])
+    past = kept.past(run["series"], first_night=first, before=run["id"], cells=[result["id"]])
+    tonight = {**result, "night": run["night"]}
+    flaky = find_flaky([*past, tonight], {result["id"]: of_what(tonight)}).get(result["id"])
+    return "; ".join([*said, *([describe_flakiness(flaky)] if flaky else [])])
+
+
 def _describe(
-    run: Row,
-    alarms: Sequence[Row],
-    results: Sequence[Row],
-    bad: Sequence[Row],
-    since: Mapping[str, str | None],
+    run: Row, alarms: Sequence[Row], results: Sequence[Row], said: Mapping[str, str]
 ) -> Iterator[str]:
     code = "" if run["exit_code"] is None else f", exit code {run['exit_code']}"
     series = f"series {run['series']}" if run["series"] else "by hand"
     yield f"{run['id']}  {series}  {units.moment(run['started_at'])}  {run['status']}{code}"
     counts = Counter(one["verdict"] for one in results)
-    yield f"{len(results)} cells: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    yield f"{_cells(len(results))}: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
     yield f"folder: {run['folder'] or 'none, it was imported from a run.json'}"
     if not alarms:
         yield "no alarm"
@@ -197,17 +213,37 @@ def _describe(
         often = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
         yield (
             f"alarm {one['key']}: {one['outcome']}: {one['reason'] or 'no reason'}{where},"
-            f" {one['cells']} cells; since {one['since']}, in {often}"
+            f" {_cells(one['cells'])}; since {one['since']}, in {often}"
         )
-    if bad:
+    if said:
         yield ""
         yield "Cells that do not pass:"
-    for one in bad[:_SHOWN]:
-        last = f"last pass {since[one['id']]}" if since[one["id"]] else "never passed in this series"
-        reason = f": {one['reason']}" if one["reason"] else ""
-        yield f"- {one['id']}: {one['outcome'] or 'not judged'}{reason} ({one['verdict']}; {last})"
-    if len(bad) > _SHOWN:
-        yield f"and {len(bad) - _SHOWN} more; --format json has all"
+    for one in results:
+        if one["id"] in said:
+            reason = f": {one['reason']}" if one["reason"] else ""
+            yield (
+                f"- {one['id']}: {one['outcome'] or 'not judged'}{reason}"
+                f" ({one['verdict']}; {said[one['id']]})"
+            )
+    more = sum(one["outcome"] not in {"pass", "unsupported"} for one in results) - len(said)
+    if more:
+        yield f"and {more} more; --format json has all"
+
+
+def _cells(count: int) -> str:
+    return f"{count or 'no'} cell{'' if count == 1 else 's'}"
+
+
+def _describe_rules(rules: Sequence[Row]) -> Iterator[str]:
+    """Say which rules no cell has met tonight, and since when."""
+    idle = [one for one in rules if not one["held"]]
+    if idle:
+        yield ""
+        yield "Rules that no cell of this run has met:"
+    for one in idle:
+        last = f"last met {one['last_held']}" if one["last_held"] else f"not met since {one['since']}"
+        decided = f"it decided {_cells(one['counted'])} of this run"
+        yield f"- {one['place']}: {', '.join(one['conditions'])} ({last}; {decided})"
 
 
 def _public(value: Any) -> Any:

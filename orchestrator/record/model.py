@@ -6,7 +6,7 @@ A field that was not measured is ``null``, never a made-up zero.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator
 
@@ -459,6 +459,18 @@ class Alarm(Value):
     conditions: tuple[str, ...]
     """What its cells have in common, and the rest of the run does not, sorted; of one cell, all its axes."""
     cells: tuple[str, ...]
+
+
+class Ingredient(NamedTuple):
+    """Something that a cell depended on; like an alarm it is worked out from a record."""
+
+    kind: str
+    name: str
+    version: str
+    digest: str
+    """Empty where there is none."""
+    built_in: bool
+    """It is part of the digest of the cell's build."""
 
 
 class RunRecord(Value):

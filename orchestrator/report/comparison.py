@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from orchestrator.analyse.change import Change, State, name_end
 from orchestrator.analyse.compare import CellChange, Comparison, Moved, Side
 from orchestrator.analyse.ingredients import Difference, Thing
+from orchestrator.analyse.nights import Flakiness
 from orchestrator.outcome import Verdict
 from orchestrator.report import units
 from orchestrator.report.headline import UNFINISHED
@@ -59,7 +60,9 @@ def groups(comparison: Comparison) -> tuple[Group, ...]:
     """Return all cells that changed, or that somebody has to look at, the most urgent first."""
     found: dict[tuple[object, ...], list[CellChange]] = {}
     for cell in comparison.cells:
-        found.setdefault((cell.change, _title(cell), cell.differences, cell.exact), []).append(cell)
+        found.setdefault(
+            (cell.change, _title(cell), cell.differences, cell.exact, cell.flakiness), []
+        ).append(cell)
     made = [
         Group(change=cells[0].change, title=_title(cells[0]), why=tuple(_why(cells)), cells=tuple(cells))
         for cells in found.values()
@@ -122,6 +125,16 @@ def difference(one: Difference) -> str:
     return f"{one.kind} {one.name}: {was} -> {now}"
 
 
+def describe_flakiness(flakiness: Flakiness) -> str:
+    """Return since when a cell is flaky, and the share of its attempts that fail."""
+    low, high = (f"{share:.0%}" for share in (flakiness.low, flakiness.high))
+    nights = "1 night" if flakiness.nights == 1 else f"{flakiness.nights} nights"
+    return (
+        f"flaky since {flakiness.since} on the same ingredients: {flakiness.failed} of {flakiness.attempts}"
+        f" attempts in {nights} failed (95 % interval {low} to {high})"
+    )
+
+
 def cell_name(cell: CellChange) -> str:
     """Return the cell's id, and what it was called where it moved."""
     return f"{cell.cell} (was {cell.was.cell})" if cell.moved and cell.was else cell.cell
@@ -176,6 +189,8 @@ def _state(state: State) -> str:
 def _why(cells: list[CellChange]) -> Iterator[str]:
     """Of cells that exist in both runs: what differs of that which they depend on."""
     cell, these = cells[0], "this cell depends" if len(cells) == 1 else "these cells depend"
+    if cell.flakiness:
+        yield describe_flakiness(cell.flakiness)
     if not (cell.was and cell.now) or cell.change in {Change.STILL_FAILING, Change.NEVER_JUDGED}:
         return
     if not cell.exact:

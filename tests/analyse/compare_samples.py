@@ -6,7 +6,7 @@ from typing import Any
 from engine_run import GCM, PACKAGES, EngineRun, chosen
 
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
-from orchestrator.record.model import Attempt, CellRecord, RunRecord
+from orchestrator.record.model import Attempt, CellRecord, Expected, Rule, RunRecord
 
 CELLS = chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
 AT = "2026-11-22T06:59:12+00:00"
@@ -54,3 +54,41 @@ def ended(
 
 def with_cells(record: RunRecord, *cells: CellRecord, **run: Any) -> RunRecord:
     return record.model_copy(update={"cells": cells, "run": record.run.model_copy(update=run)})
+
+
+def on(day: int, record: RunRecord, end: Reason | str | None = "pass", attempts: str = "") -> RunRecord:
+    """That record as the run of a night in November, its cell with another end."""
+    verdict = Verdict.FLAKY if {"p", "f"} <= set(attempts) else None
+    run = {"id": f"202611{day:02}-020000-0001", "series": "nightly"}
+    run["started_at"] = f"2026-11-{day:02}T02:00:00+00:00"
+    cells = tuple(ended(cell, end, verdict, attempts) for cell in record.cells)
+    return record.model_copy(update={"cells": cells, "run": record.run.model_copy(update=run)})
+
+
+def with_rule(record: RunRecord, verdict: Verdict = Verdict.KNOWN_FAILURE, line: int = 41) -> RunRecord:
+    """The record with a rule that decides its cell."""
+    place = f"matrix.yaml:{line}"
+    rule = Rule(
+        place=place,
+        when=("tls=openssl-3.5.7",),
+        outcome=Outcome.FAIL,
+        reason=Reason.HANDSHAKE_TIMEOUT,
+        cipher=None,
+        because="https://github.com/haproxy/haproxy/issues/2569",
+        until="",
+        stale="",
+        met=3,
+    )
+    expected = Expected(
+        outcome=Outcome.FAIL,
+        reason=Reason.HANDSHAKE_TIMEOUT,
+        cipher=None,
+        because=rule.because,
+        rule=place,
+        stale="",
+    )
+    change = {"expected": expected, "verdict": verdict}
+    if verdict is Verdict.KNOWN_FAILURE:
+        change |= {"outcome": Outcome.FAIL, "reason": Reason.HANDSHAKE_TIMEOUT}
+    cells = tuple(cell.model_copy(update=change) for cell in record.cells)
+    return record.model_copy(update={"cells": cells, "rules": (rule,)})

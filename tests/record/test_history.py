@@ -16,16 +16,17 @@ from samples import hostile, mixed, quick
 from sqlalchemy import select, text
 
 from orchestrator.analyse.alarms import find_alarms
+from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.app.history import find_folders, import_run
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.history import database, history
+from orchestrator.record.history import database, fill
 from orchestrator.record.history.database import make_engine, prepare
 from orchestrator.record.history.history import History, old_runs
 from orchestrator.record.history.place import Place, parse_place
 from orchestrator.record.history.tables import METADATA, RESULTS, VERSION_TABLE
 from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, held
-from orchestrator.record.model import Resumption, RunRecord
+from orchestrator.record.model import Resumption, RunRecord, counted
 
 pytest_plugins = ["databases"]
 
@@ -38,7 +39,8 @@ def night(day: int, record: RunRecord | None = None, series: str = "nightly", **
 
 
 def add(kept: History, record: RunRecord, **options: Any) -> str:
-    return kept.add(record, find_alarms(record), **{"folder": "", **options})
+    made = Ingredients(record).list_sets()
+    return kept.add(record, find_alarms(record), made, **{"folder": "", **options})
 
 
 def content(kept: History) -> dict[str, list[Any]]:
@@ -89,7 +91,7 @@ def test_what_is_kept_is_what_the_record_says(kept: History) -> None:
             cell.message,
         )
         assert (found["tls_family"], found["tls_version"]) == (cell.axes.tls.family, cell.axes.tls.version)
-        assert found["attempts"] == len(cell.attempts)
+        assert found["attempts"] == len(counted(cell.attempts))
     assert {(one["kind"], one["name"], one["version"]) for one in kept.components(run)} == {
         (one.kind, one.name, one.version) for one in record.components
     }
@@ -124,14 +126,14 @@ def test_an_import_that_is_cut_off_leaves_nothing_half(
     kept: History, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     add(kept, night(19, quick()))
-    before, real = content(kept), history._insert
+    before, real = content(kept), fill._insert
 
     def cut(connection: Any, table: Any, many: Any) -> None:
         real(connection, table, many)
         if table.name == last:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(history, "_insert", cut)
+    monkeypatch.setattr(fill, "_insert", cut)
     with pytest.raises(KeyboardInterrupt):
         add(kept, night(20))
     assert content(kept) == before
@@ -143,16 +145,16 @@ def test_a_killed_import_leaves_nothing_half(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 sys.path[:0] = sys.argv[2:]
-from orchestrator.record.history import history
-from test_history import add, night
+from orchestrator.record.history import fill
+from test_history import History, add, night
 from orchestrator.record.history.place import parse_place
-real = history._insert
+real = fill._insert
 def kill(connection, table, many):
     real(connection, table, many)
     if table.name == "results":
         os.kill(os.getpid(), signal.SIGKILL)
-history._insert = kill
-add(history.History(parse_place(sys.argv[1])), night(20))
+fill._insert = kill
+add(History(parse_place(sys.argv[1])), night(20))
 """
     path = str(tmp_path / "history.db")
     done = subprocess.run([sys.executable, "-c", program, path, *sys.path], check=False, timeout=60)

@@ -1,12 +1,18 @@
 """The history of runs: what is written to it and asked of it. The folders of the runs are the truth."""
 
 import json
-from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
-from sqlalchemy import Connection, Engine, RowMapping, Table, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import (
+    Engine,
+    RowMapping,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import listed, quoted
@@ -20,22 +26,24 @@ from orchestrator.record.find import (
     read_day,
     read_run,
 )
-from orchestrator.record.history import rows
+from orchestrator.record.history import fill, rows
 from orchestrator.record.history.database import explained, make_engine, prepare, writing
 from orchestrator.record.history.place import Place
 from orchestrator.record.history.rows import Row
 from orchestrator.record.history.tables import (
     ALARMS,
-    ATTEMPTS,
     BUILDS,
     CELLS,
     COMPONENTS,
-    OF_A_RUN,
+    INGREDIENT_SETS,
+    INGREDIENTS,
     RESULTS,
+    RULES,
     RUN_COMPONENTS,
+    RUN_RULES,
     RUNS,
 )
-from orchestrator.record.model import Alarm, RunRecord, utc_now
+from orchestrator.record.model import Alarm, Ingredient, RunRecord, utc_now
 
 Added = Literal["imported", "unchanged", "replaced"]
 
@@ -69,11 +77,20 @@ class History:
 
     # Writing.
 
-    def add(self, record: RunRecord, alarms: Sequence[Alarm], *, folder: str, anyway: bool = False) -> Added:
+    def add(
+        self,
+        record: RunRecord,
+        alarms: Sequence[Alarm],
+        made: fill.Made,
+        *,
+        folder: str,
+        anyway: bool = False,
+    ) -> Added:
         """Write down a run, all of it or nothing; one that is there already changes nothing.
 
         A run that went on since it was written down is replaced.
 
+        :param made: of what each cell was made; empty where that is not known.
         :param folder: where it lies; empty where only its record is there.
         :param anyway: replace it, whatever it says: its folder is the truth.
         :raises UsageError: where the history has a run of that id that says something else.
@@ -84,8 +101,8 @@ class History:
         with explained(self.place), writing(self._engine) as connection:
             old = connection.execute(select(RUNS).where(RUNS.c.id == record.run.id)).mappings().first()
             if old is None:
-                number = _insert_one(connection, RUNS, new)
-                _write(connection, record, number, alarms)
+                number = fill.insert_one(connection, RUNS, new)
+                fill.write_run(connection, record, number, alarms, made)
                 return "imported"
             if old["digest"] == new["digest"] and not anyway:
                 if folder and old["folder"] != folder:
@@ -100,9 +117,9 @@ class History:
                     resolution="Two runs have one id, or a record was edited. If the folder below --reports"
                     " is right: matrixctl history rebuild",
                 )
-            _clear(connection, [old["number"]])
+            fill.clear(connection, [old["number"]])
             connection.execute(update(RUNS).where(RUNS.c.number == old["number"]).values(**new))
-            _write(connection, record, old["number"], alarms)
+            fill.write_run(connection, record, old["number"], alarms, made)
             return "replaced"
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -111,14 +128,9 @@ class History:
             numbers = list(
                 connection.execute(select(RUNS.c.number).where(RUNS.c.id.in_(list(ids)))).scalars()
             )
-            _clear(connection, numbers)
+            fill.clear(connection, numbers)
             connection.execute(delete(RUNS).where(RUNS.c.number.in_(numbers)))
-            for table, used in (
-                (CELLS, RESULTS.c.cell),
-                (BUILDS, RESULTS.c.build),
-                (COMPONENTS, RUN_COMPONENTS.c.component),
-            ):
-                connection.execute(delete(table).where(table.c.number.not_in(select(used).distinct())))
+            fill.drop_unused(connection)
 
     # Asking.
 
@@ -189,10 +201,11 @@ class History:
         return [{**row, "conditions": json.loads(row["conditions"])} for row in self._ask(query)]
 
     def results(self, run: Row) -> list[Row]:
-        """Return the cells of a run with their axes and results."""
+        """Return the cells of a run with their axes and results, and the digest of their build."""
         query = (
-            select(CELLS, RESULTS)
+            select(CELLS, RESULTS, BUILDS.c.digest.label("build_digest"))
             .join(RESULTS, RESULTS.c.cell == CELLS.c.number)
+            .join(BUILDS, BUILDS.c.number == RESULTS.c.build)
             .where(RESULTS.c.run == run["number"])
             .order_by(CELLS.c.number)
         )
@@ -210,6 +223,52 @@ class History:
         )
         return self._ask(query)
 
+    def past(
+        self, series: str, *, first_night: str, before: str, cells: Sequence[str] | None = None
+    ) -> list[Row]:
+        """Return the results of cells in the runs of a series, the oldest first, with ``build_digest``.
+
+        :param first_night: the first that counts.
+        :param before: the id of a run; those from it on are left out.
+        :param cells: their ids; without them, of all.
+        """
+        query = (
+            select(
+                RUNS.c.id.label("run_id"),
+                RUNS.c.night,
+                CELLS.c.id,
+                BUILDS.c.digest.label("build_digest"),
+                RESULTS,
+            )
+            .join(RESULTS, RESULTS.c.run == RUNS.c.number)
+            .join(CELLS, CELLS.c.number == RESULTS.c.cell)
+            .join(BUILDS, BUILDS.c.number == RESULTS.c.build)
+            .where(RUNS.c.series == series, RUNS.c.night >= first_night, RUNS.c.id < before)
+            .order_by(RUNS.c.id, CELLS.c.number)
+        )
+        if cells is None:
+            return self._ask(query)
+        pieces = (query.where(CELLS.c.id.in_(some)) for some in fill.batched(cells, fill.AT_ONCE))
+        return [row for piece in pieces for row in self._ask(piece)]
+
+    def find_sets(self, made: fill.Made) -> Mapping[str, tuple[int, int]]:
+        """Return the numbers of what cells are made of; only of those of which both sets are known."""
+        with explained(self.place), self._engine.connect() as connection:
+            return fill.find_sets(connection, made)
+
+    def read_sets(self, numbers: Iterable[int]) -> Mapping[int, frozenset[Ingredient]]:
+        """Return sets of ingredients by their numbers."""
+        found: dict[int, list[int]] = {}
+        for some in fill.batched(sorted(set(numbers)), fill.AT_ONCE):
+            query = select(INGREDIENT_SETS).where(INGREDIENT_SETS.c.number.in_(some))
+            found |= {row["number"]: json.loads(row["members"]) for row in self._ask(query)}
+        every = sorted({number for members in found.values() for number in members})
+        known: dict[int, Ingredient] = {}
+        for some in fill.batched(every, fill.AT_ONCE):
+            query = select(INGREDIENTS).where(INGREDIENTS.c.number.in_(some))
+            known |= {row.pop("number"): Ingredient(**row) for row in self._ask(query)}
+        return {number: frozenset(known[one] for one in members) for number, members in found.items()}
+
     def last_pass(self, cell: str, run: Row) -> str | None:
         """Return the night of the cell's last pass in the series of a run, up to that run."""
         query = (
@@ -220,6 +279,44 @@ class History:
             .where(RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
         )
         return next((row["night"] for row in self._ask(query)), None)
+
+    def known_since(self, cell: str, run: Row) -> str | None:
+        """Return since which night the cell is a known failure, without a night of another verdict."""
+        mine = (
+            select(RUNS.c.id, RUNS.c.night, RESULTS.c.verdict)
+            .join(RESULTS, RESULTS.c.run == RUNS.c.number)
+            .join(CELLS, CELLS.c.number == RESULTS.c.cell)
+            .where(CELLS.c.id == cell, RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
+            .subquery()
+        )
+        other = select(func.max(mine.c.id)).where(mine.c.verdict.not_in(["known-failure", "not-judged"]))
+        query = select(func.min(mine.c.night).label("night")).where(
+            mine.c.verdict == "known-failure", mine.c.id > func.coalesce(other.scalar_subquery(), "")
+        )
+        return next((row["night"] for row in self._ask(query)), None)
+
+    def rules(self, run: Row) -> list[Row]:
+        """Return the rules of a run's matrix, each with ``since`` and ``last_held``.
+
+        These are the first night of the series that has the rule, and the last one on which a cell ended as
+        it says; ``None`` where none did.
+        """
+        held = func.max(case((RUN_RULES.c.held > 0, RUNS.c.night)))
+        seen = (
+            select(RUN_RULES.c.rule, func.min(RUNS.c.night).label("since"), held.label("last_held"))
+            .join(RUNS, RUNS.c.number == RUN_RULES.c.run)
+            .where(RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
+            .group_by(RUN_RULES.c.rule)
+            .subquery()
+        )
+        query = (
+            select(RULES, RUN_RULES, seen.c.since, seen.c.last_held)
+            .join(RUN_RULES, RUN_RULES.c.rule == RULES.c.number)
+            .join(seen, seen.c.rule == RULES.c.number)
+            .where(RUN_RULES.c.run == run["number"])
+            .order_by(RULES.c.number)
+        )
+        return [{**row, "conditions": json.loads(row["conditions"])} for row in self._ask(query)]
 
     def components(self, run: Row) -> list[Row]:
         """Return the components of a run."""
@@ -252,81 +349,3 @@ def _went_on(old: RowMapping, new: Row) -> bool:
     if new["judged"] < old["judged"] or new["resumed"] < old["resumed"]:  # an old copy of it
         return False
     return bool(new["resumed"] > old["resumed"] or old["status"] != "finished")
-
-
-def _clear(connection: Connection, numbers: Sequence[int]) -> None:
-    for table in OF_A_RUN:
-        connection.execute(delete(table).where(table.c.run.in_(numbers)))
-
-
-def _write(connection: Connection, record: RunRecord, run: int, alarms: Sequence[Alarm]) -> None:
-    """Write everything that belongs to a run."""
-    cells = _number_cells(connection, record)
-    builds = _number_by(connection, BUILDS, ("name", "digest"), {rows.build_key(c) for c in record.cells})
-    names = ("kind", "name", "version", "digest", "origin")
-    keys = {rows.component_key(component) for component in record.components}
-    parts = _number_by(connection, COMPONENTS, names, keys)
-    _insert(connection, RESULTS, rows.result_rows(record, run, cells, builds, alarms))
-    _insert(connection, ATTEMPTS, rows.attempt_rows(record, run, cells))
-    _insert(connection, RUN_COMPONENTS, [{"run": run, "component": number} for number in parts.values()])
-    _insert(connection, ALARMS, rows.alarm_rows(run, alarms))
-
-
-def _number_cells(connection: Connection, record: RunRecord) -> dict[str, int]:
-    """Return the number of each cell; one whose axes have other versions or families now has another."""
-    columns = [CELLS.c[name] for name in rows.CELL_KEY]
-
-    def known() -> dict[tuple[str, ...], int]:
-        return {tuple(row[1:]): row[0] for row in connection.execute(select(CELLS.c.number, *columns))}
-
-    made = {cell.id: rows.cell_row(cell) for cell in record.cells}
-    keys = {cell_id: tuple(row[name] for name in rows.CELL_KEY) for cell_id, row in made.items()}
-    found = known()
-    new = [row for cell_id, row in made.items() if keys[cell_id] not in found]
-    if new:
-        _insert(connection, CELLS, new)
-        found = known()
-    return {cell_id: found[key] for cell_id, key in keys.items()}
-
-
-def _number_by(
-    connection: Connection, table: Table, names: Sequence[str], keys: AbstractSet[tuple[str, ...]]
-) -> dict[tuple[str, ...], int]:
-    """Return the number of each row that those columns name; make the ones that are new."""
-    columns = [table.c[name] for name in names]
-
-    def known() -> dict[tuple[str, ...], int]:
-        query = select(table.c.number, *columns).where(tuple_(*columns).in_(sorted(keys)))
-        return {tuple(row[1:]): row[0] for row in connection.execute(query)}
-
-    found = known() if keys else {}
-    new = [dict(zip(names, key, strict=True)) for key in sorted(keys - found.keys())]
-    if new:
-        _insert(connection, table, new)
-        found = known()
-    return found
-
-
-def _insert_one(connection: Connection, table: Table, row: Row) -> int:
-    made = connection.execute(insert(table).values(**row)).inserted_primary_key
-    return int(made[0]) if made else 0
-
-
-def _insert(connection: Connection, table: Table, many: Sequence[Row]) -> None:
-    """Insert rows of the same keys, on PostgreSQL by COPY."""
-    if not many:
-        return
-    if connection.dialect.name != "postgresql":
-        connection.execute(insert(table), list(many))
-        return
-    names = list(many[0])
-    told = ", ".join(f'"{name}"' for name in names)  # the names of our own tables and columns
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - a connection in a transaction has one
-    statement = f'COPY "{table.name}" ({told}) FROM STDIN'
-    try:
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in many:
-                copy.write_row([row[name] for name in names])
-    except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy sees nothing of a COPY
-        raise DBAPIError(statement, None, error) from error

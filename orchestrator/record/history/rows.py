@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Any
@@ -11,15 +12,27 @@ from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import quoted
-from orchestrator.outcome import believed
+from orchestrator.outcome import FAILURES, Outcome, Verdict, believed
 from orchestrator.record.find import is_good
-from orchestrator.record.model import Alarm, Attempt, CellRecord, Component, RunRecord, count_failures
+from orchestrator.record.model import (
+    Alarm,
+    Attempt,
+    CellRecord,
+    Component,
+    Ingredient,
+    Rule,
+    RunRecord,
+    counted,
+)
 from orchestrator.value import whole
 
 Row = dict[str, Any]
 
 CELL_KEY = ("id", "haproxy_version", "tls_family", "tls_version", "client_family")
 """What tells rows of cells apart: the id has the names of the axes, and an old night had other versions."""
+_HELD = {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE}
+RULE_KEY = ("conditions", "outcome", "reason", "cipher", "because", "until")
+"""What tells rules apart; the line at which one stands changes with those above it."""
 _OF_AN_ATTEMPT = ("number", "why", "message", "started_at", "duration_s", "again")
 
 
@@ -36,7 +49,7 @@ def clean(record: RunRecord) -> tuple[RunRecord, str]:
     except PydanticSerializationError:  # a surrogate without its partner
         told = ""
     if not told or "\\u0000" in told:
-        record = RunRecord.model_validate(_fit(record.model_dump()))
+        record = RunRecord.model_validate(fit(record.model_dump()))
         told = record.model_dump_json(exclude_defaults=True)
     try:
         datetime.fromisoformat(record.run.started_at)
@@ -47,12 +60,13 @@ def clean(record: RunRecord) -> tuple[RunRecord, str]:
     return record, hashlib.sha256(told.encode()).hexdigest()
 
 
-def _fit(value: Any) -> Any:
+def fit(value: Any) -> Any:
+    """Return the value without what no database takes as text."""
     if isinstance(value, str) and not isinstance(value, Enum):
         return str(whole(value)).replace("\0", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, dict):
-        return {key: _fit(item) for key, item in value.items()}
-    return [_fit(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: fit(item) for key, item in value.items()}
+    return [fit(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: StrEnum | None) -> str | None:
@@ -67,15 +81,14 @@ def run_row(record: RunRecord, digest: str, folder: str, now: str) -> Row:
     :param folder: where it lies; empty where only its record is there.
     """
     run = record.run
-    began = datetime.fromisoformat(run.started_at)
-    began = began.astimezone(UTC) if began.tzinfo else began.replace(tzinfo=UTC)
+    began = read_start(run.started_at)
     asked = {"profile": run.profile, "filters": run.filters}
     if run.selection is not None:
         asked |= run.selection.model_dump(mode="json")
     return {
         "id": run.id,
         "series": run.series,
-        "night": f"{began:%Y-%m-%d}",
+        "night": name_night(began),
         "started_at": began.isoformat(timespec="milliseconds"),
         **{name: getattr(run, name) for name in ("finished_at", "duration_s", "status", "exit_code")},
         **{name: getattr(run, name) for name in ("planned", "judged", "tool_version", "matrix_digest")},
@@ -90,6 +103,17 @@ def run_row(record: RunRecord, digest: str, folder: str, now: str) -> Row:
         "digest": digest,
         "imported_at": now,
     }
+
+
+def read_start(text: str) -> datetime:
+    """Return when a run began, in UTC."""
+    began = datetime.fromisoformat(text)
+    return began.astimezone(UTC) if began.tzinfo else began.replace(tzinfo=UTC)
+
+
+def name_night(began: datetime) -> str:
+    """Return the night of a run, as in ``2026-11-20``."""
+    return f"{began:%Y-%m-%d}"
 
 
 def cell_row(cell: CellRecord) -> Row:
@@ -120,33 +144,93 @@ def component_key(component: Component) -> tuple[str, str, str, str, str]:
     return component.kind, component.name, component.version, component.digest or "", component.origin
 
 
-def result_rows(
-    record: RunRecord,
-    run: int,
-    cells: Mapping[str, int],
-    builds: Mapping[tuple[str, ...], int],
-    alarms: Sequence[Alarm],
-) -> list[Row]:
+def rule_key(rule: Rule) -> tuple[str, ...]:
+    """Return what names a rule."""
+    conditions = json.dumps(sorted(rule.when))
+    return conditions, str(rule.outcome), rule.reason or "", rule.cipher or "", rule.because, rule.until
+
+
+def name_set(ingredients: Iterable[Ingredient]) -> str:
+    """Return the digest of a set of ingredients."""
+    return hashlib.sha256(json.dumps(sorted(ingredients)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """The numbers of what runs share."""
+
+    cells: Mapping[str, int]
+    builds: Mapping[tuple[str, ...], int]
+    rules: Mapping[tuple[str, ...], int]
+    sets: Mapping[str, tuple[int, int]]
+    """What each cell depended on: with its session, and its own; none where that is not known."""
+
+
+def result_rows(record: RunRecord, run: int, numbers: Numbers, alarms: Sequence[Alarm]) -> list[Row]:
     """Return a row for each cell of the run."""
     loud = {cell: alarm.key for alarm in alarms for cell in alarm.cells}
-    return [
-        {
+    rules = {rule.place: numbers.rules[rule_key(rule)] for rule in record.rules}
+    found = []
+    for cell in record.cells:
+        of_session, own = numbers.sets.get(cell.id, (None, None))
+        found.append(
+            {
+                "run": run,
+                "cell": numbers.cells[cell.id],
+                "build": numbers.builds[build_key(cell)],
+                "outcome": _plain(cell.outcome),
+                "reason": _plain(cell.reason),
+                "verdict": _plain(believed(cell.outcome, cell.verdict)),
+                "message": cell.message,
+                **_count(cell),
+                "confirmation": cell.confirmation.state if cell.confirmation else None,
+                "duration_s": cell.duration_s,
+                "handshake_s": _handshake(cell),
+                "load": _load(cell.attempts[-1]) if cell.attempts else None,
+                "alarm": loud.get(cell.id),
+                "rule": rules.get(cell.expected.rule) if cell.expected else None,
+                "session_set": of_session,
+                "own_set": own,
+            }
+        )
+    return found
+
+
+def _count(cell: CellRecord) -> Row:
+    """Return what the attempts that count say together."""
+    ends = [(attempt.outcome, attempt.reason) for attempt in counted(cell.attempts)]
+    failures = {(str(outcome), reason or "") for outcome, reason in ends if outcome in FAILURES}
+    return {
+        "attempts": len(ends),
+        "passed": sum(outcome is Outcome.PASS for outcome, _ in ends),
+        "failed": sum(outcome in FAILURES for outcome, _ in ends),
+        "failures": json.dumps(sorted(failures)) if len(ends) > 1 else None,
+    }
+
+
+def run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ...], int]) -> list[Row]:
+    """Return a row for each rule of the run's matrix, and how it fared."""
+    cells: dict[str, list[CellRecord]] = {}
+    for cell in record.cells:
+        if cell.expected and cell.expected.rule:
+            cells.setdefault(cell.expected.rule, []).append(cell)
+    found: dict[int, Row] = {}
+    for rule in record.rules:
+        number, mine = rules[rule_key(rule)], cells.get(rule.place, [])
+        row: Row = {
             "run": run,
-            "cell": cells[cell.id],
-            "build": builds[build_key(cell)],
-            "outcome": _plain(cell.outcome),
-            "reason": _plain(cell.reason),
-            "verdict": _plain(believed(cell.outcome, cell.verdict)),
-            "message": cell.message,
-            "attempts": len(cell.attempts),
-            "failed": count_failures(cell.attempts),
-            "duration_s": cell.duration_s,
-            "handshake_s": _handshake(cell),
-            "load": _load(cell.attempts[-1]) if cell.attempts else None,
-            "alarm": loud.get(cell.id),
+            "rule": number,
+            "met": rule.met,
+            "counted": len(mine),
+            "held": sum(believed(cell.outcome, cell.verdict) in _HELD for cell in mine),
+            "place": rule.place,
+            "stale": rule.stale,
         }
-        for cell in record.cells
-    ]
+        other = found.setdefault(number, row)
+        if other is not row:  # the matrix says the same twice
+            for name in ("met", "counted", "held"):
+                other[name] += row[name]
+    return list(found.values())
 
 
 def attempt_rows(record: RunRecord, run: int, cells: Mapping[str, int]) -> list[Row]:

@@ -86,15 +86,24 @@ RESULTS = Table(
     _text("verdict"),
     _text("message"),
     Column("attempts", Integer, nullable=False),
+    Column("passed", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
+    Column("failures", Text),
+    Column("confirmation", Text),
     Column("duration_s", Float),
     Column("handshake_s", Float),
     Column("load", Float),
     Column("alarm", Text),
+    Column("rule", Integer),
+    Column("session_set", Integer),
+    Column("own_set", Integer),
     PrimaryKeyConstraint("run", "cell"),
     Index("results_by_cell", "cell", "run", "outcome"),
     sqlite_with_rowid=False,
 )
+"""``attempts``, ``passed``, ``failed``: of the attempts that count. ``failures``: JSON, the ends of those
+that failed, where there was more than one attempt. ``session_set`` and ``own_set``: what the cell depended
+on; null where its record is too old to say."""
 ATTEMPTS = Table(
     "attempts",
     METADATA,
@@ -129,6 +138,44 @@ RUN_COMPONENTS = Table(
     PrimaryKeyConstraint("run", "component"),
     sqlite_with_rowid=False,
 )
+INGREDIENTS = Table(
+    "ingredients",
+    METADATA,
+    _number(),
+    *(_text(name) for name in ("kind", "name", "version", "digest")),
+    Column("built_in", Boolean, nullable=False),
+    UniqueConstraint("kind", "name", "version", "digest", "built_in"),
+)
+INGREDIENT_SETS = Table(
+    "ingredient_sets",
+    METADATA,
+    _number(),
+    Column("digest", Text, nullable=False, unique=True),
+    _text("members"),
+)
+"""``members``: JSON, the numbers of its ingredients."""
+RULES = Table(
+    "rules",
+    METADATA,
+    _number(),
+    *(_text(name) for name in ("conditions", "outcome", "reason", "cipher", "because", "until")),
+    UniqueConstraint("conditions", "outcome", "reason", "cipher", "because", "until"),
+)
+RUN_RULES = Table(
+    "run_rules",
+    METADATA,
+    Column("run", Integer, nullable=False),
+    Column("rule", Integer, nullable=False),
+    Column("met", Integer, nullable=False),
+    Column("counted", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    _text("place"),
+    _text("stale"),
+    PrimaryKeyConstraint("run", "rule"),
+    sqlite_with_rowid=False,
+)
+"""``met``: cells of the whole matrix that the rule fits; ``counted``: cells of the run that it decided;
+``held``: those of them that ended as it says."""
 ALARMS = Table(
     "alarms",
     METADATA,
@@ -142,5 +189,5 @@ ALARMS = Table(
     Index("alarms_by_key", "key", "run"),
     sqlite_with_rowid=False,
 )
-OF_A_RUN = (RESULTS, ATTEMPTS, RUN_COMPONENTS, ALARMS)
+OF_A_RUN = (RESULTS, ATTEMPTS, RUN_COMPONENTS, RUN_RULES, ALARMS)
 """What is removed with a run."""

@@ -1,0 +1,109 @@
+"""One cell over many nights: when it is flaky, and how surely."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.analyse.change import State
+from orchestrator.analyse.nights import (
+    estimate_share,
+    find_flaky,
+    first_night,
+    measure_flakiness,
+    of_what,
+    read_row,
+)
+from orchestrator.outcome import Outcome, Reason, Verdict
+
+TIMEOUT = Reason.HANDSHAKE_TIMEOUT
+MADE = (1, 2, "build")
+
+
+def row(night: int, end: str, attempts: str = "", made: tuple[Any, ...] = MADE) -> dict[str, Any]:
+    """A night of a cell: p passed, f failed; "-" was not judged. ``attempts``: a letter for each."""
+    letters = attempts or end.replace("-", "")
+    outcome, verdict = {
+        "p": ("pass", "as-expected"),
+        "f": ("fail", "regression"),
+        "-": (None, "not-judged"),
+    }[end]
+    failed = letters.count("f")
+    return {
+        "id": "cell",
+        "night": f"2026-11-{night:02}",
+        "outcome": outcome,
+        "reason": str(TIMEOUT) if end == "f" else None,
+        "verdict": "flaky" if end == "f" and "p" in letters else verdict,
+        "message": "",
+        "attempts": len(letters),
+        "passed": letters.count("p"),
+        "failed": failed,
+        "failures": '[["fail", "handshake-timeout"]]' if failed and len(letters) > 1 else None,
+        **dict(zip(("session_set", "own_set", "build_digest"), made, strict=True)),
+    }
+
+
+def states(*rows: dict[str, Any]) -> list[tuple[str, State]]:
+    return [(one["night"], read_row(one)) for one in rows]
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 50, 0.0435, 0.2136), (10, 10, 0.7225, 1.0), (23, 31, 0.5675, 0.8630)],
+)
+def test_the_interval_is_wilsons(count: int, of: int, low: float, high: float) -> None:
+    """The figures are those of SciPy: ``binomtest(count, of).proportion_ci(method="wilson")``."""
+    assert estimate_share(count, of) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_row_says_what_a_record_says() -> None:
+    state = read_row(row(1, "f", "ffp"))
+    assert (state.outcome, state.reason, state.verdict) == (Outcome.FAIL, TIMEOUT, Verdict.FLAKY)
+    assert (state.attempts, state.passed, state.failed) == (3, 1, 2)
+    assert state.failures == ("fail: handshake-timeout",)
+    assert state.flaky
+    assert read_row(row(1, "f")).failures == ("fail: handshake-timeout",)
+    assert not read_row(row(1, "-")).tested
+
+
+@pytest.mark.parametrize(
+    ("nights", "since"),
+    [
+        (["p", "p", "p"], None),
+        (["f", "f"], None),
+        (["p", "f"], "2026-11-02"),
+        (["p", "-", "f", "f"], "2026-11-03"),
+        (["f", "f", "p"], "2026-11-03"),
+    ],
+)
+def test_flaky_is_what_failed_and_passed(nights: list[str], since: str | None) -> None:
+    found = measure_flakiness(states(*(row(day, end) for day, end in enumerate(nights, start=1))))
+    assert (found.since if found else None) == since
+
+
+def test_each_attempt_counts() -> None:
+    found = measure_flakiness(states(row(1, "p"), row(2, "f", "fpff"), row(3, "-"), row(4, "p")))
+    assert found is not None
+    assert (found.since, found.nights, found.attempts, found.failed) == ("2026-11-02", 3, 6, 3)
+    assert found.failures == ("fail: handshake-timeout",)
+    assert found.low < 0.5 < found.high
+
+
+def test_only_nights_with_the_same_ingredients_count() -> None:
+    other = (1, 3, "build")
+    past = [row(1, "p", made=other), row(2, "f", made=other), row(3, "f"), row(4, "f")]
+    assert find_flaky(past, {"cell": MADE}) == {}, "with these ingredients it has always failed"
+    assert find_flaky(past, {"cell": other})["cell"].attempts == 2
+    assert find_flaky([*past, row(5, "p")], {"cell": MADE})["cell"].since == "2026-11-05"
+    assert find_flaky([*past, row(5, "p")], {"cell": (1, 2, "another build")}) == {}
+    assert find_flaky([*past, row(5, "p")], {"cell": None}) == {}
+
+
+def test_an_old_record_depends_on_what_nobody_knows() -> None:
+    assert of_what(row(1, "p", made=(None, None, "build"))) is None
+    assert of_what(row(1, "p")) == MADE
+
+
+def test_thirty_nights_end_with_this_one() -> None:
+    assert first_night("2026-11-30") == "2026-11-01"
+    assert first_night("2026-11-30", 1) == "2026-11-30"
