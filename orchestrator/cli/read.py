@@ -14,12 +14,13 @@ from orchestrator.matrix.names import listed, quoted
 from orchestrator.matrix.select import alike
 from orchestrator.record.find import LATEST, WHAT, find_run, read_run
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.report import attempts, expectations, html, junit, markdown, panel, summary, units
+from orchestrator.report import attempts, ctrf, expectations, html, junit, markdown, panel, summary, units
 from orchestrator.report.text import flat, terminal
 
 _RENDERERS: dict[str, Callable[[RunRecord], str]] = {
     "html": html.render,
     "junit": junit.render,
+    "ctrf": ctrf.render,
     "json": lambda record: common.as_json(record.model_dump(mode="json")) + "\n",
     "markdown": markdown.render,
 }

@@ -29,7 +29,13 @@ def invoke(*args: object) -> Result:
 
 @pytest.mark.parametrize(
     ("form", "start"),
-    [("html", "<!DOCTYPE html>"), ("junit", "<?xml"), ("json", "{"), ("markdown", "#")],
+    [
+        ("html", "<!DOCTYPE html>"),
+        ("junit", "<?xml"),
+        ("ctrf", '{\n "reportFormat": "CTRF"'),
+        ("json", "{"),
+        ("markdown", "#"),
+    ],
 )
 def test_every_format_is_rendered_from_the_journal(out: Path, form: str, start: str) -> None:
     result = invoke("report", RUN, "--format", form, "--out", out)

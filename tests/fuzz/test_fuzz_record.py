@@ -31,7 +31,7 @@ from orchestrator.record.journal import (
 )
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.past import read_past
-from orchestrator.report import html, junit, markdown
+from orchestrator.report import ctrf, html, junit, markdown
 
 EVENTS: tuple[Event, ...] = (
     RunStarted(at=AT, record=record(cell("a"), cell("b"))),
@@ -97,6 +97,7 @@ FEW = 4
 def rendered(found: RunRecord) -> object:
     """Every form; each is text that can be written, and XML is XML."""
     page, xml, text = html.render(found), junit.render(found), markdown.render(found)
+    json.loads(ctrf.render(found))
     ET.fromstring(xml)
     for form in (page, xml, text):
         assert form.encode()

@@ -35,7 +35,7 @@ from orchestrator.masked import masked
 from orchestrator.record import journal
 from orchestrator.record.journal import ActionChanged, CellJudged, RunStarted
 from orchestrator.record.model import RunRecord
-from orchestrator.report import html, junit, markdown
+from orchestrator.report import ctrf, html, junit, markdown
 from orchestrator.report.text import visible
 
 SHOWN = 60
@@ -157,9 +157,35 @@ def data(record: RunRecord) -> Seen:
     return Seen([], json.dumps(json.loads(output), ensure_ascii=False))
 
 
+def document(record: RunRecord) -> Seen:
+    """``matrixctl report --format ctrf``."""
+    output = ctrf.render(record)
+    assert output.isascii()
+    assert not COMMAND.search(output)
+    shape: list[Any] = []
+    texts: list[str] = []
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                walk(item, f"{path}.{key}")
+        elif isinstance(value, list):
+            for item in value:
+                walk(item, f"{path}[]")
+        else:
+            shape.append((path, type(value).__name__))
+            texts.append(value if isinstance(value, str) else "")
+
+    walk(json.loads(output), "")
+    plain = "\n".join(texts)
+    assert not UNSEEN.search(plain)
+    return Seen(shape, plain)
+
+
 RENDERERS: dict[str, Callable[[RunRecord], Seen]] = {
     "html": page,
     "junit": suites,
+    "ctrf": document,
     "markdown": summary,
     "terminal": screen,
 }

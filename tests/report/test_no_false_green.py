@@ -4,6 +4,7 @@ Green is what a reader takes for it: the hue of a pass, its sign, a headline tha
 case of JUnit without an element, exit code 0.
 """
 
+import json
 import re
 from itertools import product
 from pathlib import Path
@@ -16,7 +17,7 @@ import samples
 from orchestrator.cli.closing import closing
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, believed, exit_code, verdict
 from orchestrator.record.model import AeadCheck, CellRecord, Expected, RunRecord, SelfTest
-from orchestrator.report import headline, html, junit, markdown, selftests, summary
+from orchestrator.report import ctrf, headline, html, junit, markdown, selftests, summary
 
 AXES = samples.quick().cells[0].axes
 STATES = ("running", "interrupted", "cut-off", "finished")
@@ -75,6 +76,11 @@ def green_of_junit(record: RunRecord) -> list[str]:
     return [case.get("name", "") for case in cases if all(case.find(tag) is None for tag in RED)]
 
 
+def green_of_ctrf(record: RunRecord) -> list[str]:
+    tests = json.loads(ctrf.render(record))["results"]["tests"]
+    return [test["name"] for test in tests if test["status"] == "passed"]
+
+
 RED = ("failure", "error", "skipped")
 
 
@@ -87,6 +93,7 @@ def test_only_a_pass_that_counts_is_green(outcome: Outcome | None, said: Verdict
     record = run(status, cell(outcome, said))
     good = (outcome, said) in GOOD
     assert bool(green_of_junit(record)) is good
+    assert bool(green_of_ctrf(record)) is good
     if good:
         assert green_of_page(record)
     elif outcome is not Outcome.PASS or believed(outcome, said) is Verdict.NOT_JUDGED:
