@@ -10,15 +10,19 @@ from bench import report
 from bench.figures import Section, against
 from orchestrator.analyse.alarms import find_alarms
 from orchestrator.analyse.ingredients import Ingredients
+from orchestrator.analyse.nights import first_night
 from orchestrator.app.history import import_run
+from orchestrator.plan.plan import session_of
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import Place, parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunStarted
-from orchestrator.record.model import RunRecord
+from orchestrator.record.model import ActionRecord, Component, RunRecord
 
 CELLS, NIGHTS = 500, 365
 _FOLDERS = 5
 """Runs that are written as folders, to be imported from there."""
+_PACKAGES = 15
+"""Of each of two images; a cell of the real matrix depends on some 30 things that it shares."""
 _ASKED = 5
 """How often each query is asked; the slowest counts."""
 _FIRST = date(2025, 11, 1)
@@ -76,6 +80,10 @@ def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[
     yield "components of a run", lambda: kept.components(run)
     yield "timeline of a cell", lambda: kept.timeline(cell, "nightly")
     yield "last pass of a cell", lambda: kept.last_pass(cell, run)
+    yield "age of a known failure", lambda: kept.known_since(cell, run)
+    yield "rules of a run", lambda: kept.rules(run)
+    first = first_night(run["night"])
+    yield "30 nights of a cell", lambda: kept.past("nightly", first_night=first, before="x", cells=[cell])
 
 
 def _add_each(kept: History, made: Sequence[RunRecord]) -> None:
@@ -90,9 +98,32 @@ def _timed(do: Callable[[], object]) -> float:
 
 
 def _night(record: RunRecord, number: int) -> RunRecord:
+    """Return the run of a night. Every third night one package has another version."""
     day = _FIRST + timedelta(days=number)
     run = {"id": f"{day:%Y%m%d}-020000-0001", "series": "nightly", "started_at": f"{day}T02:00:00+00:00"}
-    return record.model_copy(update={"run": record.run.model_copy(update=run)})
+    sessions = {session_of(cell.build.name, cell.axes.execution): cell.build.name for cell in record.cells}
+    actions = [_action("haproxy", name) for name in sorted(set(sessions.values()))]
+    actions += [_action("probe", name, f"haproxy:{build}") for name, build in sessions.items()]
+    used = {kind: tuple(one.key for one in actions if one.kind == kind) for kind in ("haproxy", "probe")}
+    packages = tuple(
+        Component(
+            kind="package",
+            name=f"package-{which} in {kind}",
+            version=f"1.{(number // 3 + _PACKAGES - which) // _PACKAGES}",
+            digest=None,
+            origin=kind,
+            used_by=keys,
+        )
+        for kind, keys in used.items()
+        for which in range(_PACKAGES)
+    )
+    told = {"actions": tuple(actions), "components": packages}
+    return record.model_copy(update={"run": record.run.model_copy(update=run), **told})
+
+
+def _action(kind: str, name: str, *needs: str) -> ActionRecord:
+    about = {"digest": None, "duration_s": None, "log": None, "message": ""}
+    return ActionRecord(kind=kind, name=name, status="succeeded", needs=needs, **about)
 
 
 def _write(folder: Path, record: RunRecord) -> Path:

@@ -81,6 +81,7 @@ class Ingredients:
         self.record = record
         self._actions = {action.key: action for action in record.actions}
         self._shared: dict[str, Made] = {}
+        self._declarations: dict[tuple[str, str], str] = {}
 
     @cached_property
     def tells(self) -> bool:
@@ -134,7 +135,16 @@ class Ingredients:
 
     def own(self, cell: CellRecord) -> Made:
         """Return what is the cell's alone."""
-        return {slot: frozenset({thing}) for slot, thing in _own(cell)}
+        return {slot: frozenset({thing}) for slot, thing in (*_own(cell), *self._declared(cell))}
+
+    def _declared(self, cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+        """Return what the matrix declares of the cell's values; a name stands for one value in a run."""
+        for axis in AXES:
+            value = getattr(cell.axes, axis)
+            key = axis, value.name
+            if key not in self._declarations:
+                self._declarations[key] = _declare(value)
+            yield ("matrix", f"the declaration of {axis}"), (self._declarations[key], None)
 
     def list_sets(self) -> Mapping[str, tuple[frozenset[Ingredient], frozenset[Ingredient]]]:
         """Return what each cell shares with its session and what is its own; nothing where it is not told."""
@@ -253,10 +263,12 @@ def _own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
     yield ("cpu", "execution"), (f"{execution.mode} {execution.cpu_model or ''}".strip(), None)
     rule = f"{expected.outcome} {expected.reason or ''} {expected.cipher or ''}" if expected else "pass"
     yield ("rule", "what is expected"), (" ".join(rule.split()), None)
-    for axis in AXES:
-        value = getattr(cell.axes, axis).model_dump(mode="json", exclude={"name", "version", "patches"})
-        said = ", ".join(f"{name} {_plain(item)}" for name, item in value.items() if item and name != "arch")
-        yield ("matrix", f"the declaration of {axis}"), (said, None)
+
+
+def _declare(value: Value) -> str:
+    """Return a value of an axis in words, but for its name, its version and its patches."""
+    told = value.model_dump(mode="json", exclude={"name", "version", "patches"})
+    return ", ".join(f"{name} {_plain(item)}" for name, item in told.items() if item and name != "arch")
 
 
 def _plain(value: object) -> str:
