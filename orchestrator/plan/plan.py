@@ -10,7 +10,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.model import DEFAULTS, Cell, ExecutionValue
 from orchestrator.plan.action import Action, BuildAction, ProbeAction, make_key
 
-_FALLBACK_SECONDS = {
+FALLBACK_SECONDS = {
     "image": 30.0,
     "source": 5.0,
     "tls": 120.0,
@@ -19,7 +19,7 @@ _FALLBACK_SECONDS = {
     "probe": 4.0,
 }
 """Estimates where this machine has no own figure yet; see docs/performance.md."""
-_UNPACK_SECONDS = 2.0
+UNPACK_SECONDS = 2.0
 """Of a HAProxy that is not compiled here."""
 
 
@@ -116,7 +116,7 @@ Known = Callable[[str, str], float | None]
 
 def expected(kind: str, name: str, known: Known, *, compiles: bool = True) -> float:
     """Seconds that an action will take: this machine's own last figure, else a default of its kind."""
-    return known(kind, name) or (_FALLBACK_SECONDS[kind] if compiles else _UNPACK_SECONDS)
+    return known(kind, name) or (FALLBACK_SECONDS[kind] if compiles else UNPACK_SECONDS)
 
 
 def expected_of(action: Action, known: Known) -> float:

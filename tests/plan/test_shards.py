@@ -1,0 +1,144 @@
+"""Shards: each cell in exactly one, no build twice, and hardly longer than the best cut there is."""
+
+import random
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from orchestrator import resources
+from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.load import load
+from orchestrator.matrix.model import Cell
+from orchestrator.matrix.select import profile_filters, select
+from orchestrator.plan import shards
+from orchestrator.plan.plan import build_name
+from orchestrator.plan.shards import Build, Shard, list_builds, split, split_by_time, take
+
+MATRIX = load(resources.root() / "matrix.yaml")
+EVERY = expand(MATRIX)
+
+
+def some(*filters: str) -> tuple[Cell, ...]:
+    return select(EVERY, filters, known=EVERY)
+
+
+def longest(made: tuple[Shard, ...]) -> float:
+    return max(shard.seconds for shard in made)
+
+
+@pytest.mark.parametrize("profile", ["quick", "full", "nightly"])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 64, 1000])
+def test_each_cell_is_in_exactly_one_shard(profile: str, count: int) -> None:
+    cells = select(EVERY, profile_filters(MATRIX, profile), known=EVERY)
+    made = split(cells, count)
+    assert sorted(cell for shard in made for cell in shard.cells) == sorted(cell.id for cell in cells)
+    assert all(shard.cells for shard in made)
+    assert len(made) == min(count, len({build_name(cell) for cell in cells}))
+    assert [(shard.number, shard.of) for shard in made] == [
+        (number, len(made)) for number in range(1, len(made) + 1)
+    ]
+    builds = [build.name for shard in made for build in shard.builds]
+    assert len(set(builds)) == len(builds), "no HAProxy is built twice"
+
+
+def test_the_answer_depends_on_the_cells_alone() -> None:
+    made = split(EVERY, 9)
+    assert split(EVERY, 9) == made
+    again = expand(load(Path(resources.root() / "matrix.yaml")))
+    assert [shard.cells for shard in split(again, 9)] == [shard.cells for shard in made]
+
+
+def test_cells_run_on_machines_of_their_architecture() -> None:
+    made = split(EVERY, 8)
+    by_runner = {runner: [one for one in made if one.runner == runner] for runner in ("amd64", "arm64")}
+    assert all(by_runner.values())
+    arches = {cell.id: cell.arch.name for cell in EVERY}
+    assert {arches[cell] for shard in by_runner["arm64"] for cell in shard.cells} == {"arm64"}
+    assert "arm64" not in {arches[cell] for shard in by_runner["amd64"] for cell in shard.cells}
+    assert [shard.runner for shard in split(EVERY, 1)] == ["amd64"], "one machine emulates the rest"
+
+
+def test_a_library_is_built_twice_only_where_that_is_shorter() -> None:
+    cells = some("arch=amd64", "tls!=openssl-distro")
+    libraries = {build.library for build in list_builds(cells)}
+    few = split(cells, 2)
+    assert sum(len(shard.libraries) for shard in few) == len(libraries)
+    many = split(cells, len(list_builds(cells)))
+    assert sum(len(shard.libraries) for shard in many) > len(libraries)
+
+
+def test_a_budget_is_met_with_the_fewest_shards() -> None:
+    made = split_by_time(EVERY, 30 * 60)
+    assert longest(made) <= 30 * 60 < longest(split(EVERY, len(made) - 1))
+    never = split_by_time(some("arch=amd64"), 1)
+    assert len(never) == len({build_name(cell) for cell in some("arch=amd64")})
+    assert split_by_time((), 60)[0].cells == ()
+
+
+def test_one_shard_is_taken_by_its_number() -> None:
+    taken = [take(EVERY, f"{number}/5") for number in range(1, 6)]
+    assert sorted(cell.id for part in taken for cell in part) == sorted(cell.id for cell in EVERY)
+    order = [cell.id for cell in EVERY]
+    for part in taken:
+        assert [order.index(cell.id) for cell in part] == sorted(order.index(cell.id) for cell in part)
+
+
+@pytest.mark.parametrize("text", ["", "0/4", "5/4", "1/0", "x", "1/4/2", "-1/4", "1 / 4", "1/9999999"])
+def test_what_names_no_shard_is_said(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        take(EVERY, text)
+    assert "names no shard" in caught.value.brief
+
+
+def test_more_shards_than_there_can_be_are_refused_with_the_right_number() -> None:
+    cells = some("haproxy=3.0.11", "tls=openssl-distro", "arch=amd64")
+    with pytest.raises(UsageError) as caught:
+        take(cells, "2/3")
+    assert caught.value.brief == "these cells cannot be cut into 3 shards, only into 1"
+    assert "--shard 1/1" in caught.value.resolution
+
+
+def test_a_lost_cell_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = shards._cut
+    monkeypatch.setattr(shards, "_cut", lambda builds, count: real(builds[1:], count))
+    with pytest.raises(MatrixctlError, match="fault of matrixctl"):
+        split(EVERY, 4)
+
+
+def random_builds(seed: int) -> list[Build]:
+    """Up to eight builds of up to three libraries; one of them may be the distribution's."""
+    draw = random.Random(seed)
+    costs = {name: draw.choice([60.0, 120.0, 200.0]) for name in "abc"} | {"": 0.0}
+    names = [draw.choice(["", "a", "b", "c"]) for _ in range(draw.randint(3, 8))]
+    return [
+        Build(
+            name=f"build-{number}",
+            runner="amd64",
+            library=name,
+            seconds=float(draw.choice([5, 60, 65, 80, 150])),
+            library_seconds=costs[name],
+            cells=(f"cell-{number}",),
+        )
+        for number, name in enumerate(names)
+    ]
+
+
+def best_cut(builds: list[Build], count: int) -> float:
+    """Of all cuts there are."""
+    found = []
+    for choice in product(range(count), repeat=len(builds)):
+        parts = [[b for b, part in zip(builds, choice, strict=True) if part == n] for n in range(count)]
+        found.append(max(map(shards._work, parts)))
+    return min(found)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_cut_is_hardly_longer_than_the_best(seed: int) -> None:
+    builds = random_builds(seed)
+    count = 2 + seed % 2
+    parts = shards._balance(builds, count)
+    assert sorted(build.name for part in parts for build in part) == sorted(build.name for build in builds)
+    setup = shards.SETUP_SECONDS
+    assert max(map(shards._work, parts)) + setup <= 1.15 * (best_cut(builds, count) + setup)
