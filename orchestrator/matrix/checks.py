@@ -12,7 +12,7 @@ from orchestrator.arch import ALIASES
 from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import by_name, find_idle
 from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, HaproxyValue, Matrix, TlsValue
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import listed, nearest, quoted, titled
 from orchestrator.matrix.select import names, parse
 from orchestrator.matrix.yamltree import Fault, Path, Tree
 
@@ -196,6 +196,12 @@ def _conflicts(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
             if records.setdefault((axis, value.name), value) != value:
                 message = f"{quoted(value.name)} is another value already; give this one its own name"
                 yield tree.fault(("include", number, axis), message)
+    names = [name for axis, name in records if axis == "haproxy"]
+    for name in names:
+        if titled(name) != name and titled(name) in names:
+            yield tree.fault(
+                ("axes",), f"haproxy {quoted(name)} and {quoted(titled(name))} have the same ids"
+            )
 
 
 def _orderless(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
@@ -219,25 +225,25 @@ def _foreign_libraries(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
     for number, haproxy in enumerate(matrix.axes.get("haproxy", ())):
         pairs = [
             {"haproxy": haproxy.name, "tls": tls.name}
-            for tls in _foreign_to(haproxy, matrix.axes.get("tls", ()))
+            for tls in foreign_to(haproxy, matrix.axes.get("tls", ()))
         ]
         left = [pair["tls"] for pair in pairs if not any(entry.items() <= pair.items() for entry in removed)]
         if left:
-            yield tree.fault(("axes", "haproxy", number), _not_linked(left))
+            yield tree.fault(("axes", "haproxy", number), not_linked(left))
     places = [number for number, _ in _spread(_entries(tree.data, "include"))]
     for number, entry in zip(places, matrix.include, strict=True):
-        if "haproxy" in entry and "tls" in entry and _foreign_to(entry["haproxy"], [entry["tls"]]):
-            yield tree.fault(("include", number, "tls"), _not_linked([entry["tls"].name]))
+        if "haproxy" in entry and "tls" in entry and foreign_to(entry["haproxy"], [entry["tls"]]):
+            yield tree.fault(("include", number, "tls"), not_linked([entry["tls"].name]))
 
 
-def _foreign_to(haproxy: AxisValue, libraries: Sequence[AxisValue]) -> list[AxisValue]:
+def foreign_to(haproxy: AxisValue, libraries: Sequence[AxisValue]) -> list[AxisValue]:
     """Return the libraries that are not in a HAProxy which is Debian's own; none for another HAProxy."""
     if not isinstance(haproxy, HaproxyValue) or haproxy.source != "distro":
         return []
     return [tls for tls in libraries if isinstance(tls, TlsValue) and tls.source != "distro"]
 
 
-def _not_linked(libraries: Sequence[str]) -> str:
+def not_linked(libraries: Sequence[str]) -> str:
     return (
         f"Debian's HAProxy is linked with Debian's OpenSSL, not with {listed(libraries)}: "
         "name it in an include with tls: openssl-distro"

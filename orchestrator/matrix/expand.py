@@ -10,9 +10,7 @@ from itertools import chain, product
 from typing import Any
 
 from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, Cell, Matrix
-
-# "3.0.11" alone says little in a list of file names.
-_PREFIX = {"haproxy": "haproxy-"}
+from orchestrator.matrix.names import titled
 
 Names = tuple[str, ...]
 """One combination: a name for each axis of AXES."""
@@ -32,7 +30,7 @@ class Idle:
 def expand(matrix: Matrix) -> tuple[Cell, ...]:
     """Return every cell of the matrix once, in the order of the axes, then of ``include``."""
     axes, include, exclude = by_name(matrix)
-    values = _values_by_name(matrix)
+    values = values_by_name(matrix)
     cells = (_cell(names, values) for names in combine(axes, include, exclude))
     return tuple({cell.id: cell for cell in cells}.values())
 
@@ -75,7 +73,7 @@ def cell_id(names: Mapping[str, str]) -> str:
     As in ``amd64--haproxy-3.0.11--openssl-distro--default``. An axis at its default is left out;
     elsewhere it is added as ``axis.name``.
     """
-    parts = [_PREFIX.get(axis, "") + names[axis] for axis in REQUIRED]
+    parts = [titled(names[axis]) if axis == "haproxy" else names[axis] for axis in REQUIRED]
     parts += [f"{axis}.{names[axis]}" for axis, default in DEFAULTS.items() if names[axis] != default.name]
     return "--".join(parts)
 
@@ -133,7 +131,7 @@ def by_name(
     return axes, include, exclude
 
 
-def _values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str, AxisValue]]:
+def values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str, AxisValue]]:
     """Return the records by axis and name."""
     table: dict[str, dict[str, AxisValue]] = {axis: {} for axis in AXES}
     for axis, value in matrix.defaults.items():

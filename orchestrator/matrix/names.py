@@ -26,6 +26,11 @@ _SHOWN = 20
 _LONGEST = 80
 
 
+def titled(haproxy: str) -> str:
+    """Return a HAProxy's name as ids and builds have it: a version alone says little in a list of files."""
+    return haproxy if haproxy.startswith("haproxy-") else f"haproxy-{haproxy}"
+
+
 def nearest(wrong: str, names: Collection[str], aliases: Mapping[str, str] = {}) -> str:
     """``"; did you mean 'x'?"``, or nothing if no name is near.
 

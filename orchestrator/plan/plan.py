@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.model import DEFAULTS, Cell, ExecutionValue
+from orchestrator.matrix.names import titled
 from orchestrator.plan.action import Action, BuildAction, ProbeAction, make_key
 
 FALLBACK_SECONDS = {
@@ -53,7 +54,7 @@ class Plan:
 
 def build_name(cell: Cell) -> str:
     """The name of the HAProxy build that a cell shares with others."""
-    return f"haproxy-{cell.haproxy.name}--{cell.tls.name}--{cell.arch.name}"
+    return f"{titled(cell.haproxy.name)}--{cell.tls.name}--{cell.arch.name}"
 
 
 def session_name(cell: Cell) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from orchestrator.matrix.names import titled
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
@@ -182,7 +183,7 @@ def _disagreements(record: RunRecord) -> Iterator[str]:
     if found:
         yield f"\n### Clients disagree, {len(found)}\n"
     for one in found:
-        server = escape(f"{one.arch} haproxy-{one.haproxy} {one.tls} {one.cipher} {one.execution}")
+        server = escape(f"{one.arch} {titled(one.haproxy)} {one.tls} {one.cipher} {one.execution}")
         yield f"- **{server}**: {escape(one.sentence)}"
 
 

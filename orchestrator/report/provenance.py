@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from orchestrator.matrix.catalog import moving
 from orchestrator.matrix.model import Patch, Software
+from orchestrator.matrix.names import titled
 from orchestrator.record.model import CellRecord, RunRecord
 
 _SHA = 12
@@ -54,7 +55,7 @@ def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
             is_package=software.source == "distro",
         )
         for name, software in (
-            (f"haproxy-{cell.axes.haproxy.name}", cell.axes.haproxy),
+            (titled(cell.axes.haproxy.name), cell.axes.haproxy),
             (cell.axes.tls.name, cell.axes.tls),
         )
         if software.patches or moving(software, "")
