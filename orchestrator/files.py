@@ -92,6 +92,40 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+_IGNORE_ALL = "*\n"
+
+
+def make_ignored(folder: Path) -> None:
+    """Make a folder of ours, if it is missing; git ignores a new one.
+
+    It may lie in a working tree that is a source: its files would be that tree's, and change as it is read.
+
+    :raises OSError: as the file system says.
+    """
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text(_IGNORE_ALL)
+
+
+def is_ignored(folder: Path) -> bool:
+    """Return whether the folder's own ``.gitignore`` ignores all of it."""
+    try:
+        return read_limited(folder / ".gitignore", len(_IGNORE_ALL)) == _IGNORE_ALL.encode()
+    except OSError:
+        return False
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, whole or not at all.
+
+    :raises FileExistsError: where it is; it stays as it is.
+    """
+    with _half_made(path) as (file, temporary):
+        _write(file, content)
+        os.link(temporary, path)
+    sync_folder(path.parent)
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file whose folder has no readers yet; it is on the disk when this returns.
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.files import make_ignored
 from orchestrator.record.journal import JOURNAL, held
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -50,7 +51,7 @@ def begin(out: Path, now: datetime) -> Path:
 
     :raises OSError: as the file system says.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_ignored(out)
     while True:
         folder = out / new_id(out, now)
         try:

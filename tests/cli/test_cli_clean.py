@@ -40,7 +40,7 @@ def test_the_store_is_emptied_of_artifacts_and_caches_alone(tmp_path: Path, stor
         f"removed {store.root}/artifacts/{DIGEST}",
         f"removed {store.root}/ccache/haproxy.tar",
     ]
-    assert files(store) == {"origin", "h.tar.gz"}
+    assert files(store) == {".gitignore", "origin", "h.tar.gz"}
     assert done.returncode == 4, "without an engine it cannot tell what containers there are"
     assert "No Docker engine answers" in done.stderr
 
@@ -134,18 +134,18 @@ def test_pruning_says_what_goes_its_size_and_the_sum(tmp_path: Path, store: Stor
     line = f"STORE/artifacts/{DIGEST} ({size / 1024:.1f} KiB, last used 1970-01-02)"
     assert would.splitlines() == [
         f"would remove {line}",
-        f"would remove 1 thing, {size / 1024:.1f} KiB; 15 B stay",
+        f"would remove 1 thing, {size / 1024:.1f} KiB; 17 B stay",
     ]
     did, _ = prunes(tmp_path, store, "--keep-days", "30")
     assert did == would.replace("would remove", "removed")
-    assert files(store) == {"origin", "h.tar.gz", "haproxy.tar"}
+    assert files(store) == {".gitignore", "origin", "h.tar.gz", "haproxy.tar"}
 
 
 def test_a_size_that_tarballs_alone_exceed_is_said(tmp_path: Path, store: Store) -> None:
     stdout, stderr = prunes(tmp_path, store, "--max-size", "0")
     assert "removed 2 things" in stdout
     assert "the store is still larger than 0 B: tarballs, and what a run works with, stay" in stderr
-    assert files(store) == {"origin", "h.tar.gz"}
+    assert files(store) == {".gitignore", "origin", "h.tar.gz"}
 
 
 @pytest.mark.parametrize(

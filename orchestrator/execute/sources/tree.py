@@ -12,6 +12,7 @@ from orchestrator import bounds
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError
+from orchestrator.files import is_ignored
 from orchestrator.matrix.names import quoted
 
 MAX_FILES = 200_000
@@ -94,7 +95,9 @@ def _walk(tree: Path) -> Iterator[str]:
     for folder, folders, names in os.walk(tree):
         inside = os.path.relpath(folder, tree)
         links = [name for name in folders if Path(folder, name).is_symlink()]
-        folders[:] = [name for name in folders if name not in _NO_SOURCES]
+        folders[:] = [
+            name for name in folders if name not in _NO_SOURCES and not is_ignored(Path(folder, name))
+        ]
         for name in (*names, *links):
             if not name.endswith(_LEFTOVERS) and name not in _NO_SOURCES:
                 yield os.path.normpath(os.path.join(inside, name))  # noqa: PTH118 - bytes-true, not a Path

@@ -25,6 +25,7 @@ from orchestrator.errors import DeadlineError, ExhaustedError, MatrixctlError, U
 from orchestrator.execute.store.lease import Leases
 from orchestrator.files import (
     FULL,
+    make_ignored,
     scratch_folder,
     sha256_of,
     sweep_half_made,
@@ -77,6 +78,7 @@ class Store:
         self._noting = threading.Lock()
         self.leases = Leases(root / "leases")
         try:
+            make_ignored(root)
             for name in _FOLDERS:
                 (root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
