@@ -39,11 +39,7 @@ def is_haproxy(declared: HaproxyValue, said: str) -> bool:
     Of a moving source (a branch, a working tree) the series has to be right: the table of capabilities needs
     no more, and a branch has its next version soon.
     """
-    if (
-        declared.source in {"git", "path"}
-        and (series := _series(said))
-        and series == _series(declared.version)
-    ):
+    if declared.moves and (series := _series(said)) and series == _series(declared.version):
         return True
     return said == declared.version or said.startswith(f"{declared.version}-")
 
@@ -82,7 +78,7 @@ def is_expected(tls: TlsValue, said: str) -> bool:
     if said_word != word:
         return False
     said_token = said_rest.partition(" ")[0]
-    return said_token == token if tls.source == "tarball" else _same_fork(token, said_token)
+    return said_token == token if tls.is_pinned else _same_fork(token, said_token)
 
 
 def _same_fork(declared: str, said: str) -> bool:

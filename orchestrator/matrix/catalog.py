@@ -69,7 +69,7 @@ class Moving(Value):
     component: str
     version: str
     """The declared one."""
-    kind: Literal["distro", "git", "path", "prebuilt"]
+    kind: Literal["distro", "git", "path", "prebuilt", "tarball"]
     where: str
     """A URL or folder of git, a working tree, a file; of ``distro`` the name of the architecture."""
     ref: str
@@ -86,7 +86,8 @@ def moving(software: Software, arch: str) -> Moving | None:
     kind, where = software.source, software.where
     match kind:
         case "tarball":
-            return None
+            if software.is_pinned:
+                return None
         case "distro":
             if not isinstance(software, HaproxyValue):
                 return None

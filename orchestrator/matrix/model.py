@@ -41,14 +41,15 @@ class Software(Value):
     name: str
     family: str
     version: str
-    """What the table of capabilities takes it for; of a moving source (git, path) it is a declaration."""
+    """What the table of capabilities takes it for; of a moving source (git, path) it is a declaration. Empty
+    until it is read from a source that moves, where the file leaves it out: cells never see it so."""
     source: SourceKind = "tarball"
     """``distro``: Debian's package, HAProxy itself or a library's development files, as the images have it;
-    ``tarball``: ``sources.yaml`` has ``family`` and ``version``; ``git``, ``path`` and ``prebuilt``: see
-    ``where``."""
+    ``tarball``: ``sources.yaml`` has ``family`` and ``version``, unless ``where`` names a file; ``git``,
+    ``path`` and ``prebuilt``: see ``where``."""
     where: str = ""
-    """The URL of a git repository, the folder of a working tree, or a binary or .deb (``{arch}`` in it
-    stands for the architecture's name)."""
+    """The URL of a git repository, the folder of a working tree, a tarball, or a binary or .deb (``{arch}``
+    in it stands for the architecture's name)."""
     ref: str = ""
     """Branch, tag or commit of a git repository; resolved to a commit once per run."""
     patches: tuple[Patch, ...] = ()
@@ -60,6 +61,16 @@ class Software(Value):
     of the target's architecture, and the server gets what they depend on."""
     runtime_packages: tuple[str, ...] = ()
     """Debian packages of the target's architecture that the server needs beside the runtime image's."""
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether ``sources.yaml`` has to know it."""
+        return self.source == "tarball" and not self.where
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is compiled from a source that moves: of its version only the series is sure to stay."""
+        return self.is_compiled and not self.is_pinned
 
     @property
     def is_compiled(self) -> bool:

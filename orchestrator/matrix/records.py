@@ -42,7 +42,7 @@ from orchestrator.versions import Version
 DISTRO_VERSION = "distro"
 DEFAULT_EXECUTION = "default"
 EXECUTIONS = (DEFAULT_EXECUTION, "aes-on", "aes-off")
-_PLACES: tuple[SourceKind, ...] = ("git", "path", "prebuilt")
+PLACES: tuple[SourceKind, ...] = ("git", "path", "prebuilt", "tarball")
 """The keys that name another place than ``sources.yaml``; each is a kind of source, too."""
 _UNCOMPILED = {"source": "source distro", "prebuilt": "prebuilt"}
 """The keys of a HAProxy that is not compiled here, and how a fault names them."""
@@ -156,7 +156,7 @@ class HaproxyRecord(Spec):
 
     name: Name
     family: Literal["haproxy"] = "haproxy"
-    version: VersionText
+    version: VersionText | None = None
     make_flags: MakeFlags = ()
     build_packages: Packages = ()
     runtime_packages: Packages = ()
@@ -164,9 +164,15 @@ class HaproxyRecord(Spec):
     git: Git | None = None
     path: Place | None = None
     prebuilt: Prebuilt | None = None
+    tarball: Place | None = None
     patches: tuple[PatchFile, ...] = ()
 
-    @field_validator("source", *_PLACES)
+    @model_validator(mode="after")
+    def _has_version(self) -> Self:
+        _check_versioned(self)
+        return self
+
+    @field_validator("source", *PLACES)
     @classmethod
     def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
         _only_place(info)
@@ -189,7 +195,7 @@ class TlsRecord(Spec):
 
     name: Name
     family: Family
-    version: Name
+    version: Name | None = None
     source: Literal["distro", "tarball"] | None = None
     configure_flags: ConfigureFlags = ()
     make_flags: MakeFlags = ()
@@ -197,12 +203,18 @@ class TlsRecord(Spec):
     runtime_packages: Packages = ()
     git: Git | None = None
     path: Place | None = None
+    tarball: Place | None = None
     patches: tuple[PatchFile, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_version(self) -> Self:
+        _check_versioned(self)
+        return self
 
     @field_validator("version")
     @classmethod
-    def _version_fits(cls, version: str, info: ValidationInfo) -> str:
-        if "family" in info.data:
+    def _version_fits(cls, version: str | None, info: ValidationInfo) -> str | None:
+        if version is not None and "family" in info.data:
             check_tls_version(info.data["family"], version)
         return version
 
@@ -214,7 +226,7 @@ class TlsRecord(Spec):
             raise fault(f"source {source} does not go with version {version}")
         return source
 
-    @field_validator("git", "path")
+    @field_validator("git", "path", "tarball")
     @classmethod
     def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
         _compiled(info)
@@ -274,8 +286,14 @@ def _not_compiled(what: str, key: str) -> PydanticCustomError:
     return fault(f"{what} do not go with {_UNCOMPILED[key]}: nothing of it is compiled here")
 
 
+def _check_versioned(record: HaproxyRecord | TlsRecord) -> None:
+    """A source that moves says its version itself, so it may be left out there."""
+    if record.version is None and all(getattr(record, place, None) is None for place in PLACES):
+        raise fault(f"the key 'version' is missing; only with {listed(PLACES)} it is read from the source")
+
+
 def _only_place(info: ValidationInfo) -> None:
-    others: list[str] = [place for place in _PLACES if info.data.get(place) is not None]
+    others: list[str] = [place for place in PLACES if info.data.get(place) is not None]
     others += (
         [f"source: {source}"] if info.field_name != "source" and (source := info.data.get("source")) else []
     )
@@ -300,7 +318,7 @@ def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
     """:raises UsageError: where a patch can no longer be read."""
     return HaproxyValue(
         name=record.name,
-        version=record.version,
+        version=record.version or "",
         make_flags=record.make_flags,
         build_packages=record.build_packages,
         runtime_packages=record.runtime_packages,
@@ -314,7 +332,7 @@ def tls(record: TlsRecord, folder: Path) -> TlsValue:
     return TlsValue(
         name=record.name,
         family=record.family,
-        version=record.version,
+        version=record.version or "",
         configure_flags=record.configure_flags,
         make_flags=record.make_flags,
         build_packages=record.build_packages,
@@ -334,7 +352,7 @@ def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:
     if record.git is not None:
         where, ref = origins.split_git(record.git, folder)
         return {"source": "git", "where": where, "ref": ref}
-    for kind in ("path", "prebuilt"):
+    for kind in ("path", "prebuilt", "tarball"):
         if (given := getattr(record, kind, None)) is not None:
             return {"source": kind, "where": origins.located(given, folder)}
     return {"source": "tarball"}

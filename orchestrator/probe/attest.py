@@ -125,7 +125,7 @@ def _wrong_version(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     if banner.is_haproxy(cell.haproxy, said):
         return None
     remedy = ""
-    if cell.haproxy.source in {"git", "path"}:
+    if cell.haproxy.moves:
         remedy = f" Set `version` of {cell.haproxy.name} in the matrix to what its source is."
     elif cell.haproxy.source == "distro":
         remedy = (

@@ -325,6 +325,36 @@ def test_a_look_keeps_nothing_and_knows_what_was_fetched(store: Store, repositor
     assert seen().source == fetched.source
 
 
+# tarball
+
+
+@pytest.mark.parametrize(
+    ("folder", "strip"), [("haproxy-3.5/", 1), ("./haproxy-3.5/", 2), ("", 0), ("./", 1)]
+)
+def test_a_tarball_is_taken_as_it_is(store: Store, tmp_path: Path, folder: str, strip: int) -> None:
+    with tarfile.open(tmp_path / "h.tar.xz", "w:xz") as tar:
+        for name in ("VERSION", "src/x.c"):
+            tar.addfile(tarfile.TarInfo(folder + name))
+    what = moving(tmp_path / "h.tar.xz", kind="tarball")
+    seen, got = seen_now(store, what), bring(store, what)
+    assert got.path is not None
+    assert got.path.read_bytes() == (tmp_path / "h.tar.xz").read_bytes()
+    assert (got.source, got.source.file, got.source.strip) == (seen.source, "h.tar.xz", strip)
+    assert got.origin == f"tarball: {tmp_path / 'h.tar.xz'}"
+
+
+def test_what_is_no_tarball_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_text("x")
+    with tarfile.open(tmp_path / "out.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("../out"))
+    assert (
+        "x.tar is no tarball that can be read"
+        in refusal(store, moving(tmp_path / "x.tar", kind="tarball")).brief
+    )
+    assert "leads out of its folder" in refusal(store, moving(tmp_path / "out.tar", kind="tarball")).brief
+    assert "none.tar cannot be read" in refusal(store, moving(tmp_path / "none.tar", kind="tarball")).brief
+
+
 # prebuilt
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import lzma
 import tarfile
 import time
 from pathlib import Path
@@ -19,8 +20,9 @@ from orchestrator.execute.engine.archive import member, pack
 from orchestrator.execute.engine.docker_exec import _frames
 from orchestrator.execute.images import bootstrap, emulation, image_content
 from orchestrator.execute.setup import doctor
-from orchestrator.execute.sources import git, release, tree
+from orchestrator.execute.sources import git, release, tarball, tree, version
 from orchestrator.execute.sources.download import FetchError
+from orchestrator.execute.sources.identify import identify
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import os_release
 from orchestrator.execute.system.process import Completed
@@ -178,6 +180,49 @@ def test_git_files(fuzz: Fuzz, said: Path, tmp_path: Path) -> None:
         return (tmp_path / "packed.tar").read_bytes()
 
     fuzz(near_bytes(b"a.c\0gone.c\0", b"a.c\0sub/b.h\0../said\0/etc/hostname\0"), call)
+
+
+TREES = (
+    {"include/haproxy/version.h": "x", "VERSION": "3.5-dev5\n", "SUBVERS": "-50872da-12\n"},
+    {"VERSION.dat": 'MAJOR=3\nMINOR=6\nPATCH=0\nPRE_RELEASE_TAG=dev\nBUILD_METADATA="+quic"\n'},
+    {"include/openssl/opensslv.h": '# define OPENSSL_VERSION_TEXT "OpenSSL 1.1.1w+quic 11 Sep 2023"\n'},
+    {"include/openssl/base.h": '#define AWSLC_VERSION_NUMBER_STRING "1.51.2"\n'},
+    {"configure.ac": "AC_INIT([libressl], x)", "VERSION": "4.3.3\n"},
+)
+
+
+def test_source_identity(fuzz: Fuzz) -> None:
+    def call(files: Any) -> object:
+        found = identify(lambda name: str(files.get(name, "")) if isinstance(files, dict) else "")
+        assert found is None or str(found).isprintable()
+        return found
+
+    fuzz(near_tree(*TREES), call)
+
+
+def test_deb_control(fuzz: Fuzz) -> None:
+    text = b"Package: haproxy\nVersion: 1:3.5~dev5-1\n"
+    with io.BytesIO() as buffer:
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            entry = tarfile.TarInfo("./control")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text))
+        plain = buffer.getvalue()
+    packages = []
+    for name, inside in (("control.tar", plain), ("control.tar.xz", lzma.compress(plain))):
+        packages.append(b"!<arch>\n" + f"{name:<48}{len(inside):<10}`\n".encode() + inside)
+    fuzz(near_bytes(*packages, b"!<arch>\n"), version._control)
+
+
+def test_tarball_names(fuzz: Fuzz, tmp_path: Path) -> None:
+    packed = pack({"haproxy/VERSION": b"3.0\n", "haproxy/src/VERSION": b"x" * 700})
+
+    def call(content: bytes) -> object:
+        path = tmp_path / "x.tar"
+        path.write_bytes(content)
+        return tarball.peek(path, ("VERSION", "src/VERSION"))
+
+    fuzz(near_bytes(packed, of_links(), edits=4), call, refuses=(FetchError,))
 
 
 META = {"sha256": "cd" * 32, "meta": {"prefix": "/opt", "seconds": 3}}

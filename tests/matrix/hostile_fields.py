@@ -75,8 +75,10 @@ class Walk:
             if key in node:
                 return self.sample(node[key][0], path)
         if node["type"] == "object":
-            required = (*node.get("required", ()), *(() if path else self.also))
-            return {name: self.sample(node["properties"][name], (*path, name)) for name in required}
+            # A source that moves may leave its version out; the others need it.
+            wanted = {*node.get("required", ()), "version", *(() if path else self.also)}
+            fields = [name for name in node.get("properties", ()) if name in wanted]
+            return {name: self.sample(node["properties"][name], (*path, name)) for name in fields}
         if node["type"] == "array":
             return [self.sample(node["items"], path)] if node.get("minItems") else []
         return node["minimum"] if node["type"] == "integer" else _SAMPLES[str(path[-1])]

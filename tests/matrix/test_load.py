@@ -293,7 +293,7 @@ profils: {}
         (
             "4:48: axes.haproxy[1].makeflags: unknown key; did you mean 'make_flags'?"
             " (keys: name, family, version, make_flags, build_packages, runtime_packages, source, git,"
-            " path, prebuilt, patches)"
+            " path, prebuilt, tarball, patches)"
         ),
         (
             "5:9: axes.tls[0]: 'opensl-3.5.7' is no <family>-<version>; did you mean 'openssl'?"
@@ -309,6 +309,19 @@ profils: {}
 RULE = "letters, digits and . _ + -, a letter or digit first, no '--', at most 64 characters"
 
 PINNED = {
+    "a release without its version": (
+        GOOD.replace('["3.0.11"]', "[{name: x, make_flags: [DEBUG=-g]}, {name: y, path: z}]"),
+        [
+            (
+                "4:13: axes.haproxy[0]: the key 'version' is missing;"
+                " only with git, path, prebuilt, tarball it is read from the source"
+            )
+        ],
+    ),
+    "two names of one id": (
+        GOOD.replace('["3.0.11"]', '["3.0.11", {name: haproxy-3.0.11, version: "3.0.11"}]'),
+        ["3:3: axes: haproxy '3.0.11' and 'haproxy-3.0.11' have the same ids"],
+    ),
     "no axes": ("version: 1\n", ["1:1: (file): declares no cell; give `axes`, `include` or both"]),
     "no axes and no includes": (
         "version: 1\ninclude: []\n",

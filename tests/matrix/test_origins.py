@@ -108,6 +108,8 @@ def test_sources_that_move_are_relative_to_the_file(tmp_path: Path) -> None:
     assert (value.source, value.where, value.ref) == ("path", f"{tmp_path}/../haproxy", "")
     value = haproxy(matrix(tmp_path, haproxy=", prebuilt: 'dist/haproxy_{arch}.deb'"))
     assert (value.source, value.where) == ("prebuilt", f"{tmp_path}/dist/haproxy_{{arch}}.deb")
+    value = haproxy(matrix(tmp_path, haproxy=", tarball: dist/haproxy.tar.gz"))
+    assert (value.source, value.where) == ("tarball", f"{tmp_path}/dist/haproxy.tar.gz")
     (tls,) = load(matrix(tmp_path, tls=", path: /srv/openssl")).axes["tls"]
     assert isinstance(tls, TlsValue)
     assert (tls.source, tls.where) == ("path", "/srv/openssl")
@@ -195,7 +197,7 @@ def test_a_patch_is_known_by_its_bytes(tmp_path: Path) -> None:
             (
                 "5:54: axes.tls[0].prebuilt: unknown key (keys: name, family, version, source,"
                 " configure_flags, make_flags, build_packages, runtime_packages, git,"
-                " path, patches)"
+                " path, tarball, patches)"
             ),
         ),
     ],

@@ -139,6 +139,22 @@ def archive(repository: Path, commit: str, to: Path, *, prefix: str, deadline: f
     )
 
 
+def show(repository: Path, commit: str, path: str, *, deadline: float) -> bytes:
+    """Return the content of a file of a commit; nothing if it has no such file."""
+    done = _try([*_in(repository), "cat-file", "blob", f"{commit}:{path}"], deadline=deadline)
+    return done.stdout if done.exit_code == 0 else b""
+
+
+def commits_since(tree: Path, tag: str, *, deadline: float) -> int:
+    """Return how many commits the working tree is after a tag; 0 where git does not know that."""
+    argv = [*_in(tree), "describe", "--tags", "--long", "--match", tag]
+    done = _try(argv, deadline=deadline)
+    found = re.fullmatch(
+        rf"{re.escape(tag)}-([0-9]{{1,9}})-g[0-9a-f]+", done.stdout.decode("ascii", "replace").strip()
+    )
+    return int(found[1]) if found and done.exit_code == 0 else 0
+
+
 def files(tree: Path, *, deadline: float) -> list[str]:
     """Return the tracked files and the files that are neither tracked nor ignored, as relative paths."""
     done = _run(

@@ -6,6 +6,8 @@ here would fill the engine's disk, or is no source tree: a link or a name that l
 
 import tarfile
 import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,49 @@ def check(path: Path) -> None:
                     raise FetchError(f"has {quoted(entry.name)} in it, {fault}")
                 tar.members = []  # type: ignore[attr-defined] # else each stays in memory
     except _BROKEN as error:
-        raise FetchError(f"is no tarball that can be read: {str(error)[:200]}") from None
+        raise FetchError(f"is no tarball that can be read: {_words(error)}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peek:
+    """The top of a tarball: how many leading folders lie around its files, and some of these by name."""
+
+    strip: int
+    files: Mapping[str, bytes]
+
+
+def peek(path: Path, names: Collection[str] = (), limit: int = 1 << 20) -> Peek:
+    """Read a few files of a tarball that ``check`` has passed.
+
+    :param names: below the folder that is around everything; one that is not there, or is longer than
+        ``limit`` bytes, is left out.
+    :raises FetchError: for no tarball; a phrase after its origin's name.
+    """
+    found: dict[str, bytes] = {}
+    tops: set[str] = set()
+    dots = 0
+    try:
+        with tarfile.open(path, tarinfo=_Entry) as tar:
+            for entry in tar:
+                dots = max(dots, int(entry.name.startswith("./")))
+                name = entry.name.removeprefix("./")
+                top, _, inside = name.partition("/")
+                if name not in {"", "."}:
+                    tops.add(top if inside or entry.isdir() else name + "/")  # a file is no folder around all
+                small = entry.isfile() and entry.size <= limit and not {name, inside}.isdisjoint(names)
+                if small and (content := tar.extractfile(entry)):
+                    found[name] = content.read()
+                tar.members = []  # type: ignore[attr-defined] # else each stays in memory
+    except _BROKEN as error:
+        raise FetchError(f"is no tarball that can be read: {_words(error)}") from None
+    around = next(iter(tops)) if len(tops) == 1 else ""
+    folder = f"{around}/" if around and not around.endswith("/") else ""
+    mine = {name.removeprefix(folder): text for name, text in found.items() if name.startswith(folder)}
+    return Peek(strip=dots + bool(folder), files={name: mine[name] for name in names if name in mine})
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _fault(entry: tarfile.TarInfo, links: set[str]) -> str:

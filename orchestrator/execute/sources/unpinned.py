@@ -6,8 +6,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute.sources import git, tarball, tree
@@ -24,6 +26,8 @@ from orchestrator.files import (
 )
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action, SourceAction
+
+T = TypeVar("T")
 
 _LONGEST = 128
 """Characters of a name that is made of somebody else's; the end says what it is."""
@@ -107,6 +111,8 @@ def fetch(
             return _tree(moving, store, deadline, keep=True)
         case "prebuilt":
             return _prebuilt(moving, store, keep=True)
+        case "tarball":
+            return _tarball(moving, store, keep=True)
         case "distro":
             return _distro(moving, store, package, keep=True)
 
@@ -125,6 +131,8 @@ def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: floa
             return _tree(moving, store, deadline, keep=False)
         case "prebuilt":
             return _prebuilt(moving, store, keep=False)
+        case "tarball":
+            return _tarball(moving, store, keep=False)
         case "distro":
             return _distro(moving, store, package, keep=False)
 
@@ -139,25 +147,63 @@ def _git(
     whole: bool,
 ) -> Moved:
     """Return the source from the first place that has the ref."""
+
+    def bring(place: _Place, name: str, commit: str, until: float) -> Moved:
+        if not whole:
+            return _known(moving, store, commit, place)
+        with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
+            return _commit(moving, store, place, (name, commit), deadline=until)
+
+    return _from_first(moving, mirrors, bring, deadline=deadline, say=say)
+
+
+def _from_first(
+    moving: Moving,
+    mirrors: Sequence[str],
+    bring: Callable[[_Place, str, str, float], T],
+    *,
+    deadline: float,
+    say: Callable[[str], None],
+) -> T:
+    """Return what ``bring`` makes of the first place that has the ref: its place, full name and commit.
+
+    :raises SourceUnreachableError: with what was tried.
+    """
     tried: list[str] = []
     places = list(_places(moving, mirrors))
     for number, place in enumerate(places, start=1):
         until = deadline if number == len(places) else (time.monotonic() + deadline) / 2
         try:
             name, commit = git.resolve(place.where, moving.ref, deadline=until)
-            if not whole:
-                return _known(moving, store, commit, place)
-            with store.lock(f"git-{_folder(store, moving).name}", deadline=until):
-                return _commit(moving, store, place, (name, commit), deadline=until)
+            return bring(place, name, commit, until)
         except FetchError as error:
             tried.append(f"{shown(place.where)}: {error}")
             say(f"{moving}: {tried[-1]}")
     told = tried[0] if len(tried) == 1 else "no place has it"
     raise SourceUnreachableError(
-        f"{moving.component} {moving.version} from {moving}: {told}",
+        " ".join(f"{moving.component} {moving.version} from {moving}: {told}".split()),
         details="\n".join(tried),
         resolution=f"Put a clone as {_name(moving)} into a folder, and pass that with --mirror.",
     )
+
+
+def clone(
+    moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, say: Callable[[str], None]
+) -> tuple[Path, str]:
+    """Fetch the commit that a ref is now; return our own repository of that URL, and the commit.
+
+    :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
+    """
+
+    def bring(place: _Place, name: str, commit: str, until: float) -> tuple[Path, str]:
+        with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
+            made = _repaired(
+                repository, lambda: git.fetch(place.where, name, commit, repository, deadline=until)
+            )
+        return repository, made
+
+    repository = repository_of(store, moving)
+    return _from_first(moving, mirrors, bring, deadline=deadline, say=say)
 
 
 def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:
@@ -181,7 +227,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z.+~_-]|\.\.+", "_", name)[-_LONGEST:]
 
 
-def _folder(store: Store, moving: Moving) -> Path:
+def repository_of(store: Store, moving: Moving) -> Path:
     """Return the path of our own bare repository for that URL."""
     name = _plain(_name(moving).removesuffix(".git"))
     return store.git / f"{name}-{hashlib.sha256(moving.where.encode()).hexdigest()[:12]}.git"
@@ -190,21 +236,26 @@ def _folder(store: Store, moving: Moving) -> Path:
 def _commit(
     moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
 ) -> Moved:
-    repository = _folder(store, moving)
+    return _repaired(
+        repository_of(store, moving), lambda: _packed(moving, store, place, resolved, deadline=deadline)
+    )
+
+
+def _repaired(repository: Path, bring: Callable[[], T]) -> T:
     there = repository.exists()
     try:
-        return _packed(moving, store, place, resolved, deadline=deadline)
+        return bring()
     except FetchError:
         if not there:
             raise
         shutil.rmtree(repository)  # it may be ours that is broken: once more from nothing
-        return _packed(moving, store, place, resolved, deadline=deadline)
+        return bring()
 
 
 def _packed(
     moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
 ) -> Moved:
-    repository = _folder(store, moving)
+    repository = repository_of(store, moving)
     commit = git.fetch(place.where, *resolved, repository, deadline=deadline)
     os.utime(repository)  # so that pruning sees what is in use
     known = _known(moving, store, commit, place)
@@ -221,7 +272,7 @@ def _packed(
 
 def _known(moving: Moving, store: Store, commit: str, place: _Place) -> Moved:
     """Return the commit with its tar if it was packed before; else only its name."""
-    note = _folder(store, moving) / f"matrixctl-{commit}"
+    note = repository_of(store, moving) / f"matrixctl-{commit}"
     try:
         sha256 = note.read_text("ascii")
     except (FileNotFoundError, UnicodeDecodeError):
@@ -252,23 +303,41 @@ def _tree(moving: Moving, store: Store, deadline: float, *, keep: bool) -> Moved
 def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> Moved:
     given = Path(moving.where)
     file = _plain(given.name).lstrip("_.+~-") or "prebuilt"
-    with store.scratch() as scratch:
+    with store.scratch() as scratch, _reading(given, "prebuilt"):
         to = scratch / file
-        try:
-            head = read_limited(given, len(_PACKAGE))
-            if head.startswith((_BINARY, _PACKAGE)):
-                copy_limited(given, to, MAX_BYTES)
-        except OverflowError:
-            raise SourceUnreachableError(f"{given} is larger than {MAX_BYTES >> 20} MiB") from None
-        except OSError as error:
-            if error.errno in FULL:  # our own disk: that says nothing of the file
-                raise
-            raise SourceUnreachableError(
-                f"{given} cannot be read: {error.strerror}", resolution="Correct `prebuilt` in the matrix."
-            ) from None
-        if not head.startswith((_BINARY, _PACKAGE)):
+        if not read_limited(given, len(_PACKAGE)).startswith((_BINARY, _PACKAGE)):
             raise SourceUnreachableError(f"{given} is neither an ELF program nor a .deb")
+        copy_limited(given, to, MAX_BYTES)
         return _kept(moving, store, to, file, str(moving), keep=keep)
+
+
+def _tarball(moving: Moving, store: Store, *, keep: bool) -> Moved:
+    given = Path(moving.where)
+    file = _plain(given.name).lstrip("_.+~-") or "source.tar"
+    with store.scratch() as scratch, _reading(given, "tarball"):
+        to = scratch / file
+        copy_limited(given, to, MAX_BYTES)
+        try:
+            tarball.check(to)
+            strip = tarball.peek(to).strip
+        except FetchError as error:
+            raise SourceUnreachableError(f"{given} {error}") from None
+        return _kept(moving, store, to, file, str(moving), keep=keep, strip=strip)
+
+
+@contextmanager
+def _reading(given: Path, key: str) -> Iterator[None]:
+    """:raises SourceUnreachableError: where the file that the matrix names cannot be read."""
+    try:
+        yield
+    except OverflowError:
+        raise SourceUnreachableError(f"{given} is larger than {MAX_BYTES >> 20} MiB") from None
+    except OSError as error:
+        if error.errno in FULL:  # our own disk: that says nothing of the file
+            raise
+        raise SourceUnreachableError(
+            f"{given} cannot be read: {error.strerror}", resolution=f"Correct `{key}` in the matrix."
+        ) from None
 
 
 def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> Moved:
@@ -287,18 +356,23 @@ def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> Mo
         return _kept(moving, store, to, name, f"{moving} -> {name}", keep=keep)
 
 
-def _kept(moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool) -> Moved:
+def _kept(
+    moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool, strip: int = 1
+) -> Moved:
     sha256 = sha256_of(file)
     held = store.source(sha256, name)
     new = held is None
     if held is None and keep:
         held = store.put_source(file, sha256=sha256, file=name, origin=origin)
     return Moved(
-        source=_source(moving, name, sha256), path=held.path if held else None, origin=origin, new=new
+        source=_source(moving, name, sha256, strip),
+        path=held.path if held else None,
+        origin=origin,
+        new=new,
     )
 
 
-def _source(moving: Moving, file: str, sha256: str | None) -> Source:
+def _source(moving: Moving, file: str, sha256: str | None, strip: int = 1) -> Source:
     return Source(
-        component=moving.component, version=moving.version, file=file, sha256=sha256, strip=1, origins=()
+        component=moving.component, version=moving.version, file=file, sha256=sha256, strip=strip, origins=()
     )
