@@ -20,7 +20,7 @@ from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import Cell, HaproxyValue, TlsValue, Unsupported
 
 _SHORT = {CHACHA20: "CHACHA20", CCM: "CCM"}
-_SELECTING = ("matrix_file", "profile", "filters", "ids")
+_SELECTING = ("matrix_file", "profile", "filters", "ids", "replacements")
 _FACTS = ("quic", "ciphersuites", "0-RTT", "prefers AES", "lacks")
 
 Pair = tuple[HaproxyValue, TlsValue]
@@ -29,7 +29,7 @@ Pair = tuple[HaproxyValue, TlsValue]
 @click.command()
 @common.selecting
 @common.output("table", "json")
-def capabilities(selection: common.Selection, *, form: str) -> None:
+def capabilities(selection: common.Selection, *, form: str, **_: object) -> None:
     """Show the declared table of what each TLS library can do in HAProxy, with its sources.
 
     With any of the options that select cells: what it means for them, by HAProxy and library.

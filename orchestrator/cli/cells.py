@@ -21,7 +21,7 @@ from orchestrator.report.expectations import wanted
 @common.selecting
 @common.matrix_sources
 @common.output("table", "json", "ids")
-def cells(selection: common.Selection, *, sources: Sequence[Path], form: str) -> None:
+def cells(selection: common.Selection, *, sources: Sequence[Path], form: str, **_: object) -> None:
     """Show the cells that the matrix expands to and the filters leave."""
     known = common.catalog(sources)
     forms: dict[str, Callable[[common.Selection], None]] = {"table": _table, "json": _json, "ids": _ids}

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +15,9 @@ from rich.text import Text
 
 from orchestrator import resources
 from orchestrator.cli.closing import unmet
+from orchestrator.execute.sources.version import Reader, identify_folder
 from orchestrator.masked import masked
-from orchestrator.matrix import patches
+from orchestrator.matrix import patches, replacement
 from orchestrator.matrix.catalog import Catalog, load_catalog
 from orchestrator.matrix.environment import find_unread
 from orchestrator.matrix.expand import expand
@@ -24,11 +25,16 @@ from orchestrator.matrix.expect import Expectations, resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.names import quoted
+from orchestrator.matrix.replace import replace_values
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
+from orchestrator.matrix.versionless import find_archs, with_version, with_versions
 from orchestrator.record.find import SERIES
 from orchestrator.report.text import terminal
 
 R = TypeVar("R")
+
+_HERE = Path("matrix.yaml")
+"""Taken where no other is named; see ``matrix_path``."""
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where everything for people goes that is not the answer itself."""
@@ -66,13 +72,16 @@ class Choice:
     filters: tuple[str, ...]
     ids: tuple[str, ...]
     patch_files: tuple[str, ...]
+    replacements: tuple[str, ...] = ()
+    """Each ``--with``, its paths absolute."""
 
-    def selection(self, today: date) -> Selection:
+    def selection(self, today: date, store: Path | None, mirrors: Sequence[str]) -> Selection:
         """Return the selected cells, and what is expected of them on a day.
 
+        :param store: keeps the clones from which versions are read, as ``mirrors`` are where they come from.
         :raises MatrixctlError: for a fault of the matrix or of the choice.
         """
-        matrix = load(matrix_path(self.matrix_file))
+        matrix = self._matrix(store or default_store(), mirrors)
         every = expand(matrix)
         chosen = select(every, (*profile_filters(matrix, self.profile), *self.filters), known=every)
         cells = select_ids(chosen, self.ids) if self.ids else chosen
@@ -86,9 +95,27 @@ class Choice:
             filters=self.filters,
         )
 
+    def _matrix(self, store: Path, mirrors: Sequence[str]) -> Matrix:
+        """Return the matrix with the values of ``--with``, and with the version of each source that moves."""
+        matrix = load(matrix_path(self.matrix_file))
+        forms = [replacement.parse(text) for text in self.replacements]
+        values = [(one.axis, replacement.make_value(one, matrix)) for one in forms]
+        archs = [value.name for axis, value in values if axis == "arch"] or find_archs(matrix)
+        read = cache(Reader(store=store, mirrors=mirrors, archs=archs, say=say).read)
+        matrix = replace_values(matrix, [(axis, with_version(value, read)) for axis, value in values])
+        return with_versions(matrix, read)
+
+
+mirror_places = click.option(
+    "--mirror", "mirrors", multiple=True, envvar="MATRIXCTL_MIRROR", metavar="DIR_OR_URL", help="Asked first."
+)
+store_folder = click.option(
+    "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
+)
+
 
 def choosing(command: Callable[..., R]) -> Callable[..., R]:
-    """``--matrix``, ``--profile``, ``--filter``, ``--cell``, ``--patch``; the command gets ``choice``."""
+    """The options that choose cells, ``--matrix`` to ``--with``; the command gets them as ``choice``."""
 
     @click.option(
         "--matrix", "matrix_file", type=click.Path(path_type=Path), help="Matrix file [default: matrix.yaml]."
@@ -105,6 +132,13 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
         metavar="COMPONENT=FILE",
         help="Build openssl, haproxy, openssl-3.5.7, ... with this diff; may be repeated.",
     )
+    @click.option(
+        "--with",
+        "replacements",
+        multiple=True,
+        metavar="AXIS=VALUE",
+        help="In place of the axis's values: haproxy=path:., tls=openssl:git:URL#REF, ...; may be repeated.",
+    )
     @wraps(command)
     def wrapped(
         *args: Any,
@@ -113,6 +147,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
         filters: Sequence[str],
         ids: Sequence[str],
         patch_files: Sequence[str],
+        replacements: Sequence[str],
         **kwargs: Any,
     ) -> R:
         choice = Choice(
@@ -121,6 +156,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
             filters=tuple(filters),
             ids=tuple(ids),
             patch_files=tuple(patch_files),
+            replacements=tuple(replacement.parse(text).text for text in replacements),
         )
         return command(*args, choice=choice, **kwargs)
 
@@ -128,12 +164,15 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
 
 
 def selecting(command: Callable[..., R]) -> Callable[..., R]:
-    """The options of ``choosing``; the command gets ``selection``."""
+    """The options of ``choosing``, ``--store`` and ``--mirror``; the command gets ``selection``, too."""
 
     @choosing
+    @store_folder
+    @mirror_places
     @wraps(command)
-    def wrapped(*args: Any, choice: Choice, **kwargs: Any) -> R:
-        return command(*args, selection=choice.selection(datetime.now(UTC).date()), **kwargs)
+    def wrapped(*args: Any, choice: Choice, store: Path | None, mirrors: Sequence[str], **kwargs: Any) -> R:
+        selection = choice.selection(datetime.now(UTC).date(), store, mirrors)
+        return command(*args, selection=selection, store=store, mirrors=mirrors, **kwargs)
 
     return wrapped
 
@@ -163,6 +202,16 @@ def _unread(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"execution {execution} sets {name}, which changes nothing in {count}: {where}"
 
 
+def suggest_tree(matrix: str | None, replacements: Sequence[str]) -> None:
+    """Say how the tree in this folder is tested, where the default matrix would be."""
+    if matrix is not None or replacements or _HERE.is_file():
+        return
+    found = identify_folder(Path())
+    if found is not None:
+        form = "haproxy=path:." if found.family == "haproxy" else f"tls={found.family}:path:."
+        say(f"This is a tree of {found}, which the default matrix does not test; --with {form} does.")
+
+
 def warn_of_sources(extra: Sequence[Path], matrix: Matrix) -> None:
     """Say which entries of the site's own files no cell of the whole matrix has for its source."""
     if not extra:
@@ -180,7 +229,7 @@ def warn_of_lacking(cells: Sequence[Cell], known: Catalog) -> None:
     for software in sorted(
         {part for cell in cells for part in (cell.haproxy, cell.tls)}, key=lambda one: one.name
     ):
-        if software.source == "tarball" and (software.family, software.version) not in known.sources:
+        if software.is_pinned and (software.family, software.version) not in known.sources:
             say(
                 f"warning: no sources file has {software.family} {software.version}, so its cells are blocked"
             )
@@ -190,8 +239,7 @@ def matrix_path(given: Path | None) -> Path:
     """Return the named file, else ``matrix.yaml`` here, else the one that comes with matrixctl."""
     if given is not None:
         return given
-    here = Path("matrix.yaml")
-    return here if here.is_file() else resources.root() / "matrix.yaml"
+    return _HERE if _HERE.is_file() else resources.root() / "matrix.yaml"
 
 
 matrix_sources = click.option(
@@ -200,12 +248,6 @@ matrix_sources = click.option(
     multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="More sources, or others; may be repeated.",
-)
-mirror_places = click.option(
-    "--mirror", "mirrors", multiple=True, envvar="MATRIXCTL_MIRROR", metavar="DIR_OR_URL", help="Asked first."
-)
-store_folder = click.option(
-    "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
 reports_folder = click.option(
     "--reports",

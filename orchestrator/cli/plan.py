@@ -24,8 +24,6 @@ _STATES = {
 
 @click.command()
 @common.selecting
-@common.store_folder
-@common.mirror_places
 @common.matrix_sources
 @common.challenge_unsupported
 @common.output("table", "json")

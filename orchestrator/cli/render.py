@@ -23,8 +23,6 @@ _MARK = ".matrixctl-render"
 
 @click.command()
 @common.selecting
-@common.store_folder
-@common.mirror_places
 @common.matrix_sources
 @click.option(
     "--out",

@@ -126,8 +126,11 @@ def run(
         folder = find_folder(resume, out).absolute()
         mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
         settings = _as_begun(folder, settings, context)
-    selection = _choice(settings).selection(settings.today)
+    selection = _choice(settings).selection(
+        settings.today, Path(settings.store), tuple(mirrors) or settings.mirrors
+    )
     if not quiet:
+        common.suggest_tree(settings.matrix, settings.replacements)
         common.warn(selection)
         common.warn_of_sources([Path(path) for path in settings.sources], selection.matrix)
     engine = connect(keep=settings.keep)
@@ -196,6 +199,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         filters=choice.filters,
         cells=choice.ids,
         patches=choice.patch_files,
+        replacements=choice.replacements,
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
@@ -255,6 +259,7 @@ def _choice(settings: Settings) -> common.Choice:
         filters=settings.filters,
         ids=settings.cells,
         patch_files=settings.patches,
+        replacements=settings.replacements,
     )
 
 

@@ -71,9 +71,13 @@ _TEXTS = {
 }
 
 
-def explain(tree: Tree, error: ValidationError) -> list[Fault]:
-    """Return one fault per error that is not only a consequence of another."""
-    return [_explained(tree, detail) for detail in error.errors() if not _follows(detail)]
+def explain(tree: Tree, error: ValidationError, under: Path = ()) -> list[Fault]:
+    """Return one fault per error that is not only a consequence of another.
+
+    :param under: where the part of the file that was validated stands in it.
+    """
+    details: list[ErrorDetails] = [{**one, "loc": (*under, *one["loc"])} for one in error.errors()]
+    return [_explained(tree, detail) for detail in details if not _follows(detail)]
 
 
 def _follows(detail: ErrorDetails) -> bool:

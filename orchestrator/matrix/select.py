@@ -169,7 +169,7 @@ def names(item: Filter, values: Mapping[str, AxisValue], *, strict: bool = True)
     :param strict: a word or family that no value has is an error; else it holds for none.
     :raises UsageError: as above, and for a range over values that have no order among each other.
     """
-    held = {name for term in item.terms for name in _held(item, term, values, strict=strict)}
+    held = {name for term in item.terms for name in held_by(item, term, values, strict=strict)}
     return set(values) - held if item.negated else held
 
 
@@ -178,7 +178,7 @@ def exact(item: Filter, values: Mapping[str, AxisValue]) -> bool:
     return not item.negated and all(term.name in values for term in item.terms)
 
 
-def _held(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
+def held_by(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
     """Return the names that match a term. A glob or word must match one; a range may be empty."""
     if term.name is not None and term.name in values:
         return {term.name}

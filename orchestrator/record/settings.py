@@ -41,6 +41,8 @@ class Settings(Value):
     confirm_cells: int = CONFIRM_CELLS
     confirm_minutes: float = CONFIRM_MINUTES
     fail_on_flaky: bool = False
+    replacements: tuple[str, ...] = ()
+    """Each ``--with``, its paths absolute."""
 
     @property
     def again(self) -> tuple[str, ...]:
@@ -49,6 +51,7 @@ class Settings(Value):
         A rerun needs them.
         """
         options = ["--matrix", self.matrix] if self.matrix else []
+        options += [word for text in self.replacements for word in ("--with", text)]
         options += [word for text in self.patches for word in ("--patch", text)]
         options += ["--build", self.build] if self.build != "cross" else []
         options += ["--challenge-unsupported"] if self.challenge_unsupported else []

@@ -19,6 +19,8 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import AXES
+from orchestrator.matrix.replace import replace_values
+from orchestrator.matrix.replacement import make_value, parse
 from orchestrator.matrix.select import profile_filters, select, select_ids
 from orchestrator.matrix.until import parse_until
 from orchestrator.matrix.yamltree import read
@@ -111,6 +113,31 @@ def test_yaml_text(fuzz: Fuzz) -> None:
         return tree.data, tree.faults
 
     fuzz(near_text(FULL, "a: &a [1]\nb: *a\nc: {<<: *a}\n", "- |\n x\n- >-\n y\n", "? [1]\n: 2\n"), call)
+
+
+WITH = (
+    "haproxy=path:.",
+    "haproxy=git:https://example.org/x.git#master",
+    "tls=libressl:path:../libressl",
+    "tls=openssl-3.6.0",
+    "haproxy={path: ., version: 3.5-dev5, name: x, make_flags: [DEBUG=-g], patches: [a.diff]}",
+    "tls={family: openssl, git: x master, configure_flags: 'no-asm \"-DX=1 2\"'}",
+)
+
+
+def test_with(fuzz: Fuzz) -> None:
+    """What is written down of ``--with`` means the same when it is read again."""
+    matrix = load(resources.root() / "matrix.yaml")
+
+    def call(text: str) -> object:
+        given = parse(text)
+        again = parse(given.text)
+        assert (again.axis, again.given) == (given.axis, given.given)
+        value = make_value(given, matrix)
+        made = replace_values(matrix, [(given.axis, value)])
+        return given.text, made.profiles, len(made.include)
+
+    fuzz(near_text(*WITH), call)
 
 
 def test_sources_yaml(fuzz: Fuzz, tmp_path: Path) -> None:
