@@ -38,6 +38,11 @@ _COMMANDS = (
         "Keep the runs of many nights in a database, and ask it; the runs' folders stay the truth.",
     ),
     Later(
+        "init",
+        "orchestrator.cli.init:init",
+        "Write a commented matrix.yaml into this folder, for work on HAProxy, a TLS library or packages.",
+    ),
+    Later(
         "logs",
         "orchestrator.cli.read:logs",
         "Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence.",
