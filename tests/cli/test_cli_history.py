@@ -13,7 +13,7 @@ from cli_samples import AT, RUN, a_run, cells, matrixctl
 
 from orchestrator.cli.run import _write_down
 from orchestrator.record.find import read_run
-from orchestrator.record.history import history
+from orchestrator.record.history import fill
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import held
 
@@ -194,7 +194,7 @@ def test_a_broken_history_costs_no_run(
         def fault(*_: object) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(history, "_write", fault)
+        monkeypatch.setattr(fill, "write_run", fault)
     _write_down(parse_place(str(place)), here / "reports" / RUN)
     said = " ".join(capsys.readouterr().err.split())
     assert "the run is not in the history: " in said
