@@ -204,7 +204,9 @@ def find_suspect(change: Change, differences: Sequence[Difference]) -> Differenc
 def _side(run: RunInfo) -> Side:
     cells = run.selection.cells if run.selection else ()
     options = run.selection.options if run.selection else ()
+    shard = run.selection.shard if run.selection else ""
     asked = [f"--profile {run.profile}", *(f"--filter {one}" for one in run.filters)]
+    asked += [*(f"--cell {one}" for one in cells), *options, *([f"--shard {shard}"] if shard else [])]
     return Side(
         id=run.id,
         series=run.series,
@@ -213,5 +215,5 @@ def _side(run: RunInfo) -> Side:
         planned=run.planned,
         judged=run.judged,
         exit_code=run.exit_code,
-        selection=" ".join([*asked, *(f"--cell {one}" for one in cells), *options]),
+        selection=" ".join(asked),
     )

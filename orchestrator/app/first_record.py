@@ -71,6 +71,7 @@ def make_record(
                 cells=options.settings.cells if options.settings else (),
                 options=options.again,
                 of=len(expand(matrix)),
+                shard=options.settings.shard if options.settings else "",
             ),
         ),
         components=(),

@@ -28,6 +28,7 @@ from orchestrator.matrix.names import quoted
 from orchestrator.matrix.replace import replace_values
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.matrix.versionless import find_archs, with_version, with_versions
+from orchestrator.plan.shards import take
 from orchestrator.record.find import SERIES
 from orchestrator.report.text import terminal
 
@@ -74,6 +75,8 @@ class Choice:
     patch_files: tuple[str, ...]
     replacements: tuple[str, ...] = ()
     """Each ``--with``, its paths absolute."""
+    shard: str = ""
+    """``K/N``; empty for all cells."""
 
     def selection(self, today: date, store: Path | None, mirrors: Sequence[str]) -> Selection:
         """Return the selected cells, and what is expected of them on a day.
@@ -85,6 +88,7 @@ class Choice:
         every = expand(matrix)
         chosen = select(every, (*profile_filters(matrix, self.profile), *self.filters), known=every)
         cells = select_ids(chosen, self.ids) if self.ids else chosen
+        cells = take(cells, self.shard) if self.shard else cells
         cells = patches.patched(cells, [patches.parse(text) for text in self.patch_files])
         return Selection(
             matrix=matrix,
@@ -115,7 +119,7 @@ store_folder = click.option(
 
 
 def choosing(command: Callable[..., R]) -> Callable[..., R]:
-    """The options that choose cells, ``--matrix`` to ``--with``; the command gets them as ``choice``."""
+    """The options that choose cells, ``--matrix`` to ``--shard``; the command gets them as ``choice``."""
 
     @click.option(
         "--matrix", "matrix_file", type=click.Path(path_type=Path), help="Matrix file [default: matrix.yaml]."
@@ -139,6 +143,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
         metavar="AXIS=VALUE",
         help="In place of the axis's values: haproxy=path:., tls=openssl:git:URL#REF, ...; may be repeated.",
     )
+    @click.option("--shard", default="", metavar="K/N", help="The K-th of N parts of these cells, by builds.")
     @wraps(command)
     def wrapped(
         *args: Any,
@@ -148,6 +153,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
         ids: Sequence[str],
         patch_files: Sequence[str],
         replacements: Sequence[str],
+        shard: str,
         **kwargs: Any,
     ) -> R:
         choice = Choice(
@@ -157,6 +163,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
             ids=tuple(ids),
             patch_files=tuple(patch_files),
             replacements=tuple(replacement.parse(text).text for text in replacements),
+            shard=shard,
         )
         return command(*args, choice=choice, **kwargs)
 

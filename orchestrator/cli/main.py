@@ -33,6 +33,11 @@ _COMMANDS = (
         "Say what this machine lacks for a run, with the remedy for each.",
     ),
     Later(
+        "github",
+        "orchestrator.cli.github:github",
+        "Cut a selection into the jobs of a workflow of GitHub Actions.",
+    ),
+    Later(
         "history",
         "orchestrator.cli.history:history",
         "Keep the runs of many nights in a database, and ask it; the runs' folders stay the truth.",

@@ -200,6 +200,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         cells=choice.ids,
         patches=choice.patch_files,
         replacements=choice.replacements,
+        shard=choice.shard,
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
@@ -260,6 +261,7 @@ def _choice(settings: Settings) -> common.Choice:
         ids=settings.cells,
         patch_files=settings.patches,
         replacements=settings.replacements,
+        shard=settings.shard,
     )
 
 

@@ -415,6 +415,8 @@ class Selection(Value):
     """Options that decide what a cell is: ``--patch``, ``--build``, ``--challenge-unsupported``..."""
     of: int
     """How many cells the whole matrix has."""
+    shard: str = ""
+    """``K/N``: the K-th of N parts of what the rest chooses; empty for all of it."""
 
 
 class RunInfo(Value):

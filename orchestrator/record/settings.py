@@ -43,6 +43,8 @@ class Settings(Value):
     fail_on_flaky: bool = False
     replacements: tuple[str, ...] = ()
     """Each ``--with``, its paths absolute."""
+    shard: str = ""
+    """``K/N``: the K-th of N parts of the cells that the other options choose."""
 
     @property
     def again(self) -> tuple[str, ...]:

@@ -1,0 +1,77 @@
+"""``matrixctl github``: what a workflow of GitHub Actions asks for."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli import common
+from orchestrator.errors import UsageError
+from orchestrator.plan.shards import MOST, Shard, list_builds, split, split_by_time
+from orchestrator.report.text import terminal
+
+_RUNNERS = {"amd64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"}
+"""GitHub's own machines (https://docs.github.com/actions: GitHub-hosted runners)."""
+_MINUTES = 30
+"""That a shard may take, unless told."""
+_NAMED = 3
+"""Libraries in the name of a shard."""
+
+
+@click.group()
+def github() -> None:
+    """Cut a selection into the jobs of a workflow of GitHub Actions."""
+
+
+@github.command()
+@common.selecting
+@click.option("--shards", type=click.IntRange(1), metavar="N", help="Into at most so many.")
+@click.option(
+    "--budget-minutes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="M",
+    help=f"Into as few as finish within so many minutes, by estimate [default: {_MINUTES}].",
+)
+def matrix(
+    selection: common.Selection, *, shards: int | None, budget_minutes: float | None, **_: object
+) -> None:
+    """Print the shards of a selection, as JSON for a job's `strategy.matrix`.
+
+    Each has `name`, `runs-on`, `shard`, `cells` and `minutes`; `matrixctl run --shard K/N` with the same
+    options runs it. The answer depends on the matrix alone, so it is the same on every machine.
+    """
+    if shards is not None and budget_minutes is not None:
+        raise UsageError("--shards and --budget-minutes exclude each other", resolution="Leave one out.")
+    common.warn(selection)
+    if shards is None:
+        seconds = 60 * (budget_minutes or _MINUTES)
+        made = split_by_time(selection.cells, seconds)
+        if (longest := max(shard.seconds for shard in made)) > seconds:
+            common.say(
+                f"warning: the longest shard takes some {longest / 60:.0f} minutes, more than"
+                f" {seconds / 60:g}: it cannot be cut further"
+            )
+    else:
+        made = split(selection.cells, shards)
+        if len(made) < shards:
+            builds = len(list_builds(selection.cells))
+            why = f"GitHub takes no more than {MOST}" if builds > MOST else "each has at least one build"
+            common.say(f"warning: {len(made)} shards in place of {shards}: {why}")
+    click.echo(json.dumps({"include": [_entry(shard) for shard in made]}))
+
+
+def _entry(shard: Shard) -> dict[str, Any]:
+    return {
+        "name": terminal(_name(shard)),
+        "runs-on": _RUNNERS[shard.runner],
+        "shard": f"{shard.number}/{shard.of}",
+        "cells": len(shard.cells),
+        "minutes": round(shard.seconds / 60, 1),
+    }
+
+
+def _name(shard: Shard) -> str:
+    """Return ``3/8 arm64: libressl-4.3.2, openssl-3.5.7``."""
+    libraries = [library.rpartition("--")[0] for library in shard.libraries] or ["openssl-distro"]
+    more = f" and {len(libraries) - _NAMED} more" if len(libraries) > _NAMED else ""
+    return f"{shard.number}/{shard.of} {shard.runner}: {', '.join(libraries[:_NAMED])}{more}"
