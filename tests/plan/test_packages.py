@@ -105,6 +105,15 @@ def test_a_cross_toolchain_has_libraries_of_the_target_and_programs_of_the_host(
     assert text.startswith("FROM host\n")
 
 
+def test_clang_is_told_the_architecture_that_it_crosses_to() -> None:
+    """One value has one ``make_flags`` for all architectures, and clang compiles for its own unless told."""
+    told = 'ENV CCC_OVERRIDE_OPTIONS="#^--target=aarch64-linux-gnu"\n'
+    assert told in dockerfiles.cross_dockerfile(ARM, "host", ("clang",))
+    assert told in dockerfiles.cross_dockerfile(ARM, "host", ("clang-19", "liblua5.4-dev"))
+    plain = dockerfiles.cross_dockerfile(ARM, "host", ("liblua5.4-dev",))
+    assert "CCC_OVERRIDE" not in plain
+
+
 def test_a_runtime_has_them_where_its_loader_looks() -> None:
     native = dockerfiles.root_script("runtime", AMD, AMD, ("liblua5.4-dev",))
     emulated = dockerfiles.root_script("emulated-runtime", AMD, ARM, ("liblua5.4-dev",))

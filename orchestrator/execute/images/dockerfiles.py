@@ -1,6 +1,7 @@
 """The text of every Dockerfile and script that makes an image: pure, and complete enough to use by hand."""
 
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -145,6 +146,7 @@ def cross_dockerfile(target: Arch, toolchain: str, extra: Sequence[str] = ()) ->
             *(one for one in extra if not is_library(one)),
         ),
         libraries=("libcrypt-dev", "libssl-dev", *filter(is_library, extra)),
+        clang=any(re.fullmatch(r"clang(-\d+)?", one) for one in extra),
     )
 
 
