@@ -155,6 +155,7 @@ def make_rules(expectations: Expectations, cells: Sequence[Cell]) -> tuple[Rule,
             until=rule.until,
             stale=expectations.stale(rule, cells),
             met=met,
+            seen=rule.seen,
         )
         for rule, met in zip(expectations.rules, expectations.met, strict=True)
     )

@@ -19,6 +19,8 @@ _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _REASONS = tuple(reason.value for reason in Reason)
 _LINK = re.compile(r"""https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\s<>"'`]*)?""", re.ASCII)
 """Reports make it a link that a person follows."""
+NEVER = "never"
+"""``seen`` of a rule that was only read: no run has shown it yet."""
 
 
 def one_of(names: Collection[str], what: str, aliases: Mapping[str, str] = {}) -> AfterValidator:
@@ -50,6 +52,8 @@ def _check_until(text: str) -> str:
 
 
 def _check_seen(text: str) -> str:
+    if text == NEVER:
+        return text
     day, _, what = text.partition(" ")
     try:
         date.fromisoformat(day)
@@ -57,7 +61,8 @@ def _check_seen(text: str) -> str:
         what = ""
     if not what.strip() or not text.isprintable():
         raise fault(
-            f"{quoted(text)} is no day and what was run on it, as in 2026-11-28 HAProxy 3.4.0 on arm64"
+            f"{quoted(text)} is no day and what was run on it, as in 2026-11-28 HAProxy 3.4.0 on arm64,"
+            f" nor {NEVER}"
         )
     return text
 

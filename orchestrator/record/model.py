@@ -201,6 +201,8 @@ class Rule(Value):
     """Why it is out of date for a cell of this run, or empty."""
     met: int
     """How many cells of the whole matrix it fits."""
+    seen: str = ""
+    """When a run last showed it, and with what, as the matrix says it; empty where it does not."""
 
 
 class ClientProof(Value):

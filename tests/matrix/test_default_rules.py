@@ -78,10 +78,12 @@ def test_the_suite_that_nobody_forces_is_the_one_that_was_measured() -> None:
     }
 
 
-def test_the_claim_of_a_suite_of_openssl_says_when_it_was_seen() -> None:
-    """A run measured that one; what LibreSSL negotiates with such a HAProxy was told, and has no day yet."""
+def test_every_rule_says_when_a_run_saw_it_or_that_none_did() -> None:
+    """A run measured that of OpenSSL. Those of LibreSSL were read and told; no run of ours has shown them."""
+    assert [rule.place for rule in FOUND.rules if not rule.seen] == []
     (openssl,) = (rule for rule in FOUND.rules if rule.cipher == "TLS_AES_256_GCM_SHA384")
     assert openssl.seen.startswith("2026-11-28 HAProxy 3.4.0 with OpenSSL 3.5.7")
+    assert {rule.seen for rule in FOUND.rules if "libressl" in str(rule.when)} == {"never"}
 
 
 def test_every_rule_fits_a_cell_and_none_is_stale() -> None:

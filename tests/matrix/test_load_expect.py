@@ -52,6 +52,8 @@ def test_a_rule_says_when_and_with_what_it_was_seen(tmp_path: Path) -> None:
     rule = f"when: [arch=amd64], outcome: pass, {LINK}"
     first, second = load(write(tmp_path, rule, f"{rule}, seen: 2026-11-28 HAProxy 3.4.0 on arm64")).expect
     assert (first.seen, second.seen) == ("", "2026-11-28 HAProxy 3.4.0 on arm64")
+    (unseen,) = load(write(tmp_path, f"{rule}, seen: never")).expect
+    assert unseen.seen == "never"
     for wrong in ("yesterday", "2026-11-28", "2026-13-01 HAProxy 3.4.0"):
         with pytest.raises(UsageError) as caught:
             load(write(tmp_path, f"{rule}, seen: {wrong}"))

@@ -88,7 +88,8 @@ def plain() -> RunRecord:
             "components": tuple(parts),
             "clients": night.clients[:4],
             "rules": tuple(
-                rule.model_copy(update={"stale": "over", "until": "x", "cipher": "x"}) for rule in night.rules
+                rule.model_copy(update={"stale": "over", "until": "x", "cipher": "x", "seen": "x"})
+                for rule in night.rules
             ),
             "run": night.run.model_copy(
                 update={
@@ -119,6 +120,7 @@ def _full(cell: Any) -> Any:
             "cipher": CipherValue(name=cell.axes.cipher.name, suite="x"),
             "haproxy": cell.axes.haproxy.model_copy(update={"patches": (nights.FIX,), **_BUILT}),
             "tls": cell.axes.tls.model_copy(update={"configure_flags": ("x",), **_BUILT}),
+            "client": cell.axes.client.model_copy(update={"where": ("x",), "lacks": ("x",)}),
             "execution": cell.axes.execution.model_copy(update={"environment": ("x",)}),
         }
     )

@@ -186,6 +186,16 @@ def test_a_link_that_is_none_is_text() -> None:
     assert "javascript:window.hurt=1" in html.render(record.model_copy(update={"rules": (rule,)}))
 
 
+def test_a_rule_says_when_it_was_last_seen() -> None:
+    record = nights.calm()
+    seen = nights.RULES[0].model_copy(update={"seen": "2026-11-28 HAProxy 3.4.0"})
+    never = nights.RULES[1].model_copy(update={"seen": "never"})
+    page = html.render(record.model_copy(update={"rules": (seen, never)}))
+    assert '<th scope="col">last seen<th scope="col">until' in page
+    assert "<td>2026-11-28 HAProxy 3.4.0<td>" in page
+    assert "<td>never<td>" in page
+
+
 def test_an_exchange_without_requests_keeps_the_columns_apart() -> None:
     cell = samples.quick().cells[0]
     assert cell.observations
