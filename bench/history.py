@@ -101,7 +101,10 @@ def _night(record: RunRecord, number: int) -> RunRecord:
     """Return the run of a night. Every third night one package has another version."""
     day = _FIRST + timedelta(days=number)
     run = {"id": f"{day:%Y%m%d}-020000-0001", "series": "nightly", "started_at": f"{day}T02:00:00+00:00"}
-    sessions = {session_of(cell.build.name, cell.axes.execution): cell.build.name for cell in record.cells}
+    sessions = {
+        session_of(cell.build.name, cell.axes.execution, cell.axes.client): cell.build.name
+        for cell in record.cells
+    }
     actions = [_action("haproxy", name) for name in sorted(set(sessions.values()))]
     actions += [_action("probe", name, f"haproxy:{build}") for name, build in sessions.items()]
     used = {kind: tuple(one.key for one in actions if one.kind == kind) for kind in ("haproxy", "probe")}

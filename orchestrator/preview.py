@@ -13,7 +13,7 @@ from typing import Literal
 from orchestrator.arch import ARCHES, Arch, by_machine
 from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine.engine import Engine, connect
-from orchestrator.execute.images import image_content, workshop
+from orchestrator.execute.images import image_content, own_client, workshop
 from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.sources import release, unpinned
 from orchestrator.execute.sources.unpinned import Moved, Now, Package
@@ -164,19 +164,24 @@ def preview(
 
 
 def _image_key(action: ImageAction) -> tuple[str, ...]:
-    return (action.image, action.arch, *action.extra)
+    own = (action.client.name,) if action.client else ()
+    return (action.image, action.arch, *own, *action.extra)
 
 
 def _find_variants(
     plan: Plan, engine: Engine | None, host: Arch, here: Mapping[tuple[str, ...], ImageRef]
 ) -> Mapping[tuple[str, ...], ImageRef]:
-    """Return the images with further packages that are here, of those that the plan names."""
-    wanted = [
-        (action.image, ARCHES[action.arch], action.extra)
-        for action in plan.actions.values()
-        if isinstance(action, ImageAction) and action.extra
-    ]
-    return workshop.existing_variants(engine, host, here, wanted) if engine else {}
+    """Return the images with further packages, or with a client, that are here, of those the plan names."""
+    if engine is None:
+        return {}
+    images = [action for action in plan.actions.values() if isinstance(action, ImageAction)]
+    wanted = [(action.image, ARCHES[action.arch], action.extra) for action in images if action.extra]
+    found = workshop.existing_variants(engine, host, here, wanted)
+    ours = here.get(("client", host.name))
+    for action in images:
+        if action.client and ours and (image := own_client.find(engine, ours, action.client)) is not None:
+            found[_image_key(action)] = image
+    return found
 
 
 def _nowhere(plan: Plan, store: Store, mirrors: Sequence[str]) -> Mapping[str, MatrixctlError]:

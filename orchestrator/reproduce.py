@@ -15,7 +15,7 @@ from orchestrator import __version__
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.engine.engine import UID, WORK
-from orchestrator.execute.images import dockerfiles, emulation, wheels
+from orchestrator.execute.images import dockerfiles, emulation, own_client, wheels
 from orchestrator.execute.sources import unpinned
 from orchestrator.execute.sources.unpinned import Moved, Now
 from orchestrator.matrix import capabilities, packages
@@ -112,6 +112,10 @@ def _needed(plan: Plan, action: Action) -> list[Action]:
 
 
 def _problem(plan: Plan, action: Action, now: Now) -> str:
+    client = plan.cells[action.cells[0]].client
+    if client.is_own:
+        place = own_client.said(client)
+        return f"the client {client.name} is one of your own, which is not taken along ({place})"
     problems = (need.problem or str(now.lost.get(need.key, "")) for need in _needed(plan, action))
     return next((problem for problem in problems if problem), "")
 

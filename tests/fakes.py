@@ -85,6 +85,8 @@ class FakeEngine:
         """Labels of what other processes left, by kind and name."""
         self.digest: str | None = "sha256:" + "d" * 64
         """That a registry has for each tag."""
+        self.client_says = b'{"command": ["curl"], "version": "curl 9", "problem": ""}\n'
+        """What a client that a matrix brings says, when it is asked what it is."""
         self._program, self.refuses = program, refuses
         self._builder, self._packages = builder, packages or {}
 
@@ -238,6 +240,8 @@ class FakeEngine:
         machines = {arch.platform.split("/")[1]: arch.machine for arch in ARCHES.values()}
         emulators = {f"qemu-{arch.qemu}": arch.machine for arch in ARCHES.values()}
         own = machines[self._image(image).arch]
+        if argv[:2] == ("python3", "-c"):
+            return ran(stdout=self.client_says)
         if argv[-1] == "--list-diagnostics":
             machine = emulators.get(argv[0].rpartition("/")[2], own)
             return ran(stdout=f'uname.machine="{machine}"\n'.encode())

@@ -128,7 +128,7 @@ class Ingredients:
         An image counts by its packages: each that is recorded, and the rest of them as one. Its own digest
         changes whenever it is made again. A toolchain counts by the packages that it compiled with.
         """
-        session = session_of(cell.build.name, cell.axes.execution)
+        session = session_of(cell.build.name, cell.axes.execution, cell.axes.client)
         if session not in self._shared:
             self._shared[session] = self._gather(self._reach(cell.build.name, session))
         return self._shared[session]

@@ -8,7 +8,7 @@ from functools import cache
 
 from orchestrator.arch import Arch
 from orchestrator.matrix.capability_table import TABLE, Capability, QuicApi
-from orchestrator.matrix.clients import CLIENTS
+from orchestrator.matrix.clients import quic_lacks
 from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, TlsValue, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.versions import Version
@@ -116,7 +116,7 @@ def cpu_model(cell: Cell, host: Arch) -> str:
 
 def client_cannot(client: ClientValue, suite: str | None) -> Unsupported | None:
     """Return why the client cannot offer the suite over QUIC; ``None`` if it can."""
-    if suite in CLIENTS[client.family].quic_lacks:
+    if suite in quic_lacks(client):
         return _unsupported(Reason.CLIENT_CANNOT_OFFER, f"{client.name} cannot offer {suite} over QUIC")
     return None
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.matrix.model import ClientValue
+
 _CCM = "TLS_AES_128_CCM_SHA256"
 
 
@@ -25,11 +27,20 @@ CLIENTS: Mapping[str, Client] = {
 }
 """By family."""
 
+OWN = ("curl", "gtlsclient")
+"""Families of which a matrix may bring a client. aioquic is none: a library that a script of ours drives."""
+
+
+def quic_lacks(client: ClientValue) -> frozenset[str]:
+    """Return the suites that a client is declared not to offer over QUIC: its own word, or its family's."""
+    return CLIENTS[client.family].quic_lacks if client.lacks is None else frozenset(client.lacks)
+
 
 def control_client(family: str) -> str:
-    """Return the client that asks over TCP: this one, or the first in the table that can.
+    """Return the family of the client that asks over TCP: this one, or the first in the table that can.
 
-    The control is about the server, so any client that is known to work over TCP will do.
+    The control is about the server, so any client that is known to work over TCP will do: it is always one of
+    our own image's, whoever asks over QUIC.
     """
     able = [name for name, client in CLIENTS.items() if client.tcp_lacks is not None]
     return family if family in able else able[0]

@@ -22,6 +22,7 @@ class ArchValue(Value):
 
 
 SourceKind = Literal["distro", "tarball", "git", "path", "prebuilt"]
+ClientSource = Literal["package", "path", "image"]
 
 
 class Patch(Value):
@@ -102,6 +103,21 @@ class ClientValue(Value):
 
     name: str
     family: str
+    source: ClientSource = "image"
+    """``image``: of a container image, ours where ``where`` is empty; ``package``: Debian packages;
+    ``path``: a program, or a folder with it and its libraries."""
+    where: tuple[str, ...] = ()
+    """An image's name or its saved tar; packages, each a .deb or as apt names it; a path. Empty: the client
+    is the one of our own client image."""
+    declared_version: str = ""
+    """What it is, where it does not say so itself."""
+    lacks: tuple[str, ...] | None = None
+    """The suites that it cannot offer over QUIC; ``None``: those of the table for its family."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the matrix brings this client, so that it has an image of its own."""
+        return bool(self.where)
 
 
 class ExecutionValue(Value):
@@ -195,7 +211,8 @@ class Expectation(Value):
     place: str
     """``matrix.yaml:41``."""
     seen: str = ""
-    """The day on which a run last showed it, and with what; empty where it was only read."""
+    """The day on which a run last showed it, and with what; ``never`` where it was only read; empty where the
+    file says nothing."""
 
     @property
     def says(self) -> str:

@@ -15,6 +15,15 @@ SCHEMES = ("https", "ssh", "git", "file")
 ARCH = "{arch}"
 """Stands for the architecture's name in ``prebuilt``."""
 
+IMAGE = (
+    r"^[a-z0-9][A-Za-z0-9._/-]*(:[0-9]+/[a-z0-9][A-Za-z0-9._/-]*)?"
+    r"(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[0-9a-f]{64})?$"
+)
+"""A container image as an engine names it: https://pkg.go.dev/github.com/distribution/reference."""
+APT = r"^[a-z0-9][a-z0-9.+-]*[a-z0-9.+](=[0-9A-Za-z.+:~-]+)?$"
+"""A package of the archive, with or without its version, as apt-get(8) takes it."""
+_SAVED = (".tar", ".tar.gz", ".tgz")
+
 _PATH = r"[0-9A-Za-z._/+,=%~-]+"
 _URL = re.compile(
     rf"(?:https|git)://[0-9A-Za-z][0-9A-Za-z.-]*(?::[0-9]+)?/{_PATH}"
@@ -50,6 +59,34 @@ def prebuilt(text: str) -> str | None:
     if "{" in text.replace(ARCH, "") or "}" in text.replace(ARCH, ""):
         return f"{quoted(text)} has another placeholder than {ARCH}"
     return folder(text)
+
+
+def is_saved(image: str) -> bool:
+    """Whether this names the tar of a saved image, and no image of the engine."""
+    return image.endswith(_SAVED)
+
+
+def is_deb(package: str) -> bool:
+    """Whether this names the file of a package, and none of the archive's."""
+    return package.endswith(".deb")
+
+
+def image(text: str) -> str | None:
+    """Return why this names neither an image nor a saved one, or ``None``."""
+    if is_saved(text):
+        return folder(text)
+    if not re.fullmatch(IMAGE, text) or len(text) > _LONGEST:
+        return f"{quoted(text)} is no image, as in example.org/curl:8.16, and no saved one ({listed(_SAVED)})"
+    return None
+
+
+def package(text: str) -> str | None:
+    """Return why this names neither a .deb nor a package of the archive, or ``None``."""
+    if is_deb(text):
+        return folder(text)
+    if not re.fullmatch(APT, text) or len(text) > _LONGEST:
+        return f"{quoted(text)} is no package, as in curl or curl=8.14.1-2, and no .deb"
+    return None
 
 
 def located(text: str, beside: Path) -> str:

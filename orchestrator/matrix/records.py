@@ -1,4 +1,4 @@
-"""HAProxy and TLS libraries spelled out in ``matrix.yaml``, and the values that they become."""
+"""What is spelled out in ``matrix.yaml``, and the values that they become."""
 
 import shlex
 from pathlib import Path
@@ -19,10 +19,19 @@ from pydantic_core import PydanticCustomError
 from orchestrator.errors import UsageError
 from orchestrator.matrix import origins
 from orchestrator.matrix.capabilities import DISTRO, DISTRO_HAPROXY
-from orchestrator.matrix.capability_table import FAMILIES
+from orchestrator.matrix.capability_table import FAMILIES, SUITES
+from orchestrator.matrix.clients import CLIENTS, OWN
 from orchestrator.matrix.environment import VALUE as VARIABLE_VALUE
 from orchestrator.matrix.environment import VARIABLES
-from orchestrator.matrix.model import ExecutionValue, HaproxyValue, Patch, SourceKind, TlsValue
+from orchestrator.matrix.model import (
+    ClientSource,
+    ClientValue,
+    ExecutionValue,
+    HaproxyValue,
+    Patch,
+    SourceKind,
+    TlsValue,
+)
 from orchestrator.matrix.names import (
     CONFIGURE_FLAG,
     CPU_MODEL,
@@ -107,6 +116,11 @@ def _patch(text: str, info: ValidationInfo) -> str:
     except UsageError as error:
         raise fault(error.brief) from None
     return text
+
+
+def _several(given: object) -> object:
+    """One text alone is a list of it."""
+    return (given,) if isinstance(given, str) else given
 
 
 def _split(flags: object) -> object:
@@ -275,6 +289,85 @@ class ExecutionRecord(Spec):
         return self
 
 
+_CLIENT_PLACES: tuple[ClientSource, ...] = ("package", "path", "image")
+
+
+def check_own_family(name: str) -> str:
+    if name in CLIENTS and name not in OWN:
+        raise fault(
+            f"no {name} of one's own: a script of ours drives it, and its lock file names its version"
+        )
+    if name not in OWN:
+        raise fault(f"no client family {quoted(name)}{nearest(name, OWN)} (family: {listed(OWN)})")
+    return name
+
+
+def _check_suite(name: str) -> str:
+    if name not in SUITES:
+        raise fault(f"no cipher {quoted(name)}{nearest(name, SUITES)} (cipher: {listed(SUITES)})")
+    return name
+
+
+def _image(text: str) -> str:
+    return _passed(text, origins.image(text))
+
+
+def _package(text: str) -> str:
+    return _passed(text, origins.package(text))
+
+
+Suite = Annotated[str, AfterValidator(_check_suite), Field(json_schema_extra={"enum": list(SUITES)})]
+ClientPackage = Annotated[
+    str, AfterValidator(_package), Field(examples=["./curl_8.16.0-1_amd64.deb", "curl=8.14.1-2+deb13u7"])
+]
+
+
+class ClientRecord(Spec):
+    """A client of one's own: from packages, a path, or a container image."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "curl-8.16", "family": "curl", "path": "build/curl"}]}
+    )
+
+    name: Name
+    family: Annotated[str, AfterValidator(check_own_family), Field(json_schema_extra={"enum": list(OWN)})]
+    package: (
+        Annotated[
+            tuple[ClientPackage, ...],
+            BeforeValidator(_several, json_schema_input_type=tuple[ClientPackage, ...] | ClientPackage),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    path: Place | None = None
+    image: Annotated[str, AfterValidator(_image), Field(examples=["example.org/curl:8.16"])] | None = None
+    version: Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)] | None = None
+    lacks: tuple[Suite, ...] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _own_name(cls, name: str) -> str:
+        if name in CLIENTS:
+            raise fault(f"{quoted(name)} is built in; give this client its own name")
+        return name
+
+    @field_validator("package")
+    @classmethod
+    def _one_kind(cls, packages: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if packages and len({origins.is_deb(one) for one in packages}) > 1:
+            raise fault("packages are either all .deb files, or all of the archive")
+        return packages
+
+    @model_validator(mode="after")
+    def _from_one_place(self) -> Self:
+        given = [place for place in _CLIENT_PLACES if getattr(self, place) is not None]
+        if len(given) != 1:
+            raise fault(
+                f"a client comes from one of {listed(_CLIENT_PLACES)}; {listed(given) or 'none'} is given"
+            )
+        return self
+
+
 def _compiled(info: ValidationInfo) -> None:
     if info.data.get("version") == DISTRO_VERSION:
         raise fault(
@@ -346,6 +439,22 @@ def execution(record: ExecutionRecord) -> ExecutionValue:
     """Return the value of a spelled out execution; its variables in the order of the file."""
     environment = tuple(f"{name}={value}" for name, value in (record.environment or {}).items())
     return ExecutionValue(name=record.name, cpu=record.cpu, environment=environment)
+
+
+def client(record: ClientRecord, folder: Path) -> ClientValue:
+    """Return the value of a client of one's own; files are those that the matrix in ``folder`` means."""
+    values: dict[str, Any] = {"family": record.family, "lacks": record.lacks}
+    values["declared_version"] = record.version or ""
+    if record.package is not None:
+        where = (origins.located(one, folder) if origins.is_deb(one) else one for one in record.package)
+        return ClientValue(name=record.name, source="package", where=tuple(where), **values)
+    if record.path is not None:
+        return ClientValue(
+            name=record.name, source="path", where=(origins.located(record.path, folder),), **values
+        )
+    image = record.image or ""
+    where_image = origins.located(image, folder) if origins.is_saved(image) else image
+    return ClientValue(name=record.name, source="image", where=(where_image,), **values)
 
 
 def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:

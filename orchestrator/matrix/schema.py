@@ -35,6 +35,7 @@ from orchestrator.matrix.records import (
     DEFAULT_EXECUTION,
     DISTRO_VERSION,
     EXECUTIONS,
+    ClientRecord,
     ExecutionRecord,
     HaproxyRecord,
     Name,
@@ -91,6 +92,9 @@ TlsShort = Annotated[
 ArchName = Annotated[str, one_of(ARCHES, "arch", ALIASES), Field(json_schema_extra={"enum": list(ARCHES)})]
 CipherName = Annotated[str, one_of(CIPHERS, "cipher"), Field(json_schema_extra={"enum": list(CIPHERS)})]
 ClientName = Annotated[str, one_of(CLIENTS, "client"), Field(json_schema_extra={"enum": list(CLIENTS)})]
+Client = Annotated[
+    Annotated[ClientName, Tag(SHORT)] | Annotated[ClientRecord, Tag(RECORD)], Discriminator(_form)
+]
 ExecutionName = Annotated[
     str, one_of(EXECUTIONS, "execution"), Field(json_schema_extra={"enum": list(EXECUTIONS)})
 ]
@@ -134,7 +138,7 @@ class Axes(Spec):
     haproxy: Annotated[tuple[Haproxy, ...], Field(min_length=1)]
     tls: Annotated[tuple[Tls, ...], Field(min_length=1)]
     cipher: Annotated[tuple[CipherName, ...], Field(min_length=1)]
-    client: Annotated[tuple[ClientName, ...], Field(min_length=1)] | None = None
+    client: Annotated[tuple[Client, ...], Field(min_length=1)] | None = None
     execution: Annotated[tuple[Execution, ...], Field(min_length=1)] | None = None
 
 
@@ -153,6 +157,17 @@ HaproxyOrName = Annotated[
 ]
 TlsOrName = Annotated[
     Annotated[TlsShort, _or_name("tls"), Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)], Discriminator(_form)
+]
+ClientOrName = Annotated[
+    Annotated[
+        Name,
+        one_of(CLIENTS, "client"),
+        _or_name("client"),
+        Field(json_schema_extra={"examples": list(CLIENTS)}),
+        Tag(SHORT),
+    ]
+    | Annotated[ClientRecord, Tag(RECORD)],
+    Discriminator(_form),
 ]
 ExecutionOrName = Annotated[
     Annotated[
@@ -174,7 +189,7 @@ class Include(Spec):
     haproxy: Several[HaproxyOrName]
     tls: Several[TlsOrName]
     cipher: Several[CipherName]
-    client: Several[ClientName] | None = None
+    client: Several[ClientOrName] | None = None
     execution: Several[ExecutionOrName] | None = None
 
 
@@ -224,13 +239,17 @@ class MatrixFile(Spec):
 
 
 def value(
-    axis: str, entry: str | HaproxyRecord | TlsRecord | ExecutionRecord, folder: Path = Path()
+    axis: str,
+    entry: str | HaproxyRecord | TlsRecord | ClientRecord | ExecutionRecord,
+    folder: Path = Path(),
 ) -> AxisValue:
     """The record of a validated entry of the file, which lies in ``folder``."""
     if isinstance(entry, HaproxyRecord):
         return records.haproxy(entry, folder)
     if isinstance(entry, TlsRecord):
         return records.tls(entry, folder)
+    if isinstance(entry, ClientRecord):
+        return records.client(entry, folder)
     if isinstance(entry, ExecutionRecord):
         return records.execution(entry)
     family, version = split_tls(entry)

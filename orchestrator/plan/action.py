@@ -6,7 +6,7 @@ from pydantic import Field
 
 from orchestrator.arch import Arch
 from orchestrator.matrix.catalog import Moving, Source
-from orchestrator.matrix.model import HaproxyValue, Patch, TlsValue
+from orchestrator.matrix.model import ClientValue, HaproxyValue, Patch, TlsValue
 from orchestrator.value import Value
 
 Kind = Literal["image", "source", "tls", "haproxy", "selftest", "probe"]
@@ -76,6 +76,8 @@ class ImageAction(_Action):
     """The architecture that the image serves; a toolchain compiles for it."""
     extra: tuple[str, ...] = ()
     """Packages that values of the matrix name, beside the image's own."""
+    client: ClientValue | None = None
+    """Of a client image: the matrix' own client that is in it, beside ours."""
 
 
 class SourceAction(_Action):

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.matrix.model import DEFAULTS, Cell, ExecutionValue
+from orchestrator.matrix.model import DEFAULTS, Cell, ClientValue, ExecutionValue
 from orchestrator.matrix.names import titled
 from orchestrator.plan.action import Action, BuildAction, ProbeAction, make_key
 
@@ -58,13 +58,14 @@ def build_name(cell: Cell) -> str:
 
 
 def session_name(cell: Cell) -> str:
-    """The name of the probe session that a cell shares with others: one build on one CPU."""
-    return session_of(build_name(cell), cell.execution)
+    """The name of the probe session that a cell shares with others: one build, CPU and client image."""
+    return session_of(build_name(cell), cell.execution, cell.client)
 
 
-def session_of(build: str, cpu: ExecutionValue) -> str:
-    """The name of the probe session of a build, by the build's name, on a CPU."""
-    return build + (f"--{cpu.name}" if cpu != DEFAULTS["execution"] else "")
+def session_of(build: str, cpu: ExecutionValue, client: ClientValue) -> str:
+    """The name of the probe session of a build, by the build's name, on a CPU and with a client."""
+    on_cpu = build + (f"--{cpu.name}" if cpu != DEFAULTS["execution"] else "")
+    return on_cpu + (f"--{client.name}" if client.is_own else "")
 
 
 def runtime_image(cell: Cell, host: Arch) -> str:

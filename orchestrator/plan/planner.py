@@ -9,7 +9,7 @@ from orchestrator.errors import SourceUnreachableError
 from orchestrator.matrix import capabilities
 from orchestrator.matrix import packages as needed
 from orchestrator.matrix.catalog import Catalog, Source, moving
-from orchestrator.matrix.model import Cell, HaproxyValue, Software, TlsValue
+from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, Software, TlsValue
 from orchestrator.plan.action import (
     PREFIX,
     Action,
@@ -77,7 +77,7 @@ class Planner:
         tests = (selftest,) if selftest else ()
         extra = needed.to_run(first.haproxy, first.tls)
         runtime = self._add_image(actions, runtime_image(first, self.host), target, extra)
-        images = (runtime, self._add_image(actions, "client", self.host))
+        images = (runtime, self._add_client(actions, first.client))
         name = session_name(first)
         _add(
             actions,
@@ -91,6 +91,23 @@ class Planner:
                 selftest=selftest,
             ),
         )
+
+    def _add_client(self, actions: dict[str, Action], client: ClientValue) -> str:
+        """Add the image of the clients; for the matrix' own client one that grows from it."""
+        ours = self._add_image(actions, "client", self.host)
+        if not client.is_own:
+            return ours
+        name = f"client-{self.host.name} with {client.name}"
+        key = make_key("image", name)
+        # The packages of the archive are extracted in a container of the toolchain.
+        tools = (self._add_image(actions, "toolchain", self.host),) if client.source == "package" else ()
+        _add(
+            actions,
+            ImageAction(
+                key=key, name=name, image="client", arch=self.host.name, client=client, needs=(ours, *tools)
+            ),
+        )
+        return key
 
     def _add_haproxy(self, actions: dict[str, Action], cell: Cell) -> str:
         haproxy, tls, target = cell.haproxy, cell.tls, cell.arch.arch

@@ -16,7 +16,7 @@ from orchestrator.probe.certificates import SERVER_NAME, Certificates
 ORIGIN_PORT = 19000
 FIRST_PORT = 20000
 """Each cell's process has its own port, the same number for UDP and TCP."""
-CLIENT_SCRIPTS = ("clients.py", "gtlsclient.py", "aioquic_client.py")
+CLIENT_SCRIPTS = ("clients.py", "gtlsclient.py", "own_client.py", "aioquic_client.py")
 _MIB = 1 << 20
 
 
@@ -105,6 +105,7 @@ def _session(cells: Sequence[Cell], limits: Limits, requests: Sequence[Asked]) -
                 "folder": _folder(number),
                 "port": FIRST_PORT + number,
                 "client": cell.client.family,
+                "own": cell.client.is_own,
                 "control_client": control_client(cell.client.family),
                 "suite": cell.cipher.suite,
             }

@@ -14,8 +14,8 @@ from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, cont
 from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import SUITES
-from orchestrator.matrix.clients import CLIENTS, control_client
-from orchestrator.matrix.model import Cell, Limits
+from orchestrator.matrix.clients import CLIENTS, control_client, quic_lacks
+from orchestrator.matrix.model import Cell, ClientValue, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
 from orchestrator.probe.files import CLIENT_SCRIPTS, FIRST_PORT, asked, bodies, client_files, job_values
@@ -31,7 +31,7 @@ _MEMORY = 512 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where the proofs run: the client image, natively, without any network but its own loopback."""
+    """Where the proofs run: a client image, natively, without any network but its own loopback."""
 
     engine: Engine
     renderer: Renderer
@@ -42,15 +42,17 @@ class Bench:
     image: str
     platform: str
     keep: bool
+    own: ClientValue | None = None
+    """The client of the matrix that the image has beside ours; ``None``: ours alone."""
 
 
 def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
-    """Every client of these cells, with every suite, over each transport that it is used for.
+    """Every client of these cells that is in the image, with every suite, over each transport it is used for.
 
     :raises EngineError, DeadlineError: where a good server or the container broke down; that says nothing
         of a client.
     """
-    entries = _entries(sorted({cell.client.family for cell in cells}))
+    entries = _entries(bench, cells)
     spec = ContainerSpec(
         name=f"{bench.name}-clients",
         run_id=bench.run_id,
@@ -75,23 +77,31 @@ def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
     if done.exit_code != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise EngineError(f"The clients' proof broke down: {bounds.cut(last[0], bounds.WORDS)}")
-    return tuple(_proof(line) for line in done.stdout.splitlines())
+    return tuple(_proof(line, bench.own) for line in done.stdout.splitlines())
 
 
-def _entries(clients: Sequence[str]) -> list[dict[str, Any]]:
-    used = [("h3", "3", client) for client in clients]
-    used += [("h2", "2", client) for client in sorted({control_client(client) for client in clients})]
+def _entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Return what is to be proved: of the matrix' own client in the image, or else of ours, and over TCP."""
+    asking = [cell.client for cell in cells]
+    ours = sorted({client.family for client in asking if not client.is_own})
+    families = ours if bench.own is None else [bench.own.family]
+    used = [("h3", "3", family) for family in families]
+    if bench.own is None:
+        used += [("h2", "2", one) for one in sorted({control_client(client.family) for client in asking})]
     return [
         {
-            "client": client,
+            "client": family,
+            "name": bench.own.name if bench.own else family,
+            "own": bench.own is not None,
+            "declared_version": bench.own.declared_version if bench.own else "",
             "transport": transport,
             "http_version": version,
             "suite": suite,
             # Over QUIC one good server for each client; over TCP one for each suite.
-            "port": FIRST_PORT + (clients.index(client) if transport == "h3" else number),
-            "folder": f"proofs/{client}-{transport}-{suite or DEFAULT}",
+            "port": FIRST_PORT + (families.index(family) if transport == "h3" else number),
+            "folder": f"proofs/{family}-{transport}-{suite or DEFAULT}",
         }
-        for transport, version, client in used
+        for transport, version, family in used
         for number, suite in enumerate((*SUITES, None), start=1)
     ]
 
@@ -118,32 +128,41 @@ def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     return made
 
 
-def _proof(line: bytes) -> ClientProof:
+def _proof(line: bytes, own: ClientValue | None) -> ClientProof:
     try:
         raw = whole(json.loads(line))
         short = {name: bounds.cut(raw[name], bounds.WORDS) for name in ("version", "message")}
         made = ClientProof.model_validate({**raw, **short, "suite": raw["suite"] or DEFAULT})
-        contradicts = _contradicts(made)
+        contradicts = _contradicts(made, own)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         said = bounds.cut(repr(error), bounds.WORDS)
         raise EngineError(f"The clients' proof wrote a line of another shape: {said}") from error
-    if contradicts:
-        wrong = f"{made.message}; orchestrator/matrix/clients.py declares that it cannot: the table is wrong"
-        return made.model_copy(update={"message": wrong})
-    return made
+    if not contradicts:
+        return made
+    declared = (
+        "orchestrator/matrix/clients.py declares that it cannot: the table is wrong"
+        if own is None
+        else f"it is declared that it cannot: correct `lacks` of {own.name} in the matrix"
+    )
+    return made.model_copy(update={"message": f"{made.message}; {declared}"})
 
 
-def contradictions(proofs: Iterable[ClientProof]) -> tuple[str, ...]:
-    """One sentence for each proof that the declared table does not agree with."""
+def contradictions(proofs: Iterable[ClientProof], own: ClientValue | None = None) -> tuple[str, ...]:
+    """One sentence for each proof that the declared table, or the client's value, does not agree with.
+
+    :param own: as in the ``Bench`` of these proofs.
+    """
     return tuple(
         f"{proof.client} can do {proof.suite} over {proof.transport}: {proof.message}"
         for proof in proofs
-        if _contradicts(proof)
+        if _contradicts(proof, own)
     )
 
 
-def _contradicts(proof: ClientProof) -> bool:
-    """Whether the client can do what the table declares that it cannot."""
+def _contradicts(proof: ClientProof, own: ClientValue | None) -> bool:
+    """Whether the client can do what is declared that it cannot."""
+    if own is not None:
+        return proof.ok and proof.suite in quic_lacks(own)
     declared = CLIENTS[proof.client]
     lacks = declared.quic_lacks if proof.transport == "h3" else declared.tcp_lacks or frozenset()
     return proof.ok and proof.suite in lacks
@@ -153,7 +172,7 @@ def cannot(cell: Cell, proofs: Iterable[ClientProof]) -> str | None:
     """Why the client of this cell cannot do what the cell asks, which nothing declares; else ``None``."""
     if capabilities.client_cannot(cell.client, cell.cipher.suite) is not None:
         return None  # it is challenged, and has to show it in the cell
-    wanted = (cell.client.family, "h3", cell.cipher.suite or DEFAULT)
+    wanted = (cell.client.name, "h3", cell.cipher.suite or DEFAULT)
     for proof in proofs:
         if (proof.client, proof.transport, proof.suite) == wanted and not proof.ok:
             asked_for = f"do {cell.cipher.suite}" if cell.cipher.suite else "speak HTTP/3"

@@ -16,7 +16,7 @@ from orchestrator.record.journal import (
     RunStarted,
     SelfTested,
 )
-from orchestrator.record.model import ActionRecord, Component, Resumption, RunRecord
+from orchestrator.record.model import ActionRecord, ClientProof, Component, Resumption, RunRecord
 
 
 def fold(events: Iterable[Event]) -> RunRecord:
@@ -34,7 +34,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
     actions = {(item.kind, item.name): item for item in start.record.actions}
     cells = {item.id: item for item in start.record.cells}
     selftests = {(item.tls, item.arch, item.execution): item for item in start.record.selftests}
-    clients = start.record.clients
+    clients = {_proof(one): one for one in start.record.clients}
     for event in rest:
         match event:
             case ComponentResolved(component=component):
@@ -46,8 +46,8 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 selftests[test.tls, test.arch, test.execution] = test
             case CellJudged(cell=cell):
                 cells[cell.id] = cell
-            case ClientsProved():
-                clients = event.clients
+            case ClientsProved(clients=proofs):
+                clients |= {_proof(one): one for one in proofs}
             case RunResumed():
                 run = run.model_copy(update=_UNFINISHED)
                 run = run.model_copy(
@@ -65,7 +65,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
             "actions": tuple(actions.values()),
             "cells": tuple(cells.values()),
             "selftests": tuple(test for _, test in sorted(selftests.items())),
-            "clients": clients,
+            "clients": tuple(clients.values()),
         }
     )
 
@@ -87,6 +87,11 @@ _UNFINISHED = {"status": "running", "finished_at": None, "duration_s": None, "ex
 
 def _cut_off(action: ActionRecord) -> ActionRecord:
     return action.model_copy(update={"status": "interrupted"}) if action.status == "running" else action
+
+
+def _proof(one: ClientProof) -> tuple[str, str, str]:
+    """Return what is proved: a newer proof of the same replaces it."""
+    return one.client, one.transport, one.suite
 
 
 _KINDS = ("image", "emulator", "source", "patch", "package")

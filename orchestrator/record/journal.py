@@ -95,7 +95,7 @@ class CellJudged(_Event):
 
 
 class ClientsProved(_Event):
-    """What the clients of the run could do with good servers; replaces what was known of them."""
+    """What the clients of one image could do with good servers; replaces what was known of them."""
 
     kind: Literal["clients"] = "clients"
     clients: tuple[ClientProof, ...]

@@ -39,10 +39,9 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, str, Exchange], ...]:
     if cell.observations is None:
         return ()
     client = cell.axes.client
-    control = client.name if control_client(client.family) == client.family else control_client(client.family)
     found = (
         ("HTTP/3, QUIC", client.name, cell.observations.h3),
-        ("control: HTTP/2, TCP", control, cell.observations.control),
+        ("control: HTTP/2, TCP", control_client(client.family), cell.observations.control),
     )
     return tuple((title, asker, exchange) for title, asker, exchange in found if exchange is not None)
 

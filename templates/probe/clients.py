@@ -3,7 +3,7 @@
 Each adapter takes a job and returns a list of requests in the shape of ``blank``; ``exit_code`` is in curl's
 numbering for every client (https://curl.se/docs/manpage.html#EXIT), since gtlsclient exits 0 whatever happens.
 Standard library only. A job: client, suite (None forces nothing), transport (h3, control), requests,
-request_s, server_name, port, ca, bodies, folder.
+request_s, server_name, port, ca, bodies, folder; and own: the client is the one below own_client.ROOT.
 """
 
 import glob
@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import gtlsclient
+import own_client
 
 KEPT = 4096  # bytes of a body that are handed on
 FILE = 16 << 20  # bytes of any file that a client writes: a server may send without end
@@ -120,7 +121,7 @@ def curl(job: dict) -> tuple:
     folder, transport = Path(job["folder"]), job["transport"]
     config = str(folder / f"{transport}.curlrc")
     code, output = run(
-        ["curl", "--config", config], folder / f"{transport}.stderr", job["request_s"] * 4
+        [*program(job), "--config", config], folder / f"{transport}.stderr", job["request_s"] * 4
     )
     lines = [line for line in map(parsed, output.splitlines()) if line and CURL_SAYS <= line.keys()]
     (folder / f"{transport}.json").write_text(json.dumps(lines, indent=1))
@@ -172,7 +173,7 @@ def gtls(job: dict) -> tuple:
         log = folder / f"{job['transport']}.{asked['name']}.log"
         download = folder / f"{job['transport']}.{asked['name']}"
         download.mkdir(exist_ok=True)
-        argv = gtlsclient.argv(job, asked, download)
+        argv = gtlsclient.argv(program(job), job, asked, download)
         code, _ = run(argv, log, job["request_s"] + 2)
         output = log.read_text(errors="replace")
         log.write_text(f"$ {' '.join(argv)}\n{output}")
@@ -218,6 +219,11 @@ def aioquic(job: dict) -> tuple:
 ADAPTERS = {"curl": curl, "gtlsclient": gtls, "aioquic": aioquic}
 
 
+def program(job: dict) -> list:
+    """How the client's program is called: ours by its name."""
+    return own_client.find(job["client"]) if job["own"] else [job["client"]]
+
+
 def ask(job: dict) -> tuple:
     """Exit code and requests. Every output file is fresh."""
     folder = Path(job["folder"])
@@ -231,8 +237,13 @@ def ask(job: dict) -> tuple:
     return ADAPTERS[job["client"]](job)
 
 
-def version(client: str) -> str:
-    """What the client says of itself, or the packages that hold it; empty if it is not there."""
+def version(client: str, own: "str | None" = None) -> str:
+    """What the client says of itself, or the packages that hold it; empty if it is not there.
+
+    ``own``: it is the one below own_client.ROOT, and this is its version if it says none; else it is ours.
+    """
+    if own is not None:
+        return own_client.version(client, own)
     if client == "aioquic":
         found = glob.glob(f"{AIOQUIC}/aioquic-*.dist-info")
         return "".join(Path(path).name.removesuffix(".dist-info").replace("-", " ") for path in found)

@@ -51,11 +51,12 @@ def wait_ready(cell: dict, folder: Path) -> "float | None":
 
 
 def exchange(cell: dict, transport: str) -> dict:
-    """The requests of one exchange. Over TCP it is curl that asks, whoever the cell's client is."""
+    """The requests of one exchange. Over TCP it is our curl that asks, whoever the cell's client is."""
     job = {
         **{key: SESSION[key] for key in ("server_name", "ca", "bodies", "request_s", "requests")},
         **{key: cell[key] for key in ("suite", "port")},
         "client": cell["client" if transport == "h3" else "control_client"],
+        "own": cell["own"] and transport == "h3",
         "folder": str(WORK / cell["folder"]),
         "transport": transport,
     }

@@ -24,13 +24,13 @@ READ_FAULT = r"^ngtcp2_conn_read_pkt: (ERR_(?!DRAINING|CLOSING|DROP_CONN|RETRY)\
 NO_ERROR = 0x100  # H3_NO_ERROR (RFC 9114, 8.1): how it says that a stream ended well
 
 
-def argv(job: dict, asked: dict, download: Path) -> list:
+def argv(program: list, job: dict, asked: dict, download: Path) -> list:
     first = asked is job["requests"][0]
     seconds = f"{round(job['request_s'] * 1000)}ms"
     forced = f":-CIPHER-ALL:+{SUITES[job['suite']]}" if job["suite"] else ""
     upload = ["--http-method=POST", f"--data={job['bodies']}/{asked['upload']}"] if asked["upload"] else []
     return [
-        "gtlsclient",
+        *program,
         f"--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3{forced}",
         f"--handshake-timeout={seconds}",
         f"--timeout={seconds}",

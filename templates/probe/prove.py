@@ -109,7 +109,7 @@ def asked(proof: dict) -> dict:
 def once(proof: dict) -> dict:
     job = {
         **{key: PROOF[key] for key in ("server_name", "ca", "bodies", "request_s", "requests")},
-        **{key: proof[key] for key in ("client", "suite", "transport", "port")},
+        **{key: proof[key] for key in ("client", "own", "suite", "transport", "port")},
         "folder": str(WORK / proof["folder"]),
     }
     code, requests = clients.ask(job)
@@ -130,8 +130,8 @@ def told(proof: dict, got: dict, negotiated: "str | None") -> dict:
     else:
         problem = ""
     return {
-        "client": proof["client"],
-        "version": VERSIONS[proof["client"]],
+        "client": proof["name"],
+        "version": VERSIONS[proof["name"]],
         "transport": proof["transport"],
         "suite": wanted,
         "ok": not problem,
@@ -160,7 +160,7 @@ def over_tcp(proof: dict, server: Server) -> dict:
 
 def proved(proof: dict) -> dict:
     server = SERVERS[place(proof)]
-    if not VERSIONS[proof["client"]]:
+    if not VERSIONS[proof["name"]]:
         missing = {**clients.blank(""), "exit_code": 1, "error": f"the client image has no {proof['client']}"}
         return told(proof, missing, None)
     if proof["transport"] == "h3":
@@ -180,7 +180,7 @@ def place(proof: dict) -> tuple:
 
 def chain(proof: dict) -> tuple:
     """Proofs of one chain come one after another: a line of its server's log belongs to the one under way."""
-    return proof["transport"], proof["client"]
+    return proof["transport"], proof["name"]
 
 
 def proved_chain(key: tuple) -> list:
@@ -189,7 +189,12 @@ def proved_chain(key: tuple) -> list:
 
 # All servers start at once, and the chains are proved side by side: a run waits for this.
 SERVERS = {key: started_server(proof) for key, proof in {place(one): one for one in PROOF["proofs"]}.items()}
-VERSIONS = {name: clients.version(name) for name in {proof["client"] for proof in PROOF["proofs"]}}
+VERSIONS = {
+    name: clients.version(client, declared if own else None)
+    for name, client, own, declared in {
+        tuple(proof[key] for key in ("name", "client", "own", "declared_version")) for proof in PROOF["proofs"]
+    }
+}
 with ThreadPoolExecutor() as pool:
     for lines in pool.map(proved_chain, dict.fromkeys(map(chain, PROOF["proofs"]))):
         for line in lines:

@@ -126,8 +126,8 @@ class Programs:
     def _prove(self, proof: dict[str, Any]) -> ExecResult:
         lines = []
         for entry in proof["proofs"]:
-            able = self.proves(entry["client"], entry["suite"])
-            told = {name: entry[name] for name in ("client", "transport", "suite")}
+            able = self.proves(entry["name"], entry["suite"])
+            told = {"client": entry["name"], "transport": entry["transport"], "suite": entry["suite"]}
             lines.append({**told, "version": "1", "ok": able, "message": "as it was played"})
         return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
 

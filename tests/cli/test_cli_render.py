@@ -154,6 +154,17 @@ def rendered(tmp_path: Path) -> Path:
     return render(tmp_path, "--filter", "tls=openssl-distro", "--filter", "arch=amd64")
 
 
+def test_a_client_of_ones_own_is_not_taken_along_and_that_is_said(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text(
+        "version: 1\naxes:\n  arch: [amd64]\n  haproxy: [distro]\n  tls: [openssl-distro]\n"
+        "  cipher: [default]\n"
+        "  client: [{name: mine, family: curl, path: curl}]\n"
+    )
+    done = matrixctl("render", "--out", "made", "--matrix", "m.yaml", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "made").exists()) == (4, False), done.stderr
+    assert "the client mine is one of your own, which is not taken along (path curl)" in done.stderr
+
+
 def test_the_script_takes_no_tarball_with_other_bytes(tmp_path: Path, rendered: Path, programs: Path) -> None:
     (tmp_path / "haproxy-3.0.11.tar.gz").write_text("other")
     done = script(rendered, programs, str(tmp_path))

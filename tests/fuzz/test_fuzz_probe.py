@@ -160,7 +160,7 @@ def test_clients_proof(fuzz: Fuzz) -> None:
     samples = st.one_of(near_tree(sample).map(of_json), near_bytes(of_json(sample)))
 
     def call(content: bytes) -> object:
-        made = proof._proof(content)
+        made = proof._proof(content, None)
         return kept(made), proof.contradictions([made]), proof.cannot(CELL, [made])
 
     fuzz(samples, call)
@@ -209,6 +209,7 @@ def test_curl_output(fuzz: Fuzz, clients: Any, tmp_path: Path) -> None:
     """curl's JSON, the server's headers and its body: the answer is one that can be judged."""
     job = {
         "client": "curl",
+        "own": False,
         "folder": str(tmp_path),
         "transport": "h3",
         "request_s": 5,

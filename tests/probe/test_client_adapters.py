@@ -115,13 +115,13 @@ def test_whatever_the_log_says_it_is_read(gtlsclient: Any, text: str) -> None:
 def test_the_call_forces_the_suite_and_nothing_else(gtlsclient: Any) -> None:
     job = {"suite": "TLS_AES_128_CCM_SHA256", "request_s": 2.5, "port": 20001, "bodies": "/work/bodies"}
     job |= {"server_name": "h3.matrixctl.test", "requests": [GET, POST]}
-    call = gtlsclient.argv(job, POST, Path("/work/x"))
+    call = gtlsclient.argv(["gtlsclient"], job, POST, Path("/work/x"))
     assert "--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-CCM" in call
     assert {"--timeout=2500ms", "--http-method=POST", "--data=/work/bodies/1m"} <= set(call)
     assert call[-3:] == ["127.0.0.1", "20001", "https://h3.matrixctl.test:20001/upload"]
-    free = gtlsclient.argv({**job, "suite": None}, GET, Path("/work/x"))
+    free = gtlsclient.argv(["gtlsclient"], {**job, "suite": None}, GET, Path("/work/x"))
     assert "--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3" in free
-    assert "--no-quic-dump" not in gtlsclient.argv(job, GET, Path("/work/x")), (
+    assert "--no-quic-dump" not in gtlsclient.argv(["gtlsclient"], job, GET, Path("/work/x")), (
         "the first shows the certificate"
     )
     assert "--no-quic-dump" in call
@@ -190,6 +190,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     (tmp_path / "cell").mkdir()
     return {
         "client": "curl",
+        "own": False,
         "suite": None,
         "transport": "h3",
         "folder": str(tmp_path / "cell"),

@@ -125,7 +125,8 @@ def test_what_is_no_report_of_curl_is_passed_over(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    job = {"folder": str(tmp_path), "transport": "h3", "request_s": 5, "requests": [GET]}
+    job = {"client": "curl", "own": False, "transport": "h3", "request_s": 5, "requests": [GET]}
+    job["folder"] = str(tmp_path)
     assert loaded("clients").curl(job) == (0, [])
 
 

@@ -175,7 +175,7 @@ def test_no_rendered_file_has_blank_lines_in_a_row_or_at_its_end() -> None:
 def test_every_cell_has_a_folder_and_a_port_of_its_own() -> None:
     made = files(DEFAULT, CCM)
     told = json.loads(made["session.json"])
-    asking = {"client": "curl", "control_client": "curl"}
+    asking = {"client": "curl", "own": False, "control_client": "curl"}
     assert told["cells"] == [
         {"id": DEFAULT.id, "folder": "cells/000", "port": 20000, "suite": None, **asking},
         {"id": CCM.id, "folder": "cells/001", "port": 20001, "suite": CCM.cipher.suite, **asking},

@@ -10,7 +10,7 @@ from fakes import FakeEngine, Files, Program, cell, ran
 from orchestrator.errors import DeadlineError, EngineError
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.matrix.capability_table import CCM, SUITES
-from orchestrator.matrix.model import Cell, Limits
+from orchestrator.matrix.model import Cell, ClientValue, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.proof import DEFAULT, Bench, cannot, contradictions, prove
 from orchestrator.record.model import ClientProof
@@ -38,7 +38,8 @@ def answering(*, fails: tuple[str | None, ...] = ()) -> Program:
         assert argv == ("python3", "/work/prove.py", "/work/proof.json")
         lines = [
             {
-                **{key: entry[key] for key in ("client", "transport", "suite")},
+                **{key: entry[key] for key in ("transport", "suite")},
+                "client": entry["name"],
                 "version": "1",
                 "ok": entry["suite"] not in fails,
                 "message": "no ciphers" if entry["suite"] in fails else "negotiated it",
@@ -145,3 +146,33 @@ def test_a_long_line_of_another_shape_makes_no_long_message(line: bytes) -> None
     with pytest.raises(EngineError, match="a line of another shape") as error:
         prove(bench(lambda _files, _argv: ran(stdout=line)), [cell()])
     assert len(error.value.brief) < 600
+
+
+def test_a_client_of_the_matrix_is_proved_alone_under_its_own_name() -> None:
+    mine = ClientValue(name="curl-8.16", family="curl", source="path", where=("x",), declared_version="8.16")
+    one = replace(cell(), client=mine)
+    seen: Files = {}
+
+    def program(files: Files, argv: tuple[str, ...]) -> ExecResult:
+        seen.update(files)
+        return answering()(files, argv)
+
+    found = prove(replace(bench(program), own=mine), [one, cell(client="gtlsclient")])
+    assert {(proof.client, proof.transport) for proof in found} == {("curl-8.16", "h3")}
+    entries: list[dict[str, Any]] = json.loads(seen["proof.json"])["proofs"]
+    assert {(entry["client"], entry["own"], entry["declared_version"]) for entry in entries} == {
+        ("curl", True, "8.16")
+    }
+    assert f"proofs/curl-h3-{CHACHA}/h3.curlrc" in seen
+    # What it can beyond its family is its value's to say.
+    (said,) = contradictions(found, mine)
+    assert "correct `lacks` of curl-8.16 in the matrix" in said
+    assert contradictions(found, mine.model_copy(update={"lacks": ()})) == ()
+    assert cannot(one, found) is None
+    assert cannot(one, prove(replace(bench(answering(fails=(GCM,))), own=mine), [one])) is not None
+
+
+def test_ours_are_proved_without_those_of_the_matrix() -> None:
+    mine = ClientValue(name="curl-8.16", family="curl", source="path", where=("x",))
+    found = proofs(replace(cell(), client=mine), cell(client="gtlsclient"))
+    assert {(proof.client, proof.transport) for proof in found} == {("gtlsclient", "h3"), ("curl", "h2")}

@@ -16,6 +16,7 @@ from orchestrator.record.fold import fold, write_run_json
 from orchestrator.record.journal import (
     ActionChanged,
     CellJudged,
+    ClientsProved,
     ComponentResolved,
     Event,
     Journal,
@@ -23,7 +24,7 @@ from orchestrator.record.journal import (
     RunStarted,
     read,
 )
-from orchestrator.record.model import Component, RunRecord
+from orchestrator.record.model import ClientProof, Component, RunRecord
 
 NAMES = ("a", "b", "c", "d")
 START = RunStarted(at=AT, record=record(*(cell(name) for name in NAMES)))
@@ -181,3 +182,15 @@ def test_an_event_that_does_not_say_when_is_none_of_ours(tmp_path: Path) -> None
     (tmp_path / "journal.jsonl").write_text('{"kind":"run-resumed","stood":1,"actions":[]}\n')
     with pytest.raises(MatrixctlError, match=r"journal\.jsonl:1 is an event that does not say when"):
         list(read(tmp_path / "journal.jsonl"))
+
+
+def test_proofs_of_two_images_are_both_there_and_a_newer_one_replaces_its_like() -> None:
+    def proof(client: str, transport: str, *, ok: bool = True) -> ClientProof:
+        told = {"client": client, "version": "1", "transport": transport, "suite": "default", "message": ""}
+        return ClientProof.model_validate({**told, "ok": ok})
+
+    ours = ClientsProved(at=AT, clients=(proof("curl", "h3"), proof("curl", "h2")))
+    mine = ClientsProved(at=AT, clients=(proof("curl-8.16", "h3"),))
+    again = ClientsProved(at=AT, clients=(proof("curl", "h2", ok=False),))
+    found = {(one.client, one.transport): one.ok for one in fold([START, ours, mine, again, END]).clients}
+    assert found == {("curl", "h3"): True, ("curl", "h2"): False, ("curl-8.16", "h3"): True}

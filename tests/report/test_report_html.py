@@ -138,6 +138,13 @@ def test_a_control_that_broke_off_is_told_with_the_client_that_asked_it() -> Non
     assert "control: HTTP/2, get-1k: curl 28, Operation timed out" in page
 
 
+def test_the_control_of_a_client_of_ones_own_is_ours() -> None:
+    cell = samples.quick().cells[0]
+    mine = cell.axes.client.model_copy(update={"name": "curl-8.16", "source": "path", "where": ("x",)})
+    own = cell.model_copy(update={"axes": cell.axes.model_copy(update={"client": mine})})
+    assert [asker for _, asker, _ in panel.exchanges(own)] == ["curl-8.16", "curl"]
+
+
 def test_a_panel_names_the_variables_of_the_server() -> None:
     (cell, *_) = nights.bad().cells
     mask = "OPENSSL_ia32cap=~0x200000200000000"

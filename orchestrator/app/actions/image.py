@@ -29,8 +29,18 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
     :raises EngineError, DeadlineError, EmulationError, MatrixctlError: see ``ImageSet.get``.
     """
     arch = ARCHES[action.arch]
-    image = context.images.get(action.image, arch, action.extra)
-    packages = context.images.packages(action.image, arch, action.extra) if action.image in _NOTABLE else {}
+    if action.client is not None:
+        image = context.images.client(action.client)
+        noted = False  # what is in it beside the client is recorded of the image that it grew from
+    else:
+        image = context.images.get(action.image, arch, action.extra)
+        noted = action.image in _NOTABLE
+    packages = context.images.packages(action.image, arch, action.extra) if noted else {}
+    if action.client is not None:
+        place = f"{action.client.name} in {action.name.partition(' ')[0]}"
+        context.recorder.component(
+            "package", place, image.client, image.digest, image.origin, used_by=[action.key]
+        )
     rest = _record_packages(context, action, packages)
     _record_emulator(context, action, packages, emulators)
     for made in (context.images.get("base", context.host), image):

@@ -1,7 +1,8 @@
 """Probes the cells of one build."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.app.context import Context
@@ -9,7 +10,7 @@ from orchestrator.app.once import Once
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine.archive import member
 from orchestrator.matrix import capabilities, packages
-from orchestrator.matrix.model import Cell, Unsupported
+from orchestrator.matrix.model import Cell, ClientValue, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
@@ -32,7 +33,8 @@ class Probing:
     :ivar is_due: whether the verdict on a cell is still to be confirmed.
     :ivar find_rounds: the attempts that are to be made for that.
     :ivar settle: takes the cell when they were made.
-    :ivar proofs: what the clients can do; the first session proves it, the others wait for that.
+    :ivar proofs: what the clients of an image can do, by the matrix' own client in it, or an empty name for
+        ours; the first session proves it, the others wait for that.
     """
 
     certificates: Certificates
@@ -42,7 +44,7 @@ class Probing:
     is_due: Callable[[Cell], bool]
     find_rounds: Callable[[Cell], tuple[str, ...]]
     settle: Callable[[Cell], None]
-    proofs: Once[tuple[ClientProof, ...]] = field(default_factory=Once)
+    proofs: Mapping[str, Once[tuple[ClientProof, ...]]] = field(default_factory=lambda: defaultdict(Once))
 
 
 def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> ActionStatus:
@@ -58,10 +60,10 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
         context.images.prove_cpu(runtime, arch, capabilities.cpu_model(first, context.host), extra)
     images = Images(
         server=context.images.get(runtime, arch, extra).tag,
-        client=context.images.get("client", context.host).tag,
+        client=context.images.client(first.client).tag,
     )
     haproxy = _read_program(context, action, plan)
-    proofs = probing.proofs.get(lambda: _prove_clients(context, plan, images.client))
+    proofs = _prove_clients(context, plan, probing, first.client)
     able = [cell for cell in cells if not _refuse_client(cell, proofs, probing)]
     if able:
         prober = _make_prober(context, probing, _read_selftest(context, action, plan))
@@ -110,20 +112,32 @@ def _refuse_client(cell: Cell, proofs: Sequence[ClientProof], probing: Probing) 
     return True
 
 
-def _prove_clients(context: Context, plan: Plan, image: str) -> tuple[ClientProof, ...]:
+def _prove_clients(
+    context: Context, plan: Plan, probing: Probing, client: ClientValue
+) -> tuple[ClientProof, ...]:
+    """Return what our clients can do, who send the control, and what the matrix' own client can."""
+    ours = probing.proofs[""].get(lambda: _prove_image(context, plan, None))
+    if not client.is_own:
+        return ours
+    return ours + probing.proofs[client.name].get(lambda: _prove_image(context, plan, client))
+
+
+def _prove_image(context: Context, plan: Plan, own: ClientValue | None) -> tuple[ClientProof, ...]:
+    image = context.images.client(own) if own else context.images.get("client", context.host)
     bench = Bench(
         engine=context.engine,
         renderer=context.renderer,
         limits=context.limits,
         name=f"matrixctl-{context.run_id}-proof-{secrets.token_hex(3)}",
         run_id=context.run_id,
-        image=image,
+        image=image.tag,
         platform=context.host.platform,
         keep=context.options.keep,
+        own=own,
     )
     proofs = prove(bench, plan.cells.values())
     context.recorder.emit(journal.ClientsProved(clients=proofs))
-    for message in contradictions(proofs):
+    for message in contradictions(proofs, own):
         context.say(message)
     return proofs
 

@@ -54,6 +54,8 @@ _LIBRARIES = (
     "zlib1g",
 )
 """What a HAProxy may ask for: ours, Debian's, or a prebuilt one."""
+OWN_CLIENT, OWN_TAR = "/opt/client", "client.tar"
+"""In a client image: where what the matrix' own client comes from lies; and the tar that it is added by."""
 PACKAGE = "/usr/share/matrixctl/haproxy.deb"
 """In a runtime: the .deb of Debian's own HAProxy for the architecture that it serves; beside it its name."""
 RUNTIME_PACKAGES = tuple(sorted({*_SHELL, *_LIBRARIES}))
@@ -153,6 +155,29 @@ def cross_dockerfile(target: Arch, toolchain: str, extra: Sequence[str] = ()) ->
 def client_dockerfile(base: str, *, aioquic: str) -> str:
     """``aioquic`` is the digest of its lock; empty for an image without it."""
     return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES, aioquic=aioquic)
+
+
+def own_client_dockerfile(client: str, *, theirs: str, mark: str, debs: bool) -> str:
+    """Our client image and in it what the matrix' own client comes from.
+
+    :param theirs: the image that it is in; empty where OWN_TAR holds it.
+    :param mark: a hash of what is added.
+    :param debs: what OWN_TAR holds are packages.
+    """
+    return _render(
+        "own-client.Dockerfile.j2",
+        client=client,
+        theirs=theirs,
+        mark=mark,
+        debs=debs,
+        below=OWN_CLIENT,
+        tar=OWN_TAR,
+    )
+
+
+def own_client_script(packages: Sequence[str], arch: str) -> str:
+    """Extracts packages of the archive, for the image of a client that they hold."""
+    return _render("own-client.sh.j2", packages=[shlex.quote(one) for one in packages], arch=arch)
 
 
 def root_arch(name: str, host: Arch, target: Arch) -> Arch:

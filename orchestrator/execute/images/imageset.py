@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute.images import base_image, emulation, image_content, workshop
+from orchestrator.execute.images import base_image, emulation, image_content, own_client, workshop
 from orchestrator.execute.images.workshop import ImageRef, Workshop
 from orchestrator.execute.sources import release
+from orchestrator.matrix.model import ClientValue
 from orchestrator.plan.plan import package_image
 
 _Key = tuple[str, str, tuple[str, ...]]
@@ -38,6 +39,24 @@ class ImageSet:
         with lock:  # of this image alone: toolchain and client are made side by side
             if key not in self._made:
                 self._made[key] = self._make(name, arch, extra)
+            return self._made[key]
+
+    def client(self, client: ClientValue) -> ImageRef:
+        """The image that has a client: ours, or the one that the matrix' own is added to.
+
+        :raises EngineError, DeadlineError, SourceUnreachableError: also where it is no such client.
+        """
+        ours = self.get("client", self.shop.arch)
+        if not client.is_own:
+            return ours
+        key = (f"client {client.name}", self.shop.arch.name, ())
+        with self._guard:
+            lock = self._locks[key]
+        with lock:
+            if key not in self._made:
+                self._made[key] = own_client.ensure(
+                    self.shop, ours, client, lambda: self.get("toolchain", self.shop.arch)
+                )
             return self._made[key]
 
     def prove_cpu(self, name: str, arch: Arch, cpu: str, extra: tuple[str, ...] = ()) -> None:

@@ -45,6 +45,8 @@ class ImageRef(Value):
     """The registry's digest of the base image; ``None`` for what was made here."""
     new: bool = False
     """It was made just now; else it was there already."""
+    client: str = ""
+    """What the matrix' own client that is in it says it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +215,11 @@ def existing_variants(
             recipe = _cross(host, arch, toolchain, extra)
         found |= {(name, arch.name, *extra): one for one in _there(engine, [recipe]).values()}
     return found
+
+
+def find(engine: Engine, recipe: Recipe) -> ImageRef | None:
+    """Return the image of a recipe if it is here, unproved."""
+    return next(iter(_there(engine, [recipe]).values()), None)
 
 
 def _there(engine: Engine, recipes: Sequence[Recipe]) -> dict[tuple[str, ...], ImageRef]:
