@@ -98,6 +98,10 @@ def test_a_hard_link_has_the_content_of_its_own_layer(tmp_path: Path) -> None:
     assert seen(saved(tmp_path, layers)) == {"curl": "new", "other": "old"}
 
 
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    assert seen(saved(tmp_path, [{"x": "-> /usr/bin", "x/python3": b"theirs"}])) == {"x": "/usr/bin"}
+
+
 def test_a_name_stays_below_the_root(tmp_path: Path) -> None:
     assert set(seen(saved(tmp_path, [{"../../etc/passwd": b"x", "./a/../b": b"y"}]))) == {"etc/passwd", "b"}
 

@@ -67,6 +67,8 @@ def _visible(
         if content is None:
             raise ValueError(f"{name} is no layer")
         found: dict[str, bool] = {}
+        files: set[str] = set()
+        """Of this layer, and links: what claims to lie below one would be written through it."""
         with tarfile.open(fileobj=content, mode="r:*") as layer:
             for entry in layer:
                 path = posixpath.normpath(f"/{entry.name}").lstrip("/")
@@ -75,8 +77,9 @@ def _visible(
                     found[folder] = False
                 elif base.startswith(_REMOVED):
                     found[posixpath.join(folder, base.removeprefix(_REMOVED))] = False
-                elif path and not _is_hidden(path, above):
+                elif path and not _is_hidden(path, above) and files.isdisjoint(_parents(path)):
                     found.setdefault(path, entry.isdir())
+                    files.update(() if entry.isdir() else {path})
                     if (made := _made(layer, entry, path)) is not None:
                         yield made
         above |= {path: below and above.get(path, True) for path, below in found.items()}
@@ -84,10 +87,12 @@ def _visible(
 
 def _is_hidden(path: str, above: dict[str, bool]) -> bool:
     """Whether an upper layer has, or has removed, this or a folder that it lies in."""
+    return path in above or any(above.get(parent, True) is False for parent in _parents(path))
+
+
+def _parents(path: str) -> list[str]:
     parts = path.split("/")
-    return path in above or any(
-        above.get("/".join(parts[:depth]), True) is False for depth in range(1, len(parts))
-    )
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def _made(
