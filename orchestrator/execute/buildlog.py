@@ -32,6 +32,9 @@ _ENDED_BY_IT = re.compile(rb"Error 127|exit code 127|Could not find compiler")
 _OPTIONS = re.compile(rb"^\*\*\*\*\* Unsupported options: (.{1,200})$", re.MULTILINE)
 """OpenSSL's Configure, and QuicTLS'."""
 
+_FOREIGN = re.compile(rb": (?:error adding symbols: )?file in wrong format$", re.MULTILINE)
+"""The linker's words for objects of another architecture."""
+
 _PACKAGES = {
     # What HAProxy's Makefile, INSTALL and addons ask for; as in trixie.
     "liblua5.4-dev": ({"lua.h", "lauxlib.h", "lualib.h"}, {"lua5.4", "lua"}),
@@ -98,6 +101,11 @@ def _words(log: bytes, code: int) -> str:
     """Return the first thing that a person would look for in the log."""
     if unknown := _OPTIONS.search(log):
         return f"Configure of this version does not know: {_text(unknown[1]).strip()}."
+    if _FOREIGN.search(log):
+        return (
+            "The compiler made objects for another architecture than the linker's: a CC in the flags has to"
+            " compile for the cell's (docs/builds.md)."
+        )
     told = _TOLD.search(log)
     if told is None:
         return f"The build ended with exit code {code}."

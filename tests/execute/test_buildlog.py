@@ -91,3 +91,19 @@ def test_options_that_configure_does_not_know_are_named() -> None:
 
 def test_a_log_of_megabytes_is_read_in_no_time() -> None:
     buildlog.explain(b"x: " * (1 << 20) + b"x" * (1 << 20), 2, (), "")
+
+
+def test_objects_for_another_architecture_are_named_as_such() -> None:
+    """``CC=gcc`` where HAProxy is crossed to arm64: the last error, collect2's, tells nothing."""
+    log = (
+        b"  LD      haproxy\n"
+        b"/usr/aarch64-linux-gnu/bin/ld: src/slz.o: Relocations in generic ELF (EM: 62)\n"
+        b"/usr/aarch64-linux-gnu/bin/ld: src/slz.o: error adding symbols: file in wrong format\n"
+        b"collect2: error: ld returned 1 exit status\n"
+        b"make: *** [Makefile:1036: haproxy] Error 1\n"
+        b"matrixctl: failed while compiling, exit code 2; errors found in build.log:\n"
+        b"206:collect2: error: ld returned 1 exit status\n"
+    )
+    error = buildlog.explain(log, 2, (), "")
+    assert isinstance(error, BuildError)
+    assert error.brief.startswith("The compiler made objects for another architecture than the linker's")
