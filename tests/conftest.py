@@ -189,7 +189,6 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
         options = app.Options(
             profile=profile, filters=filters, out=folder / "reports", store=store, jobs=os.cpu_count() or 1
         )
-        said: list[str] = []
         record, made = app.run_matrix(
             loaded,
             cells,
@@ -198,7 +197,6 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
             replace(options, **changes),  # type: ignore[arg-type]
             expectations=resolve(loaded, every, today or datetime.now(UTC).date()),
             listen=lambda _: None,
-            say=said.append,
             cancel=cancel or Cancel(),
         )
         return Ran(record, made)

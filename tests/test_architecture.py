@@ -134,3 +134,20 @@ def test_the_command_line_alone_reads_the_environment_and_one_module_hands_it_on
 
     found = {str(module) for module in MODULES if reads(module) and module.parts[0] != "cli"}
     assert found == {"execute/system/process"}
+
+
+def test_messages_are_logged_and_the_command_line_alone_shows_them() -> None:
+    """Nothing is handed down the rooms to talk with: each module has a logger of its own."""
+
+    def problems(module: Path) -> Iterator[str]:
+        tree = ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.arg | ast.keyword) and node.arg == "say":
+                yield f"{module}:{node.lineno}: say"
+            if isinstance(node, ast.Attribute) and node.attr in {"addHandler", "basicConfig", "setLevel"}:
+                yield f"{module}:{node.lineno}: {node.attr}"
+            if isinstance(node, ast.Call) and ast.unparse(node).startswith("logging.getLogger("):
+                yield from [] if ast.unparse(node) == "logging.getLogger(__name__)" else [ast.unparse(node)]
+
+    others = [module for module in MODULES if module.parts[0] != "cli"]
+    assert [found for module in others for found in problems(module)] == []

@@ -1,6 +1,5 @@
 """What the actions of one run share."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,6 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.record.recorder import Recorder
-
-Say = Callable[[str], None]
-"""Shows a line to the person who started the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +27,6 @@ class Context:
     limits: Limits
     options: Options
     recorder: Recorder
-    say: Say
     cancel: Cancel
 
     @property

@@ -1,5 +1,6 @@
 """The end of a run: a word on each cell that is left, the count of cells, the exit code."""
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ from orchestrator.record import journal
 from orchestrator.record.count import complaints
 from orchestrator.record.model import RunRecord, utc_now
 
+_log = logging.getLogger(__name__)
+
 
 def close_run(
     context: Context, ledger: Ledger, cells: Sequence[Cell], started: float, error: Exception | None = None
@@ -27,7 +30,7 @@ def close_run(
     :param started: of ``time.monotonic()``.
     :param error: what broke the run off, if something did.
     """
-    broke = _say_error(context, error) if error else ""
+    broke = _log_error(context, error) if error else ""
     try:
         if not context.cancel():
             _judge_the_rest(ledger, cells, error, broke)
@@ -41,7 +44,7 @@ def close_run(
             finished_at=utc_now(),
             duration_s=time.monotonic() - started,
             exit_code=Exit.INTERRUPTED if interrupted else Exit.HARNESS,
-            message="; ".join(said for said in (broke, _say_error(context, another)) if said),
+            message="; ".join(said for said in (broke, _log_error(context, another)) if said),
         )
     context.recorder.emit(end)
 
@@ -50,13 +53,13 @@ def _is_interrupted(cancel: Cancel) -> bool:
     return cancel() and not cancel.fail_fast
 
 
-def _say_error(context: Context, error: Exception) -> str:
-    """Say what ended the run, or went wrong at its end; return the line for the record."""
+def _log_error(context: Context, error: Exception) -> str:
+    """Log what ended the run, or went wrong at its end; return the line for the record."""
     if isinstance(error, MatrixctlError):
-        context.say(str(error))
+        _log.error("%s", error)
         return error.brief
     line = internal.kept(context.folder, error)
-    context.say(line)
+    _log.error("%s", line)
     return line
 
 
@@ -106,5 +109,5 @@ def _find_miscount(context: Context, cells: Sequence[Cell], record: RunRecord, c
         return ""
     said = f"{Outcome.ERROR}: {Reason.INTERNAL}: the count of the cells does not close"
     path = internal.keep(context.folder, "\n".join((said, *wrong)))
-    context.say(f"{said}: {'; '.join(wrong)}; it stands in {path.name}, please report it")
+    _log.error("%s: %s; it stands in %s, please report it", said, "; ".join(wrong), path.name)
     return f"{said}: {'; '.join(wrong)}"

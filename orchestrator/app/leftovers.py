@@ -1,8 +1,9 @@
 """Removes what dead runs left: in the engine, in the store, among the reports, in temporary folders."""
 
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.errors import EngineError
@@ -12,16 +13,16 @@ from orchestrator.files import sweep_half_made, sweep_scratch
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.runs import never_begun, runs
 
+_log = logging.getLogger(__name__)
+
 _NAMED = 5
 """How many are named; a hundred names would hide the run's own words."""
 _TAIL = 8192
 """Bytes of a journal in which its last event is looked for."""
 
 
-def remove_leftovers(
-    engine: Engine, store: Store, out: Path, say: Callable[[str], None], *, resumed: str = ""
-) -> None:
-    """Remove what dead runs left, and say it in one line; an error is said and not raised.
+def remove_leftovers(engine: Engine, store: Store, out: Path, *, resumed: str = "") -> None:
+    """Remove what dead runs left, and log it in one line; an error is logged and not raised.
 
     :param resumed: the id of the run that goes on: the process that began it is dead.
     """
@@ -30,11 +31,11 @@ def remove_leftovers(
         gone.extend(f"{one.kind} {one.name}" for one in sweep_dead(engine, resumed=resumed))
         gone += map(str, remove_files(store, out))
     except EngineError as error:
-        say(f"{error.brief} {error.details}".rstrip())
+        _log.warning("%s", f"{error.brief} {error.details}".rstrip())
     except OSError as error:
-        say(f"could not look for what dead runs left: {error}")
+        _log.warning("could not look for what dead runs left: %s", error)
     if gone:
-        say(_line(gone))
+        _log.info("%s", _line(gone))
 
 
 def sweep_dead(engine: Engine, *, resumed: str = "") -> Iterator[Leftover]:

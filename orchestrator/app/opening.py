@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.app import output
 from orchestrator.app.actions import Actions
 from orchestrator.app.actions.probe import Probing
-from orchestrator.app.context import Context, Say
+from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.first_record import make_action, make_cell, make_record, make_rules
 from orchestrator.app.ledger import Ledger
@@ -44,24 +44,21 @@ def make_context(
     *,
     past: Past | None,
     listen: Callable[[Event], None],
-    say: Say,
     cancel: Cancel,
 ) -> Context:
     """Return the means of a run; nothing is begun yet."""
-    say = output.ignore_errors(say)
-    host, store = by_machine(engine.info().arch), Store(options.store, say=say)
+    host, store = by_machine(engine.info().arch), Store(options.store)
     shop = Workshop(
         engine=engine,
         host=options.here,
         arch=host,
-        say=say,
         proxies=options.proxies,
         store=store,
         limit=matrix.limits.image,
     )
     recorder = Recorder(
         folder,
-        listen=output.guard_listener(listen, folder, say),
+        listen=output.guard_listener(listen, folder),
         finish=output.write_reports,
         broke=lambda: cancel.ask(fail_fast=True),
         before=past.events if past else (),
@@ -76,7 +73,6 @@ def make_context(
         limits=matrix.limits,
         options=options,
         recorder=recorder,
-        say=say,
         cancel=cancel,
     )
 
@@ -95,7 +91,7 @@ def make_run(
     emulators = Emulators(host=context.host, remote=options.remote_engine)
     ledger = Ledger(
         recorder=recorder,
-        selftests=SelfTests(recorder=recorder, say=context.say),
+        selftests=SelfTests(recorder=recorder),
         store=context.store,
         cancel=context.cancel,
         fail_fast=options.fail_fast,
@@ -111,7 +107,6 @@ def make_run(
         limit=context.limits.fetch,
         pools=context.images.debian_pools,
         package=lambda arch: context.images.package(ARCHES[arch]),
-        say=context.say,
     )
     probing = Probing(
         certificates=options.certificates(),

@@ -1,8 +1,8 @@
 """What a person sees of a run, and the files of its report: a fault in one of them costs nothing else."""
 
+import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from orchestrator import internal
@@ -12,24 +12,14 @@ from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
 from orchestrator.report import html, junit
 
+_log = logging.getLogger(__name__)
+
 REPORTS: dict[str, Callable[[RunRecord], str]] = {"junit.xml": junit.render, "index.html": html.render}
 """File -> what renders it."""
 
 
-def ignore_errors(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Return a ``say`` that never raises: an error of it could be shown to no one."""
-
-    def quietly(text: str) -> None:
-        with suppress(Exception):
-            say(text)
-
-    return quietly
-
-
-def guard_listener(
-    listen: Callable[[Event], None], folder: Path, say: Callable[[str], None]
-) -> Callable[[Event], None]:
-    """Return a ``listen`` that never raises; the first error of it is said."""
+def guard_listener(listen: Callable[[Event], None], folder: Path) -> Callable[[Event], None]:
+    """Return a ``listen`` that never raises; the first error of it is logged."""
     broken = threading.Event()
 
     def listening(event: Event) -> None:
@@ -40,9 +30,10 @@ def guard_listener(
                 return
             broken.set()
             if isinstance(error, OSError):
-                say(f"progress can no longer be shown: {error.strerror or error}; the run goes on")
+                why = f"{error.strerror or error}; the run goes on"
             else:
-                say(f"progress can no longer be shown: {internal.kept(folder, error)}")
+                why = internal.kept(folder, error)
+            _log.warning("progress can no longer be shown: %s", why)
 
     return listening
 

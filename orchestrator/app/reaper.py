@@ -1,5 +1,6 @@
 """What runs beside a run, so that no container or volume outlives it."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from orchestrator import internal
 from orchestrator.app.context import Context
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.system import process
+
+_log = logging.getLogger(__name__)
 
 _LOOKS_EVERY = 0.2
 """Seconds until a cancelled run's containers begin to go."""
@@ -37,7 +40,7 @@ def reap(context: Context) -> Iterator[None]:
 
 
 def sweep(context: Context) -> None:
-    """Remove what the run has made, unless it is to be kept; an error is said and not raised."""
+    """Remove what the run has made, unless it is to be kept; an error is logged and not raised."""
     if context.options.keep:
         return
     try:
@@ -46,4 +49,4 @@ def sweep(context: Context) -> None:
             context.engine.sweep()
     except Exception as error:  # noqa: BLE001 - the reaper's thread must go on
         why = error.brief if isinstance(error, MatrixctlError) else internal.kept(context.folder, error)
-        context.say(f"could not remove what is left of {context.run_id}: {why}")
+        _log.warning("could not remove what is left of %s: %s", context.run_id, why)

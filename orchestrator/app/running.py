@@ -7,7 +7,6 @@ from pathlib import Path
 from orchestrator.app import stages
 from orchestrator.app.actions import Actions
 from orchestrator.app.confirm import confirm_alarms
-from orchestrator.app.context import Say
 from orchestrator.app.ending import close_run
 from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.app.opening import find_start, make_context, make_run, open_run
@@ -47,7 +46,6 @@ def run_matrix(
     *,
     expectations: Expectations,
     listen: Callable[[Event], None],
-    say: Say,
     cancel: Cancel,
     resume: Path | None = None,
     actions: Callable[..., Actions] = Actions,
@@ -62,13 +60,11 @@ def run_matrix(
     """
     folder = resume or begin(options.out, datetime.now(UTC))
     with journal.held(folder):
-        past = read_past(folder, say=say) if resume is not None else None
-        context = make_context(
-            folder, engine, matrix, options, past=past, listen=listen, say=say, cancel=cancel
-        )
+        past = read_past(folder) if resume is not None else None
+        context = make_context(folder, engine, matrix, options, past=past, listen=listen, cancel=cancel)
         run = make_run(context, matrix, cells, catalog, expectations=expectations, actions=actions)
         resumed = context.run_id if past else ""
-        remove_leftovers(engine, context.store, folder.parent, context.say, resumed=resumed)
+        remove_leftovers(engine, context.store, folder.parent, resumed=resumed)
         with context.store.in_use():
             return _go(run, past), folder
 

@@ -1,8 +1,9 @@
 """The results of a run's AEAD self-tests, and the failures that they explain."""
 
+import logging
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from orchestrator.record import journal
 from orchestrator.record.model import CellRecord, SelfTest
 from orchestrator.record.recorder import Recorder
 
+_log = logging.getLogger(__name__)
+
 _FOLDER = "selftests"
 
 
@@ -25,11 +28,10 @@ _FOLDER = "selftests"
 class SelfTests:
     """One result per library, architecture and CPU, whatever the number of builds. Safe for threads.
 
-    A fault in reading a self-test costs no cell its verdict, and no session its end: it is said.
+    A fault in reading a self-test costs no cell its verdict, and no session its end: it is logged.
     """
 
     recorder: Recorder
-    say: Callable[[str], None]
     _known: dict[tuple[str, str, str], SelfTest] = field(default_factory=dict)
     _broken: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -41,12 +43,12 @@ class SelfTests:
 
     def record_output(self, cells: Sequence[Cell], raw: Raw) -> None:
         """Read the output of the self-test of the cells' build, and keep it beside the report."""
-        with self._faults_said():
+        with self._faults_logged():
             self._read(cells, raw)
 
     def record_missing(self, cells: Sequence[Cell], why: str, evidence: tuple[str, ...]) -> None:
         """Write down that the library of these cells has no result, since the self-test did not compile."""
-        with self._faults_said(), self._lock:
+        with self._faults_logged(), self._lock:
             for cell in {_key(cell): cell for cell in cells}.values():
                 update = {"problem": why, "evidence": evidence}
                 self._record(_blank(cell).model_copy(update=update), build_name(cell))
@@ -61,13 +63,14 @@ class SelfTests:
         return record if cause == record.cause else record.model_copy(update={"cause": cause})
 
     @contextmanager
-    def _faults_said(self) -> Iterator[None]:
+    def _faults_logged(self) -> Iterator[None]:
         try:
             yield
         except RecordError:
             raise
         except Exception as error:  # noqa: BLE001 - what it reads comes from a container
-            self.say(f"the self-test could not be read: {internal.kept(self.recorder.folder, error)}")
+            kept = internal.kept(self.recorder.folder, error)
+            _log.warning("the self-test could not be read: %s", kept)
 
     def _read(self, cells: Sequence[Cell], raw: Raw) -> None:
         first, output = cells[0], str(raw["output"])

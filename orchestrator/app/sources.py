@@ -30,7 +30,6 @@ class Sources:
     """Debian's package pools, where something of them is tried."""
     package: Package
     """Debian's own HAProxy for an architecture; the image that has it is made where it is not there."""
-    say: Callable[[str], None]
     moved: dict[str, Source] = field(default_factory=dict)
     """What the sources that move are in this run, by their action's key."""
     _fetched: dict[str, Path] = field(default_factory=dict)
@@ -67,7 +66,6 @@ class Sources:
             store=self.store,
             mirrors=self.mirrors,
             deadline=time.monotonic() + self.limit,
-            say=self.say,
             apt_bases=self.pools(),
         )
         self._fetched[action.key] = got.path
@@ -121,7 +119,6 @@ class Sources:
             store=self.store,
             mirrors=self.mirrors,
             deadline=time.monotonic() + self.limit,
-            say=self.say,
             package=self.package,
         )
 

@@ -132,13 +132,13 @@ def _store(root: Path, *, keep_days: int | None, max_size: int | None, dry_run: 
 
 
 def _empty(root: Path, *, dry_run: bool) -> None:
-    store = Store(root, say=common.say)
+    store = Store(root)
     for path in store.contents() if dry_run else store.empty():
         _say(str(path), dry_run=dry_run)
 
 
 def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: bool) -> None:
-    store = Store(root, say=common.say)
+    store = Store(root)
     pruned = prune.prune(store, before=before, max_size=max_size, keep=dry_run)
     for item in pruned.gone:
         _say(f"{item.path} ({size(item.size)}, last used {_day(item.used)})", dry_run=dry_run)
@@ -153,7 +153,7 @@ def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: b
 
 
 def _files(root: Path, *, dry_run: bool) -> None:
-    store = Store(root, say=common.say) if root.is_dir() else None
+    store = Store(root) if root.is_dir() else None
     for path in leftovers.remove_files(store, common.default_out(), dry_run=dry_run):
         _say(str(path), dry_run=dry_run)
 

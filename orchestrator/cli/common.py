@@ -105,7 +105,7 @@ class Choice:
         forms = [replacement.parse(text) for text in self.replacements]
         values = [(one.axis, replacement.make_value(one, matrix)) for one in forms]
         archs = [value.name for axis, value in values if axis == "arch"] or find_archs(matrix)
-        read = cache(Reader(store=store, mirrors=mirrors, archs=archs, say=say).read)
+        read = cache(Reader(store=store, mirrors=mirrors, archs=archs).read)
         matrix = replace_values(matrix, [(axis, with_version(value, read)) for axis, value in values])
         return with_versions(matrix, read)
 

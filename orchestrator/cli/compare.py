@@ -46,7 +46,7 @@ def command(
     reports = out or common.default_out()
     if series is None and (counts(base) or counts(head)):
         series = only_series(reports)
-    read = [read_run(find_run(name, reports, series=series), say=common.say) for name in (base, head)]
+    read = [read_run(find_run(name, reports, series=series), warn=True) for name in (base, head)]
     records = read[0], read[1]
     found = compare(*records, flaky=_recall_flaky(history, reports, records[1]))
     if form == "json":

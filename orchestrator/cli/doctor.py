@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import common
+from orchestrator.cli.log import show_log
 from orchestrator.errors import Exit
 from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
@@ -34,10 +35,11 @@ def command(*, fixing: bool, quiet: bool, form: str) -> None:
 
     Exit code 0 when all that a run needs is there, else 4.
     """
-    patient = _patient(quiet=quiet)
-    if fixing:
-        fix.fix(patient)
-    checks = doctor.examine(patient)
+    patient = _patient()
+    with show_log((lambda _: None) if quiet else common.say):
+        if fixing:
+            fix.fix(patient)
+        checks = doctor.examine(patient)
     healthy = doctor.healthy(checks)
     if form == "json":
         found = {"healthy": healthy, "checks": [check.model_dump(mode="json") for check in checks]}
@@ -47,13 +49,12 @@ def command(*, fixing: bool, quiet: bool, form: str) -> None:
     raise SystemExit(Exit.OK if healthy else Exit.HARNESS)
 
 
-def _patient(*, quiet: bool) -> doctor.Patient:
+def _patient() -> doctor.Patient:
     host = LocalHost()
     return doctor.Patient(
         host=host,
         connect=connect,
         docker_host=os.environ.get("DOCKER_HOST", ""),
-        say=(lambda _: None) if quiet else common.say,
         proxies=bootstrap.proxies(host, os.environ),
         fix_command=shlex.join([*([] if host.uid() == 0 else ["sudo"]), _program(), "doctor", "--fix"]),
     )

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import Exit, MatrixctlError
 
 _BAD_PATH = {
@@ -37,7 +38,8 @@ class Explaining(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with show_log(_say):
+                return super().invoke(ctx)
         except MatrixctlError as error:
             _explain(error.brief, error.details, error.resolution)
             sys.exit(error.exit_code)
@@ -98,6 +100,12 @@ def _works() -> bool:
     from orchestrator.execute.schedule.scheduler import THREADS  # noqa: PLC0415 - heavy, and rarely needed
 
     return any(thread.name.startswith(THREADS) for thread in threading.enumerate())
+
+
+def _say(text: str) -> None:
+    from orchestrator.cli.common import say  # noqa: PLC0415 - see the top
+
+    say(text)
 
 
 def _explain_fault(error: Exception) -> None:

@@ -46,7 +46,7 @@ def plan(
     found = preview(
         selection.cells,
         common.catalog(sources),
-        Store(store or common.default_store(), say=common.say),
+        Store(store or common.default_store()),
         engine,
         host,
         expectations=selection.expectations,

@@ -64,7 +64,7 @@ def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
 def _read(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:
     """Return the run's folder, ``None`` where only its record is named, and the record."""
     found = find_run(run, out or common.default_out(), series=series)
-    record = read_run(found, say=common.say)
+    record = read_run(found, warn=True)
     if found.is_file():
         return None, record
     if record.run.status in {"cut-off", "interrupted"}:

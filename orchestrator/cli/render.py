@@ -47,11 +47,9 @@ def render(
     limits, package = selection.matrix.limits, packages_here(engine, host)
 
     def bring(what: Moving) -> Moved:
-        kept = Store(store or common.default_store(), say=common.say)
+        kept = Store(store or common.default_store())
         deadline = time.monotonic() + limits.fetch
-        return unpinned.fetch(
-            what, store=kept, mirrors=mirrors, deadline=deadline, say=common.say, package=package
-        )
+        return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, package=package)
 
     made = reproduce.render(selection.cells, common.catalog(sources), limits, host, bring)
     _replace(out, old, {**made.files, **made.copies})

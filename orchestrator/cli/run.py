@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from orchestrator import app, internal
 from orchestrator.cli import common
 from orchestrator.cli.group import leave
+from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
@@ -138,7 +139,10 @@ def run(
     cancel = Cancel()
     _cancel_on_signals(cancel)
     known = Store(options.store).known_duration
-    with progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view:
+    with (
+        progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view,
+        show_log(view.say),
+    ):
         record, folder = app.run_matrix(
             selection.matrix,
             selection.cells,
@@ -147,7 +151,6 @@ def run(
             options,
             expectations=selection.expectations,
             listen=view.listen,
-            say=view.say,
             cancel=cancel,
             resume=folder,
         )

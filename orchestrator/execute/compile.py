@@ -1,8 +1,9 @@
 """Compiles one component in a container without network and keeps what comes out in the store."""
 
+import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix.diffs import read_hunks
 from orchestrator.matrix.model import Patch
 from orchestrator.matrix.patches import to_apply
+
+_log = logging.getLogger(__name__)
 
 _TAIL = 25
 """Lines of a failed build's log that a message carries; the whole log lies in the store."""
@@ -88,7 +91,7 @@ class Compile:
     keep: bool
 
 
-def compile_once(engine: Engine, store: Store, task: Compile, say: Callable[[str], None]) -> Artifact:
+def compile_once(engine: Engine, store: Store, task: Compile) -> Artifact:
     """Return the artifact of ``task``, from the store or made now; two runs never make it twice.
 
     :raises BuildError: if it does not compile, or a patch does not apply; details hold the log's last lines.
@@ -98,10 +101,10 @@ def compile_once(engine: Engine, store: Store, task: Compile, say: Callable[[str
     :raises DeadlineError, EngineError: where the harness failed.
     """
     with store.lock(task.digest, deadline=time.monotonic() + task.timeout):
-        return store.artifact(task.digest) or _compile(engine, store, task, say)
+        return store.artifact(task.digest) or _compile(engine, store, task)
 
 
-def _compile(engine: Engine, store: Store, task: Compile, say: Callable[[str], None]) -> Artifact:
+def _compile(engine: Engine, store: Store, task: Compile) -> Artifact:
     spec = ContainerSpec(
         name=f"{task.name}-build",
         run_id=task.run_id,
@@ -126,7 +129,7 @@ def _compile(engine: Engine, store: Store, task: Compile, say: Callable[[str], N
     ):
         for archive in task.parents:
             engine.put(spec.name, archive.read_bytes())
-        _bring_ccache(engine, store, task, spec.name, say)
+        _bring_ccache(engine, store, task, spec.name)
         argv = ("env", f"JOBS={task.jobs}", "sh", "-c", _BUILD)
         done = engine.exec(spec.name, argv, timeout=task.timeout, on_line=None)
         # The build may have put another file there, behind the back of what keeps it short.
@@ -135,7 +138,7 @@ def _compile(engine: Engine, store: Store, task: Compile, say: Callable[[str], N
         if done.exit_code != 0:
             raise _failure(task, done, log, patches)
         output = b"".join(engine.get(spec.name, f"{WORK}/out/{task.output}"))
-        _keep_ccache(engine, store, task, spec.name, say)
+        _keep_ccache(engine, store, task, spec.name)
     return store.put_artifact(task.digest, output, {"name": task.name})
 
 
@@ -188,7 +191,7 @@ def _full(df: bytes) -> bool:
     return free.isdigit() and int(free) < _ROOM_KIB
 
 
-def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str, say: Callable[[str], None]) -> None:
+def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str) -> None:
     for cache in task.caches:
         try:
             archive = store.ccache(cache).read_bytes()
@@ -200,15 +203,17 @@ def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str, say: C
             if type(error) is not EngineError:  # lost, or its disk is full: that says nothing of the archive
                 raise
             store.discard([store.ccache(cache)])
-            say(f"the compiler cache of {task.name} could not be read and was removed: {error.brief}")
+            _log.warning(
+                "the compiler cache of %s could not be read and was removed: %s", task.name, error.brief
+            )
         return
 
 
-def _keep_ccache(engine: Engine, store: Store, task: Compile, name: str, say: Callable[[str], None]) -> None:
+def _keep_ccache(engine: Engine, store: Store, task: Compile, name: str) -> None:
     if task.kept_cache is None:
         return
     # A cache: without it the next build is slower, nothing else.
     try:
         store.put_ccache(task.kept_cache, b"".join(engine.get(name, f"{WORK}/ccache")))
     except MatrixctlError as error:
-        say(f"the compiler cache of {task.name} could not be kept: {error.brief}")
+        _log.warning("the compiler cache of %s could not be kept: %s", task.name, error.brief)

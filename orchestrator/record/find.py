@@ -4,7 +4,7 @@ RUN is an id, a run's folder, the path of a ``run.json``, ``latest``, ``latest~N
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 from difflib import get_close_matches
@@ -101,16 +101,18 @@ def find_folder(name: str, reports: Path, *, series: str | None = None) -> Path:
     return found
 
 
-def read_run(path: Path, *, say: Callable[[str], None] = lambda _: None) -> RunRecord:
+def read_run(path: Path, *, warn: bool = False) -> RunRecord:
     """Return the record of a run that ``find_run`` has found: of a folder its journal is the truth.
 
     A run without an end that no process writes to was cut off.
+
+    :param warn: see ``journal.read``.
 
     :raises MatrixctlError: where it cannot be read, or another version wrote it.
     """
     if path.is_file():
         return _read_file(path)
-    record = fold(journal.read(path / JOURNAL, say=say))
+    record = fold(journal.read(path / JOURNAL, warn=warn))
     return record if journal.goes_on(path) else ended(record)
 
 

@@ -1,9 +1,10 @@
 """``journal.jsonl``, the one record of a run: its events, written one by one and read back."""
 
 import fcntl
+import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,8 @@ from orchestrator.record.model import (
 )
 from orchestrator.record.settings import Inputs, Settings
 from orchestrator.value import Value, whole
+
+_log = logging.getLogger(__name__)
 
 JOURNAL = "journal.jsonl"
 
@@ -234,11 +237,10 @@ def _write_line(event: Event) -> tuple[Event, bytes]:
     return (event if clean == said else _LINE.validate_json(clean)), clean.encode()
 
 
-def read(
-    path: Path, *, say: Callable[[str], None] = lambda _: None, whole_parts: bool = False
-) -> Iterator[Event]:
-    """Return the events of a journal; skip a line that a crash cut, with a message.
+def read(path: Path, *, warn: bool = False, whole_parts: bool = False) -> Iterator[Event]:
+    """Return the events of a journal; skip a line that a crash cut.
 
+    :param warn: log such a line as a warning; who looks through many runs logs it for debugging only.
     :param whole_parts: such a line may only be the last of a part: of the run, or before it was resumed.
     :raises MatrixctlError: where there is no journal, it was written by another version, or, with
         ``whole_parts``, a line is invalid that no crash can have cut.
@@ -272,7 +274,8 @@ def read(
                     resolution="Read it with the version of matrixctl that wrote it.",
                 ) from None
             harmed = number
-            say(f"{path}:{number} is incomplete and was passed over")
+            level = logging.WARNING if warn else logging.DEBUG
+            _log.log(level, "%s:%d is incomplete and was passed over", path, number)
 
 
 def _dated(event: Event, where: str) -> None:

@@ -1,6 +1,6 @@
 """A run that was cut off, as its journal has it: which results stay, and what to do again."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -87,13 +87,13 @@ class Past:
         sweep_half_made(self.folder.rglob(".*"))
 
 
-def read_past(folder: Path, *, say: Callable[[str], None]) -> Past:
+def read_past(folder: Path) -> Past:
     """Read a run that should go on; drop a broken line of its journal, with a message.
 
     :raises UsageError: where it died before it had planned anything.
     :raises MatrixctlError: where there is no journal, another version wrote it, or a line amid it is spoilt.
     """
-    events: Sequence[Event] = tuple(read(folder / JOURNAL, say=say, whole_parts=True))
+    events: Sequence[Event] = tuple(read(folder / JOURNAL, warn=True, whole_parts=True))
     if not events or not isinstance(events[0], RunStarted):
         raise UsageError(
             f"the run {folder.name} was cut off before its plan was written: there is nothing to go on with",

@@ -19,6 +19,7 @@ from plan_samples import TOOLCHAIN
 
 from orchestrator import app, resources
 from orchestrator.app import running
+from orchestrator.cli.log import show_log
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -214,7 +215,7 @@ class EngineRun:
             here=FakeHost(),
             **{"jobs": 2, **self.choices},
         )
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, show_log(self.said.append):
             patch.setattr(running, "begin", lambda _out, _now: self._begin())
             record, _ = app.run_matrix(
                 MATRIX,
@@ -224,7 +225,6 @@ class EngineRun:
                 options,
                 expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
                 listen=self.listen,
-                say=self.said.append,
                 cancel=self.cancel,
                 resume=self.folder / self.name if self.resume else None,
             )

@@ -8,6 +8,7 @@ import pytest
 from fakes import FakeEngine, dead_labels
 
 from orchestrator.app.leftovers import remove_leftovers
+from orchestrator.cli.log import show_log
 from orchestrator.execute.store.store import Store
 from orchestrator.record.journal import held
 from orchestrator.record.runs import never_begun
@@ -21,7 +22,8 @@ def said() -> list[str]:
 
 
 def tidied(engine: FakeEngine, folder: Path, said: list[str]) -> str:
-    remove_leftovers(engine, Store(folder / "store"), folder / "reports", said.append)
+    with show_log(said.append):
+        remove_leftovers(engine, Store(folder / "store"), folder / "reports")
     return "\n".join(said)
 
 

@@ -28,7 +28,6 @@ class Bed:
             store=self.store,
             mirrors=(),
             deadline=float("inf"),
-            say=pytest.fail,
             package=pytest.fail,
         )
         self.pin = SourcePinned(moving=self.moving, source=got.source, origin=got.origin)
@@ -43,7 +42,6 @@ class Bed:
             mirrors=(),
             limit=60,
             pools=tuple,
-            say=lambda _: None,
             package=pytest.fail,
         )
 

@@ -13,6 +13,7 @@ from fakes import FakeEngine
 from orchestrator import app, resources
 from orchestrator.app import running
 from orchestrator.app.actions import Actions
+from orchestrator.cli.log import show_log
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expand import expand
@@ -100,7 +101,7 @@ class Bench:
             certificates=lambda: Certificates(ca=b"", server=b""),
             here=FakeHost(),
         )
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, show_log(self.say or self.said.append):
             patch.setattr(running, "begin", self._begin)
             record, _ = app.run_matrix(
                 MATRIX,
@@ -110,7 +111,6 @@ class Bench:
                 options,
                 expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
                 listen=self.listen or self.heard.append,
-                say=self.say or self.said.append,
                 cancel=self.cancel,
                 resume=self.folder / "run" if self.resume else None,
                 actions=partial(FakeActions, bench=self),

@@ -15,6 +15,7 @@ import pytest
 from conftest import Overlay, Runner, runner_in
 
 from orchestrator.app import demand
+from orchestrator.cli.log import show_log
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.matrix.model import Limits
@@ -166,12 +167,14 @@ def test_the_disk_of_the_reports_becomes_full(store: Path, tmp_path: Path) -> No
     assert "No space left on device" in said
     (run_id,) = [path.name for path in (kept / "first").iterdir()]
     assert f"matrixctl run --resume {run_id}" in said
-    events = list(journal.read(kept / "first" / run_id / "journal.jsonl", say=pytest.fail))
+    with show_log(pytest.fail):
+        events = list(journal.read(kept / "first" / run_id / "journal.jsonl", warn=True))
     before = fold(events).run
     assert before.status == "running"
     assert re.search(rf"\b{before.judged} of {before.planned} cells were judged before", said)
     assert (kept / "second.code").read_text().strip() == "0", (kept / "said-2").read_text()
-    after = fold(journal.read(kept / "second" / run_id / "journal.jsonl", say=pytest.fail))
+    with show_log(pytest.fail):
+        after = fold(journal.read(kept / "second" / run_id / "journal.jsonl", warn=True))
     assert (after.run.status, after.run.judged) == ("finished", after.run.planned)
     assert (kept / "second" / run_id / "index.html").is_file()
 

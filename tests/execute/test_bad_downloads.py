@@ -42,7 +42,6 @@ def fetched(root: Path, *urls: str, seconds: float) -> tuple[bytes, tuple[str, .
         store=Store(root),
         mirrors=(),
         deadline=time.monotonic() + seconds,
-        say=lambda _: None,
         apt_bases=(),
     )
     return got.path.read_bytes(), got.tried

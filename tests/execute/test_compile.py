@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeEngine, Files, ran
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import (
     BuildError,
     ChecksumMismatchError,
@@ -77,12 +78,8 @@ def fails(
     return FakeEngine(program)
 
 
-def silent(_: str) -> None:
-    """Nobody listens."""
-
-
 def test_the_output_and_the_log_are_kept(store: Store, task: Compile) -> None:
-    artifact = compile_once(FakeEngine(builds), store, task, silent)
+    artifact = compile_once(FakeEngine(builds), store, task)
     assert member([artifact.path.read_bytes()], "haproxy") == b"a binary"
     assert artifact.meta == {"name": task.name}
     assert store.artifact(DIGEST) == artifact
@@ -96,7 +93,7 @@ def test_a_log_that_the_build_has_put_there_is_not_read_whole(store: Store, task
         return done
 
     with pytest.raises(EngineError, match=r"build\.log in .* is larger than 32 MiB"):
-        compile_once(FakeEngine(program), store, task, silent)
+        compile_once(FakeEngine(program), store, task)
     assert store.artifact(DIGEST) is None
 
 
@@ -110,7 +107,7 @@ def test_what_the_build_finds_in_its_container(store: Store, task: Compile) -> N
 
     parent = store.put_artifact(PARENT, pack({"tls/lib/libssl.a": b"a library"}), {})
     engine = FakeEngine(program)
-    compile_once(engine, store, dataclasses.replace(task, parents=(parent.path,)), silent)
+    compile_once(engine, store, dataclasses.replace(task, parents=(parent.path,)))
     assert found == {
         "build.sh": b"make\n",
         "src/haproxy-3.0.11.tar.gz": b"the source",
@@ -129,8 +126,8 @@ def test_the_compiler_cache_of_one_build_is_there_in_the_next(store: Store, task
         seen.append(files.get("ccache/a/b"))
         return builds(files, argv)
 
-    compile_once(FakeEngine(program), store, task, silent)
-    compile_once(FakeEngine(program), store, dataclasses.replace(task, digest=PARENT), silent)
+    compile_once(FakeEngine(program), store, task)
+    compile_once(FakeEngine(program), store, dataclasses.replace(task, digest=PARENT))
     assert seen == [None, b"an object"]
 
 
@@ -149,16 +146,16 @@ def test_the_nearest_cache_is_read_and_none_is_filled_where_none_is_named(
     store.put_ccache(common, pack({"ccache/a/b": b"of all"}))
     for number, caches, kept in ((1, (own, common), None), (2, (own, common), own), (3, (own, common), None)):
         wanted = dataclasses.replace(task, digest=f"{number:064x}", caches=caches, kept_cache=kept)
-        compile_once(FakeEngine(program), store, wanted, silent)
+        compile_once(FakeEngine(program), store, wanted)
     assert seen == [b"of all", b"of all", b"an object"]
     assert b"planted" not in store.ccache(common).read_bytes()
     assert b"planted" in store.ccache(own).read_bytes()
 
 
 def test_a_second_build_of_the_same_digest_asks_the_engine_nothing(store: Store, task: Compile) -> None:
-    first = compile_once(FakeEngine(builds), store, task, silent)
+    first = compile_once(FakeEngine(builds), store, task)
     engine = FakeEngine(builds)
-    assert compile_once(engine, store, task, silent) == first
+    assert compile_once(engine, store, task) == first
     assert engine.calls == []
 
 
@@ -169,7 +166,8 @@ def test_a_compiler_cache_that_cannot_be_kept_is_said_and_harms_nothing(store: S
         return result
 
     said: list[str] = []
-    compile_once(FakeEngine(program), store, task, said.append)
+    with show_log(said.append):
+        compile_once(FakeEngine(program), store, task)
     assert len(said) == 1
     assert "compiler cache" in said[0]
     assert store.artifact(DIGEST) is not None
@@ -208,7 +206,7 @@ def test_a_failed_build_says_why_and_keeps_its_log(
     store: Store, task: Compile, engine: FakeEngine, kind: type[MatrixctlError], said: str
 ) -> None:
     with pytest.raises(MatrixctlError, match=said) as caught:
-        compile_once(engine, store, task, silent)
+        compile_once(engine, store, task)
     assert type(caught.value) is kind
     assert caught.value.details.splitlines() == [
         *(f"line {n}" for n in range(76, 100)),
@@ -238,14 +236,14 @@ def test_the_error_that_the_log_ends_with_is_the_message(
 ) -> None:
     log = b"matrixctl: failed while compiling ssl, exit code 2; errors found in build.log:\n" + errors
     with pytest.raises(BuildError) as caught:
-        compile_once(fails(2, lines=0, said=log), store, task, silent)
+        compile_once(fails(2, lines=0, said=log), store, task)
     assert caught.value.brief == f"The build failed while compiling ssl: {first}"
 
 
 def test_a_patch_that_does_not_apply_is_named(store: Store, task: Compile) -> None:
     line = b"matrixctl: the patch fix-1.diff does not apply\n"
     with pytest.raises(BuildError, match=r"^The patch fix-1\.diff does not apply\."):
-        compile_once(fails(1, lines=0, said=line), store, task, silent)
+        compile_once(fails(1, lines=0, said=line), store, task)
 
 
 RCS = b"@@ -1 +1 @@\n-/* $OpenBSD: x.c,v 1.5 $ */\n+/* $OpenBSD: x.c,v 1.6 $ */\n@@ -5 +5 @@\n-a\n+b\n"
@@ -282,7 +280,7 @@ def test_a_patch_that_does_not_apply_is_told_by_its_hunk(
     log = b"matrixctl: applying the patch fix.diff\n%b\nmatrixctl: the patch fix.diff does not apply\n"
     patched = dataclasses.replace(task, patches=(read_patch(path),))
     with pytest.raises(BuildError) as caught:
-        compile_once(fails(1, lines=0, said=log % said), store, patched, silent)
+        compile_once(fails(1, lines=0, said=log % said), store, patched)
     assert caught.value.brief == f"The patch fix.diff does not apply: {why}."
 
 
@@ -298,10 +296,10 @@ def test_patches_lie_beside_the_source_and_are_verified(store: Store, task: Comp
     patched = dataclasses.replace(task, patches=(read_patch(path),))
     path.write_text("--- a/y\n+++ b/y\n")
     with pytest.raises(ChecksumMismatchError, match="has changed"):
-        compile_once(FakeEngine(program), store, patched, silent)
+        compile_once(FakeEngine(program), store, patched)
     assert not found
     path.write_text("--- a/x\n+++ b/x\n")
-    compile_once(FakeEngine(program), store, patched, silent)
+    compile_once(FakeEngine(program), store, patched)
     assert found["patches/fix.diff"] == b"--- a/x\n+++ b/x\n"
 
 
@@ -327,7 +325,7 @@ def raising(error: BaseException) -> FakeEngine:
 )
 def test_nothing_stays_behind(store: Store, task: Compile, engine: FakeEngine) -> None:
     try:
-        compile_once(engine, store, task, silent)
+        compile_once(engine, store, task)
     except (EngineError, KeyboardInterrupt):
         assert store.artifact(DIGEST) is None
     assert engine.left == set()
@@ -337,7 +335,7 @@ def test_nothing_stays_behind(store: Store, task: Compile, engine: FakeEngine) -
 
 def test_keep_keeps_both(store: Store, task: Compile) -> None:
     engine = FakeEngine(builds)
-    compile_once(engine, store, dataclasses.replace(task, keep=True), silent)
+    compile_once(engine, store, dataclasses.replace(task, keep=True))
     assert engine.left == {f"{task.name}-build", f"{task.name}-work"}
 
 
@@ -347,7 +345,7 @@ def test_a_build_without_output_is_no_artifact(store: Store, task: Compile) -> N
         return ran()
 
     with pytest.raises(EngineError):
-        compile_once(FakeEngine(program), store, task, silent)
+        compile_once(FakeEngine(program), store, task)
     assert store.artifact(DIGEST) is None
 
 
@@ -356,6 +354,6 @@ def test_a_folder_is_kept_whole(store: Store, task: Compile) -> None:
         files |= {"out/tls/lib/libssl.a": b"1", "out/tls/include/ssl.h": b"2"}
         return builds(files, argv)
 
-    artifact = compile_once(FakeEngine(program), store, dataclasses.replace(task, output="tls"), silent)
+    artifact = compile_once(FakeEngine(program), store, dataclasses.replace(task, output="tls"))
     with tarfile.open(fileobj=io.BytesIO(artifact.path.read_bytes())) as tar:
         assert {entry.name for entry in tar if entry.isfile()} == {"tls/lib/libssl.a", "tls/include/ssl.h"}

@@ -29,7 +29,6 @@ def patient(
         host=host,
         connect=connect,
         docker_host=docker_host,
-        say=lambda _: None,
         proxies={},
         fix_command="FIX",
     )

@@ -33,7 +33,7 @@ def test_the_emulator_says_its_version() -> None:
 @pytest.mark.containers
 def test_a_container_of_another_architecture_is_no_proof(engine: Engine) -> None:
     arch = ARCHES[engine.info().arch]
-    shop = workshop.Workshop(engine=engine, host=LocalHost(), arch=arch, say=lambda _: None)
+    shop = workshop.Workshop(engine=engine, host=LocalHost(), arch=arch)
     base = base_image.ensure_base(shop)
     other = next(arch for arch in ARCHES.values() if arch != shop.arch)
     with pytest.raises(EmulationError, match=f"does not run as {other.machine}") as caught:

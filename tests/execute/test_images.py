@@ -15,6 +15,7 @@ from fake_host import FakeHost, done
 from fakes import FakeEngine, ran
 
 from orchestrator.arch import ARCHES, Arch
+from orchestrator.cli.log import show_log
 from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.engine import docker_images
 from orchestrator.execute.engine.docker_engine import DockerEngine
@@ -168,7 +169,8 @@ def test_an_apt_that_does_not_say_where_it_installs_from_is_told(
         name="base", arch="amd64", target="amd64", tag="base:1", id="1", key="k", origin="", digest=None
     )
     said: list[str] = []
-    assert image_content.apt_targets(Answering(), image, said.append) == found
+    with show_log(said.append):
+        assert image_content.apt_targets(Answering(), image) == found
     assert said == told
 
 
@@ -261,7 +263,7 @@ def test_dpkgs_list_is_read_without_dpkg() -> None:
 @pytest.fixture(scope="module")
 def shop(engine: DockerEngine) -> workshop.Workshop:
     arch = ARCHES[engine.info().arch]
-    return workshop.Workshop(engine=engine, host=LocalHost(), arch=arch, say=lambda _: None)
+    return workshop.Workshop(engine=engine, host=LocalHost(), arch=arch)
 
 
 def said(shop: workshop.Workshop, image: workshop.ImageRef, script: str) -> str:

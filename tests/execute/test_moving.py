@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from git_samples import Repository
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError, PrerequisiteError, SourceUnreachableError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources import unpinned as moving_module
@@ -50,7 +51,6 @@ def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> 
         store=store,
         mirrors=[str(mirror) for mirror in mirrors],
         deadline=time.monotonic() + seconds,
-        say=lambda _: None,
         package=PACKAGES.get,
     )
 
@@ -108,6 +108,25 @@ def test_the_same_commit_has_the_same_bytes_and_is_fetched_once(
     assert first.source == again.source == elsewhere.source
     (mirror,) = store.git.iterdir()
     assert Repository.git(repository, "-C", str(mirror), "rev-list", "--all", "--count") == "1"
+
+
+def test_a_mirror_without_it_is_named_when_it_is_fetched_and_not_when_it_is_looked_for(
+    store: Store, repository: Repository, tmp_path: Path
+) -> None:
+    what = moving(repository.folder, ref="master")
+    said: list[str] = []
+    with show_log(pytest.fail):
+        look(
+            what,
+            store=store,
+            mirrors=[str(tmp_path / "none")],
+            deadline=time.monotonic() + 30,
+            package=PACKAGES.get,
+        )
+    with show_log(said.append):
+        bring(store, what, tmp_path / "none")
+    assert len(said) == 1
+    assert str(tmp_path / "none" / "haproxy.git") in said[0]
 
 
 def test_history_stays_away(store: Store, repository: Repository) -> None:

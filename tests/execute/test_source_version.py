@@ -5,12 +5,14 @@ import lzma
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from git_samples import Repository
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import UsageError
 from orchestrator.execute.sources.version import Reader, identify_folder
 from orchestrator.matrix.model import HaproxyValue, Software, TlsValue
@@ -27,13 +29,16 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def heard() -> list[str]:
-    return []
+def heard() -> Iterator[list[str]]:
+    """What is logged."""
+    heard: list[str] = []
+    with show_log(heard.append):
+        yield heard
 
 
 @pytest.fixture
-def reader(tmp_path: Path, heard: list[str]) -> Reader:
-    return Reader(store=tmp_path / "store", mirrors=(), archs=("amd64", "arm64", "s390x"), say=heard.append)
+def reader(tmp_path: Path) -> Reader:
+    return Reader(store=tmp_path / "store", mirrors=(), archs=("amd64", "arm64", "s390x"))
 
 
 def haproxy(source: str, where: object, **more: Any) -> HaproxyValue:

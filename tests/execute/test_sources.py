@@ -14,6 +14,7 @@ import pytest
 from bad_server import CONTENT, FILE, HANGS_S, SHA256, Handler, Server, serving
 from fake_host import FakeHost, done
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import (
     ChecksumMismatchError,
     DeadlineError,
@@ -63,14 +64,14 @@ class Fetcher:
                 Origin(kind="url", where=origin) if isinstance(origin, str) else origin for origin in origins
             ),
         )
-        fetched = fetch(
-            source,
-            store=Store(self.root),
-            mirrors=mirrors,
-            deadline=time.monotonic() + seconds,
-            say=self.said.append,
-            apt_bases=apt_bases,
-        )
+        with show_log(self.said.append):
+            fetched = fetch(
+                source,
+                store=Store(self.root),
+                mirrors=mirrors,
+                deadline=time.monotonic() + seconds,
+                apt_bases=apt_bases,
+            )
         assert fetched.path.read_bytes() == CONTENT
         assert fetched.path == self.root / "sources" / SHA256 / FILE
         return fetched
@@ -370,7 +371,6 @@ def test_pip_brings_a_pinned_sdist_whose_code_sees_no_secret(
         store=Store(tmp_path / "store"),
         mirrors=(),
         deadline=time.monotonic() + 60,
-        say=pytest.fail,
         apt_bases=(),
     )
     assert fetched.path.name == "renamed.tar.gz"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import DeadlineError, UsageError
 from orchestrator.execute.store.store import Store
 from orchestrator.files import sha256_of
@@ -58,8 +59,9 @@ def test_a_corrupt_artifact_is_absent_removed_and_said(tmp_path: Path, harm: str
         case _:
             (folder / "artifact.tar").unlink()
     said: list[str] = []
-    store = Store(tmp_path, say=said.append)
-    assert store.artifact(DIGEST) is None
+    store = Store(tmp_path)
+    with show_log(said.append):
+        assert store.artifact(DIGEST) is None
     assert said == [f"artifact {DIGEST[:12]} in the store was corrupt and was removed"]
     assert not folder.exists()
     assert store.put_artifact(DIGEST, b"new", {}).path.read_bytes() == b"new"
@@ -111,7 +113,8 @@ def test_a_source_is_verified_when_read(tmp_path: Path) -> None:
     assert Store(tmp_path).source(sha256, "other.tar.gz") is None
     held.path.write_bytes(b"soured")
     said: list[str] = []
-    assert Store(tmp_path, say=said.append).source(sha256, "x.tar.gz") is None
+    with show_log(said.append):
+        assert Store(tmp_path).source(sha256, "x.tar.gz") is None
     assert said == ["x.tar.gz in the store had other bytes than its digest says and was removed"]
     assert not held.path.exists()
 
@@ -183,8 +186,9 @@ def test_the_lock_excludes_another_process_until_it_dies(tmp_path: Path) -> None
     try:
         assert ready.wait(30)
         said: list[str] = []
-        store = Store(tmp_path, say=said.append)
+        store = Store(tmp_path)
         with (
+            show_log(said.append),
             pytest.raises(DeadlineError, match="another run still works on"),
             store.lock(DIGEST, deadline=time.monotonic() + 0.3),
         ):

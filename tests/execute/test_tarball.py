@@ -173,7 +173,6 @@ def test_a_bad_tarball_with_the_right_digest_is_not_kept(tmp_path: Path) -> None
             store=store,
             mirrors=[str(tmp_path)],
             deadline=time.monotonic() + 30,
-            say=lambda _: None,
             apt_bases=(),
         )
     assert store.source(sha256, "x.tar") is None
@@ -190,7 +189,6 @@ def test_a_commit_with_a_link_out_of_it_is_not_built(tmp_path: Path) -> None:
             store=Store(tmp_path / "store"),
             mirrors=(),
             deadline=time.monotonic() + 30,
-            say=lambda _: None,
             package=pytest.fail,
         )
 
@@ -204,7 +202,6 @@ def test_a_repository_may_be_called_anything(where: str, tmp_path: Path) -> None
             store=Store(tmp_path / "store"),
             mirrors=(),
             deadline=time.monotonic() + 30,
-            say=lambda _: None,
             package=pytest.fail,
         )
 

@@ -137,7 +137,6 @@ def test_a_tree_in_the_store_and_its_origin(folder: Path, tmp_path: Path) -> Non
             store=store,
             mirrors=(),
             deadline=time.monotonic() + 30,
-            say=pytest.fail,
             package=pytest.fail,
         )
         for _ in "12"

@@ -16,6 +16,7 @@ from mutations import near_bytes, near_tree
 from pydantic import ValidationError
 from record_samples import AT, action, cell, record
 
+from orchestrator.cli.log import show_log
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
@@ -53,10 +54,11 @@ def reads(tmp_path: Path) -> Callable[[bytes], object]:
     def call(content: bytes) -> object:
         (tmp_path / JOURNAL).write_bytes(content)
         said: list[str] = []
-        events = list(read(tmp_path / JOURNAL, say=said.append))
-        found = fold(events)
-        assert RunRecord.model_validate_json(found.model_dump_json()) == found
-        past = read_past(tmp_path, say=said.append)
+        with show_log(said.append):
+            events = list(read(tmp_path / JOURNAL, warn=True))
+            found = fold(events)
+            assert RunRecord.model_validate_json(found.model_dump_json()) == found
+            past = read_past(tmp_path)
         return found, said, past.standing, past.over, past.spent_s
 
     return call

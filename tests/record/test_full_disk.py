@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from record_samples import cell, record
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import RecordError
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
@@ -43,7 +44,8 @@ def test_a_line_that_does_not_fit_leaves_nothing_of_it(tmp_path: Path) -> None:
             made.append(judged("cell-0"))
         assert path.read_bytes() == before
         made.append(judged("cell-1"))
-    assert len(list(read(path, say=pytest.fail))) == 2
+    with show_log(pytest.fail):
+        assert len(list(read(path, warn=True))) == 2
 
 
 @pytest.mark.fault(
@@ -74,7 +76,8 @@ def test_a_recorder_on_a_full_disk_takes_nothing_in_any_more(tmp_path: Path) -> 
             for thread in threads:
                 thread.join()
         ended = made.record()
-    written = list(read(folder / "journal.jsonl", say=pytest.fail))
+    with show_log(pytest.fail):
+        written = list(read(folder / "journal.jsonl", warn=True))
     assert sorted(map(repr, written)) == sorted(map(repr, told))
     assert fold(written) == ended
     assert 40 < ended.run.judged < 60
@@ -96,4 +99,5 @@ def test_a_file_beside_the_journal_that_does_not_fit_ends_the_run_too(tmp_path: 
         with pytest.raises(RecordError):
             made.emit(judged("cell-0"))
     assert [path.name for path in (tmp_path / "run1" / "actions").iterdir()] == ["a.log"]
-    assert len(list(read(tmp_path / "run1" / "journal.jsonl", say=pytest.fail))) == 1
+    with show_log(pytest.fail):
+        assert len(list(read(tmp_path / "run1" / "journal.jsonl", warn=True))) == 1

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_samples import AT, action, cell, record
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
+from orchestrator.record.find import read_run
 from orchestrator.record.fold import fold, write_run_json
 from orchestrator.record.journal import (
     ActionChanged,
@@ -60,7 +62,8 @@ def read_bytes(content: bytes, said: list[str]) -> list[Event]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         path.write_bytes(content)
-        return list(read(path, say=said.append))
+        with show_log(said.append):
+            return list(read(path, warn=True))
 
 
 @given(journals, st.data())
@@ -105,8 +108,16 @@ def test_going_on_after_a_cut_line_harms_neither_side(
             for event in after:
                 journal.append(event)
         said: list[str] = []
-        assert list(read(path, say=said.append)) == [START, *before, *after]
+        with show_log(said.append):
+            assert list(read(path, warn=True)) == [START, *before, *after]
         assert said == [f"{path}:{len(before) + 2} is incomplete and was passed over"]
+
+
+def test_who_looks_through_many_runs_hears_nothing_of_a_cut_line(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_bytes(lines([START]) + b'{"kind":"ce')
+    with show_log(pytest.fail):
+        assert list(read(tmp_path / "journal.jsonl")) == [START]
+        assert read_run(tmp_path).run.planned == len(NAMES)
 
 
 def test_append_and_read_give_the_same_events(tmp_path: Path) -> None:
@@ -135,7 +146,8 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     said: list[str] = []
-    assert len(list(read(path, say=said.append))) == 40
+    with show_log(said.append):
+        assert len(list(read(path, warn=True))) == 40
     assert said == []
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_samples import AT, action, cell, record
 
+from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.outcome import Outcome, Verdict, verdict
@@ -51,7 +52,7 @@ def cut(folder: Path, *events: Event, tail: bytes = b"") -> Past:
             journal.append(event)
     with (folder / JOURNAL).open("ab") as file:
         file.write(tail)
-    return read_past(folder, say=lambda _: None)
+    return read_past(folder)
 
 
 def test_only_a_cell_whose_judging_was_complete_stands(tmp_path: Path) -> None:
@@ -82,7 +83,8 @@ def test_the_broken_last_line_is_said_and_the_run_goes_on_behind_it(tmp_path: Pa
         journal.append(RunResumed(stood=1, actions=()))
         journal.append(judged("b", Outcome.PASS))
     said: list[str] = []
-    past = read_past(tmp_path, say=said.append)
+    with show_log(said.append):
+        past = read_past(tmp_path)
     assert said == [f"{tmp_path / JOURNAL}:3 is incomplete and was passed over"]
     assert past.standing == {"a", "b"}
 
@@ -93,7 +95,7 @@ def test_a_spoilt_line_amid_a_part_is_no_crash_and_the_run_does_not_go_on(tmp_pa
     with Journal(tmp_path / JOURNAL) as journal:
         journal.append(judged("b", Outcome.PASS))
     with pytest.raises(MatrixctlError, match=r"journal\.jsonl:3 is spoilt"):
-        read_past(tmp_path, say=lambda _: None)
+        read_past(tmp_path)
     assert len(list(read(tmp_path / JOURNAL))) == 3, "a report says what is left"
 
 
@@ -106,7 +108,7 @@ def test_blocks_that_a_power_cut_left_empty_are_no_event(tmp_path: Path) -> None
 def test_a_run_that_died_before_its_plan_was_written_cannot_go_on(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL).write_bytes(content)
     with pytest.raises(UsageError, match="before its plan was written"):
-        read_past(tmp_path, say=lambda _: None)
+        read_past(tmp_path)
 
 
 def test_over_is_a_run_with_its_end_and_every_cell(tmp_path: Path) -> None:

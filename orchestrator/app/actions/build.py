@@ -36,7 +36,7 @@ def do(context: Context, action: BuildAction, plan: Plan, sources: Sources) -> A
     parents = (_find_library(context.store, plan.actions[action.library]),) if action.library else ()
     source = sources.path(action.source) if action.source else None
     task = _make_task(context, action.kind, recipe, digest=digest, source=source, parents=parents)
-    made = compile_once(context.engine, context.store, task, context.say)
+    made = compile_once(context.engine, context.store, task)
     return "succeeded" if made.meta.get("name") == task.name else "cached"  # another run made it meanwhile
 
 

@@ -1,5 +1,6 @@
 """Probes the cells of one build."""
 
+import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ from orchestrator.probe.proof import Bench, cannot, contradictions, prove
 from orchestrator.probe.session import Raw
 from orchestrator.record import journal
 from orchestrator.record.model import ActionStatus, ClientProof
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,7 @@ def _prove_image(context: Context, plan: Plan, own: ClientValue | None) -> tuple
     proofs = prove(bench, plan.cells.values())
     context.recorder.emit(journal.ClientsProved(clients=proofs))
     for message in contradictions(proofs, own):
-        context.say(message)
+        _log.warning("%s", message)
     return proofs
 
 

@@ -1,13 +1,15 @@
 """What is inside an image: its packages with their exact versions, and where its apt installs from."""
 
 import io
+import logging
 import re
-from collections.abc import Callable
 
 from orchestrator import bounds
 from orchestrator.execute.engine.engine import Engine, ExecResult
 from orchestrator.execute.images import dockerfiles
 from orchestrator.execute.images.workshop import ImageRef
+
+_log = logging.getLogger(__name__)
 
 _APT_DEADLINE = 60
 """Seconds."""
@@ -31,14 +33,14 @@ def haproxy(engine: Engine, image: ImageRef) -> tuple[str, bytes]:
     return name.getvalue().decode(errors="replace").strip(), content.getvalue()
 
 
-def apt_targets(engine: Engine, image: ImageRef, say: Callable[[str], None]) -> str:
+def apt_targets(engine: Engine, image: ImageRef) -> str:
     """What apt in an image installs from, as lines ``SITE CODENAME``; see ``sources.pools``.
 
-    Not ``indextargets``, which says nothing before the lists were downloaded. ``say`` is told where it fails.
+    Not ``indextargets``, which says nothing before the lists were downloaded. Where it fails, that is logged.
     """
     said = engine.run(image.tag, ("apt-get", "update", "--print-uris"), timeout=_APT_DEADLINE)
     if said.timed_out or said.exit_code:
-        say(f"apt in {image.tag} does not say where it installs from: {_failure(said)}")
+        _log.warning("apt in %s does not say where it installs from: %s", image.tag, _failure(said))
     found = re.findall(r"'(\S+)/dists/([^/\s]+)/InRelease'", said.stdout.decode(errors="replace"))
     return "\n".join(f"{site} {suite}" for site, suite in found)
 

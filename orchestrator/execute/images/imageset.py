@@ -80,7 +80,7 @@ class ImageSet:
             base = self.get("base", self.shop.arch)
         except MatrixctlError:  # the image's own action says why; without it there are no pools
             return ()
-        return release.pools(image_content.apt_targets(self.shop.engine, base, self.shop.say))
+        return release.pools(image_content.apt_targets(self.shop.engine, base))
 
     def _make(self, name: str, arch: Arch, extra: tuple[str, ...]) -> ImageRef:
         if name == "base":

@@ -8,6 +8,7 @@ out before its architecture was proved by running it.
 
 import hashlib
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from orchestrator.execute.images import dockerfiles, emulation, image_build, whe
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import Host
 from orchestrator.value import Value
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = 1
 """Part of every key: raise it when an image changes in a way that its text does not show."""
@@ -56,7 +59,6 @@ class Workshop:
     engine: Engine
     host: Host
     arch: Arch
-    say: Callable[[str], None]
     proxies: Mapping[str, str] = field(default_factory=dict)
     store: Store | None = None
     """Keeps the wheels of the client image, and two runs from making one image twice: the second finds it."""
@@ -118,7 +120,7 @@ def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
             make_root=lambda into: wheels.fetch(shop.host, shop.arch, cache, into),
         )
     except SourceUnreachableError as error:  # no reason to do without the others
-        shop.say(f"the client image gets no aioquic: {error.brief}")
+        _log.warning("the client image gets no aioquic: %s", error.brief)
         return ensure(shop, _client(shop.arch, base, aioquic=""), origin=base.tag)
 
 
@@ -272,7 +274,7 @@ def _make(
     digest: str | None,
     make_root: Callable[[IO[bytes]], None] | None,
 ) -> ImageRef:
-    shop.say(f"making the image {recipe.tag} for {recipe.target.name} ({origin})")
+    _log.info("making the image %s for %s (%s)", recipe.tag, recipe.target.name, origin)
     labels = {"arch": recipe.arch.name, "key": recipe.key, "origin": origin, "digest": digest or ""}
     with tempfile.TemporaryFile() as root_tar:
         if make_root is not None:

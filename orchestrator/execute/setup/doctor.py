@@ -49,7 +49,6 @@ class Patient:
     host: Host
     connect: Callable[[], Engine]
     docker_host: str
-    say: Callable[[str], None]
     proxies: Mapping[str, str]
     fix_command: str = "sudo matrixctl doctor --fix"
 
@@ -117,7 +116,6 @@ def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
         engine=engine,
         host=patient.host,
         arch=ARCHES[info.arch],
-        say=patient.say,
         proxies=patient.proxies,
     )
     yield from base_origin(shop)

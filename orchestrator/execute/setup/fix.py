@@ -1,5 +1,6 @@
 """Gives a Debian or Ubuntu machine what a run needs. Idempotent, and never touches a daemon that answers."""
 
+import logging
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.system.host import Host, is_debian, os_release
+
+_log = logging.getLogger(__name__)
 
 LOG = Path("/var/log/matrixctl-dockerd.log")
 
@@ -113,7 +116,7 @@ def _install(patient: doctor.Patient, lacks: Lacks) -> None:
 
 
 def _run(patient: doctor.Patient, argv: Sequence[str], *, timeout: float) -> None:
-    patient.say(shlex.join(argv))
+    _log.info("%s", shlex.join(argv))
     done = patient.host.run(argv, timeout=timeout)
     if done.exit_code != 0:
         output = (done.stdout + done.stderr).decode(errors="replace").splitlines()
@@ -143,7 +146,7 @@ def _start_daemon(patient: doctor.Patient) -> None:
         _run(patient, ("systemctl", "enable", "--now", "docker"), timeout=60)
     elif not _answers(patient):
         dockerd = patient.host.which("dockerd") or "dockerd"
-        patient.say(f"{dockerd} (detached, log in {LOG})")
+        _log.info("%s (detached, log in %s)", dockerd, LOG)
         patient.host.spawn_detached([dockerd], LOG)
     _await(lambda: _answers(patient))
     if not _answers(patient):

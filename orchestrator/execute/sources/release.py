@@ -1,5 +1,6 @@
 """Fetches a source: the store, then the mirrors, then its origins in order; verified before it is kept."""
 
+import logging
 import re
 import sys
 import time
@@ -27,6 +28,8 @@ from orchestrator.execute.system import process
 from orchestrator.execute.system.host import Host, is_debian
 from orchestrator.files import FULL, at_home, copy_limited, is_server, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
+
+_log = logging.getLogger(__name__)
 
 _APT_S = 20
 _FOR_PIP = re.compile(
@@ -60,7 +63,6 @@ def fetch(
     store: Store,
     mirrors: Sequence[str],
     deadline: float,
-    say: Callable[[str], None],
     apt_bases: Sequence[str],
 ) -> Fetched:
     """Fetch a source from the first place that has the right bytes, and return its file in the store.
@@ -80,7 +82,7 @@ def fetch(
         return Fetched(path=held.path, sha256=source.sha256, origin=held.origin, tried=())
     with store.lock(f"source-{source.component}-{source.version}", deadline=deadline):
         candidates = list(_candidates(source, mirrors, apt_bases))
-        return _first(source, candidates, store=store, deadline=deadline, say=say)
+        return _first(source, candidates, store=store, deadline=deadline)
 
 
 def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
@@ -129,7 +131,6 @@ def _first(
     *,
     store: Store,
     deadline: float,
-    say: Callable[[str], None],
 ) -> Fetched:
     """Return the source from the first candidate with the right bytes, or from a faster run."""
     sha256, name = str(source.sha256), f"{source.component} {source.version}"
@@ -145,7 +146,7 @@ def _first(
         except FetchError as error:
             other_bytes |= isinstance(error, OtherBytesError)
             tried.append(f"{candidate.shown}: {error}")
-            say(f"{name}: {tried[-1]}")
+            _log.warning("%s: %s", name, tried[-1])
     if held is None:
         raise _failure(source, name, tried, other_bytes=other_bytes)
     return Fetched(path=held.path, sha256=sha256, origin=held.origin, tried=tuple(tried))

@@ -1,6 +1,7 @@
 """Sources that move: what a branch, a working tree or a binary is now becomes a file of the store."""
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -28,6 +29,8 @@ from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action, SourceAction
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _LONGEST = 128
 """Characters of a name that is made of somebody else's; the end says what it is."""
@@ -94,7 +97,6 @@ def fetch(
     store: Store,
     mirrors: Sequence[str],
     deadline: float,
-    say: Callable[[str], None],
     package: Package,
 ) -> Moved:
     """Fetch the source as it is now, keep it in the store by its digest, and return it.
@@ -106,7 +108,7 @@ def fetch(
     """
     match moving.kind:
         case "git":
-            return _git(moving, store=store, mirrors=mirrors, deadline=deadline, say=say, whole=True)
+            return _git(moving, store=store, mirrors=mirrors, deadline=deadline, whole=True)
         case "path":
             return _tree(moving, store, deadline, keep=True)
         case "prebuilt":
@@ -124,9 +126,7 @@ def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: floa
     """
     match moving.kind:
         case "git":
-            return _git(
-                moving, store=store, mirrors=mirrors, deadline=deadline, say=lambda _: None, whole=False
-            )
+            return _git(moving, store=store, mirrors=mirrors, deadline=deadline, whole=False)
         case "path":
             return _tree(moving, store, deadline, keep=False)
         case "prebuilt":
@@ -143,7 +143,6 @@ def _git(
     store: Store,
     mirrors: Sequence[str],
     deadline: float,
-    say: Callable[[str], None],
     whole: bool,
 ) -> Moved:
     """Return the source from the first place that has the ref."""
@@ -154,7 +153,7 @@ def _git(
         with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
             return _commit(moving, store, place, (name, commit), deadline=until)
 
-    return _from_first(moving, mirrors, bring, deadline=deadline, say=say)
+    return _from_first(moving, mirrors, bring, deadline=deadline, warn=whole)
 
 
 def _from_first(
@@ -163,10 +162,11 @@ def _from_first(
     bring: Callable[[_Place, str, str, float], T],
     *,
     deadline: float,
-    say: Callable[[str], None],
+    warn: bool,
 ) -> T:
     """Return what ``bring`` makes of the first place that has the ref: its place, full name and commit.
 
+    :param warn: log what each place said that has it not; who only looks hears of it where none has it.
     :raises SourceUnreachableError: with what was tried.
     """
     tried: list[str] = []
@@ -178,7 +178,7 @@ def _from_first(
             return bring(place, name, commit, until)
         except FetchError as error:
             tried.append(f"{shown(place.where)}: {error}")
-            say(f"{moving}: {tried[-1]}")
+            _log.log(logging.WARNING if warn else logging.DEBUG, "%s: %s", moving, tried[-1])
     told = tried[0] if len(tried) == 1 else "no place has it"
     raise SourceUnreachableError(
         " ".join(f"{moving.component} {moving.version} from {moving}: {told}".split()),
@@ -187,9 +187,7 @@ def _from_first(
     )
 
 
-def clone(
-    moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, say: Callable[[str], None]
-) -> tuple[Path, str]:
+def clone(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> tuple[Path, str]:
     """Fetch the commit that a ref is now; return our own repository of that URL, and the commit.
 
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
@@ -203,7 +201,7 @@ def clone(
         return repository, made
 
     repository = repository_of(store, moving)
-    return _from_first(moving, mirrors, bring, deadline=deadline, say=say)
+    return _from_first(moving, mirrors, bring, deadline=deadline, warn=False)
 
 
 def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:

@@ -6,11 +6,12 @@ and not by a compiler a quarter of an hour later.
 
 import hashlib
 import io
+import logging
 import lzma
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ _PACKAGE = 512 << 20
 """Bytes of a .deb."""
 _CONTROL = 4 << 20
 """Bytes to which the control files of a .deb may unpack."""
+_log = logging.getLogger(__name__)
+
 _SECONDS = 60
 """For one source."""
 _AR, _AR_HEADER = b"!<arch>\n", 60
@@ -47,7 +50,6 @@ class Reader:
     store: Path
     mirrors: Sequence[str]
     archs: Collection[str]
-    say: Callable[[str], None]
 
     def read(self, software: Software) -> str:
         """Return the version of a source that moves; the declared one, where one is declared.
@@ -82,19 +84,18 @@ class Reader:
 
     def _of_commit(self, software: Software, place: Moving) -> Identity | None:
         """Return what the commit is that the ref is now; offline, what it was when it was last asked."""
-        store = Store(self.store, say=self.say)
+        store = Store(self.store)
         mark = hashlib.sha256(place.ref.encode()).hexdigest()[:16]
         note = unpinned.repository_of(store, place) / f"matrixctl-version-{mark}"
         deadline = time.monotonic() + _SECONDS
         try:
-            repository, commit = unpinned.clone(
-                place, store=store, mirrors=self.mirrors, deadline=deadline, say=lambda _: None
-            )
+            repository, commit = unpinned.clone(place, store=store, mirrors=self.mirrors, deadline=deadline)
         except SourceUnreachableError as error:
             known = _note(note, software.family)
             if known is None:
                 raise _unreadable(software, error.brief) from None
-            self.say(f"{software.name}: {error.brief}; its version was {known.version} when it was last read")
+            was = known.version
+            _log.warning("%s: %s; its version was %s when it was last read", software.name, error.brief, was)
             return known
         found = identify(lambda name: _text(git.show(repository, commit, name, deadline=deadline)))
         if found is not None and found.version and found.family == software.family:

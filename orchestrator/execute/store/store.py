@@ -9,12 +9,13 @@ that of its last use by a run (the access time of files is kept by few file syst
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,8 @@ from orchestrator.files import (
     sync_folder,
     write_atomically,
 )
+
+_log = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
@@ -69,11 +72,10 @@ class HeldSource:
 
 
 class Store:
-    """A folder that several runs may share at the same time; ``say`` gets what a person should know."""
+    """A folder that several runs may share at the same time."""
 
-    def __init__(self, root: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self._say = say
         self._verified: dict[str, Artifact | HeldSource] = {}
         self._noting = threading.Lock()
         self.leases = Leases(root / "leases")
@@ -225,7 +227,7 @@ class Store:
                         resolution="Run it again when the other one has ended.",
                     )
                 if not waited:
-                    self._say(f"waiting for another run that works on {name}")
+                    _log.info("waiting for another run that works on %s", name)
                 waited = True
                 time.sleep(_LOCK_POLL_S)
             yield
@@ -298,7 +300,7 @@ class Store:
             return {}
 
     def _discard(self, folder: Path, why: str) -> None:
-        self._say(why)
+        _log.warning("%s", why)
         self.discard([folder])
 
     def _use(self, digest: str, folder: Path) -> None:
