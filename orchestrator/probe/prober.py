@@ -131,7 +131,10 @@ class Prober:
         whys: Mapping[str, str],
         ends: "_Ends",
     ) -> dict[str, str]:
-        """One session; the cells that the harness spoilt, with the reason."""
+        """One session; the cells that the harness spoilt, with the reason.
+
+        Whatever ends it, what was judged stays, and each other cell gets an attempt that says why.
+        """
         made = self._session(cells, haproxy, images, whys)
         attempt = _Attempt(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
         error: Exception | None = None
@@ -139,7 +142,7 @@ class Prober:
             session.run(self.engine, made, attempt.on_line)
         except RecordError:
             raise
-        except Exception as caught:  # noqa: BLE001 - what was judged stays, the others are tried again
+        except Exception as caught:  # noqa: BLE001 - without it the record would miss this attempt
             error = caught
         if not self.cancelled():
             attempt.close(error)
