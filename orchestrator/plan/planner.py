@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 from orchestrator.arch import Arch
 from orchestrator.errors import SourceUnreachableError
@@ -215,7 +214,7 @@ class Planner:
         if unknown or (library is not None and library.digest is None):
             return None
         inputs: dict[str, object] = {
-            "recipe": _template_text(self.renderer, recipe.template),
+            "recipe": self.renderer.text(recipe.template),
             "host": recipe.compiler_arch.name,
             "target": recipe.target.name,
             "packages": recipe.packages,
@@ -308,8 +307,3 @@ class Planner:
 
 def _add(actions: dict[str, Action], action: Action) -> None:
     actions[action.key] = action
-
-
-@cache
-def _template_text(renderer: Renderer, template: str) -> str:
-    return renderer.text(template)

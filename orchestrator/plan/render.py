@@ -41,30 +41,34 @@ def _one_line(value: Any) -> Any:
 
 
 @cache  # compiled once, however many renderers there are
-def _ours() -> tuple[ChoiceLoader, ImmutableSandboxedEnvironment]:
-    return _templates()
+def _ours() -> "_Templates":
+    return _Templates()
 
 
-def _templates(*overlays: Path) -> tuple[ChoiceLoader, ImmutableSandboxedEnvironment]:
-    folders = (*overlays, resources.root() / "templates")
-    loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
-    return loader, environment(loader)
+class _Templates:
+    """Our files, and those of ``overlays`` before them. ``texts`` are those of ``Renderer.text``."""
+
+    def __init__(self, *overlays: Path) -> None:
+        folders = (*overlays, resources.root() / "templates")
+        self.loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
+        self.environment = environment(self.loader)
+        self.names = frozenset(self.loader.list_templates())
+        self.texts: dict[str, str] = {}
 
 
 class Renderer:
     """Renders files of ``templates/``; ``overlay`` is a folder whose files come first."""
 
     def __init__(self, overlay: Path | None = None) -> None:
-        self._loader, self._environment = _ours() if overlay is None else _templates(overlay)
-        self._names = frozenset(self._loader.list_templates())
+        self._templates = _ours() if overlay is None else _Templates(overlay)
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """The text of one template."""
-        return self._environment.get_template(template).render(values)
+        return self._templates.environment.get_template(template).render(values)
 
     def has(self, name: str) -> bool:
         """Whether there is such a file."""
-        return name in self._names
+        return name in self._templates.names
 
     def source(self, name: str) -> str:
         """A file that is used as it is.
@@ -72,7 +76,7 @@ class Renderer:
         :raises UsageError: if there is none, which for ``build/`` means: no recipe for that library.
         """
         try:
-            return self._loader.get_source(self._environment, name)[0]
+            return self._templates.loader.get_source(self._templates.environment, name)[0]
         except TemplateNotFound:
             raise UsageError(
                 f"There is no template {name}.",
@@ -84,12 +88,18 @@ class Renderer:
 
         :raises UsageError: see ``source``.
         """
+        known = self._templates.texts
+        if name not in known:  # of two threads the second writes the same
+            known[name] = self._read(name)
+        return known[name]
+
+    def _read(self, name: str) -> str:
         seen: dict[str, str] = {}
         left = [name]
         while left:
             one = left.pop()
             seen[one] = self.source(one)
             # A computed name is None there; ours are all plain text, which StrictUndefined does not forbid.
-            named = meta.find_referenced_templates(self._environment.parse(seen[one]))
+            named = meta.find_referenced_templates(self._templates.environment.parse(seen[one]))
             left += sorted(other for other in named if other is not None and other not in seen)
         return "\n".join(seen.values())
