@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,23 @@ EXECUTE = (
 NEVER = {"execute": {"probe"}, "analyse": {"execute", "probe"}, "report": {"execute", "probe"}}
 
 
-def imports(module: Path) -> Iterator[str]:
+@cache
+def nodes(module: Path) -> tuple[ast.AST, ...]:
+    """Everything in the source of a module."""
+    return tuple(ast.walk(ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))))
+
+
+@cache
+def imports(module: Path) -> tuple[str, ...]:
     """Every module that a module imports, dotted, wherever the import stands."""
-    for node in ast.walk(ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))):
+    found: list[str] = []
+    for node in nodes(module):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(found)
 
 
 def rank(dotted: str) -> int:
@@ -128,8 +138,7 @@ def test_docker_is_behind_the_engine() -> None:
 
 def test_the_command_line_alone_reads_the_environment_and_one_module_hands_it_on() -> None:
     def reads(module: Path) -> bool:
-        tree = ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))
-        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names = {node.attr for node in nodes(module) if isinstance(node, ast.Attribute)}
         return bool({"environ", "getenv", "environb"} & names) or "os.environ" in imports(module)
 
     found = {str(module) for module in MODULES if reads(module) and module.parts[0] != "cli"}
@@ -140,8 +149,7 @@ def test_messages_are_logged_and_the_command_line_alone_shows_them() -> None:
     """Nothing is handed down the rooms to talk with: each module has a logger of its own."""
 
     def problems(module: Path) -> Iterator[str]:
-        tree = ast.parse((PACKAGE / module).with_suffix(".py").read_text("utf-8"))
-        for node in ast.walk(tree):
+        for node in nodes(module):
             if isinstance(node, ast.arg | ast.keyword) and node.arg == "say":
                 yield f"{module}:{node.lineno}: say"
             if isinstance(node, ast.Attribute) and node.attr in {"addHandler", "basicConfig", "setLevel"}:

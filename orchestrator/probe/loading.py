@@ -13,11 +13,12 @@ from orchestrator.outcome import Reason
 from orchestrator.probe.attest import Binary
 
 _WORD = r"[^\s:']{1,200}"
-"""Bounded, since a text of megabytes without a space would be searched for minutes."""
+"""Bounded, since a text of megabytes without a space would be searched for minutes. A pattern that begins with it
+looks behind itself, so that not each letter is tried as its beginning."""
 _LOADING = "error while loading shared libraries: "
 _LIBRARY = re.compile(rf"{_LOADING}({_WORD}): cannot open shared object file: No such file")
 _OTHER = re.compile(rf"{_LOADING}(.+)")
-_VERSION = re.compile(rf"({_WORD}): version [`']({_WORD})' not found \(required by {_WORD}\)")
+_VERSION = re.compile(rf"(?<![^\s:'])({_WORD}): version [`']({_WORD})' not found \(required by {_WORD}\)")
 _SYMBOL = re.compile(rf"symbol lookup error: {_WORD}: (undefined symbol: .+)")
 _NO_INTERPRETER = re.compile(rf"Could not open '({_WORD})': No such file or directory")
 _NOT_FOUND = re.compile(

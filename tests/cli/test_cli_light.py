@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
 
 import click
 import pytest
@@ -39,7 +40,8 @@ finally:
 """
 
 
-def imported(*args: str) -> set[str]:
+@cache
+def imported(*args: str) -> frozenset[str]:
     """What a ``matrixctl`` of its own, without an engine, has imported in the end."""
     done = subprocess.run(
         [sys.executable, "-c", ASK, *args],
@@ -50,13 +52,13 @@ def imported(*args: str) -> set[str]:
         env={**os.environ, "DOCKER_HOST": NO_ENGINE},
     )
     assert done.stdout
-    return set(json.loads(done.stderr))
+    return frozenset(json.loads(done.stderr))
 
 
-def heavy(modules: set[str]) -> set[str]:
+def heavy(modules: frozenset[str]) -> set[str]:
     rooms = {f"orchestrator.{room}" for room in LATE}
     tops = {name.partition(".")[0] for name in modules}
-    return tops & HEAVY | {".".join(name.split(".")[:2]) for name in modules} & rooms
+    return (tops & HEAVY) | {".".join(name.split(".")[:2]) for name in modules} & rooms
 
 
 @pytest.mark.parametrize("args", [["--version"], ["--help"], ["-h"]], ids=" ".join)
