@@ -34,7 +34,8 @@ run: setup ## The main job: the quick profile, and where its report is
 # What the tests build is kept from one `make test` to the next, by digest as in any run; `make clean` leaves it.
 TEST_STORE ?= $${XDG_CACHE_HOME:-$$HOME/.cache}/matrixctl-tests
 # One seed: a change is judged by what it breaks. `make soak` looks for what nobody tried yet.
-PYTEST = $(BIN)/pytest -p no:cacheprovider --durations=10 --run-containers --run-browser --fuzz-seconds=60 --fuzz-seed=2569
+PYTEST = $(BIN)/pytest -p no:cacheprovider --durations=10 --run-containers --run-browser --fuzz-seconds=60 --fuzz-seed=2569 \
+  --hypothesis-profile=full
 
 .PHONY: test
 test: setup test-tools ## All set-up and all tests, the ones with real containers and a browser included

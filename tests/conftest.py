@@ -28,10 +28,12 @@ from orchestrator.record.model import CellRecord, RunRecord
 pytest_plugins = ["fuzzing", "browsing"]
 
 # A busy machine fails no property: a hang ends at pytest's time limit. A failure says how to get it again.
+# `pytest` tries a few examples of each, `--hypothesis-profile=full` (CI, `make soak`) four times as many.
 settings.register_profile(
-    "shared", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "few", max_examples=25, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("shared")
+settings.register_profile("full", settings.get_profile("few"), max_examples=100)
+settings.load_profile("few")
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_MATRIX = resources.root() / "matrix.yaml"

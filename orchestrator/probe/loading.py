@@ -13,8 +13,8 @@ from orchestrator.outcome import Reason
 from orchestrator.probe.attest import Binary
 
 _WORD = r"[^\s:']{1,200}"
-"""Bounded, since a text of megabytes without a space would be searched for minutes. A pattern that begins with it
-looks behind itself, so that not each letter is tried as its beginning."""
+"""Bounded, since a text of megabytes without a space would be searched for minutes. A pattern that begins
+with it looks behind itself, so that not each letter is tried as its beginning."""
 _LOADING = "error while loading shared libraries: "
 _LIBRARY = re.compile(rf"{_LOADING}({_WORD}): cannot open shared object file: No such file")
 _OTHER = re.compile(rf"{_LOADING}(.+)")

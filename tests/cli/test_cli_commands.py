@@ -114,7 +114,9 @@ def test_a_matrix_with_faults_shows_all_of_them(tmp_path: Path) -> None:
     assert "matrix.yaml:4:13: " in done.stderr
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 5, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.text(_ARGUMENT, max_size=12), min_size=1, max_size=3))
 def test_no_filter_and_no_name_ends_in_a_traceback(words: list[str]) -> None:
     for args in (

@@ -382,7 +382,7 @@ def graphs(draw: st.DrawFn) -> list[Action]:
     return draw(st.permutations(actions))
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples * 3 // 2)
 @given(data=st.data(), actions=graphs(), slots=st.integers(1, 4))
 def test_whatever_fails_each_action_ends_in_exactly_one_way(
     data: st.DataObject, actions: list[Action], slots: int
@@ -416,7 +416,7 @@ def test_whatever_fails_each_action_ends_in_exactly_one_way(
         assert not set(by_key[key].needs) & set(failures)
 
 
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 @given(actions=graphs(), slots=st.integers(1, 3), after=st.integers(0, 5))
 def test_a_cancellation_at_any_moment_ends_the_run(actions: list[Action], slots: int, after: int) -> None:
     bench = Bench(slots=slots)

@@ -130,7 +130,7 @@ def test_any_json_is_read_or_refused(raw: Any) -> None:
     survives(raw)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(path=st.sampled_from(PLACES), value=JSON)
 @example(path=("h3", "exit_code"), value=float("inf"))
 @example(path=("h3", "duration_s"), value=float("nan"))

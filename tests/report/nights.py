@@ -1,5 +1,7 @@
 """Nights as a maintainer meets them: a calm one, a bad one, and one that is very wide."""
 
+from functools import cache
+
 from samples import (
     ARCH_VALUES,
     CURL,
@@ -111,6 +113,7 @@ def _expect(cell: CellRecord) -> CellRecord:
     )
 
 
+@cache
 def calm() -> RunRecord:
     """Known failures, things declared to be impossible, and passes: nothing to do."""
     cells = product(_known, [haproxy("2.8.9")], [DISTRO, OPENSSL, LIBRESSL], clients=(CURL, GTLS))
@@ -171,6 +174,7 @@ def _refused(cell: CellRecord) -> CellRecord:
     return cell.model_copy(update={"observations": seen})
 
 
+@cache
 def bad() -> RunRecord:
     """Every verdict, a stale and an unmet rule, patches, a moving source, a self-test that found a cause."""
     cells = product(

@@ -1,6 +1,7 @@
 """Realistic run records: a quick run that passes, one with every outcome, a running one, a large one."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from orchestrator.arch import ARCHES
@@ -313,6 +314,7 @@ def ccm(axes: Axes) -> Reason | None:
     return Reason.CLIENT_CANNOT_OFFER if axes.cipher.name == SUITES[3] else None
 
 
+@cache
 def quick() -> RunRecord:
     """The quick profile: 2 architectures x 1 build x 5 ciphers, all well, CCM unsupported."""
     return run(product(ccm, [haproxy("3.0.11")], [DISTRO]))
@@ -334,6 +336,7 @@ def _mixed(axes: Axes) -> Reason | None:
     return ccm(axes)
 
 
+@cache
 def mixed() -> RunRecord:
     """Every outcome at once, the shape of haproxy#2569 among them, and one cell that was never judged."""
     cells = list(product(_mixed, [haproxy("2.8.9"), haproxy("3.0.11")], [DISTRO, OPENSSL, LIBRESSL]))
@@ -342,6 +345,7 @@ def mixed() -> RunRecord:
     return run(tuple(cells), profile="full", filters=("haproxy=2.8.9,3.0.11", "client=curl"), exit_code=1)
 
 
+@cache
 def running() -> RunRecord:
     """The quick run, stopped in the middle of its work."""
     done = quick().cells
