@@ -54,6 +54,13 @@ soak: setup ## What takes longer than CI may: every library that can be had here
 	$(BIN)/pytest tests/fuzz --fuzz-seconds=3600
 	$(BIN)/pytest -k hostile --whole-corpus
 	$(ENGINE) $(BIN)/pytest -m 'soak or fault' --run-containers --run-soak --durations=0 -rA
+	@$(MAKE) --no-print-directory busy
+
+.PHONY: busy
+busy: $(VENV)/.ready ## The unit tests, with all their examples, three times beside four busy loops
+	@loops=; trap 'kill $$loops' EXIT; trap 'exit 130' INT TERM; \
+	for loop in 1 2 3 4; do (while :; do :; done) & loops="$$loops $$!"; done; \
+	for round in 1 2 3; do $(BIN)/pytest -q --hypothesis-profile=full || exit 1; done
 
 .PHONY: unit
 unit: $(VENV)/.ready ## The tests that need no engine and no browser (a minute)
