@@ -1,7 +1,7 @@
 """Joins matrix, plan, execute, probe and record into a run: the one room that sees them all."""
 
-from orchestrator.app.first_record import find_expected, local_host
+from orchestrator.app.first_record import local_host
 from orchestrator.app.options import Options
 from orchestrator.app.running import run_matrix
 
-__all__ = ["Options", "find_expected", "local_host", "run_matrix"]
+__all__ = ["Options", "local_host", "run_matrix"]

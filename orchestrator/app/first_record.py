@@ -12,9 +12,10 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.outcome import Verdict
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import Plan, build_name
+from orchestrator.record.expected import find_expected
 from orchestrator.record.model import (
     ActionRecord,
     ActionStatus,
@@ -23,7 +24,6 @@ from orchestrator.record.model import (
     CellRecord,
     EngineInfo,
     Execution,
-    Expected,
     Host,
     Rule,
     RunInfo,
@@ -111,34 +111,6 @@ def make_cell(
         evidence=(),
         duration_s=None,
         reproducer=shlex.join(["matrixctl", "run", *options.again, "--cell", cell.id]),
-    )
-
-
-def find_expected(cell: Cell, expectations: Expectations, host: Arch | None = None) -> Expected | None:
-    """Return what the rule that counts says of the cell or, without one, what is declared of it.
-
-    :param host: the architecture of the engine's machine. No rule counts for what its emulator cannot run.
-    """
-    rule = None if capabilities.emulator_cannot(cell, host) else expectations.rule(cell)
-    if rule is not None:
-        return Expected(
-            outcome=rule.outcome,
-            reason=rule.reason,
-            cipher=rule.cipher if cell.cipher.suite is None else None,
-            because=rule.because,
-            rule=rule.place,
-            stale=expectations.stale(rule, [cell]),
-        )
-    declared = capabilities.unsupported(cell, host)
-    if declared is None:
-        return None
-    return Expected(
-        outcome=Outcome.UNSUPPORTED,
-        reason=Reason(declared.reason),
-        cipher=None,
-        because=declared.message,
-        rule="",
-        stale="",
     )
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import click
 from rich.table import Table
 
-from orchestrator.app import find_expected
 from orchestrator.cli import common
 from orchestrator.cli.table import cell as shown
 from orchestrator.cli.table import fits, show, table
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Cell, Unsupported
+from orchestrator.record.expected import find_expected
 from orchestrator.record.model import Expected
 from orchestrator.report.expectations import wanted
 

@@ -73,6 +73,12 @@ def test_what_needs_no_engine_does_not_import_its_package(args: list[str]) -> No
     assert not {"docker", "paramiko"} & heavy(imported(*args))
 
 
+def test_cells_import_nothing_that_builds_or_probes() -> None:
+    found = heavy(imported("cells"))
+    assert not {"cryptography", "elftools", "jinja2"} & found
+    assert not {"orchestrator.app", "orchestrator.probe"} & found
+
+
 @pytest.mark.parametrize("args", [["cells", "--format", "ids"], ["run", "--help"], ["compare", "--help"]])
 def test_only_the_history_imports_a_database(args: list[str]) -> None:
     assert imported("history", "--help") >= {"sqlalchemy", "alembic"}
