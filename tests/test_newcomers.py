@@ -1,0 +1,61 @@
+"""What somebody adds in one place has its other places too: CONTRIBUTING.md, "What belongs to a new ..."."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from orchestrator.arch import ARCHES
+from orchestrator.matrix.capability_table import FAMILIES
+from orchestrator.outcome import Reason
+
+ROOT = Path(__file__).resolve().parent.parent
+JUDGED = ("app", "cli", "containers", "execute", "probe")
+"""Tests of what happens; those of tables and pages go through all reasons by themselves."""
+
+
+@cache
+def read_code() -> str:
+    """Return what gives reasons."""
+    files = (ROOT / "orchestrator").rglob("*.py")
+    return "\n".join(path.read_text() for path in sorted(files) if path.name != "outcome.py")
+
+
+@cache
+def read_tests() -> str:
+    files = (path for room in JUDGED for path in (ROOT / "tests" / room).rglob("*.py"))
+    return "\n".join(path.read_text() for path in sorted(files))
+
+
+def lacking(reason: str) -> list[str]:
+    """What a reason of this value lacks."""
+    name = re.escape(reason.upper().replace("-", "_"))
+    found = []
+    if not re.search(rf"\bReason\.{name}\b", read_code()):
+        found.append("nothing in orchestrator/ gives it")
+    if not re.search(rf"\bReason\.{name}\b|[\"' ]{re.escape(reason)}[\"':]", read_tests()):
+        found.append(f"no test in tests/{{{','.join(JUDGED)}}} expects it: plant a fault that ends so")
+    return found
+
+
+def test_each_reason_is_given_by_the_code_and_expected_by_a_test() -> None:
+    faults = [f"{reason}: {what}" for reason in Reason for what in lacking(reason)]
+    assert not faults, "\n".join(faults)
+
+
+def test_what_a_reason_lacks_is_named() -> None:
+    assert [found.partition(" ")[0] for found in lacking("made-up-and-given-by-nothing")] == ["nothing", "no"]
+
+
+@pytest.mark.parametrize("name", ARCHES)
+def test_each_architecture_says_which_cpus_it_has(name: str) -> None:
+    page = (ROOT / "docs" / "architectures.md").read_text()
+    assert f"\n| {name} | " in page, f"docs/architectures.md needs a row of {name}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_tls_family_has_a_page_that_the_readme_names(family: str) -> None:
+    page = f"docs/libraries/{family}.md"
+    assert (ROOT / page).is_file(), f"write {page}: how it is built, its limits, the results of its cells"
+    assert f"({page})" in (ROOT / "README.md").read_text(), f"README.md links to each page, and not to {page}"
