@@ -1,5 +1,6 @@
 """What is expensive sits behind a flag, and whatever is skipped says so; real runs share one store."""
 
+import gc
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -118,6 +119,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             for item in items:
                 if item.get_closest_marker(name):
                     item.add_marker(pytest.mark.skip(reason=why))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end; without this, each full collection of garbage walks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -140,17 +140,18 @@ def test_stdout_has_the_answer_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["ids", "json", "table"])
 def test_a_reader_that_leaves_is_nothing_to_talk_of(tmp_path: Path, form: str) -> None:
     call = f"{sys.executable} -m orchestrator cells --format {form}"
+    first = f"{call} | head -1" if form == "table" else "echo"
     done = subprocess.run(
-        ["bash", "-c", f'{call} | head -1; {call} | true; echo "${{PIPESTATUS[0]}}"'],
+        ["bash", "-c", f'{first}; {call} | true; echo "${{PIPESTATUS[0]}}"'],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    first, code = done.stdout.splitlines()
+    head, code = done.stdout.splitlines()
     assert done.stderr == ""
-    assert first
+    assert head.startswith("arch") is (form == "table")
     assert code == "141"  # as of any program that a closed pipe ends
 
 

@@ -40,7 +40,7 @@ def texts(value: Any, path: Path = ()) -> Iterator[Path]:
 
 
 FIELDS = sorted(set(texts(LINES)), key=str)
-LONG = "x" * (4 << 20)
+LONG = "x" * (1 << 20)
 
 
 def said(path: Path, text: str) -> dict[str, Any]:
