@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 KEPT := MATRIXCTL_MIRROR,XDG_CACHE_HOME,http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo --preserve-env=$(KEPT))
 
+# Some images set it: then each process that a test starts compiles the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## Show this list
