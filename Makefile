@@ -61,8 +61,8 @@ soak: setup ## What takes longer than CI may: every library that can be had here
 
 .PHONY: busy
 busy: $(VENV)/.ready ## The unit tests, with all their examples, three times beside four busy loops
-	@loops=; trap 'kill $$loops 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	for loop in 1 2 3 4; do (while :; do :; done) & loops="$$loops $$!"; done; \
+	@loops=; for loop in 1 2 3 4; do (while :; do :; done) & loops="$$loops $$!"; done; \
+	trap 'kill $$loops 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	for round in 1 2 3; do $(BIN)/pytest -q --hypothesis-profile=full || exit 1; done
 
 .PHONY: unit
