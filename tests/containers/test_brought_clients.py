@@ -49,7 +49,6 @@ def made(engine: DockerEngine, store: Path, tmp_path_factory: pytest.TempPathFac
         engine=engine,
         host=LocalHost(),
         arch=by_machine(engine.info().arch),
-        say=lambda _: None,
         store=Store(store),
     )
     ours = ImageSet(shop=shop).get("client", shop.arch)

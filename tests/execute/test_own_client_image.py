@@ -60,7 +60,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def images(engine: Engine) -> ImageSet:
-    return ImageSet(shop=workshop.Workshop(engine=engine, host=FakeHost(), arch=AMD, say=lambda _: None))
+    return ImageSet(shop=workshop.Workshop(engine=engine, host=FakeHost(), arch=AMD))
 
 
 def client(source: Any, *where: str | Path, family: str = "curl") -> ClientValue:
