@@ -8,6 +8,7 @@ CPUID. What QEMU's CPUs have and lack was tried with QEMU 10.0, see docs/archite
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from orchestrator.value import Value
 
@@ -24,6 +25,9 @@ class Cpus(Value):
     """QEMU's ``-cpu`` for the values ``aes-on`` and ``aes-off`` of the axis ``execution``."""
     lacks: Mapping[str, str] = {}
     """Those of the two that QEMU has no CPU for, with the reason."""
+    word_size: int = 64
+    """Bits of a pointer."""
+    byte_order: Literal["little", "big"] = "little"
 
 
 class Arch(Value):
@@ -137,6 +141,7 @@ _KNOWN = (
             bits={"aes": (_HWCAP2, 0), "pmull": (_HWCAP2, 1), "sha2": (_HWCAP2, 3), "neon": (_HWCAP, 12)},
             default="max",
             models={"aes-on": "max", "aes-off": "cortex-a15"},
+            word_size=32,
         ),
     ),
     (
@@ -151,7 +156,7 @@ _KNOWN = (
             cmake_processor="i686",
         ),
         "/lib/ld-linux.so.2",
-        _X86_CPUS,
+        _X86_CPUS.model_copy(update={"word_size": 32}),
     ),
     (
         Arch(
@@ -213,6 +218,7 @@ _KNOWN = (
             default="qemu",
             models={"aes-off": "qemu"},
             lacks={"aes-on": "QEMU's message-security assist has no AES"},
+            byte_order="big",
         ),
     ),
 )

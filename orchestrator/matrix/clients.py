@@ -12,6 +12,8 @@ _CCM = "TLS_AES_128_CCM_SHA256"
 class Client:
     """Suites that a client cannot offer, by transport."""
 
+    stack: str
+    """The QUIC and TLS that it is made of."""
     quic_lacks: frozenset[str] = frozenset()
     tcp_lacks: frozenset[str] | None = None
     """``None``: it speaks no HTTP/2 over TCP at all."""
@@ -19,11 +21,11 @@ class Client:
 
 CLIENTS: Mapping[str, Client] = {
     # curl 8.14.1 with OpenSSL's QUIC: "no ciphers available", exit 7, nothing sent. Over TCP it offers CCM.
-    "curl": Client(quic_lacks=frozenset({_CCM}), tcp_lacks=frozenset()),
+    "curl": Client(stack="openssl", quic_lacks=frozenset({_CCM}), tcp_lacks=frozenset()),
     # ngtcp2's example client with GnuTLS (Debian's ngtcp2-client): all four.
-    "gtlsclient": Client(),
+    "gtlsclient": Client(stack="ngtcp2-gnutls"),
     # aioquic 1.7.2, `aioquic.tls.CipherSuite`: no CCM.
-    "aioquic": Client(quic_lacks=frozenset({_CCM})),
+    "aioquic": Client(stack="aioquic", quic_lacks=frozenset({_CCM})),
 }
 """By family."""
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.arch import ALIASES
 from orchestrator.errors import NothingSelectedError, UsageError
@@ -21,6 +21,13 @@ _FILTER = re.compile(r"\s*(?P<axis>[^\s=!<>]+)\s*(?P<op>!=|<=|>=|=|<|>)\s*(?P<re
 _PATTERN = re.compile(r"[A-Za-z0-9._+*?\[\]!-]+", re.ASCII)
 _COMPARED = re.compile(r"(?P<family>[^<>=@]+)(?P<op><=|>=|<|>)(?P<version>[^<>=@]+)")
 _RANGE = re.compile(r"(?:(?P<family>[^<>=@]+)@)?(?P<low>[^<>=@]*?)\.\.(?P<high>[^<>=@]*)")
+
+
+class Named(Protocol):
+    """What a filter can ask of: a value with a name. It may have a family, and a version with an order."""
+
+    @property
+    def name(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,19 +71,20 @@ _COMPARE: Mapping[str, Callable[[Version, Version], bool]] = {
 }
 
 
-def parse(text: str) -> Filter:
+def parse(text: str, axes: Sequence[str] = AXES) -> Filter:
     """Read ``axis OP pattern[,pattern...]``.
 
+    :param axes: what may be asked of; of finished cells that is more than the axes.
     :raises UsageError: for an unknown axis, with the nearest one, and for bad syntax, with an example.
     """
     match = _FILTER.fullmatch(text)
     if match is None:
         raise _syntax(text, "it is not axis, operator, value")
     axis, op, rest = match["axis"], match["op"], match["rest"]
-    if axis not in AXES:
+    if axis not in axes:
         raise UsageError(
-            f"filter {quoted(text)}: no axis {quoted(axis)}{nearest(axis, AXES)}",
-            details=f"axes: {listed(AXES)}",
+            f"filter {quoted(text)}: no axis {quoted(axis)}{nearest(axis, axes)}",
+            details=f"axes: {listed(axes)}",
         )
     if op in _COMPARE:
         bounds = ((op, _version(text, rest)),)
@@ -163,7 +171,7 @@ def values_of(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
     return {value.name: value for value in {id(value): value for value in values}.values()}
 
 
-def names(item: Filter, values: Mapping[str, AxisValue], *, strict: bool = True) -> set[str]:
+def names(item: Filter, values: Mapping[str, Named], *, strict: bool = True) -> set[str]:
     """Return the names of the values that match a filter.
 
     :param strict: a word or family that no value has is an error; else it holds for none.
@@ -173,12 +181,12 @@ def names(item: Filter, values: Mapping[str, AxisValue], *, strict: bool = True)
     return set(values) - held if item.negated else held
 
 
-def exact(item: Filter, values: Mapping[str, AxisValue]) -> bool:
+def exact(item: Filter, values: Mapping[str, Named]) -> bool:
     """Return true if every alternative is the name of a value, no glob, range, version or family."""
     return not item.negated and all(term.name in values for term in item.terms)
 
 
-def held_by(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
+def held_by(item: Filter, term: Term, values: Mapping[str, Named], *, strict: bool) -> set[str]:
     """Return the names that match a term. A glob or word must match one; a range may be empty."""
     if term.name is not None and term.name in values:
         return {term.name}
@@ -196,7 +204,7 @@ def held_by(item: Filter, term: Term, values: Mapping[str, AxisValue], *, strict
     return held
 
 
-def _is(value: AxisValue, text: str) -> bool:
+def _is(value: Named, text: str) -> bool:
     return (
         fnmatchcase(value.name, text)
         or text == getattr(value, "version", None)
@@ -204,7 +212,7 @@ def _is(value: AxisValue, text: str) -> bool:
     )
 
 
-def _in_range(item: Filter, span: Range, values: Mapping[str, AxisValue], *, strict: bool) -> set[str]:
+def _in_range(item: Filter, span: Range, values: Mapping[str, Named], *, strict: bool) -> set[str]:
     versioned: dict[str, Any] = {name: value for name, value in values.items() if hasattr(value, "version")}
     families = sorted({value.family for value in versioned.values()})
     if values and not versioned:
