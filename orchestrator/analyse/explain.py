@@ -85,6 +85,8 @@ class Explanation(Value):
     run: str
     also: tuple[str, ...]
     """The runs that add outcomes."""
+    notes: tuple[str, ...]
+    """What makes it weaker than it looks."""
     failing: int
     passing: int
     missing: int
@@ -111,10 +113,21 @@ def explain(records: Sequence[RunRecord], filters: Sequence[str] = ()) -> Explan
     if filters:
         cells = [row.cell for row in table.rows]
         table = pick(table, choose(cells, table.attributes, filters))
-    return explain_table(table, run=records[0].run.id, also=tuple(one.run.id for one in records[1:]))
+    first, *others = (one.run for one in records)
+    notes = (
+        *(
+            f"{run.id} is a run of another matrix: its cells count as they are"
+            for run in others
+            if run.matrix_digest != first.matrix_digest
+        ),
+        *(f"{run.id} is not finished" for run in (first, *others) if run.status != "finished"),
+    )
+    return explain_table(table, run=first.id, also=tuple(run.id for run in others), notes=notes)
 
 
-def explain_table(table: Table, *, run: str, also: tuple[str, ...] = ()) -> Explanation:
+def explain_table(
+    table: Table, *, run: str, also: tuple[str, ...] = (), notes: tuple[str, ...] = ()
+) -> Explanation:
     """Explain the failures of a table."""
     kinds = list(table.kinds)
     spaces = [
@@ -130,6 +143,7 @@ def explain_table(table: Table, *, run: str, also: tuple[str, ...] = ()) -> Expl
     return Explanation(
         run=run,
         also=also,
+        notes=(*notes, *_notes(table, failing)),
         failing=failing,
         passing=table.passing.bit_count(),
         missing=len(table.rows) - table.ran.bit_count(),
@@ -137,6 +151,14 @@ def explain_table(table: Table, *, run: str, also: tuple[str, ...] = ()) -> Expl
         unexplained=tuple(cell.id for cell in left),
         neighbours=find_neighbours(table, left[0]) if len(left) == 1 else (),
     )
+
+
+def _notes(table: Table, failing: int) -> Iterator[str]:
+    if failing and not table.passing:
+        yield "no cell passes, so nothing tells one value from another"
+    if mixed := sum(row.mixed for row in table.rows):
+        cells = "1 cell" if mixed == 1 else f"{mixed} cells"
+        yield f"{cells} passed in some attempts or runs and failed in others; that counts as a failure"
 
 
 def _size(space: Space, box: Box) -> int:

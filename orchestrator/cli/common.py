@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache, wraps
@@ -30,7 +30,7 @@ from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.matrix.versionless import find_archs, with_version, with_versions
 from orchestrator.plan.shards import take
 from orchestrator.record.find import SERIES
-from orchestrator.report.text import terminal
+from orchestrator.report.text import Style, terminal
 
 R = TypeVar("R")
 
@@ -50,6 +50,22 @@ def as_json(value: Any, *, indent: int | None = 1) -> str:
     """Return JSON for stdout, in ASCII: terminals and CI systems find no command in it."""
     dumped = json.dumps(value, indent=indent, separators=None if indent else (",", ":"))
     return dumped.replace("##", "#\\u0023")
+
+
+_STYLES: dict[Style, dict[str, Any]] = {
+    "": {},
+    "bold": {"bold": True},
+    "alarm": {"fg": "red", "bold": True},
+    "unsure": {"fg": "yellow"},
+    "good": {"fg": "green"},
+    "dim": {"dim": True},
+}
+
+
+def print_styled(lines: Iterable[tuple[Style, str]]) -> None:
+    """Print lines to stdout, each in its style where that is a terminal."""
+    for style, line in lines:
+        click.echo(click.style(line, **_STYLES[style]) if style else line)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -14,15 +13,6 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.record.find import counts, find_run, only_series, read_run
 from orchestrator.record.model import RunRecord
 from orchestrator.report import compare_markdown, compare_text
-
-_STYLES: dict[str, dict[str, Any]] = {
-    "": {},
-    "bold": {"bold": True},
-    "alarm": {"fg": "red", "bold": True},
-    "unsure": {"fg": "yellow"},
-    "good": {"fg": "green"},
-    "dim": {"dim": True},
-}
 
 
 @click.command("compare")
@@ -54,8 +44,7 @@ def command(
     elif form == "markdown":
         click.echo(compare_markdown.render(found), nl=False)
     else:
-        for style, line in compare_text.render(found):
-            click.echo(click.style(line, **_STYLES[style]) if style else line)
+        common.print_styled(compare_text.render(found))
     sys.exit(found.exit_code)
 
 

@@ -33,6 +33,11 @@ _COMMANDS = (
         "Say what this machine lacks for a run, with the remedy for each.",
     ),
     Later(
+        "explain",
+        "orchestrator.cli.explain:command",
+        "Name the smallest combinations that explain the failures of the first RUN; others add outcomes.",
+    ),
+    Later(
         "github",
         "orchestrator.cli.github:github",
         "Cut a selection into the jobs of a workflow of GitHub Actions.",

@@ -5,6 +5,7 @@ import json
 import click
 
 from orchestrator.analyse.compare import json_schema as compare_schema
+from orchestrator.analyse.explain import json_schema as explain_schema
 from orchestrator.matrix import schema as matrix_schema
 from orchestrator.record import schema as record_schema
 
@@ -12,12 +13,15 @@ from orchestrator.record import schema as record_schema
 @click.command()
 @click.option("--run", "what", flag_value="run", help="That of run.json instead.")
 @click.option("--compare", "what", flag_value="compare", help="That of `compare --format json` instead.")
+@click.option("--explain", "what", flag_value="explain", help="That of `explain --format json` instead.")
 def schema(*, what: str | None) -> None:
     """Print the JSON Schema of matrix.yaml, for editors."""
     if what == "run":
         text = record_schema.text()
     elif what == "compare":
         text = json.dumps(compare_schema(), indent=1) + "\n"
+    elif what == "explain":
+        text = json.dumps(explain_schema(), indent=1) + "\n"
     else:
         text = json.dumps(matrix_schema.json_schema(), indent=1) + "\n"
     click.echo(text, nl=False)

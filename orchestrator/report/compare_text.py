@@ -1,14 +1,12 @@
 """Two runs against each other, for a terminal: the news first. Pure."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import Comparison
 from orchestrator.report import comparison as words
-from orchestrator.report.text import flat, shorten
+from orchestrator.report.text import Style, flat, shorten
 
-Style = Literal["", "bold", "alarm", "unsure", "good", "dim"]
 _STYLES: dict[Change, Style] = {
     Change.NEW_FAILURE: "alarm",
     Change.CHANGED_REASON: "unsure",

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.record.model import RunRecord
+
+Style = Literal["", "bold", "alarm", "unsure", "good", "dim"]
+"""How a line stands out on a terminal."""
 
 _MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _INVISIBLE = re.compile(

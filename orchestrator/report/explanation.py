@@ -1,0 +1,105 @@
+"""Why cells fail, in words: what is shared by the forms in which an explanation is printed. Pure."""
+
+from collections.abc import Iterator
+
+from orchestrator.analyse.explain import Cluster, Explanation
+
+SHOWN = 10
+"""Cells that are named; JSON has all."""
+NOTHING = "Nothing to explain: no cell fails."
+COMMAND = "matrixctl run"
+
+
+def headline(found: Explanation) -> str:
+    """Return how many cells fail, and how far that is explained."""
+    if not found.failing:
+        return NOTHING
+    explained = found.failing - len(found.unexplained)
+    fail = "1 cell fails" if found.failing == 1 else f"{found.failing} cells fail"
+    if not found.clusters:
+        return f"{fail}, and no combination explains {'it' if found.failing == 1 else 'them'}."
+    clusters = (
+        "1 combination explains"
+        if len(found.clusters) == 1
+        else f"{len(found.clusters)} combinations explain"
+    )
+    how_many = "all" if explained == found.failing else str(explained)
+    return f"{fail}; {clusters} {how_many} of them."
+
+
+def facts(found: Explanation) -> tuple[str, ...]:
+    """Return which runs it is about, and how much they say."""
+    also = f"with the outcomes of {' '.join(found.also)}" if found.also else ""
+    said = f"{found.failing} fail, {found.passing} pass, {found.missing} say nothing"
+    return tuple(part for part in (f"run {found.run}", also, said) if part)
+
+
+def title(cluster: Cluster) -> str:
+    """Return how the cells of a cluster fail, and how many they are."""
+    count = len(cluster.cells) + len(cluster.maybe)
+    said = f"{cluster.outcome}: {cluster.reason}" if cluster.reason else str(cluster.outcome)
+    return f"{said}, {count} cells, {cluster.confidence}"
+
+
+def when(cluster: Cluster) -> str:
+    """Return the conditions as one would type them, without the quotes of a shell."""
+    return "  ".join(cluster.when)
+
+
+def evidence(cluster: Cluster) -> str:
+    """Return support and counter-examples."""
+    cells = len(cluster.cells)
+    said = f"{cells} of {cells + cluster.passing} cells, {cluster.others_failing} of {cluster.others} others"
+    if cluster.maybe:
+        said += f"; {len(cluster.maybe)} more fit as far as is known"
+    return said
+
+
+def line(cluster: Cluster) -> str:
+    """Return a cluster in one line."""
+    end = cluster.reason or cluster.outcome
+    return f"{end} when {when(cluster)}: {evidence(cluster)} ({cluster.confidence})"
+
+
+def details(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Yield what else there is to say: a name and a sentence each."""
+    if cluster.cause:
+        yield "cause", cluster.cause
+    for reason, count in cluster.otherwise.items():
+        yield "where it holds", f"{count} other {'cell fails' if count == 1 else 'cells fail'} with {reason}"
+    if cluster.irrelevant:
+        yield "irrelevant", ", ".join(cluster.irrelevant)
+    yield from (("border", border) for border in cluster.borders)
+    yield from _doubts(cluster)
+
+
+def _doubts(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    yield from (("always together", f"{one} with {other}") for one, other in cluster.confounded)
+    yield from (("or", "  ".join(texts)) for texts in cluster.alternatives)
+    if cluster.mixed:
+        yield "flaky", f"{cluster.mixed} of these cells passed in some attempts or runs"
+    if cluster.exceptions:
+        yield "passes nevertheless", names(cluster.exceptions)
+    if cluster.because:
+        yield f"only {cluster.confidence}", cluster.because
+    yield from (("would decide", f"{COMMAND} {words}") for words in cluster.decide)
+
+
+def names(cells: tuple[str, ...]) -> str:
+    """Return the first cells, and how many there are beside them."""
+    more = len(cells) - SHOWN
+    return ", ".join(cells[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def unexplained(found: Explanation) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of failures that no cluster explains."""
+    if not found.unexplained:
+        return
+    count = len(found.unexplained)
+    yield "unexplained", f"{count} {'cell' if count == 1 else 'cells'}: {names(found.unexplained)}"
+    if count == 1:
+        yield "", "one cell proves no combination; its neighbours would tell which of its values matters"
+        if not found.neighbours:
+            yield "", "each of them has run, as far as the values of this run go"
+    for words in found.neighbours:
+        yield "would tell", f"{COMMAND} {words}"
