@@ -6,7 +6,7 @@ docs/localisation.md says how, and how well it was measured to work.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import islice
 from operator import or_
@@ -382,12 +382,3 @@ def _cause(table: Table, cells: Rows, outside: Rows) -> str:
     total, other = cells.bit_count(), outside.bit_count()
     fits = f"{symptom}={name} in {count} of {total} of these cells, and in {elsewhere} of {other} others."
     return f"{sentence} {fits}" if sentence else fits
-
-
-def of_cells(explanation: Explanation) -> Mapping[str, Cluster]:
-    """Return the cluster of each cell that has one."""
-    return {cell: cluster for cluster in reversed(explanation.clusters) for cell in _members(cluster)}
-
-
-def _members(cluster: Cluster) -> Iterable[str]:
-    return (*cluster.cells, *cluster.maybe)

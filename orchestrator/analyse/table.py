@@ -1,5 +1,6 @@
 """The cells of one or several runs as a table: what each is and how it ended, ready for the search. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,11 +134,13 @@ def make_table(records: Sequence[RunRecord]) -> Table:
 
     :raises UsageError: where a cell's id means something else in another run.
     """
-    found: dict[str, list[tuple[CellRecord, Tests]]] = {}
+    found: dict[tuple[str, int], list[tuple[CellRecord, Tests]]] = {}
     for record in records:
         tests = index_tests(record.selftests)
+        often: Counter[str] = Counter()  # a foreign record may have an id twice
         for cell in record.cells:
-            known = found.setdefault(cell.id, [])
+            known = found.setdefault((cell.id, often[cell.id]), [])
+            often[cell.id] += 1
             if known:
                 _same(records, known[0][0], record, cell)
             known.append((cell, tests))

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunRecord, SelfTest
-from orchestrator.report import attempts, summary
+from orchestrator.report import attempts, explanation, summary
 from orchestrator.report.expectations import wanted
 from orchestrator.report.groups import Group, groups
 from orchestrator.report.headline import went_well
@@ -39,10 +39,16 @@ _SHOWN = 10
 
 
 def closing(record: RunRecord, folder: Path) -> list[Text]:
-    """The counts, the groups of cells with the most urgent first, rules that need a hand, the report."""
+    """The counts, what failures have in common, the cells, rules that need a hand, the report.
+
+    Clusters and groups of cells stand with the most urgent first.
+    """
     lines = [_counts(record)]
     stale = [rule for rule in record.rules if rule.stale]
-    told = [group for group in groups(record) if group.verdict in _VERDICTS]
+    clusters = explanation.show(record)
+    lines += [_cluster(shown) for shown in clusters]
+    found = groups(record, explanation.explained(clusters))
+    told = [group for group in found if group.verdict in _VERDICTS]
     for group in told:
         if not group.quiet:
             lines += _group(group)
@@ -53,6 +59,10 @@ def closing(record: RunRecord, folder: Path) -> list[Text]:
             lines += _group(group)
     lines += [_unmet(rule) for rule in record.rules if not rule.met]
     return [*lines, Text(flat(f"Report: {folder / 'index.html'}"))]
+
+
+def _cluster(shown: explanation.Shown) -> Text:
+    return Text(flat(explanation.line(shown.cluster)), style=_VERDICTS.get(shown.verdict, ""))
 
 
 def unmet(place: str, when: Sequence[str]) -> str:

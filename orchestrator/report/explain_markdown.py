@@ -34,7 +34,7 @@ def _cluster(cluster: Cluster) -> Iterator[str]:
     for name, said in words.details(cluster):
         yield f"- **{_safe(name)}:** {_safe(said)}"
     yield ""
-    for cell in (*cluster.cells, *cluster.maybe):
+    for cell in words.members(cluster):
         yield f"- {_safe(cell)}"
 
 

@@ -35,7 +35,7 @@ def _cluster(cluster: Cluster) -> Iterator[tuple[Style, str]]:
     yield "", f"  {words.evidence(cluster)}"
     for name, said in words.details(cluster):
         yield "", f"  {name}: {said}"
-    cells = (*cluster.cells, *cluster.maybe)
+    cells = words.members(cluster)
     for cell in cells[: words.SHOWN]:
         yield "dim", f"  - {cell}"
     if len(cells) > words.SHOWN:

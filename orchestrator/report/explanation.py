@@ -1,13 +1,56 @@
 """Why cells fail, in words: what is shared by the forms in which an explanation is printed. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from orchestrator.analyse.explain import Cluster, Explanation
+from orchestrator.analyse.explain import Cluster, Explanation, explain
+from orchestrator.outcome import Verdict
+from orchestrator.record.model import RunRecord
+from orchestrator.report import summary
 
+TITLE = "What failures have in common"
 SHOWN = 10
 """Cells that are named; JSON has all."""
 NOTHING = "Nothing to explain: no cell fails."
 COMMAND = "matrixctl run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A cluster as a report of its run shows it: as urgent as the worst of its cells."""
+
+    cluster: Cluster
+    verdict: Verdict
+    state: str
+
+    @property
+    def quiet(self) -> bool:
+        """Return true if nothing has to be done: each of its failures is known."""
+        return self.verdict is Verdict.KNOWN_FAILURE
+
+
+def show(record: RunRecord) -> tuple[Shown, ...]:
+    """Return the clusters of a run, the most urgent first."""
+    cells = {cell.id: cell for cell in record.cells}
+    found = []
+    for cluster in explain([record]).clusters if cells else ():
+        worst = min((cells[id_] for id_ in members(cluster)), key=summary.severity)
+        found.append((summary.severity(worst), cluster, worst))
+    found.sort(key=lambda one: one[0])
+    return tuple(
+        Shown(cluster=cluster, verdict=summary.verdict(worst), state=summary.state(worst))
+        for _, cluster, worst in found
+    )
+
+
+def explained(clusters: tuple[Shown, ...]) -> frozenset[str]:
+    """Return the ids of all cells that clusters explain."""
+    return frozenset(id_ for one in clusters for id_ in members(one.cluster))
+
+
+def members(cluster: Cluster) -> tuple[str, ...]:
+    """Return the cells of a cluster, those that fit as far as is known among them."""
+    return (*cluster.cells, *cluster.maybe)
 
 
 def headline(found: Explanation) -> str:

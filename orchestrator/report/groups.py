@@ -1,6 +1,6 @@
 """Cells that ended alike, put together: by verdict, outcome and reason, the most urgent first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analyse.alarms import find_common
@@ -21,7 +21,7 @@ class Group:
     title: str
     meaning: str
     common: str
-    """The axis values on which all agree, and the rest of the run does not: where to look first."""
+    """The axis values on which all agree, and the rest of the run does not; empty where clusters say it."""
     cause: str
     """Of the self-test, where all cells have the same one."""
     expected: Expected | None
@@ -39,14 +39,17 @@ class Group:
 _Key = tuple[Verdict, str, str, str]
 
 
-def groups(record: RunRecord) -> tuple[Group, ...]:
-    """All cells but those that pass as expected: worst first, then the largest group."""
+def groups(record: RunRecord, explained: Collection[str] = ()) -> tuple[Group, ...]:
+    """All cells but those that pass as expected: worst first, then the largest group.
+
+    :param explained: the cells that clusters explain.
+    """
     found: dict[_Key, list[CellRecord]] = {}
     for cell in record.cells:
         if cell.outcome is not Outcome.PASS or summary.verdict(cell) is not Verdict.AS_EXPECTED:
             found.setdefault(_key(cell), []).append(cell)
     order = sorted(found, key=lambda key: (summary.severity(found[key][0]), -len(found[key]), key))
-    return tuple(_group(key, found[key], record.cells) for key in order)
+    return tuple(_group(key, found[key], record.cells, explained) for key in order)
 
 
 def _key(cell: CellRecord) -> _Key:
@@ -56,7 +59,9 @@ def _key(cell: CellRecord) -> _Key:
     return verdict, summary.state(cell), cell.reason or "", was
 
 
-def _group(key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord]) -> Group:
+def _group(
+    key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord], explained: Collection[str]
+) -> Group:
     verdict, state, reason, _ = key
     causes = {cell.cause for cell in cells}
     rules = {cell.expected if cell.expected and cell.expected.rule else None for cell in cells}
@@ -67,7 +72,9 @@ def _group(key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord])
         title=_title(key),
         meaning=_REASONS.get(reason)
         or (summary.MEANINGS[state] if state != Outcome.PASS else verdict.meaning),
-        common=", ".join(find_common(cells, everything)),
+        common=""
+        if all(cell.id in explained for cell in cells)
+        else ", ".join(find_common(cells, everything)),
         cause=causes.pop() if len(causes) == 1 else "",
         expected=rules.pop() if len(rules) == 1 else None,
         tally=attempts.tally(*cells),

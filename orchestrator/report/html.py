@@ -19,6 +19,7 @@ from orchestrator.report import (
     attempts,
     disagreements,
     expectations,
+    explanation,
     grid,
     groups,
     headline,
@@ -39,6 +40,7 @@ def render(record: RunRecord) -> str:
     """The whole page. Pure: the same record gives the same bytes."""
     record = text.safe(record)
     disagree = disagreements.disagreements(record)
+    clusters = explanation.show(record)
     style, script = _asset("style.css"), _asset("script.js")
     page = _environment().get_template("report.html.j2")
     return page.render(
@@ -53,7 +55,8 @@ def render(record: RunRecord) -> str:
         counts=summary.counts(record.cells),
         verdicts=summary.verdict_counts(record.cells),
         segments=summary.segments(record.cells),
-        groups=groups.groups(record),
+        clusters=clusters,
+        groups=groups.groups(record, explanation.explained(clusters)),
         rules=expectations.lines(record),
         proofs=proofs.table(record.clients),
         disagreements=disagree,
@@ -93,6 +96,7 @@ def _environment() -> Environment:
     environment.globals.update(
         group_shown=_GROUP_SHOWN,
         detail_of=selftests.detail,
+        cluster_of=explanation,
         made_of=provenance.of,
         panel_of=panel,
         share_of=attempts.share,

@@ -10,6 +10,7 @@ from orchestrator.report import (
     attempts,
     disagreements,
     expectations,
+    explanation,
     grid,
     groups,
     headline,
@@ -83,7 +84,11 @@ def _blocks(record: RunRecord) -> Iterator[str]:
         yield f"\nThe run says: {escape(text.shorten(record.run.message, _MESSAGE))}"
     for made in provenance.special(record):
         yield f"\n**Built in its own way:** {escape(f'{made.name}: {made.words}')}"
-    found = groups.groups(record)
+    clusters = explanation.show(record)
+    if clusters:
+        yield f"\n### {explanation.TITLE}\n"
+    yield from map(_cluster, clusters)
+    found = groups.groups(record, explanation.explained(clusters))
     for group in found:
         if not group.quiet and group.verdict is not Verdict.NOT_JUDGED:
             yield from _group(group)
@@ -142,6 +147,16 @@ def _slot(slot: grid.Slot) -> str:
     if len(slot.cells) == 1:
         return said
     return f"{said} ({' '.join(f'{_SYMBOLS[summary.state(cell)]}{count}' for cell, count in slot.tally)})"
+
+
+def _cluster(shown: explanation.Shown) -> str:
+    """One line, and what there is to say of it; what only repeats an expectation is not told at length."""
+    cluster = shown.cluster
+    tag = f", {summary.VERDICT_TITLES[shown.verdict]}" if shown.quiet else ""
+    said = f"- {_SYMBOLS[shown.state]} **{escape(explanation.title(cluster))}{tag}**"
+    said += f"<br><code>{escape(explanation.when(cluster))}</code><br>{escape(explanation.evidence(cluster))}"
+    details = () if shown.quiet else explanation.details(cluster)
+    return "".join((said, *(f"<br>{escape(name)}: {escape(value)}" for name, value in details)))
 
 
 def _group(group: groups.Group) -> Iterator[str]:

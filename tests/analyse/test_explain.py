@@ -239,3 +239,10 @@ def test_a_record_of_large_and_strange_content_is_explained() -> None:
     explain([samples.large(300)])
     explain([samples.mixed()])
     assert len(CIPHERS) == 5
+
+
+def test_a_record_with_an_id_twice_is_explained_as_it_is() -> None:
+    base = made(lambda axes: Reason.WRONG_BODY if axes.arch.name == "arm64" else None)
+    cells = tuple(one.model_copy(update={"id": "same"}) for one in base.cells)
+    (cluster,) = explain([base.model_copy(update={"cells": cells})]).clusters
+    assert (cluster.when, len(cluster.cells)) == (("arch=arm64",), 30)

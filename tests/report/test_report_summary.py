@@ -149,6 +149,14 @@ def test_groups_stand_worst_first_and_say_what_their_cells_share() -> None:
     ]
 
 
+def test_a_group_leaves_to_clusters_what_they_say_better() -> None:
+    record = samples.mixed()
+    hang = {cell.id for cell in record.cells if cell.reason is Reason.HANDSHAKE_THEN_HANG}
+    found = [group.common for group in groups.groups(record, hang)]
+    assert found[:2] == ["", "haproxy=2.8.9, tls=libressl-3.9.2, cipher=TLS_AES_128_CCM_SHA256"]
+    assert groups.groups(record, set(list(hang)[1:]))[0].common, "one of its cells is unexplained"
+
+
 def test_groups_go_from_regressions_to_known_failures_and_share_rule_and_cause() -> None:
     found = groups.groups(nights.bad())
     assert [group.title for group in found] == [
