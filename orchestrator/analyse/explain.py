@@ -12,7 +12,7 @@ from itertools import islice
 from operator import or_
 from typing import Any, Literal
 
-from orchestrator.analyse.attributes import SYMPTOMS, choose
+from orchestrator.analyse.attributes import ATTRIBUTES, SYMPTOMS, choose
 from orchestrator.analyse.conditions import describe_border, write_condition
 from orchestrator.analyse.decide import Hypothesis, find_deciding, find_neighbours
 from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, positions
@@ -173,7 +173,9 @@ def _describe(table: Table, kind: Kind, space: Space, box: Box) -> Cluster:
     same = list(_find_confounded(table, box))
     others = list(_find_alternatives(space, box))
     replaced = [_replace(box, index, other) for index, other in same]
-    texts = {_write(table, other) for other in others} - {_write(table, other) for other in replaced}
+    said = [when, *(_write(table, other) for other in replaced)]
+    told = {frozenset(one) for one in said} | {_in_other_words(one) for one in said}
+    texts = {text for other in others if frozenset(text := _write(table, other)) not in told}
     rivals = [*others, *replaced]
     otherwise = _count_otherwise(table, kind, box)
     decide = find_deciding(table, cells, [_hypothesis(table, one) for one in (box, *rivals)])
@@ -197,7 +199,7 @@ def _describe(table: Table, kind: Kind, space: Space, box: Box) -> Cluster:
             (_write_one(table, index, dict(box)[index]), _write_one(table, *other)) for index, other in same
         ),
         alternatives=tuple(sorted(texts))[:_MOST_ALTERNATIVES],
-        borders=tuple(_borders(table, box)),
+        borders=tuple(_borders(table, space, box)),
         confidence=confidence,
         because=because,
         cause=_cause(table, cells, outside),
@@ -223,11 +225,16 @@ _AnyBox = tuple[tuple[int | str, Values | frozenset[str]], ...]
 
 
 def _write(table: Table, box: Box | _AnyBox) -> tuple[str, ...]:
-    return tuple(_write_one(table, index, values) for index, values in box)
+    order = sorted(box, key=lambda one: ATTRIBUTES.index(_name(table, one[0])))
+    return tuple(_write_one(table, index, values) for index, values in order)
+
+
+def _name(table: Table, index: int | str) -> str:
+    return index if isinstance(index, str) else table.factors[index].name
 
 
 def _write_one(table: Table, index: int | str, values: Values | frozenset[str]) -> str:
-    name = index if isinstance(index, str) else table.factors[index].name
+    name = _name(table, index)
     chosen = values if isinstance(values, frozenset) else _names(table, name, values)
     return write_condition(name, table.values[name], chosen)
 
@@ -236,24 +243,35 @@ def _names(table: Table, name: str, values: Values) -> frozenset[str]:
     return frozenset(value for i, value in enumerate(table.values[name]) if values >> i & 1)
 
 
-def _borders(table: Table, box: Box) -> Iterator[str]:
-    for index, values in box:
+def _borders(table: Table, space: Space, box: Box) -> Iterator[str]:
+    """Yield the neighbouring versions of which one was seen to fail and the other one to pass."""
+    for condition in box:
+        index, values = condition
         name = table.factors[index].name
-        chosen = _names(table, name, values)
-        for inside, outside in describe_border(table.values[name], chosen):
-            yield f"{name}: it fails with {inside}, and not with {outside}"
+        rest = space.holds(tuple(one for one in box if one != condition))
+        masks = dict(zip(table.values[name], table.factors[index].masks, strict=True))
+        for inside, outside in describe_border(table.values[name], _names(table, name, values)):
+            if rest & masks[inside] & space.failing and rest & masks[outside] & space.passing:
+                yield f"{name}: it fails with {inside}, and not with {outside}"
 
 
 def _hypothesis(table: Table, box: Box | _AnyBox) -> Hypothesis:
     found: Hypothesis = {}
     for index, values in box:
-        name = index if isinstance(index, str) else table.factors[index].name
+        name = _name(table, index)
         found[name] = values if isinstance(values, frozenset) else _names(table, name, values)
     return found
 
 
 def _replace(box: Box, index: int, other: tuple[str, frozenset[str]]) -> _AnyBox:
     return tuple(other if one[0] == index else one for one in box)
+
+
+def _in_other_words(when: tuple[str, ...]) -> frozenset[str]:
+    """Return the same with the suite that was negotiated in place of the one that was forced."""
+    return frozenset(
+        f"negotiated={text.removeprefix('cipher=')}" if text.startswith("cipher=") else text for text in when
+    )
 
 
 def _find_confounded(table: Table, box: Box) -> Iterator[tuple[int, tuple[str, frozenset[str]]]]:

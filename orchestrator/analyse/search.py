@@ -21,8 +21,9 @@ Box = tuple[tuple[int, Values], ...]
 
 LEVELS = 3
 """Conditions of a seed; growing may add more."""
-NOISE_BITS = 6.0
-"""What it costs to say at all that outcomes are noisy: one run in sixty-four is, without other evidence."""
+NOISE_BITS, SUSPICION_BITS = 6.0, 20.0
+"""What it costs to say at all that outcomes are noisy: where a cluster has passes, and where it is only the
+failures outside that would be noise. That is an easy excuse."""
 _UNEXPLAINED_BITS = 8.0
 """What a failure costs, beyond its name, that a model without noise leaves unexplained."""
 _NOISE_RATE = 0.05
@@ -185,7 +186,8 @@ class Space:
         model = sum(map(self.bits, boxes)) + len(boxes)
         if not noisy:
             return inf if wrong else model + left * self.unexplained_bits
-        return model + NOISE_BITS + log2(self.count + 1) + log2(comb(self.count, left + wrong))
+        noise = NOISE_BITS if wrong else SUSPICION_BITS
+        return model + noise + log2(self.count + 1) + log2(comb(self.count, left + wrong))
 
     @property
     def least_noisy(self) -> float:

@@ -241,6 +241,28 @@ def test_a_record_of_large_and_strange_content_is_explained() -> None:
     assert len(CIPHERS) == 5
 
 
+def test_a_border_is_told_where_both_sides_were_seen() -> None:
+    def judge(axes: Axes) -> Reason | None:
+        if axes.haproxy.version == "3.2.25":
+            return Reason.PREREQUISITE
+        return Reason.WRONG_BODY if axes.haproxy.version == "3.0.11" else None
+
+    seen = made(lambda axes: Reason.WRONG_BODY if axes.haproxy.version == "3.0.11" else None)
+    assert cluster_of(seen).borders == ("haproxy: it fails with 3.0.11, and not with 3.2.25",)
+    assert cluster_of(made(judge)).borders == ("haproxy: it fails with 3.0.11, and not with 3.4.6",)
+
+
+def test_a_failure_of_another_reason_is_no_border() -> None:
+    def judge(axes: Axes) -> Reason | None:
+        later = axes.haproxy.version != "3.0.11"
+        if axes.tls is LIBRESSL:
+            return Reason.HANDSHAKE_REFUSED if later else Reason.HANDSHAKE_THEN_HANG
+        return None
+
+    for cluster in explain([made(judge)]).clusters:
+        assert (cluster.when, cluster.borders) == (("tls=libressl-3.9.2",), ())
+
+
 def test_a_record_with_an_id_twice_is_explained_as_it_is() -> None:
     base = made(lambda axes: Reason.WRONG_BODY if axes.arch.name == "arm64" else None)
     cells = tuple(one.model_copy(update={"id": "same"}) for one in base.cells)
