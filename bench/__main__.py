@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
-from bench import builds, figures, history, machine, probes, report, scale
+from bench import builds, figures, history, localise, machine, probes, report, scale
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+_DOCS = Path(__file__).parents[1] / "docs"
+PAGE = _DOCS / "performance.md"
+OWN_PAGES = {"localise": _DOCS / "localisation.md"}
+"""Benchmarks whose figures stand on a page of their own."""
 
 
 def _benchmarks(store: Path, jobs: int, database: str | None) -> Mapping[str, Callable[[], figures.Section]]:
@@ -25,17 +28,18 @@ def _benchmarks(store: Path, jobs: int, database: str | None) -> Mapping[str, Ca
         "scale": scale.measure,
         "report": report.measure,
         "history": lambda: history.measure(url=database),
+        "localise": localise.measure,
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
     }
 
 
-NAMES = ("scale", "report", "history", "probes", "builds")
+NAMES = ("scale", "report", "history", "localise", "probes", "builds")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[BENCHMARK]...")
-@click.option("--write", is_flag=True, help="Put the figures into docs/performance.md.")
+@click.option("--write", is_flag=True, help="Put the figures into docs/performance.md and localisation.md.")
 @click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
@@ -44,12 +48,12 @@ NAMES = ("scale", "report", "history", "probes", "builds")
 def main(
     names: Sequence[str], *, write: bool, store: Path | None, jobs: int | None, database: str | None
 ) -> None:
-    """Measure what matrixctl costs: scale, report, history, probes, builds; all of them if none is named.
+    """Measure what matrixctl costs: scale, report, history, localise, probes, builds; all if none is named.
 
-    `builds` takes a quarter of an hour or more. Leave the machine alone meanwhile.
+    `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """
-    if write and names:
-        raise click.UsageError("--write takes the figures of one whole run: name no benchmark with it")
+    if write and names and not OWN_PAGES.keys() >= {*names}:
+        raise click.UsageError("--write takes the figures of one whole run: name no benchmark but localise")
     try:
         _measure(
             names or NAMES,
@@ -63,15 +67,15 @@ def main(
 def _measure(
     names: Sequence[str], benchmarks: Mapping[str, Callable[[], figures.Section]], *, write: bool
 ) -> None:
-    parts = [f"{machine.describe()}\n"]
+    parts: dict[Path, list[str]] = {}
     for name in names:
         common.say(f"{name} ...")
         section = figures.markdown(benchmarks[name]())
         click.echo(section)
-        parts.append(section)
-    if write:
-        figures.rewrite(PAGE, "\n".join(parts))
-        common.say(f"written to {PAGE}")
+        parts.setdefault(OWN_PAGES.get(name, PAGE), [f"{machine.describe()}\n"]).append(section)
+    for page, sections in parts.items() if write else ():
+        figures.rewrite(page, "\n".join(sections))
+        common.say(f"written to {page}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import builds, figures, history, probes, report, scale
-from bench.__main__ import NAMES, PAGE
+from bench import builds, figures, history, localise, probes, report, scale
+from bench.__main__ import NAMES, OWN_PAGES, PAGE
+from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine
 
@@ -38,6 +39,40 @@ def test_the_history_is_written_and_asked() -> None:
     assert (name, results) == ("SQLite", "80")
     assert min(int(memory.replace(",", "")), int(folders.replace(",", ""))) > 0
     assert slowest.endswith(" ms")
+
+
+def test_planted_faults_are_found_again() -> None:
+    section = localise.measure(3, sizes=(2000,))
+    ours = [row for row in section.rows if row[0] == "matrixctl explain"]
+    assert [row[1:3] for row in ours] == [("0%", "3"), ("5%", "3"), ("10%", "3")]
+    assert ours[0][3:6] == ("100.0 %", "100.0 %", "0")
+    assert all(len(row) == len(section.header) for row in section.rows)
+    named = "`tls=libressl<4.0 cipher=TLS_CHACHA20_POLY1305_SHA256`"
+    assert any("cells, 0% noise" in note and named in note for note in section.notes)
+
+
+def test_a_planted_matrix_is_the_same_each_time_and_has_what_was_planted() -> None:
+    planted = plant(3, noise=0.0)
+    assert planted == plant(3, noise=0.0)
+    assert planted != plant(3, noise=0.05)
+    broken = [any(fault.holds(point) for fault in planted.faults) for point in planted.points]
+    assert broken == [end is not None for end in planted.ends]
+
+
+def test_a_fault_counts_as_found_only_if_it_is_that_fault() -> None:
+    planted = next(
+        one
+        for one in (plant(seed, noise=0.0) for seed in range(50))
+        if len(one.faults) == 1 and len(one.faults[0].conditions) == 2
+    )
+    (box,) = (fault.box for fault in planted.faults)
+    assert judge(planted, [[box]]).exact
+    first, second = box
+    free = next(axis for axis in range(len(planted.sizes)) if axis not in {first[0], second[0]})
+    longer = (*box, (free, (1 << planted.sizes[free]) - 1))
+    for wrong in ([], [(first,)], [longer], [box, (second,)]):
+        assert not judge(planted, [wrong]).exact
+    assert judge(planted, [[box, (second,)]]).strange == 1
 
 
 @pytest.mark.browser
@@ -82,7 +117,8 @@ def test_a_page_without_its_two_marks_is_left_alone(tmp_path: Path, text: str) -
 
 def test_the_page_has_its_marks_and_names_every_benchmark() -> None:
     text = PAGE.read_text()
-    assert text.count(figures.BEGIN) == text.count(figures.END) == 1
+    for page in (PAGE, *OWN_PAGES.values()):
+        assert page.read_text().count(figures.BEGIN) == page.read_text().count(figures.END) == 1
     assert [name for name in NAMES if f"`{name}`" not in text] == []
 
 

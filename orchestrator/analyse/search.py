@@ -5,9 +5,9 @@ which explanation is the best one is decided by its description length, in bits 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import combinations
 from math import comb, factorial, inf, log2
 from operator import or_
@@ -70,6 +70,11 @@ class Factor:
     def term_bits(self) -> float:
         """Return what one term costs: which interval of which run it is, and that there may be another."""
         return 1 + log2(sum(len(run) * (len(run) + 1) // 2 for run in self.runs))
+
+    @cached_property
+    def column(self) -> Mapping[int, int]:
+        """Return the value of each row of which it is known."""
+        return {row: value for value, mask in enumerate(self.masks) for row in positions(mask)}
 
     def terms(self, values: Values) -> int:
         """Return of how many intervals a set of values consists."""
@@ -345,13 +350,14 @@ def _exceptions(space: Space, boxes: Sequence[Box]) -> int:
 
 def _find(space: Space, weights: Weights, *, noisy: bool) -> Model:
     boxes: list[Box] = []
-    greedy = replace(weights, passing=_CARE * weights.passing)
-    while len(boxes) < (_MOST_CLUSTERS if noisy else _MOST_STRICT):
-        wanted = _wanted(space, boxes, greedy)
-        box = _best_box(space, wanted) if wanted.fails.bit_count() > 1 else None
-        if box is None:
-            break
-        boxes.append(box)
+    for care in (_CARE, 1.0) if noisy else (1.0,):
+        careful = replace(weights, passing=care * weights.passing)
+        while len(boxes) < (_MOST_CLUSTERS if noisy else _MOST_STRICT):
+            wanted = _wanted(space, boxes, careful)
+            box = _best_box(space, wanted) if wanted.fails.bit_count() > 1 else None
+            if box is None:
+                break
+            boxes.append(box)
     boxes = _refine(space, boxes, weights, noisy=noisy)
     return Model(boxes=tuple(boxes), bits=space.total(boxes, noisy=noisy), noisy=noisy)
 
@@ -421,7 +427,7 @@ def _drop_needless(space: Space, boxes: list[Box], bits: float) -> list[Box]:
 def _seeds(space: Space, wanted: Wanted) -> Iterator[Box]:
     """Return points (equalities) at which failures gather, the most promising first."""
     rows = _thinned(wanted.fails, _SEED_ROWS)
-    columns = [_column(factor, rows) for factor in space.factors]
+    columns = [[factor.column.get(row, -1) for row in rows] for factor in space.factors]
     scored: list[tuple[float, Box]] = []
     for size in range(1, LEVELS + 1):
         for subset in combinations(range(len(space.factors)), size):
@@ -439,10 +445,6 @@ def _promise(space: Space, box: Box, wanted: Wanted) -> float:
     rows, weights = space.may_hold(box), wanted.weights
     fails, passes = (rows & wanted.fails).bit_count(), (rows & wanted.passes).bit_count()
     return fails * weights.fail - passes * min(weights.passing, 4 * weights.fail) - space.bits(box)
-
-
-def _column(factor: Factor, rows: Sequence[int]) -> list[int]:
-    return [next((v for v, mask in enumerate(factor.masks) if mask >> row & 1), -1) for row in rows]
 
 
 def positions(rows: Rows) -> list[int]:
