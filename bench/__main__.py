@@ -18,7 +18,9 @@ OWN_PAGES = {"localise": _DOCS / "localisation.md"}
 """Benchmarks whose figures stand on a page of their own."""
 
 
-def _benchmarks(store: Path, jobs: int, database: str | None) -> Mapping[str, Callable[[], figures.Section]]:
+def _benchmarks(
+    store: Path, jobs: int, database: str | None, seeds: int
+) -> Mapping[str, Callable[[], figures.Section]]:
     """By name, from the quickest to the slowest."""
 
     def host() -> Arch:
@@ -28,7 +30,7 @@ def _benchmarks(store: Path, jobs: int, database: str | None) -> Mapping[str, Ca
         "scale": scale.measure,
         "report": report.measure,
         "history": lambda: history.measure(url=database),
-        "localise": localise.measure,
+        "localise": lambda: localise.measure(seeds),
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
     }
@@ -45,8 +47,15 @@ NAMES = ("scale", "report", "history", "localise", "probes", "builds")
 )
 @click.option("--jobs", type=click.IntRange(1), help="Compilers at once [default: CPUs].")
 @click.option("--database", metavar="URL", help="An empty PostgreSQL database, for `history`.")
+@click.option("--seeds", type=click.IntRange(1), default=localise.SEEDS, help="Matrices, for `localise`.")
 def main(
-    names: Sequence[str], *, write: bool, store: Path | None, jobs: int | None, database: str | None
+    names: Sequence[str],
+    *,
+    write: bool,
+    store: Path | None,
+    jobs: int | None,
+    database: str | None,
+    seeds: int,
 ) -> None:
     """Measure what matrixctl costs: scale, report, history, localise, probes, builds; all if none is named.
 
@@ -57,7 +66,7 @@ def main(
     try:
         _measure(
             names or NAMES,
-            _benchmarks(store or common.default_store(), jobs or os.cpu_count() or 1, database),
+            _benchmarks(store or common.default_store(), jobs or os.cpu_count() or 1, database, seeds),
             write=write,
         )
     except MatrixctlError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import baselines, report
 from bench.figures import Section, against
-from bench.planted import Planted, judge, plant
+from bench.planted import Planted, Score, judge, plant
 from orchestrator.analyse.explain import explain
 from orchestrator.analyse.search import Box, find_models
 from orchestrator.matrix.model import HaproxyValue, TlsValue
@@ -23,6 +23,8 @@ from orchestrator.record.model import RunRecord
 
 SEEDS = 500
 NOISE = (0.0, 0.05, 0.1)
+_PART = 10
+"""Seeds that one process tries at a time."""
 SIZES = (10_000, 100_000)
 _GOALS = {0.0: 99.0, 0.05: 95.0}
 """Per cent of the faults, by noise."""
@@ -57,23 +59,21 @@ WAYS = (
 def measure(seeds: int = SEEDS, sizes: Sequence[int] = SIZES) -> Section:
     """Return the share of planted faults that each way finds exactly, and how long explanations take."""
     notes: list[str] = []
-    tries: list[tuple[Way, float]] = []
-    for way in WAYS:
-        module, _, package = way.needs.partition(" ")
-        if module and not _is_there(module):
-            notes.append(
-                f"{way.name}: not measured; `pip install {package}` beside this checkout's packages."
-            )
-            continue
-        tries += ((way, noise) for noise in NOISE)
-    counts = [max(1, round(seeds * way.share)) for way, _ in tries]
-    with ProcessPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-        every = list(pool.map(_try, *zip(*tries, strict=True), counts))
-    for (way, noise), found in zip(tries, every, strict=True):
-        if way is WAYS[0] and noise in _GOALS:
-            what = f"faults found exactly, {noise:.0%} noise"
-            notes.append(against(what, found.faults, _GOALS[noise], "%", at_least=True))
-    rows = tuple(found.row(way.name, noise) for (way, noise), found in zip(tries, every, strict=True))
+    rows: list[tuple[str, ...]] = []
+    with ProcessPoolExecutor(3 * (os.cpu_count() or 1)) as pool:
+        for way in WAYS:
+            module, _, package = way.needs.partition(" ")
+            if module and not _is_there(module):
+                notes.append(f"{way.name}: not measured; `pip install {package}` for it.")
+                continue
+            count = max(1, round(seeds * way.share))
+            for noise in NOISE:
+                scores = [one for part in pool.map(_try, *_parts(way, noise, count)) for one in part]
+                rows.append(_row(way.name, noise, scores))
+                if way is WAYS[0] and noise in _GOALS:
+                    what = f"faults found exactly, {noise:.0%} noise"
+                    share = 100 * _share_of_faults(scores)
+                    notes.append(against(what, share, _GOALS[noise], "%", at_least=True))
     notes += _time(sizes)
     return Section(
         key="localise",
@@ -88,45 +88,47 @@ def measure(seeds: int = SEEDS, sizes: Sequence[int] = SIZES) -> Section:
             "median",
             "slowest",
         ),
-        rows=rows,
+        rows=tuple(rows),
         notes=tuple(notes),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """How one way did at one level of noise."""
-
-    matrices: int
-    faults: float
-    """Per cent of the faults that were found exactly."""
-    exact: float
-    """Per cent of the matrices of which all faults were found, and nothing else."""
-    strange: int
-    seconds: tuple[float, ...]
-
-    def row(self, name: str, noise: float) -> tuple[str, ...]:
-        """Return the row of the table; a box that is no fault is a strange one."""
-        took = (f"{value:.3f} s" for value in (median(self.seconds), max(self.seconds)))
-        shares = (f"{self.faults:.1f} %", f"{self.exact:.1f} %")
-        return (name, f"{noise:.0%}", str(self.matrices), *shares, str(self.strange), *took)
+Scored = tuple[Score, float]
+"""How well one matrix was explained, and the seconds of CPU that it took."""
 
 
-def _try(way: Way, noise: float, seeds: int) -> Found:
-    scores, seconds = [], []
-    for seed in range(seeds):
+def _parts(way: Way, noise: float, count: int) -> tuple[list[Way], list[float], list[range]]:
+    seeds = [range(first, min(first + _PART, count)) for first in range(0, count, _PART)]
+    return [way] * len(seeds), [noise] * len(seeds), seeds
+
+
+def _try(way: Way, noise: float, seeds: range) -> list[Scored]:
+    scores = []
+    for seed in seeds:
         planted = plant(seed, noise=noise)
-        _ = planted.spaces
+        _ = planted.spaces  # the same for each way: it does not count
         started = time.process_time()
         boxes = way.solve(planted)
-        seconds.append(time.process_time() - started)
-        scores.append(judge(planted, boxes))
-    return Found(
-        matrices=seeds,
-        faults=100 * sum(score.found for score in scores) / sum(score.of for score in scores),
-        exact=100 * sum(score.exact for score in scores) / seeds,
-        strange=sum(score.strange for score in scores),
-        seconds=tuple(seconds),
+        took = time.process_time() - started
+        scores.append((judge(planted, boxes), took))
+    return scores
+
+
+def _share_of_faults(scores: Sequence[Scored]) -> float:
+    return sum(score.found for score, _ in scores) / sum(score.of for score, _ in scores)
+
+
+def _row(name: str, noise: float, scores: Sequence[Scored]) -> tuple[str, ...]:
+    seconds = [took for _, took in scores]
+    return (
+        name,
+        f"{noise:.0%}",
+        str(len(scores)),
+        f"{100 * _share_of_faults(scores):.1f} %",
+        f"{100 * sum(score.exact for score, _ in scores) / len(scores):.1f} %",
+        str(sum(score.strange for score, _ in scores)),
+        f"{median(seconds):.3f} s",
+        f"{max(seconds):.3f} s",
     )
 
 

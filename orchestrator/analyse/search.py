@@ -326,21 +326,32 @@ def find_models(spaces: Sequence[Space]) -> list[Model]:
         others = (spaces[i].covered(model.boxes) for i, model in enumerate(models) if i != position)
         elsewhere = reduce(or_, others, 0)
         if space.passing & elsewhere:
-            models[position] = find_model(replace(space, passing=space.passing & ~elsewhere))
+            rest = replace(space, passing=space.passing & ~elsewhere)
+            models[position] = find_model(rest, noisy=models[position].noisy)
     return models
 
 
-def find_model(space: Space) -> Model:
-    """Return the explanation of the failures with the shortest description."""
+def find_model(space: Space, *, noisy: bool = False) -> Model:
+    """Return the explanation of the failures with the shortest description.
+
+    :param noisy: it is known that there are exceptions.
+    """
+    if noisy:
+        return min(_find_noisy(space), key=lambda model: model.bits)
     strict = _find(space, Weights(fail=space.unexplained_bits, passing=_HARD), noisy=False)
     if not space.failing & ~space.covered(strict.boxes) and strict.bits < space.least_noisy:
         return strict
-    models, rate = [strict], _NOISE_RATE
+    return min(strict, *_find_noisy(space), key=lambda model: model.bits)
+
+
+def _find_noisy(space: Space) -> Iterator[Model]:
+    """Yield the best model with noise at a usual rate, then at the rate that this one leaves."""
+    rate = _NOISE_RATE
     for _ in range(2):
         weight = log2((1 - rate) / rate)
-        models.append(_find(space, Weights(fail=weight, passing=weight), noisy=True))
-        rate = min(max(_exceptions(space, models[-1].boxes) / space.count, 1 / space.count), 0.3)
-    return min(models, key=lambda model: model.bits)
+        model = _find(space, Weights(fail=weight, passing=weight), noisy=True)
+        yield model
+        rate = min(max(_exceptions(space, model.boxes) / space.count, 1 / space.count), 0.3)
 
 
 def _exceptions(space: Space, boxes: Sequence[Box]) -> int:
