@@ -170,7 +170,7 @@ def _describe(table: Table, kind: Kind, space: Space, box: Box) -> Cluster:
     cells, exceptions = known & space.failing, may & space.passing
     outside = (space.failing | space.passing) & ~may
     when = _write(table, box)
-    same = list(_find_confounded(table, box))
+    same = _drop_words(table, box, list(_find_confounded(table, box)))
     others = list(_find_alternatives(space, box))
     replaced = [_replace(box, index, other) for index, other in same]
     said = [when, *(_write(table, other) for other in replaced)]
@@ -274,7 +274,18 @@ def _in_other_words(when: tuple[str, ...]) -> frozenset[str]:
     )
 
 
-def _find_confounded(table: Table, box: Box) -> Iterator[tuple[int, tuple[str, frozenset[str]]]]:
+Confounded = tuple[int, tuple[str, frozenset[str]]]
+"""The factor of a condition, and another condition."""
+
+
+def _drop_words(table: Table, box: Box, same: list[Confounded]) -> list[Confounded]:
+    """Leave out the suite that was negotiated since it was forced: that is said already."""
+    forced = {other[1] for _, other in same if other[0] == "cipher"}
+    forced |= {_names(table, "cipher", v) for i, v in box if table.factors[i].name == "cipher"}
+    return [one for one in same if one[1][0] != "negotiated" or one[1][1] not in forced]
+
+
+def _find_confounded(table: Table, box: Box) -> Iterator[Confounded]:
     """Yield, for a condition, each other one that holds for the very same of all cells that ran."""
     named = {table.factors[index].name for index, _ in box}
     for index, values in box:

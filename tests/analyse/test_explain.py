@@ -73,6 +73,8 @@ def test_an_axis_is_preferred_to_what_follows_from_it() -> None:
         "cipher!=default",
     )
     assert cluster.when == (f"cipher={CHACHA20}",)
+    assert (cluster.confounded, cluster.alternatives) == ((), ()), "the same in other words is no doubt"
+    assert cluster.confidence == "strong"
     cluster = cluster_of(made(lambda axes: Reason.WRONG_BODY if axes.arch.name == "arm64" else None))
     assert cluster.when == ("arch=arm64",)
     assert ("arch=arm64", "emulated=yes") in cluster.confounded
