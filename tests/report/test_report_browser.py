@@ -4,6 +4,7 @@ import nights
 import pytest
 import samples
 from browsing import Reader
+from issue_2569 import record
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -195,3 +196,11 @@ def test_a_link_to_a_cell_far_down_lands_on_it(reader: Reader, *, script: bool) 
     assert panel.get_attribute("id") == html.anchor(record.cells[-3])
     top = panel.rect["y"] - float(str(reader.js("scrollY")))
     assert 0 <= top < 600
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_clusters_are_shown_whatever_the_cells_are_filtered_by(reader: Reader, *, script: bool) -> None:
+    reader.open(record(), "#arch=amd64" if script else "", script=script)
+    shown = [cluster.text for cluster in reader.all(".cluster")]
+    assert len(shown) == 3
+    assert all("tls=libressl<4.0" in text and "irrelevant\narch" in text for text in shown)
