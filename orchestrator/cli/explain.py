@@ -31,7 +31,7 @@ def command(
     RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`.
     """
     reports = out or common.default_out()
-    records = [read_run(find_run(name, reports, series=series), say=common.say) for name in runs]
+    records = [read_run(find_run(name, reports, series=series), warn=True) for name in runs]
     found = explain(records, filters)
     if form == "json":
         click.echo(common.as_json(found.model_dump(mode="json")))
