@@ -75,6 +75,9 @@ def mine_sets(planted: Planted) -> Sequence[Sequence[Box]]:
     found = []
     for space in planted.spaces:
         rows = positions(space.failing)
+        if not rows:  # another fault covers all of its cells
+            found.append([])
+            continue
         items = {(axis, values) for axis, size in enumerate(planted.sizes) for values in _items(axis, size)}
         table = pandas.DataFrame(
             {
@@ -129,6 +132,9 @@ def ripper(planted: Planted) -> Sequence[Sequence[Box]]:
     wittgenstein = importlib.import_module("wittgenstein")
     found = []
     for space in planted.spaces:
+        if not space.failing:
+            found.append([])
+            continue
         rows = [*positions(space.failing), *positions(space.passing)]
         table = pandas.DataFrame(
             {
