@@ -20,7 +20,7 @@ _LEAST = 5
 def grow_tree(planted: Planted) -> Sequence[Sequence[Box]]:
     """Grow a decision tree for each kind of failure; each leaf that fails is a box."""
     tree = importlib.import_module("sklearn.tree")
-    found = []
+    found: list[Sequence[Box]] = []
     for space in planted.spaces:
         rows = [*positions(space.failing), *positions(space.passing)]
         columns = [
@@ -72,7 +72,7 @@ def mine_sets(planted: Planted) -> Sequence[Sequence[Box]]:
     """Mine frequent item sets of the failures (values, and bounds of versions), and cover with the best."""
     pandas = importlib.import_module("pandas")
     mining = importlib.import_module("mlxtend.frequent_patterns")
-    found = []
+    found: list[Sequence[Box]] = []
     for space in planted.spaces:
         rows = positions(space.failing)
         if not rows:  # another fault covers all of its cells
@@ -130,7 +130,7 @@ def ripper(planted: Planted) -> Sequence[Sequence[Box]]:
     """Learn rules by RIPPER; versions are taken for values, since its bins would hide their borders."""
     pandas = importlib.import_module("pandas")
     wittgenstein = importlib.import_module("wittgenstein")
-    found = []
+    found: list[Sequence[Box]] = []
     for space in planted.spaces:
         if not space.failing:
             found.append([])
