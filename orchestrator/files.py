@@ -126,6 +126,19 @@ def write_new(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` for all readers at once; after a power cut it may be neither.
+
+    For many files that can be made again.
+
+    :raises OSError: as the file system says.
+    """
+    with _half_made(path) as (file, temporary):
+        file.write(content)
+        file.close()
+        temporary.replace(path)
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file whose folder has no readers yet; it is on the disk when this returns.
 

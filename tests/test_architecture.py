@@ -37,6 +37,7 @@ ROOMS = (
     {"record"},
     {"analyse"},
     {"report"},
+    {"site"},
     {"app", "preview", "reproduce"},
     {"cli", "__main__"},
 )
@@ -52,7 +53,7 @@ EXECUTE = (
     {"images"},
     {"setup"},
 )
-NEVER = {"execute": {"probe"}, "analyse": {"execute", "probe"}, "report": {"execute", "probe"}}
+NEVER = {"execute": {"probe"}, "analyse": {"execute", "probe"}, "report": {"execute", "probe"}, "site": {"execute", "probe"}}
 
 
 @cache

@@ -46,6 +46,12 @@ def digest_files(inputs: Inputs) -> str:
     return hashlib.sha256(json.dumps(sorted(inputs.files.items())).encode()).hexdigest()
 
 
+def digest_tool() -> str:
+    """Return one digest of matrixctl's own files, as they are now."""
+    found = sorted((name, sha256_of(path)[:_SHOWN]) for name, path in _files(None))
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
 def refuse_changes(past: Past, begin: RunRecord, now: Inputs, lost: Callable[[], Sequence[str]]) -> None:
     """Go on with ``past`` only if it would be planned today as it was.
 

@@ -74,6 +74,11 @@ _COMMANDS = (
     ),
     Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
     Later("schema", "orchestrator.cli.schema:schema", "Print the JSON Schema of matrix.yaml, for editors."),
+    Later(
+        "site",
+        "orchestrator.cli.site:command",
+        "Write the dashboard of a series: static pages from the history, for a web server or a folder.",
+    ),
 )
 
 

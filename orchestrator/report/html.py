@@ -85,8 +85,13 @@ def fragment(cell_id: str) -> str:
 
 @cache
 def _environment() -> Environment:
+    return make_environment("report")
+
+
+def make_environment(*folders: str) -> Environment:
+    """Return what renders the templates of these folders of ``templates/``: all text in it is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(resources.root() / "templates" / "report"),
+        loader=FileSystemLoader([resources.root() / "templates" / folder for folder in folders]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else text.isolated(value),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Protocol
 
 from orchestrator.outcome import Outcome, Verdict, believed
 from orchestrator.record.model import CellRecord
@@ -52,19 +53,29 @@ TAGS = {
 """The verdict within a small field, where the outcome alone does not say it."""
 
 
-def state(cell: CellRecord) -> str:
+class Ended(Protocol):
+    """How a cell ended: its record, or what the history keeps of it."""
+
+    @property
+    def outcome(self) -> Outcome | None: ...
+
+    @property
+    def verdict(self) -> Verdict: ...
+
+
+def state(cell: Ended) -> str:
     """Return the cell's entry of STATES. A pass that does not count is not shown as a pass."""
     if cell.outcome is None or (cell.outcome is Outcome.PASS and verdict(cell) is Verdict.NOT_JUDGED):
         return NOT_JUDGED
     return cell.outcome.value
 
 
-def verdict(cell: CellRecord) -> Verdict:
+def verdict(cell: Ended) -> Verdict:
     """Return the cell's entry of VERDICTS, as far as the record can be believed."""
     return believed(cell.outcome, cell.verdict)
 
 
-def severity(cell: CellRecord) -> tuple[int, int]:
+def severity(cell: Ended) -> tuple[int, int]:
     """Return a key that sorts the worst cell first: by verdict, then by outcome."""
     return VERDICTS.index(verdict(cell)), STATES.index(state(cell))
 

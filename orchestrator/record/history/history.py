@@ -46,6 +46,11 @@ from orchestrator.record.history.tables import (
 from orchestrator.record.model import Alarm, Ingredient, RunRecord, utc_now
 
 Added = Literal["imported", "unchanged", "replaced"]
+JUDGED = (
+    *("outcome", "reason", "verdict", "message", "attempts", "failed"),
+    *("duration_s", "handshake_s", "load", "alarm"),
+)
+"""The columns that ``results_of`` returns of each result."""
 
 
 class History:
@@ -327,6 +332,45 @@ class History:
             .order_by(COMPONENTS.c.kind, COMPONENTS.c.name, COMPONENTS.c.version)
         )
         return self._ask(query)
+
+    def nights(self, series: str, limit: int) -> list[Row]:
+        """Return the newest runs of a series, the oldest of them first."""
+        query = select(RUNS).where(RUNS.c.series == series).order_by(RUNS.c.id.desc()).limit(limit)
+        return self._ask(query)[::-1]
+
+    def cells(self) -> list[Row]:
+        """Return every cell that any run has, with its number and axes."""
+        return self._ask(select(CELLS).order_by(CELLS.c.number))
+
+    def results_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
+        """Return the results of the runs of a series from one id on: run, cell, and the columns of JUDGED.
+
+        There may be a few hundred thousand, so they are tuples, in no order.
+        """
+        columns = [RESULTS.c[name] for name in ("run", "cell", *JUDGED)]
+        query = select(*columns).join(RUNS, RUNS.c.number == RESULTS.c.run)
+        return self._tuples(query.where(RUNS.c.series == series, RUNS.c.id >= first))
+
+    def alarms_of(self, series: str, first: str) -> list[Row]:
+        """Return the alarms of the runs of a series from one id on."""
+        query = select(ALARMS).join(RUNS, RUNS.c.number == ALARMS.c.run)
+        found = self._ask(query.where(RUNS.c.series == series, RUNS.c.id >= first))
+        return [{**row, "conditions": json.loads(row["conditions"])} for row in found]
+
+    def components_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
+        """Return the components of the runs of a series from one id on: run, kind, name, version, digest."""
+        columns = [COMPONENTS.c[name] for name in ("kind", "name", "version", "digest")]
+        query = (
+            select(RUN_COMPONENTS.c.run, *columns)
+            .join(COMPONENTS, COMPONENTS.c.number == RUN_COMPONENTS.c.component)
+            .join(RUNS, RUNS.c.number == RUN_COMPONENTS.c.run)
+            .where(RUNS.c.series == series, RUNS.c.id >= first)
+        )
+        return self._tuples(query)
+
+    def _tuples(self, query: Any) -> list[tuple[Any, ...]]:
+        with explained(self.place), self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(query)]
 
     def _ask(self, query: Any) -> list[Row]:
         with explained(self.place), self._engine.connect() as connection:

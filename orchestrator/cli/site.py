@@ -1,0 +1,44 @@
+"""``matrixctl site``."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from orchestrator.app.site import build_site
+from orchestrator.cli import common
+from orchestrator.cli.history import open_history
+from orchestrator.report import units
+from orchestrator.report.text import flat
+
+
+@click.command("site")
+@click.option(
+    "--out",
+    "folder",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The site's own folder: new, empty, or one that it wrote before.",
+)
+@common.history_place
+@click.option(
+    "--reports",
+    "reports",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the history is, without --history [default: reports].",
+)
+@common.series("The runs that are shown [default: the only series].")
+def command(folder: Path, *, history: str | None, reports: Path | None, series: str | None) -> None:
+    """Write the dashboard of a series: static pages from the history, for a web server or a folder.
+
+    Only what changed is written. Nothing in it asks another server for anything.
+    """
+    with open_history(history, reports or common.default_out()) as kept:
+        written = build_site(kept, folder, series=series, now=datetime.now(UTC), say=common.say)
+    click.echo(
+        flat(
+            f"{folder / 'index.html'}: {written.pages} files, {units.size(written.size)};"
+            f" {written.changed} written, {written.removed} removed"
+        )
+    )

@@ -1,0 +1,235 @@
+"""The page of a cell: its year. Pure."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.outcome import FAILURES, Outcome
+from orchestrator.report import units
+from orchestrator.site.charts import Tick, draw_latency, draw_strip
+from orchestrator.site.names import cell_page
+from orchestrator.site.news import Move
+from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
+from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
+from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, tone_of
+
+_TURNS = 40
+"""Changes that the page shows; all are in its data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """What only the folder of a run says of a cell."""
+
+    reproducer: str
+    expected: str
+    """What a rule expects of it, or empty."""
+    because: str
+    rule: str
+    stale: str
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A file of the site that shows what happened."""
+
+    path: str
+    title: str
+    day: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A night in which the cell ended in another way, or had another version."""
+
+    night: Night
+    result: Result | None
+    length: int
+    versions: str
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A cell over the nights, together with the cells that it was before a version moved."""
+
+    name: str
+    results: tuple[Result | None, ...]
+    moves: Mapping[int, Move]
+    """By the number of the first night under the newer id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the folders of runs add to the history."""
+
+    details: Mapping[str, Detail]
+    """Of the newest night whose folder is there, by cell."""
+    evidence: Mapping[str, Sequence[Evidence]]
+    without: str
+    """Why a cell has no evidence."""
+
+
+def make_cell(frame: Frame, track: Track, ticks: Sequence[Tick], known: Known) -> Iterator[Page]:
+    """Return the page of a cell, and its data."""
+    path = cell_page(track.name)
+    nights, results = frame.year.nights, track.results
+    marks = find_marks(track)
+    turns = find_turns(nights, track, marks)
+
+    def make() -> bytes:
+        point = next(one.point for one in reversed(results) if one)
+        passed = [night for night, one in zip(nights, results, strict=True) if one and _passes(one)]
+        tones = [tone_of(one) for one in results]
+        latency = draw_latency([one.handshake_s if one else None for one in results])
+        detail = known.details.get(track.name)
+        had = [(night, one) for night, one in zip(nights, results, strict=True) if one]
+        first = find_since(results)
+        return frame.render(
+            "cell.html.j2",
+            path,
+            name=track.name,
+            point=point,
+            now=results[-1],
+            gone=f"the last that had it is {had[-1][0].day}" if had else "",
+            since=_since(nights, first),
+            detail=detail,
+            last_pass=passed[-1] if passed else None,
+            judged=sum(one.outcome is not None and one.outcome.judged_product for _, one in had),
+            nights_had=len(had),
+            rate=_rate([one for _, one in had]),
+            alarm=results[-1].alarm if results[-1] else None,
+            chart=draw_strip(tones),
+            label=_label(tones, len(nights)),
+            ticks=ticks,
+            marks=[{"at": round(100 * number / len(nights), 2)} for number in marks],
+            strip=[
+                sign_of_cell(nights[number], results[number], mark=number in marks)
+                for number in range(max(0, len(nights) - SHOWN), len(nights))
+            ],
+            turns=turns[:_TURNS],
+            more_turns=max(0, len(turns) - _TURNS),
+            latency=latency,
+            latency_label=_latency_label(latency.last, len(latency.steps)) if latency else "",
+            steps=[
+                {"night": nights[s.night], "was": s.was, "now": s.now, "ratio": _ratio(s.was, s.now)}
+                for s in reversed(latency.steps if latency else ())
+            ],
+            evidence=known.evidence.get(track.name, ()),
+            no_evidence=known.without,
+            reproducer=detail.reproducer if detail else shlex.join(["matrixctl", "run", "--cell", track.name]),
+        )
+
+    yield Page(path=path, make=make)
+    yield Page(
+        path=path.removesuffix(".html") + ".json",
+        make=lambda: as_json(
+            {
+                "cell": track.name,
+                "axes": next(one.point for one in reversed(results) if one)._asdict(),
+                "nights": [night.id for night in nights],
+                "handshake_s": [one.handshake_s if one else None for one in results],
+                "turns": [
+                    {
+                        "night": turn.night.id,
+                        "nights": turn.length,
+                        "outcome": turn.result.outcome if turn.result else None,
+                        "reason": turn.result.reason if turn.result else None,
+                        "verdict": turn.result.verdict if turn.result else None,
+                        "message": turn.result.message if turn.result else "",
+                        "versions": turn.versions,
+                        "marks": turn.marks,
+                    }
+                    for turn in turns
+                ],
+            }
+        ),
+    )
+
+
+def find_marks(track: Track) -> Mapping[int, tuple[str, ...]]:
+    """Return the nights that had another version than the one before, by number, and what moved."""
+    found: dict[int, list[str]] = {}
+    last: Result | None = None
+    for number, one in enumerate(track.results):
+        if one is None:
+            continue
+        if last is not None and last.point is not one.point:
+            for axis in VERSIONED:
+                was, now = _version(last.point, axis), _version(one.point, axis)
+                if was != now:
+                    found.setdefault(number, []).append(f"{axis}: {was} → {now}")
+        last = one
+    return {number: tuple(said) for number, said in found.items()}
+
+
+def _version(point: Point, axis: str) -> str:
+    name, version = str(getattr(point, axis)), str(getattr(point, f"{axis}_version"))
+    return name if version in name else f"{name} ({version})"
+
+
+def find_turns(
+    nights: Sequence[Night], track: Track, marks: Mapping[int, tuple[str, ...]]
+) -> tuple[Turn, ...]:
+    """Return the nights in which something became another, the newest first."""
+    results = track.results
+    starts = [
+        number
+        for number in range(len(results))
+        if not number or number in marks or not same_end(results[number - 1], results[number])
+    ]
+    ends = [*starts[1:], len(results)]
+    return tuple(
+        Turn(
+            night=nights[first],
+            result=results[first],
+            length=end - first,
+            versions=_versions(results[first]),
+            marks=marks.get(first, ()),
+        )
+        for first, end in reversed(list(zip(starts, ends, strict=True)))
+    )
+
+
+def _versions(result: Result | None) -> str:
+    if result is None:
+        return ""
+    return f"HAProxy {_version(result.point, 'haproxy')}, {_version(result.point, 'tls')}"
+
+
+def _passes(result: Result) -> bool:
+    return result.outcome is Outcome.PASS
+
+
+def _since(nights: Sequence[Night], first: int) -> str:
+    count = len(nights) - first
+    if first == 0:
+        return f"in each of {count} nights" if count > 1 else ""
+    return f"since {nights[first].day}, {count} {'night' if count == 1 else 'nights'}"
+
+
+def _rate(results: Sequence[Result]) -> str:
+    judged = [one for one in results if one.outcome is not None and one.outcome.judged_product]
+    failed = sum(one.outcome in FAILURES for one in judged)
+    tried, bad = sum(one.attempts for one in judged), sum(one.failed for one in judged)
+    mixed = sum(0 < one.failed < one.attempts for one in judged)
+    said = f"in {failed} of {len(judged)} nights, {bad} of {tried} attempts"
+    return said + (f"; flaky in {mixed} {'night' if mixed == 1 else 'nights'}" if mixed else "")
+
+
+def _label(tones: Sequence[str], nights: int) -> str:
+    counts = {tone: tones.count(tone) for tone in dict.fromkeys(tones) if tone != ABSENT}
+    said = ", ".join(f"{count} {TONE_TITLES[tone]}" for tone, count in counts.items())
+    return f"{nights} nights, the newest at the right: {said or 'none has the cell'}."
+
+
+def _latency_label(last: float, steps: int) -> str:
+    changed = {0: "no lasting step", 1: "1 lasting step"}.get(steps, f"{steps} lasting steps")
+    return f"The first handshake over HTTP/3, night by night: {units.milliseconds(last)} ms in the last, {changed}."
+
+
+def _ratio(was: float, now: float) -> str:
+    return f"{now / was:.1f} times" if now > was else f"down to {100 * now / was:.0f} %"
+
+

@@ -1,0 +1,45 @@
+"""The files of the site: their names are ours, whatever a record calls things. Pure."""
+
+import hashlib
+import re
+from functools import lru_cache
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,59}", re.ASCII)
+_OTHER = re.compile(r"[^a-z0-9]+", re.ASCII)
+
+
+@lru_cache(maxsize=None)
+def slug(text: str) -> str:
+    """Return a name for a file: the text itself where it is plain, else what is plain of it and a digest.
+
+    Two texts never have one name, also where a file system does not tell capitals from small letters.
+    """
+    if _PLAIN.fullmatch(text) and "~" not in text and not text.endswith("."):
+        return text
+    plain = _OTHER.sub("-", text.lower()).strip("-")[:60]
+    return f"{plain}~{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
+
+
+def cell_page(cell: str) -> str:
+    """Return the page of a cell."""
+    return f"cells/{slug(cell)}.html"
+
+
+def run_page(run: str) -> str:
+    """Return the page of a run."""
+    return f"runs/{slug(run)}.html"
+
+
+def alarm_page(key: str) -> str:
+    """Return the page of an alarm."""
+    return f"alarms/{slug(key)}.html"
+
+
+def library_page(family: str) -> str:
+    """Return the page of a TLS library."""
+    return f"libraries/{slug(family)}.html"
+
+
+def arch_page(arch: str) -> str:
+    """Return the page of an architecture."""
+    return f"architectures/{slug(arch)}.html"

@@ -1,0 +1,233 @@
+"""What became of each cell from one night to another: the news. Pure."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.analyse.compare import Change, State
+from orchestrator.outcome import ALARMS, FAILURES, Outcome, Verdict
+from orchestrator.site.year import VERSIONED, Night, Part, Point, Result
+
+_FAILS = ALARMS | {Verdict.KNOWN_FAILURE, Verdict.FLAKY}
+LOUD = (
+    Change.NEW_FAILURE,
+    Change.CHANGED_REASON,
+    Change.FLAKY,
+    Change.NOT_JUDGED,
+    Change.NOW_PASSING,
+    Change.FIXED,
+    Change.EXPECTED_FAILURE,
+    Change.NEW_CELL,
+    Change.VANISHED_CELL,
+    Change.NEVER_JUDGED,
+)
+"""What is news, in the order in which it is told; a failure that stays is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """The cell of the night before whose version alone is another one now."""
+
+    old: str
+    axis: str
+    was: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A cell that changed."""
+
+    cell: str
+    was: Result | None
+    now: Result | None
+    move: Move | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Cells that changed alike: the same change, and the same alarm or end."""
+
+    change: Change
+    result: Result | None
+    """One of them in the later night."""
+    alarm: str | None
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartChange:
+    """A component that is not the same in two nights; empty where there is none."""
+
+    kind: str
+    name: str
+    was: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """Two nights against each other."""
+
+    base: Night
+    head: Night
+    groups: tuple[Group, ...]
+    counts: Mapping[Change, int]
+    parts: tuple[PartChange, ...]
+    """What else changed, anywhere in the run."""
+
+
+def compare_nights(base: Night, head: Night) -> News:
+    """Return what became of each cell of two nights."""
+    moves = find_moves(base, head)
+    moved = {move.old for move in moves.values()}
+    groups: dict[tuple[Change, str], list[Item]] = {}
+    counts: Counter[Change] = Counter()
+    for item in _pair(base, head, moves, moved):
+        change = classify(item.was, item.now)
+        counts[change] += 1
+        if change in LOUD:
+            groups.setdefault((change, _kind(item)), []).append(item)
+    order = sorted(groups, key=lambda key: (LOUD.index(key[0]), -len(groups[key]), key[1]))
+    return News(
+        base=base,
+        head=head,
+        groups=tuple(_group(key[0], groups[key]) for key in order),
+        counts=counts,
+        parts=tuple(compare_parts(base.parts, head.parts)),
+    )
+
+
+def _pair(base: Night, head: Night, moves: Mapping[str, Move], moved: set[str]) -> Iterator[Item]:
+    for name, now in head.results.items():
+        move = moves.get(name)
+        yield Item(cell=name, was=base.results.get(move.old if move else name), now=now, move=move)
+    for name, was in base.results.items():
+        if name not in head.results and name not in moved:
+            yield Item(cell=name, was=was, now=None, move=None)
+
+
+def _kind(item: Item) -> str:
+    """Return what those have in common that are told together."""
+    one = item.now or item.was
+    return "" if one is None else f"{one.alarm or ''} {one.verdict} {one.outcome} {one.reason}"
+
+
+def _group(change: Change, items: Sequence[Item]) -> Group:
+    now = items[0].now
+    return Group(change=change, result=now, alarm=now.alarm if now else None, items=tuple(items))
+
+
+def state_of(result: Result | None) -> State | None:
+    """Return the state of a cell, as a comparison takes it."""
+    if result is None:
+        return None
+    return State.model_construct(
+        cell=result.point.id,
+        outcome=result.outcome,
+        reason=result.reason,
+        verdict=result.verdict,
+        message=result.message,
+        attempts=result.attempts,
+        failed=result.failed,
+    )
+
+
+def classify(was: Result | None, now: Result | None) -> Change:
+    """Return what became of a cell; ``None`` where a night has no such cell."""
+    return _classify(state_of(was), state_of(now))
+
+
+def _classify(was: State | None, now: State | None) -> Change:
+    if was is None or now is None:
+        return Change.NEW_CELL if was is None else Change.VANISHED_CELL
+    if not (_tested(was) and _tested(now)):
+        if _tested(was) or _tested(now):
+            return Change.NOT_JUDGED
+        declared = Verdict.NOT_JUDGED not in {was.verdict, now.verdict}
+        return Change.UNCHANGED if declared else Change.NEVER_JUDGED
+    same = (was.outcome, was.reason) == (now.outcome, now.reason)
+    if _is_flaky(now) or (_is_flaky(was) and (now.verdict not in _FAILS or same)):
+        return Change.FLAKY
+    if now.verdict in _FAILS:
+        if was.verdict in _FAILS:
+            return Change.STILL_FAILING if same else Change.CHANGED_REASON
+        return Change.NEW_FAILURE if now.verdict in ALARMS else Change.EXPECTED_FAILURE
+    if now.verdict is Verdict.NOW_PASSING:
+        return Change.NOW_PASSING
+    return Change.FIXED if was.verdict in _FAILS else Change.UNCHANGED
+
+
+def _tested(state: State) -> bool:
+    if state.outcome is None or state.verdict is Verdict.NOT_JUDGED:
+        return False
+    return state.outcome.judged_product or state.verdict in _FAILS
+
+
+def _is_flaky(state: State) -> bool:
+    mixed = 0 < state.failed < state.attempts and state.outcome in FAILURES | {Outcome.PASS}
+    return mixed or state.verdict is Verdict.FLAKY
+
+
+def find_moves(base: Night, head: Night) -> dict[str, Move]:
+    """Return, by the id of the new cell, the vanished cell that is the same but for a version.
+
+    Only where exactly one cell vanished, and exactly one came, that fit.
+    """
+    gone = [one.point for name, one in base.results.items() if name not in head.results]
+    new = [one.point for name, one in head.results.items() if name not in base.results]
+    if not gone or not new:
+        return {}
+    near: dict[tuple[str, ...], list[Point]] = {}
+    for point in new:
+        for axis in VERSIONED:
+            near.setdefault(_without_version(point, axis), []).append(point)
+    found: dict[str, list[Move]] = {}
+    for point in gone:
+        fits = [
+            Move(
+                old=point.id,
+                axis=axis,
+                was=getattr(point, f"{axis}_version"),
+                now=getattr(other, f"{axis}_version"),
+            )
+            for axis in VERSIONED
+            for other in near.get(_without_version(point, axis), ())
+        ]
+        names = [
+            other.id for axis in VERSIONED for other in near.get(_without_version(point, axis), ())
+        ]
+        if len(fits) == 1:
+            found.setdefault(names[0], []).append(fits[0])
+    return {name: moves[0] for name, moves in found.items() if len(moves) == 1}
+
+
+def _without_version(point: Point, axis: str) -> tuple[str, ...]:
+    left = point._replace(id="", **{axis: "", f"{axis}_version": ""})
+    return (axis, *left)
+
+
+def compare_parts(base: frozenset[Part], head: frozenset[Part]) -> Iterator[PartChange]:
+    """Return what differs between the components of two nights."""
+    was, now = _by_name(base - head), _by_name(head - base)
+    for kind, name in sorted({*was, *now}):
+        one, other = was.get((kind, name), []), now.get((kind, name), [])
+        versions = _versions(one), _versions(other)
+        if versions[0] == versions[1]:  # the same version of other content
+            versions = _digests(one), _digests(other)
+        yield PartChange(kind=kind, name=name, was=versions[0], now=versions[1])
+
+
+def _by_name(parts: frozenset[Part]) -> dict[tuple[str, str], list[Part]]:
+    found: dict[tuple[str, str], list[Part]] = {}
+    for part in sorted(parts):
+        found.setdefault((part.kind, part.name), []).append(part)
+    return found
+
+
+def _versions(parts: Sequence[Part]) -> str:
+    return ", ".join(dict.fromkeys(part.version or part.digest[:12] for part in parts))
+
+
+def _digests(parts: Sequence[Part]) -> str:
+    return ", ".join(f"{part.version} {part.digest.removeprefix('sha256:')[:12]}".strip() for part in parts)

@@ -1,0 +1,95 @@
+"""What pages say of nights: tones, strips, since when. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.report import summary
+from orchestrator.site import names
+from orchestrator.site.pages import TONE_GLYPHS, TONE_TITLES
+from orchestrator.site.state import end_of
+from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Result, tone_of
+
+SHOWN = 30
+"""Nights of a strip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """A night of a strip."""
+
+    page: str
+    title: str
+    short: str
+    tone: str
+    state: str
+    glyph: str
+    mark: bool = False
+
+
+def tone_of_night(night: Night) -> str:
+    """Return the loudest that a night has; one that is not whole is never calm."""
+    found = {tone_of(result) for result in night.results.values()}
+    tone = next((tone for tone in TONES if tone in found), UNTRIED)
+    calm = TONES.index(tone) > TONES.index("not-judged")
+    return "not-judged" if calm and not night.is_whole else tone
+
+
+def sign_of_night(night: Night) -> Sign:
+    """Return the sign of a night as a whole, with how many cells are as loud as that."""
+    tone = tone_of_night(night)
+    many = sum(tone_of(result) == tone for result in night.results.values())
+    said = f"{night.day}: {many} of {len(night.results)} {TONE_TITLES[tone]}"
+    return Sign(
+        page=names.run_page(night.id),
+        title=said if night.is_whole else f"{said}, and it is not whole",
+        short=night.day[-2:],
+        tone=tone,
+        state="pass" if tone == "as-expected" else "fail" if tone == "known-failure" else "",
+        glyph=TONE_GLYPHS[tone],
+    )
+
+
+def sign_of_cell(night: Night, result: Result | None, *, mark: bool) -> Sign:
+    """Return the sign of a cell in a night."""
+    state = summary.state(result) if result else ""
+    return Sign(
+        page=names.run_page(night.id),
+        title=f"{night.day}: {end_of(result)}" + (", with another version" if mark else ""),
+        short=night.day[-2:],
+        tone=str(result.verdict) if result else ABSENT,
+        state=state,
+        glyph=state or "unsupported",
+        mark=mark,
+    )
+
+
+def count_tones(results: Iterable[Result | None]) -> Counter[str]:
+    """Return how many cells there are of each tone."""
+    return Counter(map(tone_of, results))
+
+
+def tally(tones: Counter[str]) -> tuple[tuple[str, int], ...]:
+    """Return the tones that there are, with their number, the loudest first."""
+    return tuple((tone, tones[tone]) for tone in TONES[:-1] if tones[tone])
+
+
+def same_end(one: Result | None, other: Result | None) -> bool:
+    """Return whether a cell ended in the same way."""
+    if one is None or other is None:
+        return one is other
+    return (one.outcome, one.reason, one.verdict) == (other.outcome, other.reason, other.verdict)
+
+
+def find_since(track: Sequence[Result | None]) -> int:
+    """Return the number of the first night of those up to the last one that all ended as the last one."""
+    number = len(track) - 1
+    while number and same_end(track[number - 1], track[-1]):
+        number -= 1
+    return number
+
+
+def segments(night: Night) -> tuple[tuple[str, str, int], ...]:
+    """Return the cells of a night as a bar shows them."""
+    tones = count_tones(night.results.values())
+    return tuple((tone, TONE_TITLES[tone], count) for tone, count in tally(tones))

@@ -1,0 +1,163 @@
+"""What a page is, and how one is rendered. Pure."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment
+
+from orchestrator import __version__, resources
+from orchestrator.analyse.compare import Change
+from orchestrator.outcome import Verdict
+from orchestrator.report import html, summary, units
+from orchestrator.site import names
+from orchestrator.site.charts import HEIGHTS
+from orchestrator.site.state import end_of
+from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
+
+PLACES = (
+    ("index.html", "Overview"),
+    ("matrix.html", "Matrix"),
+    ("coverage.html", "Coverage"),
+    ("compare.html", "Compare"),
+)
+"""The pages that every page leads to."""
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
+)
+"""Nothing but our own files has any effect, from a server or from a folder."""
+LEVEL_GLYPHS = {"alarm": "alarm", "unsure": "not-judged", "note": "note", "calm": "pass"}
+TONE_TITLES = {
+    **{str(verdict): title for verdict, title in summary.VERDICT_TITLES.items()},
+    str(Verdict.AS_EXPECTED): "passes",
+    UNTRIED: "not put to the test, as expected",
+    ABSENT: "no run",
+}
+TONE_GLYPHS = {
+    "regression": "fail",
+    "changed-failure": "fail",
+    "flaky": "fail",
+    "not-judged": "not-judged",
+    "now-passing": "note",
+    "known-failure": "fail",
+    "as-expected": "pass",
+    UNTRIED: "unsupported",
+    ABSENT: "unsupported",
+}
+LOUD_TONES = ("regression", "changed-failure", "flaky", "not-judged", "now-passing")
+CHANGE_TITLES = {
+    change: str(change).replace("-", " ").replace("new failure", "new failures") for change in Change
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A file of the site."""
+
+    path: str
+    make: Callable[[], bytes]
+    key: str = ""
+    """A digest of all that it is made of: with the same one it need not be made again. Empty: unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What all pages share."""
+
+    year: Year
+    overdue: str
+    """The sentence that the next night is missing, or empty: as it is when the pages are made."""
+    tool: str
+    """A digest of the program: a page that another one made is made again."""
+
+    def key(self, *parts: object) -> str:
+        """Return the key of a page that is made of these parts and the program alone."""
+        told = json.dumps([self.tool, __version__, self.year.series, *map(str, parts)])
+        return hashlib.sha256(told.encode()).hexdigest()
+
+    def render(self, template: str, path: str, *, overdue: str = "", **values: Any) -> bytes:
+        """Return a page at a path."""
+        page = _environment().get_template(template)
+        return page.render(
+            root="../" * path.count("/"),
+            here=path,
+            data_place=path.removesuffix(".html") + ".json",
+            series=self.year.series,
+            count=len(self.year.nights),
+            overdue=overdue,
+            **values,
+        ).encode()
+
+
+def as_json(value: Any) -> bytes:
+    """Return JSON in ASCII; also within a script nothing in it ends the script."""
+    dumped = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return dumped.replace("<", "\\u003c").encode() + b"\n"
+
+
+def as_script(call: str, *values: Any) -> bytes:
+    """Return a script that hands values to a function of the site's own: a page from a folder reads no JSON."""
+    told = ",".join(as_json(value).decode().strip() for value in values)
+    return f"window.matrixctl??={{}};(window.matrixctl.queue??=[]).push([{json.dumps(call)},{told}]);\n".encode()
+
+
+def asset(name: str) -> bytes:
+    """Return one of our own files."""
+    return (resources.root() / "templates" / name).read_bytes()
+
+
+def night_title(night: Night, tone: str) -> str:
+    """Return what a sign of a night says."""
+    return f"{night.day}: {TONE_TITLES[tone]}"
+
+
+@cache
+def _environment() -> Environment:
+    environment = html.make_environment("site", "report")
+    environment.globals.update(
+        policy=POLICY,
+        places=PLACES,
+        version=__version__,
+        level_glyphs=LEVEL_GLYPHS,
+        tone_glyphs=TONE_GLYPHS,
+        tone_titles=TONE_TITLES,
+        loud_tones=LOUD_TONES,
+        legend_tones=TONES[:-1],
+        heights=HEIGHTS,
+        change_titles=CHANGE_TITLES,
+    )
+    filters: Mapping[str, Callable[..., Any]] = {
+        "cell_page": names.cell_page,
+        "run_page": names.run_page,
+        "alarm_page": names.alarm_page,
+        "library_page": names.library_page,
+        "arch_page": names.arch_page,
+        "ending": end_of,
+        "plain_sides": _plain_sides,
+    }
+    environment.filters.update(filters)
+    return environment
+
+
+def _plain_sides(meaning: str) -> str:
+    """Return the meaning of a change for nights in place of BASE and HEAD."""
+    return meaning.replace("in BASE", "before").replace("in HEAD", "now").replace("BASE", "the one before").replace(
+        "HEAD", "this night"
+    )
+
+
+def overdue_sentence(night: Night, now: datetime) -> str:
+    """Return what is said where the next night is missing."""
+    return f"No night since {units.moment(night.started_at)}: what is shown is {_age(night, now)} old."
+
+
+def _age(night: Night, now: datetime) -> str:
+    try:
+        hours = round((now - datetime.fromisoformat(night.started_at)).total_seconds() / 3600)
+    except (ValueError, TypeError):
+        return "nobody knows how"
+    return f"{hours} hours" if hours < 72 else f"{hours // 24} days"  # noqa: PLR2004 - days say more by then

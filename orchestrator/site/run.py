@@ -1,0 +1,78 @@
+"""The page of a run: against the night before, and against the last good one. Pure."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.site.names import cell_page, run_page
+from orchestrator.site.news import compare_nights
+from orchestrator.site.night import segments
+from orchestrator.site.overview import tell_news
+from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
+from orchestrator.site.state import describe
+from orchestrator.site.year import TONES, Night, Result, tone_of
+
+
+def make_run(frame: Frame, number: int) -> Iterator[Page]:
+    """Return the page of the night of that number, and its data."""
+    nights = frame.year.nights
+    night = nights[number]
+    before = nights[number - 1] if number else None
+    after = nights[number + 1] if number + 1 < len(nights) else None
+    good = frame.year.last_good(number)
+    path = run_page(night.id)
+    key = frame.key(
+        *("" if one is None else one.digest for one in (night, before, good)), after and after.id, number == 0
+    )
+
+    def make() -> bytes:
+        news = compare_nights(before, night) if before else None
+        return frame.render(
+            "run.html.j2",
+            path,
+            night=night,
+            before=before,
+            after=after,
+            state=describe(night, news),
+            segments=segments(night),
+            news=news,
+            good_news=compare_nights(good, night) if good else None,
+            bad=_find_bad(night),
+            report=f"matrixctl report {night.id}",
+        )
+
+    yield Page(path=path, make=make, key=key)
+    yield Page(
+        path=path.removesuffix(".html") + ".json",
+        make=lambda: as_json(_tell(night, before)),
+        key=key,
+    )
+
+
+def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:
+    found: dict[str, list[tuple[str, Result]]] = {}
+    for name, result in night.results.items():
+        found.setdefault(tone_of(result), []).append((name, result))
+    return [(TONE_TITLES[tone], found[tone]) for tone in TONES if tone in found and tone != "as-expected"]
+
+
+def _tell(night: Night, before: Night | None) -> dict[str, Any]:
+    return {
+        "id": night.id,
+        "started_at": night.started_at,
+        "status": night.status,
+        "planned": night.planned,
+        "news": tell_news(compare_nights(before, night)) if before else None,
+        "components": [list(part) for part in sorted(night.parts)],
+        "cells": [
+            {
+                "cell": name,
+                "page": cell_page(name),
+                "outcome": one.outcome,
+                "reason": one.reason,
+                "verdict": one.verdict,
+                **({"message": one.message} if one.message else {}),
+                **({"attempts": one.attempts, "failed": one.failed} if one.failed else {}),
+            }
+            for name, one in night.results.items()
+        ],
+    }

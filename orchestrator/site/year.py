@@ -1,0 +1,225 @@
+"""A year of nights of one series as frozen values; all text in it can be shown. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
+from orchestrator.report.text import visible
+
+NIGHTS = 365
+"""Nights that are shown."""
+VERSIONED = ("haproxy", "tls")
+"""The axes whose values have a version."""
+
+
+class Point(NamedTuple):
+    """A cell, as one or more nights had it: its id, and its axes with the versions of that time."""
+
+    id: str
+    arch: str
+    haproxy: str
+    haproxy_version: str
+    tls: str
+    tls_family: str
+    tls_version: str
+    cipher: str
+    client: str
+    client_family: str
+    execution: str
+
+
+class Result(NamedTuple):
+    """What became of a cell in one night."""
+
+    point: Point
+    outcome: Outcome | None
+    reason: Reason | None
+    verdict: Verdict
+    message: str
+    attempts: int
+    failed: int
+    duration_s: float | None
+    handshake_s: float | None
+    load: float | None
+    alarm: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """An alarm of one night."""
+
+    key: str
+    outcome: Outcome | None
+    reason: Reason | None
+    conditions: tuple[str, ...]
+    cells: int
+
+
+class Part(NamedTuple):
+    """A component of a run."""
+
+    kind: str
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One run of the series, and what it found."""
+
+    id: str
+    day: str
+    started_at: str
+    duration_s: float | None
+    status: str
+    exit_code: int | None
+    good: bool
+    planned: int
+    tool_version: str
+    engine: str
+    host: str
+    selection: str
+    folder: str
+    """As it was written down: a path, never shown as it is."""
+    digest: str
+    results: Mapping[str, Result]
+    """By the id of the cell, in the order of the matrix."""
+    alarms: tuple[Alarm, ...]
+    parts: frozenset[Part]
+
+    @property
+    def judged(self) -> int:
+        """Return how many cells have an outcome."""
+        return sum(one.outcome is not None for one in self.results.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it came to its end and every cell that was planned has an outcome."""
+        return self.status == "finished" and 0 < self.planned <= self.judged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Year:
+    """The nights of one series, the oldest first."""
+
+    series: str
+    nights: tuple[Night, ...]
+
+    @property
+    def last(self) -> Night:
+        """Return the newest night."""
+        return self.nights[-1]
+
+    @cached_property
+    def tracks(self) -> Mapping[str, tuple[Result | None, ...]]:
+        """Return what became of each cell, night by night; ``None`` in a night that did not have it."""
+        found: dict[str, list[Result | None]] = {}
+        empty: list[Result | None] = [None] * len(self.nights)
+        for number, night in enumerate(self.nights):
+            for name, result in night.results.items():
+                if name not in found:
+                    found[name] = list(empty)
+                found[name][number] = result
+        return {name: tuple(track) for name, track in found.items()}
+
+    @cached_property
+    def points(self) -> Mapping[str, Point]:
+        """Return each cell as the last night that had it."""
+        return {name: result.point for night in self.nights for name, result in night.results.items()}
+
+    def last_good(self, before: int) -> Night | None:
+        """Return the newest night before one, by its number, that was good."""
+        return next((night for night in reversed(self.nights[:before]) if night.good), None)
+
+
+def make_year(
+    series: str,
+    *,
+    runs: Sequence[Mapping[str, Any]],
+    cells: Sequence[Mapping[str, Any]],
+    results: Sequence[tuple[Any, ...]],
+    alarms: Sequence[Mapping[str, Any]],
+    components: Sequence[tuple[Any, ...]],
+) -> Year:
+    """Return the year that rows of the history tell of; see ``History.nights`` and what follows it."""
+    show = lru_cache(maxsize=None)(visible)
+    points = {
+        row["number"]: Point(**{name: show(row[name]) for name in Point._fields}) for row in cells
+    }
+    place: dict[str, int] = {}  # as the matrix declared them when they came
+    for number in sorted(points):
+        place.setdefault(points[number].id, number)
+    outcomes: Mapping[str | None, Outcome] = {str(one): one for one in Outcome}
+    reasons: Mapping[str | None, Reason] = {str(one): one for one in Reason}
+    verdicts = {str(one): one for one in Verdict}
+    judged: dict[int, dict[str, Result]] = {row["number"]: {} for row in runs}
+    for run, cell, outcome, reason, verdict, message, *numbers, alarm in results:
+        point = points.get(cell)
+        if point is None or run not in judged:  # another process wrote between two queries
+            continue
+        ended = outcomes.get(outcome)
+        judged[run][point.id] = Result(
+            point,
+            ended,
+            reasons.get(reason),
+            believed(ended, verdicts.get(verdict, Verdict.NOT_JUDGED)),
+            show(message),
+            *numbers,
+            alarm and show(alarm),
+        )
+    found: dict[int, list[Alarm]] = {}
+    for row in alarms:
+        found.setdefault(row["run"], []).append(
+            Alarm(
+                key=show(row["key"]),
+                outcome=outcomes.get(row["outcome"]),
+                reason=reasons.get(row["reason"]),
+                conditions=tuple(show(str(one)) for one in row["conditions"]),
+                cells=row["cells"],
+            )
+        )
+    parts: dict[int, set[Part]] = {}
+    for run, *texts in components:
+        parts.setdefault(run, set()).add(Part(*map(show, texts)))
+    return Year(
+        series=show(series),
+        nights=tuple(
+            Night(
+                **{name: show(row[name]) for name in ("id", "started_at", "status", "tool_version")},
+                **{name: show(row[name]) for name in ("engine", "host", "selection")},
+                **{name: row[name] for name in ("duration_s", "exit_code", "good", "planned")},
+                **{name: row[name] for name in ("folder", "digest")},
+                day=show(row["night"]),
+                results=dict(sorted(judged[row["number"]].items(), key=lambda one: place[one[0]])),
+                alarms=tuple(sorted(found.get(row["number"], ()), key=lambda one: (-one.cells, one.key))),
+                parts=frozenset(parts.get(row["number"], ())),
+            )
+            for row in runs
+        ),
+    )
+
+
+UNTRIED = "untried"
+ABSENT = "absent"
+
+
+def tone_of(result: Result | None) -> str:
+    """Return how loud a cell is in a night: its verdict; ``untried`` for what was not put to the test, as
+    expected; ``absent`` where the night had no such cell."""
+    if result is None:
+        return ABSENT
+    if result.verdict is Verdict.AS_EXPECTED and result.outcome is not Outcome.PASS:
+        return UNTRIED
+    return str(result.verdict)
+
+
+TONES = (*(str(one) for one in reversed(Verdict)), UNTRIED, ABSENT)
+"""The loudest first."""
+
+
+def is_alarm(result: Result | None) -> bool:
+    """Return whether it is a failure that no rule expects."""
+    return result is not None and result.verdict in ALARMS
