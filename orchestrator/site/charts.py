@@ -21,7 +21,9 @@ HEIGHTS = {
 }
 """Of a night in the strip of a cell: what is louder is taller, so that no colour has to be told from another."""
 FLOOR = 20
-_PLOT = 60
+TROUBLE = TONES[: TONES.index("as-expected")]
+"""The tones of what does not pass."""
+PLOT = 60
 """Height of a plot, in its own units; a night is one unit wide."""
 
 
@@ -39,6 +41,8 @@ class Chart:
 
     width: int
     areas: tuple[Area, ...]
+    most: int = 0
+    """The largest number that it shows, if it shows numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,20 +100,24 @@ def draw_strip(tones: Sequence[str]) -> Chart:
     return Chart(width=at, areas=_areas(paths))
 
 
-def draw_stack(counts: Sequence[Counter[str]]) -> Chart:
-    """Return what a number of cells came to night by night, as shares of the night, the loudest below."""
+def draw_trouble(counts: Sequence[Counter[str]]) -> Chart:
+    """Return how many cells did not pass night by night, the loudest below; ``most`` is the most there were.
+
+    A twentieth of the cells is the least that fills it, so that a calm year looks calm.
+    """
     paths: dict[str, list[str]] = {}
-    at = 0
-    for shares, run in groupby(counts):
-        width, total = sum(1 for _ in run), shares.total() - shares[ABSENT]
-        floor = float(_PLOT)
-        for tone in TONES[:-1]:
-            if shares[tone]:
-                height = _PLOT * shares[tone] / total
+    cells = max(shares.total() - shares[ABSENT] for shares in counts)
+    most = max(sum(shares[tone] for tone in TROUBLE) for shares in counts)
+    top, at = max(most, cells / 20, 1), 0
+    for shares, run in groupby(counts, key=lambda one: tuple(one[tone] for tone in TROUBLE)):
+        width, floor = sum(1 for _ in run), float(PLOT)
+        for tone, count in zip(TROUBLE, shares, strict=True):
+            if count:
+                height = PLOT * count / top
                 floor -= height
                 paths.setdefault(tone, []).append(f"M{at} {floor:.4g}h{width}v{height:.4g}h-{width}z")
         at += width
-    return Chart(width=at, areas=_areas(paths))
+    return Chart(width=at, areas=_areas(paths), most=most)
 
 
 def _areas(paths: dict[str, list[str]]) -> tuple[Area, ...]:
@@ -123,16 +131,16 @@ def draw_latency(values: Sequence[float | None]) -> Latency | None:
         return None
     top = max(known) or 1.0
     steps = find_steps(values)
-    places = [(n, _PLOT * (1 - value / top)) for n, value in enumerate(values) if value is not None]
+    places = [(n, PLOT * (1 - value / top)) for n, value in enumerate(values) if value is not None]
     line = "M" + "L".join(f"{n + 0.5:g} {y:.3g}" for n, y in places)
     edges = [0, *(step.night for step in steps), len(values)]
     means = [steps[0].was, *(step.now for step in steps)] if steps else []
     levels = "".join(
-        f"M{a} {_PLOT * (1 - mean / top):.3g}H{b}"
+        f"M{a} {PLOT * (1 - mean / top):.3g}H{b}"
         for a, b, mean in zip(edges, edges[1:], means, strict=False)
     )
     return Latency(
-        width=len(values), height=_PLOT, line=line, levels=levels, top=top, last=known[-1], steps=steps
+        width=len(values), height=PLOT, line=line, levels=levels, top=top, last=known[-1], steps=steps
     )
 
 

@@ -4,11 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analyse.compare import Change, State
-from orchestrator.outcome import ALARMS, FAILURES, Outcome, Verdict
+from orchestrator.analyse.change import Change, State, classify, name_end
 from orchestrator.site.year import VERSIONED, Night, Part, Point, Result
 
-_FAILS = ALARMS | {Verdict.KNOWN_FAILURE, Verdict.FLAKY}
 LOUD = (
     Change.NEW_FAILURE,
     Change.CHANGED_REASON,
@@ -84,7 +82,7 @@ def compare_nights(base: Night, head: Night) -> News:
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
     for item in _pair(base, head, moves, moved):
-        change = classify(item.was, item.now)
+        change = classify(state_of(item.was), state_of(item.now))
         counts[change] += 1
         if change in LOUD:
             groups.setdefault((change, _kind(item)), []).append(item)
@@ -119,54 +117,22 @@ def _group(change: Change, items: Sequence[Item]) -> Group:
 
 
 def state_of(result: Result | None) -> State | None:
-    """Return the state of a cell, as a comparison takes it."""
+    """Return how a cell ended, as ``classify`` takes it."""
     if result is None:
         return None
-    return State.model_construct(
+    judged = result.outcome is not None and result.outcome.judged_product
+    ended = name_end(result.outcome, result.reason)
+    return State.model_construct(  # the history has been checked already, and there are many
         cell=result.point.id,
         outcome=result.outcome,
         reason=result.reason,
         verdict=result.verdict,
         message=result.message,
         attempts=result.attempts,
+        passed=result.attempts - result.failed if judged else 0,
         failed=result.failed,
+        failures=(ended,) if result.failed else (),
     )
-
-
-def classify(was: Result | None, now: Result | None) -> Change:
-    """Return what became of a cell; ``None`` where a night has no such cell."""
-    return _classify(state_of(was), state_of(now))
-
-
-def _classify(was: State | None, now: State | None) -> Change:
-    if was is None or now is None:
-        return Change.NEW_CELL if was is None else Change.VANISHED_CELL
-    if not (_tested(was) and _tested(now)):
-        if _tested(was) or _tested(now):
-            return Change.NOT_JUDGED
-        declared = Verdict.NOT_JUDGED not in {was.verdict, now.verdict}
-        return Change.UNCHANGED if declared else Change.NEVER_JUDGED
-    same = (was.outcome, was.reason) == (now.outcome, now.reason)
-    if _is_flaky(now) or (_is_flaky(was) and (now.verdict not in _FAILS or same)):
-        return Change.FLAKY
-    if now.verdict in _FAILS:
-        if was.verdict in _FAILS:
-            return Change.STILL_FAILING if same else Change.CHANGED_REASON
-        return Change.NEW_FAILURE if now.verdict in ALARMS else Change.EXPECTED_FAILURE
-    if now.verdict is Verdict.NOW_PASSING:
-        return Change.NOW_PASSING
-    return Change.FIXED if was.verdict in _FAILS else Change.UNCHANGED
-
-
-def _tested(state: State) -> bool:
-    if state.outcome is None or state.verdict is Verdict.NOT_JUDGED:
-        return False
-    return state.outcome.judged_product or state.verdict in _FAILS
-
-
-def _is_flaky(state: State) -> bool:
-    mixed = 0 < state.failed < state.attempts and state.outcome in FAILURES | {Outcome.PASS}
-    return mixed or state.verdict is Verdict.FLAKY
 
 
 def find_moves(base: Night, head: Night) -> dict[str, Move]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from orchestrator.site import names
-from orchestrator.site.charts import Chart, draw_calendar, draw_stack
+from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
 from orchestrator.site.names import arch_page, library_page
 from orchestrator.site.news import News
 from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tone_of_night
@@ -152,6 +152,6 @@ def _trend(name: str, page: str, counts: Sequence[Counter[str]]) -> Trend:
         name=name,
         page=page,
         tally=last,
-        chart=draw_stack(counts),
+        chart=draw_trouble(counts),
         label=f"{name} over {len(counts)} nights; in the last one {said}",
     )

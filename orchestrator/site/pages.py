@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment
 
 from orchestrator import __version__, resources
-from orchestrator.analyse.compare import Change
+from orchestrator.analyse.change import Change
 from orchestrator.outcome import Verdict
 from orchestrator.report import html, summary, units
 from orchestrator.site import names
@@ -137,17 +137,23 @@ def _environment() -> Environment:
         "library_page": names.library_page,
         "arch_page": names.arch_page,
         "ending": end_of,
-        "plain_sides": _plain_sides,
+        "inside_of": _inside_of,
+        "plain_sides": plain_sides,
     }
     environment.filters.update(filters)
     return environment
 
 
-def _plain_sides(meaning: str) -> str:
+def plain_sides(meaning: str) -> str:
     """Return the meaning of a change for nights in place of BASE and HEAD."""
     return meaning.replace("in BASE", "before").replace("in HEAD", "now").replace("BASE", "the one before").replace(
         "HEAD", "this night"
     )
+
+
+def _inside_of(entry: Any, axes: Sequence[str]) -> str:
+    """Return what tells a cell from others in the same field."""
+    return " ".join(getattr(entry.result.point, axis) for axis in axes) or str(entry.name)
 
 
 def overdue_sentence(night: Night, now: datetime) -> str:

@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.site.names import cell_page, run_page
+from orchestrator.site.names import run_page
 from orchestrator.site.news import compare_nights
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
+from orchestrator.site.pairs import Numbering, tell_ends
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.state import describe
 from orchestrator.site.year import TONES, Night, Result, tone_of
 
 
-def make_run(frame: Frame, number: int) -> Iterator[Page]:
+def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     """Return the page of the night of that number, and its data."""
     nights = frame.year.nights
     night = nights[number]
@@ -21,7 +22,7 @@ def make_run(frame: Frame, number: int) -> Iterator[Page]:
     good = frame.year.last_good(number)
     path = run_page(night.id)
     key = frame.key(
-        *("" if one is None else one.digest for one in (night, before, good)), after and after.id, number == 0
+        *("" if one is None else one.digest for one in (night, before, good)), after and after.id, numbers.key(night)
     )
 
     def make() -> bytes:
@@ -43,7 +44,7 @@ def make_run(frame: Frame, number: int) -> Iterator[Page]:
     yield Page(path=path, make=make, key=key)
     yield Page(
         path=path.removesuffix(".html") + ".json",
-        make=lambda: as_json(_tell(night, before)),
+        make=lambda: as_json(_tell(night, before, numbers)),
         key=key,
     )
 
@@ -55,24 +56,13 @@ def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:
     return [(TONE_TITLES[tone], found[tone]) for tone in TONES if tone in found and tone != "as-expected"]
 
 
-def _tell(night: Night, before: Night | None) -> dict[str, Any]:
+def _tell(night: Night, before: Night | None, numbers: Numbering) -> dict[str, Any]:
     return {
+        "numbers": "of cells: their places in the list of compare.json",
         "id": night.id,
         "started_at": night.started_at,
         "status": night.status,
         "planned": night.planned,
         "news": tell_news(compare_nights(before, night)) if before else None,
-        "components": [list(part) for part in sorted(night.parts)],
-        "cells": [
-            {
-                "cell": name,
-                "page": cell_page(name),
-                "outcome": one.outcome,
-                "reason": one.reason,
-                "verdict": one.verdict,
-                **({"message": one.message} if one.message else {}),
-                **({"attempts": one.attempts, "failed": one.failed} if one.failed else {}),
-            }
-            for name, one in night.results.items()
-        ],
+        **tell_ends(night, numbers),
     }

@@ -4,11 +4,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from orchestrator.site.alarm import make_alarms
 from orchestrator.site.cell import Known, Track, make_cell
 from orchestrator.site.charts import find_months
+from orchestrator.site.coverage import make_coverage
+from orchestrator.site.matrix import make_matrix
 from orchestrator.site.news import Move, compare_nights, find_moves
 from orchestrator.site.overview import make_overview
 from orchestrator.site.pages import Frame, Page, as_script, asset, overdue_sentence
+from orchestrator.site.pairs import make_pairs, number_cells
+from orchestrator.site.part import make_parts
 from orchestrator.site.run import make_run
 from orchestrator.site.state import OVERDUE_H, is_overdue
 from orchestrator.site.year import Result, Year
@@ -25,8 +30,14 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator
     nights = year.nights
     news = compare_nights(nights[-2], nights[-1]) if len(nights) > 1 else None
     yield from make_overview(frame, news)
+    yield from make_matrix(frame)
+    yield from make_coverage(frame)
+    numbers = number_cells(year)
+    yield from make_pairs(frame, numbers)
+    yield from make_parts(frame)
+    yield from make_alarms(frame)
     for number in range(len(nights)):
-        yield from make_run(frame, number)
+        yield from make_run(frame, number, numbers)
     ticks = find_months(nights)
     for track in follow(year):
         yield from make_cell(frame, track, ticks, known)

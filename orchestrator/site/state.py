@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestrator.analyse.compare import Change
+from orchestrator.analyse.change import Change
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.report import units
 from orchestrator.site.news import News

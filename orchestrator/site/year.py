@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
+from orchestrator.outcome import Outcome, Reason, Verdict, believed
 from orchestrator.report.text import visible
 
 NIGHTS = 365
 """Nights that are shown."""
 VERSIONED = ("haproxy", "tls")
 """The axes whose values have a version."""
+
+
+UNTRIED = "untried"
+ABSENT = "absent"
+TONES = (*(str(one) for one in reversed(Verdict)), UNTRIED, ABSENT)
+"""How loud a cell can be, the loudest first; ``absent`` in a night that did not have it."""
 
 
 class Point(NamedTuple):
@@ -44,6 +50,8 @@ class Result(NamedTuple):
     handshake_s: float | None
     load: float | None
     alarm: str | None
+    tone: str
+    """How loud it is: the verdict; ``untried`` for what was not put to the test, as expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,20 +163,22 @@ def make_year(
     outcomes: Mapping[str | None, Outcome] = {str(one): one for one in Outcome}
     reasons: Mapping[str | None, Reason] = {str(one): one for one in Reason}
     verdicts = {str(one): one for one in Verdict}
+
+    @cache
+    def judge(outcome: str | None, verdict: str) -> tuple[Outcome | None, Verdict, str]:
+        ended = outcomes.get(outcome)
+        meant = believed(ended, verdicts.get(verdict, Verdict.NOT_JUDGED))
+        quiet = meant is Verdict.AS_EXPECTED and ended is not Outcome.PASS
+        return ended, meant, UNTRIED if quiet else str(meant)
+
     judged: dict[int, dict[str, Result]] = {row["number"]: {} for row in runs}
     for run, cell, outcome, reason, verdict, message, *numbers, alarm in results:
         point = points.get(cell)
         if point is None or run not in judged:  # another process wrote between two queries
             continue
-        ended = outcomes.get(outcome)
+        ended, meant, tone = judge(outcome, verdict)
         judged[run][point.id] = Result(
-            point,
-            ended,
-            reasons.get(reason),
-            believed(ended, verdicts.get(verdict, Verdict.NOT_JUDGED)),
-            show(message),
-            *numbers,
-            alarm and show(alarm),
+            point, ended, reasons.get(reason), meant, show(message), *numbers, alarm and show(alarm), tone
         )
     found: dict[int, list[Alarm]] = {}
     for row in alarms:
@@ -202,24 +212,6 @@ def make_year(
     )
 
 
-UNTRIED = "untried"
-ABSENT = "absent"
-
-
 def tone_of(result: Result | None) -> str:
-    """Return how loud a cell is in a night: its verdict; ``untried`` for what was not put to the test, as
-    expected; ``absent`` where the night had no such cell."""
-    if result is None:
-        return ABSENT
-    if result.verdict is Verdict.AS_EXPECTED and result.outcome is not Outcome.PASS:
-        return UNTRIED
-    return str(result.verdict)
-
-
-TONES = (*(str(one) for one in reversed(Verdict)), UNTRIED, ABSENT)
-"""The loudest first."""
-
-
-def is_alarm(result: Result | None) -> bool:
-    """Return whether it is a failure that no rule expects."""
-    return result is not None and result.verdict in ALARMS
+    """Return how loud a cell is in a night."""
+    return ABSENT if result is None else result.tone

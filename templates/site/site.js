@@ -13,11 +13,8 @@
   };
   const site = (window.matrixctl ??= {});
   const take = ([name, ...values]) => handlers[name] && handlers[name](...values);
-  site.on = (name, handler) => {
-    handlers[name] = handler;
-    for (const entry of site.kept ?? []) if (entry[0] === name) take(entry);
-  };
-  site.kept = site.queue ?? [];
-  for (const entry of site.kept) take(entry);
-  site.queue = {push(entry) { site.kept.push(entry); take(entry); }};
+  const kept = site.queue ?? [];
+  for (const entry of kept) take(entry);
+  site.queue = {kept, push(entry) { kept.push(entry); take(entry); }};
+  site.on = (name, handler) => { handlers[name] = handler; };
 })();

@@ -1,0 +1,152 @@
+'use strict';
+(() => {
+  const data = window.matrixctl.queue.kept.find(([name]) => name === 'compare')[1];
+  const form = document.getElementById('controls');
+  const found = document.getElementById('found');
+  const byId = new Map(data.runs.map((run) => [run.id, run]));
+  const loaded = new Map();
+  const titles = new Map(data.changes.map(([change, title, meaning]) => [change, {title, meaning}]));
+  const make = (tag, given = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(given)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  };
+
+  window.matrixctl.on('run', (id, told) => {
+    const cells = new Map();
+    for (const end of told.ends) for (const cell of end.cells) cells.set(cell, end);
+    loaded.set(id, {cells, parts: told.parts});
+    draw();
+  });
+  function load(id) {
+    if (loaded.has(id) || !byId.has(id)) return;
+    loaded.set(id, null);
+    document.head.append(make('script', {src: byId.get(id).page.replace(/html$/, 'js')}));
+  }
+
+  // As orchestrator/analyse/change.py has it.
+  const named = (end) => (end.outcome === null ? 'not judged' : end.reason ? `${end.outcome}: ${end.reason}` : end.outcome);
+  const failedSo = (was, now) => was.failures.includes(named(now)) || (was.fails && named(was) === named(now));
+  function classify(was, now) {
+    if (!was || !now) return was ? 'vanished-cell' : 'new-cell';
+    if (!was.tested || !now.tested) {
+      if (was.tested || now.tested) return 'not-judged';
+      return was.verdict === 'not-judged' || now.verdict === 'not-judged' ? 'never-judged' : 'unchanged';
+    }
+    if (now.flaky || (was.flaky && (!now.fails || failedSo(was, now)))) return 'flaky';
+    if (now.fails) {
+      if (was.fails) return was.outcome === now.outcome && was.reason === now.reason ? 'still-failing' : 'changed-reason';
+      return now.alarms ? 'new-failure' : 'expected-failure';
+    }
+    if (now.verdict === 'now-passing') return 'now-passing';
+    return was.fails ? 'fixed' : 'unchanged';
+  }
+  // A cell that vanished and the one new cell that is the same but for one version.
+  function moves(base, head) {
+    const [ARCH, HAPROXY, HVERSION, TLS, FAMILY, TVERSION] = [2, 3, 4, 5, 6, 7];
+    const key = (cell, own) => data.cells[cell].slice(ARCH).map((value, i) => (own.includes(i + ARCH) ? '' : value)).join('\0');
+    const gone = [...base.cells.keys()].filter((cell) => !head.cells.has(cell));
+    const fresh = [...head.cells.keys()].filter((cell) => !base.cells.has(cell));
+    const wanted = new Map();
+    for (const cell of gone) {
+      const fits = [[HAPROXY, HVERSION], [TLS, TVERSION]].flatMap((own) => fresh.filter((one) => key(one, own) === key(cell, own)));
+      if (fits.length === 1) wanted.set(fits[0], [...(wanted.get(fits[0]) ?? []), cell]);
+    }
+    return new Map([...wanted].filter(([, old]) => old.length === 1).map(([one, old]) => [one, old[0]]));
+  }
+  function glyph(end) {
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    const unsure = end.outcome === null || (end.outcome === 'pass' && end.verdict === 'not-judged');
+    const state = unsure ? 'not-judged' : end.outcome;
+    svg.setAttribute('class', `g ${state} v-${end.verdict}`);
+    svg.setAttribute('aria-hidden', 'true');
+    const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+    use.setAttribute('href', '#g-' + state);
+    svg.append(use);
+    return svg;
+  }
+  const words = (end) => (end ? named(end) : 'no such cell');
+  function draw() {
+    const [base, head] = [loaded.get(baseBox.value), loaded.get(headBox.value)];
+    if (!base || !head) return;
+    const moved = moves(base, head);
+    const old = new Set(moved.values());
+    const groups = new Map();
+    const add = (cell, was, now, from) => {
+      const change = classify(was, now);
+      if (!groups.has(change)) groups.set(change, []);
+      groups.get(change).push({cell, was, now, from});
+    };
+    for (const [cell, now] of head.cells) add(cell, base.cells.get(moved.get(cell) ?? cell), now, moved.get(cell));
+    for (const [cell, was] of base.cells) if (!head.cells.has(cell) && !old.has(cell)) add(cell, was, null);
+    const out = [];
+    for (const [change] of data.changes) {
+      const items = groups.get(change);
+      if (!items || change === 'unchanged') continue;
+      const list = items.map(({cell, was, now, from}) => {
+        const line = make('li', {}, glyph(now ?? was), ' ', make('a', {href: data.cells[cell][1]}, data.cells[cell][0]));
+        line.append(make('span', {}, `${words(was)} → ${words(now)}`));
+        if (from !== undefined) line.append(make('span', {}, `, was ${data.cells[from][0]}`));
+        return line;
+      });
+      const box = make('section', {class: 'group'}, make('h3', {}, make('span', {}, titles.get(change).title), make('b', {class: 'count'}, ` ${items.length}`)), make('p', {}, titles.get(change).meaning + '.'));
+      if (items.length > 12) box.append(make('details', {}, make('summary', {}, 'Which'), make('ul', {class: 'members'}, ...list)));
+      else box.append(make('ul', {class: 'members'}, ...list));
+      out.push(box);
+    }
+    const same = groups.get('unchanged')?.length ?? 0;
+    if (!out.length) out.push(make('p', {class: 'intro'}, 'Each cell ended as in the other run.'));
+    else out.push(make('p', {class: 'hint'}, `${same} cells are unchanged.`));
+    out.push(make('h2', {}, 'What else changed'), parts(base.parts, head.parts));
+    found.replaceChildren(...out);
+  }
+  function parts(base, head) {
+    const told = (list) => new Set(list.map((part) => part.join('\0')));
+    const [was, now] = [told(base), told(head)];
+    const lines = new Map();
+    const note = (list, other, side) => {
+      for (const part of list) {
+        if (other.has(part.join('\0'))) continue;
+        const [kind, name, version, digest] = part;
+        const key = kind + '\0' + name;
+        if (!lines.has(key)) lines.set(key, [kind, name, [], []]);
+        lines.get(key)[side].push([version, digest.replace('sha256:', '').slice(0, 12)].filter(Boolean).join(' '));
+      }
+    };
+    note(base, now, 2);
+    note(head, was, 3);
+    if (!lines.size) return make('p', {class: 'intro'}, 'No source, package, image or emulator.');
+    const rows = [...lines.values()].sort().map(([kind, name, one, other]) => make('tr', {}, make('td', {}, kind), make('th', {scope: 'row'}, name), make('td', {}, one.join(', ') || '–'), make('td', {}, other.join(', ') || '–')));
+    const head_ = make('tr', {}, ...['kind', 'what', 'was', 'is'].map((name) => make('th', {scope: 'col'}, name)));
+    return make('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'What else changed'}, make('table', {class: 'list'}, make('thead', {}, head_), make('tbody', {}, ...rows)));
+  }
+  function choose(name) {
+    const box = make('select', {});
+    for (const run of [...data.runs].reverse()) box.append(new Option(`${run.day}  ${run.id}`, run.id));
+    box.addEventListener('change', () => {
+      history.replaceState(null, '', '#' + new URLSearchParams({base: baseBox.value, head: headBox.value}));
+      go();
+    });
+    form.append(make('label', {}, name, box));
+    return box;
+  }
+  function go() {
+    load(baseBox.value);
+    load(headBox.value);
+    draw();
+  }
+  function read() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const ids = data.runs.map((run) => run.id);
+    const pick = (name, fallback) => (byId.has(given.get(name)) ? given.get(name) : fallback);
+    baseBox.value = pick('base', ids.at(-2) ?? ids[0]);
+    headBox.value = pick('head', ids.at(-1));
+    go();
+  }
+  const baseBox = choose('base');
+  const headBox = choose('head');
+  form.hidden = false;
+  addEventListener('hashchange', read);
+  read();
+})();
