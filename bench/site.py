@@ -1,4 +1,4 @@
-"""The dashboard: how long a year of nights takes the first time and for one more night, and how large it is."""
+"""The dashboard: how long a year of nights takes, how long one more night, and how large it is."""
 
 import random
 import tempfile
@@ -63,7 +63,7 @@ def _build(place: Place, out: Path, record: RunRecord, nights: int) -> tuple[flo
 
 
 def fill(place: Place, record: RunRecord, first: int, end: int) -> None:
-    """Write nights that differ: a fault that comes and goes, a flaky cell, times that vary and take a step."""
+    """Write nights that differ: a fault that comes and goes, a flaky cell, times that take a step."""
     with History(place) as kept:
         for number in range(first, end):
             night = _vary(_night(record, number), number)

@@ -39,6 +39,32 @@ def read_limited(path: Path, limit: int) -> bytes:
         return bytes(found)
 
 
+def read_beneath(folder: Path, name: str, limit: int) -> bytes:
+    """Return the first ``limit`` bytes of a regular file below a folder, and one more if there are more.
+
+    No step of the way may be a link or lead out of the folder.
+
+    :raises OSError: as the file system says, and for any other way.
+    """
+    *steps, last = name.split("/")
+    if not last or {"", ".", ".."} & {*steps, last} or "\0" in name:
+        raise OSError(errno.EINVAL, "it leads out of the folder", name)
+    here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for step in steps:
+            below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = below
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(last, flags, dir_fd=here)
+    finally:
+        os.close(here)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", name)
+        return file.read(limit + 1)
+
+
 def copy_limited(path: Path, to: Path, limit: int) -> None:
     """Copy a regular file of at most ``limit`` bytes; see ``read_limited`` for what is refused.
 

@@ -53,7 +53,12 @@ EXECUTE = (
     {"images"},
     {"setup"},
 )
-NEVER = {"execute": {"probe"}, "analyse": {"execute", "probe"}, "report": {"execute", "probe"}, "site": {"execute", "probe"}}
+NEVER = {
+    "execute": {"probe"},
+    "analyse": {"execute", "probe"},
+    "report": {"execute", "probe"},
+    "site": {"execute", "probe"},
+}
 
 
 @cache

@@ -1,21 +1,36 @@
 """From a history and the folders of its runs to a site. It imports SQLAlchemy: import it late."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from orchestrator.app.resume import digest_tool
 from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.files import read_beneath
 from orchestrator.record.find import choose_only, read_run
 from orchestrator.record.history.history import History
 from orchestrator.record.model import CellRecord
 from orchestrator.report import expectations
 from orchestrator.report.text import visible
-from orchestrator.site.cell import Detail, Known
+from orchestrator.site.cell import Detail, Evidence, Known
+from orchestrator.site.charts import TROUBLE
+from orchestrator.site.names import slug
 from orchestrator.site.site import make_site
 from orchestrator.site.write import Written, write_site
-from orchestrator.site.year import NIGHTS, Year, make_year
+from orchestrator.site.year import NIGHTS, Night, Year, make_year
+
+_NIGHTS = 3
+"""Nights whose evidence is shown."""
+_FILES = 8
+"""Files of one cell and night."""
+_LONGEST = 1 << 16
+"""Bytes of a file of evidence."""
+_EVIDENCE = 20 << 20
+"""Bytes of all evidence: a fifth of what a site may have."""
+_WITHOUT = (
+    f"none: there is some of cells that do not pass in the last {_NIGHTS} nights, while the run's folder is"
+    " there. The line above makes it again."
+)
 
 
 def build_site(
@@ -58,14 +73,54 @@ def read_year(history: History, series: str | None) -> Year:
 
 
 def read_known(year: Year, say: Callable[[str], None]) -> Known:
-    """Return what the folder of the last night says beside the history."""
+    """Return what the folders of the last nights say beside the history: rules, reproducers, evidence."""
     details: dict[str, Detail] = {}
-    with suppress(MatrixctlError):  # it is gone, or cannot be read: the history is enough
-        if year.last.folder:
-            details = {
-                visible(cell.id): _detail(cell) for cell in read_run(Path(year.last.folder), say=say).cells
-            }
-    return Known(details=details, evidence={}, without="none is kept")
+    evidence: dict[str, list[Evidence]] = {}
+    left = _EVIDENCE
+    for night in reversed(year.nights[-_NIGHTS:]):
+        if not night.folder:
+            continue
+        try:
+            record = read_run(Path(night.folder), say=say)
+        except (MatrixctlError, OSError):  # it is gone, or cannot be read: the history is enough
+            continue
+        if night is year.last:
+            details = {visible(cell.id): _detail(cell) for cell in record.cells}
+        for cell in record.cells:
+            result = night.results.get(visible(cell.id))
+            if result is None or result.tone not in TROUBLE:
+                continue
+            for number, name in enumerate(cell.evidence[:_FILES], start=1):
+                one, size = _take_evidence(night, cell.id, number, name)
+                if one is not None and size <= left:
+                    left -= size
+                    evidence.setdefault(visible(cell.id), []).append(one)
+    return Known(details=details, evidence=evidence, without=_WITHOUT)
+
+
+def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evidence | None, int]:
+    """Return a file of a run's folder, under a name of ours, and how much of the site it will be."""
+    folder = Path(night.folder)
+    try:
+        size = min((folder / name).lstat().st_size, _LONGEST)
+    except (OSError, ValueError):
+        return None, 0
+
+    def read() -> bytes:
+        try:
+            content = read_beneath(folder, name, _LONGEST)
+        except OSError as error:
+            return f"It cannot be read: {error.strerror or error}\n".encode()
+        cut = f"\n[cut after {_LONGEST} bytes: the rest is in the folder of the run]\n".encode()
+        return content if len(content) <= _LONGEST else content[:_LONGEST] + cut
+
+    return Evidence(
+        path=f"evidence/{slug(f'{night.id} {cell} {name}')}-{number}.txt",
+        title=visible(name.rpartition("/")[2]),
+        day=night.day,
+        key=f"{night.digest} {size}",
+        read=read,
+    ), size
 
 
 def _detail(cell: CellRecord) -> Detail:

@@ -1,16 +1,16 @@
 """The page of a cell: its year. Pure."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import Tick, draw_latency, draw_strip
 from orchestrator.site.names import cell_page
-from orchestrator.site.news import Move
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
+from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, tone_of
 
 _TURNS = 40
@@ -32,11 +32,14 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A file of the site that shows what happened."""
+    """A file of a run's folder that shows what happened, and its place in the site."""
 
     path: str
     title: str
     day: str
+    key: str
+    """What tells its content from that of any other."""
+    read: Callable[[], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +54,6 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Track:
-    """A cell over the nights, together with the cells that it was before a version moved."""
-
-    name: str
-    results: tuple[Result | None, ...]
-    moves: Mapping[int, Move]
-    """By the number of the first night under the newer id."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Known:
     """What the folders of runs add to the history."""
 
@@ -69,6 +62,12 @@ class Known:
     evidence: Mapping[str, Sequence[Evidence]]
     without: str
     """Why a cell has no evidence."""
+
+    def files(self, frame: Frame) -> Iterator[Page]:
+        """Return the evidence as files of the site."""
+        for many in self.evidence.values():
+            for one in many:
+                yield Page(path=one.path, make=one.read, key=frame.key(one.path, one.key))
 
 
 def make_cell(frame: Frame, track: Track, ticks: Sequence[Tick], known: Known) -> Iterator[Page]:
@@ -118,7 +117,9 @@ def make_cell(frame: Frame, track: Track, ticks: Sequence[Tick], known: Known) -
             ],
             evidence=known.evidence.get(track.name, ()),
             no_evidence=known.without,
-            reproducer=detail.reproducer if detail else shlex.join(["matrixctl", "run", "--cell", track.name]),
+            reproducer=detail.reproducer
+            if detail
+            else shlex.join(["matrixctl", "run", "--cell", track.name]),
         )
 
     yield Page(path=path, make=make)
@@ -226,10 +227,9 @@ def _label(tones: Sequence[str], nights: int) -> str:
 
 def _latency_label(last: float, steps: int) -> str:
     changed = {0: "no lasting step", 1: "1 lasting step"}.get(steps, f"{steps} lasting steps")
-    return f"The first handshake over HTTP/3, night by night: {units.milliseconds(last)} ms in the last, {changed}."
+    now = units.milliseconds(last)
+    return f"The first handshake over HTTP/3, night by night: {now} ms in the last, {changed}."
 
 
 def _ratio(was: float, now: float) -> str:
     return f"{now / was:.1f} times" if now > was else f"down to {100 * now / was:.0f} %"
-
-

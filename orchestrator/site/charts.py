@@ -19,7 +19,7 @@ HEIGHTS = {
     "as-expected": 6,
     "untried": 3,
 }
-"""Of a night in the strip of a cell: what is louder is taller, so that no colour has to be told from another."""
+"""Of a night in the strip of a cell: what is louder is taller, so that nobody has to tell colours apart."""
 FLOOR = 20
 TROUBLE = TONES[: TONES.index("as-expected")]
 """The tones of what does not pass."""
@@ -136,8 +136,7 @@ def draw_latency(values: Sequence[float | None]) -> Latency | None:
     edges = [0, *(step.night for step in steps), len(values)]
     means = [steps[0].was, *(step.now for step in steps)] if steps else []
     levels = "".join(
-        f"M{a} {PLOT * (1 - mean / top):.3g}H{b}"
-        for a, b, mean in zip(edges, edges[1:], means, strict=False)
+        f"M{a} {PLOT * (1 - mean / top):.3g}H{b}" for a, b, mean in zip(edges, edges[1:], means, strict=False)
     )
     return Latency(
         width=len(values), height=PLOT, line=line, levels=levels, top=top, last=known[-1], steps=steps
@@ -173,12 +172,15 @@ def draw_calendar(nights: Iterable[tuple[Night, str]], days: int) -> Calendar:
     except ValueError:  # an empty history, or days that are none
         return Calendar(tiles=(), weeks=0, months=())
     monday = first - timedelta(days=first.weekday())
-    tiles, months = [], []
+    tiles: list[Tile] = []
+    months: list[tuple[int, str]] = []
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
         column = (day - monday).days // 7
         night, tone = by_day.get(f"{day}", (None, ABSENT))
         tiles.append(Tile(column=column, row=day.weekday(), day=f"{day}", tone=tone, night=night))
-        if day.day == 1 or (number == 0 and day.day < 15):  # noqa: PLR2004 - room for its name
+        if day.day == 1 or number == 0:
+            if months and column - months[-1][0] < 2:  # noqa: PLR2004 - no room for two names
+                months.pop()
             months.append((column, f"{day:%b}"))
     return Calendar(tiles=tuple(tiles), weeks=tiles[-1].column + 1, months=tuple(months))

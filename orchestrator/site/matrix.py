@@ -12,7 +12,7 @@ from orchestrator.report.grid import COLUMNS, CROWD, ROWS
 from orchestrator.site.names import cell_page
 from orchestrator.site.night import count_tones, find_since, tally
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json, as_script, asset
-from orchestrator.site.year import TONES, Point, Result, Year, tone_of
+from orchestrator.site.year import TONES, Point, Result, tone_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +72,10 @@ class Grid:
         return found
 
 
-def list_entries(year: Year) -> tuple[Entry, ...]:
+def list_entries(frame: Frame) -> tuple[Entry, ...]:
     """Return the cells of the last night."""
-    return tuple(_entry(result, year.tracks[name]) for name, result in year.last.results.items())
+    last = frame.year.last.results
+    return tuple(_entry(result, frame.tracks[name].results) for name, result in last.items())
 
 
 def _entry(result: Result, track: Sequence[Result | None]) -> Entry:
@@ -87,9 +88,7 @@ def severity(entry: Entry) -> tuple[int, int, int]:
     return (*summary.severity(entry.result), entry.age)
 
 
-def draw_grid(
-    entries: Iterable[Entry], rows: Sequence[str] = ROWS, columns: Sequence[str] = COLUMNS
-) -> Grid:
+def draw_grid(entries: Iterable[Entry], rows: Sequence[str] = ROWS, columns: Sequence[str] = COLUMNS) -> Grid:
     """Return a grid, both sides in the order in which the matrix declares their values."""
     every = tuple(entries)
     ranks = {axis: {name: n for n, name in enumerate(values(axis, every))} for axis in AXES}
@@ -117,9 +116,7 @@ def draw_grid(
             )
             for names in ordered(slots, rows)
         ),
-        inside=tuple(
-            axis for axis in AXES if axis not in (*rows, *columns) and len(values(axis, every)) > 1
-        ),
+        inside=tuple(axis for axis in AXES if axis not in (*rows, *columns) and len(values(axis, every)) > 1),
     )
 
 
@@ -130,7 +127,7 @@ def values(axis: str, entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def make_matrix(frame: Frame) -> Iterator[Page]:
     """Return the page of the matrix, its data and its script."""
-    entries = list_entries(frame.year)
+    entries = list_entries(frame)
     yield Page(
         path="matrix.html",
         make=partial(
@@ -170,7 +167,7 @@ def _tell(entries: Sequence[Entry]) -> dict[str, Any]:
         "tones": tones,
         "tone_titles": TONE_TITLES,
         "reasons": reasons,
-        "meanings": {str(one): REASONS[one].meaning for one in reasons if one},
+        "meanings": {reason: info.meaning for reason, info in REASONS.items() if reason in reasons},
         "rows": ROWS,
         "columns": COLUMNS,
         "crowd": CROWD,

@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-from functools import lru_cache
+from functools import cache
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,59}", re.ASCII)
 _OTHER = re.compile(r"[^a-z0-9]+", re.ASCII)
 
 
-@lru_cache(maxsize=None)
+@cache
 def slug(text: str) -> str:
     """Return a name for a file: the text itself where it is plain, else what is plain of it and a digest.
 

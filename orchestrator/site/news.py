@@ -160,9 +160,7 @@ def find_moves(base: Night, head: Night) -> dict[str, Move]:
             for axis in VERSIONED
             for other in near.get(_without_version(point, axis), ())
         ]
-        names = [
-            other.id for axis in VERSIONED for other in near.get(_without_version(point, axis), ())
-        ]
+        names = [other.id for axis in VERSIONED for other in near.get(_without_version(point, axis), ())]
         if len(fits) == 1:
             found.setdefault(names[0], []).append(fits[0])
     return {name: moves[0] for name, moves in found.items() if len(moves) == 1}

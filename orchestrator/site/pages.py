@@ -17,6 +17,7 @@ from orchestrator.report import html, summary, units
 from orchestrator.site import names
 from orchestrator.site.charts import HEIGHTS
 from orchestrator.site.state import end_of
+from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
 
 PLACES = (
@@ -27,7 +28,8 @@ PLACES = (
 )
 """The pages that every page leads to."""
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+    " base-uri 'none'; form-action 'none'"
 )
 """Nothing but our own files has any effect, from a server or from a folder."""
 LEVEL_GLYPHS = {"alarm": "alarm", "unsure": "not-judged", "note": "note", "calm": "pass"}
@@ -69,6 +71,7 @@ class Frame:
     """What all pages share."""
 
     year: Year
+    tracks: Mapping[str, Track]
     overdue: str
     """The sentence that the next night is missing, or empty: as it is when the pages are made."""
     tool: str
@@ -100,9 +103,11 @@ def as_json(value: Any) -> bytes:
 
 
 def as_script(call: str, *values: Any) -> bytes:
-    """Return a script that hands values to a function of the site's own: a page from a folder reads no JSON."""
+    """Return a script that hands values to our own scripts: a page from a folder can read no JSON."""
     told = ",".join(as_json(value).decode().strip() for value in values)
-    return f"window.matrixctl??={{}};(window.matrixctl.queue??=[]).push([{json.dumps(call)},{told}]);\n".encode()
+    return (
+        f"window.matrixctl??={{}};(window.matrixctl.queue??=[]).push([{json.dumps(call)},{told}]);\n".encode()
+    )
 
 
 def asset(name: str) -> bytes:
@@ -146,8 +151,11 @@ def _environment() -> Environment:
 
 def plain_sides(meaning: str) -> str:
     """Return the meaning of a change for nights in place of BASE and HEAD."""
-    return meaning.replace("in BASE", "before").replace("in HEAD", "now").replace("BASE", "the one before").replace(
-        "HEAD", "this night"
+    return (
+        meaning.replace("in BASE", "before")
+        .replace("in HEAD", "now")
+        .replace("BASE", "the one before")
+        .replace("HEAD", "this night")
     )
 
 

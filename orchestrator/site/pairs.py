@@ -41,7 +41,9 @@ def number_cells(year: Year) -> Numbering:
 def make_pairs(frame: Frame, numbers: Numbering) -> Iterator[Page]:
     """Return the page that compares any two runs, and the data of each run."""
     year = frame.year
-    yield Page(path="compare.html", make=partial(frame.render, "compare.html.j2", "compare.html", nights=year.nights))
+    yield Page(
+        path="compare.html", make=partial(frame.render, "compare.html.j2", "compare.html", nights=year.nights)
+    )
     told = {
         "runs": [{"id": night.id, "day": night.day, "page": run_page(night.id)} for night in year.nights],
         "cells": [[name, cell_page(name), *point[1:]] for name, point in year.points.items()],

@@ -27,7 +27,7 @@ class Version:
 
 def make_parts(frame: Frame) -> Iterator[Page]:
     """Return a page for each TLS library, and one for each architecture."""
-    entries = list_entries(frame.year)
+    entries = list_entries(frame)
     yield from _make_each(frame, "TLS library", lambda point: point.tls_family, library_page, entries)
     yield from _make_each(frame, "Architecture", lambda point: point.arch, arch_page, entries)
 
@@ -89,7 +89,8 @@ def _sign(night: Night, results: list[Result]) -> Sign:
     tone = next((tone for tone in TONES if counts[tone]), ABSENT)
     return Sign(
         page=run_page(night.id),
-        title=f"{night.day}: " + (f"{counts[tone]} of {len(results)} {TONE_TITLES[tone]}" if results else "no cell"),
+        title=f"{night.day}: "
+        + (f"{counts[tone]} of {len(results)} {TONE_TITLES[tone]}" if results else "no cell"),
         short=night.day[-2:],
         tone=tone,
         state="pass" if tone == "as-expected" else "fail" if tone == "known-failure" else "",

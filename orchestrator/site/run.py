@@ -7,8 +7,8 @@ from orchestrator.site.names import run_page
 from orchestrator.site.news import compare_nights
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
-from orchestrator.site.pairs import Numbering, tell_ends
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
+from orchestrator.site.pairs import Numbering, tell_ends
 from orchestrator.site.state import describe
 from orchestrator.site.year import TONES, Night, Result, tone_of
 
@@ -22,7 +22,9 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     good = frame.year.last_good(number)
     path = run_page(night.id)
     key = frame.key(
-        *("" if one is None else one.digest for one in (night, before, good)), after and after.id, numbers.key(night)
+        *("" if one is None else one.digest for one in (night, before, good)),
+        after and after.id,
+        numbers.key(night),
     )
 
     def make() -> bytes:

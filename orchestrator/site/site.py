@@ -1,22 +1,24 @@
 """All pages of the site. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from orchestrator.site.alarm import make_alarms
-from orchestrator.site.cell import Known, Track, make_cell
+from orchestrator.site.badges import make_badges
+from orchestrator.site.cell import Known, make_cell
 from orchestrator.site.charts import find_months
 from orchestrator.site.coverage import make_coverage
+from orchestrator.site.feed import make_feed
 from orchestrator.site.matrix import make_matrix
-from orchestrator.site.news import Move, compare_nights, find_moves
+from orchestrator.site.news import compare_nights
 from orchestrator.site.overview import make_overview
 from orchestrator.site.pages import Frame, Page, as_script, asset, overdue_sentence
 from orchestrator.site.pairs import make_pairs, number_cells
 from orchestrator.site.part import make_parts
 from orchestrator.site.run import make_run
 from orchestrator.site.state import OVERDUE_H, is_overdue
-from orchestrator.site.year import Result, Year
+from orchestrator.site.tracks import follow
+from orchestrator.site.year import Year
 
 
 def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator[Page]:
@@ -26,7 +28,7 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator
     :param tool: a digest of the program.
     """
     overdue = overdue_sentence(year.last, now) if is_overdue(year.last, now) else ""
-    frame = Frame(year=year, overdue=overdue, tool=tool)
+    frame = Frame(year=year, tracks=follow(year), overdue=overdue, tool=tool)
     nights = year.nights
     news = compare_nights(nights[-2], nights[-1]) if len(nights) > 1 else None
     yield from make_overview(frame, news)
@@ -39,8 +41,11 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator
     for number in range(len(nights)):
         yield from make_run(frame, number, numbers)
     ticks = find_months(nights)
-    for track in follow(year):
+    for track in frame.tracks.values():
         yield from make_cell(frame, track, ticks, known)
+    yield from make_feed(frame)
+    yield from make_badges(frame)
+    yield from known.files(frame)
     yield from _assets(year)
 
 
@@ -49,27 +54,3 @@ def _assets(year: Year) -> Iterator[Page]:
     yield Page(path="site.js", make=lambda: asset("site/site.js"))
     last = {"day": year.last.day, "started_at": year.last.started_at, "hours": OVERDUE_H}
     yield Page(path="last.js", make=lambda: as_script("last", last))
-
-
-def follow(year: Year) -> Iterator[Track]:
-    """Return each cell with what it was under another id, before one of its versions moved."""
-    moves: dict[str, tuple[int, Move]] = {}
-    for number in range(1, len(year.nights)):
-        base, head = year.nights[number - 1], year.nights[number]
-        if base.results.keys() != head.results.keys():
-            moves |= {name: (number, move) for name, move in find_moves(base, head).items()}
-    for name in year.tracks:
-        yield Track(name=name, **_chain(year, name, moves))
-
-
-def _chain(year: Year, name: str, moves: dict[str, tuple[int, Move]]) -> dict[str, Any]:
-    results: list[Result | None] = list(year.tracks[name])
-    found: dict[int, Move] = {}
-    end = len(results)
-    while name in moves and moves[name][0] < end:  # always further back, so it comes to an end
-        end, move = moves[name]
-        found[end] = move
-        name = move.old
-        older: Sequence[Result | None] = year.tracks[name][:end]
-        results[:end] = [mine or other for mine, other in zip(results[:end], older, strict=True)]
-    return {"results": tuple(results), "moves": found}

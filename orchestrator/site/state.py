@@ -30,7 +30,7 @@ _NEWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """``level``: alarm, unsure, note or calm; ``sentence``; what else there is; what is wrong with the night."""
+    """``level``: alarm, unsure, note or calm; ``also``: what else there is; ``warnings``: of the night."""
 
     level: str
     sentence: str

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from statistics import median
 
 _SHORTEST = 5
@@ -36,15 +36,14 @@ def find_steps(values: Sequence[float | None]) -> tuple[Step, ...]:
     logs = [math.log(value) for value in values if value is not None and value > 0]
     if len(logs) < 2 * _SHORTEST:
         return ()
-    spread = median(abs(one - other) for one, other in zip(logs, logs[1:], strict=False))
+    spread = median(abs(one - other) for one, other in pairwise(logs))
     noise = max(spread / _NORMAL / math.sqrt(2), 1e-3)
     sums = [0.0, *accumulate(logs)]
     cuts = sorted(_split(sums, 0, len(logs), noise))
     edges = [0, *cuts, len(logs)]
-    means = [math.exp((sums[b] - sums[a]) / (b - a)) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [math.exp((sums[b] - sums[a]) / (b - a)) for a, b in pairwise(edges)]
     return tuple(
-        Step(night=at[cut], was=was, now=now)
-        for cut, was, now in zip(cuts, means, means[1:], strict=False)
+        Step(night=at[cut], was=was, now=now) for cut, was, now in zip(cuts, means, means[1:], strict=False)
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from orchestrator.outcome import Outcome, Reason, Verdict, believed
@@ -153,10 +153,8 @@ def make_year(
     components: Sequence[tuple[Any, ...]],
 ) -> Year:
     """Return the year that rows of the history tell of; see ``History.nights`` and what follows it."""
-    show = lru_cache(maxsize=None)(visible)
-    points = {
-        row["number"]: Point(**{name: show(row[name]) for name in Point._fields}) for row in cells
-    }
+    show = cache(visible)
+    points = {row["number"]: Point(**{name: show(row[name]) for name in Point._fields}) for row in cells}
     place: dict[str, int] = {}  # as the matrix declared them when they came
     for number in sorted(points):
         place.setdefault(points[number].id, number)
@@ -172,13 +170,25 @@ def make_year(
         return ended, meant, UNTRIED if quiet else str(meant)
 
     judged: dict[int, dict[str, Result]] = {row["number"]: {} for row in runs}
-    for run, cell, outcome, reason, verdict, message, *numbers, alarm in results:
+    for run, cell, outcome, reason, verdict, message, *others in results:
         point = points.get(cell)
         if point is None or run not in judged:  # another process wrote between two queries
             continue
+        attempts, failed, duration_s, handshake_s, load, alarm = others
         ended, meant, tone = judge(outcome, verdict)
         judged[run][point.id] = Result(
-            point, ended, reasons.get(reason), meant, show(message), *numbers, alarm and show(alarm), tone
+            point=point,
+            outcome=ended,
+            reason=reasons.get(reason),
+            verdict=meant,
+            message=show(message),
+            attempts=attempts,
+            failed=failed,
+            duration_s=duration_s,
+            handshake_s=handshake_s,
+            load=load,
+            alarm=alarm and show(alarm),
+            tone=tone,
         )
     found: dict[int, list[Alarm]] = {}
     for row in alarms:
@@ -198,11 +208,20 @@ def make_year(
         series=show(series),
         nights=tuple(
             Night(
-                **{name: show(row[name]) for name in ("id", "started_at", "status", "tool_version")},
-                **{name: show(row[name]) for name in ("engine", "host", "selection")},
-                **{name: row[name] for name in ("duration_s", "exit_code", "good", "planned")},
-                **{name: row[name] for name in ("folder", "digest")},
+                id=show(row["id"]),
                 day=show(row["night"]),
+                started_at=show(row["started_at"]),
+                duration_s=row["duration_s"],
+                status=show(row["status"]),
+                exit_code=row["exit_code"],
+                good=row["good"],
+                planned=row["planned"],
+                tool_version=show(row["tool_version"]),
+                engine=show(row["engine"]),
+                host=show(row["host"]),
+                selection=show(row["selection"]),
+                folder=row["folder"],
+                digest=row["digest"],
                 results=dict(sorted(judged[row["number"]].items(), key=lambda one: place[one[0]])),
                 alarms=tuple(sorted(found.get(row["number"], ()), key=lambda one: (-one.cells, one.key))),
                 parts=frozenset(parts.get(row["number"], ())),
