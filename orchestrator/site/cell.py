@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
-from orchestrator.site.charts import Tick, draw_latency, draw_strip
+from orchestrator.site.charts import draw_latency, draw_strip
 from orchestrator.site.names import cell_page
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
@@ -70,7 +70,7 @@ class Known:
                 yield Page(path=one.path, make=one.read, key=frame.key(one.path, one.key))
 
 
-def make_cell(frame: Frame, track: Track, ticks: Sequence[Tick], known: Known) -> Iterator[Page]:
+def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
     """Return the page of a cell, and its data."""
     path = cell_page(track.name)
     nights, results = frame.year.nights, track.results
@@ -101,7 +101,7 @@ def make_cell(frame: Frame, track: Track, ticks: Sequence[Tick], known: Known) -
             alarm=results[-1].alarm if results[-1] else None,
             chart=draw_strip(tones),
             label=_label(tones, len(nights)),
-            ticks=ticks,
+            months=frame.months,
             marks=[{"at": round(100 * number / len(nights), 2)} for number in marks],
             strip=[
                 sign_of_cell(nights[number], results[number], mark=number in marks)

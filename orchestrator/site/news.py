@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analyse.change import Change, State, classify, name_end
+from orchestrator.outcome import Verdict
 from orchestrator.site.year import VERSIONED, Night, Part, Point, Result
 
 LOUD = (
@@ -82,7 +83,7 @@ def compare_nights(base: Night, head: Night) -> News:
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
     for item in _pair(base, head, moves, moved):
-        change = classify(state_of(item.was), state_of(item.now))
+        change = Change.UNCHANGED if _stays(item) else classify(state_of(item.was), state_of(item.now))
         counts[change] += 1
         if change in LOUD:
             groups.setdefault((change, _kind(item)), []).append(item)
@@ -103,6 +104,14 @@ def _pair(base: Night, head: Night, moves: Mapping[str, Move], moved: set[str]) 
     for name, was in base.results.items():
         if name not in head.results and name not in moved:
             yield Item(cell=name, was=was, now=None, move=None)
+
+
+def _stays(item: Item) -> bool:
+    """Return whether it ended as expected both times, in one way and each time: most do, and it is quick."""
+    was, now = item.was, item.now
+    if was is None or now is None or was.outcome is not now.outcome or was.failed or now.failed:
+        return False
+    return was.verdict is now.verdict is Verdict.AS_EXPECTED
 
 
 def _kind(item: Item) -> str:

@@ -5,17 +5,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from orchestrator import __version__, resources
 from orchestrator.analyse.change import Change
 from orchestrator.outcome import Verdict
 from orchestrator.report import html, summary, units
 from orchestrator.site import names
-from orchestrator.site.charts import HEIGHTS
+from orchestrator.site.charts import HEIGHTS, find_months
 from orchestrator.site.state import end_of
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
@@ -76,6 +77,12 @@ class Frame:
     """The sentence that the next night is missing, or empty: as it is when the pages are made."""
     tool: str
     """A digest of the program: a page that another one made is made again."""
+
+    @cached_property
+    def months(self) -> Markup:
+        """Return the names of the months, as they stand below a chart of all nights."""
+        parts: Any = _environment().get_template("site_parts.html.j2").module
+        return Markup(parts.months(find_months(self.year.nights)))  # noqa: S704 - a template made it
 
     def key(self, *parts: object) -> str:
         """Return the key of a page that is made of these parts and the program alone."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from orchestrator.site.charts import draw_trouble, find_months
+from orchestrator.site.charts import draw_trouble
 from orchestrator.site.matrix import Entry, draw_grid, list_entries
 from orchestrator.site.names import arch_page, cell_page, library_page, run_page
 from orchestrator.site.night import SHOWN, Sign, count_tones, tally
@@ -63,7 +63,7 @@ def _make_each(
                 total=len(mine),
                 tones=tally(counts[-1]),
                 chart=draw_trouble(counts),
-                ticks=find_months(year.nights),
+                months=frame.months,
                 strip=[
                     _sign(night, results)
                     for night, results in zip(year.nights[-SHOWN:], nights[-SHOWN:], strict=True)

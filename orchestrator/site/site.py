@@ -6,7 +6,6 @@ from datetime import datetime
 from orchestrator.site.alarm import make_alarms
 from orchestrator.site.badges import make_badges
 from orchestrator.site.cell import Known, make_cell
-from orchestrator.site.charts import find_months
 from orchestrator.site.coverage import make_coverage
 from orchestrator.site.feed import make_feed
 from orchestrator.site.matrix import make_matrix
@@ -40,9 +39,8 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator
     yield from make_alarms(frame)
     for number in range(len(nights)):
         yield from make_run(frame, number, numbers)
-    ticks = find_months(nights)
     for track in frame.tracks.values():
-        yield from make_cell(frame, track, ticks, known)
+        yield from make_cell(frame, track, known)
     yield from make_feed(frame)
     yield from make_badges(frame)
     yield from known.files(frame)
