@@ -8,9 +8,9 @@ from orchestrator.app.resume import digest_tool
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.files import read_beneath
 from orchestrator.record.find import choose_only, read_run
-from orchestrator.record.history.history import History
+from orchestrator.record.history.history import JUDGED, History
 from orchestrator.record.model import CellRecord
-from orchestrator.report import expectations
+from orchestrator.report.expectations import wanted
 from orchestrator.report.text import visible
 from orchestrator.site.cell import Detail, Evidence, Known
 from orchestrator.site.charts import TROUBLE
@@ -62,13 +62,19 @@ def read_year(history: History, series: str | None) -> Year:
             resolution="Fill it with: matrixctl history import --all",
         )
     first = runs[0]["id"]
+    results = history.results_of(series, first)
+    shared, own = (JUDGED.index(name) + 2 for name in ("session_set", "own_set"))
+    sets = {row[place] for row in results for place in (shared, own)} - {None}
     return make_year(
         series,
         runs=runs,
         cells=history.cells(),
-        results=history.results_of(series, first),
+        results=results,
         alarms=history.alarms_of(series, first),
         components=history.components_of(series, first),
+        builds=history.builds(),
+        rules=history.rules(runs[-1]),
+        sets=history.read_sets(sets),
     )
 
 
@@ -124,12 +130,10 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
 
 
 def _detail(cell: CellRecord) -> Detail:
-    rule = cell.expected
+    expected = cell.expected
+    declared = expected is not None and not expected.rule
     return Detail(
         reproducer=visible(cell.reproducer),
-        expected=visible(expectations.wanted(rule)) if rule else "",
-        because=visible(rule.because) if rule else "",
-        rule=visible(rule.rule) if rule else "",
-        stale=visible(rule.stale) if rule else "",
+        declared=visible(f"{wanted(expected)}, since {expected.because}") if expected and declared else "",
         cause=visible(cell.cause),
     )

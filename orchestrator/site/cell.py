@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
+from orchestrator.site.made import Workshop, describe
 from orchestrator.site.names import cell_page
+from orchestrator.site.news import measure_now
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
-from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, tone_of
+from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, Rule, Year, tone_of
 
 _TURNS = 40
 """Changes that the page shows; all are in its data."""
@@ -22,11 +24,8 @@ class Detail:
     """What only the folder of a run says of a cell."""
 
     reproducer: str
-    expected: str
-    """What a rule expects of it, or empty."""
-    because: str
-    rule: str
-    stale: str
+    declared: str
+    """What is declared of its capabilities, and why; empty where a rule or nothing decides."""
     cause: str
 
 
@@ -74,7 +73,7 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
     """Return the page of a cell, and its data."""
     path = cell_page(track.name)
     nights, results = frame.year.nights, track.results
-    marks = find_marks(track)
+    marks = find_marks(frame.workshop, track)
     turns = find_turns(nights, track, marks)
 
     def make() -> bytes:
@@ -98,6 +97,8 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
             judged=sum(one.outcome is not None and one.outcome.judged_product for _, one in had),
             nights_had=len(had),
             rate=_rate([one for _, one in had]),
+            flakiness=measure_now(frame.year, track.name) if results[-1] else None,
+            rule=_find_rule(frame.year, results[-1]),
             alarm=results[-1].alarm if results[-1] else None,
             chart=draw_strip(tones),
             label=_label(tones, len(nights)),
@@ -149,14 +150,20 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
     )
 
 
-def find_marks(track: Track) -> Mapping[int, tuple[str, ...]]:
-    """Return the nights that had another version than the one before, by number, and what moved."""
+def find_marks(workshop: Workshop, track: Track) -> Mapping[int, tuple[str, ...]]:
+    """Return the nights, by number, in which the cell was made of something else, and what that is.
+
+    Of older records, which do not say it, only the versions of its axes are known.
+    """
     found: dict[int, list[str]] = {}
     last: Result | None = None
     for number, one in enumerate(track.results):
         if one is None:
             continue
-        if last is not None and last.point is not one.point:
+        differences = workshop.differ(last, one) if last else None
+        if differences:
+            found[number] = [describe(difference) for difference in differences]
+        elif differences is None and last is not None and last.point is not one.point:
             for axis in VERSIONED:
                 was, now = _version(last.point, axis), _version(one.point, axis)
                 if was != now:
@@ -193,6 +200,11 @@ def find_turns(
     )
 
 
+def _find_rule(year: Year, result: Result | None) -> Rule | None:
+    """Return the rule that decides the cell in the last night."""
+    return year.rules.get(result.rule) if result and result.rule is not None else None
+
+
 def _versions(result: Result | None) -> str:
     if result is None:
         return ""
@@ -213,10 +225,8 @@ def _since(nights: Sequence[Night], first: int) -> str:
 def _rate(results: Sequence[Result]) -> str:
     judged = [one for one in results if one.outcome is not None and one.outcome.judged_product]
     failed = sum(one.outcome in FAILURES for one in judged)
-    tried, bad = sum(one.attempts for one in judged), sum(one.failed for one in judged)
-    mixed = sum(0 < one.failed < one.attempts for one in judged)
-    said = f"in {failed} of {len(judged)} nights, {bad} of {tried} attempts"
-    return said + (f"; flaky in {mixed} {'night' if mixed == 1 else 'nights'}" if mixed else "")
+    tried = sum(one.passed + one.failed for one in judged)
+    return f"in {failed} of {len(judged)} nights, {sum(one.failed for one in judged)} of {tried} attempts"
 
 
 def _label(tones: Sequence[str], nights: int) -> str:

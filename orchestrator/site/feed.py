@@ -2,12 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
-from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 from orchestrator.analyse.change import Change
 from orchestrator.site.names import run_page
-from orchestrator.site.news import Group, compare_nights
+from orchestrator.site.news import Group
 from orchestrator.site.pages import Frame, Page
 from orchestrator.site.state import end_of
 from orchestrator.site.year import Night
@@ -32,11 +31,10 @@ def _render(frame: Frame) -> bytes:
     _add(_add(feed, "author", ""), "name", "matrixctl")
     _link(feed, "self", "feed.xml")
     _link(feed, "alternate", "index.html")
-    nights = year.nights[-_NIGHTS - 1 :]
-    for base, head in reversed(list(pairwise(nights))):
-        for group in compare_nights(base, head).groups:
+    for number in range(len(year.nights) - 1, max(0, len(year.nights) - 1 - _NIGHTS), -1):
+        for group in frame.compare(number - 1, number).groups:
             if is_confirmed(group):
-                _add_entry(feed, year.series, head, group)
+                _add_entry(feed, year.series, year.nights[number], group)
     told: bytes = ET.tostring(feed, encoding="utf-8", xml_declaration=True)
     return told + b"\n"
 

@@ -4,9 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.analyse.change import Change, State, classify, name_end
+from orchestrator.analyse.change import Change, State, classify, is_worse
+from orchestrator.analyse.compare import find_suspect
+from orchestrator.analyse.ingredients import Difference
+from orchestrator.analyse.nights import Flakiness, first_night, measure_flakiness
 from orchestrator.outcome import Verdict
-from orchestrator.site.year import VERSIONED, Night, Part, Point, Result
+from orchestrator.site.made import Workshop
+from orchestrator.site.year import VERSIONED, Night, Part, Point, Result, Year
 
 LOUD = (
     Change.NEW_FAILURE,
@@ -41,6 +45,10 @@ class Item:
     was: Result | None
     now: Result | None
     move: Move | None
+    differences: tuple[Difference, ...] | None
+    """What changed of that which it depends on; ``None`` where it is not known."""
+    flakiness: Flakiness | None
+    """Of a failure that the night before does not show and earlier ones do, on the same ingredients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +60,10 @@ class Group:
     """One of them in the later night."""
     alarm: str | None
     items: tuple[Item, ...]
+    suspect: Difference | None
+    """The one thing that changed for each of its cells, and nothing else did."""
+    differences: tuple[Difference, ...]
+    """What changed for each of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,39 +88,102 @@ class News:
     """What else changed, anywhere in the run."""
 
 
-def compare_nights(base: Night, head: Night) -> News:
-    """Return what became of each cell of two nights."""
-    moves = find_moves(base, head)
-    moved = {move.old for move in moves.values()}
+def compare_nights(
+    year: Year, workshop: Workshop, base: int, head: int, flaky: Mapping[str, Flakiness]
+) -> News:
+    """Return what became of each cell of two nights, by their numbers.
+
+    :param flaky: what ``find_flaky`` says of the later one.
+    """
+    was, now = year.nights[base], year.nights[head]
+    moves = find_moves(was, now)
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
-    for item in _pair(base, head, moves, moved):
-        change = Change.UNCHANGED if _stays(item) else classify(state_of(item.was), state_of(item.now))
+    for name, before, after, move in _pair(was, now, moves):
+        if _stays(before, after):
+            counts[Change.UNCHANGED] += 1
+            continue
+        change = Change.FLAKY if name in flaky else classify(state_of(before), state_of(after))
         counts[change] += 1
         if change in LOUD:
+            item = Item(
+                cell=name,
+                was=before,
+                now=after,
+                move=move,
+                differences=workshop.differ(before, after) if before and after else None,
+                flakiness=flaky.get(name),
+            )
             groups.setdefault((change, _kind(item)), []).append(item)
     order = sorted(groups, key=lambda key: (LOUD.index(key[0]), -len(groups[key]), key[1]))
     return News(
-        base=base,
-        head=head,
+        base=was,
+        head=now,
         groups=tuple(_group(key[0], groups[key]) for key in order),
         counts=counts,
-        parts=tuple(compare_parts(base.parts, head.parts)),
+        parts=tuple(compare_parts(was.parts, now.parts)),
     )
 
 
-def _pair(base: Night, head: Night, moves: Mapping[str, Move], moved: set[str]) -> Iterator[Item]:
+def find_flaky(year: Year, head: int) -> Mapping[str, Flakiness]:
+    """Return the cells whose new alarm is none: they failed so, and passed, in the nights before.
+
+    That is within 30 nights, and made of what they are made of in this one.
+    """
+    now = year.nights[head]
+    if not head or not now.alarms:
+        return {}
+    base = year.nights[head - 1].results
+    found = {}
+    for name, result in now.results.items():
+        if result.alarm is None or result.made is None or name not in base:
+            continue
+        state = state_of(result)
+        if not is_worse(state_of(base[name]), state):
+            continue
+        flakiness = measure_past(year, name, head)
+        if flakiness and set(result.failures) <= set(flakiness.failures):
+            found[name] = flakiness
+    return found
+
+
+def measure_past(year: Year, cell: str, number: int) -> Flakiness | None:
+    """Return how flaky a cell was before a night, made of what it is made of in it; within 30 nights."""
+    return _measure(year, cell, year.nights[number].results[cell], range(max(0, number - 30), number))
+
+
+def measure_now(year: Year, cell: str) -> Flakiness | None:
+    """Return how flaky a cell of the last night is, made of what it is made of now; within 30 nights."""
+    end = len(year.nights)
+    return _measure(year, cell, year.last.results[cell], range(max(0, end - 30), end))
+
+
+def _measure(year: Year, cell: str, like: Result, numbers: range) -> Flakiness | None:
+    nights = []
+    first = first_night(year.nights[numbers[-1]].day) if len(numbers) else ""
+    for number in numbers:
+        night = year.nights[number]
+        result = night.results.get(cell)
+        alike = result and result.made is not None and (result.made, result.build) == (like.made, like.build)
+        if alike and night.day >= first and (state := state_of(result)):
+            nights.append((night.day, state))
+    return measure_flakiness(nights)
+
+
+def _pair(
+    base: Night, head: Night, moves: Mapping[str, Move]
+) -> Iterator[tuple[str, Result | None, Result | None, Move | None]]:
+    moved = {move.old for move in moves.values()}
     for name, now in head.results.items():
         move = moves.get(name)
-        yield Item(cell=name, was=base.results.get(move.old if move else name), now=now, move=move)
+        yield name, base.results.get(move.old if move else name), now, move
     for name, was in base.results.items():
         if name not in head.results and name not in moved:
-            yield Item(cell=name, was=was, now=None, move=None)
+            yield name, was, None, None
 
 
-def _stays(item: Item) -> bool:
+def _stays(was: Result | None, now: Result | None) -> bool:
     """Return whether it ended as expected both times, in one way and each time: most do, and it is quick."""
-    was, now = item.was, item.now
     if was is None or now is None or was.outcome is not now.outcome or was.failed or now.failed:
         return False
     return was.verdict is now.verdict is Verdict.AS_EXPECTED
@@ -122,15 +197,24 @@ def _kind(item: Item) -> str:
 
 def _group(change: Change, items: Sequence[Item]) -> Group:
     now = items[0].now
-    return Group(change=change, result=now, alarm=now.alarm if now else None, items=tuple(items))
+    known = [item.differences for item in items if item.differences is not None]
+    all_known = len(known) == len(items)
+    same = [one for one in known[0] if all(one in other for other in known)] if all_known else []
+    suspects = {find_suspect(change, one) for one in known}
+    return Group(
+        change=change,
+        result=now,
+        alarm=now.alarm if now else None,
+        items=tuple(items),
+        suspect=suspects.pop() if all_known and len(suspects) == 1 else None,
+        differences=tuple(same),
+    )
 
 
 def state_of(result: Result | None) -> State | None:
     """Return how a cell ended, as ``classify`` takes it."""
     if result is None:
         return None
-    judged = result.outcome is not None and result.outcome.judged_product
-    ended = name_end(result.outcome, result.reason)
     return State.model_construct(  # the history has been checked already, and there are many
         cell=result.point.id,
         outcome=result.outcome,
@@ -138,9 +222,9 @@ def state_of(result: Result | None) -> State | None:
         verdict=result.verdict,
         message=result.message,
         attempts=result.attempts,
-        passed=result.attempts - result.failed if judged else 0,
+        passed=result.passed,
         failed=result.failed,
-        failures=(ended,) if result.failed else (),
+        failures=result.failures,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.site import names
 from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
+from orchestrator.site.made import describe as describe_difference
 from orchestrator.site.names import arch_page, library_page
 from orchestrator.site.news import News
 from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tone_of_night
@@ -40,6 +41,7 @@ def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
     """Return the first page and its data."""
     year, night = frame.year, frame.year.last
     state = describe(night, news)
+    good = year.last_good(len(year.nights))
     alarms = tuple(find_standing(year))
     yield Page(
         path="index.html",
@@ -51,7 +53,7 @@ def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
             state=state,
             news=news,
             night=night,
-            good=year.last_good(len(year.nights)),
+            good=None if good is None else year.nights[good],
             segments=segments(night),
             alarms=alarms,
             strip=[sign_of_night(one) for one in year.nights[-SHOWN:]],
@@ -109,6 +111,7 @@ def tell_news(news: News | None) -> dict[str, Any] | None:
                 "change": group.change,
                 "alarm": group.alarm,
                 "reason": group.result.reason if group.result else None,
+                "suspect": describe_difference(group.suspect) if group.suspect else None,
                 "cells": [item.cell for item in group.items],
             }
             for group in news.groups

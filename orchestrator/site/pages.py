@@ -15,8 +15,11 @@ from orchestrator import __version__, resources
 from orchestrator.analyse.change import Change
 from orchestrator.outcome import Verdict
 from orchestrator.report import html, summary, units
+from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site import names
 from orchestrator.site.charts import HEIGHTS, find_months
+from orchestrator.site.made import Workshop, describe
+from orchestrator.site.news import News, compare_nights, find_flaky
 from orchestrator.site.state import end_of
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
@@ -77,6 +80,15 @@ class Frame:
     """The sentence that the next night is missing, or empty: as it is when the pages are made."""
     tool: str
     """A digest of the program: a page that another one made is made again."""
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """Return what compares that of which cells were made."""
+        return Workshop(self.year)
+
+    def compare(self, base: int, head: int) -> News:
+        """Return the news of a night against another, by their numbers."""
+        return compare_nights(self.year, self.workshop, base, head, find_flaky(self.year, head))
 
     @cached_property
     def months(self) -> Markup:
@@ -149,6 +161,8 @@ def _environment() -> Environment:
         "library_page": names.library_page,
         "arch_page": names.arch_page,
         "ending": end_of,
+        "difference": describe,
+        "flakiness": describe_flakiness,
         "inside_of": _inside_of,
         "plain_sides": plain_sides,
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.site.names import run_page
-from orchestrator.site.news import compare_nights
+from orchestrator.site.news import News, find_flaky
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
@@ -19,16 +19,18 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     night = nights[number]
     before = nights[number - 1] if number else None
     after = nights[number + 1] if number + 1 < len(nights) else None
-    good = frame.year.last_good(number)
+    good_number = frame.year.last_good(number)
+    good = None if good_number is None else nights[good_number]
     path = run_page(night.id)
     key = frame.key(
         *("" if one is None else one.digest for one in (night, before, good)),
         after and after.id,
         numbers.key(night),
+        *find_flaky(frame.year, number).values(),
     )
 
     def make() -> bytes:
-        news = compare_nights(before, night) if before else None
+        news = frame.compare(number - 1, number) if before else None
         return frame.render(
             "run.html.j2",
             path,
@@ -38,7 +40,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
             state=describe(night, news),
             segments=segments(night),
             news=news,
-            good_news=compare_nights(good, night) if good else None,
+            good_news=None if good_number is None else frame.compare(good_number, number),
             bad=_find_bad(night),
             report=f"matrixctl report {night.id}",
         )
@@ -46,7 +48,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     yield Page(path=path, make=make, key=key)
     yield Page(
         path=path.removesuffix(".html") + ".json",
-        make=lambda: as_json(_tell(night, before, numbers)),
+        make=lambda: as_json(_tell(night, frame.compare(number - 1, number) if before else None, numbers)),
         key=key,
     )
 
@@ -58,13 +60,13 @@ def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:
     return [(TONE_TITLES[tone], found[tone]) for tone in TONES if tone in found and tone != "as-expected"]
 
 
-def _tell(night: Night, before: Night | None, numbers: Numbering) -> dict[str, Any]:
+def _tell(night: Night, news: News | None, numbers: Numbering) -> dict[str, Any]:
     return {
         "numbers": "of cells: their places in the list of compare.json",
         "id": night.id,
         "started_at": night.started_at,
         "status": night.status,
         "planned": night.planned,
-        "news": tell_news(compare_nights(before, night)) if before else None,
+        "news": tell_news(news),
         **tell_ends(night, numbers),
     }

@@ -9,7 +9,6 @@ from orchestrator.site.cell import Known, make_cell
 from orchestrator.site.coverage import make_coverage
 from orchestrator.site.feed import make_feed
 from orchestrator.site.matrix import make_matrix
-from orchestrator.site.news import compare_nights
 from orchestrator.site.overview import make_overview
 from orchestrator.site.pages import Frame, Page, as_script, asset, overdue_sentence
 from orchestrator.site.pairs import make_pairs, number_cells
@@ -29,7 +28,7 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator
     overdue = overdue_sentence(year.last, now) if is_overdue(year.last, now) else ""
     frame = Frame(year=year, tracks=follow(year), overdue=overdue, tool=tool)
     nights = year.nights
-    news = compare_nights(nights[-2], nights[-1]) if len(nights) > 1 else None
+    news = frame.compare(len(nights) - 2, len(nights) - 1) if len(nights) > 1 else None
     yield from make_overview(frame, news)
     yield from make_matrix(frame)
     yield from make_coverage(frame)

@@ -1,11 +1,14 @@
 """A year of nights of one series as frozen values; all text in it can be shown. Pure."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
+from orchestrator.analyse.change import name_end
 from orchestrator.outcome import Outcome, Reason, Verdict, believed
+from orchestrator.record.model import Ingredient
 from orchestrator.report.text import visible
 
 NIGHTS = 365
@@ -45,11 +48,17 @@ class Result(NamedTuple):
     verdict: Verdict
     message: str
     attempts: int
+    """Those that count, as ``passed`` and ``failed`` do."""
+    passed: int
     failed: int
-    duration_s: float | None
+    failures: tuple[str, ...]
+    """How it failed, each as ``OUTCOME`` or ``OUTCOME: REASON``."""
     handshake_s: float | None
-    load: float | None
     alarm: str | None
+    rule: int | None
+    made: tuple[int, int] | None
+    """The numbers of the two sets of what it depended on; ``None`` where that is not known."""
+    build: str
     tone: str
     """How loud it is: the verdict; ``untried`` for what was not put to the test, as expected."""
 
@@ -63,6 +72,20 @@ class Alarm:
     reason: Reason | None
     conditions: tuple[str, ...]
     cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What the matrix of the last night expects of some cells. ``last_held``: the last day on which it did."""
+
+    conditions: tuple[str, ...]
+    says: str
+    because: str
+    until: str
+    place: str
+    stale: str
+    since: str
+    last_held: str
 
 
 class Part(NamedTuple):
@@ -115,6 +138,10 @@ class Year:
 
     series: str
     nights: tuple[Night, ...]
+    rules: Mapping[int, Rule]
+    """Of the last night."""
+    sets: Mapping[int, frozenset[Ingredient]]
+    """What cells depended on; see ``Result.made``."""
 
     @property
     def last(self) -> Night:
@@ -138,9 +165,9 @@ class Year:
         """Return each cell as the last night that had it."""
         return {name: result.point for night in self.nights for name, result in night.results.items()}
 
-    def last_good(self, before: int) -> Night | None:
-        """Return the newest night before one, by its number, that was good."""
-        return next((night for night in reversed(self.nights[:before]) if night.good), None)
+    def last_good(self, before: int) -> int | None:
+        """Return the number of the newest night before one, by its number, that was good."""
+        return next((number for number in range(before - 1, -1, -1) if self.nights[number].good), None)
 
 
 def make_year(
@@ -151,6 +178,9 @@ def make_year(
     results: Sequence[tuple[Any, ...]],
     alarms: Sequence[Mapping[str, Any]],
     components: Sequence[tuple[Any, ...]],
+    builds: Mapping[int, str],
+    rules: Sequence[Mapping[str, Any]],
+    sets: Mapping[int, frozenset[Ingredient]],
 ) -> Year:
     """Return the year that rows of the history tell of; see ``History.nights`` and what follows it."""
     show = cache(visible)
@@ -161,6 +191,11 @@ def make_year(
     outcomes: Mapping[str | None, Outcome] = {str(one): one for one in Outcome}
     reasons: Mapping[str | None, Reason] = {str(one): one for one in Reason}
     verdicts = {str(one): one for one in Verdict}
+
+    @cache
+    def name_failures(told: str) -> tuple[str, ...]:
+        ends = ((outcomes.get(one), reasons.get(why)) for one, why in json.loads(told))
+        return tuple(sorted(name_end(*end) for end in ends))
 
     @cache
     def judge(outcome: str | None, verdict: str) -> tuple[Outcome | None, Verdict, str]:
@@ -174,7 +209,7 @@ def make_year(
         point = points.get(cell)
         if point is None or run not in judged:  # another process wrote between two queries
             continue
-        attempts, failed, duration_s, handshake_s, load, alarm = others
+        attempts, passed, failed, failures, handshake_s, alarm, rule, shared, own, build = others
         ended, meant, tone = judge(outcome, verdict)
         judged[run][point.id] = Result(
             point=point,
@@ -183,11 +218,14 @@ def make_year(
             verdict=meant,
             message=show(message),
             attempts=attempts,
+            passed=passed,
             failed=failed,
-            duration_s=duration_s,
+            failures=name_failures(failures or (json.dumps([[outcome, reason]]) if failed else "[]")),
             handshake_s=handshake_s,
-            load=load,
             alarm=alarm and show(alarm),
+            rule=rule,
+            made=None if shared is None or own is None else (shared, own),
+            build=builds.get(build, ""),
             tone=tone,
         )
     found: dict[int, list[Alarm]] = {}
@@ -206,6 +244,11 @@ def make_year(
         parts.setdefault(run, set()).add(Part(*map(show, texts)))
     return Year(
         series=show(series),
+        rules={row["number"]: _rule(row, show) for row in rules},
+        sets={
+            number: frozenset(one._replace(name=show(one.name), version=show(one.version)) for one in members)
+            for number, members in sets.items()
+        },
         nights=tuple(
             Night(
                 id=show(row["id"]),
@@ -228,6 +271,17 @@ def make_year(
             )
             for row in runs
         ),
+    )
+
+
+def _rule(row: Mapping[str, Any], show: Callable[[str], str]) -> Rule:
+    reason = f": {row['reason']}" if row["reason"] else ""
+    cipher = f" with {row['cipher']}" if row["cipher"] else ""
+    return Rule(
+        conditions=tuple(show(str(one)) for one in row["conditions"]),
+        says=show(f"{row['outcome']}{reason}{cipher}"),
+        last_held=show(row["last_held"] or ""),
+        **{name: show(row[name]) for name in ("because", "until", "place", "stale", "since")},
     )
 
 

@@ -47,8 +47,8 @@ from orchestrator.record.model import Alarm, Ingredient, RunRecord, utc_now
 
 Added = Literal["imported", "unchanged", "replaced"]
 JUDGED = (
-    *("outcome", "reason", "verdict", "message", "attempts", "failed"),
-    *("duration_s", "handshake_s", "load", "alarm"),
+    *("outcome", "reason", "verdict", "message", "attempts", "passed", "failed", "failures"),
+    *("handshake_s", "alarm", "rule", "session_set", "own_set", "build"),
 )
 """The columns that ``results_of`` returns of each result."""
 
@@ -342,6 +342,10 @@ class History:
         """Return every cell that any run has, with its number and axes."""
         return self._ask(select(CELLS).order_by(CELLS.c.number))
 
+    def builds(self) -> Mapping[int, str]:
+        """Return the digest of each build by its number; empty where it was never known."""
+        return dict(self._tuples(select(BUILDS.c.number, BUILDS.c.digest)))
+
     def results_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
         """Return the results of the runs of a series from one id on: run, cell, and the columns of JUDGED.
 
@@ -368,7 +372,7 @@ class History:
         )
         return self._tuples(query)
 
-    def _tuples(self, query: Any) -> list[tuple[Any, ...]]:
+    def _tuples(self, query: Any) -> list[Any]:
         with explained(self.place), self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(query)]
 

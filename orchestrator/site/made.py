@@ -1,0 +1,54 @@
+"""What cells were made of, night by night, and what of it changed. Pure."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from orchestrator.analyse.ingredients import Difference, Thing, compare_cells, read_sets
+from orchestrator.site.year import Result, Year
+
+Made = tuple[tuple[int, int], str]
+"""The numbers of the two sets of a cell, and the digest of its build."""
+
+
+class Workshop:
+    """Compares what cells of a year were made of; each pair of sets once, since many cells share them."""
+
+    def __init__(self, year: Year) -> None:
+        """Take the year."""
+        self._sets = year.sets
+        self._compare = cache(self._compare_pair)
+
+    def differ(self, was: Result, now: Result) -> tuple[Difference, ...] | None:
+        """Return what changed of that which a cell depends on; ``None`` where it is not known."""
+        if was.made is None or now.made is None:
+            return None
+        (shared, own), (shared_now, own_now) = was.made, now.made
+        if own != own_now:
+            return self._compare((shared, own), was.build, (shared_now, own_now), now.build)
+        if shared == shared_now and was.build == now.build:
+            return ()
+        return self._compare((shared,), was.build, (shared_now,), now.build)
+
+    def _compare_pair(
+        self, was: Sequence[int], was_build: str, now: Sequence[int], now_build: str
+    ) -> tuple[Difference, ...] | None:
+        if not {*was, *now} <= self._sets.keys():  # another process wrote between two queries
+            return None
+        one, other = ([self._sets[number] for number in numbers] for numbers in (was, now))
+        return compare_cells(read_sets(one, was_build), read_sets(other, now_build))
+
+
+def describe(difference: Difference) -> str:
+    """Return one change in words: ``curl in client-amd64 8.14.1-2 \u2192 8.14.1-3``."""
+    was, now = _version(difference.was), _version(difference.now)
+    if was == now:  # the same version of other content
+        was, now = _digest(difference.was), _digest(difference.now)
+    return f"{difference.name}: {was} \u2192 {now}"
+
+
+def _version(thing: Thing | None) -> str:
+    return "none" if thing is None else thing.version or _digest(thing)
+
+
+def _digest(thing: Thing | None) -> str:
+    return (thing.digest or "").removeprefix("sha256:")[:12] if thing else "none"
