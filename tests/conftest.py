@@ -26,7 +26,7 @@ from orchestrator.matrix.select import profile_filters, select
 from orchestrator.probe import prober
 from orchestrator.record.model import CellRecord, RunRecord
 
-pytest_plugins = ["fuzzing", "browsing"]
+pytest_plugins = ["fuzzing", "browsing", "site_samples"]
 
 # A busy machine fails no property: a hang ends at pytest's time limit. A failure says how to get it again.
 # `pytest` tries a few examples of each, `--hypothesis-profile=full` (CI, `make soak`) four times as many.

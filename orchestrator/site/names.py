@@ -16,7 +16,7 @@ def slug(text: str) -> str:
     """
     if _PLAIN.fullmatch(text) and "~" not in text and not text.endswith("."):
         return text
-    plain = _OTHER.sub("-", text.lower()).strip("-")[:60]
+    plain = _OTHER.sub("-", text.lower()).strip("-")[:60] or "other"
     return f"{plain}~{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
 
 

@@ -76,7 +76,7 @@ class Alarm:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What the matrix of the last night expects of some cells. ``last_held``: the last day on which it did."""
+    """What the matrix of the last night expects of some cells. ``last_held``: the last day of that."""
 
     conditions: tuple[str, ...]
     says: str

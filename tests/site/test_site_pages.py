@@ -1,0 +1,318 @@
+"""What the pages say of two weeks: what is new, since when, what changed, what was not judged."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from engine_run import GCM
+from fake_nights import CURL, FAULT, FLAKY, GROWN, MOVED, NIGHTS
+from site_samples import Series
+
+from orchestrator.analyse.change import Change
+from orchestrator.app.history import import_run
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.history.history import History
+from orchestrator.site.badges import describe as describe_badge
+from orchestrator.site.charts import draw_calendar, draw_strip, draw_trouble
+from orchestrator.site.coverage import measure_coverage
+from orchestrator.site.matrix import draw_grid, list_entries
+from orchestrator.site.names import alarm_page, cell_page, run_page
+from orchestrator.site.news import find_moves
+from orchestrator.site.night import count_tones, tone_of_night
+from orchestrator.site.overview import find_standing
+from orchestrator.site.pages import Frame
+from orchestrator.site.state import describe, is_overdue
+from orchestrator.site.tracks import follow
+from orchestrator.site.year import ABSENT, Night, Year
+
+CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
+FLAKY_CELL = f"amd64--haproxy-3.0.11--openssl-3.5.7--{GCM}"
+BROKEN = f"arm64--haproxy-3.0.11--openssl-3.5.7--{CHACHA}"
+OLD, NEW = (f"arm64--haproxy-3.0.11--wolfssl-{version}--{CHACHA}" for version in ("5.7.2", "5.9.2"))
+
+
+def frame_of(year: Year) -> Frame:
+    return Frame(year=year, tracks=follow(year), overdue="", tool="")
+
+
+@pytest.fixture(scope="module")
+def frame(year: Year) -> Frame:
+    return frame_of(year)
+
+
+def text_of(path: Path) -> str:
+    """What a person reads of a page."""
+
+    words: list[str] = []
+    reader = HTMLParser()
+    reader.handle_data = words.append  # type: ignore[assignment, method-assign]
+    reader.feed(path.read_text())
+    return " ".join(" ".join(words).split())
+
+
+def news_of(frame: Frame, number: int) -> dict[Change, set[str]]:
+    found: dict[Change, set[str]] = {}
+    for group in frame.compare(number - 1, number).groups:
+        found.setdefault(group.change, set()).update(item.cell for item in group.items)
+    return found
+
+
+def test_each_night_has_its_news(frame: Frame) -> None:
+    assert news_of(frame, 1) == {}
+    assert news_of(frame, min(FLAKY)) == {Change.FLAKY: {FLAKY_CELL}}
+    assert len(news_of(frame, GROWN)[Change.NEW_CELL]) == 3
+    assert news_of(frame, FAULT[0])[Change.NEW_FAILURE] == {BROKEN, OLD}
+    assert Change.NEW_FAILURE not in news_of(frame, FAULT[1])
+    assert news_of(frame, FAULT[-1] + 1) == {Change.FIXED: {BROKEN, NEW}}
+
+
+def test_a_cell_that_moved_is_compared_with_what_it_was(year: Year) -> None:
+    moves = find_moves(year.nights[MOVED - 1], year.nights[MOVED])
+    assert moves[NEW].old == OLD
+    assert (moves[NEW].axis, moves[NEW].was, moves[NEW].now) == ("tls", "5.7.2", "5.9.2")
+    assert len(moves) == 6
+    track = follow(year)[NEW]
+    assert [one and one.outcome for one in track.results[FAULT[0] - 1 : MOVED + 1]] == [
+        Outcome.PASS,
+        *[Outcome.FAIL] * 4,
+        Outcome.PASS,
+    ]
+    assert track.results[:GROWN] == (None,) * GROWN
+    assert set(follow(year)[OLD].results[MOVED:]) == {None}
+
+
+def test_the_one_thing_that_changed_is_the_suspect(frame: Frame) -> None:
+    """The night of the fix: wolfSSL moved, which is the suspect of its cell and of no other."""
+    groups = [g for g in frame.compare(MOVED - 1, MOVED).groups if g.change is Change.FIXED]
+    (by_cell,) = [{item.cell: item.differences for item in group.items} for group in groups]
+    assert by_cell[BROKEN] == ()
+    (difference,) = by_cell[NEW] or ()
+    assert (difference.kind, difference.name) == ("source", "wolfssl")
+    assert groups[0].suspect is None, "it is not the same for both"
+
+
+def test_a_version_that_changed_marks_the_timeline(built: Path) -> None:
+    told = json.loads((built / cell_page(FLAKY_CELL).replace(".html", ".json")).read_text())
+    marks = {turn["night"]: turn["marks"] for turn in told["turns"] if turn["marks"]}
+    assert list(marks.values()) == [["curl in client-amd64: 8.14.1-2 → 8.14.1-3"]]
+    (night,) = marks
+    assert told["nights"].index(night) == CURL
+    page = text_of(built / cell_page(FLAKY_CELL))
+    assert "curl in client-amd64: 8.14.1-2 → 8.14.1-3" in page
+    assert "in 3 of 12 nights" in page
+    assert "flaky since 2026-11-26 on the same ingredients" in page
+
+
+def test_the_page_of_a_moved_cell_shows_what_it_was(built: Path) -> None:
+    page = text_of(built / cell_page(NEW))
+    assert "in 4 of 8 nights" in page
+    assert "5.7.2 → 5.9.2" in page
+    assert f"matrixctl run --cell {NEW}" in page
+    gone = text_of(built / cell_page(OLD))
+    assert "Not in the last night: the last that had it is 2026-11-24" in gone
+
+
+def test_an_alarm_stands_since_its_first_night_in_a_row(year: Year) -> None:
+    until = replace(year, nights=year.nights[: FAULT[-1] + 1])
+    (standing,) = find_standing(until)
+    assert (standing.since, standing.nights, standing.alarm.cells) == ("2026-11-21", 4, 2)
+    assert standing.alarm.reason is Reason.HANDSHAKE_THEN_HANG
+    assert list(find_standing(year)) == []
+
+
+def test_the_overview_says_what_is(built: Path, year: Year) -> None:
+    page = text_of(built / "index.html")
+    assert "12 cells pass, as expected" in page
+    assert "the last good one is 2026-11-27" in page
+    at_fault = replace(year, nights=year.nights[: FAULT[0] + 1])
+    frame = frame_of(at_fault)
+    state = describe(at_fault.last, frame.compare(FAULT[0] - 1, FAULT[0]))
+    assert (state.level, state.sentence) == ("alarm", "2 regressions in 12 cells")
+    assert state.also[0] == "since 2026-11-20: 2 new failures"
+
+
+def test_every_run_is_compared_with_the_one_before_and_the_last_good_one(built: Path, year: Year) -> None:
+    page = text_of(built / run_page(year.nights[FAULT[-1] + 1].id))
+    assert "Against the night before 2026-11-24" in page
+    assert "Against the last good night 2026-11-20" in page
+    assert "moved: tls 5.7.2 → 5.9.2" in page
+    fault = text_of(built / run_page(year.nights[FAULT[0]].id))
+    assert "new failures: handshake-then-hang 2 cells" in fault
+    assert "That is the night before." in fault
+    first = text_of(built / run_page(year.nights[0].id))
+    assert "None of the nights before was good" in first
+
+
+def test_the_page_of_an_alarm_says_that_it_is_over(built: Path, year: Year) -> None:
+    (key,) = {alarm.key for night in year.nights for alarm in night.alarms}
+    page = text_of(built / alarm_page(key))
+    assert "It is over: last up in the night of 2026-11-24" in page
+    assert "arch=arm64" in page
+
+
+def test_links_lead_to_pages_that_are_there(built: Path) -> None:
+    links = 0
+    for page in built.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"]*)"', page.read_text()):
+            target = link.partition("#")[0]
+            if target and not target.startswith("http"):
+                links += 1
+                assert (page.parent / target).resolve().is_file(), f"{page}: {link}"
+    assert links > 500
+
+
+def test_each_page_has_its_data_beside_it(built: Path) -> None:
+    for page in built.rglob("*.html"):
+        assert isinstance(json.loads(page.with_suffix(".json").read_text()), dict), page
+
+
+def test_the_feed_has_the_confirmed_regression_and_no_flaky_cell(built: Path) -> None:
+    atom = "{http://www.w3.org/2005/Atom}"
+    feed = ET.parse(built / "feed.xml").getroot()
+    (entry,) = feed.findall(f"{atom}entry")
+    assert entry.findtext(f"{atom}title") == "fail: handshake-then-hang in 2 cells, 2026-11-21"
+    assert (entry.findtext(f"{atom}summary") or "").splitlines()[1:] == [BROKEN, OLD]
+    (link,) = entry.findall(f"{atom}link")
+    assert link.get("href") == "runs/20261121-020000-0005.html"
+    datetime.fromisoformat(feed.findtext(f"{atom}updated") or "")
+    ids = [one.text for one in feed.iter(f"{atom}id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_badges_say_it_in_words(built: Path, year: Year) -> None:
+    badge = ET.parse(built / "badges/state.svg").getroot()
+    assert badge.get("aria-label") == "nightly: 12 pass, 2026-11-27"
+    assert (built / "badges/libraries/wolfssl.svg").is_file()
+    fault = count_tones(year.nights[FAULT[0]].results.values())
+    assert describe_badge(fault, whole=True) == ("2 regression", "regression")
+    calm = count_tones(year.last.results.values())
+    assert describe_badge(calm, whole=False) == ("partial", "not-judged")
+
+
+def test_evidence_is_there_of_the_flaky_cell_as_text(built: Path) -> None:
+    files = list((built / "evidence").iterdir())
+    assert files
+    assert {path.suffix for path in files} == {".txt"}
+    assert "2026-11-26: haproxy.log" in text_of(built / cell_page(FLAKY_CELL))
+
+
+def test_the_same_night_again_writes_nothing(nights: Series, tmp_path: Path) -> None:
+    first = nights.build(tmp_path)
+    assert first.changed == first.pages > 60
+    assert nights.build(tmp_path).changed == 0
+
+
+def inodes(out: Path) -> dict[str, int]:
+    return {path.relative_to(out).as_posix(): path.stat().st_ino for path in out.rglob("*") if path.is_file()}
+
+
+def test_one_more_night_writes_what_it_changes(own: Series, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    with History(own.place) as kept:
+        last = kept.find("latest", "nightly")["id"]
+        record_folder = own.reports / last
+        kept.remove([last])
+    own.build(out)
+    before = inodes(out)
+    with History(own.place) as kept:
+        import_run(kept, record_folder)
+    own.build(out)
+    after = inodes(out)
+    same = {path for path, inode in before.items() if after.get(path) == inode}
+    assert "runs/20261120-020000-0004.html" in same
+    assert "runs/20261126-020000-000a.js" in same
+    assert "index.html" not in same
+    assert not [path for path in after if path.startswith("evidence/20261124")], "it is of the fourth night"
+    assert "runs/20261126-020000-000a.html" not in same, "it leads to the next one now"
+
+
+@pytest.mark.parametrize(("hours", "overdue"), [(1, False), (25, False), (27, True), (24 * 9, True)])
+def test_a_missing_night_is_said(
+    nights: Series, year: Year, tmp_path: Path, hours: int, *, overdue: bool
+) -> None:
+    now = datetime.fromisoformat(year.last.started_at) + timedelta(hours=hours)
+    assert is_overdue(year.last, now) is overdue
+    nights.build(tmp_path, now)
+    page = (tmp_path / "index.html").read_text()
+    assert ("No night since 2026-11-27" in page) is overdue
+    assert ('role="status" data-root="" hidden' in page) is not overdue
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"status": "cut-off"}, "was cut off"),
+        ({"status": "interrupted"}, "was interrupted"),
+        ({"planned": 15}, "It is partial: 12 of 15 cells were judged."),
+    ],
+)
+def test_a_night_that_is_not_whole_is_never_calm(year: Year, change: dict[str, Any], said: str) -> None:
+    last = replace(year.last, **change)
+    state = describe(last, None)
+    assert state.level == "unsure"
+    assert any(said in warning for warning in state.warnings)
+    assert tone_of_night(last) == "not-judged"
+
+
+def test_coverage_tells_what_was_never_judged_from_what_is_no_longer(year: Year) -> None:
+    def blocked(one: Night, *cells: str) -> Night:
+        results = dict(one.results)
+        for name in cells:
+            results[name] = results[name]._replace(
+                outcome=Outcome.BLOCKED,
+                reason=Reason.SOURCE_UNREACHABLE,
+                verdict=Verdict.NOT_JUDGED,
+                message="no origin had it",
+                tone="not-judged",
+            )
+        return replace(one, results=results)
+
+    changed = [blocked(one, FLAKY_CELL) for one in year.nights[:-2]]
+    changed += [blocked(one, FLAKY_CELL, BROKEN) for one in year.nights[-2:]]
+    found = measure_coverage(replace(year, nights=tuple(changed)))
+    assert (found.judged, found.total) == (10, 12)
+    assert [(gap.cell, gap.nights) for gap in found.never] == [(FLAKY_CELL, NIGHTS)]
+    assert [(gap.cell, gap.last, gap.nights) for gap in found.stale] == [(BROKEN, "2026-11-25", 2)]
+    (wall,) = found.walls
+    assert (wall.title, wall.meaning, len(wall.gaps)) == (
+        "blocked: source-unreachable",
+        "no origin had it",
+        2,
+    )
+    assert len(found.gone) == 6
+
+
+def test_the_matrix_has_each_cell_once_with_its_age(frame: Frame) -> None:
+    entries = list_entries(frame)
+    grid = draw_grid(entries)
+    shown = [entry for line in grid.lines for field in line.fields for entry in field.entries]
+    assert sorted(entry.name for entry in shown) == sorted(frame.year.last.results)
+    ages = {entry.name: (entry.age, entry.whole) for entry in entries}
+    assert ages[FLAKY_CELL] == (1, False)
+    assert ages[BROKEN] == (NIGHTS - FAULT[-1] - 1, False)
+    assert ages[f"amd64--haproxy-3.0.11--wolfssl-5.9.2--{CHACHA}"] == (NIGHTS, True)
+    by_tls = draw_grid(entries, ("tls",), ("arch",))
+    assert [(line.names, [len(f.entries) for f in line.fields]) for line in by_tls.lines] == [
+        (("openssl-3.5.7",), [3, 3]),
+        (("wolfssl-5.9.2",), [3, 3]),
+    ]
+
+
+def test_charts_draw_what_there_was(year: Year) -> None:
+    strip = draw_strip([ABSENT, "as-expected", "as-expected", "regression"])
+    assert {area.tone: area.path for area in strip.areas} == {
+        "regression": "M3 0h1v20h-1z",
+        "as-expected": "M1 14h2v6h-2z",
+    }
+    trouble = draw_trouble([count_tones(one.results.values()) for one in year.nights])
+    assert trouble.most == 3
+    assert {area.tone for area in trouble.areas} == {"regression", "flaky"}
+    calendar = draw_calendar(((one, tone_of_night(one)) for one in year.nights), 365)
+    assert len(calendar.tiles) == NIGHTS
+    assert (calendar.tiles[0].row, calendar.weeks) == (0, 2)
