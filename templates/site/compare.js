@@ -80,7 +80,7 @@
     };
     for (const [cell, now] of head.cells) add(cell, base.cells.get(moved.get(cell) ?? cell), now, moved.get(cell));
     for (const [cell, was] of base.cells) if (!head.cells.has(cell) && !old.has(cell)) add(cell, was, null);
-    const out = [];
+    const out = [make('h2', {}, 'What became of the cells')];
     for (const [change] of data.changes) {
       const items = groups.get(change);
       if (!items || change === 'unchanged') continue;
@@ -96,7 +96,7 @@
       out.push(box);
     }
     const same = groups.get('unchanged')?.length ?? 0;
-    if (!out.length) out.push(make('p', {class: 'intro'}, 'Each cell ended as in the other run.'));
+    if (out.length === 1) out.push(make('p', {class: 'intro'}, 'Each cell ended as in the other run.'));
     else out.push(make('p', {class: 'hint'}, `${same} cells are unchanged.`));
     out.push(make('h2', {}, 'What else changed'), parts(base.parts, head.parts));
     found.replaceChildren(...out);
@@ -119,7 +119,7 @@
     if (!lines.size) return make('p', {class: 'intro'}, 'No source, package, image or emulator.');
     const rows = [...lines.values()].sort().map(([kind, name, one, other]) => make('tr', {}, make('td', {}, kind), make('th', {scope: 'row'}, name), make('td', {}, one.join(', ') || '–'), make('td', {}, other.join(', ') || '–')));
     const head_ = make('tr', {}, ...['kind', 'what', 'was', 'is'].map((name) => make('th', {scope: 'col'}, name)));
-    return make('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'What else changed'}, make('table', {class: 'list'}, make('thead', {}, head_), make('tbody', {}, ...rows)));
+    return make('div', {class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'What else changed'}, make('table', {class: 'list'}, make('thead', {}, head_), make('tbody', {}, ...rows)));
   }
   function choose(name) {
     const box = make('select', {});

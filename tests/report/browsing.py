@@ -44,6 +44,10 @@ class Reader:
 
     def show(self, page: str, fragment: str = "", *, script: bool = True, width: int = 1280) -> None:
         self.page.write_text(page, encoding="utf-8")
+        self.visit("index.html", fragment, script=script, width=width)
+
+    def visit(self, name: str, fragment: str = "", *, script: bool = True, width: int = 1280) -> None:
+        """Open a page that lies in the folder."""
         for command, value in (
             ("Emulation.setScriptExecutionDisabled", {"value": not script}),
             (
@@ -55,7 +59,7 @@ class Reader:
         self.driver.get("about:blank")
         self.complaints()
         self.requests()
-        self.driver.get(self.page.as_uri() + fragment)
+        self.driver.get((self.folder / name).as_uri() + fragment)
 
     def all(self, css: str) -> list[WebElement]:
         return [found for found in self.driver.find_elements(By.CSS_SELECTOR, css) if found.is_displayed()]

@@ -241,7 +241,7 @@ def test_a_missing_night_is_said(
     nights.build(tmp_path, now)
     page = (tmp_path / "index.html").read_text()
     assert ("No night since 2026-11-27" in page) is overdue
-    assert ('role="status" data-root="" hidden' in page) is not overdue
+    assert ('aria-live="polite" hidden' in page) is not overdue
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,311 @@
+"""The dashboard in a real Chromium, from a folder: without JavaScript, with it, by keyboard, days later."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Reader
+from engine_run import GCM, MATRIX
+from fake_nights import CURL, FAULT, FLAKY, GROWN, MOVED, NIGHTS
+from samples import hostile, mixed
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from site_samples import MORNING, Series
+from test_hostile_site import site_of
+
+from orchestrator.analyse.change import Change, classify
+from orchestrator.errors import UsageError
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.select import names, parse, values_of
+from orchestrator.site.names import alarm_page, cell_page, run_page
+from orchestrator.site.news import find_moves, state_of
+from orchestrator.site.pages import plain_sides
+from orchestrator.site.year import Year
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).with_name("axe-core-4.14.1.min.js")
+AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
+FLAKY_CELL = f"amd64--haproxy-3.0.11--openssl-3.5.7--{GCM}"
+
+
+@pytest.fixture
+def visitor(driver: webdriver.Chrome, built: Path) -> Iterator[Reader]:
+    reader = Reader(driver, built)
+    yield reader
+    assert reader.complaints() == []
+    assert [url for url in reader.requests() if not url.startswith((built.as_uri(), "about:"))] == []
+
+
+@pytest.fixture(scope="module")
+def pages(year: Year) -> tuple[str, ...]:
+    """One page of each kind."""
+    (alarm,) = {alarm.key for night in year.nights for alarm in night.alarms}
+    return (
+        *("index.html", "matrix.html", "coverage.html", "compare.html"),
+        cell_page(FLAKY_CELL),
+        run_page(year.nights[FAULT[0]].id),
+        alarm_page(alarm),
+        "libraries/wolfssl.html",
+        "architectures/arm64.html",
+    )
+
+
+def wait(reader: Reader, script: str) -> Any:
+    return WebDriverWait(reader.driver, 10).until(lambda _: reader.js(script))
+
+
+def text(reader: Reader, css: str = "body") -> str:
+    return reader.one(css).text
+
+
+def test_a_question_of_the_morning_is_answered_within_two_clicks_without_javascript(
+    visitor: Reader,
+) -> None:
+    visitor.visit("index.html", script=False)
+    assert text(visitor, "h1") == "12 cells pass, as expected"
+    assert "flaky" in text(visitor, ".group h3")
+    visitor.one(".group .members a").click()
+    assert "curl in client-amd64: 8.14.1-2 → 8.14.1-3" in text(visitor, ".turns")
+    visitor.one("dd a[href*='evidence/']").click()
+    assert "txt" in str(visitor.driver.current_url)
+
+
+def test_the_default_matrix_is_there_without_javascript(visitor: Reader, year: Year) -> None:
+    visitor.visit("matrix.html", script=False)
+    assert len(visitor.all("#grid a.c")) == len(year.last.results)
+    assert not visitor.all("#controls")
+    assert "need JavaScript" in text(visitor, "noscript")
+
+
+def test_the_drawn_matrix_equals_the_written_one(visitor: Reader) -> None:
+    look = (
+        "[...document.querySelectorAll('#grid tr')].map((row) => row.className + row.innerText).join('\\n')"
+    )
+    visitor.visit("matrix.html", script=False)
+    visitor.visit("matrix.html")
+    written = visitor.js(look)
+    visitor.visit("matrix.html", "#rows=tls&columns=arch")
+    assert len(visitor.all("#grid tbody tr")) == 2
+    assert visitor.js(look) != written
+    visitor.visit("matrix.html", "#filter=tls%3Dopenssl%2Cwolfssl&filter=haproxy%3E%3D3.0")
+    assert visitor.js(look) == written
+
+
+def test_a_filter_is_kept_in_the_address_and_a_bad_one_is_explained(visitor: Reader) -> None:
+    visitor.visit("matrix.html")
+    box = visitor.one("#controls input")
+    box.send_keys("tls=wolfssl>5.8 arch=arm64")
+    wait(visitor, "document.querySelector('.shown').textContent === '3 of 12 cells'")
+    assert visitor.fragment() == "#filter=tls%3Dwolfssl%3E5.8&filter=arch%3Darm64"
+    visitor.visit("matrix.html", visitor.fragment())
+    assert text(visitor, ".shown") == "3 of 12 cells"
+    assert visitor.one("#controls input").get_attribute("value") == "tls=wolfssl>5.8 arch=arm64"
+    visitor.one("#controls input").send_keys(" tls=gnutls")
+    wait(visitor, "!document.getElementById('problem').hidden")
+    assert "no cell has tls gnutls" in text(visitor, "#problem")
+    assert text(visitor, "#grid") == "No cell matches these filters."
+
+
+FILTERS = (
+    *("arch=arm64", "arch!=amd64", "arch=a*", "arch=amd64,arm64", "arch=x", "arch<3", "haproxy<3.2"),
+    *("haproxy<=3.1", "haproxy>3.0", "haproxy>=3.0", "haproxy=3.0..3.1", "haproxy=..3.0", "haproxy!=3.0.11"),
+    *(
+        "tls=openssl*",
+        "tls=openssl",
+        "tls=libressl<4.0",
+        "tls=openssl@3.0..3.4",
+        "tls=openssl@..3.5",
+        "tls<3",
+    ),
+    *("tls=3.9.2", "tls=openssl>=3.5.7,wolfssl", "tls=wolfssl>5.7.2", "tls=nothing@1..2", "tls=gnutls<1"),
+    *(
+        "tls=openssl-distro",
+        "tls=*-[35].*",
+        "tls=*-[!3].*",
+        "tls=[b-a]",
+        "tls=?olfssl*",
+        "tls!=openssl,wolf*",
+    ),
+    *("cipher=default", "cipher=*GCM*", "cipher=TLS_AES_128_GCM_SHA256", "cipher=*[AB]ES*", "cipher>1"),
+    *(
+        "client=curl",
+        "client!=curl",
+        "execution=default",
+        "execution=aes-*",
+        "x=1",
+        "tls",
+        "=",
+        "tls=",
+        "tls=a b",
+    ),
+    *(
+        "tls=quictls>3.3.0-quic0",
+        "tls=quictls<3.3.0-quic2",
+        "tls=quictls<=3.3",
+        "tls=a..b",
+        "haproxy<x",
+        "tls=+",
+    ),
+    *(
+        "haproxy<3.0-dev13",
+        "haproxy>=3.0-dev1",
+        "haproxy=2.8",
+        "haproxy=3.0.0..",
+        " tls = openssl* ",
+        "tls==1",
+    ),
+)
+
+
+def test_filters_mean_what_they_mean_to_the_command_line(visitor: Reader) -> None:
+    cells = expand(MATRIX)
+    axes = ("arch", "haproxy", "tls", "cipher", "client", "execution")
+    values = {axis: values_of(cells, axis) for axis in axes}
+
+    def wanted(filter_: str) -> list[str] | None:
+        try:
+            item = parse(filter_)
+            return [item.axis, *sorted(names(item, values[item.axis]))]
+        except UsageError:
+            return None
+
+    told = {
+        axis: {
+            name: [getattr(value, "family", None), getattr(value, "version", None)]
+            for name, value in found.items()
+        }
+        for axis, found in values.items()
+    }
+    visitor.visit("matrix.html")
+    found = visitor.driver.execute_script(
+        "const [filters, values] = arguments; return filters.map((one) => {"
+        " try { const {axis, names} = matrixctl.filters.names(one, values);"
+        " return [axis, ...[...names].sort()]; }"
+        " catch (error) { if (error instanceof RangeError) return null; throw error; } })",
+        list(FILTERS),
+        told,
+    )
+    assert dict(zip(FILTERS, found, strict=True)) == {one: wanted(one) for one in FILTERS}
+    assert sum(one is not None for one in found) > 30
+
+
+@pytest.mark.parametrize(
+    ("base", "head"),
+    [(0, NIGHTS - 1), (min(FLAKY), CURL), (GROWN - 1, GROWN), (FAULT[0], MOVED), (MOVED, FAULT[0]), (3, 3)],
+)
+def test_any_two_runs_are_compared_as_the_pages_compare_nights(
+    visitor: Reader, year: Year, base: int, head: int
+) -> None:
+    was, now = year.nights[base], year.nights[head]
+    moves = find_moves(was, now)
+    gone = was.results.keys() - now.results.keys() - {move.old for move in moves.values()}
+    pairs = [
+        (was.results.get(moves[name].old if name in moves else name), one)
+        for name, one in now.results.items()
+    ]
+    changes = [classify(state_of(one), state_of(other)) for one, other in pairs]
+    changes += [Change.VANISHED_CELL] * len(gone)
+    visitor.visit("compare.html", f"#base={was.id}&head={now.id}")
+    wait(visitor, "document.getElementById('found').childElementCount > 0")
+    told = [
+        (group.find_element(By.CSS_SELECTOR, "h3 .count").text, group.find_element(By.TAG_NAME, "p").text)
+        for group in visitor.all("#found .group")
+    ]
+    assert sum(int(count) for count, _ in told) == sum(one is not Change.UNCHANGED for one in changes)
+    for change in set(changes) - {Change.UNCHANGED}:
+        words = plain_sides(change.meaning)
+        assert any(
+            int(count) == changes.count(change) and meaning == f"{words}." for count, meaning in told
+        ), change
+    if moves:
+        assert "wolfssl" in text(visitor, "#found table")
+
+
+@pytest.mark.parametrize(("days", "overdue"), [(0, False), (2, True)])
+def test_a_page_knows_that_it_is_old_when_it_is_opened(
+    driver: webdriver.Chrome, nights: Series, year: Year, tmp_path: Path, days: int, *, overdue: bool
+) -> None:
+    """It was made in time; the clock of the browser is set."""
+    nights.build(tmp_path, MORNING)
+    reader = Reader(driver, tmp_path)
+    at = datetime.fromisoformat(year.last.started_at) + timedelta(days=days, hours=5)
+    source = f"const now = {at.timestamp() * 1000}; Date.now = () => now;"
+    (script,) = [driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})]
+    try:
+        for page in ("index.html", run_page(year.nights[0].id)):
+            reader.visit(page)
+            shown = [element.text for element in reader.all("#overdue")]
+            assert shown == (["No night since 2026-11-27: what is shown is 53 hours old."] if overdue else [])
+    finally:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_no_page_scrolls_sideways(visitor: Reader, pages: tuple[str, ...], width: int) -> None:
+    for page in pages:
+        visitor.visit(page, width=width)
+        over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert visitor.js(over) == 0, page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(visitor: Reader, pages: tuple[str, ...], scheme: str) -> None:
+    source = AXE.read_text(encoding="utf-8")
+    assert hashlib.sha256(AXE.read_bytes()).hexdigest() == AXE_SHA256
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    visitor.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    visitor.driver.set_script_timeout(300)
+    for page in pages:
+        visitor.visit(page)
+        visitor.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": source})
+        found = visitor.driver.execute_async_script(
+            "const done = arguments[0]; axe.run({preload: false}).then((found) => done(JSON.stringify("
+            "found.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))))"
+        )
+        assert json.loads(found) == [], page
+    visitor.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_keyboard_reaches_news_nights_and_the_filter(visitor: Reader) -> None:
+    visitor.visit("index.html")
+    visitor.press(Keys.TAB)
+    assert "Skip" in str(visitor.js("document.activeElement.textContent"))
+    visitor.press(Keys.ENTER)
+    assert visitor.js("document.activeElement.id") == "main"
+    seen = set()
+    for _ in range(40):
+        visitor.press(Keys.TAB)
+        seen.add(
+            str(visitor.js("document.activeElement.closest('section')?.getAttribute('aria-labelledby')"))
+        )
+    assert {"news", "nights", "trends"} <= seen
+    visitor.visit("matrix.html")
+    Select(visitor.all("#controls select")[0]).select_by_value("cipher")
+    assert visitor.fragment() == "#rows=cipher"
+
+
+def test_hostile_text_runs_nothing(driver: webdriver.Chrome, tmp_path: Path) -> None:
+    out = site_of(tmp_path, mixed(), hostile())
+    reader = Reader(driver, out)
+    pages = [path.relative_to(out).as_posix() for path in sorted(out.rglob("*.html"))]
+    kinds = {page.partition("/")[0]: page for page in pages}
+    assert len(kinds) > 7
+    for page in kinds.values():
+        reader.visit(page)
+        assert reader.js("window.hurt") is None, page
+        assert not reader.driver.find_elements(By.CSS_SELECTOR, "img, iframe"), page
+    reader.visit("compare.html")
+    wait(reader, "document.getElementById('found').childElementCount > 0")
+    reader.visit(
+        "matrix.html", "#rows=tls&columns=cipher&filter=arch%3D%3Cimg%20src%3Dx%20onerror%3Dhurt%3D1%3E"
+    )
+    assert reader.js("window.hurt") is None
+    assert reader.complaints() == []
+    assert [url for url in reader.requests() if not url.startswith((out.as_uri(), "about:"))] == []
