@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import builds, figures, history, localise, machine, probes, report, scale
+from bench import builds, figures, history, localise, machine, probes, report, scale, site
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
@@ -31,12 +31,13 @@ def _benchmarks(
         "report": report.measure,
         "history": lambda: history.measure(url=database),
         "localise": lambda: localise.measure(seeds),
+        "site": site.measure,
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
     }
 
 
-NAMES = ("scale", "report", "history", "localise", "probes", "builds")
+NAMES = ("scale", "report", "history", "site", "localise", "probes", "builds")
 
 
 @click.command()
@@ -57,7 +58,7 @@ def main(
     database: str | None,
     seeds: int,
 ) -> None:
-    """Measure what matrixctl costs: scale, report, history, localise, probes, builds; all if none is named.
+    """Measure what matrixctl costs: scale, report, history, site, localise, probes, builds; or all of them.
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import builds, figures, history, localise, probes, report, scale
-from bench.__main__ import NAMES, OWN_PAGES, PAGE
-from bench.planted import judge, plant
+from bench import builds, figures, history, localise, machine, probes, report, scale, site
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine
 
@@ -73,6 +71,12 @@ def test_a_fault_counts_as_found_only_if_it_is_that_fault() -> None:
     for wrong in ([], [(first,)], [longer], [box, (second,)]):
         assert not judge(planted, [wrong]).exact
     assert judge(planted, [[box, (second,)]]).strange == 1
+def test_the_site_is_made_and_made_again() -> None:
+    section = site.measure(12, 4)
+    ((shape, files, *_, written),) = section.rows
+    assert shape == "4 x 12"
+    assert 0 < int(written) < int(files)
+    assert len(section.notes) == 4
 
 
 @pytest.mark.browser
