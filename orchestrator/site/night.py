@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.report import summary
 from orchestrator.site import names
-from orchestrator.site.pages import TONE_GLYPHS, TONE_TITLES
+from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES
 from orchestrator.site.state import end_of
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Result, tone_of
 
@@ -27,18 +27,32 @@ class Sign:
     mark: bool = False
 
 
-def tone_of_night(night: Night) -> str:
-    """Return the loudest that a night has; one that is not whole is never calm."""
+def tones_of_nights(nights: Sequence[Night]) -> tuple[str, ...]:
+    """Return the tone of each night."""
+    return tuple(
+        tone_of_night(night, nights[number - 1] if number else None) for number, night in enumerate(nights)
+    )
+
+
+def tone_of_night(night: Night, before: Night | None = None) -> str:
+    """Return the loudest that a night has; one that is not whole is never calm.
+
+    :param before: with it, a night whose every alarm was there the night before is ``standing``.
+    """
     found = {tone_of(result) for result in night.results.values()}
     tone = next((tone for tone in TONES if tone in found), UNTRIED)
+    if before is not None and tone in {"regression", "changed-failure"}:
+        alarms = [name for name, one in night.results.items() if one.alarm is not None]
+        if all(name in before.results and before.results[name].alarm is not None for name in alarms):
+            return STANDING
     calm = TONES.index(tone) > TONES.index("not-judged")
     return "not-judged" if calm and not night.is_whole else tone
 
 
-def sign_of_night(night: Night) -> Sign:
+def sign_of_night(night: Night, before: Night | None) -> Sign:
     """Return the sign of a night as a whole, with how many cells are as loud as that."""
-    tone = tone_of_night(night)
-    many = sum(tone_of(result) == tone for result in night.results.values())
+    tone, loudest = tone_of_night(night, before), tone_of_night(night)
+    many = sum(tone_of(result) == loudest for result in night.results.values())
     said = f"{night.day}: {many} of {len(night.results)} {TONE_TITLES[tone]}"
     return Sign(
         page=names.run_page(night.id),

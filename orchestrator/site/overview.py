@@ -11,7 +11,7 @@ from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
 from orchestrator.site.made import describe as describe_difference
 from orchestrator.site.names import arch_page, library_page
 from orchestrator.site.news import News
-from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tone_of_night
+from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tones_of_nights
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.state import describe
 from orchestrator.site.year import NIGHTS, Alarm, Point, Year
@@ -56,8 +56,11 @@ def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
             good=None if good is None else year.nights[good],
             segments=segments(night),
             alarms=alarms,
-            strip=[sign_of_night(one) for one in year.nights[-SHOWN:]],
-            calendar=draw_calendar(((one, tone_of_night(one)) for one in year.nights), NIGHTS),
+            strip=[
+                sign_of_night(year.nights[number], year.nights[number - 1] if number else None)
+                for number in range(max(0, len(year.nights) - SHOWN), len(year.nights))
+            ],
+            calendar=draw_calendar(zip(year.nights, tones_of_nights(year.nights), strict=True), NIGHTS),
             libraries=make_trends(year, lambda point: point.tls_family, library_page),
             arches=make_trends(year, lambda point: point.arch, arch_page),
         ),

@@ -37,13 +37,17 @@ POLICY = (
 )
 """Nothing but our own files has any effect, from a server or from a folder."""
 LEVEL_GLYPHS = {"alarm": "alarm", "unsure": "not-judged", "note": "note", "calm": "pass"}
+STANDING = "standing"
+"""The tone of a night that has alarms, and each of them was there the night before."""
 TONE_TITLES = {
+    STANDING: "regression, as the night before",
     **{str(verdict): title for verdict, title in summary.VERDICT_TITLES.items()},
     str(Verdict.AS_EXPECTED): "passes",
     UNTRIED: "not put to the test, as expected",
     ABSENT: "no run",
 }
 TONE_GLYPHS = {
+    STANDING: "fail",
     "regression": "fail",
     "changed-failure": "fail",
     "flaky": "fail",
@@ -54,7 +58,7 @@ TONE_GLYPHS = {
     UNTRIED: "unsupported",
     ABSENT: "unsupported",
 }
-LOUD_TONES = ("regression", "changed-failure", "flaky", "not-judged", "now-passing")
+LOUD_TONES = ("regression", STANDING, "changed-failure", "flaky", "not-judged", "now-passing")
 CHANGE_TITLES = {
     change: str(change).replace("-", " ").replace("new failure", "new failures") for change in Change
 }
@@ -151,7 +155,8 @@ def _environment() -> Environment:
         tone_titles=TONE_TITLES,
         loud_tones=LOUD_TONES,
         legend_tones=TONES[:-1],
-        heights=HEIGHTS,
+        night_tones=(TONES[0], STANDING, *TONES[1:-1]),
+        heights={**HEIGHTS, STANDING: HEIGHTS["regression"]},
         change_titles=CHANGE_TITLES,
     )
     filters: Mapping[str, Callable[..., Any]] = {
