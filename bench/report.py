@@ -46,13 +46,18 @@ def sample(cells: int) -> RunRecord:
 
 
 def _opened(page: bytes) -> float | None:
-    """Seconds from the navigation to the end of the load event, scripts included."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.html"
+        path.write_bytes(page)
+        return open_page(path)
+
+
+def open_page(path: Path) -> float | None:
+    """Return the seconds from the navigation to the end of the load event; ``None`` without Chromium."""
     program, service = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or service is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index.html"
-        path.write_bytes(page)
         options = webdriver.ChromeOptions()
         options.binary_location = program
         for flag in (*_FLAGS, f"--user-data-dir={folder}/profile"):

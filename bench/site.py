@@ -34,7 +34,7 @@ class Took:
         return f"{self.wall:.1f} s ({self.cpu:.1f} s of CPU)"
 
 
-def measure(cells: int = CELLS, nights: int = NIGHTS) -> Section:
+def measure(cells: int = CELLS, nights: int = NIGHTS, *, open_it: bool = True) -> Section:
     """Make the site of a year, then that with one more night."""
     with tempfile.TemporaryDirectory() as folder:
         place, out = parse_place(f"{folder}/history.db"), Path(folder) / "site"
@@ -44,6 +44,7 @@ def measure(cells: int = CELLS, nights: int = NIGHTS) -> Section:
         fill(place, record, nights, nights + 1)
         again, more = _build(place, out, record, nights + 1)
         page = (out / "index.html").stat().st_size
+        opened = report.open_page(out / "index.html") if open_it else None
     return Section(
         key="site",
         title="The dashboard",
@@ -63,6 +64,7 @@ def measure(cells: int = CELLS, nights: int = NIGHTS) -> Section:
             against("made for one more night", again.wall, 5, "s"),
             against("size", written.size / 1e6, 100, "MB"),
             against("first page", page / 1e3, 300, "kB"),
+            *([against("first page, opened by Chromium", opened, 1, "s")] if opened is not None else []),
         ),
     )
 

@@ -72,7 +72,7 @@ def test_a_fault_counts_as_found_only_if_it_is_that_fault() -> None:
         assert not judge(planted, [wrong]).exact
     assert judge(planted, [[box, (second,)]]).strange == 1
 def test_the_site_is_made_and_made_again() -> None:
-    section = site.measure(12, 4)
+    section = site.measure(12, 4, open_it=False)
     ((shape, files, *_, written),) = section.rows
     assert shape == "4 x 12"
     assert 0 < int(written) < int(files)

@@ -58,7 +58,7 @@ TONE_GLYPHS = {
     UNTRIED: "unsupported",
     ABSENT: "unsupported",
 }
-LOUD_TONES = ("regression", STANDING, "changed-failure", "flaky", "not-judged", "now-passing")
+LOUD_TONES = ("regression", "changed-failure", "flaky", "not-judged", "now-passing")
 CHANGE_TITLES = {
     change: str(change).replace("-", " ").replace("new failure", "new failures") for change in Change
 }

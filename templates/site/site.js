@@ -11,6 +11,8 @@
       box.querySelector('span').textContent = `No night since ${night.day}: what is shown is ${age} old.`;
     },
   };
+  // Where a year is wider than the screen, the newest nights are in sight.
+  for (const chart of document.querySelectorAll('.calendar')) chart.parentElement.scrollLeft = chart.parentElement.scrollWidth;
   const site = (window.matrixctl ??= {});
   const take = ([name, ...values]) => handlers[name] && handlers[name](...values);
   const kept = site.queue ?? [];
