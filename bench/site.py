@@ -87,9 +87,19 @@ def fill(place: Place, record: RunRecord, first: int, end: int) -> None:
 
 
 def _vary(night: RunRecord, number: int) -> RunRecord:
+    """Return the record as one night made it; the tool changes each tenth night, packages each 30th."""
     dice = random.Random(number)  # noqa: S311 - no secret
     return night.model_copy(
-        update={"cells": tuple(_live(cell, n, number, dice) for n, cell in enumerate(night.cells))}
+        update={
+            "run": night.run.model_copy(update={"tool_digest": f"{number // 10:064}"}),
+            "components": tuple(
+                one.model_copy(update={"version": f"{one.version}-{number // 30}"})
+                if one.kind == "package"
+                else one
+                for one in night.components
+            ),
+            "cells": tuple(_live(cell, n, number, dice) for n, cell in enumerate(night.cells)),
+        }
     )
 
 

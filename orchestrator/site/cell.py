@@ -91,6 +91,7 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
             point=point,
             now=results[-1],
             gone=f"the last that had it is {had[-1][0].day}" if had else "",
+            successor=frame.successors.get(track.name),
             since=_since(nights, first),
             detail=detail,
             last_pass=passed[-1] if passed else None,

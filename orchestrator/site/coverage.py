@@ -113,6 +113,7 @@ def make_coverage(frame: Frame) -> Iterator[Page]:
             overdue=frame.overdue,
             found=found,
             night=frame.year.last,
+            idle=[rule for rule in frame.year.rules.values() if not rule.held],
         ),
     )
     told = {

@@ -86,6 +86,12 @@ class Frame:
     """A digest of the program: a page that another one made is made again."""
 
     @cached_property
+    def successors(self) -> Mapping[str, str]:
+        """Return what became of each cell whose version moved, by its old id."""
+        moves = ((name, move) for name, track in self.tracks.items() for move in track.moves.values())
+        return {move.old: name for name, move in moves}
+
+    @cached_property
     def workshop(self) -> Workshop:
         """Return what compares that of which cells were made."""
         return Workshop(self.year)

@@ -86,6 +86,10 @@ class Rule:
     stale: str
     since: str
     last_held: str
+    counted: int
+    """Cells of the last night that it decided."""
+    held: int
+    """Those of them that ended as it says."""
 
 
 class Part(NamedTuple):
@@ -281,6 +285,8 @@ def _rule(row: Mapping[str, Any], show: Callable[[str], str]) -> Rule:
         conditions=tuple(show(str(one)) for one in row["conditions"]),
         says=show(f"{row['outcome']}{reason}{cipher}"),
         last_held=show(row["last_held"] or ""),
+        counted=row["counted"],
+        held=row["held"],
         **{name: show(row[name]) for name in ("because", "until", "place", "stale", "since")},
     )
 
