@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import REASONS
 from orchestrator.report import summary
 from orchestrator.report.grid import COLUMNS, CROWD, ROWS
 from orchestrator.site.names import cell_page
@@ -167,7 +166,6 @@ def _tell(entries: Sequence[Entry]) -> dict[str, Any]:
         "tones": tones,
         "tone_titles": TONE_TITLES,
         "reasons": reasons,
-        "meanings": {reason: info.meaning for reason, info in REASONS.items() if reason in reasons},
         "rows": ROWS,
         "columns": COLUMNS,
         "crowd": CROWD,

@@ -144,11 +144,6 @@ def asset(name: str) -> bytes:
     return (resources.root() / "templates" / name).read_bytes()
 
 
-def night_title(night: Night, tone: str) -> str:
-    """Return what a sign of a night says."""
-    return f"{night.day}: {TONE_TITLES[tone]}"
-
-
 @cache
 def _environment() -> Environment:
     environment = html.make_environment("site", "report")

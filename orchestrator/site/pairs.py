@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.analyse.change import Change
 from orchestrator.site.names import cell_page, run_page
-from orchestrator.site.news import LOUD, state_of
+from orchestrator.site.news import state_of
 from orchestrator.site.pages import CHANGE_TITLES, Frame, Page, as_json, as_script, asset, plain_sides
 from orchestrator.site.year import Night, Result, Year
 
@@ -48,7 +48,6 @@ def make_pairs(frame: Frame, numbers: Numbering) -> Iterator[Page]:
         "runs": [{"id": night.id, "day": night.day, "page": run_page(night.id)} for night in year.nights],
         "cells": [[name, cell_page(name), *point[1:]] for name, point in year.points.items()],
         "changes": [[change, CHANGE_TITLES[change], plain_sides(change.meaning)] for change in Change],
-        "loud": LOUD,
     }
     yield Page(path="compare.json", make=lambda: as_json(told))
     yield Page(path="compare-data.js", make=lambda: as_script("compare", told))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from orchestrator.analyse.change import Change
 from orchestrator.outcome import Outcome, Verdict
-from orchestrator.report import units
 from orchestrator.site.news import News
 from orchestrator.site.year import Night, Result, tone_of
 
@@ -52,6 +51,10 @@ def describe(night: Night, news: News | None) -> State:
         sentence, rest = "Nothing was put to the test", []
     else:
         sentence, rest = f"{_passing(passing)}, as expected", loud
+    if not night.is_whole and total:
+        ended = {"finished": "Partial", "running": "Not ended", "interrupted": "Interrupted"}
+        first = f"{ended.get(night.status, 'Cut off')}: {night.judged} of {night.planned} cells judged"
+        sentence, rest = first, [sentence, *rest]
     told = [_news(change, news.counts) for change in _NEWS if news.counts[change]] if news else []
     if told and news:
         rest = [f"since {news.base.day}: {', '.join(told)}", *rest]
@@ -115,8 +118,3 @@ def end_of(result: Result | None) -> str:
         return "not judged"
     said = f"{result.outcome}: {result.reason}" if result.reason else str(result.outcome)
     return said if result.outcome is not Outcome.PASS or not result.failed else "pass, not each time"
-
-
-def began(night: Night) -> str:
-    """Return when a night began, for people."""
-    return units.moment(night.started_at)
