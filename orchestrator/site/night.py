@@ -10,6 +10,7 @@ from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES
 from orchestrator.site.state import end_of
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Result, tone_of
 
+ALARMING = frozenset({"regression", "changed-failure"})
 SHOWN = 30
 """Nights of a strip."""
 
@@ -27,6 +28,12 @@ class Sign:
     mark: bool = False
 
 
+def all_stand(results: Iterable[Result], before: Night) -> bool:
+    """Return whether each of them that is an alarm was one the night before."""
+    alarms = (one.point.id for one in results if one.alarm is not None)
+    return all(name in before.results and before.results[name].alarm is not None for name in alarms)
+
+
 def tones_of_nights(nights: Sequence[Night]) -> tuple[str, ...]:
     """Return the tone of each night."""
     return tuple(
@@ -41,10 +48,8 @@ def tone_of_night(night: Night, before: Night | None = None) -> str:
     """
     found = {tone_of(result) for result in night.results.values()}
     tone = next((tone for tone in TONES if tone in found), UNTRIED)
-    if before is not None and tone in {"regression", "changed-failure"}:
-        alarms = [name for name, one in night.results.items() if one.alarm is not None]
-        if all(name in before.results and before.results[name].alarm is not None for name in alarms):
-            return STANDING
+    if before is not None and tone in ALARMING and all_stand(night.results.values(), before):
+        return STANDING
     calm = TONES.index(tone) > TONES.index("not-judged")
     return "not-judged" if calm and not night.is_whole else tone
 

@@ -7,8 +7,8 @@ from functools import partial
 from orchestrator.site.charts import draw_trouble
 from orchestrator.site.matrix import Entry, draw_grid, list_entries
 from orchestrator.site.names import arch_page, cell_page, library_page, run_page
-from orchestrator.site.night import SHOWN, Sign, count_tones, tally
-from orchestrator.site.pages import TONE_GLYPHS, TONE_TITLES, Frame, Page, as_json
+from orchestrator.site.night import ALARMING, SHOWN, Sign, all_stand, count_tones, tally
+from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.year import ABSENT, TONES, Night, Point, Result, Year, tone_of
 
 
@@ -65,8 +65,8 @@ def _make_each(
                 chart=draw_trouble(counts),
                 months=frame.months,
                 strip=[
-                    _sign(night, results)
-                    for night, results in zip(year.nights[-SHOWN:], nights[-SHOWN:], strict=True)
+                    _sign(year.nights[number], nights[number], year.nights[number - 1] if number else None)
+                    for number in range(max(0, len(nights) - SHOWN), len(nights))
                 ],
                 versions=list(_versions(year, nights)) if kind == "TLS library" else [],
                 bad=sorted(bad, key=lambda entry: (TONES.index(tone_of(entry.result)), entry.age)),
@@ -84,13 +84,15 @@ def _make_each(
         yield Page(path=path.removesuffix(".html") + ".json", make=partial(as_json, told))
 
 
-def _sign(night: Night, results: list[Result]) -> Sign:
+def _sign(night: Night, results: list[Result], before: Night | None) -> Sign:
     counts = count_tones(results)
     tone = next((tone for tone in TONES if counts[tone]), ABSENT)
+    many = counts[tone]
+    if before is not None and tone in ALARMING and all_stand(results, before):
+        tone = STANDING
     return Sign(
         page=run_page(night.id),
-        title=f"{night.day}: "
-        + (f"{counts[tone]} of {len(results)} {TONE_TITLES[tone]}" if results else "no cell"),
+        title=f"{night.day}: " + (f"{many} of {len(results)} {TONE_TITLES[tone]}" if results else "no cell"),
         short=night.day[-2:],
         tone=tone,
         state="pass" if tone == "as-expected" else "fail" if tone == "known-failure" else "",

@@ -24,7 +24,7 @@ from orchestrator.site.coverage import measure_coverage
 from orchestrator.site.matrix import draw_grid, list_entries
 from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.news import find_moves
-from orchestrator.site.night import count_tones, tone_of_night
+from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
 from orchestrator.site.overview import find_standing
 from orchestrator.site.pages import Frame
 from orchestrator.site.state import describe, is_overdue
@@ -117,6 +117,12 @@ def test_the_page_of_a_moved_cell_shows_what_it_was(built: Path) -> None:
     gone = text_of(built / cell_page(OLD))
     assert "Not in the last night: the last that had it is 2026-11-24 . It is" in gone.replace("24.", "24 .")
     assert f'href="../{cell_page(NEW)}"' in (built / cell_page(OLD)).read_text()
+
+
+def test_a_night_with_a_new_alarm_is_told_from_one_where_it_stands(year: Year) -> None:
+    tones = tones_of_nights(year.nights)
+    assert tones[FAULT[0] : FAULT[-1] + 1] == ("regression", *["standing"] * 3)
+    assert [number for number, tone in enumerate(tones) if tone == "flaky"] == sorted(FLAKY - set(FAULT))
 
 
 def test_an_alarm_stands_since_its_first_night_in_a_row(year: Year) -> None:
