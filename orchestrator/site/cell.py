@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
-from orchestrator.site.made import Workshop, describe
+from orchestrator.site.made import Workshop
 from orchestrator.site.names import cell_page
 from orchestrator.site.news import measure_now
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
@@ -15,7 +15,7 @@ from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, Rule, Year, tone_of
 
-_TURNS = 40
+_TURNS = 20
 """Changes that the page shows; all are in its data."""
 
 
@@ -131,8 +131,10 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
             {
                 "cell": track.name,
                 "axes": next(one.point for one in reversed(results) if one)._asdict(),
-                "nights": [night.id for night in nights],
-                "handshake_s": [one.handshake_s if one else None for one in results],
+                "handshake_s": [
+                    None if one is None or one.handshake_s is None else round(one.handshake_s, 6)
+                    for one in results
+                ],
                 "turns": [
                     {
                         "night": turn.night.id,
@@ -161,10 +163,13 @@ def find_marks(workshop: Workshop, track: Track) -> Mapping[int, tuple[str, ...]
     for number, one in enumerate(track.results):
         if one is None:
             continue
-        differences = workshop.differ(last, one) if last else None
-        if differences:
-            found[number] = [describe(difference) for difference in differences]
-        elif differences is None and last is not None and last.point is not one.point:
+        if last and (last.made, last.build, last.point) == (one.made, one.build, one.point):  # most nights
+            last = one
+            continue
+        said = workshop.tell(last, one) if last else None
+        if said:
+            found[number] = list(said)
+        elif said is None and last is not None and last.point is not one.point:
             for axis in VERSIONED:
                 was, now = _version(last.point, axis), _version(one.point, axis)
                 if was != now:

@@ -6,8 +6,8 @@ from functools import cache
 from orchestrator.analyse.ingredients import Difference, Thing, compare_cells, read_sets
 from orchestrator.site.year import Result, Year
 
-Made = tuple[tuple[int, int], str]
-"""The numbers of the two sets of a cell, and the digest of its build."""
+_TOLD = 10
+"""Changes of one night that are told of a cell."""
 
 
 class Workshop:
@@ -17,6 +17,7 @@ class Workshop:
         """Take the year."""
         self._sets = year.sets
         self._compare = cache(self._compare_pair)
+        self._words: dict[int, tuple[tuple[Difference, ...], tuple[str, ...]]] = {}
 
     def differ(self, was: Result, now: Result) -> tuple[Difference, ...] | None:
         """Return what changed of that which a cell depends on; ``None`` where it is not known."""
@@ -28,6 +29,17 @@ class Workshop:
         if shared == shared_now and was.build == now.build:
             return ()
         return self._compare((shared,), was.build, (shared_now,), now.build)
+
+    def tell(self, was: Result, now: Result) -> tuple[str, ...] | None:
+        """Return the same in words, a few of them; ``None`` where it is not known."""
+        found = self.differ(was, now)
+        if found is None:
+            return None
+        if id(found) not in self._words:  # kept with its words, so none other has its id
+            words = [describe(difference) for difference in found[:_TOLD]]
+            more = [f"and {len(found) - _TOLD} more"] if len(found) > _TOLD else []
+            self._words[id(found)] = found, (*words, *more)
+        return self._words[id(found)][1]
 
     def _compare_pair(
         self, was: Sequence[int], was_build: str, now: Sequence[int], now_build: str
