@@ -1,6 +1,8 @@
 """From a history and the folders of its runs to a site. It imports SQLAlchemy: import it late."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -44,8 +46,21 @@ def build_site(
     :raises MatrixctlError: where the history cannot be read.
     :raises OSError: as the file system says.
     """
-    year = read_year(history, series)
-    return write_site(folder, make_site(year, read_known(year, say), now=now, tool=digest_tool()))
+    with _without_collector():
+        year = read_year(history, series)
+        return write_site(folder, make_site(year, read_known(year, say), now=now, tool=digest_tool()))
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Look for no cycles meanwhile: a year is a million objects that stay, and each look takes them in."""
+    worked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if worked:
+            gc.enable()
 
 
 def read_year(history: History, series: str | None) -> Year:
