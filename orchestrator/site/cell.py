@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
@@ -15,7 +16,7 @@ from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, Rule, Year, tone_of
 
-_TURNS = 20
+_TURNS = 12
 """Changes that the page shows; all are in its data."""
 
 
@@ -199,7 +200,7 @@ def find_turns(
             night=nights[first],
             result=results[first],
             length=end - first,
-            versions=_versions(results[first]),
+            versions=_versions(one.point) if (one := results[first]) else "",
             marks=marks.get(first, ()),
         )
         for first, end in reversed(list(zip(starts, ends, strict=True)))
@@ -211,10 +212,9 @@ def _find_rule(year: Year, result: Result | None) -> Rule | None:
     return year.rules.get(result.rule) if result and result.rule is not None else None
 
 
-def _versions(result: Result | None) -> str:
-    if result is None:
-        return ""
-    return f"HAProxy {_version(result.point, 'haproxy')}, {_version(result.point, 'tls')}"
+@cache
+def _versions(point: Point) -> str:
+    return f"HAProxy {_version(point, 'haproxy')}, {_version(point, 'tls')}"
 
 
 def _passes(result: Result) -> bool:
