@@ -74,7 +74,7 @@ def _build(place: Place, out: Path, record: RunRecord, nights: int) -> tuple[Too
     now = datetime.fromisoformat(began) + timedelta(hours=5)
     started, worked = time.perf_counter(), time.process_time()
     with History(place) as kept:
-        written = build_site(kept, out, series="nightly", now=now.astimezone(UTC), say=lambda _: None)
+        written = build_site(kept, out, series="nightly", now=now.astimezone(UTC))
     return Took(wall=time.perf_counter() - started, cpu=time.process_time() - worked), written
 
 

@@ -1,7 +1,7 @@
 """From a history and the folders of its runs to a site. It imports SQLAlchemy: import it late."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -35,20 +35,17 @@ _WITHOUT = (
 )
 
 
-def build_site(
-    history: History, folder: Path, *, series: str | None, now: datetime, say: Callable[[str], None]
-) -> Written:
+def build_site(history: History, folder: Path, *, series: str | None, now: datetime) -> Written:
     """Write the dashboard of a series.
 
     :param series: the only one, if left out.
-    :param say: is told what could not be shown.
     :raises UsageError: where the series has no run, or it is not clear which is meant.
     :raises MatrixctlError: where the history cannot be read.
     :raises OSError: as the file system says.
     """
     with _without_collector():
         year = read_year(history, series)
-        return write_site(folder, make_site(year, read_known(year, say), now=now, tool=digest_tool()))
+        return write_site(folder, make_site(year, read_known(year), now=now, tool=digest_tool()))
 
 
 @contextmanager
@@ -93,7 +90,7 @@ def read_year(history: History, series: str | None) -> Year:
     )
 
 
-def read_known(year: Year, say: Callable[[str], None]) -> Known:
+def read_known(year: Year) -> Known:
     """Return what the folders of the last nights say beside the history: rules, reproducers, evidence."""
     details: dict[str, Detail] = {}
     evidence: dict[str, list[Evidence]] = {}
@@ -102,7 +99,7 @@ def read_known(year: Year, say: Callable[[str], None]) -> Known:
         if not night.folder:
             continue
         try:
-            record = read_run(Path(night.folder), say=say)
+            record = read_run(Path(night.folder))
         except (MatrixctlError, OSError):  # it is gone, or cannot be read: the history is enough
             continue
         if night is year.last:

@@ -35,7 +35,7 @@ def command(folder: Path, *, history: str | None, reports: Path | None, series: 
     Only what changed is written. Nothing in it asks another server for anything.
     """
     with open_history(history, reports or common.default_out()) as kept:
-        written = build_site(kept, folder, series=series, now=datetime.now(UTC), say=common.say)
+        written = build_site(kept, folder, series=series, now=datetime.now(UTC))
     click.echo(
         flat(
             f"{folder / 'index.html'}: {written.pages} files, {units.size(written.size)};"

@@ -31,7 +31,7 @@ class Series:
 
     def build(self, out: Path, now: datetime = MORNING) -> Written:
         with History(self.place) as kept:
-            return build_site(kept, out, series=None, now=now.astimezone(UTC), say=lambda _: None)
+            return build_site(kept, out, series=None, now=now.astimezone(UTC))
 
 
 @pytest.fixture(scope="session")

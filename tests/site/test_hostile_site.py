@@ -86,7 +86,7 @@ def site_of(folder: Path, *records: RunRecord) -> Path:
         for day, record in enumerate(records, start=20):
             night = series_of(record, day)
             kept.add(night, find_alarms(night), Ingredients(night).list_sets(), folder=str(folder))
-        build_site(kept, folder / "site", series=None, now=MORNING, say=lambda _: None)
+        build_site(kept, folder / "site", series=None, now=MORNING)
     return folder / "site"
 
 
@@ -218,9 +218,9 @@ def test_evidence_that_is_a_link_is_not_followed_into_the_site(tmp_path: Path, n
         for folder in find_folders(kept, reports):
             import_run(kept, folder)
         year = read_year(kept, None)
-        known = read_known(year, lambda _: None)
+        known = read_known(year)
         assert any("haproxy.log" in one.title for many in known.evidence.values() for one in many)
-        build_site(kept, tmp_path / "site", series=None, now=MORNING, say=lambda _: None)
+        build_site(kept, tmp_path / "site", series=None, now=MORNING)
     texts = [path.read_text() for path in (tmp_path / "site" / "evidence").iterdir()]
     assert any("cannot be read" in text for text in texts)
     assert not any("the secret" in text for text in texts)
