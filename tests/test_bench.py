@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import builds, figures, history, localise, machine, probes, report, scale, site
+from bench import builds, figures, history, localise, probes, report, scale, site
+from bench.__main__ import NAMES, OWN_PAGES, PAGE
+from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine
 
@@ -71,6 +73,8 @@ def test_a_fault_counts_as_found_only_if_it_is_that_fault() -> None:
     for wrong in ([], [(first,)], [longer], [box, (second,)]):
         assert not judge(planted, [wrong]).exact
     assert judge(planted, [[box, (second,)]]).strange == 1
+
+
 def test_the_site_is_made_and_made_again() -> None:
     section = site.measure(12, 4, open_it=False)
     ((shape, files, *_, written),) = section.rows
