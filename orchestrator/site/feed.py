@@ -40,10 +40,10 @@ def _render(frame: Frame) -> bytes:
 
 
 def is_confirmed(group: Group) -> bool:
-    """Return whether it is a new failure that came again each time a cell of it was probed once more."""
+    """Return whether it is a new failure that came again whenever a cell of it was probed once more."""
     new = group.change in {Change.NEW_FAILURE, Change.CHANGED_REASON}
     results = [item.now for item in group.items if item.now]
-    return new and any(one.attempts > 1 and one.failed == one.attempts for one in results)
+    return new and any(one.confirmation == "confirmed" or 1 < one.attempts == one.failed for one in results)
 
 
 def _add_entry(feed: ET.Element, series: str, night: Night, group: Group) -> None:

@@ -53,6 +53,8 @@ class Result(NamedTuple):
     failed: int
     failures: tuple[str, ...]
     """How it failed, each as ``OUTCOME`` or ``OUTCOME: REASON``."""
+    confirmation: str | None
+    """``confirmed``, ``flaky`` or ``open``, where it was probed again for that; see docs/confirm.md."""
     handshake_s: float | None
     alarm: str | None
     rule: int | None
@@ -213,7 +215,9 @@ def make_year(
         point = points.get(cell)
         if point is None or run not in judged:  # another process wrote between two queries
             continue
-        attempts, passed, failed, failures, handshake_s, alarm, rule, shared, own, build = others
+        attempts, passed, failed, failures, confirmation, handshake_s, alarm, rule, shared, own, build = (
+            others
+        )
         ended, meant, tone = judge(outcome, verdict)
         judged[run][point.id] = Result(
             point=point,
@@ -225,6 +229,7 @@ def make_year(
             passed=passed,
             failed=failed,
             failures=name_failures(failures or (json.dumps([[outcome, reason]]) if failed else "[]")),
+            confirmation=confirmation,
             handshake_s=handshake_s,
             alarm=alarm and show(alarm),
             rule=rule,

@@ -21,9 +21,10 @@ from orchestrator.record.history.history import History
 from orchestrator.site.badges import describe as describe_badge
 from orchestrator.site.charts import draw_calendar, draw_strip, draw_trouble
 from orchestrator.site.coverage import measure_coverage
+from orchestrator.site.feed import is_confirmed
 from orchestrator.site.matrix import draw_grid, list_entries
 from orchestrator.site.names import alarm_page, cell_page, run_page
-from orchestrator.site.news import find_moves
+from orchestrator.site.news import Group, Item, find_moves
 from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
 from orchestrator.site.overview import find_standing
 from orchestrator.site.pages import Frame
@@ -334,3 +335,24 @@ def test_charts_draw_what_there_was(year: Year) -> None:
     calendar = draw_calendar(((one, tone_of_night(one)) for one in year.nights), 365)
     assert len(calendar.tiles) == NIGHTS
     assert (calendar.tiles[0].row, calendar.weeks) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "confirmed"),
+    [
+        ({"confirmation": "confirmed", "attempts": 4, "failed": 4}, True),
+        ({"confirmation": None, "attempts": 6, "failed": 6}, True),
+        ({"confirmation": "open", "attempts": 1, "failed": 1}, False),
+        ({"confirmation": None, "attempts": 1, "failed": 1}, False),
+        ({"confirmation": None, "attempts": 6, "failed": 5}, False),
+    ],
+)
+def test_the_feed_tells_only_what_came_again(year: Year, change: dict[str, object], confirmed: bool) -> None:
+    was = year.last.results[BROKEN]
+    now = was._replace(**change)  # type: ignore[arg-type]
+    item = Item(cell=BROKEN, was=was, now=now, move=None, differences=None, flakiness=None)
+    group = Group(
+        change=Change.NEW_FAILURE, result=now, alarm=None, items=(item,), suspect=None, differences=()
+    )
+    assert is_confirmed(group) is confirmed
+    assert not is_confirmed(replace(group, change=Change.STILL_FAILING))

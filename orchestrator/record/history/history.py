@@ -48,7 +48,7 @@ from orchestrator.record.model import Alarm, Ingredient, RunRecord, utc_now
 Added = Literal["imported", "unchanged", "replaced"]
 JUDGED = (
     *("outcome", "reason", "verdict", "message", "attempts", "passed", "failed", "failures"),
-    *("handshake_s", "alarm", "rule", "session_set", "own_set", "build"),
+    *("confirmation", "handshake_s", "alarm", "rule", "session_set", "own_set", "build"),
 )
 """The columns that ``results_of`` returns of each result."""
 
