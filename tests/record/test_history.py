@@ -141,6 +141,21 @@ def test_an_import_that_is_cut_off_leaves_nothing_half(
     assert add(kept, night(20)) == "imported"
 
 
+@pytest.mark.parametrize("what", ["cell", "attempt"])
+def test_what_stands_twice_in_a_record_is_refused(kept: History, what: str) -> None:
+    record = night(20)
+    first = record.cells[0]
+    if what == "cell":
+        record = record.model_copy(update={"cells": (*record.cells, first)})
+    else:
+        double = first.model_copy(update={"attempts": (first.attempts[0], first.attempts[0])})
+        record = record.model_copy(update={"cells": (double, *record.cells[1:])})
+    with pytest.raises(UsageError) as caught:
+        add(kept, record)
+    assert caught.value.brief.endswith("twice")
+    assert content(kept)["runs"] == []
+
+
 def test_a_killed_import_leaves_nothing_half(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
@@ -236,17 +251,6 @@ def test_a_run_that_says_no_time_is_a_sentence(kept: History) -> None:
 def test_a_number_that_no_database_takes_is_a_sentence(kept: History) -> None:
     with pytest.raises(MatrixctlError, match="cannot be used"):
         add(kept, night(20, planned=1 << 80))
-    assert kept.runs() == []
-
-
-def test_two_attempts_of_one_number_are_a_sentence(kept: History) -> None:
-    record = mixed()
-    twice = tuple(
-        cell.model_copy(update={"attempts": (cell.attempts[-1],) * 2}) if cell.attempts else cell
-        for cell in record.cells
-    )
-    with pytest.raises(MatrixctlError, match=r"cannot be used: .*(UNIQUE|unique)"):
-        add(kept, night(20, record.model_copy(update={"cells": twice})))
     assert kept.runs() == []
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,8 +43,9 @@ def clean(record: RunRecord) -> tuple[RunRecord, str]:
     The digest is the same whichever version of matrixctl reads the record: fields that it does not have are
     left out, since a later version may know more of them.
 
-    :raises UsageError: where it does not say when the run began.
+    :raises UsageError: where it does not say when the run began, or has a cell or an attempt twice.
     """
+    _refuse_doubles(record)
     try:
         told = record.model_dump_json(exclude_defaults=True)
     except PydanticSerializationError:  # a surrogate without its partner
@@ -58,6 +60,19 @@ def clean(record: RunRecord) -> tuple[RunRecord, str]:
             f"the run {record.run.id} does not say when it began: {quoted(record.run.started_at)}"
         ) from None
     return record, hashlib.sha256(told.encode()).hexdigest()
+
+
+def _refuse_doubles(record: RunRecord) -> None:
+    """Refuse a record that was edited: nothing that is written down twice means anything."""
+    cells = Counter((cell.id,) for cell in record.cells)
+    attempts = Counter((cell.id, attempt.number) for cell in record.cells for attempt in cell.attempts)
+    double = next((what for what, count in (*cells.items(), *attempts.items()) if count > 1), None)
+    if double is not None:
+        said = "".join(f"attempt {number} at " for number in double[1:])
+        raise UsageError(
+            f"the run {record.run.id} has {said}the cell {quoted(double[0])} twice",
+            resolution="Its record was edited. Its journal says how it was: name the run's folder.",
+        )
 
 
 def fit(value: Any) -> Any:
