@@ -172,8 +172,7 @@ def _compare_cell(
 ) -> CellChange:
     ended, ends = (None if cell is None else read_state(cell) for cell in (was, now))
     worse = is_worse(ended, ends)
-    if not (worse and ends and flaky and set(ends.failures) <= set(flaky.failures)):
-        flaky = None
+    flaky = flaky if worse else None
     change = Change.FLAKY if flaky else classify(ended, ends)
     exact = before.tells and after.tells
     differences: tuple[Difference, ...] = ()

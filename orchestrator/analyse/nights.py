@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from math import sqrt
 from typing import Any
@@ -12,6 +13,7 @@ from orchestrator.value import Value
 
 FLAKY_NIGHTS = 30
 """How many nights a flaky cell is remembered."""
+_TURNS = 2
 _Z = 1.959964
 """Of a 95 % interval, two-sided."""
 
@@ -22,7 +24,7 @@ class Flakiness(Value):
     """A cell that failed and passed, though nothing on which it depends has changed."""
 
     since: str
-    """The first night by which both had been seen."""
+    """The first night by which it had both failed and passed."""
     nights: int
     """In which it was judged, with these ingredients."""
     attempts: int
@@ -55,7 +57,10 @@ def read_row(row: Row) -> State:
 
 
 def measure_flakiness(nights: Iterable[tuple[str, State]]) -> Flakiness | None:
-    """Return how flaky a cell is; ``None`` where all of its attempts passed, or all failed.
+    """Return how flaky a cell is; ``None`` where nothing shows that it is.
+
+    Its attempts in one night disagree, or it turned twice: it failed after it had passed, and passed again,
+    or the other way round. One turn alone is no flakiness but a regression, or a cure, of unknown cause.
 
     The share counts each attempt alike, those that confirm a failure included: they follow failures only, but
     each of them fails or passes for itself, so they make the share no larger.
@@ -63,15 +68,19 @@ def measure_flakiness(nights: Iterable[tuple[str, State]]) -> Flakiness | None:
     :param nights: each with how the cell ended, the oldest first; all with the same ingredients.
     """
     since, count, passed, failed, failures = "", 0, 0, 0, set[str]()
+    turns, mixed, before = 0, False, None
     for night, state in nights:
         if not state.tested:
             continue
         count += 1
         passed, failed = passed + state.passed, failed + state.failed
         failures |= set(state.failures)
+        mixed = mixed or state.flaky
+        turns += before is not None and state.fails != before
+        before = state.fails
         if not since and passed and failed:
             since = night
-    if not since:
+    if not since or not (mixed or turns >= _TURNS):
         return None
     low, high = estimate_share(failed, passed + failed)
     return Flakiness(
@@ -83,6 +92,15 @@ def measure_flakiness(nights: Iterable[tuple[str, State]]) -> Flakiness | None:
         high=high,
         failures=tuple(sorted(failures)),
     )
+
+
+def recall_flakiness(past: Sequence[tuple[str, State]], night: str, state: State) -> Flakiness | None:
+    """Return how flaky a cell is that fails tonight, if it failed so before; ``None`` if that is new.
+
+    :param past: the nights before, the oldest first; all with the ingredients of tonight.
+    """
+    seen = {failure for _, before in past for failure in before.failures}
+    return measure_flakiness([*past, (night, state)]) if set(state.failures) <= seen else None
 
 
 def estimate_share(count: int, of: int) -> tuple[float, float]:
@@ -104,16 +122,25 @@ def first_night(night: str, nights: int = FLAKY_NIGHTS) -> str:
     return str(date.fromisoformat(night) - timedelta(days=nights - 1))
 
 
-def find_flaky(past: Sequence[Row], made: Mapping[str, tuple[object, ...] | None]) -> Mapping[str, Flakiness]:
-    """Return the cells that were flaky before tonight, with the ingredients that they have tonight.
+@dataclass(frozen=True, kw_only=True)
+class Tonight:
+    """A cell that fails tonight."""
+
+    night: str
+    state: State
+    made: tuple[object, ...]
+    """Of what it is made; see ``of_what``."""
+
+
+def find_flaky(past: Sequence[Row], tonight: Mapping[str, Tonight]) -> Mapping[str, Flakiness]:
+    """Return the cells that are flaky: with the ingredients that they have tonight they failed so before.
 
     :param past: rows of the nights before, the oldest first.
-    :param made: of what each cell is made tonight; see ``of_what``.
+    :param tonight: the cells, by id.
     """
-    nights: dict[str, list[tuple[str, State]]] = {}
+    nights: dict[str, list[tuple[str, State]]] = {name: [] for name in tonight}
     for row in past:
-        mine = made.get(row["id"])
-        if mine is not None and of_what(row) == mine:
-            nights.setdefault(row["id"], []).append((row["night"], read_row(row)))
-    measured = ((cell, measure_flakiness(some)) for cell, some in nights.items())
-    return {cell: flakiness for cell, flakiness in measured if flakiness}
+        if (mine := tonight.get(row["id"])) and of_what(row) == mine.made:
+            nights[row["id"]].append((row["night"], read_row(row)))
+    measured = {name: recall_flakiness(nights[name], one.night, one.state) for name, one in tonight.items()}
+    return {name: flakiness for name, flakiness in measured.items() if flakiness}

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.analyse.alarms import find_alarms
 from orchestrator.analyse.change import read_state
 from orchestrator.analyse.ingredients import Ingredients
-from orchestrator.analyse.nights import Flakiness, find_flaky, first_night
+from orchestrator.analyse.nights import Flakiness, Tonight, find_flaky, first_night
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.record.find import read_run
 from orchestrator.record.fold import ended
@@ -54,7 +54,7 @@ def import_each(
 
 
 def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flakiness]:
-    """Return which of the run's alarms are at cells that were flaky in the nights before it.
+    """Return which of the run's alarms are at cells that are flaky, as the nights before it show.
 
     Only nights count in which they depended on just the same as in this run.
     """
@@ -63,10 +63,19 @@ def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flaki
     if not cells:
         return {}
     sets = {cell: made for cell, made in Ingredients(record).list_sets().items() if cell in cells}
-    made = {cell: (*pair, cells[cell].build.digest or "") for cell, pair in history.find_sets(sets).items()}
-    first = first_night(name_night(read_start(record.run.started_at)))
-    past = history.past(record.run.series, first_night=first, before=record.run.id, cells=sorted(made))
-    return find_flaky(past, made)
+    night = name_night(read_start(record.run.started_at))
+    tonight = {
+        name: Tonight(
+            night=night,
+            state=read_state(cells[name]),
+            made=(*pair, cells[name].build.digest or ""),
+        )
+        for name, pair in history.find_sets(sets).items()
+    }
+    past = history.past(
+        record.run.series, first_night=first_night(night), before=record.run.id, cells=sorted(tonight)
+    )
+    return find_flaky(past, tonight)
 
 
 def find_folders(history: History, reports: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.analyse.nights import find_flaky, first_night, of_what
+from orchestrator.analyse.nights import first_night, measure_flakiness, of_what, read_row
 from orchestrator.app.history import GoesOnError, find_folders, import_each
 from orchestrator.cli import common
 from orchestrator.errors import Exit, MatrixctlError, UsageError
@@ -193,7 +193,8 @@ def _recall(kept: History, run: Row, result: Row, rules: Sequence[Row]) -> str:
     first = first_night(run["night"])
     past = kept.past(run["series"], first_night=first, before=run["id"], cells=[result["id"]])
     tonight = {**result, "night": run["night"]}
-    flaky = find_flaky([*past, tonight], {result["id"]: of_what(tonight)}).get(result["id"])
+    alike = [one for one in (*past, tonight) if of_what(one) and of_what(one) == of_what(tonight)]
+    flaky = measure_flakiness((one["night"], read_row(one)) for one in alike)
     return "; ".join([*said, *([describe_flakiness(flaky)] if flaky else [])])
 
 

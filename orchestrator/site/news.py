@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from orchestrator.analyse.change import Change, State, classify, is_worse
 from orchestrator.analyse.compare import find_suspect
 from orchestrator.analyse.ingredients import Difference
-from orchestrator.analyse.nights import Flakiness, first_night, measure_flakiness
+from orchestrator.analyse.nights import (
+    FLAKY_NIGHTS,
+    Flakiness,
+    first_night,
+    measure_flakiness,
+    recall_flakiness,
+)
 from orchestrator.outcome import Verdict
 from orchestrator.site.made import Workshop
 from orchestrator.site.year import VERSIONED, Night, Part, Point, Result, Year
@@ -93,7 +99,7 @@ def compare_nights(
 ) -> News:
     """Return what became of each cell of two nights, by their numbers.
 
-    :param flaky: what ``find_flaky`` says of the later one.
+    :param flaky: what ``find_flaky`` says of them.
     """
     was, now = year.nights[base], year.nights[head]
     moves = find_moves(was, now)
@@ -125,49 +131,42 @@ def compare_nights(
     )
 
 
-def find_flaky(year: Year, head: int) -> Mapping[str, Flakiness]:
-    """Return the cells whose new alarm is none: they failed so, and passed, in the nights before.
+def find_flaky(year: Year, base: int, head: int) -> Mapping[str, Flakiness]:
+    """Return the cells whose new alarm, of a night against another, is none: they are flaky.
 
-    That is within 30 nights, and made of what they are made of in this one.
+    They failed so within 30 nights before, made of what they are made of in this one; see ``nights``.
     """
-    now = year.nights[head]
-    if not head or not now.alarms:
-        return {}
-    base = year.nights[head - 1].results
+    was, now = year.nights[base].results, year.nights[head]
     found = {}
     for name, result in now.results.items():
-        if result.alarm is None or result.made is None or name not in base:
-            continue
         state = state_of(result)
-        if not is_worse(state_of(base[name]), state):
+        if result.made is None or state is None or not is_worse(state_of(was.get(name)), state):
             continue
-        flakiness = measure_past(year, name, head)
-        if flakiness and set(result.failures) <= set(flakiness.failures):
+        flakiness = recall_flakiness(_list_alike(year, name, head), now.day, state)
+        if flakiness:
             found[name] = flakiness
     return found
 
 
-def measure_past(year: Year, cell: str, number: int) -> Flakiness | None:
-    """Return how flaky a cell was before a night, made of what it is made of in it; within 30 nights."""
-    return _measure(year, cell, year.nights[number].results[cell], range(max(0, number - 30), number))
-
-
 def measure_now(year: Year, cell: str) -> Flakiness | None:
     """Return how flaky a cell of the last night is, made of what it is made of now; within 30 nights."""
-    end = len(year.nights)
-    return _measure(year, cell, year.last.results[cell], range(max(0, end - 30), end))
+    last, end = year.last.results[cell], len(year.nights) - 1
+    state = state_of(last)
+    if state is None or last.made is None:
+        return None
+    return measure_flakiness([*_list_alike(year, cell, end), (year.last.day, state)])
 
 
-def _measure(year: Year, cell: str, like: Result, numbers: range) -> Flakiness | None:
-    nights = []
-    first = first_night(year.nights[numbers[-1]].day) if len(numbers) else ""
-    for number in numbers:
-        night = year.nights[number]
+def _list_alike(year: Year, cell: str, number: int) -> list[tuple[str, State]]:
+    """Return how a cell ended in the 30 nights before one, made of what it is made of in that one."""
+    like, first = year.nights[number].results[cell], first_night(year.nights[number].day)
+    found = []
+    for night in year.nights[max(0, number - FLAKY_NIGHTS) : number]:
         result = night.results.get(cell)
         alike = result and result.made is not None and (result.made, result.build) == (like.made, like.build)
         if alike and night.day >= first and (state := state_of(result)):
-            nights.append((night.day, state))
-    return measure_flakiness(nights)
+            found.append((night.day, state))
+    return found
 
 
 def _pair(

@@ -98,7 +98,7 @@ class Frame:
 
     def compare(self, base: int, head: int) -> News:
         """Return the news of a night against another, by their numbers."""
-        return compare_nights(self.year, self.workshop, base, head, find_flaky(self.year, head))
+        return compare_nights(self.year, self.workshop, base, head, find_flaky(self.year, base, head))
 
     @cached_property
     def months(self) -> Markup:

@@ -26,7 +26,12 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
         *("" if one is None else one.digest for one in (night, before, good)),
         after and after.id,
         numbers.key(night),
-        *find_flaky(frame.year, number).values(),
+        *(
+            flakiness
+            for other in (number - 1 if number else None, good_number)
+            if other is not None
+            for flakiness in find_flaky(frame.year, other, number).values()
+        ),
     )
 
     def make() -> bytes:

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.analyse.change import State
 from orchestrator.analyse.nights import (
+    Tonight,
     estimate_share,
     find_flaky,
     first_night,
@@ -71,13 +72,20 @@ def test_a_row_says_what_a_record_says() -> None:
     [
         (["p", "p", "p"], None),
         (["f", "f"], None),
-        (["p", "f"], "2026-11-02"),
-        (["p", "-", "f", "f"], "2026-11-03"),
-        (["f", "f", "p"], "2026-11-03"),
+        (["p", "f"], None),
+        (["p", "p", "f", "f"], None),
+        (["f", "f", "p"], None),
+        (["p", "f", "p"], "2026-11-02"),
+        (["p", "-", "f", "f", "-", "p"], "2026-11-03"),
+        (["f", "p", "f"], "2026-11-02"),
+        (["p", "ffp"], "2026-11-02"),
+        (["p", "fff", "f"], None),
     ],
 )
-def test_flaky_is_what_failed_and_passed(nights: list[str], since: str | None) -> None:
-    found = measure_flakiness(states(*(row(day, end) for day, end in enumerate(nights, start=1))))
+def test_flaky_is_what_turned_twice_or_is_mixed(nights: list[str], since: str | None) -> None:
+    """A cell that passed and fails since then has a cause that nobody recorded: it must not be excused."""
+    rows = [row(day, min(attempts), attempts.strip("-")) for day, attempts in enumerate(nights, start=1)]
+    found = measure_flakiness(states(*rows))
     assert (found.since if found else None) == since
 
 
@@ -89,14 +97,32 @@ def test_each_attempt_counts() -> None:
     assert found.low < 0.5 < found.high
 
 
+def fails(night: int, made: tuple[Any, ...] = MADE, attempts: str = "") -> dict[str, Tonight]:
+    one = row(night, "f", attempts)
+    return {"cell": Tonight(night=one["night"], state=read_row(one), made=made)}
+
+
 def test_only_nights_with_the_same_ingredients_count() -> None:
     other = (1, 3, "build")
-    past = [row(1, "p", made=other), row(2, "f", made=other), row(3, "f"), row(4, "f")]
-    assert find_flaky(past, {"cell": MADE}) == {}, "with these ingredients it has always failed"
-    assert find_flaky(past, {"cell": other})["cell"].attempts == 2
-    assert find_flaky([*past, row(5, "p")], {"cell": MADE})["cell"].since == "2026-11-05"
-    assert find_flaky([*past, row(5, "p")], {"cell": (1, 2, "another build")}) == {}
-    assert find_flaky([*past, row(5, "p")], {"cell": None}) == {}
+    past = [row(1, "p", made=other), row(2, "f", made=other), row(3, "p", made=other), row(4, "f")]
+    assert find_flaky(past, fails(5)) == {}, "with these ingredients it has always failed"
+    assert find_flaky(past, fails(5, other))["cell"].attempts == 4
+    assert find_flaky(past, fails(5, (1, 3, "another build"))) == {}
+    past += [row(5, "p"), row(6, "f", made=(None, None, "build"))]
+    assert find_flaky(past, fails(7))["cell"].since == "2026-11-05"
+
+
+def test_a_failure_of_another_kind_is_new() -> None:
+    crash = {**row(2, "f"), "reason": "server-crashed"}
+    assert find_flaky([row(1, "p"), crash, row(3, "p")], fails(4)) == {}
+    assert find_flaky([row(1, "p"), row(2, "f"), row(3, "p")], fails(4))["cell"].failed == 2
+
+
+def test_what_fails_since_a_night_is_no_flaky_cell() -> None:
+    past = [row(day, "p") for day in range(1, 20)]
+    assert find_flaky(past, fails(20)) == {}
+    assert find_flaky([*past, row(20, "f", "ffff")], fails(21)) == {}
+    assert find_flaky([*past, row(20, "f", "fffp")], fails(21))["cell"].since == "2026-11-20"
 
 
 def test_an_old_record_depends_on_what_nobody_knows() -> None:
