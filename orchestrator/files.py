@@ -118,6 +118,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+SITE_MANIFEST = ".matrixctl-site.json"
+"""The list of its own files that a dashboard has in its folder."""
 _IGNORE_ALL = "*\n"
 
 

@@ -110,16 +110,31 @@ def name_end(outcome: Outcome | None, reason: Reason | None) -> str:
     return f"{outcome}: {reason}" if reason else str(outcome)
 
 
-def classify(was: State | None, now: State | None) -> Change:
-    """Return what became of a cell of BASE that is ``now`` in HEAD; ``None`` where a run has no such cell."""
+def classify(was: State | None, now: State | None, *, alike: bool = True) -> Change:
+    """Return what became of a cell of BASE that is ``now`` in HEAD; ``None`` where a run has no such cell.
+
+    :param alike: whether it depends on the same in both: only then does it count that it was flaky.
+    """
     if was is None or now is None:
         return Change.NEW_CELL if was is None else Change.VANISHED_CELL
-    return _classify_judged(was, now) if was.tested and now.tested else _classify_unjudged(was, now)
+    if not (was.tested and now.tested):
+        return _classify_unjudged(was, now)
+    return _classify_judged(was, now, alike=alike)
 
 
-def is_worse(was: State | None, now: State | None) -> bool:
-    """Return whether HEAD has an alarm that no attempt of BASE shows: exit code 1."""
-    return was is not None and now is not None and now.alarms and not _failed_so(was, now)
+def is_worse(was: State | None, now: State | None, *, alike: bool = True) -> bool:
+    """Return whether HEAD has an alarm that no attempt of BASE shows: exit code 1.
+
+    :param alike: as for ``classify``.
+    """
+    if was is None or now is None or not now.alarms:
+        return False
+    return not _failed_so(was, now) or is_forgotten(was, now, alike=alike)
+
+
+def is_forgotten(was: State, now: State, *, alike: bool) -> bool:
+    """Return whether a cell that was flaky fails each time, since it depends on something else."""
+    return was.flaky and now.alarms and not now.flaky and not alike
 
 
 def is_lost(was: State | None, now: State | None) -> bool:
@@ -127,7 +142,9 @@ def is_lost(was: State | None, now: State | None) -> bool:
     return was is not None and now is not None and was.tested and not now.tested
 
 
-def _classify_judged(was: State, now: State) -> Change:
+def _classify_judged(was: State, now: State, *, alike: bool) -> Change:
+    if is_forgotten(was, now, alike=alike):
+        return Change.NEW_FAILURE
     if now.flaky or (was.flaky and (not now.fails or _failed_so(was, now))):
         return Change.FLAKY
     if now.fails:

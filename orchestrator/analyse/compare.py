@@ -171,13 +171,14 @@ def _compare_cell(
     flaky: Flakiness | None = None,
 ) -> CellChange:
     ended, ends = (None if cell is None else read_state(cell) for cell in (was, now))
-    worse = is_worse(ended, ends)
-    flaky = flaky if worse else None
-    change = Change.FLAKY if flaky else classify(ended, ends)
     exact = before.tells and after.tells
     differences: tuple[Difference, ...] = ()
-    if was and now and change is not Change.UNCHANGED:
+    if was and now and classify(ended, ends) is not Change.UNCHANGED:
         differences = compare_cells(before.of(was), after.of(now)) if exact else compare_whole(before, after)
+    alike = not (exact and differences)
+    worse = is_worse(ended, ends, alike=alike)
+    flaky = flaky if worse else None
+    change = Change.FLAKY if flaky else classify(ended, ends, alike=alike)
     last = now or was
     return CellChange(
         cell=last.id if last else "",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import takewhile
 from math import sqrt
 from typing import Any
 
@@ -14,6 +15,8 @@ from orchestrator.value import Value
 FLAKY_NIGHTS = 30
 """How many nights a flaky cell is remembered."""
 _TURNS = 2
+_UNLIKELY = 0.05
+"""A row of failures that is less likely, at the upper bound of the share before it, is no flakiness."""
 _Z = 1.959964
 """Of a 95 % interval, two-sided."""
 
@@ -97,10 +100,31 @@ def measure_flakiness(nights: Iterable[tuple[str, State]]) -> Flakiness | None:
 def recall_flakiness(past: Sequence[tuple[str, State]], night: str, state: State) -> Flakiness | None:
     """Return how flaky a cell is that fails tonight, if it failed so before; ``None`` if that is new.
 
+    It is new, too, where it has failed in each attempt for longer than its flakiness makes likely.
+
     :param past: the nights before, the oldest first; all with the ingredients of tonight.
     """
     seen = {failure for _, before in past for failure in before.failures}
-    return measure_flakiness([*past, (night, state)]) if set(state.failures) <= seen else None
+    if not set(state.failures) <= seen:
+        return None
+    nights = [one for one in (*past, (night, state)) if one[1].tested]
+    streak = list(takewhile(lambda one: not one[1].passed, reversed(nights)))
+    before = nights[: len(nights) - len(streak)]
+    failed, attempts = (sum(map(count, (one for _, one in before))) for count in (_failed, _attempts))
+    if not attempts:
+        return None
+    _, high = estimate_share(failed, attempts)
+    if high ** sum(one.failed for _, one in streak) < _UNLIKELY:
+        return None
+    return measure_flakiness(nights)
+
+
+def _failed(state: State) -> int:
+    return state.failed
+
+
+def _attempts(state: State) -> int:
+    return state.passed + state.failed
 
 
 def estimate_share(count: int, of: int) -> tuple[float, float]:

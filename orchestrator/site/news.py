@@ -251,8 +251,14 @@ def find_moves(base: Night, head: Night) -> dict[str, Move]:
             )
             for axis in VERSIONED
             for other in near.get(_without_version(point, axis), ())
+            if getattr(point, f"{axis}_version") != getattr(other, f"{axis}_version")
         ]
-        names = [other.id for axis in VERSIONED for other in near.get(_without_version(point, axis), ())]
+        names = [
+            other.id
+            for axis in VERSIONED
+            for other in near.get(_without_version(point, axis), ())
+            if getattr(point, f"{axis}_version") != getattr(other, f"{axis}_version")
+        ]
         if len(fits) == 1:
             found.setdefault(names[0], []).append(fits[0])
     return {name: moves[0] for name, moves in found.items() if len(moves) == 1}

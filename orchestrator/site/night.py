@@ -29,9 +29,13 @@ class Sign:
 
 
 def all_stand(results: Iterable[Result], before: Night) -> bool:
-    """Return whether each of them that is an alarm was one the night before."""
-    alarms = (one.point.id for one in results if one.alarm is not None)
-    return all(name in before.results and before.results[name].alarm is not None for name in alarms)
+    """Return whether each of them that is an alarm was the same one the night before."""
+    alarms = (one for one in results if one.alarm is not None)
+    pairs = ((one, before.results.get(one.point.id)) for one in alarms)
+    return all(
+        was is not None and was.alarm is not None and (was.outcome, was.reason) == (one.outcome, one.reason)
+        for one, was in pairs
+    )
 
 
 def tones_of_nights(nights: Sequence[Night]) -> tuple[str, ...]:

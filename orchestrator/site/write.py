@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.files import read_limited, replace_bytes
+from orchestrator.files import SITE_MANIFEST, read_limited, replace_bytes
 from orchestrator.site.pages import Page
 
-MANIFEST = ".matrixctl-site.json"
 _FORMAT = 1
 _LIMIT = 1 << 26
 """Bytes of a manifest: ten times what a large site has."""
@@ -102,7 +101,7 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return {}
     try:
-        told = json.loads(read_limited(folder / MANIFEST, _LIMIT))
+        told = json.loads(read_limited(folder / SITE_MANIFEST, _LIMIT))
         files = told["files"] if told["format"] == _FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         files = None
@@ -120,4 +119,4 @@ def _read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _write_manifest(folder: Path, files: dict[str, dict[str, Any]]) -> None:
     told = {"format": _FORMAT, "files": files}
-    replace_bytes(folder / MANIFEST, json.dumps(told, separators=(",", ":")).encode())
+    replace_bytes(folder / SITE_MANIFEST, json.dumps(told, separators=(",", ":")).encode())

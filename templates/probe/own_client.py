@@ -91,6 +91,13 @@ def inside(root: Path, path: Path) -> Path:
 
 def read_elf(path: Path) -> tuple:
     """The machine's number, and the loader that is asked for; empty for what is linked statically."""
+    try:
+        return _read_elf(path)
+    except (struct.error, ValueError, OSError) as error:
+        raise Problem(f"{path.name} is no program (ELF): {error}") from None
+
+
+def _read_elf(path: Path) -> tuple:
     with path.open("rb") as file:
         head = file.read(64)
         if head[:4] != b"\x7fELF" or len(head) < 52:

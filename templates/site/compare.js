@@ -50,7 +50,7 @@
     const fresh = [...head.cells.keys()].filter((cell) => !base.cells.has(cell));
     const wanted = new Map();
     for (const cell of gone) {
-      const fits = [[HAPROXY, HVERSION], [TLS, TVERSION]].flatMap((own) => fresh.filter((one) => key(one, own) === key(cell, own)));
+      const fits = [[HAPROXY, HVERSION], [TLS, TVERSION]].flatMap((own) => fresh.filter((one) => key(one, own) === key(cell, own) && data.cells[one][own[1]] !== data.cells[cell][own[1]]));
       if (fits.length === 1) wanted.set(fits[0], [...(wanted.get(fits[0]) ?? []), cell]);
     }
     return new Map([...wanted].filter(([, old]) => old.length === 1).map(([one, old]) => [one, old[0]]));

@@ -184,6 +184,18 @@ def as_older(record: RunRecord) -> RunRecord:
     )
 
 
+def test_what_was_flaky_and_fails_each_time_with_another_ingredient_is_new(nights: Nights) -> None:
+    base = nights["base"]
+    flaky = with_cells(base, ended(base.cells[0], TIMEOUT, Verdict.FLAKY, "pfp"))
+    found = compare(flaky, failing(nights["curl"]))
+    assert (only(found).change, found.exit_code) == (Change.NEW_FAILURE, 1)
+    assert only(found).suspect is not None
+    again = compare(flaky, failing(nights["same"]))
+    assert (only(again).change, again.exit_code) == (Change.FLAKY, 0)
+    still = with_cells(nights["curl"], ended(nights["curl"].cells[0], TIMEOUT, Verdict.FLAKY, "pfp"))
+    assert compare(flaky, still).exit_code == 0
+
+
 def test_the_tool_the_rules_the_engine_and_the_cpu_count(nights: Nights) -> None:
     base = nights["base"]
     (cell,) = base.cells

@@ -133,3 +133,12 @@ def test_an_old_record_depends_on_what_nobody_knows() -> None:
 def test_thirty_nights_end_with_this_one() -> None:
     assert first_night("2026-11-30") == "2026-11-01"
     assert first_night("2026-11-30", 1) == "2026-11-30"
+
+
+def test_a_failure_that_lasts_is_no_flakiness_however_often_it_turned_before() -> None:
+    past = [row(1, "p"), row(2, "f", "ffff"), row(3, "p")]
+    assert find_flaky(past, fails(4, attempts="ffff"))
+    lasts = [*past, *(row(day, "f", "ffff") for day in range(4, 24))]
+    assert find_flaky(lasts, fails(24, attempts="ffff")) == {}
+    often = [row(day, "f", "ffff") if day % 2 else row(day, "p") for day in range(1, 11)]
+    assert find_flaky([*often, row(11, "f", "ffff")], fails(12, attempts="ffff")), "it fails so often anyhow"

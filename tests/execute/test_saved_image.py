@@ -88,6 +88,16 @@ def test_upper_layers_replace_remove_and_empty(tmp_path: Path) -> None:
     }
 
 
+def test_a_layer_may_empty_everything_below_it(tmp_path: Path) -> None:
+    layers: list[dict[str, Entry]] = [{"usr/bin/curl": b"old", "etc": None}, {".wh..wh..opq": b"", "b": b"1"}]
+    assert seen(saved(tmp_path, layers)) == {"b": "1"}
+
+
+def test_a_link_below_what_an_upper_layer_has_in_its_place_is_gone(tmp_path: Path) -> None:
+    layers: list[dict[str, Entry]] = [{"bin": "-> usr/bin", "usr/bin/sh": b"sh"}, {"bin/curl": b"curl"}]
+    assert seen(saved(tmp_path, layers)) == {"bin/curl": "curl", "usr/bin/sh": "sh"}
+
+
 def test_what_was_removed_between_is_there_again(tmp_path: Path) -> None:
     layers: list[dict[str, Entry]] = [{"a/b": b"1"}, {".wh.a": b""}, {"a/c": b"2"}]
     assert seen(saved(tmp_path, layers)) == {"a/c": "2"}

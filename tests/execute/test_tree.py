@@ -12,7 +12,7 @@ from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import tree
 from orchestrator.execute.sources.unpinned import fetch
 from orchestrator.execute.store.store import Store
-from orchestrator.files import sha256_of
+from orchestrator.files import SITE_MANIFEST, sha256_of
 from orchestrator.matrix.catalog import Moving
 
 
@@ -43,6 +43,17 @@ def refusal(folder: Path, to: Path) -> str:
     with pytest.raises(SourceUnreachableError) as caught:
         pack(folder, to)
     return caught.value.brief
+
+
+def test_what_is_ours_is_no_part_of_the_source(folder: Path, tmp_path: Path) -> None:
+    before = pack(folder, tmp_path / "1.tar")
+    (folder / "matrix.yaml").write_text("# what matrixctl init writes\n")
+    (folder / "public").mkdir()
+    (folder / "public" / SITE_MANIFEST).write_text("{}")
+    (folder / "public" / "index.html").write_text("a dashboard")
+    assert pack(folder, tmp_path / "2.tar") == before
+    (folder / "src" / "matrix.yaml").write_text("a file of the source")
+    assert pack(folder, tmp_path / "3.tar") != before
 
 
 def test_content_decides_and_nothing_else(folder: Path, tmp_path: Path) -> None:

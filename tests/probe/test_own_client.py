@@ -119,6 +119,8 @@ def test_a_link_that_leads_out_of_its_root_leads_nowhere(own: Any, root: Path) -
         (elf(183), "curl is a program for arm64, and clients run on amd64"),
         (elf(3, wide=False), "curl is a program for i386, and clients run on amd64"),
         (b"#!/bin/sh\nexec curl\n", "curl is no program"),
+        (b"\x7fELF\x02\x01" + bytes(48), "curl is no program"),
+        (b"\x7fELF\x02\x01" + b"\xff" * 60, "curl is no program"),
         (elf(interpreter="/lib/ld-musl-none.so.1"), "asks for the loader /lib/ld-musl-none.so.1"),
     ],
 )

@@ -19,6 +19,7 @@ from orchestrator.analyse.alarms import find_alarms
 from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.app.history import find_folders, import_run
 from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.files import is_ignored
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history import database, fill
 from orchestrator.record.history.database import make_engine, prepare
@@ -154,6 +155,19 @@ def test_what_stands_twice_in_a_record_is_refused(kept: History, what: str) -> N
         add(kept, record)
     assert caught.value.brief.endswith("twice")
     assert content(kept)["runs"] == []
+
+
+@pytest.mark.parametrize(
+    "began", ["0001-01-05T00:00:00+00:00", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "soon", ""]
+)
+def test_a_day_on_which_no_run_was_is_refused(kept: History, began: str) -> None:
+    with pytest.raises(UsageError, match="does not say when it began"):
+        add(kept, night(20, started_at=began))
+
+
+def test_a_history_in_a_new_folder_is_nothing_of_the_tree_in_which_it_lies(tmp_path: Path) -> None:
+    with History(parse_place(str(tmp_path / "reports" / "history.db"))):
+        assert is_ignored(tmp_path / "reports")
 
 
 def test_a_killed_import_leaves_nothing_half(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
+from orchestrator.files import SITE_MANIFEST
 from orchestrator.site.pages import Page
-from orchestrator.site.write import MANIFEST, write_site
+from orchestrator.site.write import write_site
 
 
 def page(path: str, text: str, key: str = "") -> Page:
@@ -54,7 +55,7 @@ def test_pages_that_are_gone_are_removed_with_their_folder_and_nothing_else_is(t
 def test_a_folder_of_somebody_else_is_refused_and_stays(tmp_path: Path, told: str) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     if told:
-        (tmp_path / MANIFEST).write_text(told)
+        (tmp_path / SITE_MANIFEST).write_text(told)
     with pytest.raises(UsageError, match="no site that matrixctl wrote"):
         write_site(tmp_path, [page("a.html", "a")])
     assert not (tmp_path / "a.html").exists()
@@ -66,7 +67,7 @@ def test_a_manifest_names_no_file_outside_the_site(tmp_path: Path) -> None:
     write_site(out, [page("a.html", "a")])
     entry = {"sha256": "", "size": 1, "key": ""}
     told = {"format": 1, "files": {"../other.html": entry, str(other): entry, "linked/x.html": entry}}
-    (out / MANIFEST).write_text(json.dumps(told))
+    (out / SITE_MANIFEST).write_text(json.dumps(told))
     (out / "linked").symlink_to(tmp_path)
     (tmp_path / "x.html").write_text("mine")
     write_site(out, [page("a.html", "a")])

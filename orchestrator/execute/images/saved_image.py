@@ -60,6 +60,8 @@ def _visible(
     whole: tarfile.TarFile, layers: Sequence[str]
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
     """Give each entry that no upper layer replaces or removes; the uppermost layer comes first."""
+    folders: set[str] = set()
+    """In which upper layers have something, also where they do not say so: no link can be in their place."""
     above: dict[str, bool] = {}
     """What is there, or removed: whether things of lower layers may lie below it."""
     for name in reversed(layers):
@@ -77,12 +79,15 @@ def _visible(
                     found[folder] = False
                 elif base.startswith(_REMOVED):
                     found[posixpath.join(folder, base.removeprefix(_REMOVED))] = False
+                elif path in folders and not entry.isdir():
+                    continue
                 elif path and not _is_hidden(path, above) and files.isdisjoint(_parents(path)):
                     found.setdefault(path, entry.isdir())
                     files.update(() if entry.isdir() else {path})
                     if (made := _made(layer, entry, path)) is not None:
                         yield made
         above |= {path: below and above.get(path, True) for path, below in found.items()}
+        folders |= {parent for path in found for parent in _parents(path)}
 
 
 def _is_hidden(path: str, above: dict[str, bool]) -> bool:
@@ -92,7 +97,7 @@ def _is_hidden(path: str, above: dict[str, bool]) -> bool:
 
 def _parents(path: str) -> list[str]:
     parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+    return ["/".join(parts[:depth]) for depth in range(len(parts))]
 
 
 def _made(

@@ -4,7 +4,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from orchestrator import bounds
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError
-from orchestrator.files import is_ignored
+from orchestrator.files import SITE_MANIFEST, is_ignored
 from orchestrator.matrix.names import quoted
 
+_MATRIX = "matrix.yaml"
 MAX_FILES = 200_000
 _DATE = 1_000_000_000
 """Of every file, in seconds since 1970. One date for all: no generated file seems older than its origin."""
@@ -69,6 +70,7 @@ def _changed(tree: Path) -> SourceUnreachableError:
 
 def _look(tree: Path, deadline: float) -> list[_Entry]:
     paths = git.files(tree, deadline=deadline) if (tree / ".git").exists() else list(_walk(tree))
+    paths = list(_without_ours(paths))
     _refuse_beyond_links(tree, paths)
     entries = [entry for path in paths if (entry := _entry(tree, path)) is not None]
     size = sum(entry.size for entry in entries)
@@ -80,6 +82,15 @@ def _look(tree: Path, deadline: float) -> list[_Entry]:
             f" at most {MAX_FILES} and {MAX_BYTES >> 20} MiB"
         )
     return sorted(entries)
+
+
+def _without_ours(paths: Sequence[str]) -> Iterator[str]:
+    """Leave out what is ours and may lie in a tree: its matrix file, and a dashboard that was written there.
+
+    They would make another source of it each night.
+    """
+    sites = tuple(path.removesuffix(SITE_MANIFEST) for path in paths if path.endswith(f"/{SITE_MANIFEST}"))
+    return (path for path in paths if path != _MATRIX and not (sites and path.startswith(sites)))
 
 
 def _refuse_beyond_links(tree: Path, paths: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.errors import UsageError
+from orchestrator.files import make_ignored
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.record.find import (
     LAST_GOOD,
@@ -68,7 +69,7 @@ class History:
         try:
             with explained(place):
                 if place.file is not None:
-                    place.file.parent.mkdir(parents=True, exist_ok=True)
+                    make_ignored(place.file.parent)
                 prepare(self._engine, place)
         except BaseException:
             self._engine.dispose()

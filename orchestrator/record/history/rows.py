@@ -32,6 +32,7 @@ Row = dict[str, Any]
 CELL_KEY = ("id", "haproxy_version", "tls_family", "tls_version", "client_family")
 """What tells rows of cells apart: the id has the names of the axes, and an old night had other versions."""
 _HELD = {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE}
+_FIRST_YEAR = 1970
 RULE_KEY = ("conditions", "outcome", "reason", "cipher", "because", "until")
 """What tells rules apart; the line at which one stands changes with those above it."""
 _OF_AN_ATTEMPT = ("number", "why", "message", "started_at", "duration_s", "again")
@@ -54,8 +55,10 @@ def clean(record: RunRecord) -> tuple[RunRecord, str]:
         record = RunRecord.model_validate(fit(record.model_dump()))
         told = record.model_dump_json(exclude_defaults=True)
     try:
-        datetime.fromisoformat(record.run.started_at)
-    except ValueError:
+        began = read_start(record.run.started_at)
+    except (ValueError, OverflowError):
+        began = None
+    if began is None or began.year < _FIRST_YEAR:
         raise UsageError(
             f"the run {record.run.id} does not say when it began: {quoted(record.run.started_at)}"
         ) from None
@@ -128,7 +131,7 @@ def read_start(text: str) -> datetime:
 
 def name_night(began: datetime) -> str:
     """Return the night of a run, as in ``2026-11-20``."""
-    return f"{began:%Y-%m-%d}"
+    return began.date().isoformat()
 
 
 def cell_row(cell: CellRecord) -> Row:
