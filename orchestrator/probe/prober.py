@@ -225,8 +225,9 @@ class _Attempt:
         except MALFORMED as error:
             raise MatrixctlError(f"The probe driver wrote a line of another shape: {error!r}") from error
         judged = self._judge(cell, raw)
-        if judged.outcome is Outcome.FAIL and not self._prober.engine.running(self._container):
-            # The client, which outlives the server by a moment, saw it hang or refuse.
+        blames = judged.outcome is Outcome.FAIL or judged.reason is Reason.INTERNAL
+        if blames and not self._prober.engine.running(self._container):
+            # The client, which outlives the server by a moment, saw it hang, refuse, or be silent.
             self._open[cell.id] = cell
             raise EngineLostError("The server's container was stopped while it was probed.")
         self._tell(cell, judged, told)

@@ -191,6 +191,16 @@ def test_a_failure_of_a_server_that_was_taken_away_is_the_harness_s(tmp_path: Pa
     assert bench.engine.left == set()
 
 
+def test_a_server_that_was_taken_away_before_it_said_a_word_is_the_harness_s(tmp_path: Path) -> None:
+    def broken(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
+        bench.engine.started.clear()
+        return [server_line(vv="", vv_status=None), line(asked[0])]
+
+    bench = Bench(tmp_path, broken, whole)
+    bench.probe([FIRST])
+    assert [reason for _, reason, _ in bench.attempts] == ["engine-unavailable", "pass"]
+
+
 def test_a_dead_engine_is_not_asked_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, failing_after(1, DIED), refuses=("answers",)).probe([FIRST, SECOND])
     assert [reason for _, reason, _ in bench.attempts] == ["pass", "engine-unavailable"]
