@@ -8,7 +8,15 @@ from typing import Literal, cast
 
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.plan import session_of
-from orchestrator.record.model import ActionRecord, CellRecord, Component, Ingredient, RunRecord
+from orchestrator.record.model import (
+    ActionRecord,
+    CellRecord,
+    Component,
+    EngineInfo,
+    Host,
+    Ingredient,
+    RunRecord,
+)
 from orchestrator.value import Value
 
 Kind = Literal[
@@ -73,6 +81,18 @@ _CPU: Slot = ("cpu", "CPU features")
 _NO_CPU = frozenset({("", None)})
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Where:
+    """Where cells were probed, and what there was: a whole run, or one shard of a merged one.
+
+    Of a shard that is missing, nothing is known.
+    """
+
+    host: Host | None
+    engine: EngineInfo | None
+    components: tuple[Component, ...]
+
+
 class Ingredients:
     """Those of one run."""
 
@@ -80,7 +100,17 @@ class Ingredients:
         """Take a record of any version."""
         self.record = record
         self._actions = {action.key: action for action in record.actions}
-        self._shared: dict[str, Made] = {}
+        self._shared: dict[tuple[str, int], Made] = {}
+        run = record.run
+        self._wheres = [
+            _Where(host=one.host, engine=one.engine, components=one.components) for one in record.shards
+        ]
+        self._wheres.append(
+            _Where(host=None, engine=None, components=())
+            if record.shards
+            else _Where(host=run.host, engine=run.engine, components=record.components)
+        )
+        self._where_of = {cell: number for number, one in enumerate(record.shards) for cell in one.cells}
         self._declarations: dict[tuple[str, str], str] = {}
 
     @cached_property
@@ -96,8 +126,9 @@ class Ingredients:
         found: dict[Slot, set[tuple[str, str | None]]] = {}
         for component in self.record.components:
             found.setdefault((component.kind, component.name), set()).add(_filling(component))
-        for slot, thing in self._surroundings():
-            found.setdefault(slot, set()).add(thing)
+        for where in self._wheres:
+            for slot, thing in self._surroundings(where):
+                found.setdefault(slot, set()).add(thing)
         run = self.record.run
         found["matrix", "the matrix file"] = {("", run.matrix_digest)}
         for cell in self.record.cells:
@@ -129,9 +160,10 @@ class Ingredients:
         changes whenever it is made again. A toolchain counts by the packages that it compiled with.
         """
         session = session_of(cell.build.name, cell.axes.execution, cell.axes.client)
-        if session not in self._shared:
-            self._shared[session] = self._gather(self._reach(cell.build.name, session))
-        return self._shared[session]
+        key = session, self._where_of.get(cell.id, -1)
+        if key not in self._shared:
+            self._shared[key] = self._gather(self._reach(cell.build.name, session), self._wheres[key[1]])
+        return self._shared[key]
 
     def own(self, cell: CellRecord) -> Made:
         """Return what is the cell's alone."""
@@ -166,9 +198,9 @@ class Ingredients:
             for version, digest in things
         )
 
-    def _gather(self, reached: frozenset[str]) -> Made:
+    def _gather(self, reached: frozenset[str], where: _Where) -> Made:
         found: dict[Slot, set[tuple[str, str | None]]] = {}
-        for component in self.record.components:
+        for component in where.components:
             if not reached.intersection(component.used_by or ()):
                 continue
             if component.kind == "image":
@@ -176,18 +208,19 @@ class Ingredients:
                     found["image", f"other packages of {component.name}"] = {("", component.rest)}
                 continue
             found.setdefault((component.kind, component.name), set()).add(_filling(component))
-        for slot, thing in self._surroundings():
+        for slot, thing in self._surroundings(where):
             found[slot] = {thing}
         return {slot: frozenset(things) for slot, things in found.items()}
 
-    def _surroundings(self) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
-        """Return what all cells of the run share."""
-        run = self.record.run
+    def _surroundings(self, where: _Where) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+        """Return what all cells share that were probed there."""
+        run, host, engine = self.record.run, where.host, where.engine
         yield ("tool", "matrixctl"), (run.tool_version, run.tool_digest)
-        if run.engine is not None:
-            yield ("engine", run.engine.name), (run.engine.version, None)
-        yield ("host", "kernel"), (run.host.kernel, None)
-        yield ("host", "system"), (f"{run.host.system}, {run.host.arch}", None)
+        if engine is not None:
+            yield ("engine", engine.name), (engine.version, None)
+        if host is not None:
+            yield ("host", "kernel"), (host.kernel, None)
+            yield ("host", "system"), (f"{host.system}, {host.arch}", None)
         if run.limits is not None:
             limits = run.limits.model_dump(exclude={"sessions"})
             yield ("matrix", "time limits"), (", ".join(f"{k} {v:g} s" for k, v in limits.items()), None)

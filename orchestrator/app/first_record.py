@@ -82,11 +82,12 @@ def make_record(
 
 
 def make_cell(
-    cell: Cell, host: Arch, options: Options, expectations: Expectations, qemu: str | None
+    cell: Cell, host: Arch, again: Sequence[str], expectations: Expectations, qemu: str | None
 ) -> CellRecord:
     """Return the record of a cell that is not judged.
 
     :param host: the architecture of the engine's machine.
+    :param again: as ``Options.again``.
     :param qemu: the version of the emulator that runs the cell's server, if one does and it is known.
     """
     return CellRecord(
@@ -110,7 +111,7 @@ def make_cell(
         attestation=None,
         evidence=(),
         duration_s=None,
-        reproducer=shlex.join(["matrixctl", "run", *options.again, "--cell", cell.id]),
+        reproducer=shlex.join(["matrixctl", "run", *again, "--cell", cell.id]),
     )
 
 

@@ -97,7 +97,7 @@ def make_run(
         fail_fast=options.fail_fast,
         confirm=options.confirm,
         new_cell=lambda cell: make_cell(
-            cell, context.host, options, expectations, emulators.find_version(cell)
+            cell, context.host, options.again, expectations, emulators.find_version(cell)
         ),
     )
     sources = Sources(

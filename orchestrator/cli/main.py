@@ -58,6 +58,11 @@ _COMMANDS = (
         "Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence.",
     ),
     Later(
+        "merge",
+        "orchestrator.cli.merge:merge",
+        "Make one run of the runs of a selection's shards (`run --shard K/N`).",
+    ),
+    Later(
         "plan",
         "orchestrator.cli.plan:plan",
         "Show the actions that a run would take, what of it is there already, and an estimate.",

@@ -237,6 +237,11 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
     :raises UsageError: where the run does not say, or was begun in a folder that is gone.
     """
     start = next(iter(read(folder / JOURNAL)), None)
+    if isinstance(start, RunStarted) and start.record.shards:
+        raise UsageError(
+            f"the run {folder.name} was merged of others, and so cannot be resumed",
+            resolution="Resume the run of the shard that was cut off, then merge again.",
+        )
     settings = start.settings if isinstance(start, RunStarted) else None
     if not isinstance(start, RunStarted) or settings is None:
         raise UsageError(

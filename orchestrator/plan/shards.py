@@ -120,11 +120,10 @@ def split_by_time(cells: Sequence[Cell], seconds: float) -> tuple[Shard, ...]:
     return split(cells, min(most, 1 + bisect_left(range(1, most + 1), True, key=is_short)))
 
 
-def take(cells: Sequence[Cell], text: str) -> tuple[Cell, ...]:
-    """Return the cells of one shard.
+def parse(text: str) -> tuple[int, int]:
+    """Return K and N of ``K/N``, the K-th of N shards.
 
-    :param text: ``K/N``, the K-th of N shards.
-    :raises UsageError: where there is no such shard.
+    :raises UsageError: where that names none.
     """
     found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
     number, of = map(int, found.groups()) if found else (0, 0)
@@ -132,6 +131,16 @@ def take(cells: Sequence[Cell], text: str) -> tuple[Cell, ...]:
         raise UsageError(
             f"{text!r} names no shard", resolution="Write --shard K/N, as in --shard 1/4: the first of four."
         )
+    return number, of
+
+
+def take(cells: Sequence[Cell], text: str) -> tuple[Cell, ...]:
+    """Return the cells of one shard.
+
+    :param text: ``K/N``, the K-th of N shards.
+    :raises UsageError: where there is no such shard.
+    """
+    number, of = parse(text)
     made = split(cells, of)
     if len(made) < of:
         raise UsageError(

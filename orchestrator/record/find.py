@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.files import read_limited
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.outcome import ALARMS, Verdict, believed
@@ -190,6 +190,7 @@ def is_good(record: RunRecord) -> bool:
     return (
         record.run.status == "finished"
         and not (chosen and (chosen.cells or chosen.shard))
+        and record.run.exit_code != Exit.HARNESS  # a shard may be missing whose cells nobody knows
         and bool(record.cells)
         and not any(believed(cell.outcome, cell.verdict) in _BAD for cell in record.cells)
     )

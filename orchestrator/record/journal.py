@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import sync_folder, unheld
+from orchestrator.files import sync_folder, unheld, write_durably
 from orchestrator.masked import masked
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.record.model import (
@@ -235,6 +235,14 @@ def _write_line(event: Event) -> tuple[Event, bytes]:
         said = event.model_dump_json()
     clean = masked(said)
     return (event if clean == said else _LINE.validate_json(clean)), clean.encode()
+
+
+def write(path: Path, events: Iterable[Event]) -> None:
+    """Write the journal of a run that is over, into a folder that has no readers yet.
+
+    :raises OSError: as the file system says.
+    """
+    write_durably(path, b"".join(_write_line(event)[1] + b"\n" for event in events))
 
 
 def read(path: Path, *, warn: bool = False, whole_parts: bool = False) -> Iterator[Event]:

@@ -453,6 +453,25 @@ class RunInfo(Value):
     """SHA-256 of matrixctl's own modules, templates and image recipes."""
 
 
+class ShardRecord(Value):
+    """A run that became a part of this one: where it ran, and what it was made of."""
+
+    id: str
+    shard: str
+    """``K/N``; empty for a run of the whole selection."""
+    host: Host
+    engine: EngineInfo | None
+    status: Literal["running", "finished", "interrupted", "cut-off"]
+    duration_s: float | None
+    planned: int
+    judged: int
+    problem: str
+    """Why its cells, or those that it left, are not judged; empty if it is whole."""
+    components: tuple[Component, ...]
+    cells: tuple[str, ...]
+    """The ids of the cells that are in this record as they are in its own."""
+
+
 class Alarm(Value):
     """Cells that fail alike though no rule expects it; it is worked out from a record, and not part of it."""
 
@@ -484,8 +503,8 @@ class RunRecord(Value):
     """3 added ``Request.shows``, ``Attempt.again``, ``Attempt.evidence``, ``Server.ended_in``,
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
     ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
-    and ``tool_digest``, ``Attempt.load``; ``CellRecord.confirmation`` and ``RunInfo.fail_on_flaky``. What
-    version 2 lacks has a default, so its records are still read."""
+    and ``tool_digest``, ``Attempt.load``; ``CellRecord.confirmation`` and ``RunInfo.fail_on_flaky``;
+    ``shards``. What version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]
@@ -493,3 +512,6 @@ class RunRecord(Value):
     rules: tuple[Rule, ...] = ()
     clients: tuple[ClientProof, ...] = ()
     selftests: tuple[SelfTest, ...] = ()
+    shards: tuple[ShardRecord, ...] = ()
+    """The runs of which it was merged; files of the n-th lie below ``shards/n``. ``run.host`` and
+    ``run.engine`` are then those of the first."""

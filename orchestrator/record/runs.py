@@ -28,7 +28,7 @@ def begun(out: Path) -> tuple[str, ...]:
 
     A sample, or a run that a person renamed, has no id.
     """
-    return tuple(name for name in runs(out) if _ID.fullmatch(name) and _has_event(out / name / JOURNAL))
+    return tuple(name for name in runs(out) if is_id(name) and _has_event(out / name / JOURNAL))
 
 
 def _has_event(journal: Path) -> bool:
@@ -37,9 +37,14 @@ def _has_event(journal: Path) -> bool:
     return False
 
 
+def is_id(name: str) -> bool:
+    """Return whether the name of a folder has the shape of a run's id."""
+    return _ID.fullmatch(name) is not None
+
+
 def new_id(out: Path, now: datetime) -> str:
     """Return an id for a run that begins ``now``; it sorts after all that exist, for any clock."""
-    last = max((_number(name) for name in runs(out) if _ID.fullmatch(name)), default=0)
+    last = max((_number(name) for name in runs(out) if is_id(name)), default=0)
     number = int(now.timestamp()) * _TAIL + secrets.randbelow(_TAIL)
     if number <= last:
         number = last + 1 + secrets.randbelow(1 << 8)  # two that begin at once are still two
@@ -77,7 +82,7 @@ def never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
 
 
 def _is_empty(folder: Path) -> bool:
-    if not (_ID.fullmatch(folder.name) and folder.is_dir()):
+    if not (is_id(folder.name) and folder.is_dir()):
         return False
     if time.time() - folder.stat().st_mtime <= _MINUTE:
         return False

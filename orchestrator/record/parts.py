@@ -1,0 +1,180 @@
+"""Runs that are to become one, as they are read, and what must be the same in all of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from orchestrator import bounds
+from orchestrator.errors import Exit, UsageError
+from orchestrator.outcome import exit_code
+from orchestrator.plan.shards import parse
+from orchestrator.record import journal
+from orchestrator.record.fold import ended
+from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.past import Past, read_past
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One of the runs. ``record`` is as its journal has it, maybe with other paths of its files."""
+
+    past: Past
+    record: RunRecord
+
+    @property
+    def shard(self) -> str:
+        """Return ``K/N``; empty for a run of the whole selection."""
+        return self.record.run.selection.shard if self.record.run.selection else ""
+
+    @property
+    def place(self) -> tuple[int, int, str]:
+        """Return its place among the others."""
+        number, of = parse(self.shard) if self.shard else (0, 0)
+        return of, number, self.record.run.id
+
+    @property
+    def title(self) -> str:
+        """Return what it is for a person."""
+        return f"shard {self.shard} ({self.record.run.id})" if self.shard else f"run {self.record.run.id}"
+
+    @property
+    def allows_blocked(self) -> bool:
+        """Return whether ``--allow-blocked`` was given."""
+        return self.past.start.settings is not None and self.past.start.settings.allow_blocked
+
+    @cached_property
+    def end(self) -> str:
+        """Return when it ended, or was last heard of."""
+        return self.record.run.finished_at or self.past.events[-1].at
+
+    @property
+    def ends_in_itself(self) -> str:
+        """Return why it is not whole, whatever else is given; empty if it is."""
+        run = self.record.run
+        if run.status != "finished":
+            return "was interrupted" if run.status == "interrupted" else "was cut off"
+        if run.exit_code == Exit.HARNESS and find_exit([self], self.record.cells) is Exit.OK:
+            return f"ended with exit code 4: {run.message}"
+        return ""
+
+    def moved(self, move: Callable[[str], str | None]) -> "Part":
+        """Return it with other paths of its files; of ``None`` nothing is left."""
+
+        def every(paths: Sequence[str]) -> tuple[str, ...]:
+            return tuple(path for path in map(move, paths) if path is not None)
+
+        def cell(one: CellRecord) -> CellRecord:
+            tries = tuple(t.model_copy(update={"evidence": every(t.evidence)}) for t in one.attempts)
+            return one.model_copy(update={"evidence": every(one.evidence), "attempts": tries})
+
+        update = {
+            "cells": tuple(map(cell, self.record.cells)),
+            "actions": tuple(
+                one.model_copy(update={"log": move(one.log)}) if one.log else one
+                for one in self.record.actions
+            ),
+            "selftests": tuple(
+                one.model_copy(update={"evidence": every(one.evidence)}) for one in self.record.selftests
+            ),
+        }
+        return replace(self, record=self.record.model_copy(update=update))
+
+
+def read_part(folder: Path) -> Part:
+    """Read a run that is to become a part of another.
+
+    :raises UsageError: where it still goes on, died before it had planned anything, or was merged itself.
+    :raises MatrixctlError: as ``read_past`` does.
+    """
+    if journal.goes_on(folder):
+        raise UsageError(f"the run {folder} still goes on", resolution="It can be merged once it has ended.")
+    past = read_past(folder)
+    if past.record.shards:
+        raise UsageError(f"the run {folder} was merged itself", resolution="Name the runs of its shards.")
+    part = Part(past=past, record=ended(past.record))
+    if part.shard:
+        parse(part.shard)
+    return part
+
+
+def refuse_strangers(parts: Sequence[Part]) -> None:
+    """Let only parts of one selection become one run.
+
+    :raises UsageError: naming two that are not of one.
+    """
+    first = parts[0]
+    for other in parts[1:]:
+        for what, read in _SAME.items():
+            one, two = read(first.record), read(other.record)
+            if one != two:
+                raise _strangers(first, other, what, one, two)
+    found: dict[str, tuple[Part, str]] = {}
+    for part in parts:
+        for what, digest in _list_inputs(part):
+            was, known = found.setdefault(what, (part, digest))
+            if known != digest:
+                raise _strangers(was, part, f"what {what} was", known, digest)
+
+
+def _list_inputs(part: Part) -> Iterator[tuple[str, str]]:
+    """Yield what no option shows: what each source that moves was, and the content of each patch."""
+    for pin in part.past.pins:
+        yield f"{pin.moving.component} {pin.moving}", pin.source.model_dump_json(exclude={"origins"})
+    for cell in part.record.cells:
+        for patch in (*cell.axes.haproxy.patches, *cell.axes.tls.patches):
+            yield f"the patch {patch.name}", patch.sha256
+
+
+_SAME: Mapping[str, Callable[[RunRecord], Any]] = {
+    "their matrices": lambda record: record.run.matrix_digest,
+    "their matrixctl": lambda record: f"{record.run.tool_version} {record.run.tool_digest or ''}".rstrip(),
+    "their series": lambda record: record.run.series,
+    "their time limits": lambda record: record.run.limits,
+    "their --fail-on-flaky": lambda record: record.run.fail_on_flaky,
+    "their profiles": lambda record: record.run.profile,
+    "their filters": lambda record: record.run.filters,
+    "their cells (--cell)": lambda record: record.run.selection and record.run.selection.cells,
+    "their options": lambda record: record.run.selection and record.run.selection.options,
+}
+
+
+def _strangers(one: Part, other: Part, what: str, was: object, now: object) -> UsageError:
+    return UsageError(
+        f"{one.past.folder} and {other.past.folder} cannot be merged: {what} differ",
+        details=f"{one.past.folder}: {_plain(was)}\n{other.past.folder}: {_plain(now)}",
+        resolution="Merge the shards of one selection alone, each run with the same options but --shard.",
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return bounds.cut(str(value), bounds.WORDS) or "none"
+
+
+def find_missing(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Return the shards, each as ``K/N``, that were not given; none where some N has all of its own."""
+    given: dict[int, set[int]] = {}
+    for part in parts:
+        of, number, _ = part.place
+        given.setdefault(of, set()).add(number)
+    if 0 in given or any(len(numbers) == of for of, numbers in given.items()):
+        return ()
+    return tuple(
+        f"{number}/{of}"
+        for of, numbers in sorted(given.items())
+        for number in range(1, of + 1)
+        if number not in numbers
+    )
+
+
+def find_exit(parts: Sequence[Part], cells: Sequence[CellRecord]) -> Exit:
+    """Return the exit code that cells of the parts cause, and the rules of all of them."""
+    return exit_code(
+        ((cell.outcome, cell.verdict) for cell in cells),
+        stale=any(rule.stale for part in parts for rule in part.record.rules),
+        allow_blocked=all(part.allows_blocked for part in parts),
+        fail_on_flaky=parts[0].record.run.fail_on_flaky,
+    )
