@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from orchestrator.matrix.model import CipherValue
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import CellRecord, Confirmation, Resumption, RunRecord, Selection
+from orchestrator.record.model import CellRecord, Confirmation, Resumption, RunRecord, Selection, ShardRecord
 
 Path = tuple[str, ...]
 MARK = re.compile(r"F(\d+)E")
@@ -81,8 +81,22 @@ def plain() -> RunRecord:
         component.model_copy(update={"used_by": ("haproxy:x",), "rest": "x"})
         for component in night.components
     ]
+    shard = ShardRecord(
+        id="x",
+        shard="1/2",
+        host=night.run.host,
+        engine=night.run.engine,
+        status="cut-off",
+        duration_s=1.5,
+        planned=1,
+        judged=0,
+        problem="was cut off",
+        components=tuple(parts),
+        cells=tuple(cell.id for cell in cells),
+    )
     return night.model_copy(
         update={
+            "shards": (shard,),
             "cells": tuple(cells),
             "actions": (action,),
             "components": tuple(parts),
