@@ -515,3 +515,14 @@ class RunRecord(Value):
     shards: tuple[ShardRecord, ...] = ()
     """The runs of which it was merged; files of the n-th lie below ``shards/n``. ``run.host`` and
     ``run.engine`` are then those of the first."""
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """Return where it ran: of a merged run each machine, once."""
+        return tuple(dict.fromkeys(one.host for one in self.shards)) or (self.run.host,)
+
+    @property
+    def engines(self) -> str:
+        """Return name and version of the engine, or engines, for a line; empty if none was reached."""
+        found = [one.engine for one in self.shards] or [self.run.engine]
+        return "; ".join(dict.fromkeys(f"{one.name} {one.version}" for one in found if one))

@@ -162,15 +162,15 @@ def _environment(record: RunRecord) -> dict[str, Any]:
     return {
         "reportName": f"matrixctl {run.id}",
         "appName": "haproxy",
-        "osPlatform": run.host.system,
-        "osRelease": run.host.kernel,
+        "osPlatform": "; ".join(dict.fromkeys(one.system for one in record.hosts)),
+        "osRelease": "; ".join(dict.fromkeys(one.kernel for one in record.hosts)),
         "healthy": headline.went_well(record),
         "extra": {
             "series": run.series,
             "profile": run.profile,
             "filters": " ".join(run.filters),
             "matrix": run.matrix_digest,
-            "engine": f"{run.engine.name} {run.engine.version}" if run.engine else "none",
+            "engine": record.engines or "none",
             "exit_code": run.exit_code,
         },
     }

@@ -60,7 +60,7 @@ def _suite(name: str, cells: list[CellRecord], record: RunRecord) -> ET.Element:
     if stamp := re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", run.started_at):
         suite.set("timestamp", stamp[0])
     properties = ET.SubElement(suite, "properties")
-    for key, value in _properties(run, cells[0]).items():
+    for key, value in _properties(record, cells[0]).items():
         ET.SubElement(properties, "property", name=key, value=value)
     for made in provenance.of(cells[0], record):
         ET.SubElement(properties, "property", name=f"built.{made.name}", value=made.words)
@@ -89,8 +89,8 @@ def _broken(record: RunRecord) -> ET.Element:
     return suite
 
 
-def _properties(run: RunInfo, cell: CellRecord) -> dict[str, str]:
-    engine = f"{run.engine.name} {run.engine.version}" if run.engine else "none"
+def _properties(record: RunRecord, cell: CellRecord) -> dict[str, str]:
+    run = record.run
     return {
         "run.id": run.id,
         "run.status": run.status,
@@ -99,8 +99,8 @@ def _properties(run: RunInfo, cell: CellRecord) -> dict[str, str]:
         "run.filters": " ".join(run.filters),
         "matrixctl.version": run.tool_version,
         "matrix.digest": run.matrix_digest,
-        "host": f"{run.host.system}, {run.host.arch}, kernel {run.host.kernel}",
-        "engine": engine,
+        "host": "; ".join(f"{one.system}, {one.arch}, kernel {one.kernel}" for one in record.hosts),
+        "engine": record.engines or "none",
         "build.digest": cell.build.digest or "",
         "execution": cell.execution.mode,
     }

@@ -111,8 +111,8 @@ def _facts(record: RunRecord) -> str:
         "took": units.duration(run.duration_s),
         "profile": run.profile or "none",
         "filters": " ".join(run.filters) or "none",
-        "host": f"{run.host.system}, {run.host.arch}",
-        "engine": f"{run.engine.name} {run.engine.version}" if run.engine else "none",
+        "host": "; ".join(dict.fromkeys(f"{one.system}, {one.arch}" for one in record.hosts)),
+        "engine": record.engines or "none",
         "matrixctl": run.tool_version,
         "exit code": headline.exit_words(record),
     }

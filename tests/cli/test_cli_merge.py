@@ -18,6 +18,7 @@ from cli_samples import matrixctl
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import compare
 from orchestrator.analyse.ingredients import Ingredients
+from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
@@ -26,7 +27,7 @@ from orchestrator.plan.shards import take
 from orchestrator.record.find import is_good, read_run
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
-from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, read
+from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, SourcePinned, read
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.settings import Settings
 
@@ -403,6 +404,52 @@ def test_shards_of_two_machines_keep_what_is_theirs(tmp_path: Path, made: Made) 
     assert len(whole["host", "kernel"]) == 2
     assert any(slot[1].startswith("curl in") and len(things) == 2 for slot, things in whole.items())
     assert "9.9-elsewhere" in (tmp_path / MERGED / "index.html").read_text()
+    for form in ("markdown", "junit", "ctrf"):
+        told = matrixctl("report", str(tmp_path / MERGED), "--format", form, cwd=tmp_path).stdout
+        assert " 99" in told, form
+
+
+def test_a_source_that_moved_between_shards_is_refused(tmp_path: Path, made: Made) -> None:
+    bench = Shards(tmp_path, made)
+    parts = bench.all()
+    moving = Moving(component="haproxy", version="3.5", kind="git", where="https://x.test/h", ref="master")
+    for part, commit in zip(parts, "aab", strict=True):
+        source = Source(component="haproxy", version="3.5", file="h", sha256=commit * 64, strip=1, origins=())
+        pinned = SourcePinned(moving=moving, source=source, origin=f"{moving} -> {commit}")
+        lines = (part / JOURNAL).read_text().splitlines(keepends=True)
+        (part / JOURNAL).write_text("".join([lines[0], pinned.model_dump_json() + "\n", *lines[1:]]))
+    done = bench.merge(*parts)
+    assert done.returncode == 2
+    assert "haproxy git: https://x.test/h master" in done.stderr
+    assert str(parts[2]) in done.stderr
+    assert bench.merge(*parts[:2]).returncode == 4, "the first two are of one commit"
+
+
+def test_the_matrix_file_can_be_named(tmp_path: Path, made: Made) -> None:
+    bench = Shards(tmp_path, made)
+    parts = bench.all()[:2]
+    (tmp_path / "matrix.yaml").rename(tmp_path / "elsewhere.yaml")
+    bench.merge(*parts, args=("--matrix", "elsewhere.yaml"))
+    assert unjudged(bench.record) == in_shard("3/3")
+    (tmp_path / "elsewhere.yaml").write_text("no: matrix")
+    done = bench.merge(*parts, out="other", args=("--matrix", "elsewhere.yaml"))
+    assert done.returncode == 4
+    assert "with cells that are not known" in done.stderr
+
+
+def test_a_shard_with_a_fault_of_ours_makes_no_success(tmp_path: Path, made: Made) -> None:
+    """Its cells pass, and it ended with 4: the merged run may not say that all is well."""
+    bench = Shards(tmp_path, made)
+    parts = bench.all()
+
+    def edit(event: dict[str, Any]) -> None:
+        if event["kind"] == "run-finished":
+            event.update(exit_code=4, message="the count does not close")
+
+    change(parts[1], edit)
+    assert bench.merge(*parts).returncode == 4
+    assert "the count does not close" in bench.record.run.message
+    assert not is_good(bench.record)
 
 
 STRANGE: dict[str, Callable[[dict[str, Any]], object]] = {
