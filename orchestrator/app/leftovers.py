@@ -63,6 +63,7 @@ def remove_files(store: Store | None, out: Path, *, dry_run: bool = False) -> tu
     """
     return (
         *sweep_scratch(Path(tempfile.gettempdir()), dry_run=dry_run),
+        *sweep_scratch(out, dry_run=dry_run),  # of a merge
         *(store.sweep(dry_run=dry_run) if store else ()),
         *sweep_half_made(_hidden(out), dry_run=dry_run),
         *never_begun(out, dry_run=dry_run),

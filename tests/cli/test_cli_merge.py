@@ -1,5 +1,6 @@
 """Shards of one selection, each a whole run in memory, merged: what a run of all of it would have said."""
 
+import errno
 import json
 import os
 import shutil
@@ -18,17 +19,22 @@ from cli_samples import matrixctl
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import compare
 from orchestrator.analyse.ingredients import Ingredients
+from orchestrator.app import merge
+from orchestrator.app.leftovers import remove_files
+from orchestrator.files import scratch_folder
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.shards import take
+from orchestrator.record import journal
 from orchestrator.record.find import is_good, read_run
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, SourcePinned, read
 from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.runs import begun
 from orchestrator.record.settings import Settings
 
 YAML = """\
@@ -581,6 +587,35 @@ def test_a_run_is_never_overwritten(tmp_path: Path, made: Made, out: str) -> Non
         run_id = read_run(tmp_path / out).run.id
         assert (run_id == MERGED) == (out == MERGED)
         assert not list(tmp_path.glob("matrixctl-scratch-*"))
+
+
+def test_what_a_killed_merge_left_is_removed_later(tmp_path: Path) -> None:
+    left = tmp_path / "matrixctl-scratch-dead" / "run"
+    left.mkdir(parents=True)
+    (left / JOURNAL).write_text("half")
+    with scratch_folder(tmp_path) as living:
+        assert begun(tmp_path) == ()
+        assert remove_files(None, tmp_path) == (left.parent,)
+        assert living.is_dir()
+    assert not left.parent.exists()
+
+
+@pytest.mark.parametrize("at", ["write", "write_run_json", "write_reports"])
+def test_a_merge_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, made: Made, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Shards(tmp_path, made)
+    parts = bench.all()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(journal if at == "write" else merge, at, full)
+    before = sorted(tmp_path.iterdir())
+    done = bench.merge(*parts)
+    assert done.returncode == 4
+    assert "No space left" in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_what_is_no_shard_is_refused_with_a_sentence(tmp_path: Path, made: Made) -> None:
