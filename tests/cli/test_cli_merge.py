@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
@@ -552,6 +553,30 @@ def test_what_cannot_be_copied_is_said(
     assert not os.path.lexists(copy)
     told = matrixctl("logs", cell.id, "--run", str(tmp_path / MERGED), cwd=tmp_path)
     assert "cannot be read" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "copied"),
+    [("fix.diff", b"diff", True), ("fix.diff", b"another", False), ("../../fix.diff", b"diff", False)],
+)
+def test_a_patch_is_copied_where_it_is_the_one(
+    tmp_path: Path, made: Made, name: str, content: bytes, copied: bool
+) -> None:
+    bench = Shards(tmp_path, made)
+    parts = bench.all()
+    (parts[0] / "patches").mkdir()
+    (parts[0] / "patches" / name).write_bytes(content)
+    patch = {"name": name, "sha256": sha256(b"diff").hexdigest(), "path": "/x/fix.diff"}
+
+    def edit(event: dict[str, Any]) -> None:
+        for cell in [event.get("cell"), *event.get("record", {}).get("cells", ())]:
+            if cell:
+                cell["axes"]["haproxy"]["patches"] = [patch]
+
+    change(parts[0], edit)
+    assert bench.merge(*parts).returncode == 0
+    found = [path.relative_to(tmp_path / MERGED) for path in (tmp_path / MERGED).rglob("*.diff")]
+    assert found == ([Path("patches", name)] if copied else [])
 
 
 def test_a_linked_folder_is_not_followed(tmp_path: Path, made: Made) -> None:
