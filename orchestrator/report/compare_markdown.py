@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.analyse.compare import Comparison
 from orchestrator.report import comparison as words
-from orchestrator.report.markdown import escape, fit
+from orchestrator.report.step_summary import escape, fit
 from orchestrator.report.text import shorten, visible
 
 _MESSAGE = 300

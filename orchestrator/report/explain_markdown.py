@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.analyse.explain import Cluster, Explanation
 from orchestrator.report import explanation as words
-from orchestrator.report.markdown import escape, fit
+from orchestrator.report.step_summary import escape, fit
 from orchestrator.report.text import visible
 
 

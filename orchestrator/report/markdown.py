@@ -1,7 +1,7 @@
 """Markdown for a step summary (at most 1 MiB, https://docs.github.com/actions: job summaries)."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from orchestrator.matrix.names import titled
 from orchestrator.outcome import ALARMS, Verdict
@@ -20,10 +20,8 @@ from orchestrator.report import (
     text,
     units,
 )
+from orchestrator.report.step_summary import escape, fit
 
-LIMIT = 1_000_000
-"""Bytes of the whole text: GitHub drops a summary of more than 1 MiB as a whole."""
-_ROOM_FOR_THE_END = 500
 _SYMBOLS = {
     "fail": "✕",
     "misbuilt": "◆",
@@ -35,40 +33,12 @@ _SYMBOLS = {
 }
 _LEVELS = {"alarm": "✕ ", "unsure": "? ", "note": "↑ ", "calm": "✓ "}
 _MESSAGE = 300
-_VALUE = 2000
-"""Characters of any value: one alone shall not use up the room of all."""
-_SPECIAL = re.compile(
-    r"[^\w\s.,;/=+%()'?_:-]"  # whatever may be markup, a mention, an issue, or a table cell's end
-    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis; inside a name it is none
-    r"|:(?!\s|\d\d\b)"  # emoji names, URLs and workflow commands; not "fail: x", not "06:58"
-    r"|(?<=www)\.",
-    re.ASCII,
-)
 
 
 def render(record: RunRecord) -> str:
-    """Verdict, what needs a look, grid per architecture, known failures; cut at LIMIT, and saying so."""
+    """Verdict, what needs a look, grid per architecture, known failures; cut where a summary ends, and saying so."""
     end = "\nEvery cell with its evidence: [index.html](index.html) in the run's folder.\n"
     return "\n".join((*fit(_blocks(text.safe(record))), end))
-
-
-def fit(blocks: Iterable[str]) -> Iterator[str]:
-    """Yield the blocks up to ``LIMIT``, and a block that says so where others are left out."""
-    size = 0
-    for block in blocks:
-        size += len(block.encode()) + 1
-        if size > LIMIT - _ROOM_FOR_THE_END:
-            yield "\n**Cut here: the rest does not fit in a step summary.**\n"
-            return
-        yield block
-
-
-def escape(value: str) -> str:
-    """``value`` on one line, as text only: no markup, no mention, no workflow command, no table cell."""
-    return _SPECIAL.sub(
-        lambda match: f"&#{ord(match[0])};" if match[0].isascii() else match[0],
-        text.isolated(text.shorten(text.one_line(value), _VALUE)),
-    )
 
 
 def _blocks(record: RunRecord) -> Iterator[str]:

@@ -10,7 +10,7 @@ import samples
 from orchestrator.cli.closing import closing
 from orchestrator.outcome import Verdict, exit_code
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.report import headline, html, junit, markdown, summary
+from orchestrator.report import headline, html, junit, markdown, step_summary, summary
 
 PASSING = tuple(samples.cell(cell.axes, None) for cell in samples.quick().cells)
 STATES = ("running", "interrupted", "finished")
@@ -56,7 +56,7 @@ def test_markdown_names_each_and_begins_with_a_question_mark(record: RunRecord) 
     text = markdown.render(record)
     assert text.startswith("## ? ")
     for cell in unjudged(record):
-        assert markdown.escape(cell.id) in text
+        assert step_summary.escape(cell.id) in text
 
 
 def test_the_page_counts_them(record: RunRecord) -> None:

@@ -7,7 +7,7 @@ import pytest
 import samples
 
 from orchestrator.record.model import RunRecord
-from orchestrator.report import markdown
+from orchestrator.report import markdown, step_summary
 
 
 def test_it_begins_with_the_verdict_and_ends_with_the_way_to_the_page() -> None:
@@ -40,7 +40,7 @@ def test_a_calm_night_has_no_loud_word_and_a_bad_one_has_its_findings_before_the
     assert bad.index("### ✕ regression: handshake-then-hang, 3") < bad.index("### amd64")
     assert bad.index("### amd64") < bad.index("### ✕ known failure")
     assert "**✕ handshake-refused, regression** (✕1 ✓2)" in bad
-    assert f"**Cause:** {markdown.escape(nights.CAUSE)}" in bad
+    assert f"**Cause:** {step_summary.escape(nights.CAUSE)}" in bad
     assert "### Clients disagree, 2" in bad
     assert "aioquic: fail &#40;handshake-refused&#41;" in bad or "aioquic: fail (handshake-refused)" in bad
     assert f"because <{nights.THREAD}>" in bad
@@ -71,8 +71,8 @@ def test_nothing_hostile_survives(record: RunRecord) -> None:
 
 
 def test_names_and_times_stay_readable_in_the_raw_text() -> None:
-    assert markdown.escape("TLS_AES_128 (a=b) 06:58, fail: x") == "TLS_AES_128 (a=b) 06:58, fail: x"
-    assert markdown.escape("_a_ :b: ✓") == "&#95;a&#95; &#58;b: ✓"
+    assert step_summary.escape("TLS_AES_128 (a=b) 06:58, fail: x") == "TLS_AES_128 (a=b) 06:58, fail: x"
+    assert step_summary.escape("_a_ :b: ✓") == "&#95;a&#95; &#58;b: ✓"
 
 
 def test_it_stays_below_the_limit_and_says_what_it_left_out() -> None:

@@ -5,7 +5,7 @@ import samples
 
 from orchestrator.record.fold import ended
 from orchestrator.record.model import Resumption, RunRecord
-from orchestrator.report import headline, html, junit, markdown
+from orchestrator.report import headline, html, junit, markdown, step_summary
 
 CUT = ended(samples.running())
 COMMAND = f"matrixctl run --resume {CUT.run.id}"
@@ -58,7 +58,7 @@ def test_a_run_at_work_or_at_its_end_is_not_told_to_go_on(record: RunRecord) -> 
 def test_every_report_says_when_it_went_on_and_what_stood(times: int, words: str) -> None:
     record = resumed(times)
     assert f"<dt>resumed</dt><dd>{words}</dd>" in html.render(record)
-    assert f"resumed {markdown.escape(words)} ·" in markdown.render(record)
+    assert f"resumed {step_summary.escape(words)} ·" in markdown.render(record)
     assert f'<property name="run.resumed" value="{words}" />' in junit.render(record)
 
 
