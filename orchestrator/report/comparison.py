@@ -1,6 +1,6 @@
 """Two runs against each other in words: what is shared by the forms in which that is printed. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analyse.change import Change, State, name_end
@@ -64,7 +64,7 @@ def groups(comparison: Comparison) -> tuple[Group, ...]:
             (cell.change, _title(cell), cell.differences, cell.exact, cell.flakiness), []
         ).append(cell)
     made = [
-        Group(change=cells[0].change, title=_title(cells[0]), why=tuple(_why(cells)), cells=tuple(cells))
+        Group(change=cells[0].change, title=_title(cells[0]), why=explain_change(cells), cells=tuple(cells))
         for cells in found.values()
     ]
     order = list(Change)
@@ -121,8 +121,13 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
 
 def difference(one: Difference) -> str:
     """Return ``package curl in client-amd64: 8.14.1-2 -> 8.14.1-3``."""
-    was, now = (_thing(thing, other) for thing, other in ((one.was, one.now), (one.now, one.was)))
+    was, now = ends(one)
     return f"{one.kind} {one.name}: {was} -> {now}"
+
+
+def ends(one: Difference) -> tuple[str, str]:
+    """Return in words what was there, and what is there now."""
+    return _thing(one.was, one.now), _thing(one.now, one.was)
 
 
 def describe_flakiness(flakiness: Flakiness) -> str:
@@ -163,14 +168,19 @@ def _thing(thing: Thing | None, other: Thing | None) -> str:
     return f"{thing.version} (sha256 {digests})" if thing.version else f"sha256 {digests}"
 
 
+def describe_since_base(cell: CellChange) -> str:
+    """Return ``new failure since BASE: pass -> fail: handshake-timeout (regression)``."""
+    return f"{_NOUNS[cell.change][0]} since BASE: {_ends(cell)}"
+
+
 def _title(cell: CellChange) -> str:
-    noun = _NOUNS[cell.change][0]
-    moved = f", {_moved(cell.moved)}" if cell.moved else ""
-    if cell.was and cell.now:
-        was, now = _state(cell.was), _state(cell.now)
-        return f"{noun}: {was} -> {now}{moved}" if was != now else f"{noun}: {now}{moved}"
-    state = cell.now or cell.was
-    return f"{noun}: {_state(state)}" if state else noun
+    return f"{_NOUNS[cell.change][0]}: {_ends(cell)}"
+
+
+def _ends(cell: CellChange) -> str:
+    """Return how the cell ended in the runs that have it."""
+    states = dict.fromkeys(_state(state) for state in (cell.was, cell.now) if state)
+    return " -> ".join(states) + (f", {_moved(cell.moved)}" if cell.moved else "")
 
 
 def _moved(moved: Moved) -> str:
@@ -186,8 +196,12 @@ def _state(state: State) -> str:
     return f"{said} ({VERDICT_TITLES[state.verdict]})"
 
 
-def _why(cells: list[CellChange]) -> Iterator[str]:
-    """Of cells that exist in both runs: what differs of that which they depend on."""
+def explain_change(cells: Sequence[CellChange]) -> tuple[str, ...]:
+    """Return, of cells of which the same is to be said and that both runs have, what differs below them."""
+    return tuple(_why(cells))
+
+
+def _why(cells: Sequence[CellChange]) -> Iterator[str]:
     cell, these = cells[0], "this cell depends" if len(cells) == 1 else "these cells depend"
     if cell.flakiness:
         yield describe_flakiness(cell.flakiness)

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from orchestrator.analyse.compare import Comparison
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import FAILURES, Outcome, Verdict
 from orchestrator.record.model import Attempt, CellRecord, Rule, RunInfo, RunRecord, counted
 from orchestrator.report import attempts, expectations, headline, panel, summary, text
+from orchestrator.report.news import News, read_news
 
 VERSION = "0.0.0"
 """Of the specification."""
@@ -33,11 +35,15 @@ _LIMIT = 2000
 """Characters of one message."""
 
 
-def render(record: RunRecord) -> str:
-    """Return the document. Pure: the same record gives the same bytes."""
+def render(record: RunRecord, comparison: Comparison | None = None) -> str:
+    """Return the document. Pure: the same record gives the same bytes.
+
+    :param comparison: of another run with this one.
+    """
     record = text.safe(record, text.terminal)  # consumers print it into logs
+    news = read_news(comparison, text.terminal)
     run = record.run
-    tests = [_test(cell, run) for cell in record.cells]
+    tests = [_test(cell, run, news) for cell in record.cells]
     tests += [_stale(rule) for rule in record.rules if rule.stale]
     if not any(test["status"] == "failed" for test in tests) and not _is_green(record):
         tests.append(_broken(record))
@@ -47,7 +53,7 @@ def render(record: RunRecord) -> str:
         "tool": {"name": "matrixctl", "version": run.tool_version},
         "summary": {**_count(tests), "start": began, "stop": max(began, ended)},
         "tests": tests,
-        "environment": _environment(record),
+        "environment": _environment(record, news),
     }
     document = {
         "reportFormat": "CTRF",
@@ -63,7 +69,7 @@ def _is_green(record: RunRecord) -> bool:
     return headline.went_well(record) and record.run.exit_code == Exit.OK
 
 
-def _test(cell: CellRecord, run: RunInfo) -> dict[str, Any]:
+def _test(cell: CellRecord, run: RunInfo, news: News | None) -> dict[str, Any]:
     verdict, made = summary.verdict(cell), counted(cell.attempts)
     test: dict[str, Any] = {
         "testId": cell.id,
@@ -78,6 +84,9 @@ def _test(cell: CellRecord, run: RunInfo) -> dict[str, Any]:
         "flaky": verdict is Verdict.FLAKY,
         "extra": dict(_extra(cell)),
     }
+    if news:
+        test["labels"]["change"] = str(news.change(cell.id))
+        test["extra"] |= dict(_news(cell, news))
     if message := text.shorten(attempts.describe(cell), _LIMIT):
         test["message"] = message
     if trace := "\n".join(panel.complaints(cell)):
@@ -131,6 +140,13 @@ def _extra(cell: CellRecord) -> Iterator[tuple[str, str]]:
     return ((name, str(value)) for name, value in facts.items() if value)
 
 
+def _news(cell: CellRecord, news: News) -> Iterator[tuple[str, str]]:
+    if said := news.describe(cell.id):
+        yield "change", text.shorten(text.one_line(said[0]), _LIMIT)
+    if suspect := news.suspect(cell.id):
+        yield "suspect", text.shorten(suspect, _LIMIT)
+
+
 def _stale(rule: Rule) -> dict[str, Any]:
     """Return a test of its own for a rule that is out of date: it makes the run fail, and is no cell."""
     return {
@@ -157,7 +173,7 @@ def _broken(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _environment(record: RunRecord) -> dict[str, Any]:
+def _environment(record: RunRecord, news: News | None) -> dict[str, Any]:
     run = record.run
     return {
         "reportName": f"matrixctl {run.id}",
@@ -172,6 +188,7 @@ def _environment(record: RunRecord) -> dict[str, Any]:
             "matrix": run.matrix_digest,
             "engine": record.engines or "none",
             "exit_code": run.exit_code,
+            **({"base": news.comparison.base.id} if news else {}),
         },
     }
 

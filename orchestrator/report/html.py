@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from orchestrator import resources
+from orchestrator.analyse.compare import Comparison
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
@@ -31,13 +32,18 @@ from orchestrator.report import (
     text,
     units,
 )
+from orchestrator.report import comparison as words
+from orchestrator.report.news import look, read_news
 
 _GROUP_SHOWN = 3
 """Cells of one group of failures that stand in the open; the others are folded."""
 
 
-def render(record: RunRecord) -> str:
-    """The whole page. Pure: the same record gives the same bytes."""
+def render(record: RunRecord, comparison: Comparison | None = None) -> str:
+    """The whole page. Pure: the same record gives the same bytes.
+
+    :param comparison: of another run with this one.
+    """
     record = text.safe(record)
     disagree = disagreements.disagreements(record)
     clusters = explanation.show(record)
@@ -48,6 +54,7 @@ def render(record: RunRecord) -> str:
         run=record.run,
         headline=headline.parts(record),
         level=headline.level(record),
+        news=read_news(comparison),
         goes_on=headline.goes_on(record.run),
         resumed=headline.resumed(record.run),
         exit_code=headline.exit_words(record),
@@ -70,6 +77,19 @@ def render(record: RunRecord) -> str:
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         policy=_policy(style, script),
+    )
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """A page on two runs, of either of which there may be no report: it leads to none. Pure."""
+    comparison = text.safe(comparison)
+    style = _asset("style.css")
+    page = _environment().get_template("comparison.html.j2")
+    return page.render(
+        comparison=comparison,
+        groups=words.groups(comparison),
+        style=Markup(style),  # noqa: S704 - our own file
+        policy=_policy(style),
     )
 
 
@@ -101,6 +121,8 @@ def make_environment(*folders: str) -> Environment:
     environment.globals.update(
         group_shown=_GROUP_SHOWN,
         detail_of=selftests.detail,
+        compared=words,
+        look_of=look,
         cluster_of=explanation,
         made_of=provenance.of,
         panel_of=panel,
@@ -141,12 +163,10 @@ def _asset(name: str) -> str:
     return (resources.root() / "templates" / "report" / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
-    """A Content-Security-Policy under which nothing but our own two inline blocks has any effect."""
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def _policy(style: str, script: str = "") -> str:
+    """A Content-Security-Policy under which nothing but our own inline blocks has any effect."""
+    scripts = f"script-src {_hash(script)}; " if script else ""
+    return f"default-src 'none'; style-src {_hash(style)}; {scripts}base-uri 'none'; form-action 'none'"
 
 
 def _hash(block: str) -> str:

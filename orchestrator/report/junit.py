@@ -13,10 +13,12 @@ from collections import Counter
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
+from orchestrator.analyse.compare import Comparison
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunInfo, RunRecord
 from orchestrator.report import attempts, expectations, headline, panel, provenance, summary, text, units
+from orchestrator.report.news import News, read_news
 
 _ELEMENT = {
     Verdict.REGRESSION: "failure",
@@ -31,9 +33,13 @@ _LIMIT = 2000
 """Characters of one message."""
 
 
-def render(record: RunRecord) -> str:
-    """The whole document, with its XML declaration. Pure: the same record gives the same bytes."""
+def render(record: RunRecord, comparison: Comparison | None = None) -> str:
+    """The whole document, with its XML declaration. Pure: the same record gives the same bytes.
+
+    :param comparison: of another run with this one.
+    """
     record = text.safe(record, text.terminal)  # consumers print it into logs
+    news = read_news(comparison, text.terminal)
     root = ET.Element("testsuites", {"name": f"matrixctl {record.run.id}"})
     if record.run.duration_s is not None:
         root.set("time", _seconds(record.run.duration_s))
@@ -41,7 +47,7 @@ def render(record: RunRecord) -> str:
     for cell in record.cells:
         builds.setdefault(cell.build.name, []).append(cell)
     for name, cells in builds.items():
-        root.append(_suite(name, cells, record))
+        root.append(_suite(name, cells, record, news))
     stale = [rule for rule in record.rules if rule.stale]
     if stale:
         root.append(_stale(stale))
@@ -53,7 +59,7 @@ def render(record: RunRecord) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(name: str, cells: list[CellRecord], record: RunRecord) -> ET.Element:
+def _suite(name: str, cells: list[CellRecord], record: RunRecord, news: News | None) -> ET.Element:
     run = record.run
     suite = ET.Element("testsuite", {"name": name})
     suite.set("time", _seconds(sum(cell.duration_s or 0 for cell in cells)))
@@ -62,10 +68,12 @@ def _suite(name: str, cells: list[CellRecord], record: RunRecord) -> ET.Element:
     properties = ET.SubElement(suite, "properties")
     for key, value in _properties(record, cells[0]).items():
         ET.SubElement(properties, "property", name=key, value=value)
+    if news:
+        ET.SubElement(properties, "property", name="base.id", value=news.comparison.base.id)
     for made in provenance.of(cells[0], record):
         ET.SubElement(properties, "property", name=f"built.{made.name}", value=made.words)
     for cell in cells:
-        suite.append(_case(cell, record.run))
+        suite.append(_case(cell, record.run, news))
     return suite
 
 
@@ -106,16 +114,15 @@ def _properties(record: RunRecord, cell: CellRecord) -> dict[str, str]:
     }
 
 
-def _case(cell: CellRecord, run: RunInfo) -> ET.Element:
+def _case(cell: CellRecord, run: RunInfo, news: News | None) -> ET.Element:
     case = ET.Element(
         "testcase", name=cell.id, classname=cell.build.name, time=_seconds(cell.duration_s or 0)
     )
     properties = ET.SubElement(case, "properties")
     ET.SubElement(properties, "property", name="verdict", value=summary.verdict(cell).value)
-    if tally := attempts.tally(cell):
-        ET.SubElement(properties, "property", name="attempts", value=tally)
-    if cell.confirmation:
-        ET.SubElement(properties, "property", name="confirmation", value=attempts.confirmation(cell))
+    for name, value in _told(cell, news):
+        ET.SubElement(properties, "property", name=name, value=value)
+    changed = [text.shorten(text.one_line(line), _LIMIT) for line in news.describe(cell.id)] if news else []
     element = _element(cell, run)
     if element:
         title = _title(cell)
@@ -125,12 +132,24 @@ def _case(cell: CellRecord, run: RunInfo) -> ET.Element:
         cause = [f"Cause: {cell.cause}"] if cell.cause else []
         problem.text = "\n".join(
             (
-                *(message, *cause, *_expected(cell), *panel.complaints(cell), *_attempts(cell)),
+                *(*changed, message, *cause, *_expected(cell), *panel.complaints(cell), *_attempts(cell)),
                 f"Rerun: {cell.reproducer}",
             )
         )
-    ET.SubElement(case, "system-out").text = "\n".join(_facts(cell))
+    ET.SubElement(case, "system-out").text = "\n".join((*changed, *_facts(cell)))
     return case
+
+
+def _told(cell: CellRecord, news: News | None) -> Iterable[tuple[str, str]]:
+    """What of its properties only some cells have."""
+    if news:
+        yield "change", news.change(cell.id)
+        if suspect := news.suspect(cell.id):
+            yield "suspect", text.shorten(suspect, _LIMIT)
+    if tally := attempts.tally(cell):
+        yield "attempts", tally
+    if cell.confirmation:
+        yield "confirmation", attempts.confirmation(cell)
 
 
 def _element(cell: CellRecord, run: RunInfo) -> str | None:

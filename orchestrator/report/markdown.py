@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from orchestrator.analyse.compare import Comparison
 from orchestrator.matrix.names import titled
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
@@ -14,12 +15,14 @@ from orchestrator.report import (
     grid,
     groups,
     headline,
+    news_markdown,
     provenance,
     selftests,
     summary,
     text,
     units,
 )
+from orchestrator.report.news import News, read_news
 from orchestrator.report.step_summary import escape, fit
 
 _SYMBOLS = {
@@ -35,13 +38,16 @@ _LEVELS = {"alarm": "✕ ", "unsure": "? ", "note": "↑ ", "calm": "✓ "}
 _MESSAGE = 300
 
 
-def render(record: RunRecord) -> str:
-    """Verdict, what needs a look, grid per architecture, known failures; cut where a summary ends, and saying so."""
+def render(record: RunRecord, comparison: Comparison | None = None) -> str:
+    """Verdict, news, what needs a look, grid per architecture, known failures; cut where a summary ends.
+
+    :param comparison: of another run with this one.
+    """
     end = "\nEvery cell with its evidence: [index.html](index.html) in the run's folder.\n"
-    return "\n".join((*fit(_blocks(text.safe(record))), end))
+    return "\n".join((*fit(_blocks(text.safe(record), read_news(comparison))), end))
 
 
-def _blocks(record: RunRecord) -> Iterator[str]:
+def _blocks(record: RunRecord, news: News | None) -> Iterator[str]:
     """Pieces that may stand or be cut off one by one."""
     first, *more = (escape(part) for part in headline.parts(record))
     yield f"## {_LEVELS[headline.level(record)]}{first}\n"
@@ -54,6 +60,7 @@ def _blocks(record: RunRecord) -> Iterator[str]:
         yield f"\nThe run says: {escape(text.shorten(record.run.message, _MESSAGE))}"
     for made in provenance.special(record):
         yield f"\n**Built in its own way:** {escape(f'{made.name}: {made.words}')}"
+    yield from news_markdown.render(news)
     clusters = explanation.show(record)
     if clusters:
         yield f"\n### {explanation.TITLE}\n"

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from orchestrator.record.model import RunRecord
+from orchestrator.value import Value
 
+V = TypeVar("V", bound=Value)
 Style = Literal["", "bold", "alarm", "unsure", "good", "dim"]
 """How a line stands out on a terminal."""
 
@@ -74,9 +75,9 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def safe(record: RunRecord, show: Callable[[str], str] = visible) -> RunRecord:
-    """Return the record with every string made visible: all renderers start from it."""
-    return RunRecord.model_validate(_walk(record.model_dump(), show))
+def safe(value: V, show: Callable[[str], str] = visible) -> V:
+    """Return a record or a comparison with every string made visible: all renderers start from it."""
+    return type(value).model_validate(_walk(value.model_dump(), show))
 
 
 def _walk(value: Any, show: Callable[[str], str]) -> Any:

@@ -15,6 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from orchestrator.record.model import RunRecord
 from orchestrator.report import html
 
+AXE = Path(__file__).parents[1] / "site" / "axe-core-4.14.1.min.js"
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

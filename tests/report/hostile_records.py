@@ -164,6 +164,25 @@ def poisoned(texts: Sequence[str]) -> RunRecord:
     return RunRecord.model_validate(_texts(plain(), change))
 
 
+def day_before(record: RunRecord) -> RunRecord:
+    """A run in which most cells ended otherwise, one was not there yet, and one is gone since.
+
+    It ran on another kernel: what changed has a suspect, and the suspect has a text of the record.
+    """
+    passed: dict[str, Any] = {"outcome": Outcome.PASS, "reason": None, "verdict": Verdict.AS_EXPECTED}
+    broken = {"outcome": Outcome.FAIL, "reason": Reason.WRONG_BODY, "verdict": Verdict.REGRESSION}
+    first, *others = record.cells
+    changes: dict[int, dict[str, Any]] = {0: passed, 1: broken}
+    cells = [
+        cell.model_copy(update=broken if cell.outcome is Outcome.PASS else changes.get(number % 3, {}))
+        for number, cell in enumerate(others)
+    ]
+    gone = first.model_copy(update={"id": f"{first.id} gone"})
+    host = record.run.host.model_copy(update={"kernel": f"{record.run.host.kernel}, older"})
+    run = record.run.model_copy(update={"host": host})
+    return record.model_copy(update={"cells": (*cells, gone), "run": run})
+
+
 def missing() -> list[str]:
     """Fields of the model that the plain record has nowhere: they would go untested."""
     found = _filled(plain(), ())

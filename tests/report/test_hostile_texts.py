@@ -28,6 +28,8 @@ from markdown_it.token import Token
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.analyse.change import Change
+from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.cli import common, read
 from orchestrator.cli.closing import closing
 from orchestrator.cli.progress import describe
@@ -56,8 +58,32 @@ class Seen:
 
 
 def page(record: RunRecord) -> Seen:
+    return _look_at_page(html.render(record))
+
+
+def page_with_news(record: RunRecord) -> Seen:
+    """``report --base``."""
+    return _look_at_page(html.render(*since_yesterday(record)))
+
+
+def page_of_both(record: RunRecord) -> Seen:
+    """``compare --format html``."""
+    return _look_at_page(html.render_comparison(since_yesterday(record)[1]))
+
+
+def since_yesterday(record: RunRecord) -> tuple[RunRecord, Comparison]:
+    """The record, its cells told apart by a number behind their one id, and what is new in it."""
+    numbered = [one.model_copy(update={"id": f"{one.id}-{n}"}) for n, one in enumerate(record.cells)]
+    record = record.model_copy(update={"cells": tuple(numbered)})
+    found = compare(records.day_before(record), record)
+    rare = {Change.FLAKY, Change.UNCHANGED, Change.EXPECTED_FAILURE, Change.STILL_FAILING}
+    assert {*Change} - {*found.counts} <= rare
+    assert any(cell.suspect for cell in found.cells)
+    return record, found
+
+
+def _look_at_page(output: str) -> Seen:
     parser = _Page()
-    output = html.render(record)
     parser.feed(output)
     parser.close()
     assert not UNSEEN.search(output.replace("\u2068", "").replace("\u2069", ""))
@@ -93,7 +119,14 @@ class _Page(HTMLParser):
 
 
 def suites(record: RunRecord) -> Seen:
-    output = junit.render(record)
+    return _look_at_suites(junit.render(record))
+
+
+def suites_with_news(record: RunRecord) -> Seen:
+    return _look_at_suites(junit.render(*since_yesterday(record)))
+
+
+def _look_at_suites(output: str) -> Seen:
     assert not UNSEEN.search(output)
     assert not COMMAND.search(escapes.unescape(output)), "whoever prints a failure into a log runs it"
     root = ET.fromstring(output)
@@ -103,7 +136,14 @@ def suites(record: RunRecord) -> Seen:
 
 
 def summary(record: RunRecord) -> Seen:
-    output = markdown.render(record)
+    return _look_at_markdown(markdown.render(record))
+
+
+def summary_with_news(record: RunRecord) -> Seen:
+    return _look_at_markdown(markdown.render(*since_yesterday(record)))
+
+
+def _look_at_markdown(output: str) -> Seen:
     assert not UNSEEN.search(output)
     assert not COMMAND.search(output)
     assert "@" not in output, "a mention"
@@ -159,7 +199,14 @@ def data(record: RunRecord) -> Seen:
 
 def document(record: RunRecord) -> Seen:
     """``matrixctl report --format ctrf``."""
-    output = ctrf.render(record)
+    return _look_at_document(ctrf.render(record))
+
+
+def document_with_news(record: RunRecord) -> Seen:
+    return _look_at_document(ctrf.render(*since_yesterday(record)))
+
+
+def _look_at_document(output: str) -> Seen:
     assert output.isascii()
     assert not COMMAND.search(output)
     shape: list[Any] = []
@@ -188,6 +235,11 @@ RENDERERS: dict[str, Callable[[RunRecord], Seen]] = {
     "ctrf": document,
     "markdown": summary,
     "terminal": screen,
+    "html --base": page_with_news,
+    "junit --base": suites_with_news,
+    "ctrf --base": document_with_news,
+    "markdown --base": summary_with_news,
+    "compare": page_of_both,
 }
 
 

@@ -47,9 +47,9 @@ def run(status: str, *cells: CellRecord, **changes: object) -> RunRecord:
     return samples.run(cells, **{"status": status, "exit_code": code, **changes})
 
 
-def green_of_page(record: RunRecord) -> list[str]:
+def green_classes(page: str) -> list[str]:
     """The classes of elements that the style sheet makes green, but for heading and empty legends."""
-    page = HEADING.sub("", NONE_OF_IT.sub("", ASSETS.sub("", html.render(record))))
+    page = HEADING.sub("", NONE_OF_IT.sub("", ASSETS.sub("", page)))
     return [words for words in re.findall(r'class="([^"]*)"', page) if _green({*words.split()})]
 
 
@@ -66,18 +66,20 @@ def green_of_terminal(record: RunRecord) -> list[str]:
     return [str(span.style) for line in lines for span in line.spans if "green" in str(span.style)]
 
 
-def green_of_markdown(record: RunRecord) -> list[str]:
-    _, _, below = markdown.render(record).partition("\n")
+def green_of_markdown(rendered: str) -> list[str]:
+    _, _, below = rendered.partition("\n")
     return re.findall("✓.*", LEGEND.sub("", below))
 
 
-def green_of_junit(record: RunRecord) -> list[str]:
-    cases = ET.fromstring(junit.render(record)).iter("testcase")
+def passing_cases(rendered: str) -> list[str]:
+    """Of JUnit."""
+    cases = ET.fromstring(rendered).iter("testcase")
     return [case.get("name", "") for case in cases if all(case.find(tag) is None for tag in RED)]
 
 
-def green_of_ctrf(record: RunRecord) -> list[str]:
-    tests = json.loads(ctrf.render(record))["results"]["tests"]
+def passing_tests(rendered: str) -> list[str]:
+    """Of CTRF."""
+    tests = json.loads(rendered)["results"]["tests"]
     return [test["name"] for test in tests if test["status"] == "passed"]
 
 
@@ -92,13 +94,13 @@ COMBINATIONS = tuple((*end, status) for end, status in product(ENDS, STATES))
 def test_only_a_pass_that_counts_is_green(outcome: Outcome | None, said: Verdict, status: str) -> None:
     record = run(status, cell(outcome, said))
     good = (outcome, said) in GOOD
-    assert bool(green_of_junit(record)) is good
-    assert bool(green_of_ctrf(record)) is good
+    assert bool(passing_cases(junit.render(record))) is good
+    assert bool(passing_tests(ctrf.render(record))) is good
     if good:
-        assert green_of_page(record)
+        assert green_classes(html.render(record))
     elif outcome is not Outcome.PASS or believed(outcome, said) is Verdict.NOT_JUDGED:
-        assert green_of_page(record) == []
-        assert green_of_markdown(record) == []
+        assert green_classes(html.render(record)) == []
+        assert green_of_markdown(markdown.render(record)) == []
         assert green_of_terminal(record) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Reader
+from browsing import AXE, Reader
 from engine_run import GCM, MATRIX
 from fake_nights import CURL, FAULT, FLAKY, GROWN, MOVED, NIGHTS
 from samples import hostile, mixed
@@ -30,7 +30,6 @@ from orchestrator.site.year import Year
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).with_name("axe-core-4.14.1.min.js")
 AXE_SHA256 = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
 FLAKY_CELL = f"amd64--haproxy-3.0.11--openssl-3.5.7--{GCM}"
 

@@ -1,0 +1,36 @@
+"""The news of a report, as Markdown that stands before all else. Pure."""
+
+from collections.abc import Iterator
+
+from orchestrator.report import comparison as words
+from orchestrator.report.news import TITLE, News
+from orchestrator.report.step_summary import escape
+
+_SIGNS = {0: "", 1: "✕ ", 4: "? "}
+
+
+def render(news: News | None) -> Iterator[str]:
+    """Yield the blocks; the cells' own messages and commands stand further down in the report."""
+    if news is None:
+        return
+    found = news.comparison
+    yield f"\n### {_SIGNS[found.exit_code]}{TITLE}\n"
+    yield f"{escape(words.verdict(found))}<br>"
+    yield escape(words.headline(found))
+    yield f"\n{' · '.join(escape(part) for part in words.side('BASE', found.base))}; HEAD is this run"
+    for note in words.notes(found):
+        yield f"\n**Note:** {escape(note)}"
+    for group in news.groups:
+        yield from _group(group)
+
+
+def _group(group: words.Group) -> Iterator[str]:
+    sign = "✕ " if group.alarm else ""
+    yield f"\n**{sign}{escape(group.title)}**, {len(group.cells)}<br>"
+    yield from (f"{escape(line.strip())}<br>" for line in group.why)
+    if group.quiet:
+        return
+    yield ""
+    yield from (f"- {escape(words.cell_name(cell))}" for cell in group.cells[: words.SHOWN])
+    if len(group.cells) > words.SHOWN:
+        yield f"- and {len(group.cells) - words.SHOWN} more"
