@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator import internal
+from orchestrator.analyse.compare import Comparison
 from orchestrator.errors import MatrixctlError
 from orchestrator.files import write_atomically
 from orchestrator.record.journal import Event
@@ -14,7 +15,10 @@ from orchestrator.report import html, junit
 
 _log = logging.getLogger(__name__)
 
-REPORTS: dict[str, Callable[[RunRecord], str]] = {"junit.xml": junit.render, "index.html": html.render}
+REPORTS: dict[str, Callable[[RunRecord, Comparison | None], str]] = {
+    "junit.xml": junit.render,
+    "index.html": html.render,
+}
 """File -> what renders it."""
 
 
@@ -38,9 +42,10 @@ def guard_listener(listen: Callable[[Event], None], folder: Path) -> Callable[[E
     return listening
 
 
-def write_reports(record: RunRecord, folder: Path) -> None:
+def write_reports(record: RunRecord, folder: Path, comparison: Comparison | None = None) -> None:
     """Write each file of the report; one that fails costs no other.
 
+    :param comparison: of another run with this one.
     :raises OSError: where the disk refuses, after all were tried.
     :raises MatrixctlError: where a fault of ours cost a file.
     """
@@ -48,7 +53,7 @@ def write_reports(record: RunRecord, folder: Path) -> None:
     broken: list[str] = []
     for name, render in REPORTS.items():
         try:
-            write_atomically(folder / name, render(record).encode())
+            write_atomically(folder / name, render(record, comparison).encode())
         except OSError as error:
             refused.append(error)
         except Exception as error:  # noqa: BLE001 - a fault in one renderer

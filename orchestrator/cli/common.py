@@ -29,7 +29,7 @@ from orchestrator.matrix.replace import replace_values
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.matrix.versionless import find_archs, with_version, with_versions
 from orchestrator.plan.shards import take
-from orchestrator.record.find import SERIES
+from orchestrator.record.find import SERIES, WHAT
 from orchestrator.report.text import Style, terminal
 
 R = TypeVar("R")
@@ -310,6 +310,9 @@ in_series = series("Count `latest~N`, dates and `last-good` in this series [defa
 challenge_unsupported = click.option(
     "--challenge-unsupported", is_flag=True, help="Run what is declared unsupported, too."
 )
+
+
+base = click.option("--base", metavar="RUN", help=f"Compare with it, and say the news first: {WHAT}.")
 
 
 def output(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from orchestrator.analyse.compare import compare
+from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
 from orchestrator.record.find import counts, find_run, only_series, read_run
 from orchestrator.record.model import RunRecord
-from orchestrator.report import compare_markdown, compare_text
+from orchestrator.report import compare_markdown, compare_text, html
 
 
 @click.command("compare")
 @click.argument("base")
 @click.argument("head")
-@common.output("text", "json", "markdown")
+@common.output("text", "json", "markdown", "html")
 @common.reports_folder
 @common.in_series
 @common.history_place
@@ -34,18 +34,36 @@ def command(
     BASE did, 0 neither.
     """
     reports = out or common.default_out()
-    if series is None and (counts(base) or counts(head)):
-        series = only_series(reports)
-    read = [read_run(find_run(name, reports, series=series), warn=True) for name in (base, head)]
-    records = read[0], read[1]
-    found = compare(*records, flaky=_recall_flaky(history, reports, records[1]))
+    before, after = (read_in_series(name, reports, series) for name in (base, head))
+    found = compare_remembering(before, after, reports, history)
     if form == "json":
         click.echo(common.as_json(found.model_dump(mode="json")))
     elif form == "markdown":
         click.echo(compare_markdown.render(found), nl=False)
+    elif form == "html":
+        click.echo(html.render_comparison(found))
     else:
         common.print_styled(compare_text.render(found))
     sys.exit(found.exit_code)
+
+
+def read_in_series(name: str, reports: Path, series: str | None) -> RunRecord:
+    """Return the record of a run; without a series, one is counted in the only one that there is.
+
+    :raises MatrixctlError: where there is no such run, it cannot be read, or there are several series.
+    """
+    if series is None and counts(name):
+        series = only_series(reports)
+    return read_run(find_run(name, reports, series=series), warn=True)
+
+
+def compare_remembering(base: RunRecord, head: RunRecord, reports: Path, history: str | None) -> Comparison:
+    """Compare two runs; what the history knows as flaky before HEAD is no new failure.
+
+    :param history: its place; ``None`` for the one below ``reports``, if there is one.
+    :raises MatrixctlError: where a history that was named cannot be read.
+    """
+    return compare(base, head, flaky=_recall_flaky(history, reports, head))
 
 
 def _recall_flaky(history: str | None, reports: Path, head: RunRecord) -> Mapping[str, Flakiness]:

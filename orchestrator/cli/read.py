@@ -1,5 +1,6 @@
 """``matrixctl report`` and ``matrixctl logs``: a run that is over, or still goes on, read again."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from orchestrator.analyse.compare import Comparison
 from orchestrator.cli import common
+from orchestrator.cli.compare import compare_remembering, read_in_series
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
 from orchestrator.matrix.names import listed, quoted
@@ -17,11 +20,11 @@ from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import attempts, ctrf, expectations, html, junit, markdown, panel, summary, units
 from orchestrator.report.text import flat, terminal
 
-_RENDERERS: dict[str, Callable[[RunRecord], str]] = {
+_RENDERERS: dict[str, Callable[[RunRecord, Comparison | None], str]] = {
     "html": html.render,
     "junit": junit.render,
     "ctrf": ctrf.render,
-    "json": lambda record: common.as_json(record.model_dump(mode="json")) + "\n",
+    "json": lambda record, _: common.as_json(record.model_dump(mode="json")) + "\n",
     "markdown": markdown.render,
 }
 
@@ -29,16 +32,27 @@ _RENDERERS: dict[str, Callable[[RunRecord], str]] = {
 @click.command()
 @click.argument("run")
 @common.output(*_RENDERERS)
+@common.base
 @common.reports_folder
 @common.of_series
-def report(run: str, *, form: str, out: Path | None, series: str | None) -> None:
+@common.history_place
+def report(
+    run: str, *, form: str, base: str | None, out: Path | None, series: str | None, history: str | None
+) -> None:
     """Render RUN again from its journal, to stdout.
 
-    RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. HTML on a terminal is
-    written beside the journal, and its path printed.
+    RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. With
+    --base the news stand first: what became of each cell since BASE. HTML on a terminal is written beside
+    the journal, and its path printed.
     """
+    if base is not None and form == "json":
+        raise UsageError(
+            "the JSON of a report is the run's record, which knows of no other run",
+            resolution=f"Compare them: matrixctl compare {shlex.join([base, run])} --format json",
+        )
     folder, record = _read(run, out, series)
-    text = _RENDERERS[form](record)
+    compared = _compare(base, record, out or common.default_out(), series, history) if base else None
+    text = _RENDERERS[form](record, compared)
     if form == "html" and folder is not None and sys.stdout.isatty():
         path = folder / "index.html"
         write_atomically(path, text.encode())
@@ -59,6 +73,14 @@ def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
     if found is None:
         raise _unknown(cell, record)
     click.echo("\n".join(_describe(found, folder)))
+
+
+def _compare(
+    base: str, head: RunRecord, reports: Path, series: str | None, history: str | None
+) -> Comparison:
+    """Compare a run with its BASE, which is counted in the run's own series where none is named."""
+    counted = series if series is not None else head.run.series or None
+    return compare_remembering(read_in_series(base, reports, counted), head, reports, history)
 
 
 def _read(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:

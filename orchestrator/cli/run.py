@@ -14,7 +14,9 @@ import click
 from click.core import ParameterSource
 
 from orchestrator import app, internal
+from orchestrator.app.output import write_reports
 from orchestrator.cli import common
+from orchestrator.cli.compare import compare_remembering, read_in_series
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
@@ -25,14 +27,16 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import LocalHost
-from orchestrator.record.find import WHAT, find_folder
+from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
+from orchestrator.record.model import RunRecord
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
+from orchestrator.report import comparison as words
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
 
-_ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json", "history"}
+_ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json", "base", "history"}
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
 _CONFIRM = 3
@@ -97,6 +101,7 @@ _CONFIRM = 3
     metavar="URL_OR_FILE",
     help="Write the run down there when it has ended; see `matrixctl history`.",
 )
+@common.base
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
 @click.pass_context
@@ -110,6 +115,7 @@ def run(
     mirrors: Sequence[str],
     quiet: bool,
     as_json: bool,
+    base: str | None,
     history: str | None,
     **_: object,
 ) -> None:
@@ -125,6 +131,9 @@ def run(
     if resume is not None:
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
+    of_series = settings.series if folder is None else series_of(folder)
+    before = read_in_series(base, out, of_series or None) if base else None
+    if folder is not None:
         mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
         settings = _as_begun(folder, settings, context)
     selection = _choice(settings).selection(
@@ -154,11 +163,26 @@ def run(
             cancel=cancel,
             resume=folder,
         )
+    compared = _report_news(before, record, folder, history) if before else ""
     view.summary(record, folder)
+    if compared and not quiet:
+        common.say(compared)
     if place:
         _write_down(place, folder)
     sys.stdout.flush()
     leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
+
+
+def _report_news(base: RunRecord, record: RunRecord, folder: Path, history: str | None) -> str:
+    """Write the reports again with the news since BASE; return a line on them, or on what went wrong."""
+    try:
+        found = compare_remembering(base, record, folder.parent, history)
+        write_reports(record, folder, found)
+    except (MatrixctlError, OSError) as error:
+        return f"the report has no news since {base.run.id}: {error}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and its exit code stays
+        return f"the report has no news since {base.run.id}: {internal.kept(folder, error)}"
+    return f"since {base.run.id}: {words.verdict(found)} ({words.headline(found)})"
 
 
 def _check_place(history: str) -> "Place":

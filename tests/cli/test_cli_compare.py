@@ -48,6 +48,14 @@ def test_markdown_is_for_a_step_summary(here: Path) -> None:
     assert done.stdout.startswith("## ✓ HEAD has no new failure")
 
 
+def test_html_is_one_page(here: Path) -> None:
+    done = matrixctl("compare", RUN, "latest", "--format", "html", cwd=here)
+    assert done.returncode == 0
+    assert done.stdout.lower().startswith("<!doctype html>")
+    assert "<h1><span>HEAD has no new failure</span></h1>" in done.stdout
+    assert "<dt>HEAD</dt><dd>20260103-030405-abcd · by hand" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
