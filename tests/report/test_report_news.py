@@ -203,6 +203,16 @@ def test_a_flaky_cell_is_never_green_in_the_news(*, passes: bool) -> None:
     assert green_classes(news) == green_classes(html.render_comparison(compared)) == []
 
 
+def test_a_cell_that_is_gone_is_not_green_though_it_passed() -> None:
+    passed = samples.cell(samples.quick().cells[0].axes, None)
+    now = samples.run(())
+    compared = compare(samples.run((passed,)), now)
+    assert compared.counts == {Change.VANISHED_CELL: 1}
+    for page in (section(html.render(now, compared)), html.render_comparison(compared)):
+        assert '<svg class="g not-judged v-not-judged"' in page
+        assert green_classes(page) == []
+
+
 def test_every_class_of_change_has_a_title() -> None:
     for was, now in product((samples.mixed(), nights.bad(), head()), repeat=2):
         for one in compare(was, now).cells:
