@@ -39,6 +39,7 @@ ROOMS = (
     {"report"},
     {"site"},
     {"app", "preview", "reproduce"},
+    {"serve"},
     {"cli", "__main__"},
 )
 # The same within `execute`: each looks at itself and at the ones before it.

@@ -35,17 +35,22 @@ _WITHOUT = (
 )
 
 
-def build_site(history: History, folder: Path, *, series: str | None, now: datetime) -> Written:
+def build_site(
+    history: History, folder: Path, *, series: str | None, now: datetime, served: bool = False
+) -> Written:
     """Write the dashboard of a series.
 
     :param series: the only one, if left out.
+    :param served: it leads to the page of the run that goes on, which a folder does not have.
     :raises UsageError: where the series has no run, or it is not clear which is meant.
     :raises MatrixctlError: where the history cannot be read.
     :raises OSError: as the file system says.
     """
     with _without_collector():
         year = read_year(history, series)
-        return write_site(folder, make_site(year, read_known(year), now=now, tool=digest_tool()))
+        return write_site(
+            folder, make_site(year, read_known(year), now=now, tool=digest_tool(), served=served)
+        )
 
 
 @contextmanager

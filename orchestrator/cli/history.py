@@ -51,14 +51,33 @@ def _options(command: Callable[..., R]) -> Callable[..., R]:
 def _open(place: Place) -> History:
     """Open a history to read it.
 
-    :raises UsageError: where there is none: a mistyped name makes no file.
+    :raises UsageError: where there is none.
+    """
+    _check(place)
+    return History(place)
+
+
+def _check(place: Place) -> None:
+    """Refuse a history in a file that is not there: a mistyped name makes no file.
+
+    :raises UsageError: then.
     """
     if place.file is not None and not place.file.exists():
         raise UsageError(
             f"there is no history {place}",
             resolution="Make it from the folders of the runs: matrixctl history import --all",
         )
-    return History(place)
+
+
+def find_place(history: str | None, reports: Path, *, must_exist: bool) -> Place:
+    """Return the history that the option names, or the one in the folder of the reports.
+
+    :raises UsageError: where it names none, or one that has to be there is not.
+    """
+    place = _place(history, reports)
+    if must_exist:
+        _check(place)
+    return place
 
 
 def open_history(history: str | None, reports: Path) -> History:

@@ -80,6 +80,11 @@ _COMMANDS = (
     Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
     Later("schema", "orchestrator.cli.schema:schema", "Print the JSON Schema of matrix.yaml, for editors."),
     Later(
+        "serve",
+        "orchestrator.cli.serve:command",
+        "Show the dashboard on this machine, and follow a run as it goes on, until Ctrl-C.",
+    ),
+    Later(
         "site",
         "orchestrator.cli.site:command",
         "Write the dashboard of a series: static pages from the history, for a web server or a folder.",

@@ -286,6 +286,30 @@ def read(path: Path, *, warn: bool = False, whole_parts: bool = False) -> Iterat
             _log.log(level, "%s:%d is incomplete and was passed over", path, number)
 
 
+def read_more(path: Path, start: int) -> tuple[list[Event], int]:
+    """Return the events of the whole lines from byte ``start`` on, and where the next line begins.
+
+    A line that is half written is left for the next time; one that a crash cut is passed over.
+
+    :raises MatrixctlError: where another version wrote it.
+    :raises OSError: as the file system says.
+    """
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = file.read().split(b"\n")
+    found: list[Event] = []
+    for line in lines[:-1]:
+        try:
+            found.append(_LINE.validate_json(line))
+        except ValidationError as error:
+            if error.errors(include_url=False)[0]["type"] != "json_invalid":
+                raise MatrixctlError(
+                    f"{path} has an event that this version does not know",
+                    resolution="Read it with the version of matrixctl that wrote it.",
+                ) from None
+    return found, start + sum(len(line) + 1 for line in lines[:-1])
+
+
 def _dated(event: Event, where: str) -> None:
     """The moment of reading must not stand in for that of an event: no two readers would see the same run."""
     if "at" not in event.model_fields_set:

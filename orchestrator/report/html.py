@@ -93,6 +93,11 @@ def render_comparison(comparison: Comparison) -> str:
     )
 
 
+def policy() -> str:
+    """Return the Content-Security-Policy that stands in each page, for a server to say it, too."""
+    return _policy(_asset("style.css"), _asset("script.js"))
+
+
 def anchor(cell: CellRecord) -> str:
     """The fragment of the cell's panel: stable from run to run."""
     return fragment(cell.id)

@@ -31,6 +31,8 @@ PLACES = (
     ("compare.html", "Compare"),
 )
 """The pages that every page leads to."""
+LIVE = ("live.html", "Running")
+"""The page that a served site has beside them."""
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
     " base-uri 'none'; form-action 'none'"
@@ -84,6 +86,8 @@ class Frame:
     """The sentence that the next night is missing, or empty: as it is when the pages are made."""
     tool: str
     """A digest of the program: a page that another one made is made again."""
+    served: bool = False
+    """The site is served by matrixctl, which has a page of the run that goes on."""
 
     @cached_property
     def successors(self) -> Mapping[str, str]:
@@ -108,21 +112,38 @@ class Frame:
 
     def key(self, *parts: object) -> str:
         """Return the key of a page that is made of these parts and the program alone."""
-        told = json.dumps([self.tool, __version__, self.year.series, *map(str, parts)])
+        told = json.dumps(
+            [self.tool, __version__, self.year.series, *(["served"] if self.served else []), *map(str, parts)]
+        )
         return hashlib.sha256(told.encode()).hexdigest()
 
     def render(self, template: str, path: str, *, overdue: str = "", **values: Any) -> bytes:
         """Return a page at a path."""
-        page = _environment().get_template(template)
-        return page.render(
-            root="../" * path.count("/"),
-            here=path,
-            data_place=path.removesuffix(".html") + ".json",
+        return render(
+            template,
+            path,
             series=self.year.series,
             count=len(self.year.nights),
+            served=self.served,
             overdue=overdue,
             **values,
-        ).encode()
+        )
+
+
+def render(template: str, path: str, *, count: int, served: bool = True, **values: Any) -> bytes:
+    """Return a page at a path of the site.
+
+    :param count: the nights of the site; without any it has no page but this one.
+    """
+    page = _environment().get_template(template)
+    return page.render(
+        root="../" * path.count("/"),
+        here=path,
+        data_place=path.removesuffix(".html") + ".json",
+        count=count,
+        places=(*(PLACES if count else ()), *((LIVE,) if served else ())),
+        **values,
+    ).encode()
 
 
 def as_json(value: Any) -> bytes:
@@ -149,7 +170,6 @@ def _environment() -> Environment:
     environment = html.make_environment("site", "report")
     environment.globals.update(
         policy=POLICY,
-        places=PLACES,
         version=__version__,
         level_glyphs=LEVEL_GLYPHS,
         tone_glyphs=TONE_GLYPHS,

@@ -19,14 +19,15 @@ from orchestrator.site.tracks import follow
 from orchestrator.site.year import Year
 
 
-def make_site(year: Year, known: Known, *, now: datetime, tool: str) -> Iterator[Page]:
+def make_site(year: Year, known: Known, *, now: datetime, tool: str, served: bool = False) -> Iterator[Page]:
     """Return the pages of a year that has a night.
 
     :param known: what the folders of runs add.
     :param tool: a digest of the program.
+    :param served: each page leads to the one of the run that goes on.
     """
     overdue = overdue_sentence(year.last, now) if is_overdue(year.last, now) else ""
-    frame = Frame(year=year, tracks=follow(year), overdue=overdue, tool=tool)
+    frame = Frame(year=year, tracks=follow(year), overdue=overdue, tool=tool, served=served)
     nights = year.nights
     news = frame.compare(len(nights) - 2, len(nights) - 1) if len(nights) > 1 else None
     yield from make_overview(frame, news)

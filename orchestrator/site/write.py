@@ -75,6 +75,11 @@ def write_site(folder: Path, pages: Iterable[Page]) -> Written:
     )
 
 
+def is_page(path: str) -> bool:
+    """Return whether a file of a site can be called so."""
+    return bool(_PATH.fullmatch(path))
+
+
 def _size(path: Path) -> int | None:
     """Return the size of a file; ``None`` where there is none, and of a link."""
     try:

@@ -28,7 +28,7 @@ HEAVY = {
     "yaml",
 }
 """What matrixctl depends on, but for click."""
-LATE = {"analyse", "app", "execute", "matrix", "plan", "probe", "record", "report", "site"}
+LATE = {"analyse", "app", "execute", "matrix", "plan", "probe", "record", "report", "serve", "site"}
 """Rooms of the package."""
 ASK = """
 import json, sys

@@ -1,0 +1,1 @@
+"""The dashboard on this machine, over HTTP."""
