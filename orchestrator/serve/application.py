@@ -62,6 +62,7 @@ def make_application(sources: Sources, hosts: Hosts) -> Guard:
     routes = [
         Route("/", answers.begin),
         Route(f"/{LIVE[0]}", answers.show_live),
+        Route("/favicon.ico", lambda _: Response(status_code=204)),  # browsers ask for it; there is none
         Route("/live.json", answers.tell_live),
         Route("/events", answers.stream),
         Route("/reports/{run}/index.html", answers.show_report),

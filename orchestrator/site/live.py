@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.report import headline, summary, units
+from orchestrator.report import headline, html, summary, units
 from orchestrator.report.text import visible
 from orchestrator.site.pages import LIVE, POLICY, render
 
@@ -56,13 +57,13 @@ def tell_run(record: RunRecord, judged: Sequence[str], *, report: str) -> Mappin
             for action in record.actions
             if action.status == "running"
         ],
-        "last": [_tell_cell(cells[name]) for name in reversed(judged[-SHOWN:]) if name in cells],
+        "last": [_tell_cell(cells[name], report) for name in reversed(judged[-SHOWN:]) if name in cells],
         "report": report,
         "problem": "",
     }
 
 
-def _tell_cell(cell: CellRecord) -> Mapping[str, str]:
+def _tell_cell(cell: CellRecord, report: str) -> Mapping[str, str]:
     verdict = summary.verdict(cell)
     return {
         "cell": visible(cell.id),
@@ -71,7 +72,8 @@ def _tell_cell(cell: CellRecord) -> Mapping[str, str]:
         "verdict": str(verdict),
         "tag": summary.TAGS[verdict],
         "reason": str(cell.reason or ""),
-        "message": visible(cell.message),
+        "message": visible(cell.message) if cell.outcome is not Outcome.PASS else "",
+        "link": f"{report}#{html.anchor(cell)}",
     }
 
 

@@ -8,6 +8,11 @@
     made.textContent = text;
     return made;
   };
+  const link = (text, to) => {
+    const made = element('a', text);
+    made.setAttribute('href', to);
+    return made;
+  };
   const sign = (name, verdict) => {
     const made = at('sign').content.querySelector('svg').cloneNode(true);
     made.setAttribute('class', `g ${name}${verdict ? ' v-' + verdict : ''}`);
@@ -33,7 +38,6 @@
     at('report').setAttribute('href', live.report);
     at('progress').max = live.planned || 1;
     at('progress').value = live.judged;
-    at('counts').replaceChildren(...live.counts.flatMap(([, title, count]) => [element('span', `${count} ${title}`), ' ']));
     at('running').replaceChildren(...live.running.map((action) => item(element('b', action.kind), element('span', action.name))));
     at('idle').hidden = live.running.length > 0;
     at('last').replaceChildren(...live.last.map((cell) => item(
@@ -41,7 +45,7 @@
       element('b', cell.outcome),
       cell.reason && element('span', cell.reason),
       cell.tag && element('span', cell.tag, 'tag v-' + cell.verdict),
-      element('span', cell.cell),
+      link(cell.cell, cell.link),
       cell.message && element('span', cell.message, 'was'),
     )));
     at('none').hidden = live.last.length > 0;
