@@ -97,7 +97,10 @@ def test_the_newest_run_that_goes_on_is_the_one(nights: Series, tmp_path: Path) 
     assert find_newest(tmp_path) == tmp_path / last
 
 
-def test_the_stream_tells_each_change_and_ends_with_the_server(nights: Series, tmp_path: Path) -> None:
+def test_the_stream_tells_each_change_and_ends_with_the_server(
+    nights: Series, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.serve.application._LOOK_S", 0.001)
     lines = (nights.reports / BAD / JOURNAL).read_bytes().splitlines(keepends=True)
     ours = served(tmp_path, tmp_path / "site")
     steps = iter(lines)
