@@ -56,7 +56,8 @@ class SiteWatch:
     def look(self) -> None:
         """Make the pages again if the history has changed; say so."""
         try:
-            if self.make() is not None:
+            written = self.make()
+            if written is not None and (written.changed or written.removed):
                 _log.info("the history has changed, and so have the pages")
         except (MatrixctlError, OSError) as error:
             _log.warning("the pages stay as they are: %s", error)
