@@ -11,10 +11,10 @@ from fake_nights import run_nights
 from site_samples import Series
 
 from orchestrator.errors import UsageError
+from orchestrator.files import SITE_MANIFEST
 from orchestrator.record.history.history import History
 from orchestrator.site.names import run_page
 from orchestrator.site.pages import POLICY
-from orchestrator.site.write import MANIFEST
 
 LAST = "20261127-020000-000b"
 
@@ -51,7 +51,7 @@ def test_each_file_of_the_site_is_answered_as_it_lies_there(shared: Served) -> N
         ".xml": "application/atom+xml",
     }
     seen = set()
-    for name in json.loads((shared.site.folder / MANIFEST).read_bytes())["files"]:
+    for name in json.loads((shared.site.folder / SITE_MANIFEST).read_bytes())["files"]:
         path = shared.site.folder / name
         if path.suffix in seen and path.parent != shared.site.folder:
             continue
@@ -86,7 +86,7 @@ def test_the_pages_lead_to_the_run_that_goes_on(shared: Served, built: Path) -> 
         "/cells",
         "/cells/",
         "/cells/.",
-        f"/{MANIFEST}",
+        f"/{SITE_MANIFEST}",
         "/%00",
         "/index.html%00.txt",
         "/a%00b.html",
