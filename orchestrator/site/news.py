@@ -99,6 +99,9 @@ def compare_nights(
 ) -> News:
     """Return what became of each cell of two nights, by their numbers.
 
+    Against the night before, a cell that this one did not judge is held against the last one that did: else a
+    regression that comes behind a blocked night would never be news.
+
     :param flaky: what ``find_flaky`` says of them.
     """
     was, now = year.nights[base], year.nights[head]
@@ -106,10 +109,14 @@ def compare_nights(
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
     for name, before, after, move in _pair(was, now, moves):
+        if base == head - 1 and after and before and _is_lost(before) and not _is_lost(after):
+            before = find_last_judged(year, before.point.id, base) or before  # noqa: PLW2901 - see above
         if _stays(before, after):
             counts[Change.UNCHANGED] += 1
             continue
-        change = Change.FLAKY if name in flaky else classify(state_of(before), state_of(after))
+        states = state_of(before), state_of(after)
+        forgets = before and after and before.failed and workshop.differ(before, after)
+        change = Change.FLAKY if name in flaky else classify(*states, alike=not forgets)
         counts[change] += 1
         if change in LOUD:
             item = Item(
@@ -129,6 +136,22 @@ def compare_nights(
         counts=counts,
         parts=tuple(compare_parts(was.parts, now.parts)),
     )
+
+
+def find_last_judged(year: Year, cell: str, before: int) -> Result | None:
+    """Return how a cell ended in the last night, before one, in which it was put to the test."""
+    results = (night.results.get(cell) for night in reversed(year.nights[:before]))
+    return next((one for one in results if one and not _is_lost(one)), None)
+
+
+def has_lost(night: Night) -> bool:
+    """Return whether a night left a cell unjudged."""
+    return any(map(_is_lost, night.results.values()))
+
+
+def _is_lost(result: Result) -> bool:
+    state = state_of(result)
+    return state is None or not state.tested
 
 
 def find_flaky(year: Year, base: int, head: int) -> Mapping[str, Flakiness]:

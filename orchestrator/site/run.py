@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.site.names import run_page
-from orchestrator.site.news import News, find_flaky
+from orchestrator.site.news import News, find_flaky, has_lost
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
@@ -25,6 +25,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     key = frame.key(
         *("" if one is None else one.digest for one in (night, before, good)),
         after and after.id,
+        *(one.digest for one in nights[:number] if before and has_lost(before)),
         numbers.key(night),
         *(
             flakiness

@@ -73,6 +73,8 @@ def find_faults(night: Night) -> tuple[str, ...]:
     found = []
     if night.status != "finished":
         found.append(f"The night of {night.day} {words.get(night.status, 'was cut off')}.")
+    if night.is_part:
+        found.append(f"It is a part: {night.is_part}. What it did not ask for is as it was before.")
     if night.judged < night.planned:
         found.append(f"It is partial: {night.judged} of {night.planned} cells were judged.")
     return tuple(found)

@@ -132,10 +132,21 @@ class Night:
         """Return how many cells have an outcome."""
         return sum(one.outcome is not None for one in self.results.values())
 
+    @cached_property
+    def is_part(self) -> str:
+        """Return why it is but a part of its selection: a shard, or single cells; empty for a whole one."""
+        try:
+            asked = json.loads(self.selection)
+        except ValueError:
+            return ""
+        if shard := asked.get("shard"):
+            return f"shard {shard} alone"
+        return "only single cells were asked for" if asked.get("cells") else ""
+
     @property
     def is_whole(self) -> bool:
-        """Return whether it came to its end and every cell that was planned has an outcome."""
-        return self.status == "finished" and 0 < self.planned <= self.judged
+        """Return whether it came to its end, as no part, and every cell that was planned has an outcome."""
+        return self.status == "finished" and 0 < self.planned <= self.judged and not self.is_part
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,10 @@ from orchestrator.site.badges import describe as describe_badge
 from orchestrator.site.charts import draw_calendar, draw_strip, draw_trouble
 from orchestrator.site.coverage import measure_coverage
 from orchestrator.site.feed import is_confirmed
+from orchestrator.site.made import Workshop
 from orchestrator.site.matrix import draw_grid, list_entries
 from orchestrator.site.names import alarm_page, cell_page, run_page
-from orchestrator.site.news import Group, Item, find_moves
+from orchestrator.site.news import Group, Item, compare_nights, find_moves
 from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
 from orchestrator.site.overview import find_standing
 from orchestrator.site.pages import Frame
@@ -356,3 +357,41 @@ def test_the_feed_tells_only_what_came_again(year: Year, change: dict[str, objec
     )
     assert is_confirmed(group) is confirmed
     assert not is_confirmed(replace(group, change=Change.STILL_FAILING))
+
+
+def lost(night: Night, *cells: str) -> Night:
+    results = dict(night.results)
+    for name in cells:
+        change: dict[str, Any] = {"outcome": None, "reason": None, "verdict": Verdict.NOT_JUDGED}
+        results[name] = results[name]._replace(
+            **change, tone="not-judged", attempts=0, passed=0, failed=0, failures=()
+        )
+    return replace(night, results=results)
+
+
+def test_a_regression_behind_a_night_that_did_not_judge_is_news(year: Year) -> None:
+    """The fault begins in night 5; in the night before it nothing was judged."""
+    first = min(FAULT)
+    nights = list(year.nights)
+    nights[first - 1] = lost(nights[first - 1], BROKEN)
+    changed = replace(year, nights=tuple(nights))
+    news = compare_nights(changed, Workshop(changed), first - 1, first, {})
+    (group,) = (one for one in news.groups if one.change is Change.NEW_FAILURE)
+    (item,) = (one for one in group.items if one.cell == BROKEN)
+    assert item.was is not None
+    assert item.was.outcome is Outcome.PASS
+    assert item.was == nights[first - 2].results[BROKEN]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"shard": "1/4"}, "shard 1/4 alone"), ({"cells": ["x"]}, "only single cells were asked for")],
+)
+def test_a_night_of_a_part_is_never_calm(year: Year, asked: dict[str, object], said: str) -> None:
+    calm = year.nights[0]
+    assert describe(calm, None).level == "calm"
+    part = replace(calm, selection=json.dumps(asked))
+    state = describe(part, None)
+    assert state.level == "unsure"
+    assert said in state.warnings[0]
+    assert tone_of_night(part) == "not-judged"
