@@ -6,6 +6,7 @@ that must not be taken for green, and has no failed test, gets one of its own, n
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -216,4 +217,5 @@ def _read_time(moment: str | None) -> int:
 
 
 def _to_ms(seconds: float | None) -> int:
-    return round((seconds or 0) * 1000)
+    found = (seconds or 0) * 1000
+    return round(found) if math.isfinite(found) else 0

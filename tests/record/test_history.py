@@ -319,7 +319,11 @@ def test_a_run_is_named_as_everywhere(kept: History, name: str, series: str | No
 @pytest.mark.parametrize(
     "name", ["latest~9", "2026-01-01", "<script>", "../../x", "", "'; DROP TABLE runs; --"]
 )
-def test_a_run_that_is_not_there_is_a_sentence(kept: History, name: str) -> None:
+def test_a_run_that_is_not_there_is_a_sentence(
+    kept: History, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
     add(kept, night(18))
     with pytest.raises(UsageError, match="has no run"):
         kept.find(name, None)
