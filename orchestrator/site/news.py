@@ -266,24 +266,14 @@ def find_moves(base: Night, head: Night) -> dict[str, Move]:
     found: dict[str, list[Move]] = {}
     for point in gone:
         fits = [
-            Move(
-                old=point.id,
-                axis=axis,
-                was=getattr(point, f"{axis}_version"),
-                now=getattr(other, f"{axis}_version"),
-            )
+            (other.id, Move(old=point.id, axis=axis, was=was, now=now))
             for axis in VERSIONED
             for other in near.get(_without_version(point, axis), ())
-            if getattr(point, f"{axis}_version") != getattr(other, f"{axis}_version")
-        ]
-        names = [
-            other.id
-            for axis in VERSIONED
-            for other in near.get(_without_version(point, axis), ())
-            if getattr(point, f"{axis}_version") != getattr(other, f"{axis}_version")
+            if (was := getattr(point, f"{axis}_version")) != (now := getattr(other, f"{axis}_version"))
         ]
         if len(fits) == 1:
-            found.setdefault(names[0], []).append(fits[0])
+            ((name, move),) = fits
+            found.setdefault(name, []).append(move)
     return {name: moves[0] for name, moves in found.items() if len(moves) == 1}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestrator.analyse.change import Change
+from orchestrator.analyse.change import Change, name_end
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.site.news import News
 from orchestrator.site.year import Night, Result, tone_of
@@ -116,7 +116,6 @@ def end_of(result: Result | None) -> str:
     """Return how a cell ended, in words: ``fail: handshake-then-hang``."""
     if result is None:
         return "no such cell"
-    if result.outcome is None:
-        return "not judged"
-    said = f"{result.outcome}: {result.reason}" if result.reason else str(result.outcome)
-    return said if result.outcome is not Outcome.PASS or not result.failed else "pass, not each time"
+    if result.outcome is Outcome.PASS and result.failed:
+        return "pass, not each time"
+    return name_end(result.outcome, result.reason)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import chdir
+from datetime import date
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -28,6 +29,7 @@ from orchestrator.record.model import (
     RunInfo,
     RunRecord,
 )
+from orchestrator.record.settings import Settings
 
 AT = "2026-01-02T03:04:05.678+00:00"
 RUN = "20260102-030405-abcd"
@@ -35,6 +37,27 @@ NO_ENGINE = "tcp://127.0.0.1:1"
 """Nobody listens there. (docker-py leaves the socket open of a unix: address that is none.)"""
 THREAD = "https://github.com/haproxy/haproxy/issues/2569"
 ESCAPE = "\x1b[2J\x9b1mhostile\ttab\n"
+SETTINGS = Settings(
+    folder="/nonexistent/folder",
+    today=date(2026, 11, 1),
+    matrix=None,
+    profile="full",
+    filters=(),
+    cells=(),
+    patches=(),
+    sources=(),
+    store="store",
+    mirrors=(),
+    repeat=1,
+    jobs=None,
+    memory=None,
+    fail_fast=False,
+    allow_blocked=False,
+    challenge_unsupported=False,
+    build="cross",
+    keep=False,
+)
+"""The command line of a run, whole."""
 
 
 def _env(cwd: Path, env: Mapping[str, str] | None) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,7 +14,7 @@ from typing import Any
 
 import engine_run
 import pytest
-from cli_samples import matrixctl
+from cli_samples import SETTINGS, matrixctl
 
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import compare
@@ -36,7 +35,6 @@ from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, SourcePinned, read
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.runs import begun
-from orchestrator.record.settings import Settings
 
 YAML = """\
 version: 1
@@ -48,26 +46,6 @@ axes:
   client: [curl]
 """
 SHARDS = ("1/3", "2/3", "3/3")
-SETTINGS = Settings(
-    folder="/nonexistent/folder",
-    today=date(2026, 11, 1),
-    matrix=None,
-    profile="full",
-    filters=(),
-    cells=(),
-    patches=(),
-    sources=(),
-    store="store",
-    mirrors=(),
-    repeat=1,
-    jobs=None,
-    memory=None,
-    fail_fast=False,
-    allow_blocked=False,
-    challenge_unsupported=False,
-    build="cross",
-    keep=False,
-)
 MERGED = "20261128-020000-abcd"
 
 

@@ -1,11 +1,10 @@
 """``run --resume``: what may stand beside it, and which runs cannot go on. None of these needs an engine."""
 
-from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cli_samples import RUN, a_run, matrixctl
+from cli_samples import RUN, SETTINGS, a_run, matrixctl
 from click.testing import CliRunner, Result
 
 from orchestrator import app
@@ -13,28 +12,6 @@ from orchestrator.cli import run
 from orchestrator.cli.main import main
 from orchestrator.record.find import read_run
 from orchestrator.record.journal import JOURNAL, Journal, RunStarted
-from orchestrator.record.settings import Settings
-
-SETTINGS = Settings(
-    folder="/nonexistent/folder",
-    today=date(2026, 11, 1),
-    matrix=None,
-    profile="full",
-    filters=(),
-    cells=(),
-    patches=(),
-    sources=(),
-    store="store",
-    mirrors=(),
-    repeat=1,
-    jobs=None,
-    memory=None,
-    fail_fast=False,
-    allow_blocked=False,
-    challenge_unsupported=False,
-    build="cross",
-    keep=False,
-)
 
 
 def test_a_cell_is_rerun_as_often_as_it_was_probed() -> None:
