@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-from orchestrator.outcome import ALARMS, FAILURES, Outcome, Reason, Verdict, believed
-from orchestrator.record.model import CellRecord, counted
+from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
+from orchestrator.record.model import CellRecord, count_ends
 from orchestrator.value import Value
 
 
@@ -88,18 +88,17 @@ class State(Value):
 
 def read_state(cell: CellRecord) -> State:
     """Return how a cell ended."""
-    attempts = counted(cell.attempts)
-    ends = [(attempt.outcome, attempt.reason) for attempt in attempts]
+    ends = count_ends(cell.attempts)
     return State(
         cell=cell.id,
         outcome=cell.outcome,
         reason=cell.reason,
         verdict=believed(cell.outcome, cell.verdict),
         message=cell.message,
-        attempts=len(attempts),
-        passed=sum(outcome is Outcome.PASS for outcome, _ in ends),
-        failed=sum(outcome in FAILURES for outcome, _ in ends),
-        failures=tuple(sorted({name_end(*end) for end in ends if end[0] in FAILURES})),
+        attempts=ends.attempts,
+        passed=ends.passed,
+        failed=ends.failed,
+        failures=tuple(sorted(name_end(*end) for end in ends.failures)),
     )
 
 

@@ -299,9 +299,22 @@ def counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     return tuple(found)
 
 
-def count_failures(attempts: Sequence[Attempt]) -> int:
-    """Return how many of the attempts that count were a failure of the product."""
-    return sum(attempt.outcome in FAILURES for attempt in counted(attempts))
+class Ends(NamedTuple):
+    """How the attempts that count ended."""
+
+    attempts: int
+    passed: int
+    failed: int
+    """How many were a failure of the product."""
+    failures: frozenset[tuple[Outcome, Reason | None]]
+
+
+def count_ends(attempts: Sequence[Attempt]) -> Ends:
+    """Count how the attempts at a cell ended, without those that another one replaced."""
+    ends = [(attempt.outcome, attempt.reason) for attempt in counted(attempts)]
+    failures = [end for end in ends if end[0] in FAILURES]
+    passed = sum(outcome is Outcome.PASS for outcome, _ in ends)
+    return Ends(attempts=len(ends), passed=passed, failed=len(failures), failures=frozenset(failures))
 
 
 class Confirmation(Value):

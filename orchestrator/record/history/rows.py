@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.names import quoted
-from orchestrator.outcome import FAILURES, Outcome, Verdict, believed
+from orchestrator.outcome import Verdict, believed
 from orchestrator.record.find import is_good
 from orchestrator.record.model import (
     Alarm,
@@ -23,7 +23,7 @@ from orchestrator.record.model import (
     Ingredient,
     Rule,
     RunRecord,
-    counted,
+    count_ends,
 )
 from orchestrator.value import whole
 
@@ -216,13 +216,13 @@ def result_rows(record: RunRecord, run: int, numbers: Numbers, alarms: Sequence[
 
 def _count(cell: CellRecord) -> Row:
     """Return what the attempts that count say together."""
-    ends = [(attempt.outcome, attempt.reason) for attempt in counted(cell.attempts)]
-    failures = {(str(outcome), reason or "") for outcome, reason in ends if outcome in FAILURES}
+    ends = count_ends(cell.attempts)
+    failures = sorted((str(outcome), reason or "") for outcome, reason in ends.failures)
     return {
-        "attempts": len(ends),
-        "passed": sum(outcome is Outcome.PASS for outcome, _ in ends),
-        "failed": sum(outcome in FAILURES for outcome, _ in ends),
-        "failures": json.dumps(sorted(failures)) if len(ends) > 1 else None,
+        "attempts": ends.attempts,
+        "passed": ends.passed,
+        "failed": ends.failed,
+        "failures": json.dumps(failures) if ends.attempts > 1 else None,
     }
 
 
