@@ -20,8 +20,8 @@ import requests
 
 from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS
 
-BRIDGE = "mxtest0"
-_SUBNET = "172.31.254.1/28"
+_NETWORKS = [(f"mxtest{number}", f"172.31.254.{16 * number + 1}/28") for number in range(16)]
+"""Names and subnets of bridges: a run of the tests beside this one, or one that was killed, has its own."""
 _UP_S, _DOWN_S = 60, 40
 """Seconds for its start; for its end, in which it waits up to 15 for its containers."""
 
@@ -34,6 +34,22 @@ def lacking() -> str:
     return f"a second Docker daemon needs {', '.join(missing)}" if missing else ""
 
 
+def _run(*command: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+def _add_bridge() -> tuple[str, str]:
+    """Add the first bridge that does not exist yet, and return its name and its address."""
+    for name, address in _NETWORKS:
+        added = subprocess.run(
+            ["ip", "link", "add", name, "type", "bridge"], check=False, capture_output=True
+        )
+        if added.returncode == 0:
+            return name, address
+    raise AssertionError(f"all of {_NETWORKS[0][0]} to {_NETWORKS[-1][0]} exist: ip link delete NAME")
+
+
 class SecondDaemon:
     """Started and stopped as often as a test wants; ``close`` leaves nothing of it."""
 
@@ -44,14 +60,15 @@ class SecondDaemon:
         self.host = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[docker.DockerClient] = []
-        for command in (
-            # In memory: a gigabyte of images comes, and goes, sooner than on a disk.
-            ("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.folder)),
-            ("ip", "link", "add", BRIDGE, "type", "bridge"),
-            ("ip", "address", "add", _SUBNET, "dev", BRIDGE),
-            ("ip", "link", "set", BRIDGE, "up"),
-        ):
-            subprocess.run(command, check=True, capture_output=True)
+        self._bridge = ""
+
+    def prepare(self) -> None:
+        """Make its place and its bridge."""
+        # In memory: a gigabyte of images comes, and goes, sooner than on a disk.
+        _run("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.folder))
+        self._bridge, address = _add_bridge()
+        _run("ip", "address", "add", address, "dev", self._bridge)
+        _run("ip", "link", "set", self._bridge, "up")
 
     def client(self) -> docker.DockerClient:
         """A new one, which ``close`` closes."""
@@ -84,7 +101,7 @@ class SecondDaemon:
                     f"--data-root={self.folder}/data",
                     f"--exec-root={self.folder}/exec",
                     f"--pidfile={self.folder}/pid",
-                    f"--bridge={BRIDGE}",
+                    f"--bridge={self._bridge}",
                     "--iptables=false",
                     "--ip-masq=false",
                 ],
@@ -141,7 +158,8 @@ class SecondDaemon:
         self._kill_what_is_left()
         for place in (*self._mounts(), str(self.folder)):
             subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
-        subprocess.run(["ip", "link", "delete", BRIDGE], check=False, capture_output=True)
+        if self._bridge:
+            subprocess.run(["ip", "link", "delete", self._bridge], check=False, capture_output=True)
         self.folder.rmdir()
 
     def _kill_what_is_left(self) -> None:
@@ -169,6 +187,7 @@ def second_daemon() -> Iterator[SecondDaemon]:
     """A daemon that answers, and of which nothing is left afterwards."""
     daemon = SecondDaemon()
     try:
+        daemon.prepare()
         daemon.start()
         yield daemon
     finally:
