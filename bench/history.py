@@ -8,10 +8,8 @@ from pathlib import Path
 
 from bench import report
 from bench.figures import Section, against
-from orchestrator.analyse.alarms import find_alarms
-from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.analyse.nights import first_night
-from orchestrator.app.history import import_run
+from orchestrator.app.history import add_run, import_run
 from orchestrator.plan.plan import session_of
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import Place, parse_place
@@ -88,7 +86,7 @@ def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[
 
 def _add_each(kept: History, made: Sequence[RunRecord]) -> None:
     for record in made:
-        kept.add(record, find_alarms(record), Ingredients(record).list_sets(), folder="")
+        add_run(kept, record)
 
 
 def _timed(do: Callable[[], object]) -> float:

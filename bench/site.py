@@ -10,8 +10,7 @@ from pathlib import Path
 from bench import report
 from bench.figures import Section, against
 from bench.history import _night
-from orchestrator.analyse.alarms import find_alarms
-from orchestrator.analyse.ingredients import Ingredients
+from orchestrator.app.history import add_run
 from orchestrator.app.site import build_site
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict
 from orchestrator.record.history.history import History
@@ -83,7 +82,7 @@ def fill(place: Place, record: RunRecord, first: int, end: int) -> None:
     with History(place) as kept:
         for number in range(first, end):
             night = _vary(_night(record, number), number)
-            kept.add(night, find_alarms(night), Ingredients(night).list_sets(), folder="")
+            add_run(kept, night)
 
 
 def _vary(night: RunRecord, number: int) -> RunRecord:

@@ -2,20 +2,60 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from orchestrator.analyse.explain import explain
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import ALARMS, Outcome, Reason, believed
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
 
+_Kind = tuple[Outcome | None, Reason | None]
+
 
 def find_alarms(record: RunRecord) -> tuple[Alarm, ...]:
-    """Return the run's alarms, by outcome and reason."""
-    found: dict[tuple[Outcome | None, Reason | None], list[CellRecord]] = {}
-    for cell in record.cells:
-        if believed(cell.outcome, cell.verdict) in ALARMS:
-            found.setdefault((cell.outcome, cell.reason), []).append(cell)
-    return tuple(_make_alarm(*ended, cells, record.cells) for ended, cells in sorted(found.items(), key=str))
+    """Return the run's alarms: one for each cluster of ``explain``, the rest by outcome and reason."""
+    loud = {cell.id: cell for cell in record.cells if believed(cell.outcome, cell.verdict) in ALARMS}
+    found = []
+    for cluster in explain([record]).clusters if loud else ():
+        mine = [loud.pop(name) for name in (*cluster.cells, *cluster.maybe) if name in loud]
+        if mine:
+            found.append(_make_alarm((cluster.outcome, cluster.reason), mine, cluster.when))
+    rest: dict[_Kind, list[CellRecord]] = {}
+    for cell in loud.values():
+        rest.setdefault((cell.outcome, cell.reason), []).append(cell)
+    for kind, cells in sorted(rest.items(), key=str):
+        conditions = find_common(cells, record.cells) if len(cells) > 1 else _list_axes(cells[0])
+        found.append(_make_alarm(kind, cells, conditions))
+    return tuple(found)
+
+
+def follow_alarms(alarms: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    """Return the alarms of a run, each with the key that it had before.
+
+    What a fault has in common is worded anew by each run: other cells were selected, a version moved on. So
+    an alarm whose key is new takes that of one before it with the same outcome and reason, if half of the
+    cells of one of them are among the other's. No two take the same one.
+
+    :param before: the alarms of earlier runs, the newest first.
+    """
+    known: dict[str, Alarm] = {}
+    for one in before:
+        known.setdefault(one.key, one)
+    keys = {alarm.key: alarm.key for alarm in alarms if known.pop(alarm.key, None)}
+    for alarm in sorted(alarms, key=lambda one: (-len(one.cells), one.key)):
+        if alarm.key not in keys:
+            keys[alarm.key] = next(_find_same(alarm, known), alarm.key)
+            known.pop(keys[alarm.key], None)
+    return tuple(alarm.model_copy(update={"key": keys[alarm.key]}) for alarm in alarms)
+
+
+def _find_same(alarm: Alarm, known: Mapping[str, Alarm]) -> Iterator[str]:
+    cells = set(alarm.cells)
+    for key, other in known.items():
+        shared = len(cells.intersection(other.cells))
+        alike = (alarm.outcome, alarm.reason) == (other.outcome, other.reason)
+        if alike and shared and 2 * shared >= min(len(cells), len(other.cells)):
+            yield key
 
 
 def find_common(cells: Sequence[CellRecord], everything: Sequence[CellRecord]) -> tuple[str, ...]:
@@ -28,17 +68,15 @@ def find_common(cells: Sequence[CellRecord], everything: Sequence[CellRecord]) -
     return tuple(shared) if len(cells) > 1 else ()
 
 
-def _make_alarm(
-    outcome: Outcome | None, reason: Reason | None, cells: list[CellRecord], everything: Sequence[CellRecord]
-) -> Alarm:
+def _make_alarm(kind: _Kind, cells: Sequence[CellRecord], conditions: Sequence[str]) -> Alarm:
     names = tuple(cell.id for cell in cells)
-    conditions = tuple(sorted(find_common(cells, everything) if len(cells) > 1 else _list_axes(cells[0])))
-    said = json.dumps([outcome, reason, conditions or sorted(names)])
+    outcome, reason = kind
+    said = json.dumps([outcome, reason, sorted(conditions) or sorted(names)])
     return Alarm(
         key=hashlib.sha256(said.encode()).hexdigest()[:16],
         outcome=outcome,
         reason=reason,
-        conditions=conditions,
+        conditions=tuple(sorted(conditions)),
         cells=names,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.analyse.alarms import find_alarms
+from orchestrator.analyse.alarms import find_alarms, follow_alarms
 from orchestrator.analyse.change import read_state
 from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.analyse.nights import Flakiness, Tonight, find_flaky, first_night
@@ -38,8 +38,19 @@ def import_run(history: History, found: Path, *, anyway: bool = False) -> Added:
             f"the run {record.run.id} still goes on", resolution="It can be imported once it has ended."
         )
     folder = str(found.absolute()) if found.is_dir() else ""
+    return add_run(history, record, folder=folder, anyway=anyway)
+
+
+def add_run(history: History, record: RunRecord, *, folder: str = "", anyway: bool = False) -> Added:
+    """Write down a record with its alarms, and of what its cells were made.
+
+    An alarm has the key that it had in the runs of its series before it, as far as these are there already.
+    """
+    alarms = find_alarms(record)
+    if alarms:
+        alarms = follow_alarms(alarms, history.alarms_before(record))
     made = Ingredients(record).list_sets()
-    return history.add(record, find_alarms(record), made, folder=folder, anyway=anyway)
+    return history.add(record, alarms, made, folder=folder, anyway=anyway)
 
 
 def import_each(

@@ -233,7 +233,7 @@ def _describe(
         often = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
         yield (
             f"alarm {one['key']}: {one['outcome']}: {one['reason'] or 'no reason'}{where},"
-            f" {_cells(one['cells'])}; since {one['since']}, in {often}"
+            f" {_cells(one['cells'])}; first on {one['first']}, in {often}"
         )
     if said:
         yield ""

@@ -6,7 +6,7 @@ from functools import partial
 
 from orchestrator.outcome import REASONS, Verdict
 from orchestrator.site.names import cell_page
-from orchestrator.site.news import state_of
+from orchestrator.site.news import is_tested
 from orchestrator.site.pages import Frame, Page, as_json
 from orchestrator.site.state import end_of
 from orchestrator.site.year import Result, Year
@@ -69,21 +69,16 @@ def measure_coverage(year: Year) -> Coverage:
 
 
 def _gap(year: Year, name: str, result: Result) -> Gap | None:
-    if _tested(result):
+    if is_tested(result):
         return None
     track = year.tracks[name]
-    at = next((n for n in range(len(track) - 1, -1, -1) if _tested(track[n])), -1)
+    at = next((n for n in range(len(track) - 1, -1, -1) if is_tested(track[n])), -1)
     return Gap(
         cell=name,
         result=result,
         last=year.nights[at].day if at >= 0 else "",
         nights=sum(one is not None for one in track[at + 1 :]),
     )
-
-
-def _tested(result: Result | None) -> bool:
-    state = state_of(result)
-    return state is not None and state.tested
 
 
 def _walls(gaps: Iterable[Gap], *, messages: bool = True) -> tuple[Wall, ...]:

@@ -109,7 +109,7 @@ def compare_nights(
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
     for name, before, after, move in _pair(was, now, moves):
-        if base == head - 1 and after and before and _is_lost(before) and not _is_lost(after):
+        if base == head - 1 and before and not is_tested(before) and is_tested(after):
             before = find_last_judged(year, before.point.id, base) or before  # noqa: PLW2901 - see above
         if _stays(before, after):
             counts[Change.UNCHANGED] += 1
@@ -141,17 +141,18 @@ def compare_nights(
 def find_last_judged(year: Year, cell: str, before: int) -> Result | None:
     """Return how a cell ended in the last night, before one, in which it was put to the test."""
     results = (night.results.get(cell) for night in reversed(year.nights[:before]))
-    return next((one for one in results if one and not _is_lost(one)), None)
+    return next((one for one in results if is_tested(one)), None)
 
 
 def has_lost(night: Night) -> bool:
     """Return whether a night left a cell unjudged."""
-    return any(map(_is_lost, night.results.values()))
+    return not all(map(is_tested, night.results.values()))
 
 
-def _is_lost(result: Result) -> bool:
+def is_tested(result: Result | None) -> bool:
+    """Return whether a cell was put to the test."""
     state = state_of(result)
-    return state is None or not state.tested
+    return state is not None and state.tested
 
 
 def find_flaky(year: Year, base: int, head: int) -> Mapping[str, Flakiness]:

@@ -10,16 +10,16 @@ from orchestrator.site import names
 from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
 from orchestrator.site.made import describe as describe_difference
 from orchestrator.site.names import arch_page, library_page
-from orchestrator.site.news import News
+from orchestrator.site.news import News, is_tested
 from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tones_of_nights
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.state import describe
-from orchestrator.site.year import NIGHTS, Alarm, Point, Year
+from orchestrator.site.year import NIGHTS, Alarm, Night, Point, Year
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """An alarm of the last night. ``since``: the first day of those nights in a row that have it."""
+    """An alarm of the last night, and in how many nights without a break it was up. ``since``: the first."""
 
     alarm: Alarm
     since: str
@@ -126,13 +126,19 @@ def tell_news(news: News | None) -> dict[str, Any] | None:
 
 
 def find_standing(year: Year) -> Iterator[Standing]:
-    """Return the alarms of the last night, each with how long it has been there without a break."""
-    keys = [{alarm.key for alarm in night.alarms} for night in year.nights]
+    """Return the alarms of the last night, each with how long it has been there without a break.
+
+    A night in which none of its cells passed or failed, for instance one that was cut off, is no break.
+    """
     for alarm in year.last.alarms:
-        nights = 0
-        while nights < len(keys) and alarm.key in keys[-1 - nights]:
-            nights += 1
-        yield Standing(alarm=alarm, since=year.nights[-nights].day, nights=nights)
+        cells = [name for name, one in year.last.results.items() if one.alarm == alarm.key]
+        has: list[Night] = []
+        for night in reversed(year.nights):
+            if any(one.key == alarm.key for one in night.alarms):
+                has.append(night)
+            elif any(is_tested(night.results.get(name)) for name in cells):
+                break
+        yield Standing(alarm=alarm, since=has[-1].day, nights=len(has))
 
 
 def make_trends(

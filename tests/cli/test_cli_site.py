@@ -6,8 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 from samples import mixed
 
-from orchestrator.analyse.alarms import find_alarms
-from orchestrator.analyse.ingredients import Ingredients
+from orchestrator.app.history import add_run
 from orchestrator.cli.main import main
 from orchestrator.errors import Exit
 from orchestrator.record.history.history import History
@@ -31,7 +30,7 @@ def reports(tmp_path: Path) -> Path:
             }
             record = mixed()
             record = record.model_copy(update={"run": record.run.model_copy(update=run)})
-            kept.add(record, find_alarms(record), Ingredients(record).list_sets(), folder="")
+            add_run(kept, record)
     return folder
 
 
@@ -80,7 +79,7 @@ def test_several_series_want_one_named(reports: Path, tmp_path: Path) -> None:
     run = {"series": "weekly", "id": "20261123-020000-0001"}
     record = record.model_copy(update={"run": record.run.model_copy(update=run)})
     with History(parse_place(str(reports / "history.db"))) as kept:
-        kept.add(record, find_alarms(record), Ingredients(record).list_sets(), folder="")
+        add_run(kept, record)
     done = invoke("--out", tmp_path / "public", "--reports", reports)
     assert done.exit_code == Exit.USAGE
     assert "--series" in done.stderr

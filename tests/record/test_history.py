@@ -15,9 +15,7 @@ from alembic.migration import MigrationContext
 from samples import hostile, mixed, quick
 from sqlalchemy import select, text
 
-from orchestrator.analyse.alarms import find_alarms
-from orchestrator.analyse.ingredients import Ingredients
-from orchestrator.app.history import find_folders, import_run
+from orchestrator.app.history import add_run, find_folders, import_run
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.files import is_ignored
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -37,11 +35,6 @@ def night(day: int, record: RunRecord | None = None, series: str = "nightly", **
     made = record or mixed()
     run = {"id": f"202611{day:02}-020000-0001", "series": series, "started_at": f"2026-11-{day:02}T02:00:00Z"}
     return made.model_copy(update={"run": made.run.model_copy(update={**run, **changes})})
-
-
-def add(kept: History, record: RunRecord, **options: Any) -> str:
-    made = Ingredients(record).list_sets()
-    return kept.add(record, find_alarms(record), made, **{"folder": "", **options})
 
 
 def content(kept: History) -> dict[str, list[Any]]:
@@ -66,16 +59,16 @@ def test_the_migrations_make_the_tables_that_the_code_has(kept: History) -> None
 
 
 def test_importing_twice_changes_nothing(kept: History) -> None:
-    assert add(kept, night(20)) == "imported"
+    assert add_run(kept, night(20)) == "imported"
     before = content(kept)
     assert len(before["results"]) == len(mixed().cells)
-    assert add(kept, night(20)) == "unchanged"
+    assert add_run(kept, night(20)) == "unchanged"
     assert content(kept) == before
 
 
 def test_what_is_kept_is_what_the_record_says(kept: History) -> None:
     record = night(20)
-    add(kept, record, folder="/there")
+    add_run(kept, record, folder="/there")
     run = kept.find("latest", None)
     assert (run["id"], run["night"], run["folder"], run["good"]) == (
         record.run.id,
@@ -110,9 +103,9 @@ def test_an_old_night_keeps_the_versions_that_it_had(kept: History) -> None:
             cells.append(cell.model_copy(update={"axes": cell.axes.model_copy(update={"tls": tls})}))
         return record.model_copy(update={"cells": tuple(cells)})
 
-    add(kept, night(20, record))
-    add(kept, night(21, upgraded()))
-    add(kept, night(22, record))
+    add_run(kept, night(20, record))
+    add_run(kept, night(21, upgraded()))
+    add_run(kept, night(22, record))
     old, new, back = (kept.results(kept.find(f"2026-11-{day}", None)) for day in (20, 21, 22))
     versions = {cell.id: cell.axes.tls.version for cell in record.cells}
     assert {one["id"]: one["tls_version"] for one in old} == versions
@@ -126,7 +119,7 @@ def test_an_old_night_keeps_the_versions_that_it_had(kept: History) -> None:
 def test_an_import_that_is_cut_off_leaves_nothing_half(
     kept: History, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
-    add(kept, night(19, quick()))
+    add_run(kept, night(19, quick()))
     before, real = content(kept), fill._insert
 
     def cut(connection: Any, table: Any, many: Any) -> None:
@@ -136,10 +129,10 @@ def test_an_import_that_is_cut_off_leaves_nothing_half(
 
     monkeypatch.setattr(fill, "_insert", cut)
     with pytest.raises(KeyboardInterrupt):
-        add(kept, night(20))
+        add_run(kept, night(20))
     assert content(kept) == before
     monkeypatch.undo()
-    assert add(kept, night(20)) == "imported"
+    assert add_run(kept, night(20)) == "imported"
 
 
 @pytest.mark.parametrize("what", ["cell", "attempt"])
@@ -152,7 +145,7 @@ def test_what_stands_twice_in_a_record_is_refused(kept: History, what: str) -> N
         double = first.model_copy(update={"attempts": (first.attempts[0], first.attempts[0])})
         record = record.model_copy(update={"cells": (double, *record.cells[1:])})
     with pytest.raises(UsageError) as caught:
-        add(kept, record)
+        add_run(kept, record)
     assert caught.value.brief.endswith("twice")
     assert content(kept)["runs"] == []
 
@@ -162,7 +155,7 @@ def test_what_stands_twice_in_a_record_is_refused(kept: History, what: str) -> N
 )
 def test_a_day_on_which_no_run_was_is_refused(kept: History, began: str) -> None:
     with pytest.raises(UsageError, match="does not say when it began"):
-        add(kept, night(20, started_at=began))
+        add_run(kept, night(20, started_at=began))
 
 
 def test_a_history_in_a_new_folder_is_nothing_of_the_tree_in_which_it_lies(tmp_path: Path) -> None:
@@ -175,7 +168,7 @@ def test_a_killed_import_leaves_nothing_half(tmp_path: Path) -> None:
 import os, signal, sys
 sys.path[:0] = sys.argv[2:]
 from orchestrator.record.history import fill
-from test_history import History, add, night
+from test_history import History, add_run, night
 from orchestrator.record.history.place import parse_place
 real = fill._insert
 def kill(connection, table, many):
@@ -183,21 +176,21 @@ def kill(connection, table, many):
     if table.name == "results":
         os.kill(os.getpid(), signal.SIGKILL)
 fill._insert = kill
-add(History(parse_place(sys.argv[1])), night(20))
+add_run(History(parse_place(sys.argv[1])), night(20))
 """
     path = str(tmp_path / "history.db")
     done = subprocess.run([sys.executable, "-c", program, path, *sys.path], check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     with History(parse_place(path)) as kept:
         assert {name: rows for name, rows in content(kept).items() if rows} == {}
-        assert add(kept, night(20)) == "imported"
+        assert add_run(kept, night(20)) == "imported"
 
 
 def test_a_run_that_was_resumed_is_replaced(kept: History) -> None:
     cut = night(20, status="cut-off", judged=3, exit_code=None)
-    assert add(kept, cut) == "imported"
+    assert add_run(kept, cut) == "imported"
     went_on = night(20, quick(), resumed=(Resumption(at="2026-11-20T03:00:00Z", stood=3),))
-    assert add(kept, went_on) == "replaced"
+    assert add_run(kept, went_on) == "replaced"
     assert len(content(kept)["results"]) == len(quick().cells)
     assert [run["status"] for run in kept.runs()] == ["finished"]
 
@@ -207,36 +200,36 @@ def test_a_poorer_record_replaces_no_fuller_one(kept: History, poorer: dict[str,
     """As an old copy of the folder is, of a run that was cut off and went on."""
     resumed = (Resumption(at="2026-11-20T03:00:00Z", stood=3),)
     fuller: dict[str, Any] = {"status": "cut-off", "judged": 5, "exit_code": None, "resumed": resumed}
-    add(kept, night(20, **fuller))
+    add_run(kept, night(20, **fuller))
     before = content(kept)
     with pytest.raises(UsageError, match="that says something else"):
-        add(kept, night(20, quick(), **{**fuller, **poorer}))
+        add_run(kept, night(20, quick(), **{**fuller, **poorer}))
     assert content(kept) == before
-    assert add(kept, night(20, quick(), **{**fuller, "judged": 6})) == "replaced"
+    assert add_run(kept, night(20, quick(), **{**fuller, "judged": 6})) == "replaced"
 
 
 def test_two_runs_of_one_id_are_a_sentence(kept: History) -> None:
-    add(kept, night(20))
+    add_run(kept, night(20))
     before = content(kept)
     with pytest.raises(UsageError, match="that says something else") as error:
-        add(kept, night(20, quick()))
+        add_run(kept, night(20, quick()))
     assert "matrixctl history rebuild" in error.value.resolution
     assert content(kept) == before
-    assert add(kept, night(20, quick()), anyway=True) == "replaced"
+    assert add_run(kept, night(20, quick()), anyway=True) == "replaced"
 
 
 def test_a_record_of_an_older_version_has_the_digest_that_it_had(kept: History) -> None:
     """A later matrixctl knows more fields; they must not make another run of it."""
     old = night(20).model_copy(update={"schema_version": 2})
-    add(kept, old)
+    add_run(kept, old)
     again = RunRecord.model_validate_json(old.model_dump_json(exclude_defaults=True))
-    assert add(kept, again) == "unchanged"
+    assert add_run(kept, again) == "unchanged"
 
 
 def test_writers_at_once_wait_for_each_other(place: Place) -> None:
     def write(day: int) -> str:
         with History(place) as kept:
-            return add(kept, night(day))
+            return add_run(kept, night(day))
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(write, [20, 21, 22, 20])).count("imported") == 3
@@ -248,8 +241,8 @@ def test_writers_at_once_wait_for_each_other(place: Place) -> None:
 def test_hostile_text_comes_back_as_text(kept: History) -> None:
     record = hostile()
     record = record.model_copy(update={"run": record.run.model_copy(update={"started_at": "2026-11-20"})})
-    assert add(kept, record) == "imported"
-    assert add(kept, record) == "unchanged"
+    assert add_run(kept, record) == "imported"
+    assert add_run(kept, record) == "unchanged"
     (run,) = kept.runs()
     assert "</script>" in run["id"]
     assert len(kept.results(run)) == len(record.cells)
@@ -258,29 +251,47 @@ def test_hostile_text_comes_back_as_text(kept: History) -> None:
 
 def test_a_run_that_says_no_time_is_a_sentence(kept: History) -> None:
     with pytest.raises(UsageError, match="does not say when it began"):
-        add(kept, night(20, started_at="'; DROP TABLE runs; --"))
+        add_run(kept, night(20, started_at="'; DROP TABLE runs; --"))
     assert kept.runs() == []
 
 
 def test_a_number_that_no_database_takes_is_a_sentence(kept: History) -> None:
     with pytest.raises(MatrixctlError, match="cannot be used"):
-        add(kept, night(20, planned=1 << 80))
+        add_run(kept, night(20, planned=1 << 80))
     assert kept.runs() == []
 
 
 def test_an_alarm_is_the_same_alarm_tomorrow(kept: History) -> None:
     for day in (18, 19, 20):
-        add(kept, night(day, quick() if day == 19 else None))
-    add(kept, night(21, series=""))
+        add_run(kept, night(day, quick() if day == 19 else None))
+    add_run(kept, night(21, series=""))
     run = kept.find("2026-11-20", "nightly")
     alarms = kept.alarms(run)
     reasons = ("handshake-then-hang", "no-quic", "server-crashed")
-    seen = {one["reason"]: (one["since"], one["runs"]) for one in alarms}
+    seen = {one["reason"]: (one["first"], one["runs"]) for one in alarms}
     assert seen == dict.fromkeys(reasons, ("2026-11-18", 2))
     assert [one["conditions"] for one in alarms if one["reason"] == "no-quic"] == [
-        ["arch=arm64", "haproxy=3.0.11", "tls=openssl-3.5.7"]
+        ["quic-api=compat", "tls=openssl-3.5.7"]
     ]
     assert {one["alarm"] for one in kept.results(run)} == {None, *(one["key"] for one in alarms)}
+
+
+def test_an_alarm_is_the_same_where_fewer_cells_are_selected(kept: History) -> None:
+    """A night in which arm64 was left out words it otherwise: what its cells share is no longer the same."""
+    failed = {"outcome": Outcome.FAIL, "reason": Reason.HANDSHAKE_TIMEOUT, "verdict": Verdict.REGRESSION}
+    cells = tuple(cell.model_copy(update=failed) if "CHACHA20" in cell.id else cell for cell in quick().cells)
+    assert len({cell.axes.arch.name for cell in cells if cell.reason}) > 1
+    for day in (18, 19):
+        some = tuple(cell for cell in cells if day == 18 or cell.axes.arch.name == "amd64")
+        add_run(kept, night(day, quick().model_copy(update={"cells": some})))
+    (alarm,) = kept.alarms(kept.find("2026-11-19", "nightly"))
+    (before,) = kept.alarms(kept.find("2026-11-18", "nightly"))
+    assert alarm["conditions"] != before["conditions"]
+    assert (alarm["key"], alarm["first"], alarm["runs"]) == (before["key"], "2026-11-18", 2)
+    by_hand = quick().model_copy(update={"cells": some})
+    add_run(kept, night(20, by_hand, series=""))
+    (alone,) = kept.alarms(kept.find("20261120-020000-0001", None))
+    assert alone["key"] != before["key"], "a run by hand goes on with nothing"
 
 
 def test_since_when_is_the_last_pass_of_the_cell(kept: History) -> None:
@@ -290,8 +301,8 @@ def test_since_when_is_the_last_pass_of_the_cell(kept: History) -> None:
     )
     bad = quick().model_copy(update={"cells": (failed, *quick().cells[1:])})
     for day, record in ((17, quick()), (18, bad), (19, bad), (20, quick())):
-        add(kept, night(day, record))
-    add(kept, night(19, quick(), series="", id="20261119-150000-0001"))
+        add_run(kept, night(day, record))
+    add_run(kept, night(19, quick(), series="", id="20261119-150000-0001"))
     assert kept.last_pass(cell.id, kept.find("2026-11-19", "nightly")) == "2026-11-17"
     assert [one["outcome"] for one in kept.timeline(cell.id, "nightly")] == ["pass", "fail", "fail", "pass"]
 
@@ -308,11 +319,11 @@ def test_since_when_is_the_last_pass_of_the_cell(kept: History) -> None:
     ],
 )
 def test_a_run_is_named_as_everywhere(kept: History, name: str, series: str | None, found: str) -> None:
-    add(kept, night(18))
+    add_run(kept, night(18))
     good = tuple(cell for cell in quick().cells if cell.outcome is Outcome.PASS)
-    add(kept, night(19, quick().model_copy(update={"cells": good})))
-    add(kept, night(20))
-    add(kept, night(21, series=""))
+    add_run(kept, night(19, quick().model_copy(update={"cells": good})))
+    add_run(kept, night(20))
+    add_run(kept, night(21, series=""))
     assert kept.find(name, series)["id"][6:8] == found
 
 
@@ -324,15 +335,15 @@ def test_a_run_that_is_not_there_is_a_sentence(
 ) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "a" / "b")
-    add(kept, night(18))
+    add_run(kept, night(18))
     with pytest.raises(UsageError, match="has no run"):
         kept.find(name, None)
 
 
 def test_old_nights_are_forgotten_with_what_no_other_run_has(kept: History) -> None:
     for day in (17, 18, 19):
-        add(kept, night(day, quick() if day > 17 else None))
-    add(kept, night(10, series=""))
+        add_run(kept, night(day, quick() if day > 17 else None))
+    add_run(kept, night(10, series=""))
     old = old_runs(kept.runs(), 2)
     assert [run["id"][6:8] for run in old] == ["17"]
     kept.remove(run["id"] for run in old)
@@ -394,33 +405,33 @@ def test_a_locked_history_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
         other = sqlite3.connect(place.file or "", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(MatrixctlError, match="another process writes to it"):
-            add(kept, night(20))
+            add_run(kept, night(20))
         other.execute("ROLLBACK")
         other.close()
-        assert add(kept, night(20)) == "imported"
+        assert add_run(kept, night(20)) == "imported"
 
 
 def test_a_full_disk_is_a_sentence_and_nothing_is_half(tmp_path: Path) -> None:
     with History(parse_place(str(tmp_path / "history.db"))) as kept:
-        add(kept, night(19, quick()))
+        add_run(kept, night(19, quick()))
         before = content(kept)
         with kept._engine.connect() as connection:
             pages = connection.execute(text("PRAGMA page_count")).scalar_one()
             connection.execute(text(f"PRAGMA max_page_count = {pages + 2}"))  # of the pool's one connection
         with pytest.raises(MatrixctlError, match="the disk is full"):
-            add(kept, night(20))
+            add_run(kept, night(20))
         assert content(kept) == before
 
 
 def test_a_read_only_history_is_a_sentence(tmp_path: Path) -> None:
     """Root may write everything, so the connection is made read-only and not the file."""
     with History(parse_place(str(tmp_path / "history.db"))) as kept:
-        add(kept, night(19))
+        add_run(kept, night(19))
         with kept._engine.connect() as connection:
             connection.execute(text("PRAGMA query_only = ON"))  # of the pool's one connection
         assert len(kept.runs()) == 1
         with pytest.raises(MatrixctlError, match="it can only be read"):
-            add(kept, night(20))
+            add_run(kept, night(20))
 
 
 def test_an_empty_file_becomes_a_history(tmp_path: Path) -> None:

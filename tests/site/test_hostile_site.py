@@ -15,9 +15,7 @@ from hostile import CORPUS, executed
 from samples import HOSTILE, hostile, mixed
 from site_samples import MORNING, Series
 
-from orchestrator.analyse.alarms import find_alarms
-from orchestrator.analyse.ingredients import Ingredients
-from orchestrator.app.history import find_folders, import_run
+from orchestrator.app.history import add_run, find_folders, import_run
 from orchestrator.app.site import build_site, read_known, read_year
 from orchestrator.files import read_beneath
 from orchestrator.record.history.history import History
@@ -85,7 +83,7 @@ def site_of(folder: Path, *records: RunRecord) -> Path:
     with History(parse_place(str(folder / "history.db"))) as kept:
         for day, record in enumerate(records, start=20):
             night = series_of(record, day)
-            kept.add(night, find_alarms(night), Ingredients(night).list_sets(), folder=str(folder))
+            add_run(kept, night, folder=str(folder))
         build_site(kept, folder / "site", series=None, now=MORNING)
     return folder / "site"
 

@@ -137,6 +137,25 @@ def test_an_alarm_stands_since_its_first_night_in_a_row(year: Year) -> None:
     assert list(find_standing(year)) == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "since", "count"),
+    [
+        pytest.param({"outcome": None, "verdict": Verdict.NOT_JUDGED}, "2026-11-21", 3, id="cut off"),
+        pytest.param({"outcome": Outcome.PASS, "verdict": Verdict.AS_EXPECTED}, "2026-11-23", 2, id="passed"),
+    ],
+)
+def test_a_night_that_tried_none_of_its_cells_is_no_break(
+    year: Year, changed: dict[str, Any], since: str, count: int
+) -> None:
+    second = year.nights[FAULT[1]]
+    changed = {"alarm": None, "reason": None, "failed": 0, **changed}
+    results = {name: one._replace(**changed) if one.alarm else one for name, one in second.results.items()}
+    other = replace(second, results=results, alarms=())
+    until = (*year.nights[: FAULT[1]], other, *year.nights[FAULT[2] : FAULT[-1] + 1])
+    (standing,) = find_standing(replace(year, nights=until))
+    assert (standing.since, standing.nights) == (since, count)
+
+
 def test_the_overview_says_what_is(built: Path, year: Year) -> None:
     page = text_of(built / "index.html")
     assert "12 cells pass, as expected" in page

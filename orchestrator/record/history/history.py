@@ -52,6 +52,8 @@ JUDGED = (
     *("confirmation", "handshake_s", "alarm", "rule", "session_set", "own_set", "build"),
 )
 """The columns that ``results_of`` returns of each result."""
+_FOLLOWED = 30
+"""Runs of a series in which an alarm is looked for that a new one is the same as."""
 
 
 class History:
@@ -187,24 +189,56 @@ class History:
         return mine[0]
 
     def alarms(self, run: Row) -> list[Row]:
-        """Return the alarms of a run, each with ``since`` and ``runs``.
+        """Return the alarms of a run, each with ``first`` and ``runs``.
 
         That is its first night in the series, and in how many runs of the series it was up to this one.
         """
         seen = (
-            select(ALARMS.c.key, func.min(RUNS.c.night).label("since"), func.count().label("runs"))
+            select(ALARMS.c.key, func.min(RUNS.c.night).label("first"), func.count().label("runs"))
             .join(RUNS, RUNS.c.number == ALARMS.c.run)
             .where(RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
             .group_by(ALARMS.c.key)
             .subquery()
         )
         query = (
-            select(ALARMS, seen.c.since, seen.c.runs)
+            select(ALARMS, seen.c.first, seen.c.runs)
             .join(seen, seen.c.key == ALARMS.c.key)
             .where(ALARMS.c.run == run["number"])
             .order_by(ALARMS.c.cells.desc(), ALARMS.c.key)
         )
         return [{**row, "conditions": json.loads(row["conditions"])} for row in self._ask(query)]
+
+    def alarms_before(self, record: RunRecord) -> list[Alarm]:
+        """Return the alarms of the last runs of its series before a run, the newest first."""
+        series, before = (rows.fit(one) for one in (record.run.series, record.run.id))
+        runs = (
+            select(RUNS.c.number, RUNS.c.id)
+            .where(RUNS.c.series == series, RUNS.c.id < before)
+            .order_by(RUNS.c.id.desc())
+            .limit(_FOLLOWED)
+            .subquery()
+        )
+        if not series:
+            return []
+        cells: dict[tuple[int, str], list[str]] = {}
+        of_cells = (
+            select(RESULTS.c.run, RESULTS.c.alarm, CELLS.c.id)
+            .join(CELLS, CELLS.c.number == RESULTS.c.cell)
+            .where(RESULTS.c.run.in_(select(runs.c.number)), RESULTS.c.alarm.is_not(None))
+        )
+        for number, key, cell in self._tuples(of_cells):
+            cells.setdefault((number, key), []).append(cell)
+        query = select(ALARMS).join(runs, runs.c.number == ALARMS.c.run)
+        return [
+            Alarm(
+                key=row["key"],
+                outcome=row["outcome"],
+                reason=row["reason"],
+                conditions=tuple(json.loads(row["conditions"])),
+                cells=tuple(cells.get((row["run"], row["key"]), ())),
+            )
+            for row in self._ask(query.order_by(runs.c.id.desc(), ALARMS.c.key))
+        ]
 
     def results(self, run: Row) -> list[Row]:
         """Return the cells of a run with their axes and results, and the digest of their build."""
