@@ -25,6 +25,10 @@
     return made;
   };
   const signs = {alarm: 'alarm', unsure: 'not-judged', note: 'note', calm: 'pass'};
+  const problem = (text) => {
+    at('problem').hidden = !text;
+    at('problem').querySelector('span').textContent = text;
+  };
   const show = (live) => {
     document.title = live.sentence;
     at('state').className = 'top ' + live.level;
@@ -32,8 +36,7 @@
     for (const name of ['sentence', 'judged', 'planned']) at(name).textContent = live[name];
     for (const name of ['run', 'began']) at(name).textContent = live[name] || '–';
     at('also').textContent = live.also.join('; ');
-    at('problem').hidden = !live.problem;
-    at('problem').querySelector('span').textContent = live.problem;
+    problem(live.problem);
     at('report').hidden = !live.report;
     at('report').setAttribute('href', live.report);
     at('progress').max = live.planned || 1;
@@ -50,5 +53,8 @@
     )));
     at('none').hidden = live.last.length > 0;
   };
-  new EventSource('events').addEventListener('run', (event) => show(JSON.parse(event.data)));
+  const events = new EventSource('events');
+  events.addEventListener('run', (event) => show(JSON.parse(event.data)));
+  // The browser asks again by itself; until then what stands here may be old.
+  events.addEventListener('error', () => problem('matrixctl serve does not answer: this is what it said last.'));
 })();

@@ -49,6 +49,10 @@ class Reader:
 
     def visit(self, name: str, fragment: str = "", *, script: bool = True, width: int = 1280) -> None:
         """Open a page that lies in the folder."""
+        self.go((self.folder / name).as_uri() + fragment, script=script, width=width)
+
+    def go(self, address: str, *, script: bool = True, width: int = 1280) -> None:
+        """Open a page."""
         for command, value in (
             ("Emulation.setScriptExecutionDisabled", {"value": not script}),
             (
@@ -60,7 +64,7 @@ class Reader:
         self.driver.get("about:blank")
         self.complaints()
         self.requests()
-        self.driver.get((self.folder / name).as_uri() + fragment)
+        self.driver.get(address)
 
     def all(self, css: str) -> list[WebElement]:
         return [found for found in self.driver.find_elements(By.CSS_SELECTOR, css) if found.is_displayed()]
