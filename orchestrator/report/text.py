@@ -22,8 +22,8 @@ _INVISIBLE = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # invisible in other planes, tags
     f"]|(?<=[{_MARKS}]{{3}})[{_MARKS}]"  # a fourth mark on one letter is there to cover the neighbours
 )
-_COMMAND = re.compile(r"^([ \t]*):(?=:[^\n]*::)|#(?=#\w*\[)", re.MULTILINE)
-"""``::error::`` and ``##[error]``: what CI systems obey, wherever it stands in a log.
+_COMMAND = re.compile(r"^([^\S\n]*):(?=:[^\n]*::)|#(?=#\w*\[)", re.MULTILINE)
+"""``::error::``, behind white space of any kind, and ``##[error]`` anywhere: what CI systems obey in a log.
 https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs"""
 _BREAKS = re.compile(r"(?:\r?\n|\t)+")
 _RIGHT_TO_LEFT = re.compile(

@@ -46,7 +46,7 @@ UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2067\ufeff\ud800-\udfff]"
 )
 """What must not stand in any output. U+2068 and U+2069 are our own isolates."""
-COMMAND = re.compile(r"^[ \t]*::[^\n]*::|##\w*\[", re.MULTILINE)
+COMMAND = re.compile(r"^[^\S\n]*::[^\n]*::|##\w*\[", re.MULTILINE)
 
 
 @dataclass(frozen=True)
