@@ -1,7 +1,7 @@
 """Markdown for a step summary (at most 1 MiB, https://docs.github.com/actions: job summaries)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from orchestrator.analyse.compare import Comparison
 from orchestrator.matrix.names import titled
@@ -34,6 +34,7 @@ _SYMBOLS = {
     "unsupported": "–",  # noqa: RUF001 - the report's own sign
     "pass": "✓",
 }
+_LEGEND = "\n" + " · ".join(f"{symbol} {summary.TITLES[name]}" for name, symbol in _SYMBOLS.items())
 _LEVELS = {"alarm": "✕ ", "unsure": "? ", "note": "↑ ", "calm": "✓ "}
 _MESSAGE = 300
 
@@ -49,6 +50,26 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
 
 def _blocks(record: RunRecord, news: News | None) -> Iterator[str]:
     """Pieces that may stand or be cut off one by one."""
+    yield from write_state(record)
+    yield from news_markdown.render(news)
+    clusters = explanation.show(record)
+    yield from write_clusters(clusters)
+    found = groups.groups(record, explanation.explained(clusters))
+    for group in found:
+        if not group.quiet and group.verdict is not Verdict.NOT_JUDGED:
+            yield from write_group(group)
+    yield from write_rules(record)
+    yield from write_disagreements(record)
+    yield from write_selftests(record)
+    for _, lines in write_grids(record):
+        yield from lines
+    for group in found:
+        if group.verdict in {Verdict.NOT_JUDGED, Verdict.KNOWN_FAILURE}:
+            yield from write_group(group)
+
+
+def write_state(record: RunRecord) -> Iterator[str]:
+    """Yield the run in words, its facts, and what made it special."""
     first, *more = (escape(part) for part in headline.parts(record))
     yield f"## {_LEVELS[headline.level(record)]}{first}\n"
     if more:
@@ -60,22 +81,13 @@ def _blocks(record: RunRecord, news: News | None) -> Iterator[str]:
         yield f"\nThe run says: {escape(text.shorten(record.run.message, _MESSAGE))}"
     for made in provenance.special(record):
         yield f"\n**Built in its own way:** {escape(f'{made.name}: {made.words}')}"
-    yield from news_markdown.render(news)
-    clusters = explanation.show(record)
+
+
+def write_clusters(clusters: Sequence[explanation.Shown]) -> Iterator[str]:
+    """Yield what failures have in common, the most urgent first."""
     if clusters:
         yield f"\n### {explanation.TITLE}\n"
     yield from map(_cluster, clusters)
-    found = groups.groups(record, explanation.explained(clusters))
-    for group in found:
-        if not group.quiet and group.verdict is not Verdict.NOT_JUDGED:
-            yield from _group(group)
-    yield from _rules(record)
-    yield from _disagreements(record)
-    yield from _selftests(record)
-    yield from _grids(record)
-    for group in found:
-        if group.verdict in {Verdict.NOT_JUDGED, Verdict.KNOWN_FAILURE}:
-            yield from _group(group)
 
 
 def _facts(record: RunRecord) -> str:
@@ -96,17 +108,21 @@ def _facts(record: RunRecord) -> str:
     return " · ".join(f"{name} {escape(value)}" for name, value in facts.items() if value)
 
 
-def _grids(record: RunRecord) -> Iterator[str]:
+def write_grids(record: RunRecord) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the table of each architecture, then the legend, each with its name."""
     table = grid.default(record.cells)
     for arch in table.arches:
-        columns = [i for i, column in enumerate(table.columns) if column.arch == arch]
-        ciphers = [escape(table.columns[i].cipher) for i in columns]
-        yield f"\n### {escape(arch)}\n\n| build | {' | '.join(ciphers)} |\n| --- |{' --- |' * len(columns)}"
-        for row in table.rows:
-            slots = (_slot(row.slots[i]) for i in columns)
-            yield f"| {escape(row.haproxy)} {escape(row.tls)} | {' | '.join(slots)} |"
-    legend = (f"{symbol} {summary.TITLES[name]}" for name, symbol in _SYMBOLS.items())
-    yield f"\n{' · '.join(legend)}"
+        yield f"grid of {arch}", tuple(_grid(table, arch))
+    yield "legend", (_LEGEND,)
+
+
+def _grid(table: grid.Grid, arch: str) -> Iterator[str]:
+    columns = [i for i, column in enumerate(table.columns) if column.arch == arch]
+    ciphers = [escape(table.columns[i].cipher) for i in columns]
+    yield f"\n### {escape(arch)}\n\n| build | {' | '.join(ciphers)} |\n| --- |{' --- |' * len(columns)}"
+    for row in table.rows:
+        slots = (_slot(row.slots[i]) for i in columns)
+        yield f"| {escape(row.haproxy)} {escape(row.tls)} | {' | '.join(slots)} |"
 
 
 def _slot(slot: grid.Slot) -> str:
@@ -136,7 +152,11 @@ def _cluster(shown: explanation.Shown) -> str:
     return "".join((said, *(f"<br>{escape(name)}: {escape(value)}" for name, value in details)))
 
 
-def _group(group: groups.Group) -> Iterator[str]:
+def write_group(group: groups.Group, most: int | None = None) -> Iterator[str]:
+    """Yield a group and its cells, each with its reproducer.
+
+    :param most: how many cells are shown; ``None`` for all.
+    """
     common = f"; in common: {escape(group.common)}" if group.common else ""
     yield f"\n### {_SYMBOLS[group.state]} {escape(group.title)}, {len(group.cells)}\n"
     tally = f"; {group.tally}" if group.tally else ""
@@ -145,10 +165,12 @@ def _group(group: groups.Group) -> Iterator[str]:
         yield f"**Cause:** {escape(text.shorten(group.cause, _MESSAGE))}\n"
     if group.expected:
         yield f"Expected by {escape(group.expected.rule)}, because {_link(group.expected.because)}\n"
-    for cell in group.cells:
+    for cell in group.cells[:most]:
         message = text.shorten(attempts.describe(cell), _MESSAGE)
         said = f": {escape(message)}" if message else ""
         yield f"- **{escape(cell.id)}**{said}<br><code>{escape(cell.reproducer)}</code>"
+    if hidden := group.cells[len(group.cells[:most]) :]:
+        yield f"- and {len(hidden)} more"
 
 
 def _link(address: str) -> str:
@@ -158,8 +180,8 @@ def _link(address: str) -> str:
     return escape(address)
 
 
-def _rules(record: RunRecord) -> Iterator[str]:
-    """Only the rules that need a hand: all of them are in the page."""
+def write_rules(record: RunRecord) -> Iterator[str]:
+    """Yield only the rules that need a hand: all of them are in the page."""
     needy = [line for line in expectations.lines(record) if line.state]
     if needy:
         yield "\n### Rules of the matrix that need a hand\n"
@@ -170,7 +192,8 @@ def _rules(record: RunRecord) -> Iterator[str]:
         yield f"- **{escape(rule.place)}** ({when}): {escape(why)}; because {_link(rule.because)}"
 
 
-def _disagreements(record: RunRecord) -> Iterator[str]:
+def write_disagreements(record: RunRecord) -> Iterator[str]:
+    """Yield the servers about which clients disagree."""
     found = disagreements.disagreements(record)
     if found:
         yield f"\n### Clients disagree, {len(found)}\n"
@@ -179,7 +202,8 @@ def _disagreements(record: RunRecord) -> Iterator[str]:
         yield f"- **{server}**: {escape(one.sentence)}"
 
 
-def _selftests(record: RunRecord) -> Iterator[str]:
+def write_selftests(record: RunRecord) -> Iterator[str]:
+    """Yield the self-tests that failed."""
     bad = [row for row in selftests.overview(record.selftests).rows if not row.good]
     if bad:
         yield "\n### Self-tests of libraries that failed\n"

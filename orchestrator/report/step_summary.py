@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from orchestrator.report import text
 
@@ -17,6 +18,35 @@ _SPECIAL = re.compile(
     r"|(?<=www)\.",
     re.ASCII,
 )
+_NAMED = 10
+"""Sections left out that are named."""
+
+
+class Section(NamedTuple):
+    """A part of a summary that is there whole, or not at all."""
+
+    name: str
+    """What it is called where it is left out; no text from outside."""
+    lines: tuple[str, ...]
+
+
+def fit_sections(sections: Iterable[Section], limit: int = LIMIT) -> Iterator[str]:
+    """Yield the lines of each section that still fits, and last a line that names those left out.
+
+    :param limit: bytes of the whole text.
+    """
+    size, left_out = 0, []
+    for section in sections:
+        needed = sum(len(line.encode()) + 1 for line in section.lines)
+        if size + needed > limit - _ROOM_FOR_THE_END:
+            left_out.append(section.name)
+            continue
+        size += needed
+        yield from section.lines
+    if left_out:
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        names = ", ".join(left_out[:_NAMED])
+        yield f"\n**Left out, since it does not fit in a step summary:** {names}{more}\n"
 
 
 def fit(blocks: Iterable[str]) -> Iterator[str]:
@@ -36,3 +66,19 @@ def escape(value: str) -> str:
         lambda match: f"&#{ord(match[0])};" if match[0].isascii() else match[0],
         text.isolated(text.shorten(text.one_line(value), _VALUE)),
     )
+
+
+def code(value: str) -> str:
+    """``value`` on one line, as text of which GitHub makes nothing, not even a mention or a reference.
+
+    Those it finds after entities are resolved, and looks for them everywhere but in code.
+    """
+    return f"<code>{escape(text.visible(value))}</code>"
+
+
+def fence(*commands: str) -> str:
+    """Return commands, a line each, as a block that can be copied; no line of it ends the block."""
+    lines = [text.flat(command) for command in commands]
+    longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
+    mark = "`" * max(3, longest + 1)
+    return "\n".join(["", f"{mark}sh", *lines, mark, ""])
