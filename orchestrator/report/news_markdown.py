@@ -13,6 +13,13 @@ def render(news: News | None) -> Iterator[str]:
     """Yield the blocks; the cells' own messages and commands stand further down in the report."""
     if news is None:
         return
+    yield from write_headline(news)
+    for group in news.groups:
+        yield from write_group(group)
+
+
+def write_headline(news: News) -> Iterator[str]:
+    """Yield what the comparison comes to, and with what it was made."""
     found = news.comparison
     yield f"\n### {_SIGNS[found.exit_code]}{TITLE}\n"
     yield f"{escape(words.verdict(found))}<br>"
@@ -20,11 +27,10 @@ def render(news: News | None) -> Iterator[str]:
     yield f"\n{' · '.join(escape(part) for part in words.side('BASE', found.base))}; HEAD is this run"
     for note in words.notes(found):
         yield f"\n**Note:** {escape(note)}"
-    for group in news.groups:
-        yield from _group(group)
 
 
-def _group(group: words.Group) -> Iterator[str]:
+def write_group(group: words.Group) -> Iterator[str]:
+    """Yield what became of some cells, and what differs below them."""
     sign = "✕ " if group.alarm else ""
     yield f"\n**{sign}{escape(group.title)}**, {len(group.cells)}<br>"
     yield from (f"{escape(line.strip())}<br>" for line in group.why)

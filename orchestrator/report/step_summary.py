@@ -20,13 +20,15 @@ _SPECIAL = re.compile(
 )
 _NAMED = 10
 """Sections left out that are named."""
+_NAME = 80
+"""Characters of such a name."""
 
 
 class Section(NamedTuple):
     """A part of a summary that is there whole, or not at all."""
 
     name: str
-    """What it is called where it is left out; no text from outside."""
+    """What it is called where it is left out."""
     lines: tuple[str, ...]
 
 
@@ -45,7 +47,7 @@ def fit_sections(sections: Iterable[Section], limit: int = LIMIT) -> Iterator[st
         yield from section.lines
     if left_out:
         more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-        names = ", ".join(left_out[:_NAMED])
+        names = ", ".join(escape(name[:_NAME]) for name in left_out[:_NAMED])
         yield f"\n**Left out, since it does not fit in a step summary:** {names}{more}\n"
 
 
