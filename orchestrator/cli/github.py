@@ -1,13 +1,17 @@
 """``matrixctl github``: what a workflow of GitHub Actions asks for."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from orchestrator.cli import common
+from orchestrator.cli.read import compare_with_base, read_named
+from orchestrator.cli.workflow import print_annotations
 from orchestrator.errors import UsageError
 from orchestrator.plan.shards import MOST, Shard, list_builds, split, split_by_time
+from orchestrator.report import github_summary
 from orchestrator.report.text import terminal
 
 _RUNNERS = {"amd64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"}
@@ -20,7 +24,7 @@ _NAMED = 3
 
 @click.group()
 def github() -> None:
-    """Cut a selection into the jobs of a workflow of GitHub Actions."""
+    """Cut a selection into the jobs of a workflow, and say on GitHub what their runs have shown."""
 
 
 @github.command()
@@ -58,6 +62,56 @@ def matrix(
             why = f"GitHub takes no more than {MOST}" if builds > MOST else "each has at least one build"
             common.say(f"warning: {len(made)} shards in place of {shards}: {why}")
     click.echo(json.dumps({"include": [_entry(shard) for shard in made]}))
+
+
+@github.command()
+@click.argument("run")
+@common.base
+@common.reports_folder
+@common.of_series
+@common.history_place
+def summary(run: str, *, base: str | None, out: Path | None, series: str | None, history: str | None) -> None:
+    """Print the step summary of RUN, as Markdown for $GITHUB_STEP_SUMMARY.
+
+    RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. It is
+    smaller than GitHub's limit of 1 MiB: sections that do not fit are left out whole, and named.
+    """
+    _, record = read_named(run, out, series)
+    reports = out or common.default_out()
+    compared = compare_with_base(base, record, reports, series, history) if base else None
+    click.echo(github_summary.render(record, compared), nl=False)
+
+
+@github.command()
+@click.argument("run")
+@common.base
+@click.option(
+    "--matrix",
+    "matrix_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The matrix file of the run, for the lines of its rules [default: matrix.yaml, if it is here].",
+)
+@common.reports_folder
+@common.of_series
+@common.history_place
+def annotate(
+    run: str,
+    *,
+    base: str | None,
+    matrix_file: Path | None,
+    out: Path | None,
+    series: str | None,
+    history: str | None,
+) -> None:
+    """Print annotations of RUN, as workflow commands that GitHub reads from the log of a step.
+
+    RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. There is
+    one for each cluster of failures, or group of cells, and at most 10 of a kind, as GitHub shows.
+    """
+    _, record = read_named(run, out, series)
+    reports = out or common.default_out()
+    compared = compare_with_base(base, record, reports, series, history) if base else None
+    print_annotations(record, compared, matrix_file or Path("matrix.yaml"))
 
 
 def _entry(shard: Shard) -> dict[str, Any]:

@@ -42,20 +42,35 @@ class Explaining(click.Group):
                 return super().invoke(ctx)
         except MatrixctlError as error:
             _explain(error.brief, error.details, error.resolution)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            sys.exit(Exit.INTERRUPTED)
+            sys.exit(find_exit(error))
+        except KeyboardInterrupt as error:
+            sys.exit(find_exit(error))
         except BrokenPipeError:  # the reader of our output went away: `matrixctl cells | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_READER_GONE)
         except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
             _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-            sys.exit(Exit.USAGE if error.errno in _BAD_PATH else Exit.HARNESS)
+            sys.exit(find_exit(error))
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # noqa: BLE001 - Python's own exit code would be that of a regression
             _explain_fault(error)
-            sys.exit(Exit.HARNESS)
+            sys.exit(find_exit(error))
+
+
+def find_exit(error: BaseException) -> int:
+    """Return the exit code of a command that such an error ends."""
+    match error:
+        case MatrixctlError() | click.ClickException():
+            return error.exit_code
+        case SystemExit(code=int(code)):
+            return code
+        case KeyboardInterrupt():
+            return Exit.INTERRUPTED
+        case OSError(errno=number) if number in _BAD_PATH:
+            return Exit.USAGE
+        case _:
+            return Exit.HARNESS
 
 
 class Later(click.Command):

@@ -40,7 +40,7 @@ _COMMANDS = (
     Later(
         "github",
         "orchestrator.cli.github:github",
-        "Cut a selection into the jobs of a workflow of GitHub Actions.",
+        "Cut a selection into the jobs of a workflow, and say on GitHub what their runs have shown.",
     ),
     Later(
         "history",

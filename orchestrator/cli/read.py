@@ -50,8 +50,8 @@ def report(
             "the JSON of a report is the run's record, which knows of no other run",
             resolution=f"Compare them: matrixctl compare {shlex.join([base, run])} --format json",
         )
-    folder, record = _read(run, out, series)
-    compared = _compare(base, record, out or common.default_out(), series, history) if base else None
+    folder, record = read_named(run, out, series)
+    compared = compare_with_base(base, record, out or common.default_out(), series, history) if base else None
     text = _RENDERERS[form](record, compared)
     if form == "html" and folder is not None and sys.stdout.isatty():
         path = folder / "index.html"
@@ -68,14 +68,14 @@ def report(
 @common.of_series
 def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
     """Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence."""
-    folder, record = _read(run, out, series)
+    folder, record = read_named(run, out, series)
     found = next((one for one in record.cells if one.id == cell), None)
     if found is None:
         raise _unknown(cell, record)
     click.echo("\n".join(_describe(found, folder)))
 
 
-def _compare(
+def compare_with_base(
     base: str, head: RunRecord, reports: Path, series: str | None, history: str | None
 ) -> Comparison:
     """Compare a run with its BASE, which is counted in the run's own series where none is named."""
@@ -83,8 +83,11 @@ def _compare(
     return compare_remembering(read_in_series(base, reports, counted), head, reports, history)
 
 
-def _read(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:
-    """Return the run's folder, ``None`` where only its record is named, and the record."""
+def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:
+    """Return the run's folder, ``None`` where only its record is named, and the record.
+
+    :raises UsageError: where there is no such run, or it cannot be read.
+    """
     found = find_run(run, out or common.default_out(), series=series)
     record = read_run(found, warn=True)
     if found.is_file():

@@ -5,21 +5,24 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from orchestrator import app, internal
+from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_in_series
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
+from orchestrator.cli.workflow import open_step
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
@@ -36,7 +39,10 @@ from orchestrator.report import comparison as words
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
 
-_ANEW = {"resume", "out", "store", "mirrors", "jobs", "memory", "keep", "quiet", "as_json", "base", "history"}
+_ANEW = {
+    *("resume", "out", "store", "mirrors", "jobs", "memory", "keep"),
+    *("quiet", "as_json", "base", "history", "github"),
+}
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
 _CONFIRM = 3
@@ -102,12 +108,50 @@ _CONFIRM = 3
     help="Write the run down there when it has ended; see `matrixctl history`.",
 )
 @common.base
+@click.option(
+    "--github", is_flag=True, help="In a step of GitHub Actions: write its summary, annotations and outputs."
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
 @click.pass_context
 def run(
     context: click.Context,
     /,
+    choice: common.Choice,
+    *,
+    github: bool,
+    as_json: bool,
+    **_: object,
+) -> None:
+    """Build HAProxy for the selected cells and probe HTTP/3.
+
+    Exit codes: 0 all as expected, 1 a regression, a changed failure, a stale rule or, with --fail-on-flaky, a
+    flaky cell, 2 usage, 3 nothing selected or nothing left to resume, 4 a cell was not judged (the harness
+    failed, or it is blocked), 130 interrupted.
+    """
+    if github and as_json:
+        raise UsageError(
+            "--github and --json exclude each other: both write to stdout", resolution="Leave one out."
+        )
+    with open_step() if github else nullcontext() as step:
+        done = _run(context, choice, **context.params)
+        if step is not None:
+            step.tell_run(done.record, done.folder, done.compared, done.matrix)
+    sys.stdout.flush()
+    leave(Exit.HARNESS if done.record.run.exit_code is None else done.record.run.exit_code)
+
+
+class _Done(NamedTuple):
+    """A run that has ended, its folder, what it was compared with, and its matrix file."""
+
+    record: RunRecord
+    folder: Path
+    compared: Comparison | None
+    matrix: Path
+
+
+def _run(
+    context: click.Context,
     choice: common.Choice,
     *,
     resume: str | None,
@@ -118,13 +162,8 @@ def run(
     base: str | None,
     history: str | None,
     **_: object,
-) -> None:
-    """Build HAProxy for the selected cells and probe HTTP/3.
-
-    Exit codes: 0 all as expected, 1 a regression, a changed failure, a stale rule or, with --fail-on-flaky, a
-    flaky cell, 2 usage, 3 nothing selected or nothing left to resume, 4 a cell was not judged (the harness
-    failed, or it is blocked), 130 interrupted.
-    """
+) -> _Done:
+    """Do what ``run`` was asked to do."""
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
     settings, folder = _settings(choice, context.params), None
@@ -163,26 +202,32 @@ def run(
             cancel=cancel,
             resume=folder,
         )
-    compared = _report_news(before, record, folder, history) if before else ""
+    compared, news = _report_news(before, record, folder, history) if before else (None, "")
     view.summary(record, folder)
-    if compared and not quiet:
-        common.say(compared)
+    if news and not quiet:
+        common.say(news)
     if place:
         _write_down(place, folder)
-    sys.stdout.flush()
-    leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
+    path = common.matrix_path(Path(settings.matrix) if settings.matrix else None)
+    return _Done(record=record, folder=folder, compared=compared, matrix=path)
 
 
-def _report_news(base: RunRecord, record: RunRecord, folder: Path, history: str | None) -> str:
-    """Write the reports again with the news since BASE; return a line on them, or on what went wrong."""
+def _report_news(
+    base: RunRecord, record: RunRecord, folder: Path, history: str | None
+) -> tuple[Comparison | None, str]:
+    """Write the reports again with the news since BASE.
+
+    :returns: the news, and a line on them or on what went wrong.
+    """
+    found = None
     try:
         found = compare_remembering(base, record, folder.parent, history)
         write_reports(record, folder, found)
     except (MatrixctlError, OSError) as error:
-        return f"the report has no news since {base.run.id}: {error}"
+        return found, f"the report has no news since {base.run.id}: {error}"
     except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and its exit code stays
-        return f"the report has no news since {base.run.id}: {internal.kept(folder, error)}"
-    return f"since {base.run.id}: {words.verdict(found)} ({words.headline(found)})"
+        return found, f"the report has no news since {base.run.id}: {internal.kept(folder, error)}"
+    return found, f"since {base.run.id}: {words.verdict(found)} ({words.headline(found)})"
 
 
 def _check_place(history: str) -> "Place":

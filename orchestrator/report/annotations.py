@@ -52,7 +52,7 @@ def annotate(record: RunRecord, compared: Comparison | None = None) -> tuple[Ann
 def write(annotations: Iterable[Annotation], find: Callable[[str], Place | None]) -> Iterator[str]:
     """Yield the lines of a log, of each kind as many as GitHub shows; the last says how many more there are.
 
-    :param find: returns file and line for the place of a rule, ``None`` where the repository has no such file.
+    :param find: returns file and line for the place of a rule; ``None`` where the repository lacks the file.
     """
     every = tuple(annotations)
     for kind in KINDS:

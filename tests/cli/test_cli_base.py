@@ -151,6 +151,7 @@ def test_news_that_cannot_be_written_cost_no_run(
 
     monkeypatch.setattr(run, "write_reports", fail)
     record, folder = read_run(here / "reports" / LATER), here / "reports" / LATER
-    said = run._report_news(read_run(here / "reports" / RUN), record, folder, None)
+    found, said = run._report_news(read_run(here / "reports" / RUN), record, folder, None)
+    assert found is not None
     assert said.startswith(f"the report has no news since {RUN}: ")
     assert ("No space left" in said) is isinstance(error, OSError)
