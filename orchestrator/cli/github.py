@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from orchestrator.app.issues import Repository, sync_issues
 from orchestrator.cli import common
 from orchestrator.cli.read import compare_with_base, read_named
-from orchestrator.cli.workflow import print_annotations
+from orchestrator.cli.workflow import find_page, print_annotations
 from orchestrator.errors import UsageError
 from orchestrator.plan.shards import MOST, Shard, list_builds, split, split_by_time
 from orchestrator.report import github_summary
-from orchestrator.report.text import terminal
+from orchestrator.report.text import flat, terminal
 
 _RUNNERS = {"amd64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"}
 """GitHub's own machines (https://docs.github.com/actions: GitHub-hosted runners)."""
@@ -112,6 +113,49 @@ def annotate(
     reports = out or common.default_out()
     compared = compare_with_base(base, record, reports, series, history) if base else None
     print_annotations(record, compared, matrix_file or Path("matrix.yaml"))
+
+
+@github.command()
+@click.argument("run")
+@click.option(
+    "--repo",
+    envvar="GITHUB_REPOSITORY",
+    required=True,
+    metavar="OWNER/NAME",
+    help="The repository; in a workflow its own, if left out.",
+)
+@click.option("--label", default="matrixctl", show_default=True, help="The label of the issues.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@common.base
+@common.reports_folder
+@common.of_series
+@common.history_place
+def issues(
+    run: str,
+    *,
+    repo: str,
+    label: str,
+    dry_run: bool,
+    base: str | None,
+    out: Path | None,
+    series: str | None,
+    history: str | None,
+) -> None:
+    """Open, update and close issues, so that each confirmed alarm of RUN has one.
+
+    It talks to GitHub by the program `gh`, which takes its token from GH_TOKEN. Only issues that the token's
+    owner wrote, with the label and a mark of an alarm, are touched. With --base they name the suspect.
+    """
+    _, record = read_named(run, out, series)
+    repository = Repository(name=repo, label=label)
+    reports = out or common.default_out()
+    compared = compare_with_base(base, record, reports, series, history) if base else None
+    count = 0
+    for line in sync_issues(repository, record, compared, page=find_page(), dry_run=dry_run):
+        count += 1
+        click.echo(flat(line))
+    if not count:
+        click.echo("no alarm, and no open issue of one")
 
 
 def _entry(shard: Shard) -> dict[str, Any]:

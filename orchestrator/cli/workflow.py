@@ -5,7 +5,7 @@ https://docs.github.com/actions: workflow commands, and the environment files of
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,7 +99,14 @@ def print_annotations(record: RunRecord, compared: Comparison | None, matrix: Pa
     _print_lines(annotations.annotate(record, compared), matrix)
 
 
-def _print_lines(these: "list[Annotation] | tuple[Annotation, ...]", matrix: Path | None) -> None:
+def find_page() -> str:
+    """Return the address of the workflow's run that this is a step of; empty elsewhere."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, number = (os.environ.get(name, "") for name in names)
+    return f"{server}/{repository}/actions/runs/{number}" if server and repository and number else ""
+
+
+def _print_lines(these: Sequence[Annotation], matrix: Path | None) -> None:
     file = _find_in_repository(matrix) if matrix else None
 
     def find(place: str) -> Place | None:

@@ -36,7 +36,7 @@ def _list(name: str, values: tuple[str, ...]) -> Iterator[str]:
     if not values:
         return
     yield f"\n**{name}**\n"
-    yield from (f"- {code(value.strip())}" for value in values[:_SHARED])
+    yield from (f"- {code(value.strip(' '))}" for value in values[:_SHARED])
     if len(values) > _SHARED:
         yield f"- and {len(values) - _SHARED} more"
 

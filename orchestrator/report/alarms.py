@@ -123,7 +123,7 @@ def tell_since(compared: Comparison | None, ids: Collection[str]) -> tuple[str, 
         if here:
             count = "" if len(here) == len(ids) else f" ({len(here)} of {len(ids)} cells)"
             lines.append(f"{group.title}{count}")
-            lines += comparison.explain_change(here)
+            lines += [line.lstrip(" ") for line in comparison.explain_change(here)]
     return tuple(lines) or (f"as in {compared.base.id}",)
 
 

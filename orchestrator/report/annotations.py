@@ -111,7 +111,7 @@ def _tell(
         (
             *lines,
             *messages[:1],
-            *(f"since BASE: {one.strip()}" for one in since),
+            *(f"since BASE: {one}" for one in since),
             f"again: {cells[0].reproducer}",
         ),
         rules.pop() if len(rules) == 1 else "",

@@ -1,5 +1,6 @@
 """The rules of the matrix and their results, those that need attention first."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import urlsplit
 from orchestrator.outcome import Verdict
 from orchestrator.record.model import Expected, Rule, RunRecord
 from orchestrator.report import summary
+
+_PLAIN = re.compile(r"[!#-;=?-~]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +67,8 @@ def link(address: str) -> str | None:
     except ValueError:
         return None
     return address if parts.scheme in {"http", "https"} and parts.netloc else None
+
+
+def is_plain_link(address: str) -> bool:
+    """Return whether ``address`` may stand between angle brackets of Markdown: nothing in it ends them."""
+    return link(address) is not None and _PLAIN.fullmatch(address) is not None

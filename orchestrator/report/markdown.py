@@ -1,6 +1,5 @@
 """Markdown for a step summary (at most 1 MiB, https://docs.github.com/actions: job summaries)."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from orchestrator.analyse.compare import Comparison
@@ -175,9 +174,7 @@ def write_group(group: groups.Group, most: int | None = None) -> Iterator[str]:
 
 def _link(address: str) -> str:
     """A link that cannot be anything else: between angle brackets, and no character that ends it."""
-    if expectations.link(address) and re.fullmatch(r"[!#-;=?-~]+", address):
-        return f"<{address}>"
-    return escape(address)
+    return f"<{address}>" if expectations.is_plain_link(address) else escape(address)
 
 
 def write_rules(record: RunRecord) -> Iterator[str]:

@@ -24,6 +24,7 @@ _PACKAGES = {
     "apt-cache": "apt",
     "apt-get": "apt",
     "dockerd": "docker.io",
+    "gh": "gh",
     "git": "git",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
@@ -49,17 +50,25 @@ def run(
     *,
     timeout: float,
     env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
 ) -> Completed:
     """Run a program to its end, in a process group of its own, without our stdin.
 
     :param timeout: seconds until the group gets TERM; KILL follows GRACE seconds later.
     :param env: the whole environment; ``None`` hands on our own.
+    :param stdin: what the program reads there.
     :raises DeadlineError: when the time is up; the group is gone by then.
     :raises MatrixctlError: when the program is not installed; says which package has it.
     """
     # Files, not pipes: a pipe's content would all be read into memory, and limits on files do not apply.
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        process = _start(argv, env=env, stdout=stdout, stderr=stderr)
+    with (
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+        tempfile.TemporaryFile() as given,
+    ):
+        given.write(stdin)
+        given.seek(0)
+        process = _start(argv, env=env, stdin=given, stdout=stdout, stderr=stderr)
         _wait(process, argv, timeout)
         return Completed(exit_code=process.returncode, stdout=_content(stdout), stderr=_content(stderr))
 
@@ -115,13 +124,14 @@ def _start(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None,
+    stdin: IO[bytes],
     stdout: IO[bytes],
     stderr: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(  # noqa: S603 - an argument list, never a shell line
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=stderr,
             env=None if env is None else dict(env),

@@ -1,0 +1,158 @@
+"""Which issue belongs to which alarm of a run, and what is to be done with it. Pure.
+
+An issue carries a mark of its alarm. It is found again by the alarm's key, or else by the same end and half
+of the cells: what an alarm has in common changes when a cell more fails.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from orchestrator.outcome import Outcome, Reason, Verdict, believed
+from orchestrator.record.model import Alarm, CellRecord, RunRecord
+from orchestrator.value import Value
+
+_MOST = 2000
+"""Cells of an alarm that its mark has: GitHub's limit for a text is 65,536 characters."""
+_DIGITS = 8
+_SERIES = 64
+"""Characters of the name of a series: `--series` takes no more, but a record may come from anywhere."""
+_MARK = re.compile(r"<!-- matrixctl-alarm (\{[^<>]{0,60000}\}) -->\s*\Z")
+_QUIET = {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE, Verdict.NOW_PASSING}
+_TOLD = {Outcome.PASS, Outcome.FAIL, Outcome.MISBUILT, Outcome.UNSUPPORTED}
+"""Outcomes that say something of the product, or of what is declared of it."""
+
+
+class Mark(Value):
+    """What an issue keeps of its alarm."""
+
+    series: str
+    """Of the runs that it is about."""
+    key: str
+    outcome: Outcome | None
+    reason: Reason | None
+    cells: tuple[str, ...]
+    """The begins of the SHA-256 of their ids, sorted: all, or the first where they are many."""
+
+
+class Issue(Value):
+    """An issue of ours."""
+
+    number: int
+    open: bool
+    unwanted: bool
+    """A person closed it as not planned."""
+    mark: Mark
+
+
+class Step(NamedTuple):
+    """What is to be done."""
+
+    kind: Literal["open", "update", "reopen", "close", "leave"]
+    issue: Issue | None
+    alarm: Alarm | None
+    why: str = ""
+
+
+def make_mark(alarm: Alarm, series: str) -> Mark:
+    """Return the mark of an alarm of a series."""
+    cells = sorted(map(_shorten, alarm.cells))[:_MOST]
+    return Mark(
+        series=series[:_SERIES], key=alarm.key, outcome=alarm.outcome, reason=alarm.reason, cells=tuple(cells)
+    )
+
+
+def write_mark(mark: Mark) -> str:
+    """Return a mark as the last line of a text, which GitHub does not show."""
+    said = mark.model_dump_json().replace("<", "\\u003c").replace(">", "\\u003e")
+    return f"<!-- matrixctl-alarm {said} -->"
+
+
+def read_mark(text: str) -> Mark | None:
+    """Return the mark with which a text ends; ``None`` where it has none."""
+    found = _MARK.search(text[-62_000:])
+    try:
+        return Mark.model_validate_json(found[1]) if found else None
+    except ValidationError:
+        return None
+
+
+def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Issue]) -> tuple[Step, ...]:
+    """Return what is to be done for each alarm, and with each open issue that has none.
+
+    :param alarms: those of the run, and whether each is confirmed.
+    :param issues: those of ours; those of another series are left alone.
+    """
+    series = record.run.series
+    ours = [issue for issue in issues if issue.mark.series == series[:_SERIES]]
+    matched = _match([(alarm, make_mark(alarm, series)) for alarm in alarms], ours)
+    steps = [
+        _decide_alarm(alarm, matched.get(alarm.key), confirmed=confirmed)
+        for alarm, confirmed in alarms.items()
+    ]
+    taken = {issue.number for issue in matched.values()}
+    cells = {_shorten(cell.id): cell for cell in record.cells}
+    left = (issue for issue in ours if issue.open and issue.number not in taken)
+    return (*steps, *(_decide_issue(issue, cells) for issue in left))
+
+
+def _match(marks: Sequence[tuple[Alarm, Mark]], issues: Sequence[Issue]) -> dict[str, Issue]:
+    """Return the issue of each alarm that has one, by the alarm's key."""
+    found: dict[str, Issue] = {}
+    for alarm, _ in marks:
+        same = [issue for issue in issues if issue.mark.key == alarm.key]
+        if same:
+            found[alarm.key] = max(same, key=lambda issue: (issue.open, issue.number))
+    near = sorted(_find_near(marks, issues), key=lambda one: -one[0])
+    for _, alarm, issue in near:
+        if alarm.key not in found and issue not in found.values():
+            found[alarm.key] = issue
+    return found
+
+
+def _find_near(
+    marks: Sequence[tuple[Alarm, Mark]], issues: Sequence[Issue]
+) -> Iterator[tuple[int, Alarm, Issue]]:
+    """Yield the alarms and open issues that share half of their cells: of the fewer, where they differ."""
+    for alarm, mark in marks:
+        for issue in issues:
+            other = issue.mark
+            shared = len({*mark.cells} & {*other.cells})
+            alike = (other.outcome, other.reason) == (mark.outcome, mark.reason)
+            if issue.open and alike and shared and 2 * shared >= min(len(mark.cells), len(other.cells)):
+                yield shared, alarm, issue
+
+
+def _decide_alarm(alarm: Alarm, issue: Issue | None, *, confirmed: bool) -> Step:
+    if issue is None:
+        if confirmed:
+            return Step("open", None, alarm)
+        return Step("leave", None, alarm, "no cell of it was confirmed")
+    if issue.open:
+        return Step("update", issue, alarm)
+    if issue.unwanted:
+        return Step("leave", issue, alarm, "it was closed as not planned")
+    if not confirmed:
+        return Step("leave", issue, alarm, "it is closed, and no cell of the alarm was confirmed")
+    return Step("reopen", issue, alarm)
+
+
+def _decide_issue(issue: Issue, cells: Mapping[str, CellRecord]) -> Step:
+    here = [cells[one] for one in issue.mark.cells if one in cells]
+    if 2 * len(here) < max(1, len(issue.mark.cells)):
+        return Step("leave", issue, None, f"the run has {len(here)} of its {len(issue.mark.cells)} cells")
+    bad = sum(not _is_well(cell) for cell in here)
+    if bad:
+        return Step("leave", issue, None, f"{bad} of its cells are flaky, not judged, or fail otherwise")
+    return Step("close", issue, None)
+
+
+def _is_well(cell: CellRecord) -> bool:
+    return cell.outcome in _TOLD and believed(cell.outcome, cell.verdict) in _QUIET
+
+
+def _shorten(cell: str) -> str:
+    return hashlib.sha256(cell.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGITS]

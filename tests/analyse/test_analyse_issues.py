@@ -1,0 +1,150 @@
+"""Which issue belongs to which alarm, and what is to be done with it."""
+
+import json
+
+import nights
+import pytest
+import samples
+
+from orchestrator.analyse.alarms import find_alarms
+from orchestrator.analyse.issues import Issue, decide, make_mark, read_mark, write_mark
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.model import Alarm, CellRecord, RunRecord
+
+NIGHT = nights.bad()
+ALARM = max(find_alarms(NIGHT), key=lambda alarm: len(alarm.cells))
+
+
+def issue(number: int = 7, *, open: bool = True, unwanted: bool = False, alarm: Alarm = ALARM) -> Issue:  # noqa: A002
+    return Issue(number=number, open=open, unwanted=unwanted, mark=make_mark(alarm, NIGHT.run.series))
+
+
+def kinds(
+    record: RunRecord, *issues: Issue, confirmed: bool = True, alarm: Alarm | None = ALARM
+) -> list[tuple[str, int | None]]:
+    steps = decide(record, {alarm: confirmed} if alarm else {}, issues)
+    return [(step.kind, step.issue.number if step.issue else None) for step in steps]
+
+
+def with_cells(change: dict[str, object], count: int = 1000) -> RunRecord:
+    """The night, but that the first of the alarm's cells ended otherwise."""
+    ids = ALARM.cells[:count]
+    cells = tuple(cell.model_copy(update=change) if cell.id in ids else cell for cell in NIGHT.cells)
+    return NIGHT.model_copy(update={"cells": cells})
+
+
+def test_a_mark_comes_back_from_the_end_of_a_text_alone() -> None:
+    mark = make_mark(ALARM, "nightly")
+    line = write_mark(mark)
+    assert read_mark(f"text\n\n{line}\n") == mark
+    assert read_mark(f"{line}\nmore") is None
+    assert read_mark("text") is None
+    assert read_mark("<!-- matrixctl-alarm {} -->") is None
+    assert read_mark(line.replace('"outcome":"', '"outcome":"x')) is None
+
+
+@pytest.mark.parametrize("series", ["-->", "<!-- x -->", "a\n", "x" * 100_000])
+def test_no_name_of_a_series_ends_a_mark(series: str) -> None:
+    line = write_mark(make_mark(ALARM, series))
+    assert line.splitlines() == [line]
+    assert line.index("-->") == len(line) - 3
+    assert read_mark(line) == make_mark(ALARM, series)
+    assert len(line) < 1000
+
+
+def test_a_mark_of_very_many_cells_fits_into_an_issue() -> None:
+    many = ALARM.model_copy(update={"cells": tuple(f"cell-{number}" for number in range(20_000))})
+    assert len(write_mark(make_mark(many, "nightly"))) < 30_000
+    assert read_mark(write_mark(make_mark(many, "x"))) == make_mark(many, "x")
+
+
+def test_a_confirmed_alarm_opens_an_issue_and_another_one_does_not() -> None:
+    assert kinds(NIGHT) == [("open", None)]
+    assert kinds(NIGHT, confirmed=False) == [("leave", None)]
+
+
+def test_the_same_alarm_is_found_by_its_key() -> None:
+    assert kinds(NIGHT, issue()) == [("update", 7)]
+    assert kinds(NIGHT, issue(), confirmed=False) == [("update", 7)]
+    assert kinds(NIGHT, issue(3, open=False), issue(7)) == [("update", 7)]
+    assert kinds(NIGHT, issue(3, open=False)) == [("reopen", 3)]
+    assert kinds(NIGHT, issue(3, open=False), confirmed=False) == [("leave", 3)]
+
+
+def test_what_a_person_does_not_want_stays_closed() -> None:
+    assert kinds(NIGHT, issue(3, open=False, unwanted=True)) == [("leave", 3)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "added", "found"), [(15, 0, True), (8, 0, True), (15, 30, True), (7, 9, False), (0, 9, False)]
+)
+def test_an_alarm_that_has_changed_is_found_by_half_of_its_cells(kept: int, added: int, found: bool) -> None:
+    cells = (*ALARM.cells[:kept], *(f"new-{number}" for number in range(added)))
+    changed = ALARM.model_copy(update={"key": "another", "cells": cells})
+    assert len(ALARM.cells) == 15
+    first, *_ = kinds(NIGHT, issue(), alarm=changed)
+    assert first == (("update", 7) if found else ("open", None))
+
+
+def test_another_reason_or_series_is_another_issue() -> None:
+    other = ALARM.model_copy(update={"key": "another", "reason": Reason.WRONG_LIBRARY})
+    assert kinds(NIGHT, issue(), alarm=other)[0] == ("open", None)
+    weekly = issue().model_copy(update={"mark": make_mark(ALARM, "weekly")})
+    assert kinds(NIGHT, weekly) == [("open", None)]
+    assert kinds(NIGHT, weekly, alarm=None) == []
+
+
+def test_one_issue_is_of_one_alarm() -> None:
+    halves = [
+        ALARM.model_copy(update={"key": f"half-{number}", "cells": cells})
+        for number, cells in enumerate((ALARM.cells[:9], ALARM.cells[9:]))
+    ]
+    steps = decide(NIGHT, dict.fromkeys(halves, True), [issue()])
+    assert [(step.kind, step.alarm) for step in steps] == [("update", halves[0]), ("open", halves[1])]
+
+
+PASSES: dict[str, object] = {"outcome": Outcome.PASS, "reason": None, "verdict": Verdict.AS_EXPECTED}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (PASSES, "close"),
+        ({"verdict": Verdict.KNOWN_FAILURE}, "close"),
+        ({**PASSES, "verdict": Verdict.NOW_PASSING}, "close"),
+        ({**PASSES, "outcome": Outcome.UNSUPPORTED}, "close"),
+        ({"verdict": Verdict.FLAKY}, "leave"),
+        ({"outcome": None, "verdict": Verdict.NOT_JUDGED}, "leave"),
+        ({"outcome": Outcome.BLOCKED, "verdict": Verdict.NOT_JUDGED}, "leave"),
+        ({"outcome": Outcome.BLOCKED, "verdict": Verdict.AS_EXPECTED}, "leave"),
+        ({"outcome": None, "verdict": Verdict.AS_EXPECTED}, "leave"),
+    ],
+)
+def test_an_issue_is_closed_when_each_of_its_cells_is_known_to_be_well(
+    change: dict[str, object], kind: str
+) -> None:
+    assert kinds(with_cells(change), issue(), alarm=None) == [(kind, 7)]
+
+
+def test_one_cell_that_still_fails_keeps_it_open() -> None:
+    assert kinds(with_cells(PASSES, count=14), issue(), alarm=None) == [("leave", 7)]
+    assert kinds(with_cells(PASSES), issue(open=False), alarm=None) == []
+
+
+def test_a_run_of_few_of_its_cells_closes_nothing() -> None:
+    def without(count: int) -> RunRecord:
+        well = with_cells(PASSES)
+        gone = ALARM.cells[:count]
+        cells: tuple[CellRecord, ...] = tuple(cell for cell in well.cells if cell.id not in gone)
+        return well.model_copy(update={"cells": cells})
+
+    assert kinds(without(7), issue(), alarm=None) == [("close", 7)]
+    assert kinds(without(8), issue(), alarm=None) == [("leave", 7)]
+    assert kinds(without(15), issue(), alarm=None) == [("leave", 7)]
+    assert kinds(samples.quick(), issue(), alarm=None) == [("leave", 7)]
+
+
+def test_a_mark_has_no_id_of_a_cell() -> None:
+    mark = json.loads(write_mark(make_mark(ALARM, "x"))[len("<!-- matrixctl-alarm ") : -len(" -->")])
+    assert all(len(one) == 8 for one in mark["cells"])
+    assert len(set(mark["cells"])) == 15
