@@ -1,16 +1,17 @@
 """Which issue belongs to which alarm of a run, and what is to be done with it. Pure.
 
-An issue carries a mark of its alarm. It is found again by the alarm's key, or else by the same end and half
-of the cells: what an alarm has in common changes when a cell more fails.
+An issue carries a mark of its alarm, and is found again as an alarm is from one night to the next: by its
+key, or else by the same end and half of the cells.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from orchestrator.analyse.alarms import follow_alarms
 from orchestrator.outcome import Outcome, Reason, Verdict, believed
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
 from orchestrator.value import Value
@@ -88,7 +89,7 @@ def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Iss
     """
     series = record.run.series
     ours = [issue for issue in issues if issue.mark.series == series[:_SERIES]]
-    matched = _match([(alarm, make_mark(alarm, series)) for alarm in alarms], ours)
+    matched = _match([make_mark(alarm, series) for alarm in alarms], ours)
     steps = [
         _decide_alarm(alarm, matched.get(alarm.key), confirmed=confirmed)
         for alarm, confirmed in alarms.items()
@@ -99,31 +100,23 @@ def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Iss
     return (*steps, *(_decide_issue(issue, cells) for issue in left))
 
 
-def _match(marks: Sequence[tuple[Alarm, Mark]], issues: Sequence[Issue]) -> dict[str, Issue]:
-    """Return the issue of each alarm that has one, by the alarm's key."""
-    found: dict[str, Issue] = {}
-    for alarm, _ in marks:
-        same = [issue for issue in issues if issue.mark.key == alarm.key]
-        if same:
-            found[alarm.key] = max(same, key=lambda issue: (issue.open, issue.number))
-    near = sorted(_find_near(marks, issues), key=lambda one: -one[0])
-    for _, alarm, issue in near:
-        if alarm.key not in found and issue not in found.values():
-            found[alarm.key] = issue
-    return found
+def _match(marks: Sequence[Mark], issues: Sequence[Issue]) -> dict[str, Issue]:
+    """Return the issue of each alarm that has one, by the alarm's key.
+
+    A closed issue is found by its key alone: what is worded otherwise is news.
+    """
+    known: dict[str, Issue] = {}
+    keys = {mark.key for mark in marks}
+    for issue in sorted(issues, key=lambda one: (one.open, one.number), reverse=True):
+        if issue.open or issue.mark.key in keys:
+            known.setdefault(issue.mark.key, issue)
+    before = [_as_alarm(issue.mark) for issue in known.values()]
+    followed = follow_alarms([_as_alarm(mark) for mark in marks], before)
+    return {mark.key: known[one.key] for mark, one in zip(marks, followed, strict=True) if one.key in known}
 
 
-def _find_near(
-    marks: Sequence[tuple[Alarm, Mark]], issues: Sequence[Issue]
-) -> Iterator[tuple[int, Alarm, Issue]]:
-    """Yield the alarms and open issues that share half of their cells: of the fewer, where they differ."""
-    for alarm, mark in marks:
-        for issue in issues:
-            other = issue.mark
-            shared = len({*mark.cells} & {*other.cells})
-            alike = (other.outcome, other.reason) == (mark.outcome, mark.reason)
-            if issue.open and alike and shared and 2 * shared >= min(len(mark.cells), len(other.cells)):
-                yield shared, alarm, issue
+def _as_alarm(mark: Mark) -> Alarm:
+    return Alarm(key=mark.key, outcome=mark.outcome, reason=mark.reason, conditions=(), cells=mark.cells)
 
 
 def _decide_alarm(alarm: Alarm, issue: Issue | None, *, confirmed: bool) -> Step:

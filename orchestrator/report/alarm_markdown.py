@@ -19,8 +19,7 @@ def write_alarm(story: Story, most: int = 10) -> Iterator[str]:
     yield f"\n### ✕ {story.title}\n"
     confirmed = f"; {code(story.confirmation)}" if story.confirmation else ""
     yield f"{story.meaning}{confirmed}"
-    yield from _list("What failures have in common", story.clusters)
-    yield from _list("On all of these cells, and not on the rest of the run", story.alarm.conditions)
+    yield from _list("What these cells have in common", story.clusters or story.alarm.conditions)
     yield from _list("Said", tuple(text.shorten(one, _MESSAGE) for one in story.messages))
     yield from _list("Cause, by the self-test", story.causes)
     yield from _list("Expected", story.expected)

@@ -17,7 +17,7 @@ import samples
 from orchestrator.cli.closing import closing
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, believed, exit_code, verdict
 from orchestrator.record.model import AeadCheck, CellRecord, Expected, RunRecord, SelfTest
-from orchestrator.report import ctrf, headline, html, junit, markdown, selftests, summary
+from orchestrator.report import ctrf, github_summary, headline, html, junit, markdown, selftests, summary
 
 AXES = samples.quick().cells[0].axes
 STATES = ("running", "interrupted", "cut-off", "finished")
@@ -101,6 +101,7 @@ def test_only_a_pass_that_counts_is_green(outcome: Outcome | None, said: Verdict
     elif outcome is not Outcome.PASS or believed(outcome, said) is Verdict.NOT_JUDGED:
         assert green_classes(html.render(record)) == []
         assert green_of_markdown(markdown.render(record)) == []
+        assert green_of_markdown(github_summary.render(record)) == []
         assert green_of_terminal(record) == []
 
 
@@ -118,7 +119,8 @@ def test_only_a_whole_run_that_tested_something_is_calm(
     page = html.render(record)
     assert f"<title>{first} ·" in page
     assert (HEADING.findall(page) == ["pass"]) is (headline.level(record) == "calm")
-    assert markdown.render(record).startswith("## ✓ ") is (headline.level(record) == "calm")
+    for rendered in (markdown.render(record), github_summary.render(record)):
+        assert rendered.startswith("## ✓ ") is (headline.level(record) == "calm")
 
 
 @pytest.mark.parametrize(("outcome", "said"), ENDS)
