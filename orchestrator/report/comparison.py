@@ -111,12 +111,19 @@ def notes(comparison: Comparison) -> tuple[str, ...]:
         ),
         ("BASE and HEAD are the same run", base.id == head.id),
         ("HEAD began before BASE", head.started_at < base.started_at),
+        ("BASE and HEAD have no cell in common: they are of different matrices", _is_unrelated(comparison)),
         (
             f"other cells were asked for: BASE {base.selection}; HEAD {head.selection}",
             base.selection != head.selection,
         ),
     )
     return tuple(note for note, holds in found if holds)
+
+
+def _is_unrelated(comparison: Comparison) -> bool:
+    counts = comparison.counts
+    alone = counts.get(Change.NEW_CELL, 0), counts.get(Change.VANISHED_CELL, 0)
+    return all(alone) and sum(alone) == sum(counts.values())
 
 
 def difference(one: Difference) -> str:

@@ -151,6 +151,9 @@ def test_a_base_of_another_matrix_is_said(here: Path) -> None:
     done = matrixctl("github", "summary", "bad.json", "--base", "other.json", cwd=here)
     assert done.returncode == 0
     assert "**Note:** other cells were asked for: BASE --profile quick" in done.stdout
+    assert "**Note:** BASE and HEAD have no cell in common: they are of different matrices" in done.stdout
+    same = matrixctl("github", "summary", "bad.json", "--base", "good.json", cwd=here)
+    assert "no cell in common" not in same.stdout
 
 
 class Ended:
