@@ -122,7 +122,7 @@ def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
         if attempt.evidence and attempt.evidence != cell.evidence:
             yield flat(f"  its evidence: {' '.join(attempt.evidence)}")
     yield flat(f"again: {cell.reproducer}")
-    for path in cell.evidence:
+    for path in (*((cell.build.vv,) if cell.build.vv else ()), *cell.evidence):
         yield ""
         yield flat(f"==> {path} <==")
         yield _evidence(folder, path)
