@@ -55,7 +55,7 @@ _COMMANDS = (
     Later(
         "logs",
         "orchestrator.cli.read:logs",
-        "Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence.",
+        "Print what is known of CELL: its outcome, its attempts, and every file of evidence.",
     ),
     Later(
         "merge",
@@ -76,6 +76,11 @@ _COMMANDS = (
         "report",
         "orchestrator.cli.read:report",
         "Render RUN again from its journal, to stdout.",
+    ),
+    Later(
+        "repro",
+        "orchestrator.cli.repro:repro",
+        "Write a folder with which anybody sees again what a run saw of CELL: a report with all it needs.",
     ),
     Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
     Later("schema", "orchestrator.cli.schema:schema", "Print the JSON Schema of matrix.yaml, for editors."),
