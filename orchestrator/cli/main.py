@@ -90,6 +90,11 @@ _COMMANDS = (
         "Show the dashboard on this machine, and follow a run as it goes on, until Ctrl-C.",
     ),
     Later(
+        "shell",
+        "orchestrator.cli.shell:shell",
+        "Open a container of CELL as RUN had it: its server (HAProxy runs), its client, or its build.",
+    ),
+    Later(
         "site",
         "orchestrator.cli.site:command",
         "Write the dashboard of a series: static pages from the history, for a web server or a folder.",

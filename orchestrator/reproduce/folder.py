@@ -153,7 +153,7 @@ def make_folder(
         "registry_image": dockerfiles.REGISTRY_IMAGE,
         "mmdebstrap": shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar")),
         "pip_options": shlex.join(wheels.pip_options(host)),
-        "client_command": _client_command(first, folders[0]),
+        "client_command": client_command(first, folders[0]),
         "taken": sorted(sources),
         "past": past,
         **_containers(cells, images, mine, host),
@@ -188,7 +188,7 @@ def _expected(cells: Sequence[Cell], host: Arch, past: Past | None) -> dict[str,
     }
 
 
-def _client_command(cell: Cell, folder: str) -> str:
+def client_command(cell: Cell, folder: str) -> str:
     """Return the command that asks once more, as the cell's client does, in the client's container."""
     if cell.client.family == "curl":
         return f"curl -v --config {WORK}/{folder}/h3.curlrc"
