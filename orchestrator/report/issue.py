@@ -88,7 +88,7 @@ def _expect(cell: CellRecord) -> Iterator[str]:
     if cell.expected and not cell.expected.rule:
         yield f"It is declared that this cannot work: {escape(expectations.describe(cell.expected))}."
         return
-    cipher = f" with {axes.cipher.suite}" if axes.cipher.suite else ""
+    cipher = f" with {escape(axes.cipher.suite)}" if axes.cipher.suite else ""
     yield f"Over HTTP/3{cipher} bodies of 1 KiB and 1 MiB arrive whole, and so does an upload of 1 MiB."
     control = cell.observations.control if cell.observations else None
     if cell.outcome in FAILURES and control is not None and not control.exit_code:
@@ -121,7 +121,7 @@ def _explain(record: RunRecord, cell: CellRecord) -> Iterator[str]:
             of = f" of {escape(test.library)}" if test.library else ""
             yield f"\nSelf-test of the AEAD{of} on this architecture: {escape(said.rstrip('.'))}."
             for check in wrong:
-                yield f"- {check.suite}, {check.api}, {escape(check.check)}: {escape(check.detail)}"
+                yield f"- {escape(check.suite)}, {check.api}, {escape(check.check)}: {escape(check.detail)}"
 
 
 def _quote_version(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _add(record: RunRecord, cell: CellRecord) -> Iterator[str]:
             yield f"- {one.kind} {escape(one.name)} {escape(one.version)}"
     run = record.run
     yield (
-        f"- seen by matrixctl {escape(run.tool_version)}, {units.moment(run.started_at)}, on "
+        f"- seen by matrixctl {escape(run.tool_version)}, {escape(units.moment(run.started_at))}, on "
         f"{escape(run.host.system)}, kernel {escape(run.host.kernel)}, {escape(record.engines)}"
     )
 
