@@ -30,8 +30,8 @@ def interact(api: docker.APIClient, name: str, argv: tuple[str, ...]) -> int:
         made = api.exec_create(name, list(argv), stdin=True, tty=terminal, environment=environment)
         exec_id = made["Id"]
         with docker_exec.open_stream(api, exec_id, terminal=terminal) as (raw, response):
-            # The way that docker-py goes, too: a socket, or over ssh a channel.
-            found: Any = api._get_raw_response_socket(response)  # type: ignore[attr-defined] # noqa: SLF001
+            find: Any = getattr(api, "_get_raw_response_socket")  # noqa: B009 - docker-py's own way, not public
+            found = find(response)  # a socket, or over ssh a channel
             connection = getattr(found, "_sock", found)
             threading.Thread(target=_send, args=(connection,), daemon=True).start()
             if terminal:
