@@ -156,6 +156,11 @@ class FakeEngine:
                 on_line(line)
         return result
 
+    def interact(self, name: str, argv: tuple[str, ...]) -> int:
+        self._called("interact", name)
+        assert name in self.started, "a program needs a started container"
+        return self._program(self._files(name), argv).exit_code
+
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         self._called("get", name)
         inside = path.removeprefix(f"{WORK}/")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from orchestrator import internal
+from orchestrator import bounds, internal
 from orchestrator.app.first_record import make_action
 from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import Exit, RecordError
@@ -64,6 +64,15 @@ class Ledger:
         if not confirm.is_due(record, self.confirm):
             self._end_at_failure(record)
 
+    def keep_version(self, cell: Cell, text: str) -> None:
+        """Keep what ``haproxy -vv`` of the cell's build says, once per build.
+
+        :raises RecordError: where the folder cannot be written.
+        """
+        path = _name_version(cell)
+        if text and not (self.recorder.folder / path).exists():
+            self.recorder.keep(path, bounds.cut(text, bounds.EVIDENCE).encode(errors="replace"))
+
     def is_due(self, cell: Cell) -> bool:
         """Return whether the cell is judged, and its verdict still to be confirmed."""
         record = self.recorder.cell(cell.id)
@@ -98,7 +107,6 @@ class Ledger:
         return judged is not None and judged.final and cell not in self.cut
 
     def _add_attempt(self, cell: Cell, judged: Judgement, told: Circumstances) -> CellRecord:
-        build = self.plan.find_build(cell)
         before = self.recorder.cell(cell.id)
         why, again = self._explain_attempt(before, told)
         record = with_attempt(
@@ -111,8 +119,16 @@ class Ledger:
             evidence=told.evidence,
             features=told.features,
             load=self.load.measure(told.late_s) if told.duration_s else None,  # else nothing was probed
-        ).model_copy(update={"build": Build(name=build_name(cell), digest=build.digest if build else None)})
+        ).model_copy(update={"build": self._find_build(cell)})
         return self.selftests.explain(record)
+
+    def _find_build(self, cell: Cell) -> Build:
+        build, vv = self.plan.find_build(cell), _name_version(cell)
+        return Build(
+            name=build_name(cell),
+            digest=build.digest if build else None,
+            vv=vv if (self.recorder.folder / vv).exists() else None,
+        )
 
     def _explain_attempt(self, before: CellRecord | None, told: Circumstances) -> tuple[str, bool]:
         """Return why there is this attempt, and whether it replaces one, maybe from before a resumption."""
@@ -192,3 +208,8 @@ class Ledger:
             return None
         path = self.recorder.keep(f"actions/{action.name}.log", log)
         return str(path.relative_to(self.recorder.folder))
+
+
+def _name_version(cell: Cell) -> str:
+    """Return where what the cell's build says of itself lies in the run's folder."""
+    return f"builds/{build_name(cell)}.vv.txt"

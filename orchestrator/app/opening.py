@@ -113,6 +113,7 @@ def make_run(
         declared=expectations.declared,
         record_attempt=ledger.record_attempt,
         record_selftest=ledger.selftests.record_output,
+        keep_version=ledger.keep_version,
         is_due=ledger.is_due,
         find_rounds=ledger.find_rounds,
         settle=ledger.settle,

@@ -55,7 +55,7 @@ _COMMANDS = (
     Later(
         "logs",
         "orchestrator.cli.read:logs",
-        "Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence.",
+        "Print what is known of CELL: its outcome, its attempts, and every file of evidence.",
     ),
     Later(
         "merge",
@@ -77,12 +77,22 @@ _COMMANDS = (
         "orchestrator.cli.read:report",
         "Render RUN again from its journal, to stdout.",
     ),
+    Later(
+        "repro",
+        "orchestrator.cli.repro:repro",
+        "Write a folder with which anybody sees again what a run saw of CELL: a report with all it needs.",
+    ),
     Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
     Later("schema", "orchestrator.cli.schema:schema", "Print the JSON Schema of matrix.yaml, for editors."),
     Later(
         "serve",
         "orchestrator.cli.serve:command",
         "Show the dashboard on this machine, and follow a run as it goes on, until Ctrl-C.",
+    ),
+    Later(
+        "shell",
+        "orchestrator.cli.shell:shell",
+        "Open a container of CELL as RUN had it: its server (HAProxy runs), its client, or its build.",
     ),
     Later(
         "site",

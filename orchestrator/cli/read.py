@@ -3,7 +3,6 @@
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -13,13 +12,25 @@ from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_in_series
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
-from orchestrator.matrix.names import listed, quoted
-from orchestrator.matrix.select import alike
-from orchestrator.record.find import LATEST, WHAT, find_run, read_run
+from orchestrator.record.find import LATEST, WHAT, find_cell, find_run, read_run
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.report import attempts, ctrf, expectations, html, junit, markdown, panel, summary, units
+from orchestrator.report import (
+    attempts,
+    ctrf,
+    expectations,
+    html,
+    issue,
+    junit,
+    markdown,
+    panel,
+    summary,
+    units,
+)
 from orchestrator.report.text import flat, terminal
+from orchestrator.reproduce.finished import read_evidence
+from orchestrator.reproduce.folder import SCRIPT
 
+_ISSUE = "issue"
 _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None], str]] = {
     "html": html.render,
     "junit": junit.render,
@@ -31,26 +42,42 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None], str]] = {
 
 @click.command()
 @click.argument("run")
-@common.output(*_RENDERERS)
+@common.output(*_RENDERERS, _ISSUE)
+@click.option("--cell", metavar="CELL", help=f"With --format {_ISSUE}: an id, or a part that no other has.")
 @common.base
 @common.reports_folder
 @common.of_series
 @common.history_place
 def report(
-    run: str, *, form: str, base: str | None, out: Path | None, series: str | None, history: str | None
+    run: str,
+    *,
+    form: str,
+    cell: str | None,
+    base: str | None,
+    out: Path | None,
+    series: str | None,
+    history: str | None,
 ) -> None:
     """Render RUN again from its journal, to stdout.
 
     RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. With
     --base the news stand first: what became of each cell since BASE. HTML on a terminal is written beside
-    the journal, and its path printed.
+    the journal, and its path printed. `--format issue --cell CELL` fills HAProxy's form for bugs.
     """
+    if (cell is not None) != (form == _ISSUE):
+        raise UsageError(
+            "--cell and --format issue go together: a bug is reported of one cell",
+            resolution=f"matrixctl report {shlex.quote(run)} --cell CELL --format {_ISSUE}",
+        )
     if base is not None and form == "json":
         raise UsageError(
             "the JSON of a report is the run's record, which knows of no other run",
             resolution=f"Compare them: matrixctl compare {shlex.join([base, run])} --format json",
         )
     folder, record = read_named(run, out, series)
+    if cell is not None:
+        click.echo(_describe_issue(find_cell(record, cell), record, folder), nl=False)
+        return
     compared = compare_with_base(base, record, out or common.default_out(), series, history) if base else None
     text = _RENDERERS[form](record, compared)
     if form == "html" and folder is not None and sys.stdout.isatty():
@@ -67,12 +94,23 @@ def report(
 @common.reports_folder
 @common.of_series
 def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
-    """Print what is known of CELL (an id): its outcome, its attempts, and every file of evidence."""
+    """Print what is known of CELL: its outcome, its attempts, and every file of evidence.
+
+    CELL is an id, or a part that no other has.
+    """
     folder, record = read_named(run, out, series)
-    found = next((one for one in record.cells if one.id == cell), None)
-    if found is None:
-        raise _unknown(cell, record)
-    click.echo("\n".join(_describe(found, folder)))
+    click.echo("\n".join(_describe(find_cell(record, cell), folder)))
+
+
+def _describe_issue(cell: CellRecord, record: RunRecord, folder: Path | None) -> str:
+    files = read_evidence(cell, folder) if folder else {}
+    texts = {path: content.decode(errors="replace") for path, content in files.items()}
+    command = shlex.join(["matrixctl", "repro", cell.id, "--run", record.run.id, "--out", "repro"])
+    steps = (
+        f"`{command}` has made the attached folder.",
+        f"`sh {SCRIPT}` in it. Its README.md says what that needs; exit code 1 is the failure.",
+    )
+    return issue.render(record, cell, texts, steps=steps)
 
 
 def compare_with_base(
@@ -97,16 +135,6 @@ def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | N
     return found, record
 
 
-def _unknown(cell: str, record: RunRecord) -> UsageError:
-    known = {one.id for one in record.cells}
-    near = get_close_matches(cell, alike(cell, known), n=3, cutoff=0.3)
-    return UsageError(
-        f"the run {record.run.id} has no cell {quoted(cell)}",
-        details=f"nearest: {listed(near)}" if near else "",
-        resolution=f"All of them: matrixctl report {record.run.id} --format markdown",
-    )
-
-
 def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
     yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
@@ -125,7 +153,7 @@ def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
         if attempt.evidence and attempt.evidence != cell.evidence:
             yield flat(f"  its evidence: {' '.join(attempt.evidence)}")
     yield flat(f"again: {cell.reproducer}")
-    for path in cell.evidence:
+    for path in (*((cell.build.vv,) if cell.build.vv else ()), *cell.evidence):
         yield ""
         yield flat(f"==> {path} <==")
         yield _evidence(folder, path)

@@ -60,13 +60,15 @@ def scaled(limits: Limits, *, emulated: bool) -> Limits:
 
 
 def session_files(
-    renderer: Renderer, cells: Sequence[Cell], limits: Limits, certificates: Certificates
+    renderer: Renderer, cells: Sequence[Cell], limits: Limits, certificates: Certificates | None
 ) -> dict[str, bytes]:
-    """Path below WORK -> content, for all cells of one build. The HAProxy binary is not among them."""
+    """Path below WORK -> content, for all cells of one build. The HAProxy binary is not among them.
+
+    :param certificates: ``None``: they are made later, by who uses the files.
+    """
     requests = asked()
     files: dict[str, bytes] = {
-        "ca.pem": certificates.ca,
-        "server.pem": certificates.server,
+        **({"ca.pem": certificates.ca, "server.pem": certificates.server} if certificates else {}),
         **{f"bodies/{name}": body for name, body in bodies().items()},
         **{
             name: renderer.source(f"probe/{name}").encode()

@@ -94,6 +94,8 @@ class Prober:
     """The AEAD self-test of the library, if it could be compiled; it runs once, before the first cell."""
     selftested: Callable[[Sequence[Cell], session.Raw], None] = lambda cells, raw: None  # noqa: ARG005
     """Is told what the self-test said."""
+    versioned: Callable[[Cell, str], None] = lambda cell, text: None  # noqa: ARG005
+    """Is told what ``haproxy -vv`` of a cell's build says."""
 
     def probe(self, cells: Sequence[Cell], haproxy: bytes, images: Images) -> None:
         """Probe the cells of one build once per round."""
@@ -219,6 +221,7 @@ class _Attempt:
             return
         if raw.get("kind") == "server":
             self._server = dict(raw)
+            self._prober.versioned(next(iter(self._open.values())), str(raw.get("vv", "")))
             return
         try:
             cell, told = self._read(raw)

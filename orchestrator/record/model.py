@@ -166,6 +166,8 @@ class Build(Value):
 
     name: str
     digest: str | None
+    vv: str | None = None
+    """The file with what ``haproxy -vv`` of this build says; ``null`` before it was asked."""
 
 
 class Expected(Value):

@@ -67,7 +67,8 @@ class Part:
 
         def cell(one: CellRecord) -> CellRecord:
             tries = tuple(t.model_copy(update={"evidence": every(t.evidence)}) for t in one.attempts)
-            return one.model_copy(update={"evidence": every(one.evidence), "attempts": tries})
+            build = one.build.model_copy(update={"vv": one.build.vv and move(one.build.vv)})
+            return one.model_copy(update={"evidence": every(one.evidence), "attempts": tries, "build": build})
 
         update = {
             "cells": tuple(map(cell, self.record.cells)),

@@ -64,3 +64,11 @@ def test_what_breaks_reaches_every_cell(tmp_path: Path, breaks: str, reason: Rea
     record = made.go()
     assert {one.reason for one in record.cells} == {reason}
     assert (record.run.exit_code, made.engine.left) == (exit_code, set())
+
+
+def test_what_each_build_says_of_itself_is_kept_once_and_named_by_its_cells(tmp_path: Path) -> None:
+    made = run_in(tmp_path, Programs())
+    record = made.go()
+    (kept,) = (made.folder / "run" / "builds").iterdir()
+    assert {one.build.vv for one in record.cells} == {f"builds/{kept.name}"}
+    assert kept.read_text().startswith("HAProxy version 3.0.11")

@@ -196,4 +196,4 @@ def test_the_schema_of_a_run() -> None:
 def test_completion_comes_from_click() -> None:
     asked = {"_MATRIXCTL_COMPLETE": "bash_complete", "COMP_WORDS": "matrixctl re", "COMP_CWORD": "1"}
     result = CliRunner(env=asked).invoke(main, prog_name="matrixctl")
-    assert {line.split(",")[1] for line in result.stdout.splitlines()} == {"render", "report"}
+    assert {line.split(",")[1] for line in result.stdout.splitlines()} == {"render", "report", "repro"}

@@ -211,7 +211,8 @@ def test_the_merged_run_is_read_like_any_other(tmp_path: Path, made: Made) -> No
     assert matrixctl("report", str(out), "--format", "html", cwd=tmp_path).stdout == page
     cell = bench.record.cells[0]
     assert cell.evidence
-    for path in cell.evidence:
+    assert f'href="./{cell.build.vv}"' in page
+    for path in (*cell.evidence, cell.build.vv or "nowhere"):
         assert path.startswith("shards/")
         assert (out / path).is_file()
     told = matrixctl("logs", cell.id, "--run", str(out), cwd=tmp_path)

@@ -163,7 +163,7 @@ def test_logs_of_a_cell_that_was_not_judged(out: Path) -> None:
 
 
 def test_logs_of_an_unknown_cell_name_the_nearest(out: Path) -> None:
-    result = invoke("logs", FIRST[:-1], "--run", "latest", "--out", out)
+    result = invoke("logs", f"{FIRST[:-1]}x", "--run", "latest", "--out", out)
     assert result.exit_code == 2
     assert FIRST in " ".join(result.stderr.split())
 

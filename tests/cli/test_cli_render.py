@@ -1,16 +1,22 @@
 import hashlib
+import io
 import json
 import os
 import re
 import stat
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 from cli_samples import matrixctl
 from cryptography import x509
+from cryptography.x509 import verification
 from git_samples import Repository
 
+from orchestrator.reproduce.folder import needs
+
+ROOT = Path(__file__).parents[2]
 BUILD = "haproxy-3.0.11--openssl-3.5.7--arm64"
 DISTRO = "haproxy-3.0.11--openssl-distro--amd64"
 
@@ -29,21 +35,22 @@ def test_one_cell_comes_with_all_that_it_needs(tmp_path: Path) -> None:
     out = render(tmp_path, "--cell", "arm64--haproxy-3.0.11--openssl-3.5.7--default")
     assert {
         "README.md",
-        "images/toolchain.Dockerfile",
-        "images/emulated-runtime-arm64.sh",
+        f"{BUILD}/images/toolchain.Dockerfile",
+        f"{BUILD}/images/emulated-runtime-arm64.sh",
         f"{BUILD}/README.md",
         f"{BUILD}/reproduce.sh",
         f"{BUILD}/build-tls.sh",
         f"{BUILD}/build-haproxy.sh",
-        f"{BUILD}/work/ca.pem",
-        f"{BUILD}/work/server.pem",
+        f"{BUILD}/work/certificates.sh",
+        f"{BUILD}/work/verdict.py",
         f"{BUILD}/work/driver.py",
         f"{BUILD}/work/supervise.sh",
         f"{BUILD}/work/cells/000/haproxy.cfg",
         f"{BUILD}/work/cells/000/h3.curlrc",
         f"{BUILD}/work/cells/000/control.curlrc",
     } <= tree(out)
-    assert {path.name for path in out.iterdir() if path.is_dir()} == {"images", BUILD}
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {BUILD}
+    assert not list(out.rglob("*.pem"))
     session = json.loads((out / BUILD / "work/session.json").read_text())
     assert [cell["id"] for cell in session["cells"]] == ["arm64--haproxy-3.0.11--openssl-3.5.7--default"]
 
@@ -54,17 +61,41 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return render(tmp_path_factory.mktemp("everything"))
 
 
-def test_scripts_are_shell_and_readable_by_their_owner_alone_where_a_key_is(everything: Path) -> None:
+def test_scripts_are_shell(everything: Path) -> None:
     out = everything
     check = 'for file; do sh -n "$file" || exit 1; done'
     subprocess.run(["sh", "-c", check, "sh", *out.rglob("*.sh")], check=True)
     assert os.access(out / BUILD / "reproduce.sh", os.X_OK)
-    assert stat.S_IMODE((out / BUILD / "work/server.pem").stat().st_mode) == 0o600
 
 
-def test_a_reproducer_outlives_its_run(everything: Path) -> None:
-    ca = x509.load_pem_x509_certificate((everything / BUILD / "work/ca.pem").read_bytes())
+def test_a_folder_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    one = ("--cell", "arm64--haproxy-3.0.11--openssl-3.5.7--default")
+    first, second = render(tmp_path, *one), render(tmp_path, *one, out="again")
+    assert {name: (first / name).read_bytes() for name in tree(first)} == {
+        name: (second / name).read_bytes() for name in tree(second)
+    }
+
+
+def test_a_folder_has_the_images_of_its_own_cells_alone(everything: Path) -> None:
+    for folder in (path for path in everything.iterdir() if path.is_dir()):
+        text = (folder / "reproduce.sh").read_text()
+        images = {path.name for path in (folder / "images").iterdir()}
+        assert "base.Dockerfile" in images
+        assert len(images) <= 7
+        assert {name for name in images if name.removesuffix(".Dockerfile") not in text} <= {"aioquic.lock"}
+
+
+def test_the_certificates_are_those_that_a_strict_client_verifies(everything: Path, tmp_path: Path) -> None:
+    made = everything / BUILD / "work/certificates.sh"
+    subprocess.run(["sh", made, "h3.matrixctl.test"], cwd=tmp_path, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"ca.pem", "server.pem"}
+    ca = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
     assert (ca.not_valid_after_utc - ca.not_valid_before_utc).days > 3000
+    assert stat.S_IMODE((tmp_path / "server.pem").stat().st_mode) == 0o600
+    server = x509.load_pem_x509_certificates((tmp_path / "server.pem").read_bytes())[0]
+    authority = verification.Store([ca])
+    builder = verification.PolicyBuilder().store(authority)
+    builder.build_server_verifier(x509.DNSName("h3.matrixctl.test")).verify(server, [])
 
 
 def test_unsupported_cells_are_there_to_be_proved(tmp_path: Path) -> None:
@@ -120,9 +151,9 @@ def test_a_build_without_its_source_is_left_out_and_said(tmp_path: Path) -> None
     assert matrixctl("render", *only, cwd=tmp_path).returncode == 4
 
 
-def script(out: Path, bin_folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+def script(out: Path, bin_folder: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The script with programs of ours in front: a `docker` that has every image and says what it is told."""
-    env = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", **variables}
     return subprocess.run(
         ["sh", str(out / DISTRO / "reproduce.sh"), *args],
         env=env,
@@ -140,7 +171,9 @@ def programs(tmp_path: Path) -> Path:
     (folder / "docker").write_text(
         "#!/bin/sh\n"
         f'echo "$*" >> {tmp_path}/calls\n'
-        "case $1 in version) echo amd64 ;; info) echo 2 ;; cp) cat > /dev/null ;;\n"
+        "case $1 in version) echo amd64 ;; info) echo 2 ;;\n"
+        f'cp) if [ "$2" = - ]; then cat > {tmp_path}/put-$$.tar; else echo made; fi ;;\n'
+        f"pull) exit 1 ;; image) [ ! -e {tmp_path}/no-image ] || [ $3 = matrixctl-client ] ;;\n"
         """run) echo 'uname.machine="x86_64"' ;; esac\n"""
     )
     (folder / "apt-get").write_text("#!/bin/sh\n")
@@ -168,15 +201,83 @@ def test_a_client_of_ones_own_is_not_taken_along_and_that_is_said(tmp_path: Path
 def test_the_script_takes_no_tarball_with_other_bytes(tmp_path: Path, rendered: Path, programs: Path) -> None:
     (tmp_path / "haproxy-3.0.11.tar.gz").write_text("other")
     done = script(rendered, programs, str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == 125
     assert "sources/haproxy-3.0.11.tar.gz has other bytes than declared" in done.stderr
     assert "create" not in (tmp_path / "calls").read_text()
 
 
 def test_the_script_says_how_to_bring_a_tarball(rendered: Path, programs: Path) -> None:
     done = script(rendered, programs)
-    assert done.returncode == 1
+    assert done.returncode == 125
     assert "name the folder that holds it, sh reproduce.sh FOLDER" in done.stderr
+
+
+def test_without_a_registry_the_base_image_is_made_of_the_machines_own_archive(
+    tmp_path: Path, rendered: Path, programs: Path
+) -> None:
+    (tmp_path / "no-image").touch()
+    codename = "$(. /etc/os-release && echo $VERSION_CODENAME)"
+    archives = (
+        f"http://deb.test/debian {codename} main",
+        f"http://deb.test/debian {codename} contrib",
+        f"http://sec.test/debian-security {codename}-security main",
+        "http://other.test/debian other main",
+    )
+    (programs / "apt-get").write_text("#!/bin/sh\n" + "".join(f'echo "{one}"\n' for one in archives))
+    (programs / "curl").write_text("#!/bin/sh\nexit 7\n")
+    (programs / "curl").chmod(0o755)
+    (programs / "mmdebstrap").write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/mmdebstrap\nfor last; do :; done\ncp "$last" {tmp_path}/list\n'
+    )
+    (programs / "mmdebstrap").chmod(0o755)
+    done = script(rendered, programs)
+    assert done.returncode == 125
+    assert "no registry answers: making the base image from this machine's own Debian archive" in done.stderr
+    assert (tmp_path / "mmdebstrap").read_text().startswith("--variant=minbase --architectures=amd64 ")
+    assert (tmp_path / "list").read_text() == (
+        "deb http://deb.test/debian trixie main\ndeb http://sec.test/debian-security trixie-security main\n"
+    )
+    calls = (tmp_path / "calls").read_text()
+    assert calls.index("pull debian:trixie-slim") < calls.index("-t matrixctl-base -f ")
+    assert calls.index("-t matrixctl-base -f ") < calls.index("-t matrixctl-toolchain -f ")
+
+
+def unpacked(put: Path) -> bytes:
+    """The source in what was put into a container; empty if there is none."""
+    if not tarfile.is_tarfile(put):
+        return b""
+    with tarfile.open(put) as outer:
+        found = (outer.extractfile(name) for name in outer.getnames() if name == "src/haproxy-3.0.11.tar.gz")
+        return next((file.read() for file in found if file), b"")
+
+
+def test_another_tree_takes_the_place_of_the_source(tmp_path: Path, rendered: Path, programs: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / ".git").mkdir(parents=True)
+    (mine / ".git" / "HEAD").write_text("x")
+    (mine / "Makefile").write_text("all:\n")
+    (mine / "link").symlink_to("./Makefile")
+    done = script(rendered, programs, HAPROXY_TREE=str(mine))
+    assert "exec -i" in (tmp_path / "calls").read_text(), done.stderr
+    assert "verdict.py --other" in (tmp_path / "calls").read_text()
+    assert done.returncode == 0, done.stderr
+    (packed,) = (put for put in map(unpacked, tmp_path.glob("put-*.tar")) if put)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as inner:
+        assert sorted(inner.getnames()) == ["tree", "tree/Makefile", "tree/link"]
+        assert inner.getmember("tree/link").linkname == "./Makefile"
+    assert not list((rendered / DISTRO / "out").glob("*.tar"))
+    gone = script(rendered, programs, HAPROXY_TREE=str(tmp_path / "gone"))
+    assert (gone.returncode, "gone is no folder" in gone.stderr) == (125, True)
+
+
+def test_what_a_script_needs_is_said_once_and_the_page_says_the_same(tmp_path: Path) -> None:
+    some = ("--filter", "tls=openssl-distro", "--filter", "arch=amd64", "--filter", "client=curl")
+    words, folder = needs([]), render(tmp_path, *some) / DISTRO
+    script = (folder / "reproduce.sh").read_text()
+    assert f"Needs {words}, and a Docker engine on amd64" in (folder / "README.md").read_text()
+    assert f"# whether each cell is as it should be. Needs {words}.\n" in script
+    page = (ROOT / "docs" / "reproduce.md").read_text().replace("`", "")
+    assert f"use the folder: {words} are enough" in page
 
 
 def test_the_script_refuses_an_engine_of_another_architecture(
@@ -185,7 +286,7 @@ def test_the_script_refuses_an_engine_of_another_architecture(
     text = (programs / "docker").read_text().replace("echo amd64", "echo s390x")
     (programs / "docker").write_text(text)
     done = script(rendered, programs)
-    assert done.returncode == 1
+    assert done.returncode == 125
     assert "this one is on s390x" in done.stderr
     assert "rm -f" in (tmp_path / "calls").read_text()
 
@@ -289,8 +390,9 @@ def test_packages_of_a_value_are_in_images_of_their_own(tmp_path: Path) -> None:
         text = (out / f"haproxy-lua--openssl-distro--{arch}" / "reproduce.sh").read_text()
         for image in ("toolchain", runtime):
             (name,) = set(re.findall(rf"matrixctl-({image}-{arch}-[0-9a-f]{{8}})", text))
-            assert (out / "images" / f"{name}.Dockerfile").exists()
+            folder = out / f"haproxy-lua--openssl-distro--{arch}"
+            assert (folder / "images" / f"{name}.Dockerfile").exists()
             assert f" {name}.Dockerfile" in text
-        assert "liblua5.4-dev" in (out / "images" / f"{name}.sh").read_text()
+        assert "liblua5.4-dev" in (folder / "images" / f"{name}.sh").read_text()
         plain = (out / f"haproxy-3.0.11--openssl-distro--{arch}" / "reproduce.sh").read_text()
         assert not re.search(r"matrixctl-(toolchain|runtime)-\w+-[0-9a-f]{8}", plain)

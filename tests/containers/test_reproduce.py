@@ -1,4 +1,4 @@
-"""The script that ``matrixctl render`` writes, against a real engine; the compile is taken from the store."""
+"""The scripts of ``matrixctl render`` and ``repro`` on a real engine; the compile is taken from the store."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from conftest import Ran
 
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.cli.main import main
@@ -18,6 +19,8 @@ from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ContainerSpec, volume
 from orchestrator.execute.images.workshop import existing
 from orchestrator.execute.store.store import Store
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.record.model import CellRecord
 
 pytestmark = pytest.mark.containers
 
@@ -47,9 +50,10 @@ def images_by_hand(engine: DockerEngine, run: Any) -> Iterator[None]:
     for (name, arch), image in found.items():
         own = name in {"base", "client"} or (name, arch) == ("toolchain", host.name)
         tag = f"matrixctl-{name}" + ("" if own else f"-{arch}")
-        if not engine.client.images.list(name=tag):
-            engine.client.images.get(image.id).tag(tag)
-            tagged.append(tag)
+        for one in (tag, f"{tag}-aioquic") if name == "client" else (tag,):
+            if not engine.client.images.list(name=one):
+                engine.client.images.get(image.id).tag(one)
+                tagged.append(one)
     yield
     for tag in tagged:
         engine.client.images.remove(tag)
@@ -62,21 +66,27 @@ def rendered(tmp_path: Path, store: Path) -> Path:
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 0, result.output
     folder = out / BUILD
-    (name,) = set(re.findall(r"haproxy-[0-9a-f]{12}\.tar", (folder / "reproduce.sh").read_text()))
     plan = CliRunner().invoke(main, ["plan", "--store", str(store), "--format", "json", *args[3:]])
     actions = json.loads(plan.stdout)["actions"]
     (digest,) = [one["digest"] for one in actions if one["key"] == f"haproxy:{BUILD}"]
+    bring(folder, store, digest)
+    return folder
+
+
+def bring(folder: Path, store: Path, digest: str) -> None:
+    """Bring the source and the compiled HAProxy of a folder from the store."""
     artifact = Store(store).artifact(digest)
     assert artifact is not None
+    (name,) = set(re.findall(r"haproxy-[0-9a-f]{12}\.tar", (folder / "reproduce.sh").read_text()))
     (folder / "out").mkdir()
     shutil.copy(artifact.path, folder / "out" / name)
     (folder / "sources").mkdir()
     (source,) = store.glob("sources/*/haproxy-3.0.11.tar.gz")
     shutil.copy(source, folder / "sources")
-    return folder
 
 
-def reproduce(folder: Path, **env: str) -> tuple[list[dict[str, Any]], str]:
+def reproduce(folder: Path, *, ends: int = 0, **env: str) -> tuple[list[dict[str, Any]], str, str]:
+    """Run the script; return the lines of its result, and what it said to stdout and stderr."""
     done = subprocess.run(
         ["sh", folder / "reproduce.sh"],
         env={**os.environ, **env},
@@ -85,8 +95,9 @@ def reproduce(folder: Path, **env: str) -> tuple[list[dict[str, Any]], str]:
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+    assert done.returncode == ends, done.stdout + done.stderr
+    lines = (folder / "result.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines], done.stdout, done.stderr
 
 
 def names(engine: DockerEngine) -> set[str]:
@@ -101,7 +112,8 @@ def test_by_hand_the_same_cells_answer_and_nothing_is_left(
 ) -> None:
     before = names(engine)
     folder = rendered(tmp_path, store)
-    (server, *cells), _ = reproduce(folder)
+    (server, *cells), said, _ = reproduce(folder)
+    assert said.count(": as it should be: ") == len(cells)
     assert server["machine"].strip() == "x86_64"
     session = json.loads((folder / "work" / "session.json").read_text())
     asked = {one["id"]: (one["client"], one["suite"]) for one in session["cells"]}
@@ -124,7 +136,7 @@ def test_kept_containers_are_as_hard_as_matrixctls_own(
 ) -> None:
     folder = rendered(tmp_path, store)
     api = engine.client.api
-    _, said = reproduce(folder, KEEP="1")
+    _, _, said = reproduce(folder, KEEP="1")
     (kept,) = set(re.findall(r"(matrixctl-reproduce-\d+)-server", said))
     try:
         by_hand = api.inspect_container(f"{kept}-server")
@@ -154,3 +166,46 @@ def test_kept_containers_are_as_hard_as_matrixctls_own(
         for role in ("client", "server"):
             engine.remove(f"{kept}-{role}")
         engine.remove_volume(f"{kept}-work")
+
+
+FAULT = Path(__file__).parent / "patches" / "haproxy-refuses-chacha20.diff"
+
+
+def of_a_run(ran: Ran, cell: CellRecord, store: Path, out: Path) -> Path:
+    """The folder of a cell of a run, with what it compiled."""
+    where = ("--run", str(ran.folder), "--store", str(store), "--out", str(out))
+    result = CliRunner().invoke(main, ["repro", cell.id, *where])
+    assert result.exit_code == 0, result.output
+    assert cell.build.digest
+    bring(out, store, cell.build.digest)
+    return out
+
+
+@pytest.mark.usefixtures("images_by_hand")
+def test_a_folder_ends_as_its_cell_did(engine: DockerEngine, run: Any, store: Path, tmp_path: Path) -> None:
+    before = names(engine)
+    matrix = tmp_path / "matrix.yaml"
+    matrix.write_text(
+        "version: 1\naxes:\n  arch: [amd64]\n  tls: [openssl-distro]\n"
+        "  haproxy: ['3.0.11', {name: faulty, version: 3.0.11, patches: [" + str(FAULT) + "]}]\n"
+        "  cipher: [TLS_CHACHA20_POLY1305_SHA256]\n  client: [curl]\n"
+    )
+    ran = run(matrix=matrix, profile="full")
+    good, bad = (
+        next(c for c in ran.record.cells if ("faulty" in c.id) is faulty) for faulty in (False, True)
+    )
+    assert (good.outcome, bad.reason) == (Outcome.PASS, Reason.HANDSHAKE_REFUSED)
+
+    lines, said, _ = reproduce(of_a_run(ran, good, store, tmp_path / "good"))
+    assert f"{good.id}: as it should be: HTTP/3 with TLS_CHACHA20_POLY1305_SHA256" in said
+    assert {line["kind"] for line in lines} == {"server", "cell"}
+
+    folder = of_a_run(ran, bad, store, tmp_path / "bad")
+    packages = folder / "packages.txt"
+    packages.write_text(re.sub(r"^(runtime libc6) .*$", r"\1 1.0", packages.read_text(), flags=re.MULTILINE))
+    lines, said, _ = reproduce(folder, ends=1)
+    assert f"{bad.id}: FAILS: the handshake does not end well (get-1k: curl " in said
+    assert f"the run said: fail: handshake-refused: {bad.message}" in said
+    assert "not quite as in the run, since these packages have other versions now:\n    libc6 of the " in said
+    assert lines[-1]["kind"] == "package"
+    assert names(engine) == before

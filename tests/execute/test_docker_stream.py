@@ -12,7 +12,7 @@ import pytest
 from orchestrator import bounds
 from orchestrator.errors import DeadlineError, EngineError
 from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.execute.engine.docker_exec import _frames
+from orchestrator.execute.engine.docker_exec import read_frames
 
 MIB = 1 << 20
 
@@ -121,14 +121,14 @@ def test_a_line_without_an_end_is_an_error_of_the_harness() -> None:
 def test_a_program_that_never_stops_writing_meets_its_deadline() -> None:
     endless = Flood(1 << 31)
     with pytest.raises(DeadlineError, match="outlived its deadline"):
-        for _ in _frames(endless, time.monotonic() - 1):
+        for _ in read_frames(endless, time.monotonic() - 1):
             pass
 
 
 def test_a_stream_that_breaks_off_in_a_frame_ends() -> None:
     soon = time.monotonic() + 600
-    assert list(_frames(io.BytesIO(frame(1, b"abc")[:-1]), soon)) == [(1, b"ab")]
-    assert list(_frames(io.BytesIO(b"\1\0\0"), soon)) == []
+    assert list(read_frames(io.BytesIO(frame(1, b"abc")[:-1]), soon)) == [(1, b"ab")]
+    assert list(read_frames(io.BytesIO(b"\1\0\0"), soon)) == []
 
 
 def test_an_archive_without_an_end_is_given_up() -> None:

@@ -209,13 +209,7 @@ def test_nothing_of_a_foreign_architecture_is_in_the_hosts_toolchain() -> None:
 
 def test_every_image_can_be_made_by_hand() -> None:
     files = dockerfiles.rendered(AMD, BOTH)
-    readme = files.pop("README.md")
-    for name in files:
-        if not name.startswith("base"):
-            assert name in readme
     assert "FROM scratch\nADD base.tar /\n" in files["base.Dockerfile"]
-    assert "docker build --platform linux/amd64 -t matrixctl-emulated-runtime-arm64" in readme
-    assert "docker build --platform linux/arm64 -t matrixctl-emulated-toolchain-arm64" in readme
     assert "runtime-arm64.sh" not in files
 
 

@@ -58,7 +58,7 @@ def test_an_image_is_found_whatever_stands_before_its_tag(prefix: str) -> None:
 
 
 def test_an_image_that_was_made_by_hand_is_left_alone() -> None:
-    """images/README.md says how; it has the Dockerfile's label alone, and any tag."""
+    """As the script of a reproducer makes it: it has the Dockerfile's label alone, and any tag."""
     by_hand = image("matrixctl/base:mine", created="2026-09-09")
     del by_hand["Config"]["Labels"]["matrixctl.arch"]
     engine = engine_of(Images(by_hand, image("matrixctl/base:ours")))

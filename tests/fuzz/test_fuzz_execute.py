@@ -17,7 +17,7 @@ from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.archive import member, pack
-from orchestrator.execute.engine.docker_exec import _frames
+from orchestrator.execute.engine.docker_exec import read_frames
 from orchestrator.execute.images import bootstrap, emulation, image_content
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.sources import git, release, tarball, tree, version
@@ -77,7 +77,7 @@ def test_docker_stream(fuzz: Fuzz) -> None:
     frames = b"\1\0\0\0\0\0\0\3abc" + b"\2\0\0\0\0\0\0\1x" + b"\1\0\0\0\0\0\0\0" + b"\1\0\0\0\0\0\0\4{}\n\n"
 
     def call(content: bytes) -> object:
-        found = list(_frames(io.BytesIO(content), time.monotonic() + 60))
+        found = list(read_frames(io.BytesIO(content), time.monotonic() + 60))
         data = content
         for number, part in found:  # each is the next frame, of which the last may be cut
             while int.from_bytes(data[4:8], "big") == 0:

@@ -16,7 +16,7 @@ from conftest import Tell
 from hostile import AGAIN, CANARY, EVALUATED, Hostile, published, rows, tried
 from hostile_fields import Place, Walk, yaml_text
 
-from orchestrator import reproduce, resources
+from orchestrator import resources
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.sources.unpinned import Moved
@@ -25,6 +25,7 @@ from orchestrator.matrix.catalog import Catalog, Moving, Source, load_catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
+from orchestrator.reproduce import planned
 
 MATRIX = Walk(schema=schema.json_schema(), also=("axes",)).places()
 SOURCES = Walk(
@@ -64,8 +65,8 @@ def bring(moving: Moving) -> Moved:
 
 
 def rendered(cells: Sequence[Cell], known: Catalog) -> Files:
-    made = reproduce.render(cells, known, Limits(), HOST, bring)
-    return made.files
+    made = planned.render(cells, known, Limits(), HOST, bring)
+    return made.folder.files
 
 
 def of_matrix(file: Path) -> Files:
@@ -155,12 +156,18 @@ def test_only_a_source_that_cannot_be_had_is_refused_later(both: list[Tried]) ->
 def test_nothing_of_a_file_reaches_an_image(matrix: list[Tried], tmp_path: Path) -> None:
     distro_matrix(tmp_path)
     plain = of_matrix(tmp_path / "matrix.yaml")
-    images = {path: text for path, text in plain.items() if path.startswith("images/")}
-    assert any(path.endswith(".Dockerfile") for path in images)
-    other = [
-        str(one) for one in accepted(matrix) if any(one.files[path] != text for path, text in images.items())
-    ]
-    assert other == []
+    images = of_images(plain)
+    assert {"base.Dockerfile", "toolchain.Dockerfile", "client.Dockerfile"} <= images.keys()
+    for one in accepted(matrix):
+        found = of_images(one.files)
+        assert "base.Dockerfile" in found, one
+        assert {path: text for path, text in found.items() if images.get(path, text) != text} == {}, one
+
+
+def of_images(files: Files) -> dict[str, bytes]:
+    """The files of images, each by its name: every build has those that it needs."""
+    parts = ((path.partition("/images/"), text) for path, text in files.items())
+    return {name: text for (_, inside, name), text in parts if inside}
 
 
 def test_every_script_is_shell_and_holds_a_value_only_as_one_word(both: list[Tried], tmp_path: Path) -> None:

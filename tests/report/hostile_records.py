@@ -149,6 +149,7 @@ def _full(cell: Any) -> Any:
             "expected": expected,
             "attempts": tried * 2,
             "cause": "x",
+            "build": cell.build.model_copy(update={"vv": "builds/x.vv.txt"}),
             "confirmation": Confirmation(state="open", why="x"),
         }
     )

@@ -37,7 +37,7 @@ from orchestrator.masked import masked
 from orchestrator.record import journal
 from orchestrator.record.journal import ActionChanged, CellJudged, RunStarted
 from orchestrator.record.model import RunRecord
-from orchestrator.report import ctrf, github_summary, html, junit, markdown
+from orchestrator.report import ctrf, github_summary, html, issue, junit, markdown
 from orchestrator.report.text import visible
 
 SHOWN = 60
@@ -142,6 +142,12 @@ def summary(record: RunRecord) -> Seen:
 
 def summary_with_news(record: RunRecord) -> Seen:
     return _look_at_markdown(markdown.render(*since_yesterday(record)))
+
+
+def text_for_a_bug(record: RunRecord) -> Seen:
+    """``report --format issue``; what its fences hold is no markup, and mentions nobody."""
+    told = [issue.render(record, cell, {}, steps=("`sh reproduce.sh`",)) for cell in record.cells[:3]]
+    return _look_at_markdown("\n".join(told))
 
 
 def _look_at_markdown(output: str) -> Seen:
@@ -257,6 +263,7 @@ RENDERERS: dict[str, Callable[[RunRecord], Seen]] = {
     "compare": page_of_both,
     "github summary": step,
     "github summary --base": step_with_news,
+    "issue": text_for_a_bug,
 }
 
 

@@ -33,6 +33,7 @@ class Probing:
     :ivar declared: what is declared impossible of a cell, to be held against what happens.
     :ivar record_attempt: takes each attempt at a cell as it is judged.
     :ivar record_selftest: takes the output of the cells' self-test.
+    :ivar keep_version: takes what ``haproxy -vv`` of a cell's build says.
     :ivar is_due: whether the verdict on a cell is still to be confirmed.
     :ivar find_rounds: the attempts that are to be made for that.
     :ivar settle: takes the cell when they were made.
@@ -44,6 +45,7 @@ class Probing:
     declared: Callable[[Cell], Unsupported | None]
     record_attempt: OnJudgement
     record_selftest: Callable[[Sequence[Cell], Raw], None]
+    keep_version: Callable[[Cell, str], None]
     is_due: Callable[[Cell], bool]
     find_rounds: Callable[[Cell], tuple[str, ...]]
     settle: Callable[[Cell], None]
@@ -103,6 +105,7 @@ def _make_prober(context: Context, probing: Probing, selftest: bytes | None) -> 
         broken=context.recorder.give_up,
         selftest=selftest,
         selftested=probing.record_selftest,
+        versioned=probing.keep_version,
     )
 
 

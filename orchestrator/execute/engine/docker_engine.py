@@ -24,7 +24,7 @@ from tenacity import (
 from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine import docker_exec, docker_leftovers, owner
+from orchestrator.execute.engine import docker_exec, docker_leftovers, docker_shell, owner
 from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
 from orchestrator.execute.engine.docker_images import DockerImages
 from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult, Leftover
@@ -204,6 +204,9 @@ class DockerEngine(DockerImages):
         self, name: str, argv: tuple[str, ...], *, timeout: float, on_line: Callable[[bytes], None] | None
     ) -> ExecResult:
         return docker_exec.execute(self._api, name, argv, timeout=timeout, on_line=on_line)
+
+    def interact(self, name: str, argv: tuple[str, ...]) -> int:
+        return docker_shell.interact(self._api, name, argv)
 
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         left = limit

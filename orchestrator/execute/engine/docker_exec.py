@@ -52,7 +52,7 @@ def execute(
         ):
             for number, data in frames:
                 (take if number == _OUT else err.add)(data)
-        exit_code = _SIGKILL if killed.is_set() else _exit_code(api, exec_id)
+        exit_code = _SIGKILL if killed.is_set() else find_exit_code(api, exec_id)
     if exit_code is None:  # the stream ended, the program did not: the container is being removed
         raise EngineLostError(f"{argv[0]} in {name} was cut off.", resolution=DOCTOR)
     if exit_code != 0 and not killed.is_set() and not _stays(api, name, exit_code):
@@ -99,20 +99,33 @@ def _killed_after(api: docker.APIClient, name: str, seconds: float) -> Iterator[
 
 
 def _stream(api: docker.APIClient, exec_id: str, deadline: float) -> Generator[tuple[int, bytes]]:
+    wait = max(1.0, deadline - time.monotonic())
+    with open_stream(api, exec_id, wait=wait) as (raw, _):
+        yield from read_frames(raw, deadline)
+
+
+@contextmanager
+def open_stream(
+    api: docker.APIClient, exec_id: str, *, terminal: bool = False, wait: float | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Start a program that was made; yield what it writes, as a file, and the engine's answer.
+
+    :param terminal: the program has one, and what it writes comes as it is, not in frames.
+    :param wait: seconds of silence after which it is over; ``None``: a person may think as long as he likes.
+    """
     # Not docker-py's own exec_start: it reads the socket beneath http.client's buffer, so that
     # output which arrives together with the response's header is lost, and it waits for ever.
     # Without the upgrade http.client closes the connection that it hands over, which paramiko's
     # channel, unlike a socket, takes at its word; the buffer itself is `fp`.
     url = f"{api.base_url}/v{api.api_version}/exec/{exec_id}/start"
-    wait = max(1.0, deadline - time.monotonic())
-    options: Any = {"json": {"Detach": False, "Tty": False}, "headers": _UPGRADE, "stream": True}
+    options: Any = {"json": {"Detach": False, "Tty": terminal}, "headers": _UPGRADE, "stream": True}
     with api.post(url, **options, timeout=wait) as response:
         response.raise_for_status()
         connection: Any = response.raw._fp  # noqa: SLF001 - the way that docker-py goes, too
-        yield from _frames(connection.fp, deadline)
+        yield connection.fp, response
 
 
-def _exit_code(api: docker.APIClient, exec_id: str) -> int | None:
+def find_exit_code(api: docker.APIClient, exec_id: str) -> int | None:
     """The program's exit code; ``None`` if its stream ended and it did not, so that it was cut off."""
     until = time.monotonic() + GRACE
     while (state := api.exec_inspect(exec_id))["Running"] and time.monotonic() < until:
@@ -133,7 +146,7 @@ def _per_line(program: str, on_line: Callable[[bytes], None]) -> Callable[[bytes
     return take
 
 
-def _frames(raw: Any, deadline: float) -> Iterator[tuple[int, bytes]]:
+def read_frames(raw: Any, deadline: float) -> Iterator[tuple[int, bytes]]:
     """Docker's multiplexed stream: stream number, three zero bytes, length, data. Frames come in pieces.
 
     Source: https://docs.docker.com/reference/api/engine/ (ContainerAttach, "stream format").

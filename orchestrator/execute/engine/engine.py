@@ -138,6 +138,13 @@ class Engine(Protocol):
         """
         ...
 
+    def interact(self, name: str, argv: tuple[str, ...]) -> int:
+        """Run a program to its end with this process's stdin and stdout; return its exit code.
+
+        Where both are a terminal, the program has one, too.
+        """
+        ...
+
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         """A tar archive of ``path``, in chunks; more than ``limit`` bytes is an error."""
         ...

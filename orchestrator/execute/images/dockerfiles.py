@@ -236,11 +236,12 @@ def rendered_variant(image: str, host: Arch, target: Arch, extra: Sequence[str])
 
 
 def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
-    """Every Dockerfile and script, and a README with the ``docker`` commands, by file name."""
+    """Every Dockerfile and script, by file name, with the parents' names as a person has them."""
     files = {
         "base.Dockerfile": base_dockerfile(),
         "toolchain.Dockerfile": toolchain_dockerfile("matrixctl-base"),
-        "client.Dockerfile": client_dockerfile("matrixctl-base", aioquic=wheels.lock_digest()),
+        "client.Dockerfile": client_dockerfile("matrixctl-base", aioquic=""),
+        "client-aioquic.Dockerfile": client_dockerfile("matrixctl-base", aioquic=wheels.lock_digest()),
         "aioquic.lock": wheels.lock().read_text("utf-8"),
     }
     for arch in targets:
@@ -249,15 +250,4 @@ def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
     for name, arch in roots(host, targets):
         files[f"{name}-{arch.name}.Dockerfile"] = root_dockerfile(name, host, arch)
         files[f"{name}-{arch.name}.sh"] = root_script(name, host, arch)
-    command = shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar"))
-    files["README.md"] = _render(
-        "README.md.j2",
-        registry_image=REGISTRY_IMAGE,
-        mmdebstrap=command,
-        pip_options=shlex.join(wheels.pip_options(host)),
-        host=host,
-        targets=targets,
-        roots=[(name, arch, root_arch(name, host, arch).platform) for name, arch in roots(host, targets)],
-        machines=[(arch, shlex.join(emulation.diagnostics(arch, arch.cpus.default))) for arch in targets],
-    )
     return files

@@ -1,0 +1,202 @@
+"""``repro`` and ``report --format issue``: of a run in memory, whose cell hangs as in haproxy#2569."""
+
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import engine_run
+import pytest
+from cli_samples import matrixctl
+from engine_run import GCM, EngineRun, Programs, chosen
+
+from orchestrator.matrix.model import Cell, Patch
+from orchestrator.record.model import RunRecord
+
+CELLS = chosen("arch=a*64", "tls=openssl-3.5.7", "cipher!=TLS_AES_128_CCM_SHA256")
+CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
+DIFF = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+HEADINGS = (
+    "Detailed Description of the Problem",
+    "Expected Behavior",
+    "Steps to Reproduce the Behavior",
+    "Do you have any idea what may have caused this?",
+    "Do you have an idea how to solve the issue?",
+    "What is your configuration?",
+    "Output of `haproxy -vv`",
+    "Last Outputs and Backtraces",
+    "Additional Information",
+)
+"""The fields of HAProxy's form for bugs, in their order (.github/ISSUE_TEMPLATE/Bug.yml)."""
+
+
+def patched(cell: Cell, file: Path) -> Cell:
+    text = file.read_bytes()
+    patch = Patch(name=file.name, sha256=hashlib.sha256(text).hexdigest(), path=str(file))
+    return replace(cell, haproxy=cell.haproxy.model_copy(update={"patches": (patch,)}))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunRecord]:
+    """The folder that a run lies below, whose patch is gone since, and its record."""
+    folder = tmp_path_factory.mktemp("ran")
+    fix = folder / "fix.diff"
+    fix.write_text(DIFF)
+    cells = [patched(cell, fix) for cell in CELLS]
+    record = EngineRun(folder, cells, programs=Programs(fails=lambda cell, _: "CHACHA" in cell)).go()
+    fix.unlink()
+    catalog = "version: 1\ncomponents:\n"
+    for (name, version), one in engine_run.CATALOG.sources.items():
+        catalog += f"  {name}: {{'{version}': {{file: {one.file}, sha256: {one.sha256}}}}}\n"
+    (folder / "sources.yaml").write_text(catalog)
+    return folder, record
+
+
+FAILING = f"amd64--haproxy-3.0.11--openssl-3.5.7--{CHACHA}"
+
+
+def repro(folder: Path, to: Path, cell: str, *args: str) -> subprocess.CompletedProcess[str]:
+    where = ("--run", str(folder / "run"), "--store", str(folder / "store"), "--out", str(to))
+    return matrixctl("repro", cell, *where, "--sources", str(folder / "sources.yaml"), *args, cwd=folder)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_has_all_of_the_run_and_the_same_bytes_each_time(
+    made: tuple[Path, RunRecord], tmp_path: Path
+) -> None:
+    folder, record = made
+    done = repro(folder, tmp_path / "one", FAILING[:-20])
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'one' / 'reproduce.sh'}\n"), done.stderr
+    files = tree(tmp_path / "one")
+    assert files["patches/fix.diff"] == DIFF.encode()
+    assert files["evidence/haproxy-3.0.11--openssl-3.5.7--amd64.vv.txt"].startswith(b"HAProxy version 3.0.11")
+    assert files["evidence/haproxy.cfg"] == b"global\n"
+    session = json.loads(files["work/session.json"])
+    (cell,) = (one for one in record.cells if one.id == FAILING)
+    assert [one["id"] for one in session["cells"]] == [cell.id]
+    expected = json.loads(files["work/expected.json"])
+    assert expected["haproxy_version"] == "3.0.11-d60d1a7"
+    assert expected["tls_running"] == "OpenSSL 3.5.7 9 Jun 2026"
+    assert expected["cells"][cell.id]["said"].startswith("fail: handshake-then-hang: ")
+    assert b"client curl 8.14.1-2\n" in files["packages.txt"]
+    assert any(line.startswith(b"toolchain gcc") for line in files["packages.txt"].splitlines())
+    assert repro(folder, tmp_path / "two", cell.id).returncode == 0
+    assert tree(tmp_path / "two") == files
+    subprocess.run(["sh", "-n", tmp_path / "one" / "reproduce.sh"], check=True)
+    assert os.access(tmp_path / "one" / "reproduce.sh", os.X_OK)
+
+
+def test_the_same_writer_fills_readme_and_issue(made: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    folder, _ = made
+    assert repro(folder, tmp_path / "one", FAILING[:-20]).returncode == 0
+    readme = (tmp_path / "one" / "README.md").read_text()
+    asked = ("report", str(folder / "run"), "--cell", FAILING, "--format", "issue")
+    done = matrixctl(*asked, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for text in (readme.partition("## The folder")[0], done.stdout):
+        assert tuple(line[4:] for line in text.splitlines() if line.startswith("### ")) == HEADINGS
+        sections = dict(part.split("\n\n", 1) for part in text.split("### ")[1:])
+        assert sections[HEADINGS[0]].startswith(
+            "handshake-then-hang: The handshake ended, then get-1k got no"
+        )
+        assert f"Over HTTP/3 with {CHACHA}" in sections[HEADINGS[1]]
+        assert "over TCP and HTTP/2 end so" in sections[HEADINGS[1]]
+        assert f"cipher={CHACHA}" in sections[HEADINGS[3]]
+        assert sections[HEADINGS[5]] == "```haproxy\nglobal\n```\n\n"
+        assert sections[HEADINGS[6]].startswith("```plain\nHAProxy version 3.0.11-d60d1a7")
+        assert "Loading success" in sections[HEADINGS[7]]
+        assert "patch fix.diff" in sections[HEADINGS[8]]
+    assert "`sh reproduce.sh` in this folder" in readme
+    assert "matrixctl repro" in done.stdout
+
+
+def test_what_a_server_says_cannot_leave_its_fence(made: tuple[Path, RunRecord]) -> None:
+    folder, record = made
+    (cell,) = (one for one in record.cells if one.id == FAILING)
+    assert cell.build.vv
+    kept = folder / "run" / cell.build.vv
+    before = kept.read_text()
+    kept.write_text("```\n@everyone\n````\n::error::x\n")
+    try:
+        done = matrixctl("report", str(folder / "run"), "--cell", FAILING, "--format", "issue", cwd=folder)
+    finally:
+        kept.write_text(before)
+    assert "\n`````plain\n```\n@everyone\n````\n<U+003A>:error::x\n`````\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("repro", "TLS_AES", "--out", "x"), "is part of the ids of 4 cells"),
+        (("repro", "CHACHER", "--out", "x"), "has no cell 'CHACHER'"),
+        (("logs", "TLS_AES"), "is part of the ids of 4 cells"),
+    ],
+)
+def test_a_part_of_an_id_has_to_be_of_one_cell(
+    made: tuple[Path, RunRecord], args: tuple[str, ...], says: str
+) -> None:
+    done = matrixctl(*args, "--run", str(made[0] / "run"), cwd=made[0])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("args", [("--cell", "CHACHA"), ("--format", "issue")])
+def test_an_issue_is_of_one_cell(made: tuple[Path, RunRecord], args: tuple[str, ...]) -> None:
+    done = matrixctl("report", str(made[0] / "run"), *args, cwd=made[0])
+    assert done.returncode == 2
+    assert "--cell and --format issue go together" in done.stderr
+
+
+def test_another_source_of_that_version_is_refused(made: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        f"version: 1\ncomponents: {{haproxy: {{'3.0.11': {{file: h.tar.gz, sha256: {'a' * 64}}}}}}}\n"
+    )
+    done = repro(made[0], tmp_path / "x", FAILING, "--sources", str(tmp_path / "own.yaml"))
+    assert done.returncode == 2
+    assert "haproxy-3.0.11 was another file in the run" in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_patch_that_was_changed_since_is_refused(made: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    kept = made[0] / "run" / "patches" / "fix.diff"
+    kept.write_text(DIFF.replace("+b", "+c"))
+    try:
+        done = repro(made[0], tmp_path / "x", FAILING)
+    finally:
+        kept.write_text(DIFF)
+    assert done.returncode == 4
+    assert "has changed since the run began" in done.stderr
+
+
+def test_a_cell_that_was_not_judged_has_nothing_to_reproduce(tmp_path: Path) -> None:
+    def stop(kind: str) -> None:
+        if kind == "driver":
+            run.cancel.ask(fail_fast=True)
+
+    run = EngineRun(tmp_path, chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}"))
+    run.programs.before = stop
+    run.go()
+    (tmp_path / "sources.yaml").write_text("version: 1\ncomponents: {}\n")
+    done = repro(tmp_path, tmp_path / "x", GCM)
+    assert done.returncode == 2
+    assert "was not judged: there is nothing to reproduce" in done.stderr
+
+
+def test_debians_own_haproxy_is_taken_from_the_store(tmp_path: Path) -> None:
+    EngineRun(tmp_path, chosen("arch=amd64", "tls=openssl-distro", f"cipher={GCM}", haproxy="distro")).go()
+    (tmp_path / "sources.yaml").write_text("version: 1\ncomponents: {}\n")
+    done = repro(tmp_path, tmp_path / "one", GCM)
+    assert done.returncode == 0, done.stderr
+    (source,) = (tmp_path / "one" / "sources").iterdir()
+    assert source.name == "haproxy_3.0.11-1_arm64.deb"
+    assert "HAPROXY_TREE" not in (tmp_path / "one" / "reproduce.sh").read_text()
+    for path in (tmp_path / "store").glob("sources/*/haproxy*"):
+        path.unlink()
+    lost = repro(tmp_path, tmp_path / "two", GCM)
+    assert lost.returncode == 4
+    assert "no longer has that" in lost.stderr

@@ -1,0 +1,176 @@
+"""verdict.py of a reproducer holds a cell's line against what is declared, as matrixctl's own judge does."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from builders import (
+    BINARY,
+    CHOSEN,
+    GCM,
+    NO_QUIC_FEATURES,
+    Raw,
+    broken,
+    dead,
+    exchange,
+    first_broken,
+    request,
+    server_line,
+    vv,
+)
+from builders import line as good_line
+from fakes import cell
+
+from orchestrator import resources
+from orchestrator.arch import ARCHES
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import Cell, Limits
+from orchestrator.outcome import FAILURES, Outcome
+from orchestrator.plan.render import Renderer
+from orchestrator.probe.files import asked, session_files
+from orchestrator.probe.judge import judge
+
+CELL = cell(cipher=GCM)
+DEFAULT = cell(cipher="default")
+FIRST, _, UPLOAD = asked()
+CCM = cell(cipher="TLS_AES_128_CCM_SHA256")
+OFFERED = cell(cipher="TLS_AES_128_CCM_SHA256", client="gtlsclient")
+
+
+@pytest.fixture(scope="module")
+def verdict() -> ModuleType:
+    path = resources.root() / "templates/reproduce/verdict.py"
+    spec = importlib.util.spec_from_file_location("verdict", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["verdict"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def told(module: ModuleType, folder: Path, one: Cell, lines: list[Raw], *argv: str, **expected: Any) -> int:
+    """The exit code, with the files that a folder has."""
+    declared = capabilities.unsupported(one, ARCHES["amd64"])
+    known = {"declared": declared.reason if declared else None, **expected.pop("cell", {})}
+    session = session_files(Renderer(), [one], Limits(), None)["session.json"]
+    (folder / "session.json").write_bytes(session)
+    expectations = {"machine": "x86_64", "cells": {one.id: known}, **expected}
+    (folder / "expected.json").write_text(json.dumps(expectations))
+    code: int = module.main(list(argv), [json.dumps(line) for line in lines], folder)
+    return code
+
+
+def reset(**changed: Any) -> Raw:
+    return first_broken(95, "stream reset", handshake_s=0.1, **changed)
+
+
+RAWS = {
+    "pass": (CELL, good_line(CELL)),
+    "default": (DEFAULT, good_line(DEFAULT)),
+    "refused": (CELL, good_line(CELL, h3=first_broken(28, "t", close_code=0x128), handshake_failures=1)),
+    "timeout": (CELL, good_line(CELL, h3=first_broken(28, "timed out"))),
+    "hang": (CELL, good_line(CELL, h3=first_broken(28, "timed out", handshake_s=0.01))),
+    "late alert": (CELL, good_line(CELL, h3=first_broken(56, "x", handshake_s=0.01, close_code=0x128))),
+    "reset": (CELL, good_line(CELL, h3=reset())),
+    "cut body": (CELL, good_line(CELL, h3=reset(received=7))),
+    "wrong cipher": (CELL, good_line(CELL, h3=exchange(cipher=CHOSEN))),
+    "no cipher": (CELL, good_line(CELL, h3=exchange(cipher=None))),
+    "not http3": (CELL, good_line(CELL, h3=exchange(http_version="2"))),
+    "status": (CELL, good_line(CELL, h3=exchange(status=500))),
+    "gateway, origin down": (CELL, good_line(CELL, h3=exchange(status=503), origin_ok=False)),
+    "timeout, origin down": (CELL, good_line(CELL, h3=first_broken(28, "t"), origin_ok=False)),
+    "hang, origin down": (CELL, good_line(CELL, h3=reset(), origin_ok=False)),
+    "wrong bytes": (CELL, good_line(CELL, h3=exchange(sha256="3" * 64))),
+    "upload lost": (
+        CELL,
+        good_line(CELL, h3=exchange([request(one) for one in asked()[:2]] + [request(UPLOAD, text="{}")])),
+    ),
+    "upload broken": (
+        CELL,
+        good_line(
+            CELL,
+            h3=exchange([request(one) for one in asked()[:2]] + [broken(UPLOAD, 28, "t", handshake_s=0.1)]),
+        ),
+    ),
+    "certificate": (CELL, good_line(CELL, h3=first_broken(60, "certificate"))),
+    "stopped": (CELL, good_line(CELL, h3=first_broken(124, "stopped"))),
+    "cannot offer": (CELL, good_line(CELL, h3=first_broken(59, "no such cipher"))),
+    "no request": (CELL, good_line(CELL, h3=exchange([]))),
+    "one request": (CELL, good_line(CELL, h3=exchange([request(FIRST)]))),
+    "not ready": (CELL, good_line(CELL, ready_s=None, h3=None, control=None)),
+    "crash": (CELL, dead(CELL, 139, ready_s=0.1)),
+    "crash at start": (CELL, dead(CELL, 139)),
+    "exit": (CELL, dead(CELL, 3, ready_s=0.1)),
+    "killed": (CELL, dead(CELL, 137, ready_s=0.1)),
+    "refuses its configuration": (CELL, dead(CELL, 1, "[ALERT] (7) : no such cipher")),
+    "sanitizer": (
+        CELL,
+        good_line(CELL, files={"haproxy.log": "==7==ERROR: AddressSanitizer: heap-use-after-free"}),
+    ),
+    "qemu": (CELL, dead(CELL, 1, "qemu-aarch64: unknown option")),
+    "CCM passes": (CCM, good_line(CCM)),
+    "CCM crashes": (CCM, dead(CCM, 139, ready_s=0.1)),
+    "CCM by another client passes": (OFFERED, good_line(OFFERED)),
+    "CCM by another client times out": (OFFERED, good_line(OFFERED, h3=first_broken(28, "t"))),
+    "CCM by another client crashes": (OFFERED, dead(OFFERED, 139, ready_s=0.1)),
+    "CCM times out": (CCM, good_line(CCM, h3=first_broken(28, "timed out"))),
+}
+
+
+def as_judged(one: Cell, raw: Raw, **server: Any) -> int:
+    """The exit code that the judge's own outcome means."""
+    declared = capabilities.unsupported(one, ARCHES["amd64"])
+    found = judge(one, BINARY, server_line(**server), raw, declared)
+    if found.outcome is Outcome.PASS:
+        return 1 if found.contradicts else 0
+    if found.outcome is Outcome.UNSUPPORTED:
+        return 0 if declared and found.reason == declared.reason else 125
+    return 1 if found.outcome in FAILURES else 125
+
+
+@pytest.mark.parametrize("name", RAWS)
+def test_it_ends_as_the_judge_does(verdict: ModuleType, tmp_path: Path, name: str) -> None:
+    one, raw = RAWS[name]
+    assert told(verdict, tmp_path, one, [server_line(), raw]) == as_judged(one, raw)
+
+
+@pytest.mark.parametrize(
+    ("server", "code"),
+    [
+        pytest.param({"machine": "aarch64\n"}, 125, id="another machine"),
+        pytest.param({"vv": "", "vv_status": 139}, 1, id="-vv crashes"),
+        pytest.param({"vv": "", "vv_status": 127}, 125, id="-vv cannot be started"),
+        pytest.param({"vv": vv(features=NO_QUIC_FEATURES)}, 125, id="no QUIC"),
+        pytest.param({"vv": vv(version="3.0.12")}, 125, id="another HAProxy"),
+        pytest.param({"vv": vv(running="OpenSSL 3.5.8")}, 125, id="another library"),
+    ],
+)
+def test_nothing_is_told_of_another_haproxy_than_the_runs(
+    verdict: ModuleType, tmp_path: Path, server: dict[str, Any], code: int
+) -> None:
+    expected = {"haproxy_version": "3.0.11-d60d1a7", "tls_running": "OpenSSL 3.5.7 9 Jun 2026"}
+    assert told(verdict, tmp_path, CELL, [server_line(), good_line(CELL)], **expected) == 0
+    assert told(verdict, tmp_path, CELL, [server_line(**server), good_line(CELL)], **expected) == code
+
+
+def test_a_tree_of_another_version_is_judged(verdict: ModuleType, tmp_path: Path) -> None:
+    lines = [server_line(vv=vv(version="3.3-dev1")), good_line(CELL)]
+    assert told(verdict, tmp_path, CELL, lines, "--other", haproxy_version="3.0.11") == 0
+
+
+def test_a_rules_default_is_asked_for(verdict: ModuleType, tmp_path: Path) -> None:
+    lines = [server_line(), good_line(DEFAULT)]
+    assert told(verdict, tmp_path, DEFAULT, lines, cell={"default_cipher": CHOSEN}) == 0
+    assert told(verdict, tmp_path, DEFAULT, lines, cell={"default_cipher": GCM}) == 1
+
+
+@pytest.mark.parametrize("lines", [[], [server_line()], [good_line(CELL)]], ids=["none", "server", "cell"])
+def test_a_driver_that_said_too_little_tells_nothing(
+    verdict: ModuleType, tmp_path: Path, lines: list[Raw]
+) -> None:
+    assert told(verdict, tmp_path, CELL, lines) == 125
