@@ -10,7 +10,7 @@ from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
-from orchestrator.record.find import counts, find_run, only_series, read_run
+from orchestrator.record.find import NoSuchNightError, counts, find_run, only_series, read_run
 from orchestrator.record.model import RunRecord
 from orchestrator.report import compare_markdown, compare_text, html
 
@@ -34,7 +34,8 @@ def command(
     BASE did, 0 neither.
     """
     reports = out or common.default_out()
-    before, after = (read_in_series(name, reports, series) for name in (base, head))
+    after = read_in_series(head, reports, series)
+    before = read_in_series(base, reports, series, before=after.run.id)
     found = compare_remembering(before, after, reports, history)
     if form == "json":
         click.echo(common.as_json(found.model_dump(mode="json")))
@@ -47,14 +48,29 @@ def command(
     sys.exit(found.exit_code)
 
 
-def read_in_series(name: str, reports: Path, series: str | None) -> RunRecord:
+def read_in_series(name: str, reports: Path, series: str | None, *, before: str | None = None) -> RunRecord:
     """Return the record of a run; without a series, one is counted in the only one that there is.
 
+    :param before: as for ``find_run``.
     :raises MatrixctlError: where there is no such run, it cannot be read, or there are several series.
     """
     if series is None and counts(name):
         series = only_series(reports)
-    return read_run(find_run(name, reports, series=series), warn=True)
+    return read_run(find_run(name, reports, series=series, before=before), warn=True)
+
+
+def read_base(base: str, reports: Path, series: str | None, *, before: str | None = None) -> RunRecord | None:
+    """Return the record of BASE; ``None``, and say so, where the series has not come so far.
+
+    So a command of each night needs no other form in the first ones.
+
+    :raises MatrixctlError: as ``read_in_series`` does.
+    """
+    try:
+        return read_in_series(base, reports, series, before=before)
+    except NoSuchNightError as error:
+        common.say(f"nothing to compare with: {error.brief}")
+        return None
 
 
 def compare_remembering(base: RunRecord, head: RunRecord, reports: Path, history: str | None) -> Comparison:

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.analyse.compare import Comparison
 from orchestrator.cli import common
-from orchestrator.cli.compare import compare_remembering, read_in_series
+from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_run, read_run
@@ -115,10 +115,14 @@ def _describe_issue(cell: CellRecord, record: RunRecord, folder: Path | None) ->
 
 def compare_with_base(
     base: str, head: RunRecord, reports: Path, series: str | None, history: str | None
-) -> Comparison:
-    """Compare a run with its BASE, which is counted in the run's own series where none is named."""
+) -> Comparison | None:
+    """Compare a run with its BASE, which is counted in the run's own series where none is named.
+
+    :return: ``None``, and say so, where the series has not come so far.
+    """
     counted = series if series is not None else head.run.series or None
-    return compare_remembering(read_in_series(base, reports, counted), head, reports, history)
+    found = read_base(base, reports, counted, before=head.run.id)
+    return compare_remembering(found, head, reports, history) if found else None
 
 
 def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | None, RunRecord]:

@@ -18,7 +18,7 @@ from orchestrator import app, internal
 from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
-from orchestrator.cli.compare import compare_remembering, read_in_series
+from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
@@ -171,7 +171,7 @@ def _run(
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
     of_series = settings.series if folder is None else series_of(folder)
-    before = read_in_series(base, out, of_series or None) if base else None
+    before = read_base(base, out, of_series or None) if base else None
     if folder is not None:
         mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
         settings = _as_begun(folder, settings, context)

@@ -42,18 +42,24 @@ _NAMED = 8
 _BAD = ALARMS | {Verdict.NOT_JUDGED}
 
 
-def find_run(name: str, reports: Path, *, series: str | None = None) -> Path:
+class NoSuchNightError(UsageError):
+    """The series has not come so far: it has no run yet, none that is good, or not so many."""
+
+
+def find_run(name: str, reports: Path, *, series: str | None = None, before: str | None = None) -> Path:
     """Return the folder of a run, or the file where the record alone is named.
 
     :param series: ``latest``, ``latest~N`` and a date count among its runs; without it among all runs.
         ``last-good`` is always of one series: without it of the only one.
+    :param before: the id of a run; ``last-good`` is one before it.
+    :raises NoSuchNightError: where ``latest``, ``latest~N`` or ``last-good`` means none yet.
     :raises UsageError: if there is none, with the nearest ids; or if it is not clear which series is meant.
     """
     known = runs(reports)
     if name in known:
         return reports / name
     if name == LAST_GOOD:
-        return _last_good(reports, only_series(reports) if series is None else series)
+        return _last_good(reports, only_series(reports) if series is None else series, before)
     if (back := read_back(name)) is not None:
         return _back(reports, back, series)
     if day := read_day(name):
@@ -242,9 +248,9 @@ def _back(reports: Path, back: int, series: str | None) -> Path:
         if count > back:
             return reports / name
     if not count:
-        raise UsageError(f"no run{_of(series)} below {reports} yet")
+        raise NoSuchNightError(f"no run{_of(series)} below {reports} yet")
     there = "is 1 run" if count == 1 else f"are {count} runs"
-    raise UsageError(f"no run {LATEST}~{back}: there {there}{_of(series)} below {reports}")
+    raise NoSuchNightError(f"no run {LATEST}~{back}: there {there}{_of(series)} below {reports}")
 
 
 def _of_day(reports: Path, day: date, series: str | None) -> Path:
@@ -259,17 +265,20 @@ def _of_day(reports: Path, day: date, series: str | None) -> Path:
     )
 
 
-def _last_good(reports: Path, series: str) -> Path:
+def _last_good(reports: Path, series: str, before: str | None) -> Path:
     seen = 0
     for name in _of_series(reports, series):
+        if before is not None and name >= before:
+            continue
         with suppress(MatrixctlError):  # one that cannot be read is none that is known to be good
             if is_good(read_run(reports / name)):
                 return reports / name
         seen += 1
-    raise UsageError(
-        f"no run{_of(series)} below {reports} is good: finished, without an alarm and an unjudged cell"
+    earlier = f" before {before}" if before is not None else ""
+    raise NoSuchNightError(
+        f"no run{_of(series)} below {reports}{earlier} is good: finished, no alarm, no unjudged cell"
         if seen
-        else f"no run{_of(series)} below {reports} yet",
+        else f"no run{_of(series)} below {reports}{earlier} yet",
         resolution=f"Name another run: RUN is {WHAT}." if seen else "",
     )
 

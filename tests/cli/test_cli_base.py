@@ -71,9 +71,19 @@ def test_a_base_is_counted_in_the_series_of_the_run(here: Path) -> None:
     assert base_of("latest", "--base", "latest~1") == RUN
     assert base_of(LATER, "--base", "latest") == LATER
     assert base_of(LATER, "--base", "latest~1", "--series", "nightly") == RUN
-    done = matrixctl("report", LATER, "--base", "last-good", cwd=here)
-    assert done.returncode == 2
-    assert "no run of the series 'weekly' below reports is good" in " ".join(done.stderr.split())
+
+
+def test_where_the_series_has_not_come_so_far_that_is_said_and_the_report_is_there(here: Path) -> None:
+    of_series(here, "nightly", RUN, LATER)
+    for base, said in (
+        ("last-good", f"no run of the series 'nightly' below reports before {LATER} is good"),
+        ("latest~7", "no run latest~7: there are 2 runs of the series 'nightly' below reports"),
+    ):
+        done = matrixctl("report", LATER, "--base", base, "--format", "markdown", cwd=here)
+        assert (done.returncode, "BASE" in done.stdout) == (0, False)
+        assert f"nothing to compare with: {said}" in " ".join(done.stderr.split())
+        assert done.stdout == matrixctl("report", LATER, "--format", "markdown", cwd=here).stdout
+    assert matrixctl("report", LATER, "--base", "2020-01-01", cwd=here).returncode == 2, "a day is meant"
 
 
 def test_a_run_by_hand_is_compared_with_the_only_series(here: Path) -> None:
@@ -130,6 +140,16 @@ def test_a_run_writes_its_reports_with_the_news(here: Path, monkeypatch: pytest.
     )
     assert "News since BASE" in (ended.folder / "index.html").read_text()
     assert 'name="change" value="expected-failure"' in (ended.folder / "junit.xml").read_text()
+
+
+def test_the_first_night_has_no_base_and_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = Ended(here, monkeypatch)
+    done = matrixctl("run", "--series", "nightly", "--base", "last-good", cwd=here)
+    assert ended.begun
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "nothing to compare with: no run of the series 'nightly'" in said
+    assert "since" not in said
 
 
 def test_a_base_that_is_none_is_said_before_the_run_begins(

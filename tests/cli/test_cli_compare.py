@@ -60,7 +60,10 @@ def test_html_is_one_page(here: Path) -> None:
     ("args", "said"),
     [
         (("latest~7", "latest"), "no run latest~7: there are 2 runs"),
-        (("last-good", "latest"), "no run without a series below reports is good"),
+        (
+            ("last-good", "latest"),
+            "no run without a series below reports before 20260103-030405-abcd is good",
+        ),
         (("latest", "nothing"), "no run 'nothing'"),
         (("latest", "latest", "--series", "../x"), "no name of a series"),
         (("latest", "latest", "--series", "weekly"), "no run of the series 'weekly'"),

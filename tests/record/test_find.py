@@ -9,6 +9,7 @@ from record_samples import AT, cell, record
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.find import (
+    NoSuchNightError,
     find_folder,
     find_run,
     is_good,
@@ -100,6 +101,15 @@ def test_where_none_is_good_that_is_said(tmp_path: Path) -> None:
     a_run(tmp_path, "20261119-020000-0004", series="nightly", ends=False)
     with pytest.raises(UsageError, match=r"no run of the series 'nightly' .* is good"):
         find_run("last-good", tmp_path)
+
+
+def test_the_last_good_one_before_a_run_is_never_that_run(tmp_path: Path) -> None:
+    first = a_run(tmp_path, "20261118-020000-0001", series="nightly")
+    second = a_run(tmp_path, "20261119-020000-0002", series="nightly")
+    assert find_run("last-good", tmp_path) == second
+    assert find_run("last-good", tmp_path, before=second.name) == first
+    with pytest.raises(NoSuchNightError, match=f"below .* before {first.name} yet"):
+        find_run("last-good", tmp_path, before=first.name)
 
 
 def test_one_that_cannot_be_read_is_not_good(tmp_path: Path) -> None:
