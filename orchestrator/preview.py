@@ -124,8 +124,9 @@ def preview(
     :raises MatrixctlError: where the engine or the store fails.
     """
     here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
-    possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
-    runnable = [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
+    runnable = find_runnable(
+        cells, host, expectations=expectations, challenge_unsupported=challenge_unsupported
+    )
     targets = {cell.arch.name for cell in runnable}
     packages = {
         target: image_content.packages(engine, toolchain)
@@ -165,6 +166,14 @@ def preview(
         engine=engine is not None,
         toolchain=targets <= packages.keys(),
     )
+
+
+def find_runnable(
+    cells: Sequence[Cell], host: Arch, *, expectations: Expectations, challenge_unsupported: bool
+) -> list[Cell]:
+    """Return the cells that a run on such a machine would try."""
+    possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
+    return [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
 
 
 def _image_key(action: ImageAction) -> tuple[str, ...]:
