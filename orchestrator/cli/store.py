@@ -130,7 +130,7 @@ def _look(
 
 
 def _count(items: Sequence[Item]) -> str:
-    kinds = [item.kind for item in items]
+    kinds: list[str] = [item.kind for item in items]
     words = {"artifact": "artifact", "source": "source", "ccache": "compiler cache"}
     counts = [(kinds.count(kind), word) for kind, word in words.items()]
     told = [f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count]
