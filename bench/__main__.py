@@ -6,7 +6,19 @@ from pathlib import Path
 
 import click
 
-from bench import builds, figures, history, localise, machine, probes, report, scale, site
+from bench import (
+    builds,
+    figures,
+    history,
+    localise,
+    machine,
+    probes,
+    report,
+    scale,
+    shards,
+    site,
+    transfer,
+)
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
@@ -16,6 +28,8 @@ _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
 OWN_PAGES = {"localise": _DOCS / "localisation.md"}
 """Benchmarks whose figures stand on a page of their own."""
+ALONE = {"shards", "transfer"}
+"""Benchmarks whose section says itself where it was measured, or has nothing measured in it."""
 
 
 def _benchmarks(
@@ -31,13 +45,15 @@ def _benchmarks(
         "report": report.measure,
         "history": lambda: history.measure(url=database),
         "localise": lambda: localise.measure(seeds),
+        "shards": shards.measure,
         "site": site.measure,
+        "transfer": lambda: transfer.measure(store, common.say),
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
     }
 
 
-NAMES = ("scale", "report", "history", "site", "localise", "probes", "builds")
+NAMES = ("scale", "report", "history", "shards", "site", "transfer", "localise", "probes", "builds")
 
 
 @click.command()
@@ -58,12 +74,16 @@ def main(
     database: str | None,
     seeds: int,
 ) -> None:
-    """Measure what matrixctl costs: scale, report, history, site, localise, probes, builds; or all of them.
+    """Measure what matrixctl costs: some benchmarks, or all of them.
+
+    scale, report, history, shards, site, transfer, localise, probes, builds.
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """
-    if write and names and not OWN_PAGES.keys() >= {*names}:
-        raise click.UsageError("--write takes the figures of one whole run: name no benchmark but localise")
+    if write and names and not {*OWN_PAGES, *ALONE} >= {*names}:
+        raise click.UsageError(
+            "--write takes the figures of one whole run: name no benchmark but localise, shards, transfer"
+        )
     try:
         _measure(
             names or NAMES,
@@ -78,11 +98,17 @@ def _measure(
     names: Sequence[str], benchmarks: Mapping[str, Callable[[], figures.Section]], *, write: bool
 ) -> None:
     parts: dict[Path, list[str]] = {}
+    whole = set(names) >= {*NAMES}
     for name in names:
         common.say(f"{name} ...")
-        section = figures.markdown(benchmarks[name]())
-        click.echo(section)
-        parts.setdefault(OWN_PAGES.get(name, PAGE), [f"{machine.describe()}\n"]).append(section)
+        section = benchmarks[name]()
+        text = figures.markdown(section)
+        click.echo(text)
+        if write and name in ALONE and not whole:
+            figures.replace(PAGE, section)
+            common.say(f"written to {PAGE}")
+        else:
+            parts.setdefault(OWN_PAGES.get(name, PAGE), [f"{machine.describe()}\n"]).append(text)
     for page, sections in parts.items() if write else ():
         figures.rewrite(page, "\n".join(sections))
         common.say(f"written to {page}")

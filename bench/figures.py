@@ -1,5 +1,6 @@
 """Figures as values, as Markdown, and between the two marks of docs/performance.md."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,3 +50,19 @@ def rewrite(page: Path, text: str) -> None:
     if not end or BEGIN in after:
         raise ValueError(f"{page} has to have the two marks of the figures, once each: {BEGIN} {END}")
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def replace(page: Path, section: Section) -> None:
+    """Put one section between the marks in the place of what it said before, or behind all others.
+
+    :raises ValueError: see ``rewrite``.
+    """
+    _, _, rest = page.read_text().partition(BEGIN)
+    figures, _, _ = rest.partition(END)
+    before, *parts = re.split(r"^(?=### )", figures, flags=re.MULTILINE)
+    title, known = f"### {section.title}\n", [part.split("\n", 1)[0] + "\n" for part in parts]
+    if title in known:
+        parts[known.index(title)] = markdown(section)
+    else:
+        parts.append(markdown(section))
+    rewrite(page, "\n".join(f"{part.strip()}\n" for part in (before, *parts)))

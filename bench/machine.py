@@ -35,6 +35,12 @@ def describe() -> str:
     return "\n".join(f"- {name}: {value}" for name, value in lines)
 
 
+def describe_short() -> str:
+    """The same in one phrase, for figures that are taken on their own."""
+    host = local_host()
+    return f"{_cpu()}, {host.cpus} cores, load {os.getloadavg()[0]:.1f}"
+
+
 def _cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo").read_text()
     found = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)

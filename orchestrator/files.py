@@ -32,7 +32,7 @@ def read_limited(path: Path, limit: int) -> bytes:
 
     :raises OSError: as the file system says, for what is no regular file, and for a name that none can have.
     """
-    with _regular(path) as file:
+    with open_regular(path) as file:
         found = bytearray()  # one read of so many bytes would take their room at once, however small the file
         while chunk := file.read(min(_CHUNK, limit + 1 - len(found))):
             found += chunk
@@ -70,7 +70,7 @@ def copy_limited(path: Path, to: Path, limit: int) -> None:
 
     :raises OverflowError: if it has more, also if it grows meanwhile.
     """
-    with _regular(path) as file, to.open("wb") as copy:
+    with open_regular(path) as file, to.open("wb") as copy:
         left = limit
         while chunk := file.read(_CHUNK):
             left -= len(chunk)
@@ -80,7 +80,8 @@ def copy_limited(path: Path, to: Path, limit: int) -> None:
 
 
 @contextmanager
-def _regular(path: Path) -> Iterator[IO[bytes]]:
+def open_regular(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading; see ``read_limited`` for what is refused."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:  # a NUL: a name that no file can have

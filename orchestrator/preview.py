@@ -22,6 +22,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
+from orchestrator.matrix.pins import Pins
 from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
 from orchestrator.plan.plan import Plan, estimate, package_image
 from orchestrator.plan.planner import Planner
@@ -109,6 +110,7 @@ def preview(
     *,
     expectations: Expectations,
     mirrors: Sequence[str],
+    pins: Pins | None = None,
     challenge_unsupported: bool = False,
 ) -> Preview:
     """Plan the cells that a run would try: not what is declared impossible, unless a rule or you ask for it.
@@ -117,12 +119,14 @@ def preview(
 
     :param host: the architecture of the engine's machine.
     :param mirrors: as in a run; those on servers are asked by git alone.
+    :param pins: what the sources that move are to stand at.
     :param challenge_unsupported: as in a run: what is declared impossible is tried as well.
     :raises MatrixctlError: where the engine or the store fails.
     """
     here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
-    possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
-    runnable = [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
+    runnable = find_runnable(
+        cells, host, expectations=expectations, challenge_unsupported=challenge_unsupported
+    )
     targets = {cell.arch.name for cell in runnable}
     packages = {
         target: image_content.packages(engine, toolchain)
@@ -148,6 +152,7 @@ def preview(
             mirrors=mirrors,
             deadline=deadline,
             package=lambda arch: _find_package(engine, host, arch, here),
+            at=pins.find(what) if pins else "",
         )
 
     now = unpinned.now(first.actions.values(), look)
@@ -161,6 +166,14 @@ def preview(
         engine=engine is not None,
         toolchain=targets <= packages.keys(),
     )
+
+
+def find_runnable(
+    cells: Sequence[Cell], host: Arch, *, expectations: Expectations, challenge_unsupported: bool
+) -> list[Cell]:
+    """Return the cells that a run on such a machine would try."""
+    possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
+    return [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
 
 
 def _image_key(action: ImageAction) -> tuple[str, ...]:

@@ -1,14 +1,17 @@
 """Each benchmark at its smallest size: it runs and says something sensible. No time is asserted."""
 
+import random
 from pathlib import Path
 
 import pytest
+from shard_samples import best_cut, random_builds
 
-from bench import builds, figures, history, localise, probes, report, scale, site
-from bench.__main__ import NAMES, OWN_PAGES, PAGE
+from bench import builds, figures, history, localise, probes, report, scale, shards, site, transfer
+from bench.__main__ import ALONE, NAMES, OWN_PAGES, PAGE
 from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine
+from orchestrator.plan.shards import Build
 
 
 def test_scale_plans_every_cell_in_a_process_of_its_own() -> None:
@@ -84,6 +87,66 @@ def test_the_site_is_made_and_made_again() -> None:
 
 
 @pytest.mark.browser
+def test_shards_are_held_against_the_optimum() -> None:
+    made = shards.measure("quick", most=4)
+    assert [row[0] for row in made.rows] == ["1", "2", "3", "4"]
+    assert all(float(row[3]) >= 1 for row in made.rows)
+    assert made.notes[1].endswith("(target: at most 1.15 times): met.")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bound_is_not_above_the_best_cut(seed: int) -> None:
+    found = random_builds(seed)
+    for count in (2, 3):
+        best = best_cut(found, count)
+        bound = shards._Bound(found).find(count)
+        assert 0.6 * best <= bound <= best, "of no use, or wrong"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runners_are_counted_exactly(seed: int) -> None:
+    """Of builds that are alike for each library, as the bound makes them."""
+    draw = random.Random(seed)
+    groups = [
+        (draw.choice([0, 60, 120]), draw.choice([50, 72, 80]), draw.randint(1, 2))
+        for _ in range(draw.randint(1, 3))
+    ]
+    same = [
+        Build(
+            name=f"{number}-{one}",
+            runner="amd64",
+            library=f"{number}" if library else "",
+            seconds=seconds,
+            library_seconds=library,
+            cells=(),
+        )
+        for number, (library, seconds, builds) in enumerate(groups)
+        for one in range(builds)
+    ]
+    for limit in (200, 280, 360):
+        fewest = next(count for count in range(1, 10) if best_cut(same, count) <= limit)
+        assert shards.count_runners(groups, limit) == fewest
+
+
+def test_a_transfer_is_told() -> None:
+    one = transfer.Moved(
+        title="quick",
+        items=3,
+        needed=5,
+        unpacked=3 << 20,
+        packed=1 << 20,
+        export_s=1.25,
+        import_s=0.5,
+        saved_s=99.6,
+    )
+    images = transfer.Images(title="quick", count=2, packed=900 << 20, save_s=40, made_s=300)
+    made = transfer.section([one], [images])
+    assert made.rows == (("quick", "3 of 5", "3", "1", "1.2", "0.5", "100"),)
+    assert made.notes[0] == (
+        "quick: its 2 images are 900 MiB as one packed tar, made in 40 s; making the images took 300 s."
+    )
+
+
 def test_report_is_opened_by_chromium() -> None:
     ((*_, opened),) = report.measure(10).rows
     assert float(opened.removesuffix(" s")) > 0
@@ -123,11 +186,35 @@ def test_a_page_without_its_two_marks_is_left_alone(tmp_path: Path, text: str) -
     assert page.read_text() == text
 
 
+def test_one_section_is_replaced_and_a_new_one_comes_last(tmp_path: Path) -> None:
+    def section(title: str, value: str) -> figures.Section:
+        return figures.Section(key="x", title=title, header=("a",), rows=((value,),), notes=("note",))
+
+    page = tmp_path / "performance.md"
+    page.write_text(f"before\n{figures.BEGIN}\n{figures.END}\nafter\n")
+    texts = [figures.markdown(section(title, "1")) for title in ("First", "Second")]
+    figures.rewrite(page, "- Date: 1\n\n" + "\n".join(texts))
+    whole = page.read_text()
+    figures.replace(page, section("First", "1"))
+    assert page.read_text() == whole
+    figures.replace(page, section("First", "2"))
+    assert page.read_text() == whole.replace("| 1 |", "| 2 |", 1)
+    figures.replace(page, section("Third", "3"))
+    appended = page.read_text()
+    texts = [figures.markdown(section(*one)) for one in (("First", "2"), ("Second", "1"), ("Third", "3"))]
+    figures.rewrite(page, "- Date: 1\n\n" + "\n".join(texts))
+    assert page.read_text() == appended
+
+
 def test_the_page_has_its_marks_and_names_every_benchmark() -> None:
     text = PAGE.read_text()
     for page in (PAGE, *OWN_PAGES.values()):
         assert page.read_text().count(figures.BEGIN) == page.read_text().count(figures.END) == 1
     assert [name for name in NAMES if f"`{name}`" not in text] == []
+    assert [
+        title for title in ("Shards", "Export and import of the store") if f"### {title}\n" not in text
+    ] == []
+    assert {*NAMES} >= ALONE
 
 
 @pytest.mark.soak

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from orchestrator.analyse.change import Change, State, classify, is_lost, is_worse, read_state
 from orchestrator.analyse.ingredients import Difference, Ingredients, compare_cells, compare_whole
+from orchestrator.analyse.moves import Move, find_moves
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
@@ -15,8 +16,6 @@ from orchestrator.value import Value, describe_schema
 
 CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
 """Judgement in both, and not the same: something has made the difference."""
-_VERSIONED = ("haproxy", "tls")
-"""The axes whose values have a version."""
 
 
 class Moved(Value):
@@ -93,11 +92,18 @@ def compare(
     """
     before, after = Ingredients(base), Ingredients(head)
     was, now = {cell.id: cell for cell in base.cells}, {cell.id: cell for cell in head.cells}
-    moved = _find_moved(was, now)
-    origins = dict(moved.values())
-    pairs = [(was.get(key) or origins.get(key), cell) for key, cell in now.items()]
-    found = [_compare_cell(one, cell, before, after, flaky.get(cell.id)) for one, cell in pairs]
-    gone = [cell for key, cell in was.items() if key not in now and key not in moved]
+    moves = find_moves(
+        [(key, cell) for key, cell in was.items() if key not in now],
+        [(key, cell) for key, cell in now.items() if key not in was],
+        _without_version,
+    )
+    pairs = [(was.get(moves[key].old if key in moves else key), cell) for key, cell in now.items()]
+    found = [
+        _compare_cell(one, cell, before, after, flaky.get(cell.id), move=moves.get(cell.id))
+        for one, cell in pairs
+    ]
+    old = {move.old for move in moves.values()}
+    gone = [cell for key, cell in was.items() if key not in now and key not in old]
     found += [_compare_cell(cell, None, before, after) for cell in gone]
     order = list(Change)
     found.sort(key=lambda one: order.index(one.change))
@@ -117,50 +123,12 @@ def _exit(found: list[CellChange]) -> Exit:
     return Exit.HARNESS if any(one.lost for one in found) else Exit.OK
 
 
-def _find_moved(
-    was: Mapping[str, CellRecord], now: Mapping[str, CellRecord]
-) -> dict[str, tuple[str, CellRecord]]:
-    """Return the cells that vanished and are, with another version of one value, exactly one new cell.
-
-    By the vanished id: the new id, and the vanished cell.
-    """
-    gone = [cell for key, cell in was.items() if key not in now]
-    new = [cell for key, cell in now.items() if key not in was]
-    near: dict[tuple[str, ...], list[CellRecord]] = {}
-    for cell in new:
-        for axis in _VERSIONED:
-            near.setdefault(_without_version(cell, axis), []).append(cell)
-    candidates = {
-        cell.id: {
-            other.id
-            for axis in _VERSIONED
-            for other in near.get(_without_version(cell, axis), ())
-            if _moved(cell, other)
-        }
-        for cell in gone
-    }
-    wanted = Counter(key for keys in candidates.values() for key in keys)
-    single = {key: next(iter(keys)) for key, keys in candidates.items() if len(keys) == 1}
-    return {key: (other, was[key]) for key, other in single.items() if wanted[other] == 1}
-
-
-def _without_version(cell: CellRecord, axis: str) -> tuple[str, ...]:
-    """Return the cell's axes, one of them without its name and version."""
+def _without_version(cell: CellRecord, axis: str) -> tuple[tuple[str, ...], str]:
+    """Return the cell's axes, one of them without its name and version; and that version."""
     values = {one: getattr(cell.axes, one) for one in AXES}
+    version = values[axis].version
     values[axis] = values[axis].model_copy(update={"name": "", "version": ""})
-    return axis, *map(repr, values.values())
-
-
-def _moved(was: CellRecord, now: CellRecord) -> Moved | None:
-    """Return the one value of which only the version differs, and what it was and is."""
-    axes = [axis for axis in AXES if getattr(was.axes, axis) != getattr(now.axes, axis)]
-    if len(axes) != 1:
-        return None
-    one, other = getattr(was.axes, axes[0]), getattr(now.axes, axes[0])
-    versions = getattr(one, "version", None), getattr(other, "version", None)
-    if None in versions or versions[0] == versions[1] or one.family != other.family:
-        return None
-    return Moved(axis=axes[0], was=str(versions[0]), now=str(versions[1]))
+    return tuple(map(repr, values.values())), version
 
 
 def _compare_cell(
@@ -169,6 +137,8 @@ def _compare_cell(
     before: Ingredients,
     after: Ingredients,
     flaky: Flakiness | None = None,
+    *,
+    move: Move | None = None,
 ) -> CellChange:
     ended, ends = (None if cell is None else read_state(cell) for cell in (was, now))
     exact = before.tells and after.tells
@@ -185,7 +155,7 @@ def _compare_cell(
         change=change,
         was=ended,
         now=ends,
-        moved=_moved(was, now) if was and now and was.id != now.id else None,
+        moved=Moved(axis=move.axis, was=move.was, now=move.now) if move else None,
         alarm=worse and not flaky,
         lost=is_lost(ended, ends),
         differences=differences,

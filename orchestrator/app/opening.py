@@ -107,6 +107,7 @@ def make_run(
         limit=context.limits.fetch,
         pools=context.images.debian_pools,
         package=lambda arch: context.images.package(ARCHES[arch]),
+        pins=options.pins,
     )
     probing = Probing(
         certificates=options.certificates(),

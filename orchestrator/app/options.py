@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.execute.system.host import Host, LocalHost
+from orchestrator.matrix.pins import Pins
 from orchestrator.probe import certificates
 from orchestrator.probe.certificates import Certificates
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
@@ -34,6 +35,7 @@ class Options:
     """For all confirmations together."""
     fail_on_flaky: bool = False
     mirrors: tuple[str, ...] = ()
+    pins: Pins | None = None
     keep: bool = False
     fail_fast: bool = False
     allow_blocked: bool = False

@@ -11,6 +11,7 @@ from orchestrator.execute.sources import release, unpinned
 from orchestrator.execute.sources.unpinned import Moved, Package
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
+from orchestrator.matrix.pins import Pins
 from orchestrator.plan.action import SourceAction
 from orchestrator.record.journal import SourcePinned
 from orchestrator.record.model import ActionStatus
@@ -30,6 +31,8 @@ class Sources:
     """Debian's package pools, where something of them is tried."""
     package: Package
     """Debian's own HAProxy for an architecture; the image that has it is made where it is not there."""
+    pins: Pins | None = None
+    """What those that move are to stand at; ``None``: at what they are when the run asks."""
     moved: dict[str, Source] = field(default_factory=dict)
     """What the sources that move are in this run, by their action's key."""
     _fetched: dict[str, Path] = field(default_factory=dict)
@@ -120,6 +123,7 @@ class Sources:
             mirrors=self.mirrors,
             deadline=time.monotonic() + self.limit,
             package=self.package,
+            at=self.pins.find(what) if self.pins else "",
         )
 
 

@@ -25,6 +25,7 @@ from orchestrator.matrix.expect import Expectations, resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.names import quoted
+from orchestrator.matrix.pins import Pins, read_pins, refuse_others
 from orchestrator.matrix.replace import replace_values
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.matrix.versionless import find_archs, with_version, with_versions
@@ -78,6 +79,7 @@ class Selection:
     expectations: Expectations
     profile: str
     filters: tuple[str, ...]
+    pins: Pins | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,9 @@ class Choice:
     """Each ``--with``, its paths absolute."""
     shard: str = ""
     """``K/N``; empty for all cells."""
+    pins_file: str = ""
+    pins: Pins | None = None
+    """What that file has."""
 
     def selection(self, today: date, store: Path | None, mirrors: Sequence[str]) -> Selection:
         """Return the selected cells, and what is expected of them on a day.
@@ -105,6 +110,8 @@ class Choice:
         chosen = select(every, (*profile_filters(matrix, self.profile), *self.filters), known=every)
         cells = select_ids(chosen, self.ids) if self.ids else chosen
         cells = take(cells, self.shard) if self.shard else cells
+        if self.pins:
+            refuse_others(self.pins, matrix, cells)
         cells = patches.patched(cells, [patches.parse(text) for text in self.patch_files])
         return Selection(
             matrix=matrix,
@@ -113,6 +120,7 @@ class Choice:
             expectations=resolve(matrix, every, today),
             profile=self.profile,
             filters=self.filters,
+            pins=self.pins,
         )
 
     def _matrix(self, store: Path, mirrors: Sequence[str]) -> Matrix:
@@ -121,7 +129,7 @@ class Choice:
         forms = [replacement.parse(text) for text in self.replacements]
         values = [(one.axis, replacement.make_value(one, matrix)) for one in forms]
         archs = [value.name for axis, value in values if axis == "arch"] or find_archs(matrix)
-        read = cache(Reader(store=store, mirrors=mirrors, archs=archs).read)
+        read = cache(Reader(store=store, mirrors=mirrors, archs=archs, pins=self.pins).read)
         matrix = replace_values(matrix, [(axis, with_version(value, read)) for axis, value in values])
         return with_versions(matrix, read)
 
@@ -132,6 +140,15 @@ mirror_places = click.option(
 store_folder = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
+
+
+pinned = click.option(
+    "--pins",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Build sources that move as `github matrix --pins FILE` found them.",
+)
+"""For ``choosing``, which reads the file."""
 
 
 def choosing(command: Callable[..., R]) -> Callable[..., R]:
@@ -170,6 +187,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
         patch_files: Sequence[str],
         replacements: Sequence[str],
         shard: str,
+        pins: Path | None = None,
         **kwargs: Any,
     ) -> R:
         choice = Choice(
@@ -180,6 +198,8 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
             patch_files=tuple(patch_files),
             replacements=tuple(replacement.parse(text).text for text in replacements),
             shard=shard,
+            pins_file=str(pins.absolute()) if pins else "",
+            pins=read_pins(pins) if pins else None,
         )
         return command(*args, choice=choice, **kwargs)
 

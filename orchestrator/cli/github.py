@@ -1,6 +1,7 @@
 """``matrixctl github``: what a workflow of GitHub Actions asks for."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from orchestrator.cli import common
 from orchestrator.cli.read import compare_with_base, read_named
 from orchestrator.cli.workflow import find_page, print_annotations
 from orchestrator.errors import UsageError
+from orchestrator.execute.sources.pinning import take_pins
+from orchestrator.execute.store.store import Store
+from orchestrator.files import write_atomically
 from orchestrator.plan.shards import MOST, Shard, list_builds, split, split_by_time
 from orchestrator.report import github_summary
 from orchestrator.report.text import flat, terminal
@@ -37,13 +41,26 @@ def github() -> None:
     metavar="M",
     help=f"Into as few as finish within so many minutes, by estimate [default: {_MINUTES}].",
 )
+@click.option(
+    "--pins",
+    "pins_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write there what each source that moves stands at, for `run --pins FILE`.",
+)
 def matrix(
-    selection: common.Selection, *, shards: int | None, budget_minutes: float | None, **_: object
+    selection: common.Selection,
+    *,
+    shards: int | None,
+    budget_minutes: float | None,
+    pins_file: Path | None,
+    store: Path | None,
+    mirrors: Sequence[str],
 ) -> None:
     """Print the shards of a selection, as JSON for a job's `strategy.matrix`.
 
     Each has `name`, `runs-on`, `shard`, `cells` and `minutes`; `matrixctl run --shard K/N` with the same
-    options runs it. The answer depends on the matrix alone, so it is the same on every machine.
+    options runs it. The shards depend on the matrix alone, so they are the same on every machine.
     """
     if shards is not None and budget_minutes is not None:
         raise UsageError("--shards and --budget-minutes exclude each other", resolution="Leave one out.")
@@ -62,6 +79,11 @@ def matrix(
             builds = len(list_builds(selection.cells))
             why = f"GitHub takes no more than {MOST}" if builds > MOST else "each has at least one build"
             common.say(f"warning: {len(made)} shards in place of {shards}: {why}")
+    if pins_file is not None:
+        pins = take_pins(
+            selection.matrix, selection.cells, Store(store or common.default_store()), mirrors=mirrors
+        )
+        write_atomically(pins_file, f"{pins.model_dump_json(indent=1)}\n".encode())
     click.echo(json.dumps({"include": [_entry(shard) for shard in made]}))
 
 

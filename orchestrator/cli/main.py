@@ -99,6 +99,11 @@ _COMMANDS = (
         "orchestrator.cli.site:command",
         "Write the dashboard of a series: static pages from the history, for a web server or a folder.",
     ),
+    Later(
+        "store",
+        "orchestrator.cli.store:store",
+        "Name, export and import what a selection needs of the store: sources, libraries, HAProxy builds.",
+    ),
 )
 
 

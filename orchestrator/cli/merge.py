@@ -102,6 +102,7 @@ def _select(settings: Settings, digest: str, matrix_file: Path | None) -> common
         ids=settings.cells,
         patch_files=(),
         replacements=settings.replacements,
+        pins=settings.pins,
     )
     for path in [matrix_file] if matrix_file else _list_matrices(settings):
         with suppress(MatrixctlError):  # another matrix, or a tree of it is not here

@@ -23,6 +23,7 @@ _STATES = {
 
 
 @click.command()
+@common.pinned
 @common.selecting
 @common.matrix_sources
 @common.challenge_unsupported
@@ -51,6 +52,7 @@ def plan(
         host,
         expectations=selection.expectations,
         mirrors=mirrors,
+        pins=selection.pins,
         challenge_unsupported=challenge_unsupported,
     )
     if form == "json":

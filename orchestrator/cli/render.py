@@ -18,6 +18,7 @@ from orchestrator.reproduce.folder import SCRIPT
 
 
 @click.command()
+@common.pinned
 @common.selecting
 @common.matrix_sources
 @click.option(
@@ -45,7 +46,8 @@ def render(
     def bring(what: Moving) -> Moved:
         kept = Store(store or common.default_store())
         deadline = time.monotonic() + limits.fetch
-        return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, package=package)
+        at = selection.pins.find(what) if selection.pins else ""
+        return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, package=package, at=at)
 
     made = planned.render(selection.cells, common.catalog(sources), limits, host, bring)
     replace_files(out, old, made.folder)

@@ -50,6 +50,7 @@ _CONFIRM = 3
 
 
 @click.command()
+@common.pinned
 @common.choosing
 @click.option("--resume", metavar="RUN", help=f"Go on with a run that was cut off: {WHAT}.")
 @click.option(
@@ -273,6 +274,8 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         patches=choice.patch_files,
         replacements=choice.replacements,
         shard=choice.shard,
+        pins_file=choice.pins_file,
+        pins=choice.pins,
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
@@ -339,6 +342,8 @@ def _choice(settings: Settings) -> common.Choice:
         patch_files=settings.patches,
         replacements=settings.replacements,
         shard=settings.shard,
+        pins_file=settings.pins_file,
+        pins=settings.pins,
     )
 
 
@@ -356,6 +361,7 @@ def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -
         confirm_minutes=settings.confirm_minutes,
         fail_on_flaky=settings.fail_on_flaky,
         mirrors=tuple(mirrors) or settings.mirrors,
+        pins=settings.pins,
         keep=settings.keep,
         fail_fast=settings.fail_fast,
         allow_blocked=settings.allow_blocked,

@@ -213,24 +213,7 @@ class Planner:
         unknown = recipe.compiles and not recipe.packages
         if unknown or (library is not None and library.digest is None):
             return None
-        inputs: dict[str, object] = {
-            "recipe": self.renderer.text(recipe.template),
-            "host": recipe.compiler_arch.name,
-            "target": recipe.target.name,
-            "packages": recipe.packages,
-        }
-        if recipe.source is not None:
-            inputs |= {
-                "source": recipe.source.sha256,
-                "strip": recipe.source.strip,
-                "file": recipe.source.file,
-                "flags": recipe.flags,
-                "configure": recipe.tls.configure_flags if recipe.haproxy is None else (),
-                "version": recipe.haproxy.version if recipe.haproxy else recipe.tls.version,
-                "tls": recipe.tls.name,
-                "prefix": recipe.prefix,
-                "patches": [patch.sha256 for patch in recipe.patches],
-            }
+        inputs = list_inputs(recipe, self.renderer)
         return digest(kind, inputs, (library.digest,) if library is not None and library.digest else ())
 
     def _packages(self, compiler: Arch, target: Arch, *, distro_tls: bool) -> tuple[tuple[str, str], ...]:
@@ -303,6 +286,29 @@ class Planner:
                 ImageAction(key=key, name=name, image=image, arch=arch.name, extra=extra, needs=needs),
             )
         return key
+
+
+def list_inputs(recipe: Recipe, renderer: Renderer) -> dict[str, object]:
+    """Return what decides the output of a recipe, but for the library that it is linked with."""
+    inputs: dict[str, object] = {
+        "recipe": renderer.text(recipe.template),
+        "host": recipe.compiler_arch.name,
+        "target": recipe.target.name,
+        "packages": recipe.packages,
+    }
+    if recipe.source is not None:
+        inputs |= {
+            "source": recipe.source.sha256,
+            "strip": recipe.source.strip,
+            "file": recipe.source.file,
+            "flags": recipe.flags,
+            "configure": recipe.tls.configure_flags if recipe.haproxy is None else (),
+            "version": recipe.haproxy.version if recipe.haproxy else recipe.tls.version,
+            "tls": recipe.tls.name,
+            "prefix": recipe.prefix,
+            "patches": [patch.sha256 for patch in recipe.patches],
+        }
+    return inputs
 
 
 def _add(actions: dict[str, Action], action: Action) -> None:

@@ -7,7 +7,7 @@ come to the same answer. Pure.
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import MatrixctlError, UsageError
@@ -172,7 +172,31 @@ def _cut(builds: Sequence[Build], shards: int) -> list[tuple[str, _Part]]:
     for _ in range(shards - len(runners)):  # one more for those that have most to do
         able = [one for one in runners if shares[one] < len(by_runner[one])]
         shares[max(able, key=lambda one: work[one] / shares[one])] += 1
-    return [(runner, part) for runner in runners for part in _balance(by_runner[runner], shares[runner])]
+    parts: Mapping[str, list[_Part]] = {
+        runner: _balance(by_runner[runner], shares[runner]) for runner in runners
+    }
+    while better := _find_better_share(by_runner, parts):
+        parts = better
+    return [(runner, part) for runner in runners for part in parts[runner]]
+
+
+def _find_better_share(
+    builds: Mapping[str, Sequence[Build]], parts: Mapping[str, list[_Part]]
+) -> Mapping[str, list[_Part]] | None:
+    """Return the parts with one machine of a quick kind given to the slowest, if the longest gets shorter.
+
+    Work alone does not say how many machines a kind needs, since builds and libraries are not divisible.
+    """
+    slowest = max(parts, key=lambda runner: _longest(parts[runner]))
+    givers = [runner for runner in parts if runner != slowest and len(parts[runner]) > 1]
+    if not givers or len(parts[slowest]) == len(builds[slowest]):
+        return None
+    giver = min(givers, key=lambda runner: _longest(parts[runner]))
+    less = _balance(builds[giver], len(parts[giver]) - 1)
+    if _longest(less) >= _longest(parts[slowest]):
+        return None
+    more = _balance(builds[slowest], len(parts[slowest]) + 1)
+    return {**parts, giver: less, slowest: more} if _longest(more) < _longest(parts[slowest]) else None
 
 
 def _balance(builds: Sequence[Build], shards: int) -> list[_Part]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator import bounds
 from orchestrator.errors import Exit, UsageError
+from orchestrator.matrix.pins import Pins
 from orchestrator.outcome import exit_code
 from orchestrator.plan.shards import parse
 from orchestrator.record import journal
@@ -43,6 +44,11 @@ class Part:
     def allows_blocked(self) -> bool:
         """Return whether ``--allow-blocked`` was given."""
         return self.past.start.settings is not None and self.past.start.settings.allow_blocked
+
+    @property
+    def pins(self) -> Pins | None:
+        """Return what ``--pins`` said; ``None`` where it was not given."""
+        return self.past.start.settings.pins if self.past.start.settings else None
 
     @cached_property
     def end(self) -> str:
@@ -111,6 +117,8 @@ def refuse_strangers(parts: Sequence[Part]) -> None:
             one, two = read(first.record), read(other.record)
             if one != two:
                 raise _strangers(first, other, what, one, two)
+        if first.pins != other.pins:
+            raise _strangers(first, other, "their pins (--pins)", _plain_pins(first), _plain_pins(other))
     found: dict[str, tuple[Part, str]] = {}
     for part in parts:
         for what, digest in _list_inputs(part):
@@ -147,6 +155,11 @@ def _strangers(one: Part, other: Part, what: str, was: object, now: object) -> U
         details=f"{one.past.folder}: {_plain(was)}\n{other.past.folder}: {_plain(now)}",
         resolution="Merge the shards of one selection alone, each run with the same options but --shard.",
     )
+
+
+def _plain_pins(part: Part) -> tuple[str, ...]:
+    pins = part.pins.pins if part.pins else ()
+    return tuple(f"{one.kind}: {one.where} {one.ref}".rstrip() + f" -> {one.at};" for one in pins)
 
 
 def _plain(value: object) -> str:

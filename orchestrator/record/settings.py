@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
+from orchestrator.matrix.pins import Pins
 from orchestrator.value import Value
 
 CONFIRM_CELLS, CONFIRM_MINUTES = 3, 15.0
@@ -45,6 +46,10 @@ class Settings(Value):
     """Each ``--with``, its paths absolute."""
     shard: str = ""
     """``K/N``: the K-th of N parts of the cells that the other options choose."""
+    pins_file: str = ""
+    """Of ``--pins``, absolute; for the reproducers."""
+    pins: Pins | None = None
+    """What it had in it: the run goes on with that, and is merged with runs of the same."""
 
     @property
     def again(self) -> tuple[str, ...]:
@@ -55,6 +60,7 @@ class Settings(Value):
         options = ["--matrix", self.matrix] if self.matrix else []
         options += [word for text in self.replacements for word in ("--with", text)]
         options += [word for text in self.patches for word in ("--patch", text)]
+        options += ["--pins", self.pins_file] if self.pins_file else []
         options += ["--build", self.build] if self.build != "cross" else []
         options += ["--challenge-unsupported"] if self.challenge_unsupported else []
         options += [word for path in self.sources for word in ("--sources", path)]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from orchestrator.analyse.moves import VERSIONED
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
@@ -14,7 +15,7 @@ from orchestrator.site.news import measure_now
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
-from orchestrator.site.year import ABSENT, VERSIONED, Night, Point, Result, Rule, Year, tone_of
+from orchestrator.site.year import ABSENT, Night, Point, Result, Rule, Year, tone_of
 
 _TURNS = 12
 """Changes that the page shows; all are in its data."""

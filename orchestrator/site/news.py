@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.analyse import moves
 from orchestrator.analyse.change import Change, State, classify, is_worse
 from orchestrator.analyse.compare import find_suspect
 from orchestrator.analyse.ingredients import Difference
+from orchestrator.analyse.moves import Move
 from orchestrator.analyse.nights import (
     FLAKY_NIGHTS,
     Flakiness,
@@ -16,7 +18,7 @@ from orchestrator.analyse.nights import (
 )
 from orchestrator.outcome import Verdict
 from orchestrator.site.made import Workshop
-from orchestrator.site.year import VERSIONED, Night, Part, Point, Result, Year
+from orchestrator.site.year import Night, Part, Point, Result, Year
 
 LOUD = (
     Change.NEW_FAILURE,
@@ -31,16 +33,6 @@ LOUD = (
     Change.NEVER_JUDGED,
 )
 """What is news, in the order in which it is told; a failure that stays is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Move:
-    """The cell of the night before whose version alone is another one now."""
-
-    old: str
-    axis: str
-    was: str
-    now: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +97,10 @@ def compare_nights(
     :param flaky: what ``find_flaky`` says of them.
     """
     was, now = year.nights[base], year.nights[head]
-    moves = find_moves(was, now)
+    moved = find_moves(was, now)
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
-    for name, before, after, move in _pair(was, now, moves):
+    for name, before, after, move in _pair(was, now, moved):
         if base == head - 1 and before and not is_tested(before) and is_tested(after):
             before = find_last_judged(year, before.point.id, base) or before  # noqa: PLW2901 - see above
         if _stays(before, after):
@@ -194,14 +186,14 @@ def _list_alike(year: Year, cell: str, number: int) -> list[tuple[str, State]]:
 
 
 def _pair(
-    base: Night, head: Night, moves: Mapping[str, Move]
+    base: Night, head: Night, moved: Mapping[str, Move]
 ) -> Iterator[tuple[str, Result | None, Result | None, Move | None]]:
-    moved = {move.old for move in moves.values()}
+    gone = {move.old for move in moved.values()}
     for name, now in head.results.items():
-        move = moves.get(name)
+        move = moved.get(name)
         yield name, base.results.get(move.old if move else name), now, move
     for name, was in base.results.items():
-        if name not in head.results and name not in moved:
+        if name not in head.results and name not in gone:
             yield name, was, None, None
 
 
@@ -252,35 +244,17 @@ def state_of(result: Result | None) -> State | None:
 
 
 def find_moves(base: Night, head: Night) -> dict[str, Move]:
-    """Return, by the id of the new cell, the vanished cell that is the same but for a version.
-
-    Only where exactly one cell vanished, and exactly one came, that fit.
-    """
-    gone = [one.point for name, one in base.results.items() if name not in head.results]
-    new = [one.point for name, one in head.results.items() if name not in base.results]
-    if not gone or not new:
-        return {}
-    near: dict[tuple[str, ...], list[Point]] = {}
-    for point in new:
-        for axis in VERSIONED:
-            near.setdefault(_without_version(point, axis), []).append(point)
-    found: dict[str, list[Move]] = {}
-    for point in gone:
-        fits = [
-            (other.id, Move(old=point.id, axis=axis, was=was, now=now))
-            for axis in VERSIONED
-            for other in near.get(_without_version(point, axis), ())
-            if (was := getattr(point, f"{axis}_version")) != (now := getattr(other, f"{axis}_version"))
-        ]
-        if len(fits) == 1:
-            ((name, move),) = fits
-            found.setdefault(name, []).append(move)
-    return {name: moves[0] for name, moves in found.items() if len(moves) == 1}
+    """Return, by the id of the new cell, the vanished cell that is the same but for a version."""
+    return moves.find_moves(
+        [(name, one.point) for name, one in base.results.items() if name not in head.results],
+        [(name, one.point) for name, one in head.results.items() if name not in base.results],
+        _without_version,
+    )
 
 
-def _without_version(point: Point, axis: str) -> tuple[str, ...]:
-    left = point._replace(id="", **{axis: "", f"{axis}_version": ""})
-    return (axis, *left)
+def _without_version(point: Point, axis: str) -> tuple[Point, str]:
+    version = f"{axis}_version"
+    return point._replace(id="", **{axis: "", version: ""}), getattr(point, version)
 
 
 def compare_parts(base: frozenset[Part], head: frozenset[Part]) -> Iterator[PartChange]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.site.news import Move, find_moves
+from orchestrator.analyse.moves import Move
+from orchestrator.site.news import find_moves
 from orchestrator.site.year import Result, Year
 
 

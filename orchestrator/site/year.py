@@ -13,10 +13,6 @@ from orchestrator.report.text import visible
 
 NIGHTS = 365
 """Nights that are shown."""
-VERSIONED = ("haproxy", "tls")
-"""The axes whose values have a version."""
-
-
 UNTRIED = "untried"
 ABSENT = "absent"
 TONES = (*(str(one) for one in reversed(Verdict)), UNTRIED, ABSENT)

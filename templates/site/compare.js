@@ -42,18 +42,27 @@
     if (now.verdict === 'now-passing') return 'now-passing';
     return was.fails ? 'fixed' : 'unchanged';
   }
-  // A cell that vanished and the one new cell that is the same but for one version.
+  // As orchestrator/analyse/moves.py has it: a cell that vanished and the one that came, where each is the one that fits the other.
   function moves(base, head) {
-    const [ARCH, HAPROXY, HVERSION, TLS, FAMILY, TVERSION] = [2, 3, 4, 5, 6, 7];
-    const key = (cell, own) => data.cells[cell].slice(ARCH).map((value, i) => (own.includes(i + ARCH) ? '' : value)).join('\0');
-    const gone = [...base.cells.keys()].filter((cell) => !head.cells.has(cell));
-    const fresh = [...head.cells.keys()].filter((cell) => !base.cells.has(cell));
-    const wanted = new Map();
-    for (const cell of gone) {
-      const fits = [[HAPROXY, HVERSION], [TLS, TVERSION]].flatMap((own) => fresh.filter((one) => key(one, own) === key(cell, own) && data.cells[one][own[1]] !== data.cells[cell][own[1]]));
-      if (fits.length === 1) wanted.set(fits[0], [...(wanted.get(fits[0]) ?? []), cell]);
+    const [ARCH, HAPROXY, HVERSION, TLS, TVERSION] = [2, 3, 4, 5, 7];
+    const axes = [[HAPROXY, HVERSION], [TLS, TVERSION]];
+    const key = (cell, own) => own[1] + '\0' + data.cells[cell].slice(ARCH).map((value, i) => (own.includes(i + ARCH) ? '' : value)).join('\0');
+    const near = new Map();
+    const note = (map, name, value) => map.set(name, [...(map.get(name) ?? []), value]);
+    for (const cell of head.cells.keys()) if (!base.cells.has(cell)) for (const own of axes) note(near, key(cell, own), cell);
+    const [fits, wanted] = [new Map(), new Map()];
+    for (const cell of base.cells.keys()) {
+      if (head.cells.has(cell)) continue;
+      for (const own of axes) {
+        for (const other of near.get(key(cell, own)) ?? []) {
+          if (data.cells[other][own[1]] === data.cells[cell][own[1]]) continue;
+          note(fits, cell, other);
+          note(wanted, other, cell);
+        }
+      }
     }
-    return new Map([...wanted].filter(([, old]) => old.length === 1).map(([one, old]) => [one, old[0]]));
+    const single = [...fits].filter(([, others]) => others.length === 1 && wanted.get(others[0]).length === 1);
+    return new Map(single.map(([cell, [other]]) => [other, cell]));
   }
   function glyph(end) {
     const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');

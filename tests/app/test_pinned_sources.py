@@ -1,8 +1,11 @@
 """What a source that moves was in the first part of a run, it is in the second, or the run is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from engine_run import GCM, EngineRun, chosen
+from git_samples import Repository
 from record_samples import record
 
 from orchestrator.app.sources import Sources
@@ -10,8 +13,10 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.unpinned import fetch
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
+from orchestrator.matrix.pins import Pin, Pins, find_moving
+from orchestrator.outcome import Outcome
 from orchestrator.plan.action import SourceAction
-from orchestrator.record.journal import Event, RunStarted, SourcePinned
+from orchestrator.record.journal import Event, RunStarted, SourcePinned, read
 from orchestrator.record.recorder import Recorder
 
 
@@ -107,3 +112,26 @@ def test_an_interrupted_question_is_no_answer(bed: Bed) -> None:
     cancel.ask()
     with pytest.raises(KeyboardInterrupt):
         bed.sources().pin([bed.pin], cancel=cancel)
+
+
+def test_a_run_with_pins_builds_the_pinned_commit(tmp_path: Path) -> None:
+    upstream = Repository(tmp_path / "haproxy")
+    first = upstream.commit(Makefile="all:\n")
+    (cell,) = chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
+    haproxy = cell.haproxy.model_copy(
+        update={"name": "master", "source": "git", "where": str(upstream.folder), "ref": "master"}
+    )
+    moving = replace(cell, haproxy=haproxy)
+    (place,) = find_moving([moving])
+    pin = Pin.model_validate({**place.model_dump(exclude={"version"}), "at": first})
+    second = upstream.commit(Makefile="all: more\n")
+
+    def find_built(name: str, pins: Pins | None) -> str:
+        run = EngineRun(tmp_path, cells=[moving], name=name, choices={"pins": pins})
+        assert [one.outcome for one in run.go().cells] == [Outcome.PASS]
+        events = read(tmp_path / name / "journal.jsonl")
+        (origin,) = {one.origin for one in events if isinstance(one, SourcePinned)}
+        return origin
+
+    assert find_built("with", Pins(matrix="0" * 64, pins=(pin,))) == f"{place} -> {first}"
+    assert find_built("without", None) == f"{place} -> {second}"

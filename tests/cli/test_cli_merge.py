@@ -411,6 +411,27 @@ def test_a_source_that_moved_between_shards_is_refused(tmp_path: Path, made: Mad
     assert bench.merge(*parts[:2]).returncode == 4, "the first two are of one commit"
 
 
+@pytest.mark.parametrize("others", ["a", "", None])
+def test_shards_of_different_pins_are_refused(tmp_path: Path, made: Made, others: str | None) -> None:
+    """Another commit, no pin, or no pins at all."""
+    bench = Shards(tmp_path, made)
+    pin = {"component": "haproxy", "kind": "git", "where": "https://x.test/h", "ref": "master"}
+
+    def pinned(at: str | None) -> Callable[[dict[str, Any]], object]:
+        pins = [{**pin, "at": at * 40}] if at else []
+        told = None if at is None else {"schema_version": 1, "matrix": "0" * 64, "pins": pins}
+        return lambda event: event["settings"].update(pins=told) if event["kind"] == "run-started" else None
+
+    parts = bench.all()
+    for part, at in zip(parts, ("b", "b", others), strict=True):
+        change(part, pinned(at))
+    done = bench.merge(*parts)
+    assert done.returncode == 2
+    assert "their pins (--pins) differ" in done.stderr
+    assert f"git: https://x.test/h master -> {'b' * 40}" in done.stderr
+    assert bench.merge(*parts[:2]).returncode == 4, "the first two have the same"
+
+
 def test_the_matrix_file_can_be_named(tmp_path: Path, made: Made) -> None:
     bench = Shards(tmp_path, made)
     parts = bench.all()[:2]

@@ -11,7 +11,12 @@ import pytest
 from git_samples import Repository
 
 from orchestrator.cli.log import show_log
-from orchestrator.errors import MatrixctlError, PrerequisiteError, SourceUnreachableError
+from orchestrator.errors import (
+    ChecksumMismatchError,
+    MatrixctlError,
+    PrerequisiteError,
+    SourceUnreachableError,
+)
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources import unpinned as moving_module
 from orchestrator.execute.sources.download import FetchError
@@ -483,3 +488,51 @@ def test_what_a_killed_git_left_is_mended(store: Store, repository: Repository, 
     assert again.new
     assert again.source.sha256 != first.source.sha256
     assert list(ours.rglob("*.lock")) == []
+
+
+# pins
+
+
+def bring_at(store: Store, what: Moving, at: str) -> Moved:
+    return fetch(what, store=store, mirrors=(), deadline=time.monotonic() + 30, package=PACKAGES.get, at=at)
+
+
+def test_a_pinned_commit_is_fetched_though_its_branch_moved_on(store: Store, repository: Repository) -> None:
+    what = moving(repository.folder, ref="master")
+    first = repository.git("rev-parse", "HEAD")
+    repository.commit(VERSION="2\n")
+    got = bring_at(store, what, first)
+    assert contents(got) == {"VERSION": "1\n"}
+    assert got.origin == f"git: {repository.folder} master -> {first}"
+    assert contents(bring(store, what)) == {"VERSION": "2\n"}
+
+
+def test_a_branch_that_moves_while_it_is_fetched_gives_the_pin(
+    store: Store, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, real = repository.git("rev-parse", "HEAD"), git.resolve
+
+    def moves_on(*args: str, deadline: float) -> tuple[str, str]:
+        found = real(*args, deadline=deadline)
+        repository.commit(VERSION="2\n")
+        return found
+
+    monkeypatch.setattr(git, "resolve", moves_on)
+    assert contents(bring_at(store, moving(repository.folder, ref="master"), first)) == {"VERSION": "1\n"}
+
+
+def test_a_pinned_commit_that_is_nowhere_is_said(store: Store, repository: Repository) -> None:
+    with pytest.raises(SourceUnreachableError, match="git: "):
+        bring_at(store, moving(repository.folder, ref="master"), "a" * 40)
+
+
+def test_a_tree_that_is_not_the_pinned_one_is_refused(store: Store, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "Makefile").write_text("all:\n")
+    what = moving(tree, kind="path")
+    at = moving_module.resolve(what, store=store, mirrors=(), deadline=time.monotonic() + 30)
+    assert bring_at(store, what, at).source.sha256 == at
+    (tree / "Makefile").write_text("all: more\n")
+    with pytest.raises(ChecksumMismatchError, match="is not what was pinned"):
+        bring_at(store, what, at)

@@ -1,10 +1,9 @@
 """Shards: each cell in exactly one, no build twice, and hardly longer than the best cut there is."""
 
-import random
-from itertools import product
 from pathlib import Path
 
 import pytest
+from shard_samples import best_cut, random_builds
 
 from orchestrator import resources
 from orchestrator.errors import MatrixctlError, UsageError
@@ -14,7 +13,7 @@ from orchestrator.matrix.model import Cell
 from orchestrator.matrix.select import profile_filters, select
 from orchestrator.plan import shards
 from orchestrator.plan.plan import build_name
-from orchestrator.plan.shards import Build, Shard, list_builds, split, split_by_time, take
+from orchestrator.plan.shards import Shard, list_builds, split, split_by_time, take
 
 MATRIX = load(resources.root() / "matrix.yaml")
 EVERY = expand(MATRIX)
@@ -107,31 +106,19 @@ def test_a_lost_cell_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None
         split(EVERY, 4)
 
 
-def random_builds(seed: int) -> list[Build]:
-    """Up to eight builds of up to three libraries; one of them may be the distribution's."""
-    draw = random.Random(seed)
-    costs = {name: draw.choice([60.0, 120.0, 200.0]) for name in "abc"} | {"": 0.0}
-    names = [draw.choice(["", "a", "b", "c"]) for _ in range(draw.randint(3, 8))]
-    return [
-        Build(
-            name=f"build-{number}",
-            runner="amd64",
-            library=name,
-            seconds=float(draw.choice([5, 60, 65, 80, 150])),
-            library_seconds=costs[name],
-            cells=(f"cell-{number}",),
-        )
-        for number, name in enumerate(names)
-    ]
+@pytest.mark.parametrize("number", [9, 17, 18, 36])
+def test_each_kind_of_machine_gets_as_many_as_is_best(number: int) -> None:
+    """Against every way to deal so many machines to the two kinds."""
+    cells = select(EVERY, profile_filters(MATRIX, "nightly"), known=EVERY)
+    kinds = [[build for build in list_builds(cells) if build.runner == kind] for kind in shards.NATIVE]
 
+    def cut(mine: int) -> float:
+        dealt = zip(kinds, (mine, number - mine), strict=True)
+        return max(max(map(shards._work, shards._balance(kind, count))) for kind, count in dealt)
 
-def best_cut(builds: list[Build], count: int) -> float:
-    """Of all cuts there are."""
-    found = []
-    for choice in product(range(count), repeat=len(builds)):
-        parts = [[b for b, part in zip(builds, choice, strict=True) if part == n] for n in range(count)]
-        found.append(max(map(shards._work, parts)))
-    return min(found)
+    most, least = min(number - 1, len(kinds[0])), max(1, number - len(kinds[1]))
+    best = min(cut(mine) for mine in range(least, most + 1))
+    assert longest(split(cells, number)) == pytest.approx(best + shards.SETUP_SECONDS)
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from browsing import AXE, Reader
 from engine_run import GCM, MATRIX
 from fake_nights import CURL, FAULT, FLAKY, GROWN, MOVED, NIGHTS
+from move_cases import CASES, IDS, point
 from samples import hostile, mixed
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -25,7 +27,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.select import names, parse, values_of
 from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.news import find_moves, state_of
-from orchestrator.site.pages import plain_sides
+from orchestrator.site.pages import as_script, plain_sides
 from orchestrator.site.year import Year
 
 pytestmark = pytest.mark.browser
@@ -308,3 +310,39 @@ def test_hostile_text_runs_nothing(driver: webdriver.Chrome, tmp_path: Path) -> 
     assert reader.js("window.hurt") is None
     assert reader.complaints() == []
     assert [url for url in reader.requests() if not url.startswith((out.as_uri(), "about:"))] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_cells_move_in_the_browser_as_they_do_in_python(
+    driver: webdriver.Chrome, built: Path, tmp_path: Path, case: dict[str, Any]
+) -> None:
+    """The page's own script, with the runs of an example."""
+    for name in ("compare.html", "compare.js", "site.js", "style.css", "last.js"):
+        shutil.copyfile(built / name, tmp_path / name)
+    cells = {**case["base"], **case["head"]}
+    numbers = {name: number for number, name in enumerate(cells)}
+    data = json.loads((built / "compare.json").read_text())
+    told = {
+        "runs": [{"id": side, "day": "2026-11-27", "page": f"{side}.html"} for side in ("base", "head")],
+        "cells": [[name, f"{name}.html", *point(name, cell)[1:]] for name, cell in cells.items()],
+        "changes": data["changes"],
+    }
+    (tmp_path / "compare-data.js").write_bytes(as_script("compare", told))
+    end = {"outcome": "pass", "reason": None, "verdict": "as-expected", "fails": False, "alarms": False}
+    for side, flaky in (("base", False), ("head", True)):  # so that no cell is unchanged
+        one = {
+            **end,
+            "tested": True,
+            "flaky": flaky,
+            "failures": [],
+            "cells": [numbers[n] for n in case[side]],
+        }
+        (tmp_path / f"{side}.js").write_bytes(as_script("run", side, {"ends": [one], "parts": []}))
+    reader = Reader(driver, tmp_path)
+    reader.visit("compare.html", "#base=base&head=head")
+    wait(reader, "document.getElementById('found').childElementCount > 0")
+    lines = [line.get_property("textContent") for line in reader.all("#found .members li")]
+    moved = [str(line).split() for line in lines if ", was " in str(line)]
+    assert {words[0][0]: words[-1] for words in moved} == case["moves"]
+    assert len(lines) == len(cells.keys() - set(case["moves"].values()))
+    assert reader.complaints() == []

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.errors import MatrixctlError, SourceUnreachableError
+from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.sources import git, tarball, tree
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
+from orchestrator.execute.sources.git import NoRefError
 from orchestrator.execute.store.store import Store
 from orchestrator.files import (
     FULL,
@@ -98,62 +99,90 @@ def fetch(
     mirrors: Sequence[str],
     deadline: float,
     package: Package,
+    at: str = "",
 ) -> Moved:
     """Fetch the source as it is now, keep it in the store by its digest, and return it.
 
     :param mirrors: folders or http(s) URLs that may hold ``NAME.git``; asked first.
     :param deadline: of ``time.monotonic()``, for everything together.
+    :param at: its pin; a commit is taken wherever its ref stands now. Empty: it has none.
     :raises SourceUnreachableError: with what was tried.
+    :raises ChecksumMismatchError: where something else is there than was pinned.
     :raises PrerequisiteError: where git is needed and not installed.
     """
-    match moving.kind:
-        case "git":
-            return _git(moving, store=store, mirrors=mirrors, deadline=deadline, whole=True)
-        case "path":
-            return _tree(moving, store, deadline, keep=True)
-        case "prebuilt":
-            return _prebuilt(moving, store, keep=True)
-        case "tarball":
-            return _tarball(moving, store, keep=True)
-        case "distro":
-            return _distro(moving, store, package, keep=True)
+    return _find(moving, store, mirrors, deadline, package, at=at, keep=True)
 
 
-def look(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, package: Package) -> Moved:
-    """Return the source as it is now, and keep nothing: of a new commit only the name is known.
-
-    :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
-    """
-    match moving.kind:
-        case "git":
-            return _git(moving, store=store, mirrors=mirrors, deadline=deadline, whole=False)
-        case "path":
-            return _tree(moving, store, deadline, keep=False)
-        case "prebuilt":
-            return _prebuilt(moving, store, keep=False)
-        case "tarball":
-            return _tarball(moving, store, keep=False)
-        case "distro":
-            return _distro(moving, store, package, keep=False)
-
-
-def _git(
+def look(
     moving: Moving,
     *,
     store: Store,
     mirrors: Sequence[str],
     deadline: float,
-    whole: bool,
+    package: Package,
+    at: str = "",
 ) -> Moved:
-    """Return the source from the first place that has the ref."""
+    """Return the source as it is now, and keep nothing: of a new commit only the name is known.
+
+    :raises SourceUnreachableError, ChecksumMismatchError, PrerequisiteError: see ``fetch``.
+    """
+    return _find(moving, store, mirrors, deadline, package, at=at, keep=False)
+
+
+def resolve(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> str:
+    """Return what the source stands at now: of git the commit, else a SHA-256; empty for Debian's own.
+
+    :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
+    """
+    if moving.kind == "git":
+        return _from_first(
+            moving, mirrors, lambda _, __, commit, ___: commit, deadline=deadline, at="", warn=False
+        )
+    found = _find(moving, store, mirrors, deadline, lambda _: None, at="", keep=False)
+    return found.source.sha256 or ""
+
+
+def _find(
+    moving: Moving,
+    store: Store,
+    mirrors: Sequence[str],
+    deadline: float,
+    package: Package,
+    *,
+    at: str,
+    keep: bool,
+) -> Moved:
+    match moving.kind:
+        case "git":
+            return _git(moving, store, mirrors, deadline, at=at, whole=keep)
+        case "path":
+            found = _tree(moving, store, deadline, keep=keep)
+        case "prebuilt":
+            found = _prebuilt(moving, store, keep=keep)
+        case "tarball":
+            found = _tarball(moving, store, keep=keep)
+        case "distro":
+            found = _distro(moving, store, package, keep=keep)
+    if at and found.source.sha256 != at:
+        raise ChecksumMismatchError(
+            f"{moving} is not what was pinned: its SHA-256 is {found.source.sha256}, and was {at}",
+            resolution="Bring that back, or make the pins anew.",
+        )
+    return found
+
+
+def _git(
+    moving: Moving, store: Store, mirrors: Sequence[str], deadline: float, *, at: str, whole: bool
+) -> Moved:
+    """Return the source from the first place that has the ref, or the pinned commit."""
 
     def bring(place: _Place, name: str, commit: str, until: float) -> Moved:
         if not whole:
             return _known(moving, store, commit, place)
         with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
-            return _commit(moving, store, place, (name, commit), deadline=until)
+            return _commit(moving, store, place, (name, commit), deadline=until, at=at)
 
-    return _from_first(moving, mirrors, bring, deadline=deadline, warn=whole)
+    return _from_first(moving, mirrors, bring, deadline=deadline, at=at, warn=whole)
 
 
 def _from_first(
@@ -162,10 +191,12 @@ def _from_first(
     bring: Callable[[_Place, str, str, float], T],
     *,
     deadline: float,
+    at: str,
     warn: bool,
 ) -> T:
     """Return what ``bring`` makes of the first place that has the ref: its place, full name and commit.
 
+    :param at: a commit to take in place of the one that the ref is now.
     :param warn: log what each place said that has it not; who only looks hears of it where none has it.
     :raises SourceUnreachableError: with what was tried.
     """
@@ -174,8 +205,7 @@ def _from_first(
     for number, place in enumerate(places, start=1):
         until = deadline if number == len(places) else (time.monotonic() + deadline) / 2
         try:
-            name, commit = git.resolve(place.where, moving.ref, deadline=until)
-            return bring(place, name, commit, until)
+            return bring(place, *_resolve(place, moving, at, until), until)
         except FetchError as error:
             tried.append(f"{shown(place.where)}: {error}")
             _log.log(logging.WARNING if warn else logging.DEBUG, "%s: %s", moving, tried[-1])
@@ -187,21 +217,45 @@ def _from_first(
     )
 
 
-def clone(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> tuple[Path, str]:
+def _resolve(place: _Place, moving: Moving, at: str, deadline: float) -> tuple[str, str]:
+    """Return the name by which the commit is asked for, and the commit.
+
+    A pinned one goes by its ref as long as that has not moved, since not every server gives a commit by its
+    digits.
+    """
+    try:
+        name, commit = git.resolve(place.where, moving.ref, deadline=deadline)
+    except NoRefError:
+        if not at:
+            raise
+        return at, at
+    return (name, commit) if at in {"", commit} else (at, at)
+
+
+def clone(
+    moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float, at: str = ""
+) -> tuple[Path, str]:
     """Fetch the commit that a ref is now; return our own repository of that URL, and the commit.
 
+    :param at: a commit to fetch in place of that one.
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
     """
 
     def bring(place: _Place, name: str, commit: str, until: float) -> tuple[Path, str]:
         with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
-            made = _repaired(
-                repository, lambda: git.fetch(place.where, name, commit, repository, deadline=until)
-            )
+            made = _repaired(repository, lambda: _fetch(place, (name, commit), repository, until, at))
         return repository, made
 
     repository = repository_of(store, moving)
-    return _from_first(moving, mirrors, bring, deadline=deadline, warn=False)
+    return _from_first(moving, mirrors, bring, deadline=deadline, at=at, warn=False)
+
+
+def _fetch(place: _Place, resolved: tuple[str, str], repository: Path, deadline: float, at: str) -> str:
+    """Return the commit that was fetched: the pinned one, also where its ref moves on meanwhile."""
+    commit = git.fetch(place.where, *resolved, repository, deadline=deadline)
+    if at and commit != at:
+        commit = git.fetch(place.where, at, at, repository, deadline=deadline)
+    return commit
 
 
 def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:
@@ -232,10 +286,11 @@ def repository_of(store: Store, moving: Moving) -> Path:
 
 
 def _commit(
-    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
+    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float, at: str
 ) -> Moved:
     return _repaired(
-        repository_of(store, moving), lambda: _packed(moving, store, place, resolved, deadline=deadline)
+        repository_of(store, moving),
+        lambda: _packed(moving, store, place, resolved, deadline=deadline, at=at),
     )
 
 
@@ -251,10 +306,10 @@ def _repaired(repository: Path, bring: Callable[[], T]) -> T:
 
 
 def _packed(
-    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float
+    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float, at: str
 ) -> Moved:
     repository = repository_of(store, moving)
-    commit = git.fetch(place.where, *resolved, repository, deadline=deadline)
+    commit = _fetch(place, resolved, repository, deadline, at)
     os.utime(repository)  # so that pruning sees what is in use
     known = _known(moving, store, commit, place)
     if known.path is not None:

@@ -25,6 +25,7 @@ from orchestrator.files import read_limited, write_atomically
 from orchestrator.matrix.catalog import Moving, moving
 from orchestrator.matrix.model import Software
 from orchestrator.matrix.names import quoted
+from orchestrator.matrix.pins import Pins
 from orchestrator.versions import Version
 
 _LARGEST = 1 << 20
@@ -44,12 +45,13 @@ _AR, _AR_HEADER = b"!<arch>\n", 60
 class Reader:
     """Reads versions. ``archs`` are the names that ``{arch}`` of a prebuilt HAProxy may stand for.
 
-    ``store`` is the folder of the store, which has the clones.
+    ``store`` is the folder of the store, which has the clones; ``pins`` have the commits that are read.
     """
 
     store: Path
     mirrors: Sequence[str]
     archs: Collection[str]
+    pins: Pins | None = None
 
     def read(self, software: Software) -> str:
         """Return the version of a source that moves; the declared one, where one is declared.
@@ -85,11 +87,14 @@ class Reader:
     def _of_commit(self, software: Software, place: Moving) -> Identity | None:
         """Return what the commit is that the ref is now; offline, what it was when it was last asked."""
         store = Store(self.store)
-        mark = hashlib.sha256(place.ref.encode()).hexdigest()[:16]
+        at = self.pins.find(place) if self.pins else ""
+        mark = hashlib.sha256((at or place.ref).encode()).hexdigest()[:16]
         note = unpinned.repository_of(store, place) / f"matrixctl-version-{mark}"
         deadline = time.monotonic() + _SECONDS
         try:
-            repository, commit = unpinned.clone(place, store=store, mirrors=self.mirrors, deadline=deadline)
+            repository, commit = unpinned.clone(
+                place, store=store, mirrors=self.mirrors, deadline=deadline, at=at
+            )
         except SourceUnreachableError as error:
             known = _note(note, software.family)
             if known is None:
