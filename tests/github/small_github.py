@@ -4,9 +4,23 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hosted import ROOT, Hosted
+from hosted import ROOT, Hosted, Job
 
 REPOSITORY = "somebody/matrixctl"
+USER = "somebody/haproxy"
+MATRIX = """\
+version: 1
+axes:
+  arch: [amd64, arm64]
+  haproxy: ["3.0.11", {name: again, version: "3.0.11"}]
+  tls: [openssl-3.5.7]
+  cipher: [TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256]
+  client: [curl]
+profiles:
+  quick: {filters: [arch=amd64, haproxy=again]}
+  nightly: {filters: ["arch=amd64,arm64"]}
+"""
+"""Four builds, which the engine in memory knows."""
 PLAYED = str(Path(__file__).parent / "played.py")
 PARTS = (
     *(".github", "images", "orchestrator", "templates"),
@@ -25,6 +39,12 @@ GH = """#!/bin/sh
 # gh auth setup-git, as far as the workflows ask it: it needs a token, and prints nothing.
 [ "$*" = "auth setup-git" ] && [ -n "$GH_TOKEN" ]
 """
+
+
+def http3(run: Job) -> Job:
+    """Return the one job of a user's workflow."""
+    (job,) = run.jobs["http3"]
+    return job
 
 
 def begin(tree: Path) -> None:

@@ -1,7 +1,7 @@
 """Three nights in a row with real cells: a good one, one with a regression, one in which a machine is lost.
 
-Debian's own HAProxy is judged within seconds, so the whole road is walked: plan, three shards, merge, comparison,
-dashboard, history.
+Debian's own HAProxy is judged within seconds, so the whole road is walked: plan, three shards, merge,
+comparison, dashboard, history.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from hosted import ROOT, Hosted, Job
-from nights import REPOSITORY, commit, host
+from small_github import REPOSITORY, commit, host
 
 GCM, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"
 MATRIX = f"""\
@@ -32,8 +32,8 @@ CONFIG = Path("templates/probe/haproxy.cfg.j2")
 LEFT_OUT: dict[str, str] = {}
 """Steps of the four files that no test runs, by their place, with the reason."""
 NOT_RUN = {
-    "ci.yml": "its steps are `make lint`, `make test-rest` and `make test-containers`: these tests would run themselves",
-    "release.yml": "it needs a tag, GitHub's registry and its signatures; `make wheel` is run by test_wheel.py",
+    "ci.yml": "it runs `make lint` and these very tests",
+    "release.yml": "it needs a tag, GitHub's registry and signatures; test_wheel.py builds the wheel",
 }
 """Workflows that are checked as text alone (test_workflow_checks.py, test_supply.py)."""
 
