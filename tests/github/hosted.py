@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -48,6 +49,7 @@ class Step:
     place: str
     outcome: str
     log: str = ""
+    seconds: float = 0
 
 
 @dataclass
@@ -64,7 +66,9 @@ class Job:
 
     @property
     def log(self) -> str:
-        return "\n".join(f"## {step.place}: {step.outcome}\n{step.log}" for step in self.steps)
+        return "\n".join(
+            f"## {step.place}: {step.outcome}, {step.seconds:.1f} s\n{step.log}" for step in self.steps
+        )
 
 
 @dataclass
@@ -246,7 +250,9 @@ class JobRun:
             outputs: dict[str, str] = {}
             if scope.holds(step.get("if", "success()")):
                 self.run.hosted.done.add(here)
+                begun = time.monotonic()
                 well, outputs = self._do(step, scope, ran, more)
+                ran.seconds = time.monotonic() - begun
                 ran.outcome = "success" if well else "failure"
             self.result.steps.append(ran)
             if ran.outcome == "failure":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,26 @@ def test_a_pull_request_reads_the_store_and_keeps_none(github: Hosted) -> None:
     assert re.search(r"cached +haproxy haproxy-again", job.log), "the store of main is read"
     assert len(github.saved_caches()) == 1
     assert github.saved_caches("refs/pull/1/merge") == []
+
+
+@pytest.mark.soak
+def test_a_spoilt_history_costs_no_report_and_is_not_pushed_over(github: Hosted) -> None:
+    tree = github.repositories[REPOSITORY]
+    assert github.run("nightly.yml").result == "success"
+    subprocess.run(["git", "checkout", "-q", "matrixctl-history"], cwd=tree, check=True)
+    (tree / "history.db.gz").write_bytes((tree / "history.db.gz").read_bytes()[:100])
+    commit(tree)
+    subprocess.run(["git", "checkout", "-q", "main"], cwd=tree, check=True)
+    ran = github.run("nightly.yml")
+    assert ran.result == "failure"
+    (night,) = ran.jobs["night"]
+    assert "the history is spoilt: 'history.db.gz' of the branch cannot be unpacked" in night.log
+    outcomes = {step.place.partition("night ")[2][2:].strip(): step.outcome for step in night.steps}
+    assert outcomes["Say what is news"] == "success"
+    assert outcomes["Keep the history"] == "skipped"
+    assert (github.folder / "artifacts" / "4000000002" / "run" / "index.html").is_file()
+    (pages,) = ran.jobs["pages"]
+    assert pages.result == "skipped"
 
 
 def test_outputs_are_read_as_github_reads_them() -> None:
