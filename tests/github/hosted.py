@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +23,7 @@ import yaml
 from expressions import Scope, as_text
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HANDED_ON = re.compile(r"DOCKER_HOST|(https?|no)_proxy|(HTTPS?|NO)_PROXY|MATRIXCTL_MIRROR|LANG|TZ")
+HANDED_ON = re.compile(r"DOCKER_HOST|(https?|no)_proxy|(HTTPS?|NO)_PROXY|MATRIXCTL_MIRROR|PIP_\w+|LANG|TZ")
 """Variables of this machine that a job sees."""
 _KEYS = {
     "workflow": {"name", "on", "permissions", "concurrency", "jobs"},
@@ -78,7 +79,7 @@ class Hosted:
     folder: Path
     repositories: dict[str, Path]
     program: str = "-m orchestrator"
-    """What `.venv/bin/matrixctl` has Python run."""
+    """What `.venv/bin/matrixctl` has Python run; empty: the jobs install matrixctl themselves."""
     variables: dict[str, str] = field(default_factory=dict)
     """More variables that each job sees."""
     loses: Callable[[str], bool] = lambda _job: False
@@ -184,9 +185,14 @@ class WorkflowRun:
             return
         matrix = scope.fill(job.get("strategy", {}).get("matrix", {}))
         entries = matrix.get("include", [{}])
-        for index, entry in enumerate(entries):
-            more = {"matrix": entry, "strategy": {"job-index": index}}
-            yield JobRun(self, file, name, job, contexts | more, index).go()
+        runs = [
+            JobRun(
+                self, file, name, job, {**contexts, "matrix": entry, "strategy": {"job-index": index}}, index
+            )
+            for index, entry in enumerate(entries)
+        ]
+        with ThreadPoolExecutor(len(runs)) as machines:
+            yield from machines.map(JobRun.go, runs)
 
 
 @dataclass
@@ -431,7 +437,7 @@ def clone(hosted: Hosted, repository: str, ref: str, to: Path) -> None:
     source = hosted.repositories[repository]
     subprocess.run(["git", "clone", "--quiet", f"file://{source}", str(to)], check=True)
     _git(to, "checkout", "--quiet", "--detach", ref)
-    if not (to / "orchestrator").is_dir():
+    if not hosted.program or not (to / "orchestrator").is_dir():
         return
     (to / ".venv" / "bin").mkdir(parents=True)
     for name, program in {"matrixctl": hosted.program, "python": ""}.items():

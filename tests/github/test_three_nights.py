@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from hosted import ROOT, Hosted, Job
-from small_github import REPOSITORY, commit, host
+from small_github import REPOSITORY, commit, host, http3
 
 GCM, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"
 MATRIX = f"""\
@@ -152,6 +152,18 @@ def test_a_later_night_builds_on_what_an_earlier_one_kept(nights: Nights) -> Non
     shards = [job for run in nights.ran for called in run.jobs["matrix"] for job in called.jobs["shard"]]
     assert len(shards) == 9
     assert len(nights.github.saved_caches()) == 8, "each machine but the lost one keeps its store"
+
+
+@pytest.mark.soak
+@pytest.mark.containers
+def test_the_action_installs_what_it_needs_from_its_own_checkout(tmp_path: Path) -> None:
+    github = host(tmp_path, MATRIX, program="")
+    step = f"uses: {REPOSITORY}@main, with: {{filter: 'arch=amd64', profile: nightly, cache: 'false'}}"
+    text = f"on: push\njobs:\n  http3: {{runs-on: ubuntu-24.04, steps: [{{{step}}}]}}\n"
+    job = http3(github.run(text, event="push"))
+    assert job.result == "success", job.log
+    assert "pip install --quiet --require-hashes -r requirements.lock" in job.log
+    assert "All 2 judged cells pass" in job.summary
 
 
 @pytest.mark.containers
