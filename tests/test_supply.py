@@ -41,7 +41,7 @@ def test_every_exception_from_a_security_rule_has_a_reason() -> None:
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 WRITES = {
     "nightly.yml": {
-        "night": {"contents": "write"},
+        "night": {"contents": "write", "issues": "write"},
         "pages": {"pages": "write", "id-token": "write"},
     },
     "release.yml": {

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 from expressions import Scope, as_text
+from fake_github import TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HANDED_ON = re.compile(r"DOCKER_HOST|(https?|no)_proxy|(HTTPS?|NO)_PROXY|MATRIXCTL_MIRROR|PIP_\w+|LANG|TZ")
@@ -128,7 +129,7 @@ class WorkflowRun:
             "repository": self.hosted.repository,
             "run_id": str(self.number),
             "sha": _git(repository, "rev-parse", "HEAD"),
-            "token": "a-token-that-no-log-has",
+            "token": TOKEN,
             "workflow": "a workflow",
         }
 

@@ -2,11 +2,14 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from fake_github import FakeGitHub, fake_gh, serving
 from hosted import ROOT, Hosted, Job
 
-REPOSITORY = "somebody/matrixctl"
+REPOSITORY = "example/matrixctl"
 USER = "somebody/haproxy"
 MATRIX = """\
 version: 1
@@ -36,9 +39,18 @@ PARTS = (
 )
 """What the workflows need of the repository."""
 GH = """#!/bin/sh
-# gh auth setup-git, as far as the workflows ask it: it needs a token, and prints nothing.
-[ "$*" = "auth setup-git" ] && [ -n "$GH_TOKEN" ]
+# `auth setup-git` needs a token, and prints nothing. The rest is asked of a GitHub in memory.
+[ "$*" != "auth setup-git" ] || exec test -n "$GH_TOKEN"
+exec "$(dirname "$0")/issues/gh" "$@"
 """
+
+
+@contextmanager
+def with_issues(hosted: Hosted, github: FakeGitHub) -> Iterator[None]:
+    """Have `gh` talk to a GitHub that keeps issues."""
+    with serving(github) as address:
+        fake_gh(hosted.folder / "bin" / "issues", address)
+        yield
 
 
 def http3(run: Job) -> Job:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from fake_github import FakeGitHub
 from hosted import ROOT, Hosted, Job
-from small_github import REPOSITORY, commit, host, http3
+from small_github import REPOSITORY, commit, host, http3, with_issues
 
 GCM, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"
 MATRIX = f"""\
@@ -51,6 +52,7 @@ class Nights:
 
     github: Hosted
     ran: list[Job]
+    issues: FakeGitHub
 
     def job(self, night: int, name: str) -> Job:
         (found,) = self.ran[night].jobs[name]
@@ -65,9 +67,9 @@ class Nights:
         return {cell["id"]: cell["verdict"] for cell in self.record(night)["cells"]}
 
 
-def three_nights(github: Hosted) -> Nights:
+def three_nights(github: Hosted, issues: FakeGitHub) -> Nights:
     tree = github.repositories[REPOSITORY]
-    nights = Nights(github, [github.run("nightly.yml", shards="3")])
+    nights = Nights(github, [github.run("nightly.yml", shards="3")], issues)
     healthy = (tree / CONFIG).read_text()
     assert BACKEND in healthy
     (tree / CONFIG).write_text(healthy.replace(BACKEND, DENIED + BACKEND))
@@ -91,7 +93,9 @@ def describe(run: Job) -> str:
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     folder = tmp_path_factory.mktemp("github")
-    return three_nights(host(folder, MATRIX, program="-m orchestrator"))
+    hosted, issues = host(folder, MATRIX, program="-m orchestrator"), FakeGitHub(REPOSITORY)
+    with with_issues(hosted, issues):
+        return three_nights(hosted, issues)
 
 
 @pytest.mark.containers
@@ -116,6 +120,16 @@ def test_the_second_has_a_regression_which_is_news(nights: Nights) -> None:
     assert re.search(r"regression|new failure", night.summary)
     assert nights.record(0)["run"]["id"] in night.summary, "held against the good night"
     assert nights.job(1, "pages").result == "success", "a dashboard is there to show it"
+
+
+@pytest.mark.containers
+def test_the_regression_has_an_issue_that_stays_while_a_machine_is_lost(nights: Nights) -> None:
+    (issue,) = nights.issues.issues
+    assert CHACHA in issue["body"]
+    assert issue["state"] == "open", "one of its cells was not judged"
+    (matrix,) = nights.ran[1].jobs["matrix"]
+    (merged,) = matrix.jobs["merge"]
+    assert "::error" in merged.log
 
 
 @pytest.mark.containers
