@@ -42,14 +42,16 @@ PYTEST = $(BIN)/pytest -p no:cacheprovider --durations=10 --run-containers --run
 
 .PHONY: test
 test: setup test-tools ## All set-up and all tests, the ones with real containers and a browser included
-	@$(MAKE) --no-print-directory --jobs=2 test-rest test-containers
+	@$(MAKE) --no-print-directory --jobs=2 lint test-containers test-rest
 
+# The workflow spreads them over several machines: PART is a part of the files.
+PART ?= tests
 .PHONY: test-containers
 test-containers: # Emulators and time-outs leave half of two cores idle: the rest runs beside them
-	$(ENGINE) env MATRIXCTL_TEST_STORE="$(TEST_STORE)" $(PYTEST) -m containers
+	$(ENGINE) env MATRIXCTL_TEST_STORE="$(TEST_STORE)" $(PYTEST) -m containers $(PART)
 
 .PHONY: test-rest
-test-rest: lint
+test-rest:
 	$(PYTEST) -m 'not containers'
 
 .PHONY: soak
@@ -70,10 +72,14 @@ unit: $(VENV)/.ready ## The tests that need no engine and no browser (a minute)
 	$(BIN)/pytest
 
 .PHONY: lint
-lint: $(VENV)/.ready ## ruff and mypy, strict
+lint: $(VENV)/.ready ## ruff and mypy, strict; the workflows: their schema, actionlint, zizmor
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .
 
 # --strict: where the list of vulnerabilities cannot be had, that is no clean bill of health.
 AUDIT := .venv-audit
@@ -99,8 +105,8 @@ bench: setup ## The benchmarks of docs/performance.md
 	$(ENGINE) $(BIN)/python -m bench
 
 .PHONY: wheel
-wheel: $(VENV)/.ready ## Build the wheel; `pipx install dist/*.whl` is all that it needs
-	$(BIN)/python -m build --wheel --no-isolation
+wheel: $(VENV)/.ready ## Build wheel and source; `pipx install dist/*.whl` is all that it needs
+	$(BIN)/python -m build --no-isolation
 
 .PHONY: lock
 lock: ## Renew requirements.lock, images/aioquic.lock and .ci/audit.lock (hashes, no addresses)

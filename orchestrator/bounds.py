@@ -19,6 +19,10 @@ ARCHIVE = 1024 * _MIB
 """Bytes of one archive out of a container; the largest library that we build has 100 MiB."""
 REFS = 32 * _MIB
 """Bytes that git may say of a repository's refs, and of itself; HAProxy's refs have 100 KiB."""
+BLOB = 64 * _MIB
+"""Bytes of one file on the branch of a history, packed; GitHub takes files of up to 100 MiB."""
+UNPACKED = 1024 * _MIB
+"""Bytes of the same, unpacked."""
 EVIDENCE = _MIB
 """Characters of one file of evidence, as the driver handed it on."""
 EVIDENCE_FILES = 64

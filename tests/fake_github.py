@@ -44,7 +44,8 @@ except urllib.error.HTTPError as error:
 class FakeGitHub:
     """The issues of one repository, and what was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, repository: str = REPOSITORY) -> None:
+        self.repository = repository
         self.issues: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str, Any]] = []
         self.comments: dict[int, list[str]] = {}
@@ -84,7 +85,7 @@ class FakeGitHub:
         if self.refusal and method != "GET":
             return self.refusal[0], {"message": self.refusal[1]}
         where, _, rest = path.partition("/issues")
-        if where != f"repos/{REPOSITORY}":
+        if where != f"repos/{self.repository}":
             return 404, {"message": "Not Found"}
         return self._answer_issues(method, rest.strip("/").split("/"), parse_qs(parts.query), content)
 

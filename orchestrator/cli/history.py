@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.analyse.nights import first_night, measure_flakiness, of_what, read_row
+from orchestrator.app.branch import pull_history, push_history
 from orchestrator.app.history import GoesOnError, find_folders, import_each
 from orchestrator.cli import common
 from orchestrator.errors import Exit, MatrixctlError, UsageError
@@ -27,6 +28,8 @@ from orchestrator.report.text import flat
 R = TypeVar("R")
 _SHOWN = 30
 """Runs that `list` shows unless told, and cells that `show` names."""
+_KEPT = 14
+"""Nights whose journals go to a branch, unless told: a comparison needs the last good one."""
 _NUMBERS = {"number", "run", "cell", "build", "component", "rule", "session_set", "own_set"}
 """Columns that are only by what number the tables know each other's rows."""
 
@@ -313,3 +316,52 @@ def rebuild(*, place: Place, reports: Path) -> None:
         many = f"{len(stay)} runs without a folder stay as they are"
         click.echo(runs if len(stay) == 1 else many)
     sys.exit(Exit(code))
+
+
+_branch = click.argument("branch")
+_remote = click.option("--remote", default="origin", show_default=True, help="The remote of this repository.")
+
+
+@history.command()
+@_branch
+@_remote
+@_options
+def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
+    """Bring the history and the journals of the last nights here, from a branch of this git repository.
+
+    For machines that are thrown away after each night. Without such a branch it is the first night.
+    """
+    came = pull_history(branch, remote, reports, _find_file(place))
+    if came is None:
+        click.echo(flat(f"{remote} has no branch {branch} yet: the history begins with this night"))
+    else:
+        click.echo(flat(f"{place}, and {came} {'run' if came == 1 else 'runs'}: branch {branch} of {remote}"))
+
+
+@history.command()
+@_branch
+@_remote
+@click.option(
+    "--keep-nights",
+    type=click.IntRange(1),
+    default=_KEPT,
+    show_default=True,
+    metavar="N",
+    help="Whose journals go with it; and the last good one.",
+)
+@_options
+def push(branch: str, *, remote: str, keep_nights: int, place: Place, reports: Path) -> None:
+    """Make the history and the journals of the last nights the content of a branch, as one commit.
+
+    It is refused where the branch has changed since it was pulled.
+    """
+    kept = push_history(branch, remote, reports, _find_file(place), nights=keep_nights)
+    runs = "1 run is" if kept == 1 else f"{kept} runs are"
+    click.echo(flat(f"{place}, and {runs} on branch {branch} of {remote}"))
+
+
+def _find_file(place: Place) -> Path:
+    """:raises UsageError: for a history that is no file."""
+    if place.file is None:
+        raise UsageError("only a history in a file goes to a branch; PostgreSQL keeps it itself")
+    return place.file

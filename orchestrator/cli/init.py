@@ -13,28 +13,41 @@ from orchestrator.plan.render import Renderer
 from orchestrator.versions import Version
 
 _FILE = Path("matrix.yaml")
+_WORKFLOW = Path(".github/workflows/http3.yml")
 _KINDS = ("haproxy", "tls", "distribution")
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(_KINDS), required=False)
-def init(kind: str | None) -> None:
+@click.option("--github", is_flag=True, help="Write a workflow of GitHub Actions, too, which runs it.")
+def init(kind: str | None, *, github: bool) -> None:
     """Write a commented matrix.yaml into this folder, for work on HAProxy, a TLS library or packages.
 
-    Without KIND: what the tree in this folder is. A file that is there already is left alone.
+    Without KIND: what the tree in this folder is. A file that is there already is left alone; with --github a
+    matrix.yaml may be there.
     """
     here = identify_folder(Path())
     kind = kind or ("tls" if here and here.family != "haproxy" else "haproxy")
-    text = Renderer().render(f"init/{kind}.yaml.j2", _values(kind, here))
+    if github:
+        _write(_WORKFLOW, Renderer().render("init/workflow.yml.j2", {}))
+        click.echo(f"{_WORKFLOW} is written.")
+        say("In it, put the repository of matrixctl and a commit in the place of OWNER/matrixctl@COMMIT.")
+    if not (github and _FILE.exists()):
+        _write(_FILE, Renderer().render(f"init/{kind}.yaml.j2", _values(kind, here)))
+        click.echo(f"{_FILE} is written, for work on {_about(kind, here)}.")
+    say("Next: `matrixctl cells` shows its cells, `matrixctl run --profile quick` runs the first of them.")
+
+
+def _write(path: Path, text: str) -> None:
+    """:raises UsageError: where there is such a file, or the folder cannot be made."""
     try:
-        write_new(_FILE, text.encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_new(path, text.encode())
     except FileExistsError:
         raise UsageError(
-            f"{_FILE} is here already, and stays as it is",
+            f"{path} is here already, and stays as it is",
             resolution="Move it away, or call `matrixctl init` in another folder.",
         ) from None
-    click.echo(f"{_FILE} is written, for work on {_about(kind, here)}.")
-    say("Next: `matrixctl cells` shows its cells, `matrixctl run --profile quick` runs the first of them.")
 
 
 def _values(kind: str, here: Identity | None) -> dict[str, object]:

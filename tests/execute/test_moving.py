@@ -180,7 +180,8 @@ def test_refs_without_end_are_cut_off(
     commit = repository.git("rev-parse", "HEAD")
     refs = "".join(f"{commit} refs/heads/{'x' * 100}{number}\n" for number in range(1000))
     (repository.folder / ".git" / "packed-refs").write_text(refs)
-    monkeypatch.setattr(git._run, "__kwdefaults__", {"largest": 64 << 10})
+    defaults = git._run.__kwdefaults__ or {}
+    monkeypatch.setattr(git._run, "__kwdefaults__", {**defaults, "largest": 64 << 10})
     error = refusal(store, moving(f"file://{repository.folder}", ref="nowhere"))
     assert "git: it is larger than 64 KiB" in error.brief
 

@@ -7,10 +7,12 @@ no transport but those that ``matrix.yaml`` may name. What a server sends is bou
 
 import re
 import signal
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 from orchestrator import bounds
 from orchestrator.errors import DeadlineError, PrerequisiteError
@@ -50,8 +52,16 @@ _CONFIG = {
 }
 
 
+_AUTHOR = ("-c", "user.name=matrixctl", "-c", "user.email=matrixctl@localhost")
+"""Of our own commits, wherever they are made."""
+
+
 class NoRefError(FetchError):
     """The repository exists, but has no such ref."""
+
+
+class MovedError(FetchError):
+    """The branch is another one than it was."""
 
 
 def _in(repository: Path) -> tuple[str, ...]:
@@ -164,6 +174,73 @@ def files(tree: Path, *, deadline: float) -> list[str]:
     return sorted({path.decode("utf-8", "surrogateescape") for path in done.stdout.split(b"\0") if path})
 
 
+def pull(repository: Path, remote: str, branch: str, *, deadline: float) -> str:
+    """Fetch the newest commit of a branch into a working repository, without history.
+
+    It is kept as ``refs/matrixctl/BRANCH``: what ``push`` takes to be there still.
+
+    :returns: the commit; an empty text where there is no such branch.
+    :raises FetchError: if the remote does not answer.
+    """
+    kept = f"refs/matrixctl/{branch}"
+    name = f"refs/heads/{branch}"
+    if name not in _refs(_run([*_in(repository), "ls-remote", "--", remote, name], deadline=deadline)):
+        _run([*_in(repository), "update-ref", "-d", kept], deadline=deadline)
+        return ""
+    _run(
+        [*_in(repository), "fetch", "--quiet", "--depth=1", "--no-tags", "--", remote, f"+{name}:{kept}"],
+        deadline=deadline,
+        largest=MAX_BYTES,
+    )
+    return _run([*_in(repository), "rev-parse", "--verify", kept], deadline=deadline).stdout.decode().strip()
+
+
+def read_blobs(repository: Path, commit: str, *, deadline: float) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each regular file of a commit of a working repository.
+
+    :raises FetchError: where one is larger than ``bounds.BLOB``.
+    """
+    done = _run([*_in(repository), "ls-tree", "-r", "-z", commit], deadline=deadline)
+    for entry in done.stdout.decode("utf-8", "surrogateescape").split("\0"):
+        kind, _, path = entry.partition("\t")
+        if kind.startswith("100644 blob "):
+            argv = [*_in(repository), "cat-file", "blob", kind.split(" ")[2]]
+            yield path, _run(argv, deadline=deadline, largest=bounds.BLOB).stdout
+
+
+def push(
+    repository: Path, remote: str, branch: str, files: Mapping[str, Path], message: str, *, deadline: float
+) -> None:
+    """Make these files the whole content of a branch, as one commit without a parent.
+
+    :raises MovedError: if the branch is not as ``pull`` has found it.
+    :raises FetchError: if the remote does not answer, or does not let us write.
+    """
+    kept = f"refs/matrixctl/{branch}"
+    before = _try([*_in(repository), "rev-parse", "--quiet", "--verify", kept], deadline=deadline)
+    with tempfile.TemporaryDirectory() as scratch:
+        index = {"GIT_INDEX_FILE": f"{scratch}/index"}
+        for path, file in sorted(files.items()):
+            argv = ["hash-object", "-w", "--no-filters", "--", str(file)]
+            blob = (
+                _run([*_in(repository), *argv], deadline=deadline, largest=MAX_BYTES).stdout.decode().strip()
+            )
+            entry = f"100644,{blob},{path}"
+            argv = ["update-index", "--add", "--cacheinfo", entry]
+            _run([*_in(repository), *argv], deadline=deadline, more=index)
+        tree = _run([*_in(repository), "write-tree"], deadline=deadline, more=index)
+    argv = [*_AUTHOR, *_in(repository), "commit-tree", "-m", message, tree.stdout.decode().strip()]
+    commit = _run(argv, deadline=deadline).stdout.decode().strip()
+    name = f"refs/heads/{branch}"
+    lease = f"--force-with-lease={name}:{before.stdout.decode().strip()}"
+    argv = [*_in(repository), "push", "--quiet", "--porcelain", lease, "--", remote, f"{commit}:{name}"]
+    done = _try(argv, deadline=deadline, largest=MAX_BYTES)
+    if b"stale info" in done.stdout:
+        raise MovedError(f"{quoted(branch)} has changed meanwhile")
+    _check(done, MAX_BYTES)
+    _run([*_in(repository), "update-ref", kept, commit], deadline=deadline)
+
+
 def _nearest(place: str, ref: str, deadline: float) -> str:
     done = _run(
         ["ls-remote", "--quiet", "--heads", "--tags", *_serving(place), "--", place], deadline=deadline
@@ -179,8 +256,18 @@ def _refs(done: Completed) -> dict[str, str]:
     return {name: commit for commit, _, name in lines if _COMMIT.fullmatch(commit)}
 
 
-def _run(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) -> Completed:
-    done = _try(argv, deadline=deadline, largest=largest)
+def _run(
+    argv: Sequence[str],
+    *,
+    deadline: float,
+    largest: int = bounds.REFS,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Completed:
+    return _check(_try(argv, deadline=deadline, largest=largest, more=more), largest)
+
+
+def _check(done: Completed, largest: int) -> Completed:
+    """:raises FetchError: if git has failed."""
     if done.exit_code != 0:
         said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         if done.exit_code == -signal.SIGXFSZ or any(sign in line for line in said for sign in _TOO_LARGE):
@@ -195,9 +282,15 @@ def _run(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) ->
     return done
 
 
-def _try(argv: Sequence[str], *, deadline: float, largest: int = bounds.REFS) -> Completed:
+def _try(
+    argv: Sequence[str],
+    *,
+    deadline: float,
+    largest: int = bounds.REFS,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Completed:
     environment = [word for name in _UNSET for word in ("-u", name)]
-    environment += [f"{name}={value}" for name, value in _SET.items()]
+    environment += [f"{name}={value}" for name, value in {**_SET, **more}.items()]
     config = [word for name, value in _CONFIG.items() for word in ("-c", f"{name}={value}")]
     left = max(0.1, deadline - time.monotonic())
     # It ends with us, since its repository is free for others then; the limit holds for each file that it
