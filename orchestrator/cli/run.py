@@ -15,11 +15,12 @@ import click
 from click.core import ParameterSource
 
 from orchestrator import app, internal
+from orchestrator.analyse.bisect import UNTOLD, Mark, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_in_series
-from orchestrator.cli.group import leave
+from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.cli.workflow import open_step
@@ -30,6 +31,7 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import LocalHost
+from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
@@ -44,6 +46,12 @@ _ANEW = {
     *("quiet", "as_json", "base", "history", "github"),
 }
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
+
+_STEP_EXITS = {Mark.GOOD: 0, Mark.BAD: 1, Mark.SKIP: 125}
+"""git-bisect(1), "bisect run"."""
+_REASONS = tuple(
+    reason.value for reason, row in REASONS.items() if row.outcome is Outcome.FAIL and reason not in UNTOLD
+)
 
 _CONFIRM = 3
 """How often a cell of a series is probed again before it is an alarm."""
@@ -111,6 +119,10 @@ _CONFIRM = 3
 @click.option(
     "--github", is_flag=True, help="In a step of GitHub Actions: write its summary, annotations and outputs."
 )
+@click.option(AS_STEP, is_flag=True, help="Exit as `git bisect run` wants it, whatever rules expect.")
+@click.option(
+    "--reason", type=click.Choice(_REASONS), metavar="R", help="With --as-bisect: only this failure is bad."
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
 @click.pass_context
@@ -121,6 +133,8 @@ def run(
     *,
     github: bool,
     as_json: bool,
+    as_bisect: bool,
+    reason: str | None,
     **_: object,
 ) -> None:
     """Build HAProxy for the selected cells and probe HTTP/3.
@@ -128,6 +142,7 @@ def run(
     Exit codes: 0 all as expected, 1 a regression, a changed failure, a stale rule or, with --fail-on-flaky, a
     flaky cell, 2 usage, 3 nothing selected or nothing left to resume, 4 a cell was not judged (the harness
     failed, or it is blocked), 130 interrupted.
+    With --as-bisect: 0 a pass, 1 a failure of HAProxy or its library, 125 neither, 128 and more no step.
     """
     if github and as_json:
         raise UsageError(
@@ -138,6 +153,8 @@ def run(
         if step is not None:
             step.tell_run(done.record, done.folder, done.compared, done.matrix)
     sys.stdout.flush()
+    if as_bisect:
+        leave(_exit_as_step(done.record, Reason(reason) if reason else None))
     leave(Exit.HARNESS if done.record.run.exit_code is None else done.record.run.exit_code)
 
 
@@ -161,9 +178,13 @@ def _run(
     as_json: bool,
     base: str | None,
     history: str | None,
+    as_bisect: bool,
+    reason: str | None,
     **_: object,
 ) -> _Done:
     """Do what ``run`` was asked to do."""
+    if reason and not as_bisect:
+        raise UsageError("--reason goes with --as-bisect: it says which failure a bisection looks for")
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
     settings, folder = _settings(choice, context.params), None
@@ -178,6 +199,8 @@ def _run(
     selection = _choice(settings).selection(
         settings.today, Path(settings.store), tuple(mirrors) or settings.mirrors
     )
+    if as_bisect and len(selection.cells) != 1:
+        raise _not_one(len(selection.cells))
     if not quiet:
         common.suggest_tree(settings.matrix, settings.replacements)
         common.warn(selection)
@@ -210,6 +233,23 @@ def _run(
         _write_down(place, folder)
     path = common.matrix_path(Path(settings.matrix) if settings.matrix else None)
     return _Done(record=record, folder=folder, compared=compared, matrix=path)
+
+
+def _not_one(count: int) -> UsageError:
+    return UsageError(
+        f"{AS_STEP} judges one cell, and {count} are selected",
+        resolution="Name one with --cell ID; `matrixctl cells` lists them.",
+    )
+
+
+def _exit_as_step(record: RunRecord, reason: Reason | None) -> int:
+    """Return what the run of one cell tells ``git bisect run``."""
+    (cell,) = record.cells
+    if record.run.status != "finished":
+        return Exit.INTERRUPTED
+    if cell.outcome is None or cell.reason is Reason.ENGINE_UNAVAILABLE:
+        return STEP_ABORTED
+    return _STEP_EXITS[judge_step(cell, reason)]
 
 
 def _report_news(
