@@ -3,10 +3,10 @@
 The words are those of git-bisect(1): a step is good, bad, or skipped, since it cannot be told.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 
-from orchestrator.outcome import FAILURES, Outcome, Reason
+from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.record.model import CellRecord, count_ends, counted
 from orchestrator.value import Value
 
@@ -19,8 +19,12 @@ class Mark(StrEnum):
     SKIP = "skip"
 
 
-UNTOLD = frozenset({Reason.BUILD_FAILED})
-"""Failures of the product that say nothing of the fault that is looked for."""
+BAD = tuple(
+    reason
+    for reason, row in REASONS.items()
+    if row.outcome is Outcome.FAIL and reason is not Reason.BUILD_FAILED
+)
+"""The failures of the product that may be looked for: what does not build cannot have them."""
 
 
 def judge_step(cell: CellRecord, reason: Reason | None = None) -> Mark:
@@ -41,17 +45,17 @@ def judge_step(cell: CellRecord, reason: Reason | None = None) -> Mark:
     return Mark.SKIP
 
 
-def vote(cells: Sequence[CellRecord], reason: Reason | None, *, bad_from: int, of: int) -> Mark:
-    """Return what the attempts at one flaky cell come to, over several runs of it.
+def vote(cell: CellRecord, reason: Reason | None, *, bad_from: int, of: int) -> Mark:
+    """Return what the attempts at a flaky cell come to.
 
-    :param bad_from: so many failures among ``of`` attempts make it bad, and more passes than the rest good.
+    :param bad_from: so many failures make it bad, and so many passes that no more could fail make it good.
+    :param of: how many attempts there were to be; fewer count where the harness failed.
     """
-    ends = [end for cell in cells for end in _list_ends(cell)]
-    bad = sum(outcome in FAILURES and _is_bad(outcome, found, reason) for outcome, found in ends)
-    good = sum(outcome is Outcome.PASS for outcome, _ in ends)
-    if bad >= bad_from:
+    ends = [(attempt.outcome, attempt.reason) for attempt in counted(cell.attempts)]
+    if sum(_is_bad(*end, reason) for end in ends) >= bad_from:
         return Mark.BAD
-    return Mark.GOOD if good > of - bad_from else Mark.SKIP
+    passed = sum(outcome is Outcome.PASS for outcome, _ in ends)
+    return Mark.GOOD if passed > of - bad_from else Mark.SKIP
 
 
 def is_split(cell: CellRecord) -> bool:
@@ -60,12 +64,8 @@ def is_split(cell: CellRecord) -> bool:
     return bool(ends.passed and ends.failed)
 
 
-def _list_ends(cell: CellRecord) -> list[tuple[Outcome, Reason | None]]:
-    return [(attempt.outcome, attempt.reason) for attempt in counted(cell.attempts)]
-
-
 def _is_bad(outcome: Outcome, found: Reason | None, reason: Reason | None) -> bool:
-    return outcome is Outcome.FAIL and found not in UNTOLD and reason in {None, found}
+    return outcome is Outcome.FAIL and found in BAD and reason in {None, found}
 
 
 class Border(Value):

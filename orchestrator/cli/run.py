@@ -2,20 +2,18 @@
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from orchestrator import app, internal
-from orchestrator.analyse.bisect import UNTOLD, Mark, judge_step
+from orchestrator.analyse.bisect import BAD, Mark, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
@@ -23,15 +21,14 @@ from orchestrator.cli.compare import compare_remembering, read_in_series
 from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
+from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
 from orchestrator.cli.workflow import open_step
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
-from orchestrator.execute.images import bootstrap
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
-from orchestrator.execute.system.host import LocalHost
-from orchestrator.outcome import REASONS, Outcome, Reason
+from orchestrator.outcome import Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
@@ -49,10 +46,6 @@ _ANEW = {
 
 _STEP_EXITS = {Mark.GOOD: 0, Mark.BAD: 1, Mark.SKIP: 125}
 """git-bisect(1), "bisect run"."""
-_REASONS = tuple(
-    reason.value for reason, row in REASONS.items() if row.outcome is Outcome.FAIL and reason not in UNTOLD
-)
-
 _CONFIRM = 3
 """How often a cell of a series is probed again before it is an alarm."""
 
@@ -121,7 +114,10 @@ _CONFIRM = 3
 )
 @click.option(AS_STEP, is_flag=True, help="Exit as `git bisect run` wants it, whatever rules expect.")
 @click.option(
-    "--reason", type=click.Choice(_REASONS), metavar="R", help="With --as-bisect: only this failure is bad."
+    "--reason",
+    type=click.Choice([*map(str, BAD)]),
+    metavar="R",
+    help="With --as-bisect: only this failure is bad.",
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
@@ -196,7 +192,7 @@ def _run(
     if folder is not None:
         mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
         settings = _as_begun(folder, settings, context)
-    selection = _choice(settings).selection(
+    selection = choice_of(settings).selection(
         settings.today, Path(settings.store), tuple(mirrors) or settings.mirrors
     )
     if as_bisect and len(selection.cells) != 1:
@@ -206,9 +202,9 @@ def _run(
         common.warn(selection)
         common.warn_of_sources([Path(path) for path in settings.sources], selection.matrix)
     engine = connect(keep=settings.keep)
-    options = _options(settings, out, engine.cpus, mirrors)
+    options = make_options(settings, out, engine.cpus, mirrors)
     cancel = Cancel()
-    _cancel_on_signals(cancel)
+    cancel_on_signals(cancel)
     known = Store(options.store).known_duration
     with (
         progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view,
@@ -368,51 +364,3 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
         raise UsageError(f"the journal of the run {folder.name} is spoilt: {error}") from None
     anew = {name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _given(context, name)}
     return settings.model_copy(update=anew)
-
-
-def _choice(settings: Settings) -> common.Choice:
-    return common.Choice(
-        matrix_file=Path(settings.matrix) if settings.matrix else None,
-        profile=settings.profile,
-        filters=settings.filters,
-        ids=settings.cells,
-        patch_files=settings.patches,
-        replacements=settings.replacements,
-        shard=settings.shard,
-    )
-
-
-def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -> app.Options:
-    return app.Options(
-        profile=settings.profile,
-        filters=settings.filters,
-        out=out,
-        store=Path(settings.store),
-        jobs=settings.jobs or cpus,
-        memory=int((settings.memory or 0) * (1 << 30)),
-        repeat=settings.repeat,
-        confirm=settings.confirm,
-        confirm_cells=settings.confirm_cells,
-        confirm_minutes=settings.confirm_minutes,
-        fail_on_flaky=settings.fail_on_flaky,
-        mirrors=tuple(mirrors) or settings.mirrors,
-        keep=settings.keep,
-        fail_fast=settings.fail_fast,
-        allow_blocked=settings.allow_blocked,
-        challenge_unsupported=settings.challenge_unsupported,
-        emulated_build=settings.build == "emulated",
-        remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
-        again=settings.again,
-        settings=settings,
-        series=settings.series,
-        proxies=bootstrap.proxies(LocalHost(), os.environ),
-    )
-
-
-def _cancel_on_signals(cancel: Cancel) -> None:
-    def ask(_: int, __: FrameType | None) -> None:
-        cancel.ask()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means to go on
-            signal.signal(number, ask)
