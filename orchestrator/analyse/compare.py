@@ -97,7 +97,9 @@ def compare(
     origins = dict(moved.values())
     pairs = [(was.get(key) or origins.get(key), cell) for key, cell in now.items()]
     found = [_compare_cell(one, cell, before, after, flaky.get(cell.id)) for one, cell in pairs]
-    gone = [cell for key, cell in was.items() if key not in now and key not in moved]
+    unneeded = head.run.exploration.left if head.run.exploration else ()
+    here = {*now, *moved, *unneeded}
+    gone = [cell for key, cell in was.items() if key not in here]
     found += [_compare_cell(cell, None, before, after) for cell in gone]
     order = list(Change)
     found.sort(key=lambda one: order.index(one.change))

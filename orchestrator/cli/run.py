@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from orchestrator import app, internal
 from orchestrator.analyse.bisect import BAD, Mark, judge_step
 from orchestrator.analyse.compare import Comparison
+from orchestrator.analyse.explain import explain
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_in_series
@@ -28,12 +29,15 @@ from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
+from orchestrator.matrix import patches
+from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
 from orchestrator.report import comparison as words
+from orchestrator.report import explain_text
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
@@ -112,6 +116,20 @@ _CONFIRM = 3
 @click.option(
     "--github", is_flag=True, help="In a step of GitHub Actions: write its summary, annotations and outputs."
 )
+@click.option("--explain", is_flag=True, help="Explain the failures, and run the cells that would tell more.")
+@click.option(
+    "--start",
+    type=click.Choice(["all", "pairwise"]),
+    default="all",
+    show_default=True,
+    help="With --explain: begin with the whole selection, or with a few cells of it.",
+)
+@click.option(
+    "--budget-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="With --explain: run no more cells than this time allows.",
+)
 @click.option(AS_STEP, is_flag=True, help="Exit as `git bisect run` wants it, whatever rules expect.")
 @click.option(
     "--reason",
@@ -181,6 +199,7 @@ def _run(
     """Do what ``run`` was asked to do."""
     if reason and not as_bisect:
         raise UsageError("--reason goes with --as-bisect: it says which failure a bisection looks for")
+    _refuse_odd_exploration(context.params, choice, as_step=as_bisect)
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
     settings, folder = _settings(choice, context.params), None
@@ -219,16 +238,41 @@ def _run(
             expectations=selection.expectations,
             listen=view.listen,
             cancel=cancel,
+            reserve=_list_reserve(selection, settings),
             resume=folder,
         )
     compared, news = _report_news(before, record, folder, history) if before else (None, "")
     view.summary(record, folder)
+    if record.run.exploration and not (quiet or as_json):
+        common.print_styled(explain_text.render(explain([record])))
     if news and not quiet:
         common.say(news)
     if place:
         _write_down(place, folder)
     path = common.matrix_path(Path(settings.matrix) if settings.matrix else None)
     return _Done(record=record, folder=folder, compared=compared, matrix=path)
+
+
+def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:
+    """:raises UsageError: for options of --explain without it, and for what cannot go beside it."""
+    if not params["explain"] and (params["budget_minutes"] or params["start"] != "all"):
+        raise UsageError("--start and --budget-minutes go with --explain")
+    if params["explain"] and choice.shard:
+        raise UsageError(
+            "--explain goes with no --shard: which cells are needed depends on those of the other shards",
+            resolution="Run one of them alone.",
+        )
+    if params["explain"] and as_step:
+        raise UsageError(f"--explain asks for more cells, and {AS_STEP} judges one")
+
+
+def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[Cell]:
+    """Return what a run that explains may ask for beside its selection: all other cells of the matrix."""
+    if not settings.explain or settings.pairwise:
+        return ()
+    chosen = {cell.id for cell in selection.cells}
+    every = patches.patched(selection.all_cells, [patches.parse(text) for text in settings.patches])
+    return [cell for cell in every if cell.id not in chosen]
 
 
 def _not_one(count: int) -> UsageError:
@@ -313,10 +357,12 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
         series=params["series"] or "",
+        pairwise=params["start"] == "pairwise",
         confirm=_CONFIRM if params["confirm"] is None and params["series"] else params["confirm"],
         **{name: params[name] for name in ("repeat", "jobs", "memory", "build", "keep")},
         **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
         **{name: params[name] for name in ("confirm_cells", "confirm_minutes", "fail_on_flaky")},
+        **{name: params[name] for name in ("explain", "budget_minutes")},
     )
 
 

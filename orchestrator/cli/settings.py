@@ -54,6 +54,9 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         again=settings.again,
         settings=settings,
         series=settings.series,
+        exploring=app.Exploring(pairwise=settings.pairwise, minutes=settings.budget_minutes)
+        if settings.explain
+        else None,
         proxies=bootstrap.proxies(LocalHost(), os.environ),
     )
 
