@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench import builds, figures, history, localise, machine, probes, report, scale, site
+from bench import builds, explore, figures, history, localise, machine, probes, report, scale, site
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
@@ -14,7 +14,7 @@ from orchestrator.execute.engine import docker_engine
 
 _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
-OWN_PAGES = {"localise": _DOCS / "localisation.md"}
+OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "exploring.md"}
 """Benchmarks whose figures stand on a page of their own."""
 
 
@@ -30,6 +30,7 @@ def _benchmarks(
         "scale": scale.measure,
         "report": report.measure,
         "history": lambda: history.measure(url=database),
+        "explore": explore.measure,
         "localise": lambda: localise.measure(seeds),
         "site": site.measure,
         "probes": lambda: probes.measure(host(), store, say=common.say),
@@ -37,12 +38,12 @@ def _benchmarks(
     }
 
 
-NAMES = ("scale", "report", "history", "site", "localise", "probes", "builds")
+NAMES = ("scale", "report", "history", "site", "explore", "localise", "probes", "builds")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[BENCHMARK]...")
-@click.option("--write", is_flag=True, help="Put the figures into docs/performance.md and localisation.md.")
+@click.option("--write", is_flag=True, help="Put the figures into docs/performance.md, or their own page.")
 @click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
@@ -58,12 +59,12 @@ def main(
     database: str | None,
     seeds: int,
 ) -> None:
-    """Measure what matrixctl costs: scale, report, history, site, localise, probes, builds; or all of them.
+    """Measure what matrixctl costs: scale, report, history, site, explore, localise, probes, builds; or all.
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """
     if write and names and not OWN_PAGES.keys() >= {*names}:
-        raise click.UsageError("--write takes the figures of one whole run: name no benchmark but localise")
+        raise click.UsageError("--write takes the figures of one whole run: name none but localise, explore")
     try:
         _measure(
             names or NAMES,

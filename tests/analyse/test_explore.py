@@ -6,14 +6,13 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from issue_2569 import CHACHA20, OPENSSL, QUICTLS, record
+from issue_2569 import CHACHA20
 
-from orchestrator.analyse.explain import Explanation, explain
+from bench.explore import explore_record, load_2569
+from orchestrator.analyse.explain import explain
 from orchestrator.analyse.explore import Board, Claim, Condition, choose_cells, cover_pairs, list_beyond
-from orchestrator.analyse.exploring import choose_next, choose_start
-from orchestrator.matrix.model import AXES, Cell, TlsValue
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.model import CellRecord
 
 Points = list[tuple[int, int, int]]
 
@@ -113,32 +112,11 @@ def test_where_values_have_an_order_the_neighbours_of_a_border_speak_for_all() -
     assert list_beyond(runs, rows, [0, 1, 2, 3, 4]) == (rows[5], rows[6], rows[7])
 
 
-# haproxy#2569, as FACTS are known of it
-
-LIBRESSL = [TlsValue(name=f"libressl-{v}", family="libressl", version=v) for v in ("3.9.2", "4.3.2")]
-TABLE = record(versions=("2.8.9", "3.0-dev12", "3.0-dev13", "3.4.0"), libraries=(*LIBRESSL, QUICTLS, OPENSSL))
-
-
-def explore(whole: RunRecord) -> tuple[RunRecord, Explanation]:
-    """Ask for cells of a table until nothing more is asked for; the record, and its explanation."""
-    by_id = {cell.id: cell for cell in whole.cells if cell.outcome is not Outcome.UNSUPPORTED}
-    cells = [Cell(id=key, **{axis: getattr(one.axes, axis) for axis in AXES}) for key, one in by_id.items()]
-    asked = [cell.id for cell in choose_start(cells)]
-    while True:
-        made = whole.model_copy(update={"cells": tuple(by_id[key] for key in asked)})
-        more, found = choose_next(made, [unrun(one) for key, one in by_id.items() if key not in asked])
-        if not more:
-            return made, found
-        asked += more
-
-
-def unrun(cell: CellRecord) -> CellRecord:
-    empty = dict.fromkeys(("outcome", "reason", "observations", "attestation"))
-    return cell.model_copy(update={**empty, "attempts": (), "verdict": Verdict.NOT_JUDGED})
+TABLE = load_2569()
 
 
 def test_a_third_of_the_cells_of_haproxy_2569_says_what_all_of_them_say() -> None:
-    made, found = explore(TABLE)
+    made, found = explore_record(TABLE)
     assert len(TABLE.cells) == 128
     assert len(made.cells) <= 128 / 3
     assert {one.reason: one.when for one in found.clusters} == {
@@ -169,6 +147,6 @@ def test_a_planted_fault_is_found_with_fewer_cells(broken: str) -> None:
         if cell.outcome is Outcome.PASS
     )
     whole = TABLE.model_copy(update={"cells": cells})
-    made, found = explore(whole)
+    made, found = explore_record(whole)
     assert [one.when for one in found.clusters] == [one.when for one in explain([whole]).clusters]
     assert len(made.cells) < len(cells) / 2
