@@ -98,7 +98,7 @@ def read_part(folder: Path) -> Part:
     if past.record.run.exploration:
         raise UsageError(
             f"the run {folder} chose its cells itself (--explain), and is no part of another",
-            resolution="Compare runs with `matrixctl compare`, or explain several: `matrixctl explain RUN...`.",
+            resolution="`matrixctl compare` sets two runs side by side; `matrixctl explain` takes several.",
         )
     part = Part(past=past, record=ended(past.record))
     if part.shard:

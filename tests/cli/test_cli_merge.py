@@ -657,8 +657,8 @@ def test_a_run_that_chose_its_cells_itself_is_no_part_of_another(tmp_path: Path,
 
     def edit(event: dict[str, Any]) -> None:
         if event["kind"] == "run-started":
-            told = {"budget_minutes": None, "selected": 9, "rounds": [], "end": "", "left": []}
-            event["record"]["run"]["exploration"] = {"start": "all", **told}
+            told: dict[str, Any] = {"start": "all", "budget_minutes": None, "selected": 9, "rounds": []}
+            event["record"]["run"]["exploration"] = {**told, "end": "", "left": []}
 
     done = bench.merge(change(part, edit))
     assert done.returncode == 2

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 from cli_samples import matrixctl
+from rich.console import Console
+from samples import quick
 from whole_run import PASSED, Bench
 
 from orchestrator import app
 from orchestrator.cli import run
+from orchestrator.cli.progress import LiveView, describe
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.judge import Judgement
+from orchestrator.record.journal import CellsAsked, RunStarted
 
 SELECTION = ("--filter", "haproxy=3.0.11", "--filter", "arch=amd64,arm64", "--filter", "cipher=*GCM*")
 
@@ -79,3 +83,18 @@ def test_what_does_not_go_together_is_a_sentence(args: tuple[str, ...], told: st
     done = matrixctl("run", *args, cwd=tmp_path)
     assert done.returncode in {2, 128}
     assert told in done.stderr
+
+
+def test_a_view_counts_what_is_asked_for_later() -> None:
+    record = quick()
+    asked = CellsAsked(cells=record.cells[:3], actions=record.actions)
+    view = LiveView(2, lambda _kind, _name: 60.0)
+    view.listen(RunStarted(record=record))
+    view.listen(asked)
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(view.live.get_renderable())
+    assert "0/5 cells" in captured.get()
+    line = describe(asked)
+    assert line is not None
+    assert line.plain == "asks for 3 cells more"
