@@ -146,7 +146,7 @@ def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]
     run = replace(run, waiting=run.cells)
     ledger.cells = list(run.cells)
     plan = ledger.plan = run.make_plan(run.planner)
-    now = inputs(_plan_all(run), context.options.overlay)
+    now = inputs(_plan_all(run) if run.reserve else plan, context.options.overlay)
     record = make_record(
         context.run_id,
         matrix=run.matrix,
