@@ -8,6 +8,7 @@ import click
 
 from bench import (
     builds,
+    explore,
     figures,
     history,
     localise,
@@ -26,7 +27,7 @@ from orchestrator.execute.engine import docker_engine
 
 _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
-OWN_PAGES = {"localise": _DOCS / "localisation.md"}
+OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "exploring.md"}
 """Benchmarks whose figures stand on a page of their own."""
 ALONE = {"shards", "transfer"}
 """Benchmarks whose section says itself where it was measured, or has nothing measured in it."""
@@ -44,6 +45,7 @@ def _benchmarks(
         "scale": scale.measure,
         "report": report.measure,
         "history": lambda: history.measure(url=database),
+        "explore": explore.measure,
         "localise": lambda: localise.measure(seeds),
         "shards": shards.measure,
         "site": site.measure,
@@ -53,12 +55,23 @@ def _benchmarks(
     }
 
 
-NAMES = ("scale", "report", "history", "shards", "site", "transfer", "localise", "probes", "builds")
+NAMES = (
+    "scale",
+    "report",
+    "history",
+    "shards",
+    "site",
+    "transfer",
+    "explore",
+    "localise",
+    "probes",
+    "builds",
+)
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[BENCHMARK]...")
-@click.option("--write", is_flag=True, help="Put the figures into docs/performance.md and localisation.md.")
+@click.option("--write", is_flag=True, help="Put the figures into docs/performance.md, or their own page.")
 @click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
 )
@@ -76,13 +89,13 @@ def main(
 ) -> None:
     """Measure what matrixctl costs: some benchmarks, or all of them.
 
-    scale, report, history, shards, site, transfer, localise, probes, builds.
+    scale, report, history, shards, site, transfer, explore, localise, probes, builds.
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """
     if write and names and not {*OWN_PAGES, *ALONE} >= {*names}:
         raise click.UsageError(
-            "--write takes the figures of one whole run: name no benchmark but localise, shards, transfer"
+            "--write takes the figures of one whole run: name none but explore, localise, shards, transfer"
         )
     try:
         _measure(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from shard_samples import best_cut, random_builds
 
-from bench import builds, figures, history, localise, probes, report, scale, shards, site, transfer
+from bench import builds, explore, figures, history, localise, probes, report, scale, shards, site, transfer
 from bench.__main__ import ALONE, NAMES, OWN_PAGES, PAGE
 from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
@@ -52,6 +52,17 @@ def test_planted_faults_are_found_again() -> None:
     assert all(len(row) == len(section.header) for row in section.rows)
     named = "`tls=libressl<4.0 cipher=TLS_CHACHA20_POLY1305_SHA256`"
     assert any("cells, 0% noise" in note and named in note for note in section.notes)
+
+
+def test_few_cells_find_planted_faults() -> None:
+    section = explore.measure(4)
+    assert [row[:2] for row in section.rows] == [("0%", "4"), ("5%", "4")]
+    assert all(len(row) == len(section.header) for row in section.rows)
+    start, end = (float(section.rows[0][column].removesuffix(" %")) for column in (2, 3))
+    assert 0 < start <= end < 15
+    (note,) = section.notes
+    assert "`tls=libressl-3.9.2 negotiated=TLS_CHACHA20_POLY1305_SHA256`, as in the full matrix" in note
+    assert note.endswith(": met.")
 
 
 def test_a_planted_matrix_is_the_same_each_time_and_has_what_was_planted() -> None:

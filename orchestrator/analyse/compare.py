@@ -103,7 +103,9 @@ def compare(
         for one, cell in pairs
     ]
     old = {move.old for move in moves.values()}
-    gone = [cell for key, cell in was.items() if key not in now and key not in old]
+    unneeded = head.run.exploration.left if head.run.exploration else ()
+    here = {*now, *old, *unneeded}
+    gone = [cell for key, cell in was.items() if key not in here]
     found += [_compare_cell(cell, None, before, after) for cell in gone]
     order = list(Change)
     found.sort(key=lambda one: order.index(one.change))

@@ -19,7 +19,7 @@ from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, p
 from orchestrator.analyse.table import Kind, Table, make_table, pick
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.record.model import RunRecord
+from orchestrator.record.model import Exploration, RunRecord
 from orchestrator.value import Value, describe_schema
 
 Confidence = Literal["strong", "fair", "weak"]
@@ -121,8 +121,14 @@ def explain(records: Sequence[RunRecord], filters: Sequence[str] = ()) -> Explan
             if run.matrix_digest != first.matrix_digest
         ),
         *(f"{run.id} is not finished" for run in (first, *others) if run.status != "finished"),
+        *(_tell_exploration(one, one.run.exploration) for one in records if one.run.exploration),
     )
     return explain_table(table, run=first.id, also=tuple(run.id for run in others), notes=notes)
+
+
+def _tell_exploration(record: RunRecord, one: Exploration) -> str:
+    why = f": {one.end}" if one.end else ""
+    return f"{len(record.cells)} of {one.selected} cells were asked for, to explain the failures{why}"
 
 
 def explain_table(

@@ -21,16 +21,15 @@ from orchestrator.record.model import RunRecord, utc_now
 _log = logging.getLogger(__name__)
 
 
-def close_run(
-    context: Context, ledger: Ledger, cells: Sequence[Cell], started: float, error: Exception | None = None
-) -> None:
+def close_run(context: Context, ledger: Ledger, started: float, error: Exception | None = None) -> None:
     """Write down the end of the run; a fault in that is written down as its end, too.
 
-    :param cells: all of the run's; what was written down is counted against them.
+    What was written down is counted against the cells of the ledger.
+
     :param started: of ``time.monotonic()``.
     :param error: what broke the run off, if something did.
     """
-    broke = _log_error(context, error) if error else ""
+    broke, cells = _log_error(context, error) if error else "", ledger.cells
     try:
         if not context.cancel():
             _judge_the_rest(ledger, cells, error, broke)

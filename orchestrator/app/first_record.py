@@ -24,6 +24,7 @@ from orchestrator.record.model import (
     CellRecord,
     EngineInfo,
     Execution,
+    Exploration,
     Host,
     Rule,
     RunInfo,
@@ -43,8 +44,13 @@ def make_record(
     engine: EngineInfo,
     options: Options,
     tool_digest: str,
+    selected: int,
 ) -> RunRecord:
-    """Return the record of a run: every cell and action, none of them judged or done."""
+    """Return the record of a run: every cell and action, none of them judged or done.
+
+    :param selected: how many cells a run that explores has to choose from.
+    """
+    exploring = options.exploring
     return RunRecord(
         schema_version=3,
         run=RunInfo(
@@ -67,6 +73,15 @@ def make_record(
             series=options.series,
             fail_on_flaky=options.fail_on_flaky,
             limits=matrix.limits,
+            exploration=exploring
+            and Exploration(
+                start="pairwise" if exploring.pairwise else "all",
+                budget_minutes=exploring.minutes,
+                selected=selected,
+                rounds=(),
+                end="",
+                left=(),
+            ),
             selection=Selection(
                 cells=options.settings.cells if options.settings else (),
                 options=options.again,

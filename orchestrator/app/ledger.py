@@ -26,6 +26,7 @@ from orchestrator.record.recorder import Recorder
 class Ledger:
     """The plan, and how its cells and actions ended. Safe for several threads.
 
+    :ivar cells: all of the run's, those that it asked for as well.
     :ivar plan: as it stands: it is made again once the builds' digests are known.
     :ivar new_cell: makes the record of a cell that is not judged.
     :ivar fail_fast: the first failure that no rule expects ends the run, once it is confirmed.
@@ -40,6 +41,7 @@ class Ledger:
     fail_fast: bool
     confirm: int | None
     new_cell: Callable[[Cell], CellRecord]
+    cells: list[Cell] = field(default_factory=list)
     plan: Plan = field(default_factory=lambda: Plan(actions={}, cells={}))
     cut: set[str] = field(default_factory=set)
     load: LoadMeter = field(default_factory=LoadMeter)

@@ -27,6 +27,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
+from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 from orchestrator.record.journal import Event, RunResumed, RunStarted
@@ -144,21 +145,28 @@ def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]
     """
     context, ledger = run.context, run.ledger
     run = replace(run, waiting=run.cells)
+    ledger.cells = list(run.cells)
     plan = ledger.plan = run.make_plan(run.planner)
-    now = inputs(plan, context.options.overlay)
+    now = inputs(_plan_all(run) if run.reserve else plan, context.options.overlay)
     record = make_record(
         context.run_id,
         matrix=run.matrix,
         cells=[ledger.new_cell(cell) for cell in run.cells],
-        rules=make_rules(run.expectations, run.cells),
+        rules=make_rules(run.expectations, (*run.cells, *run.reserve)),
         plan=plan,
         engine=context.engine.info(),
         options=context.options,
         tool_digest=digest_files(now),
+        selected=len(run.cells) + len(run.reserve),
     )
     if past is None:
         return run, RunStarted(record=record, settings=context.options.settings, inputs=now)
     return _resume(run, past, record, now)
+
+
+def _plan_all(run: Run) -> Plan:
+    """Return the plan of all cells, those that may be asked for as well."""
+    return run.planner.plan([cell for cell in (*run.cells, *run.reserve) if run.is_runnable(cell)])
 
 
 def _resume(run: Run, past: Past, record: RunRecord, now: Inputs) -> tuple[Run, RunResumed]:

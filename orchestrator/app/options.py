@@ -12,6 +12,19 @@ from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Setting
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exploring:
+    """The run explains what it sees, and asks for more cells.
+
+    :ivar pairwise: it begins with a few cells of the selection, and asks for others of it; else it begins
+        with all of it, and asks for others of the matrix.
+    :ivar minutes: of the whole run; ``None``: until nothing is left to ask.
+    """
+
+    pairwise: bool
+    minutes: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """The command line has the defaults.
 
@@ -44,6 +57,7 @@ class Options:
     remote_engine: bool = False
     proxies: Mapping[str, str] = field(default_factory=dict)
     series: str = ""
+    exploring: Exploring | None = None
     again: tuple[str, ...] = ()
     overlay: Path | None = None
     """Templates that replace ours, for tests that plant a fault."""

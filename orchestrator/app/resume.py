@@ -101,7 +101,7 @@ def _differences(past: Past, begin: RunRecord, now: Inputs) -> Iterator[str]:
     yield from _mapping("file of matrixctl", was.files, now.files)
     if first.run.matrix_digest != begin.run.matrix_digest:
         yield f"matrix: its SHA-256 is {begin.run.matrix_digest}, and was {first.run.matrix_digest}"
-    yield from _cells(first.cells, begin.cells)
+    yield from _cells(past.record.cells, begin.cells)
     yield from _mapping("entry of the sources", was.sources, now.sources)
 
 

@@ -1,6 +1,7 @@
 """One run, from the plan to the report."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from orchestrator.app import stages
 from orchestrator.app.actions import Actions
 from orchestrator.app.confirm import confirm_alarms
 from orchestrator.app.ending import close_run
+from orchestrator.app.explore import divide, explore
 from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.app.opening import find_start, make_context, make_run, open_run
 from orchestrator.app.options import Options
@@ -32,6 +34,7 @@ STAGES: tuple[Stage, ...] = (
     stages.fetch,
     stages.plan_with_digests,
     stages.build_and_probe,
+    explore,
     confirm_alarms,
 )
 """What is done between the first event and the last."""
@@ -47,11 +50,13 @@ def run_matrix(
     expectations: Expectations,
     listen: Callable[[Event], None],
     cancel: Cancel,
+    reserve: Sequence[Cell] = (),
     resume: Path | None = None,
     actions: Callable[..., Actions] = Actions,
 ) -> tuple[RunRecord, Path]:
     """Run the cells; return the record, and the folder in which it lies with its report.
 
+    :param reserve: cells that a run that explores may ask for beside these.
     :param resume: the folder of a run of these very cells that was cut off and is to go on.
     :param actions: makes what does the actions.
     :raises NothingSelectedError: where nothing is left of it to go on with.
@@ -63,6 +68,7 @@ def run_matrix(
         past = read_past(folder) if resume is not None else None
         context = make_context(folder, engine, matrix, options, past=past, listen=listen, cancel=cancel)
         run = make_run(context, matrix, cells, catalog, expectations=expectations, actions=actions)
+        run = replace(run, reserve=reserve)
         resumed = context.run_id if past else ""
         remove_leftovers(engine, context.store, folder.parent, resumed=resumed)
         with context.store.in_use():
@@ -75,7 +81,7 @@ def _go(run: Run, past: Past | None) -> RunRecord:
     if past and past.over:
         with context.recorder:  # the process may have died before it wrote the report
             raise nothing_left(past)
-    run, opening = open_run(run, past)
+    run, opening = open_run(divide(replace(run, started=started), past), past)
     with context.recorder, reap(context):
         context.recorder.emit(opening)
         try:
@@ -84,7 +90,7 @@ def _go(run: Run, past: Past | None) -> RunRecord:
         except RecordError:  # there is nowhere to write an end to
             raise
         except Exception as error:  # noqa: BLE001 - what was judged stays, and the journal gets its end
-            close_run(context, run.ledger, run.cells, started, error)
+            close_run(context, run.ledger, started, error)
         else:
-            close_run(context, run.ledger, run.cells, started)
+            close_run(context, run.ledger, started)
         return context.recorder.record()

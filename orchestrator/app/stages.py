@@ -35,8 +35,11 @@ class Run:
     """A run between two stages.
 
     :ivar cells: all of the run's.
+    :ivar started: when it began, of ``time.monotonic()``, without the time in which it was cut off.
     :ivar waiting: those without a verdict; a run that goes on has verdicts from before.
+    :ivar reserve: cells that are none of the run's yet, and may be asked for.
     :ivar failed: why actions failed, by their keys.
+    :ivar done: the keys of the actions that were done and are not to be done again; probes are none of them.
     """
 
     context: Context
@@ -47,8 +50,11 @@ class Run:
     planner: Planner
     sources: Sources
     do: Do
+    started: float = 0.0
     waiting: Sequence[Cell] = ()
+    reserve: Sequence[Cell] = ()
     failed: Mapping[str, Failure] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
 
     def is_runnable(self, cell: Cell) -> bool:
         """Whether the cell is probed: it may be declared impossible, or there is no machine for it."""
@@ -114,7 +120,7 @@ def judge_unsupported(run: Run) -> Run:
 
 def fetch(run: Run) -> Run:
     """Make the images and fetch the sources."""
-    return replace(run, failed=_schedule(run, _EARLY, later=_LATE))
+    return _schedule(run, _EARLY, later=_LATE)
 
 
 def plan_with_digests(run: Run) -> Run:
@@ -158,18 +164,22 @@ def _find_packages(plan: Plan) -> dict[tuple[str, str], list[str]]:
 
 def build_and_probe(run: Run) -> Run:
     """Compile what the cells need, and probe them."""
-    return replace(run, failed=_schedule(run, _LATE))
+    return _schedule(run, _LATE)
 
 
-def _schedule(
-    run: Run, kinds: AbstractSet[str], *, later: AbstractSet[str] = frozenset()
-) -> Mapping[str, Failure]:
-    """Run the actions of these kinds; return all failures of the run.
+def _schedule(run: Run, kinds: AbstractSet[str], *, later: AbstractSet[str] = frozenset()) -> Run:
+    """Run the actions of these kinds that were not tried yet; return the run with all failures.
 
     :param later: kinds that are run after these; what they need most goes first.
     """
-    left = [action for action in run.ledger.plan.actions.values() if action.kind in kinds | later]
-    return schedule_actions(run, [action for action in left if action.kind in kinds], left)
+    left = [
+        action
+        for action in run.ledger.plan.actions.values()
+        if action.kind in kinds | later and (action.kind == "probe" or action.key not in run.done)
+    ]
+    chosen = [action for action in left if action.kind in kinds]
+    failed = schedule_actions(run, chosen, left)
+    return replace(run, failed=failed, done=run.done | {action.key for action in chosen})
 
 
 def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]) -> Mapping[str, Failure]:
@@ -183,7 +193,7 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
         actions,
         slots=Slots(cpus=context.options.jobs, memory=memory, lanes=context.limits.sessions),
         demand=lambda action: _find_demand(run, action),
-        order=Order(left, lambda action: _estimate(run, action)),
+        order=Order(left, lambda action: estimate(run, action)),
         execute=Executor(context=context, ledger=ledger, do=run.do).execute,
         blocked=ledger.record_blocked,
         failed=run.failed,
@@ -198,8 +208,8 @@ def _find_demand(run: Run, action: Action) -> Demand:
     return demand(action, run.ledger.plan.cells, run.context.options.jobs)
 
 
-def _estimate(run: Run, action: Action) -> float:
-    """Return how many seconds the action will take."""
+def estimate(run: Run, action: Action) -> float:
+    """Return how many seconds the action will take; none where the store has it."""
     if _is_stored(run, action):
         return 0.0
     return expected_of(action, run.context.store.known_duration)

@@ -149,33 +149,41 @@ pinned = click.option(
     help="Build sources that move as `github matrix --pins FILE` found them.",
 )
 """For ``choosing``, which reads the file."""
+matrix_place = click.option(
+    "--matrix", "matrix_file", type=click.Path(path_type=Path), help="Matrix file [default: matrix.yaml]."
+)
+patching = click.option(
+    "--patch",
+    "patch_files",
+    multiple=True,
+    metavar="COMPONENT=FILE",
+    help="Build openssl, haproxy, openssl-3.5.7, ... with this diff; may be repeated.",
+)
+replacing = click.option(
+    "--with",
+    "replacements",
+    multiple=True,
+    metavar="AXIS=VALUE",
+    help="In place of the axis's values: haproxy=path:., tls=openssl:git:URL#REF, ...; may be repeated.",
+)
+
+
+def whole_replacements(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return each ``--with`` with absolute paths: it means the same in any folder."""
+    return tuple(replacement.parse(text).text for text in texts)
 
 
 def choosing(command: Callable[..., R]) -> Callable[..., R]:
     """The options that choose cells, ``--matrix`` to ``--shard``; the command gets them as ``choice``."""
 
-    @click.option(
-        "--matrix", "matrix_file", type=click.Path(path_type=Path), help="Matrix file [default: matrix.yaml]."
-    )
+    @matrix_place
     @click.option("--profile", default=FULL, show_default=True, help="Filters that the matrix file names.")
     @click.option(
         "--filter", "filters", multiple=True, metavar="F", help="axis=value, tls=openssl*, 'haproxy<3.2', ..."
     )
     @click.option("--cell", "ids", multiple=True, metavar="ID", help="Only this cell; may be repeated.")
-    @click.option(
-        "--patch",
-        "patch_files",
-        multiple=True,
-        metavar="COMPONENT=FILE",
-        help="Build openssl, haproxy, openssl-3.5.7, ... with this diff; may be repeated.",
-    )
-    @click.option(
-        "--with",
-        "replacements",
-        multiple=True,
-        metavar="AXIS=VALUE",
-        help="In place of the axis's values: haproxy=path:., tls=openssl:git:URL#REF, ...; may be repeated.",
-    )
+    @patching
+    @replacing
     @click.option("--shard", default="", metavar="K/N", help="The K-th of N parts of these cells, by builds.")
     @wraps(command)
     def wrapped(
@@ -196,7 +204,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
             filters=tuple(filters),
             ids=tuple(ids),
             patch_files=tuple(patch_files),
-            replacements=tuple(replacement.parse(text).text for text in replacements),
+            replacements=whole_replacements(replacements),
             shard=shard,
             pins_file=str(pins.absolute()) if pins else "",
             pins=read_pins(pins) if pins else None,

@@ -33,10 +33,31 @@ _READER_GONE = 128 + signal.SIGPIPE
 """As a shell reports a program that wrote to a closed pipe."""
 
 
+AS_STEP = "--as-bisect"
+"""The command is a step of ``git bisect run``."""
+STEP_ABORTED = 128
+"""What git-bisect(1) ends at: from here on an exit code says nothing of the commit."""
+_STEP_CODES = frozenset({0, 1, 125})
+
+
 class Explaining(click.Group):
     """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        is_step = AS_STEP in ctx.args  # also where the command line is so bad that no command sees it
+        try:
+            return self._invoke_explaining(ctx)
+        except click.ClickException as error:
+            if not is_step:
+                raise
+            error.show()
+            sys.exit(STEP_ABORTED)
+        except SystemExit as end:
+            if is_step and not _is_of_a_step(end.code):
+                sys.exit(STEP_ABORTED)
+            raise
+
+    def _invoke_explaining(self, ctx: click.Context) -> Any:
         try:
             with show_log(_say):
                 return super().invoke(ctx)
@@ -71,6 +92,11 @@ def find_exit(error: BaseException) -> int:
             return Exit.USAGE
         case _:
             return Exit.HARNESS
+
+
+def _is_of_a_step(code: object) -> bool:
+    """Return whether git-bisect(1) understands the code as it is meant: all others below 128 mean "bad"."""
+    return isinstance(code, int) and (code in _STEP_CODES or code > STEP_ABORTED)
 
 
 class Later(click.Command):

@@ -8,6 +8,11 @@ from orchestrator.errors import Exit
 
 _COMMANDS = (
     Later(
+        "bisect",
+        "orchestrator.cli.bisect:command",
+        "Find since which version or commit CELL fails, or passes again: each step is a run of its own.",
+    ),
+    Later(
         "capabilities",
         "orchestrator.cli.capabilities:capabilities",
         "Show the declared table of what each TLS library can do in HAProxy, with its sources.",

@@ -19,7 +19,7 @@ from orchestrator.masked import masked
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.plan.plan import Known, expected
-from orchestrator.record.journal import ActionChanged, CellJudged, Event, RunResumed, RunStarted
+from orchestrator.record.journal import ActionChanged, CellJudged, CellsAsked, Event, RunResumed, RunStarted
 from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord
 from orchestrator.report import attempts
 from orchestrator.report.text import flat, terminal
@@ -106,6 +106,8 @@ def describe(event: Event) -> Text | None:
     match event:
         case RunResumed(stood=stood):
             return Text(f"goes on; {stood} {'cell stands' if stood == 1 else 'cells stand'} as judged before")
+        case CellsAsked(cells=cells):
+            return Text(f"asks for {'1 cell' if len(cells) == 1 else f'{len(cells)} cells'} more")
         case ActionChanged(action=action) if action.status not in {"waiting", "running"}:
             took = f" in {action.duration_s:.1f} s" if action.duration_s is not None else ""
             line = Text(flat(f"{action.status:9} {action.kind} {action.name}{took}"))
@@ -151,6 +153,7 @@ class LiveView(Lines):
         self._waiting: dict[tuple[str, str], float] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._stood = 0
+        self._ended: set[str] = set()
         self._running: dict[tuple[str, str], float] = {}
         self.live = Live(
             get_renderable=self._draw, console=common.errors, refresh_per_second=4, transient=True
@@ -163,6 +166,9 @@ class LiveView(Lines):
             case RunResumed(stood=stood, actions=actions):
                 self._stood = stood
                 self._plan(actions)
+            case CellsAsked(cells=cells, actions=actions):
+                self._planned += len(cells)
+                self._plan([one for one in actions if one.kind == "probe" or one.key not in self._ended])
             case ActionChanged(action=action):
                 key = (action.kind, action.name)
                 self._waiting.pop(key, None)
@@ -170,6 +176,7 @@ class LiveView(Lines):
                     self._running[key] = time.monotonic()
                 else:
                     self._running.pop(key, None)
+                    self._ended.add(action.key)
             case CellJudged(cell=cell) if cell.outcome is not None:
                 self._outcomes[cell.id] = cell.outcome
         super().listen(event)

@@ -2,39 +2,42 @@
 
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
 from orchestrator import app, internal
+from orchestrator.analyse.bisect import BAD, Mark, judge_step
 from orchestrator.analyse.compare import Comparison
+from orchestrator.analyse.explain import explain
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_base
-from orchestrator.cli.group import leave
+from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
+from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
 from orchestrator.cli.workflow import open_step
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
-from orchestrator.execute.images import bootstrap
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
-from orchestrator.execute.system.host import LocalHost
+from orchestrator.matrix import patches
+from orchestrator.matrix.model import Cell
+from orchestrator.outcome import Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
 from orchestrator.report import comparison as words
+from orchestrator.report import explain_text
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
@@ -45,6 +48,8 @@ _ANEW = {
 }
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
+_STEP_EXITS = {Mark.GOOD: 0, Mark.BAD: 1, Mark.SKIP: 125}
+"""git-bisect(1), "bisect run"."""
 _CONFIRM = 3
 """How often a cell of a series is probed again before it is an alarm."""
 
@@ -112,6 +117,27 @@ _CONFIRM = 3
 @click.option(
     "--github", is_flag=True, help="In a step of GitHub Actions: write its summary, annotations and outputs."
 )
+@click.option("--explain", is_flag=True, help="Explain the failures, and run the cells that would tell more.")
+@click.option(
+    "--start",
+    type=click.Choice(["all", "pairwise"]),
+    default="all",
+    show_default=True,
+    help="With --explain: begin with the whole selection, or with a few cells of it.",
+)
+@click.option(
+    "--budget-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="With --explain: run no more cells than this time allows.",
+)
+@click.option(AS_STEP, is_flag=True, help="Exit as `git bisect run` wants it, whatever rules expect.")
+@click.option(
+    "--reason",
+    type=click.Choice([*map(str, BAD)]),
+    metavar="R",
+    help="With --as-bisect: only this failure is bad.",
+)
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and where the report is.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON Lines on stdout.")
 @click.pass_context
@@ -122,6 +148,8 @@ def run(
     *,
     github: bool,
     as_json: bool,
+    as_bisect: bool,
+    reason: str | None,
     **_: object,
 ) -> None:
     """Build HAProxy for the selected cells and probe HTTP/3.
@@ -129,6 +157,7 @@ def run(
     Exit codes: 0 all as expected, 1 a regression, a changed failure, a stale rule or, with --fail-on-flaky, a
     flaky cell, 2 usage, 3 nothing selected or nothing left to resume, 4 a cell was not judged (the harness
     failed, or it is blocked), 130 interrupted.
+    With --as-bisect: 0 a pass, 1 a failure of HAProxy or its library, 125 neither, 128 and more no step.
     """
     if github and as_json:
         raise UsageError(
@@ -139,6 +168,8 @@ def run(
         if step is not None:
             step.tell_run(done.record, done.folder, done.compared, done.matrix)
     sys.stdout.flush()
+    if as_bisect:
+        leave(_exit_as_step(done.record, Reason(reason) if reason else None))
     leave(Exit.HARNESS if done.record.run.exit_code is None else done.record.run.exit_code)
 
 
@@ -162,9 +193,14 @@ def _run(
     as_json: bool,
     base: str | None,
     history: str | None,
+    as_bisect: bool,
+    reason: str | None,
     **_: object,
 ) -> _Done:
     """Do what ``run`` was asked to do."""
+    if reason and not as_bisect:
+        raise UsageError("--reason goes with --as-bisect: it says which failure a bisection looks for")
+    _refuse_odd_exploration(context.params, choice, as_step=as_bisect)
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
     settings, folder = _settings(choice, context.params), None
@@ -176,17 +212,19 @@ def _run(
     if folder is not None:
         mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
         settings = _as_begun(folder, settings, context)
-    selection = _choice(settings).selection(
+    selection = choice_of(settings).selection(
         settings.today, Path(settings.store), tuple(mirrors) or settings.mirrors
     )
+    if as_bisect and len(selection.cells) != 1:
+        raise _not_one(len(selection.cells))
     if not quiet:
         common.suggest_tree(settings.matrix, settings.replacements)
         common.warn(selection)
         common.warn_of_sources([Path(path) for path in settings.sources], selection.matrix)
     engine = connect(keep=settings.keep)
-    options = _options(settings, out, engine.cpus, mirrors)
+    options = make_options(settings, out, engine.cpus, mirrors)
     cancel = Cancel()
-    _cancel_on_signals(cancel)
+    cancel_on_signals(cancel)
     known = Store(options.store).known_duration
     with (
         progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view,
@@ -201,16 +239,58 @@ def _run(
             expectations=selection.expectations,
             listen=view.listen,
             cancel=cancel,
+            reserve=_list_reserve(selection, settings),
             resume=folder,
         )
     compared, news = _report_news(before, record, folder, history) if before else (None, "")
     view.summary(record, folder)
+    if record.run.exploration and not (quiet or as_json):
+        common.print_styled(explain_text.render(explain([record])))
     if news and not quiet:
         common.say(news)
     if place:
         _write_down(place, folder)
     path = common.matrix_path(Path(settings.matrix) if settings.matrix else None)
     return _Done(record=record, folder=folder, compared=compared, matrix=path)
+
+
+def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:
+    """:raises UsageError: for options of --explain without it, and for what cannot go beside it."""
+    if not params["explain"] and (params["budget_minutes"] or params["start"] != "all"):
+        raise UsageError("--start and --budget-minutes go with --explain")
+    if params["explain"] and choice.shard:
+        raise UsageError(
+            "--explain goes with no --shard: which cells are needed depends on those of the other shards",
+            resolution="Run one of them alone.",
+        )
+    if params["explain"] and as_step:
+        raise UsageError(f"--explain asks for more cells, and {AS_STEP} judges one")
+
+
+def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[Cell]:
+    """Return what a run that explains may ask for beside its selection: all other cells of the matrix."""
+    if not settings.explain or settings.pairwise:
+        return ()
+    chosen = {cell.id for cell in selection.cells}
+    every = patches.patched(selection.all_cells, [patches.parse(text) for text in settings.patches])
+    return [cell for cell in every if cell.id not in chosen]
+
+
+def _not_one(count: int) -> UsageError:
+    return UsageError(
+        f"{AS_STEP} judges one cell, and {count} are selected",
+        resolution="Name one with --cell ID; `matrixctl cells` lists them.",
+    )
+
+
+def _exit_as_step(record: RunRecord, reason: Reason | None) -> int:
+    """Return what the run of one cell tells ``git bisect run``."""
+    (cell,) = record.cells
+    if record.run.status != "finished":
+        return Exit.INTERRUPTED
+    if cell.outcome is None or cell.reason is Reason.ENGINE_UNAVAILABLE:
+        return STEP_ABORTED
+    return _STEP_EXITS[judge_step(cell, reason)]
 
 
 def _report_news(
@@ -280,10 +360,12 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
         series=params["series"] or "",
+        pairwise=params["start"] == "pairwise",
         confirm=_CONFIRM if params["confirm"] is None and params["series"] else params["confirm"],
         **{name: params[name] for name in ("repeat", "jobs", "memory", "build", "keep")},
         **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
         **{name: params[name] for name in ("confirm_cells", "confirm_minutes", "fail_on_flaky")},
+        **{name: params[name] for name in ("explain", "budget_minutes")},
     )
 
 
@@ -331,54 +413,3 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
         raise UsageError(f"the journal of the run {folder.name} is spoilt: {error}") from None
     anew = {name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _given(context, name)}
     return settings.model_copy(update=anew)
-
-
-def _choice(settings: Settings) -> common.Choice:
-    return common.Choice(
-        matrix_file=Path(settings.matrix) if settings.matrix else None,
-        profile=settings.profile,
-        filters=settings.filters,
-        ids=settings.cells,
-        patch_files=settings.patches,
-        replacements=settings.replacements,
-        shard=settings.shard,
-        pins_file=settings.pins_file,
-        pins=settings.pins,
-    )
-
-
-def _options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -> app.Options:
-    return app.Options(
-        profile=settings.profile,
-        filters=settings.filters,
-        out=out,
-        store=Path(settings.store),
-        jobs=settings.jobs or cpus,
-        memory=int((settings.memory or 0) * (1 << 30)),
-        repeat=settings.repeat,
-        confirm=settings.confirm,
-        confirm_cells=settings.confirm_cells,
-        confirm_minutes=settings.confirm_minutes,
-        fail_on_flaky=settings.fail_on_flaky,
-        mirrors=tuple(mirrors) or settings.mirrors,
-        pins=settings.pins,
-        keep=settings.keep,
-        fail_fast=settings.fail_fast,
-        allow_blocked=settings.allow_blocked,
-        challenge_unsupported=settings.challenge_unsupported,
-        emulated_build=settings.build == "emulated",
-        remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
-        again=settings.again,
-        settings=settings,
-        series=settings.series,
-        proxies=bootstrap.proxies(LocalHost(), os.environ),
-    )
-
-
-def _cancel_on_signals(cancel: Cancel) -> None:
-    def ask(_: int, __: FrameType | None) -> None:
-        cancel.ask()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means to go on
-            signal.signal(number, ask)

@@ -8,15 +8,25 @@ from orchestrator.files import write_atomically
 from orchestrator.record.journal import (
     ActionChanged,
     CellJudged,
+    CellsAsked,
     ClientsProved,
     ComponentResolved,
     Event,
+    ExplorationEnded,
     RunFinished,
     RunResumed,
     RunStarted,
     SelfTested,
 )
-from orchestrator.record.model import ActionRecord, ClientProof, Component, Resumption, RunRecord
+from orchestrator.record.model import (
+    ActionRecord,
+    ClientProof,
+    Component,
+    Exploration,
+    Resumption,
+    RunInfo,
+    RunRecord,
+)
 
 
 def fold(events: Iterable[Event]) -> RunRecord:
@@ -33,9 +43,11 @@ def fold(events: Iterable[Event]) -> RunRecord:
     components = {_place(component): component for component in start.record.components}
     actions = {(item.kind, item.name): item for item in start.record.actions}
     cells = {item.id: item for item in start.record.cells}
+    planned = set(cells)
     selftests = {(item.tls, item.arch, item.execution): item for item in start.record.selftests}
     clients = {_proof(one): one for one in start.record.clients}
     for event in rest:
+        run = _change_run(run, event)
         match event:
             case ComponentResolved(component=component):
                 before = components.get(_place(component))
@@ -48,19 +60,18 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 cells[cell.id] = cell
             case ClientsProved(clients=proofs):
                 clients |= {_proof(one): one for one in proofs}
-            case RunResumed():
-                run = run.model_copy(update=_UNFINISHED)
-                run = run.model_copy(
-                    update={"resumed": (*run.resumed, Resumption(at=event.at, stood=event.stood))}
-                )
+            case RunResumed(actions=more):
                 actions |= {key: _cut_off(action) for key, action in actions.items()}
-                actions |= {(item.kind, item.name): item for item in event.actions}
-            case RunFinished():
-                run = run.model_copy(update=event.model_dump(exclude={"kind", "at"}))
+                actions |= {(item.kind, item.name): item for item in more}
+            case CellsAsked(cells=asked, actions=more):
+                planned |= {item.id for item in asked}
+                cells |= {item.id: item for item in asked if item.id not in cells}
+                new = {(item.kind, item.name): item for item in more}
+                actions |= {key: item for key, item in new.items() if key not in actions}
     judged = sum(cell.outcome is not None for cell in cells.values())
     return start.record.model_copy(
         update={
-            "run": run.model_copy(update={"planned": len(start.record.cells), "judged": judged}),
+            "run": run.model_copy(update={"planned": len(planned), "judged": judged}),
             "components": tuple(component for _, component in sorted(components.items())),
             "actions": tuple(actions.values()),
             "cells": tuple(cells.values()),
@@ -68,6 +79,27 @@ def fold(events: Iterable[Event]) -> RunRecord:
             "clients": tuple(clients.values()),
         }
     )
+
+
+def _change_run(run: RunInfo, event: Event) -> RunInfo:
+    """Return what is said of the run as a whole, after an event."""
+    match event:
+        case RunResumed(at=at, stood=stood):
+            resumed = (*run.resumed, Resumption(at=at, stood=stood))
+            return run.model_copy(update={**_UNFINISHED, "resumed": resumed})
+        case CellsAsked(cells=asked) if run.exploration:
+            rounds = (*run.exploration.rounds, tuple(cell.id for cell in asked))
+            return _explore(run, run.exploration, rounds=rounds)
+        case ExplorationEnded(end=end, left=left) if run.exploration:
+            return _explore(run, run.exploration, end=end, left=left)
+        case RunFinished():
+            return run.model_copy(update=event.model_dump(exclude={"kind", "at"}))
+        case _:
+            return run
+
+
+def _explore(run: RunInfo, before: Exploration, **update: object) -> RunInfo:
+    return run.model_copy(update={"exploration": before.model_copy(update=update)})
 
 
 def ended(record: RunRecord) -> RunRecord:

@@ -59,6 +59,22 @@ class RunResumed(_Event):
     actions: tuple[ActionRecord, ...]
 
 
+class CellsAsked(_Event):
+    """The run asks for more cells of its selection, with the actions that they need beside the others."""
+
+    kind: Literal["cells-asked"] = "cells-asked"
+    cells: tuple[CellRecord, ...]
+    actions: tuple[ActionRecord, ...]
+
+
+class ExplorationEnded(_Event):
+    """The run asks for no more cells."""
+
+    kind: Literal["exploration-ended"] = "exploration-ended"
+    end: str
+    left: tuple[str, ...]
+
+
 class SourcePinned(_Event):
     """What a source that moves is in this run, to its end."""
 
@@ -118,6 +134,8 @@ class RunFinished(_Event):
 Event = (
     RunStarted
     | RunResumed
+    | CellsAsked
+    | ExplorationEnded
     | SourcePinned
     | ComponentResolved
     | ActionChanged
@@ -126,7 +144,7 @@ Event = (
     | CellJudged
     | RunFinished
 )
-_DURABLE = RunStarted | RunResumed | SourcePinned | CellJudged | RunFinished
+_DURABLE = RunStarted | RunResumed | CellsAsked | SourcePinned | CellJudged | RunFinished
 """Those whose loss in a power cut would lose work, or what it takes to go on with it."""
 
 _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -436,6 +436,22 @@ class Selection(Value):
     """``K/N``: the K-th of N parts of what the rest chooses; empty for all of it."""
 
 
+class Exploration(Value):
+    """The run asked for some cells of a selection only: those that were not needed are no part of it."""
+
+    start: Literal["all", "pairwise"]
+    """``pairwise``: it began with cells that have each pair of values once."""
+    budget_minutes: float | None
+    selected: int
+    """How many cells there were to choose from, those that it began with and impossible ones included."""
+    rounds: tuple[tuple[str, ...], ...]
+    """The ids of the cells that were asked for later, one group after another."""
+    end: str
+    """Why it asked for no more; empty until then."""
+    left: tuple[str, ...]
+    """The ids of the cells that were never asked for; empty until the end."""
+
+
 class RunInfo(Value):
     """The run itself. ``exit_code`` is ``null`` until it ended."""
 
@@ -466,6 +482,8 @@ class RunInfo(Value):
     """``--fail-on-flaky`` was given: a flaky cell is a failure of the run."""
     tool_digest: str | None = None
     """SHA-256 of matrixctl's own modules, templates and image recipes."""
+    exploration: Exploration | None = None
+    """Of a run with ``--explain``."""
 
 
 class ShardRecord(Value):
@@ -519,7 +537,7 @@ class RunRecord(Value):
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
     ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
     and ``tool_digest``, ``Attempt.load``; ``CellRecord.confirmation`` and ``RunInfo.fail_on_flaky``;
-    ``shards``. What version 2 lacks has a default, so its records are still read."""
+    ``shards``; ``RunInfo.exploration``. What version 2 lacks has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

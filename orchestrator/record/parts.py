@@ -92,7 +92,8 @@ class Part:
 def read_part(folder: Path) -> Part:
     """Read a run that is to become a part of another.
 
-    :raises UsageError: where it still goes on, died before it had planned anything, or was merged itself.
+    :raises UsageError: where it still goes on, died before it had planned anything, was merged itself, or
+        chose its cells itself.
     :raises MatrixctlError: as ``read_past`` does.
     """
     if journal.goes_on(folder):
@@ -100,6 +101,11 @@ def read_part(folder: Path) -> Part:
     past = read_past(folder)
     if past.record.shards:
         raise UsageError(f"the run {folder} was merged itself", resolution="Name the runs of its shards.")
+    if past.record.run.exploration:
+        raise UsageError(
+            f"the run {folder} chose its cells itself (--explain), and is no part of another",
+            resolution="`matrixctl compare` sets two runs side by side; `matrixctl explain` takes several.",
+        )
     part = Part(past=past, record=ended(past.record))
     if part.shard:
         parse(part.shard)

@@ -44,6 +44,10 @@ class Settings(Value):
     fail_on_flaky: bool = False
     replacements: tuple[str, ...] = ()
     """Each ``--with``, its paths absolute."""
+    explain: bool = False
+    pairwise: bool = False
+    """``--start pairwise``."""
+    budget_minutes: float | None = None
     shard: str = ""
     """``K/N``: the K-th of N parts of the cells that the other options choose."""
     pins_file: str = ""

@@ -15,15 +15,24 @@ HAPROXY = ("2.8.0", "2.8.9", "3.0-dev12", "3.0-dev13", "3.0.11")
 LIBRESSL = ("3.6.3", "3.9.2", "4.0.0", "4.3.2")
 GCM, _, CHACHA20, CCM = SUITES
 _FIRST_GOOD, _REFUSES = Version.parse("4.0"), Version.parse("3.0-dev13")
+_NAMES_GCM = Version.parse("3.3-dev3")
+"""From there on the server names AES-128-GCM first."""
 _GTLS = ClientValue(name="gtlsclient", family="gtlsclient")
+OPENSSL = TlsValue(name="openssl-3.5.7", family="openssl", version="3.5.7")
+QUICTLS = TlsValue(name="quictls-3.3.0-quic1", family="quictls", version="3.3.0-quic1")
 _LIBRARIES = (
     *(TlsValue(name=f"libressl-{v}", family="libressl", version=v) for v in LIBRESSL),
-    TlsValue(name="openssl-3.5.7", family="openssl", version="3.5.7"),
-    TlsValue(name="quictls-3.3.0-quic1", family="quictls", version="3.3.0-quic1"),
+    OPENSSL,
+    QUICTLS,
 )
 
 
-def record(suites: Sequence[str] = (GCM, CHACHA20, "default", CCM)) -> RunRecord:
+def record(
+    suites: Sequence[str] = (GCM, CHACHA20, "default", CCM),
+    *,
+    versions: Sequence[str] = HAPROXY,
+    libraries: Sequence[TlsValue] = _LIBRARIES,
+) -> RunRecord:
     """Every combination; the host's CPU has AES instructions, arm64 is emulated."""
     return samples.run(
         tuple(
@@ -38,8 +47,8 @@ def record(suites: Sequence[str] = (GCM, CHACHA20, "default", CCM)) -> RunRecord
                 )
             )
             for arch in ARCH_VALUES
-            for version in HAPROXY
-            for tls in _LIBRARIES
+            for version in versions
+            for tls in libraries
             for suite in suites
         )
     )
@@ -63,6 +72,8 @@ def _cell(axes: Axes) -> CellRecord:
 def _negotiated(axes: Axes) -> str:
     if axes.cipher.suite:
         return axes.cipher.suite
+    if Version.parse(axes.haproxy.version) >= _NAMES_GCM:
+        return GCM
     # LibreSSL prefers AES only where it finds AES-NI, so elsewhere ChaCha20.
     return CHACHA20 if axes.tls.family == "libressl" and axes.arch.name != "amd64" else GCM
 

@@ -87,6 +87,8 @@ class Bench:
     listen: Callable[[Event], None] | None = None
     say: Callable[[str], None] | None = None
     cancel: Cancel = field(default_factory=Cancel)
+    exploring: app.Exploring | None = None
+    reserve: Sequence[Cell] = ()
     recorder: Recorder = field(init=False)
     """Of the run, once an action is done."""
 
@@ -98,6 +100,7 @@ class Bench:
             store=self.folder / "store",
             jobs=2,
             repeat=self.repeat,
+            exploring=self.exploring,
             certificates=lambda: Certificates(ca=b"", server=b""),
             here=FakeHost(),
         )
@@ -112,6 +115,7 @@ class Bench:
                 expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
                 listen=self.listen or self.heard.append,
                 cancel=self.cancel,
+                reserve=self.reserve,
                 resume=self.folder / "run" if self.resume else None,
                 actions=partial(FakeActions, bench=self),
             )

@@ -672,6 +672,20 @@ def test_one_shard_of_one_is_the_run(tmp_path: Path, made: Made) -> None:
     assert "was merged itself" in done.stderr
 
 
+def test_a_run_that_chose_its_cells_itself_is_no_part_of_another(tmp_path: Path, made: Made) -> None:
+    bench = Shards(tmp_path, made)
+    part = bench.run("1/1")
+
+    def edit(event: dict[str, Any]) -> None:
+        if event["kind"] == "run-started":
+            told: dict[str, Any] = {"start": "all", "budget_minutes": None, "selected": 9, "rounds": []}
+            event["record"]["run"]["exploration"] = {**told, "end": "", "left": []}
+
+    done = bench.merge(change(part, edit))
+    assert done.returncode == 2
+    assert "chose its cells itself (--explain)" in done.stderr
+
+
 @pytest.mark.parametrize("shard", ["4/3", "x/y", "0/1"])
 def test_a_shard_that_is_none_is_refused(tmp_path: Path, made: Made, shard: str) -> None:
     bench = Shards(tmp_path, made)

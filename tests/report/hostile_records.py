@@ -15,7 +15,15 @@ from pydantic import BaseModel
 
 from orchestrator.matrix.model import CipherValue
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import CellRecord, Confirmation, Resumption, RunRecord, Selection, ShardRecord
+from orchestrator.record.model import (
+    CellRecord,
+    Confirmation,
+    Exploration,
+    Resumption,
+    RunRecord,
+    Selection,
+    ShardRecord,
+)
 
 Path = tuple[str, ...]
 MARK = re.compile(r"F(\d+)E")
@@ -112,6 +120,14 @@ def plain() -> RunRecord:
                     "filters": ("arch=arm64",),
                     "selection": Selection(cells=("x",), options=("x",), of=1, shard="x"),
                     "tool_digest": "0" * 64,
+                    "exploration": Exploration(
+                        start="pairwise",
+                        budget_minutes=1.0,
+                        selected=1,
+                        rounds=(("x",),),
+                        end="over",
+                        left=("x",),
+                    ),
                     "resumed": (Resumption(at="2026-11-22T07:00:00Z", stood=1),),
                 }
             ),

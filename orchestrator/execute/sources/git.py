@@ -165,6 +165,41 @@ def commits_since(tree: Path, tag: str, *, deadline: float) -> int:
     return int(found[1]) if found and done.exit_code == 0 else 0
 
 
+def find_commit(clone: Path, name: str, *, deadline: float) -> str:
+    """Return the commit that a name stands for in a clone of the user's.
+
+    :raises FetchError: if it is no clone, or has no such commit.
+    """
+    _run([*_in(clone), "rev-parse", "--git-dir"], deadline=deadline)
+    argv = [*_in(clone), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"]
+    done = _try(argv, deadline=deadline)
+    if done.exit_code != 0:
+        raise NoRefError(f"has no commit {quoted(name)}")
+    return done.stdout.decode().strip()
+
+
+def list_first_parents(clone: Path, first: str, last: str, *, deadline: float) -> list[tuple[str, str]]:
+    """Return the commits from ``first`` to ``last`` along the first parents, each with its subject.
+
+    Empty where ``first`` does not lie on that line.
+
+    :raises FetchError: as git says.
+    """
+    argv = [*_in(clone), "log", "--first-parent", "--reverse", "--format=%H %s", f"{first}..{last}"]
+    done = _run(argv, deadline=deadline)
+    lines = [line.partition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    line = [(commit, subject) for commit, _, subject in lines]
+    if not line or _parent(clone, line[0][0], deadline) != first:
+        return []
+    head = _run([*_in(clone), "log", "-1", "--format=%s", first], deadline=deadline)
+    return [(first, head.stdout.decode("utf-8", "replace").strip()), *line]
+
+
+def _parent(clone: Path, commit: str, deadline: float) -> str:
+    done = _try([*_in(clone), "rev-parse", "--quiet", "--verify", f"{commit}^1"], deadline=deadline)
+    return done.stdout.decode().strip()
+
+
 def files(tree: Path, *, deadline: float) -> list[str]:
     """Return the tracked files and the files that are neither tracked nor ignored, as relative paths."""
     done = _run(

@@ -1,0 +1,315 @@
+"""``matrixctl bisect``."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from orchestrator import app
+from orchestrator.analyse.bisect import BAD, count_steps
+from orchestrator.analyse.bisection import Bisection, Candidate
+from orchestrator.app import bisect
+from orchestrator.cli import common
+from orchestrator.cli.group import leave
+from orchestrator.cli.log import show_log
+from orchestrator.cli.progress import progress
+from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
+from orchestrator.errors import Exit, UsageError
+from orchestrator.execute.engine.engine import Engine, connect
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.sources.download import shown
+from orchestrator.execute.store.store import Store
+from orchestrator.matrix import capabilities
+from orchestrator.matrix.model import AXES, Cell
+from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.select import FULL, select_ids
+from orchestrator.outcome import Reason
+from orchestrator.record.model import utc_now
+from orchestrator.record.runs import new_id
+from orchestrator.record.settings import Settings
+from orchestrator.report.text import terminal
+
+_CPUS_OF_A_BUILD = 8
+"""A build keeps about so many CPUs busy: from twice as many on, two steps at once take less time than two
+after one another."""
+_VOTE = "3/5"
+_ANEW = {"resume", "out", "mirrors", "quiet", "form"}
+
+
+@click.command("bisect")
+@click.argument("cell", required=False, metavar="CELL")
+@click.option("--axis", type=click.Choice(["haproxy", "tls"]), default="haproxy", show_default=True)
+@click.option(
+    "--good", default="", metavar="V", help="A version or commit that passes [default: the oldest]."
+)
+@click.option("--bad", default="", metavar="V", help="One that fails [default: the newest, HEAD].")
+@click.option(
+    "--git",
+    "clone",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Try the commits of this clone, along the first parents.",
+)
+@click.option("--reason", type=click.Choice([*map(str, BAD)]), metavar="R", help="Only this failure is bad.")
+@click.option(
+    "--repeat", type=click.IntRange(1), default=1, show_default=True, help="Probe each cell N times."
+)
+@click.option(
+    "--flaky",
+    default=_VOTE,
+    show_default=True,
+    metavar="K/N",
+    help="Where attempts disagree, probe N times: K failures are bad.",
+)
+@click.option(
+    "--at-once", type=click.IntRange(1), help="Steps that one run tries [default: a step per 8 CPUs]."
+)
+@click.option("--resume", metavar="ID", help="Go on with a bisection that was cut off.")
+@click.option(
+    "--jobs", type=click.IntRange(1), default=None, help="Actions and compilers at once [default: CPUs]."
+)
+@common.matrix_place
+@common.replacing
+@common.patching
+@common.reports_folder
+@common.store_folder
+@common.mirror_places
+@common.matrix_sources
+@common.output("text", "json")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors and what was found.")
+@click.pass_context
+def command(context: click.Context, /, *, resume: str | None, out: Path | None, **given: Any) -> None:
+    """Find since which version or commit CELL fails, or passes again: each step is a run of its own.
+
+    Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4 the engine was lost, 130
+    interrupted; --resume goes on after the last two.
+    """
+    out = (out or common.default_out()).absolute()
+    if resume is None:
+        begun = _begin(out, given)
+        folder = out / begun.id
+    else:
+        _refuse_beside_resume(context)
+        folder = out / resume if (out / resume).is_dir() else Path(resume).absolute()
+        begun = bisect.load(folder)
+        if begun.status == "finished":
+            _print(begun, folder, given["form"])
+            return
+        os.chdir(begun.settings.folder)
+    engine = connect(keep=False)
+    if not begun.at_once:
+        begun = begun.model_copy(update={"at_once": max(1, engine.cpus // _CPUS_OF_A_BUILD)})
+    bisect.save(begun, folder)
+    steps = _Steps(begun, folder, engine, mirrors=given["mirrors"], quiet=given["quiet"])
+    try:
+        found = bisect.search(begun, steps.probe, steps.keep)
+    except KeyboardInterrupt:
+        common.say(f"interrupted; to go on: matrixctl bisect --resume {begun.id}")
+        leave(Exit.INTERRUPTED)
+    _print(found, folder, given["form"])
+    leave(Exit.OK if found.border else Exit.NOTHING_SELECTED)
+
+
+def _refuse_beside_resume(context: click.Context) -> None:
+    """:raises UsageError: for what the bisection's own command line has said already."""
+    options = {option.name: option.opts[0] for option in context.command.params}
+    given = [
+        options[name]
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in _ANEW
+    ]
+    if given:
+        raise UsageError(
+            f"--resume goes with no {', '.join(sorted(given))}: the bisection goes on as it began"
+        )
+
+
+def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
+    """Return a new bisection of which nothing was tried.
+
+    :raises UsageError: for what it cannot be begun with.
+    """
+    if not given["cell"]:
+        raise UsageError(
+            "bisect needs the id of a CELL, or --resume ID", resolution="`matrixctl cells` lists them."
+        )
+    bad_from, attempts = _parse_vote(given["flaky"])
+    now, settings = datetime.now(UTC), _settings(given)
+    selection = choice_of(settings).selection(settings.today, Path(settings.store), settings.mirrors)
+    (cell,) = select_ids(selection.all_cells, [given["cell"]])
+    axis, ends = given["axis"], (given["good"], given["bad"])
+    impossible: dict[str, str] = {}
+    if given["clone"]:
+        candidates = bisect.list_commits(cell, axis, given["clone"], *ends)
+    else:
+        known = common.catalog([Path(path) for path in settings.sources])
+        candidates, lacking = bisect.list_versions(cell, axis, known, *ends)
+        impossible = dict.fromkeys(lacking, "its digest is unknown, so it cannot be downloaded")
+        impossible |= _find_impossible(settings, cell, axis, candidates)
+    notes = tuple(f"{name} is left out: {why}" for name, why in impossible.items())
+    for note in notes:
+        common.say(note)
+    candidates = tuple(one for one in candidates if one.name not in impossible)
+    bisect.refuse_empty(candidates, notes)
+    return Bisection(
+        id=f"bisect-{new_id(out, now)}",
+        status="running",
+        started_at=utc_now(),
+        finished_at=None,
+        cell=cell.id,
+        axis=axis,
+        git=str(given["clone"].absolute()) if given["clone"] else "",
+        reason=Reason(given["reason"]) if given["reason"] else None,
+        bad_from=bad_from,
+        attempts=attempts,
+        at_once=given["at_once"] or 0,
+        settings=settings,
+        notes=notes,
+        candidates=candidates,
+        steps=(),
+        message="",
+    )
+
+
+def _parse_vote(text: str) -> tuple[int, int]:
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= 1000):  # noqa: PLR2004
+        raise UsageError(
+            f"--flaky {quoted(text)}: it is K/N, as in {_VOTE}: of N attempts, K failures are bad"
+        )
+    return int(first), int(second)
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    return Settings(
+        folder=str(Path.cwd()),
+        today=datetime.now(UTC).date(),
+        matrix=str(given["matrix_file"]) if given["matrix_file"] else None,
+        profile=FULL,
+        filters=(),
+        cells=(),
+        patches=tuple(given["patch_files"]),
+        replacements=common.whole_replacements(given["replacements"]),
+        sources=tuple(str(path) for path in given["sources"]),
+        store=str((given["store"] or common.default_store()).absolute()),
+        mirrors=tuple(where for where in given["mirrors"] if shown(where) == where),
+        repeat=given["repeat"],
+        jobs=given["jobs"],
+        memory=None,
+        fail_fast=False,
+        allow_blocked=True,
+        challenge_unsupported=False,
+        build="cross",
+        keep=False,
+        confirm=1,
+    )
+
+
+def _find_cells(
+    settings: Settings, cell: str, axis: str, candidates: Sequence[Candidate]
+) -> tuple[common.Selection, Mapping[str, Cell]]:
+    """Return the matrix with the candidates on the axis, and the cell of each that is like the named one."""
+    place, mirrors = Path(settings.store), settings.mirrors
+    every = choice_of(settings).selection(settings.today, place, mirrors).all_cells
+    (named,) = select_ids(every, [cell])
+    values = (*settings.replacements, *(one.value for one in candidates))
+    changed = settings.model_copy(update={"replacements": values})
+    selection = choice_of(changed).selection(settings.today, place, mirrors)
+    others = [one for one in AXES if one != axis]
+    found = {
+        other.axes[axis].name: other
+        for other in selection.cells
+        if all(other.axes[one].name == named.axes[one].name for one in others)
+    }
+    return replace(selection, cells=tuple(found.values())), found
+
+
+def _find_impossible(
+    settings: Settings, cell: Cell, axis: str, candidates: Sequence[Candidate]
+) -> dict[str, str]:
+    """Return the candidates that are not worth a trial, and why."""
+    _, cells = _find_cells(settings, cell.id, axis, candidates)
+    excluded = {one.name: "the matrix excludes it" for one in candidates if one.name not in cells}
+    declared = {name: capabilities.unsupported(one) for name, one in cells.items()}
+    return excluded | {name: one.message for name, one in declared.items() if one}
+
+
+class _Steps:
+    """Runs the steps of a bisection, and tells of them."""
+
+    def __init__(
+        self, begun: Bisection, folder: Path, engine: Engine, *, mirrors: Sequence[str], quiet: bool
+    ) -> None:
+        self._begun, self._folder, self._engine, self._quiet = begun, folder, engine, quiet
+        self._mirrors = mirrors
+        self._told = len(begun.steps)
+
+    def probe(self, candidates: Sequence[Candidate], attempts: int) -> Mapping[str, bisect.Probed]:
+        """Run the candidates as one run, below the bisection's folder."""
+        settings = self._begun.settings
+        selection, cells = _find_cells(settings, self._begun.cell, self._begun.axis, candidates)
+        if missing := [one.name for one in candidates if one.name not in cells]:
+            raise UsageError(f"the matrix has no cell for {listed(missing)}: it excludes what it should try")
+        values = (*settings.replacements, *(one.value for one in candidates))
+        ids = tuple(cells[one.name].id for one in candidates)
+        now = {"replacements": values, "cells": ids, "repeat": attempts}
+        settings = settings.model_copy(update=now)
+        cancel = Cancel()
+        cancel_on_signals(cancel)
+        options = make_options(settings, self._folder, self._engine.cpus, self._mirrors)
+        known = Store(options.store).known_duration
+        with (
+            progress(selection.cells, known=known, quiet=self._quiet, as_json=False) as view,
+            show_log(view.say),
+        ):
+            record, folder = app.run_matrix(
+                selection.matrix,
+                selection.cells,
+                common.catalog([Path(path) for path in settings.sources]),
+                self._engine,
+                options,
+                expectations=selection.expectations,
+                listen=view.listen,
+                cancel=cancel,
+            )
+        if record.run.status != "finished":
+            raise KeyboardInterrupt
+        by_id = {one.id: one for one in record.cells}
+        return {
+            one.name: bisect.Probed(cell=by_id[cells[one.name].id], run=folder.name) for one in candidates
+        }
+
+    def keep(self, bisection: Bisection) -> None:
+        """Write ``bisect.json``, and tell of the steps that are new."""
+        bisect.save(bisection, self._folder)
+        title = {one.name: one.title for one in bisection.candidates}
+        for step in () if self._quiet else bisection.steps[self._told :]:
+            common.say(f"{step.mark}: {title[step.candidate]}: {step.message}")
+        self._told = len(bisection.steps)
+        length = len(bisection.candidates)
+        left = count_steps(bisection.marks, length, width=bisection.at_once)
+        if left and not self._quiet:
+            common.say(f"about {left} more {'step' if left == 1 else 'steps'}")
+
+
+def _print(found: Bisection, folder: Path, form: str) -> None:
+    if form == "json":
+        click.echo(common.as_json(found.model_dump(mode="json")))
+        return
+    click.echo(terminal(found.message))
+    border = found.border
+    for position in (border.before, border.after) if border else ():
+        step = found.find_step(position)
+        click.echo(terminal(f"{step.mark}: {found.candidates[position].title}: {step.message}"))
+        click.echo(terminal(f"  {folder / step.runs[-1] / 'index.html'}"))
+        click.echo(terminal(f"  {step.rerun}"))
+    count = len(found.steps)
+    skipped = sum(step.mark == "skip" for step in found.steps)
+    click.echo(
+        f"{count} of {len(found.candidates)} tried, {skipped} of them could not be told:"
+        f" {terminal(str(folder / bisect.BISECTION))}"
+    )
