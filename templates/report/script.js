@@ -360,10 +360,10 @@
   });
   document.getElementById('hint').hidden = false;
 
-  // A grid that fits needs no scrolling of its own, and its head can then stay in sight.
+  // The line that names HAProxy stays below the head of the columns, whose height depends on names and width.
   function fit() {
-    holder.classList.remove('fits');
-    holder.classList.toggle('fits', holder.scrollWidth <= holder.clientWidth);
+    const head = holder.querySelector('thead');
+    if (head) holder.style.setProperty('--head', head.getBoundingClientRect().height + 'px');
   }
   addEventListener('resize', fit);
 
