@@ -19,7 +19,7 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_base
-from orchestrator.cli.group import leave
+from orchestrator.cli.group import leave, typed
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.cli.workflow import open_step
@@ -167,7 +167,7 @@ def _run(
     """Do what ``run`` was asked to do."""
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
-    settings, folder = _settings(choice, context.params), None
+    settings, folder = _settings(choice, context.params, typed(context)), None
     if resume is not None:
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
@@ -263,7 +263,7 @@ def _write_down(place: "Place", folder: Path) -> None:
     common.say(f"Its report is whole. Once that is mended: {command}")
 
 
-def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
+def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) -> Settings:
     return Settings(
         folder=str(Path.cwd()),
         today=datetime.now(UTC).date(),
@@ -276,6 +276,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         shard=choice.shard,
         pins_file=choice.pins_file,
         pins=choice.pins,
+        command=command,
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),

@@ -17,6 +17,7 @@ from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import (
+    asked,
     attempts,
     disagreements,
     expectations,
@@ -58,6 +59,8 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         goes_on=headline.goes_on(record.run),
         resumed=headline.resumed(record.run),
         exit_code=headline.exit_words(record),
+        asked=asked.describe(record),
+        command=asked.command(record.run),
         special=provenance.special(record),
         counts=summary.counts(record.cells),
         verdicts=summary.verdict_counts(record.cells),

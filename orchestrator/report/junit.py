@@ -17,7 +17,17 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunInfo, RunRecord
-from orchestrator.report import attempts, expectations, headline, panel, provenance, summary, text, units
+from orchestrator.report import (
+    asked,
+    attempts,
+    expectations,
+    headline,
+    panel,
+    provenance,
+    summary,
+    text,
+    units,
+)
 from orchestrator.report.news import News, read_news
 
 _ELEMENT = {
@@ -103,8 +113,8 @@ def _properties(record: RunRecord, cell: CellRecord) -> dict[str, str]:
         "run.id": run.id,
         "run.status": run.status,
         "run.resumed": headline.resumed(run) or "never",
-        "run.profile": run.profile,
-        "run.filters": " ".join(run.filters),
+        "run.cells": asked.describe(record),
+        "run.command": asked.command(run),
         "matrixctl.version": run.tool_version,
         "matrix.digest": run.matrix_digest,
         "host": "; ".join(f"{one.system}, {one.arch}, kernel {one.kernel}" for one in record.hosts),

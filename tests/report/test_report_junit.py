@@ -139,4 +139,4 @@ def test_hostile_text_is_text() -> None:
 def test_the_properties_say_which_run_it_was() -> None:
     found = {p.attrib["name"]: p.attrib["value"] for p in parse(samples.mixed()).iter("property")}
     assert found["run.id"] == "20261122-065801-7f3a"
-    assert found["run.filters"] == "haproxy=2.8.9,3.0.11 client=curl"
+    assert found["run.cells"] == "60 cells: --profile full --filter haproxy=2.8.9,3.0.11 --filter client=curl"
