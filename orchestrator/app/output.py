@@ -48,10 +48,13 @@ def guard_listener(listen: Callable[[Event], None], folder: Path) -> Callable[[E
     return listening
 
 
-def write_reports(record: RunRecord, folder: Path, comparison: Comparison | None = None) -> None:
+def write_reports(
+    record: RunRecord, folder: Path, comparison: Comparison | None = None, *, place: Path | None = None
+) -> None:
     """Write each file of the report; one that fails costs no other.
 
     :param comparison: of another run with this one.
+    :param place: where the folder will lie, if it is to be moved.
     :raises OSError: where the disk refuses, after all were tried.
     :raises MatrixctlError: where a fault of ours cost a file.
     """
@@ -59,7 +62,7 @@ def write_reports(record: RunRecord, folder: Path, comparison: Comparison | None
     broken: list[str] = []
     for name, render in REPORTS.items():
         try:
-            write_atomically(folder / name, render(record, comparison, folder).encode())
+            write_atomically(folder / name, render(record, comparison, place or folder).encode())
         except OSError as error:
             refused.append(error)
         except Exception as error:  # noqa: BLE001 - a fault in one renderer
