@@ -263,11 +263,14 @@
     const {state, verdict} = item.dataset;
     const chosen = () => (verdict ? view.verdicts : view.states);
     button.addEventListener('click', () => change(() => toggle(chosen(), verdict || state)));
+    if (item.classList.contains('none')) button.tabIndex = -1;
     item.removeAttribute('title');
     item.replaceChildren(button);
     return () => button.setAttribute('aria-pressed', chosen().has(verdict || state));
   });
   for (const legend of legends) legend.classList.add('on');
+  // On a phone the first alarm comes first: what is about the run, and the filters, are a tap away.
+  if (matchMedia('(max-width: 640px)').matches) for (const box of document.querySelectorAll('.fold')) box.open = false;
   function drawControls(shown) {
     rows.value = view.rows;
     columns.value = view.columns;
@@ -367,10 +370,26 @@
   }
   addEventListener('resize', fit);
 
+  // Whatever is wider than the page can be scrolled with the keyboard, and says what it is.
+  function reach() {
+    for (const box of document.querySelectorAll('.scroll:not(#grid)')) {
+      const wide = box.scrollWidth > box.clientWidth;
+      if (wide === box.hasAttribute('tabindex')) continue;
+      if (!wide) { box.removeAttribute('tabindex'); continue; }
+      const title = box.closest('.panel')?.id.slice(2) || box.closest('section')?.querySelector('h2')?.textContent;
+      box.tabIndex = 0;
+      box.setAttribute('role', 'group');
+      box.setAttribute('aria-label', 'Table: ' + title);
+    }
+  }
+  addEventListener('resize', reach);
+  document.addEventListener('toggle', reach, true);
+
   addEventListener('hashchange', read);
   addEventListener('popstate', read);
   read();
   if (!form.querySelector('.shown').textContent) drawControls(cells.length);
   rove(null);
   fit();
+  reach();
 })();

@@ -7,10 +7,11 @@ import zlib
 import nights
 import pytest
 import samples
-from browsing import Reader
+from browsing import AXE, Reader
 
 from orchestrator import resources
 from orchestrator.record.model import RunRecord
+from orchestrator.report import html
 
 pytestmark = pytest.mark.browser
 
@@ -125,3 +126,47 @@ def test_each_swatch_of_the_legend_can_be_seen(reader: Reader, scheme: str) -> N
         name for name, face, edge, page in swatches if max(contrast(face, page), contrast(edge, page)) < 3
     ]
     assert faint == []
+
+
+@pytest.mark.parametrize("record", [nights.bad(), samples.mixed()])
+def test_a_phone_shows_the_first_alarm_on_its_first_screen(reader: Reader, record: RunRecord) -> None:
+    """What is about the run, and the filters, are folded; no words on keys."""
+    reader.open(record, width=390)
+    first = reader.all(".cluster, .group")[0]
+    assert first.rect["y"] + 60 < 844
+    assert not reader.all("#hint, header .facts dd, #controls select")
+    assert [box.text for box in reader.all(".fold > summary")] == ["About this run", "Legend and filters"]
+    reader.all(".fold > summary")[0].click()
+    assert reader.all("header .facts dd")
+
+
+def test_a_desk_has_nothing_folded(reader: Reader) -> None:
+    reader.open(samples.mixed(), width=1280)
+    assert reader.all("header .facts dd")
+    assert reader.all("#hint")
+    assert reader.all("#controls select")
+    assert not reader.all(".fold > summary")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_fault(reader: Reader, width: int) -> None:
+    """https://github.com/dequelabs/axe-core: a scrolling region that keys cannot reach, among others."""
+    record = nights.bad()
+    worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
+    reader.open(record, f"#{html.anchor(worst)}", width=width)
+    reader.driver.set_script_timeout(300)
+    reader.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    found = reader.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run({preload: false}).then((all) => done(all.violations.map("
+        "(one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 120)).join(' | '))));"
+    )
+    assert found == []
+
+
+def test_chips_without_a_cell_are_no_tab_stops(reader: Reader) -> None:
+    reader.open(samples.mixed())
+    chips = "[...document.querySelectorAll('.legend button')]"
+    found = reader.js(f"{chips}.map((chip) => [chip.tabIndex, chip.querySelector('b').textContent])")
+    assert isinstance(found, list)
+    assert {(stop, count == "0") for stop, count in found} == {(0, False), (-1, True)}
