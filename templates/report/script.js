@@ -277,7 +277,8 @@
     if (document.activeElement !== search) search.value = view.text;
     for (const update of menus) update();
     for (const update of chips) update();
-    count.textContent = shown === cells.length ? `${shown} cells` : `${shown} of ${cells.length} cells`;
+    const all = cells.length === 1 ? '1 cell' : `${cells.length} cells`;
+    count.textContent = shown === cells.length ? all : `${shown} of ${all}`;
     reset.hidden = !view.rows && !view.columns && shown === cells.length && !view.text;
   }
   form.hidden = false;

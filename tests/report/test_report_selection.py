@@ -7,7 +7,7 @@ import pytest
 import samples
 
 from orchestrator.record.model import RunRecord, Selection
-from orchestrator.report import ctrf, html, junit, markdown
+from orchestrator.report import ctrf, headline, html, junit, markdown
 from orchestrator.report.asked import describe
 from orchestrator.report.step_summary import escape
 
@@ -66,3 +66,10 @@ def test_a_record_that_does_not_say_of_how_many_has_its_own_count() -> None:
     record = samples.mixed()
     assert describe(record) == ("60 cells: --profile full --filter haproxy=2.8.9,3.0.11 --filter client=curl")
     assert not re.search("<dt>command</dt>", html.render(record))
+
+
+def test_one_is_no_plural() -> None:
+    cell = samples.quick().cells[0]
+    run = samples.run((cell,), status="interrupted")
+    assert headline.parts(run)[0] == "Interrupted: 1 of 1 cell judged"
+    assert "1 cells" not in html.render(run)
