@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import readme
 from click.testing import CliRunner
 
 from orchestrator.cli.main import main
@@ -55,3 +56,22 @@ def test_every_dependency_has_a_reason() -> None:
     reasons = (ROOT / "docs" / "dependencies.md").read_text()
     assert len(declared) > 15
     assert [name for name in declared if f"`{name}`" not in reasons] == []
+
+
+def test_few_commands_of_the_readme_are_run_by_no_test() -> None:
+    """What sets up a machine, is all tests, or needs upstream's hosts; the rest works as pasted."""
+    found = {command.line.split("#")[0].strip() for command in readme.commands() if command.why}
+    assert found == {
+        "make run",
+        "make test",
+        "matrixctl run --with haproxy=path:. --filter tls=openssl-distro",
+        "matrixctl run --with tls=libressl:path:../libressl --with haproxy=git:https://git.haproxy.org/git/haproxy.git",
+        "matrixctl run --filter tls=openssl-3.5.7 --patch openssl=fix.diff",
+    }
+
+
+def test_the_commands_of_the_readme_that_a_test_runs_are_cheap_and_the_first_finds_the_program() -> None:
+    run = [command.line for command in readme.commands() if not command.why]
+    assert run[0] == ". .venv/bin/activate"
+    assert all(line.startswith("matrixctl ") for line in run[1:])
+    assert [line for line in run if " run " in line and "haproxy" in line and "distro" not in line] == []

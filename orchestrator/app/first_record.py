@@ -87,6 +87,7 @@ def make_record(
                 options=options.again,
                 of=len(expand(matrix)),
                 shard=options.settings.shard if options.settings else "",
+                command=options.settings.command if options.settings else "",
             ),
         ),
         components=(),

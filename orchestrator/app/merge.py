@@ -4,8 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from orchestrator.app.inputs import FOLDER, follow
 from orchestrator.app.output import write_reports
 from orchestrator.bounds import size
 from orchestrator.errors import MatrixctlError, UsageError
@@ -77,7 +79,7 @@ def merge_runs(parts: Sequence[Part], missing: Sequence[Missing], out: Path) -> 
         with scratch_folder(out.parent) as scratch:
             folder = scratch / "run"
             folder.mkdir()
-            record = _write(parts, missing, folder, _name(out))
+            record = _write(parts, missing, folder, _name(out), out)
             sync_folder(folder)
             try:
                 folder.rename(out)
@@ -99,11 +101,17 @@ def _name(out: Path) -> str:
     return out.name if is_id(out.name) else new_id(out.parent, datetime.now(UTC))
 
 
-def _write(parts: Sequence[Part], missing: Sequence[Missing], folder: Path, run_id: str) -> RunRecord:
+def _write(
+    parts: Sequence[Part], missing: Sequence[Missing], folder: Path, run_id: str, out: Path
+) -> RunRecord:
+    """Write the run into a folder that will become ``out``."""
     copies = [
         Copies(source=part.past.folder, to=folder, below=f"shards/{n}") for n, part in enumerate(parts, 1)
     ]
-    moved = [part.moved(copy.take) for part, copy in zip(parts, copies, strict=True)]
+    moved = [
+        part.moved(copy.take, partial(follow, run_id=part.record.run.id, folder=out))
+        for part, copy in zip(parts, copies, strict=True)
+    ]
     for part, copy in zip(parts, copies, strict=True):
         copy.take_rest(part)
         copy.warn(part)
@@ -120,7 +128,7 @@ def _write(parts: Sequence[Part], missing: Sequence[Missing], folder: Path, run_
             details="\n".join(wrong),
         )
     write_run_json(record, folder / "run.json")
-    write_reports(record, folder)
+    write_reports(record, folder, place=out)
     return record
 
 
@@ -152,9 +160,12 @@ class Copies:
         return self.known[path]
 
     def take_rest(self, part: Part) -> None:
-        """Copy what the page links beside the evidence, and what messages name: patches, tracebacks."""
+        """Copy what is linked or named beside the evidence: patches, tracebacks, what the run began with."""
         for path in sorted(self.source.glob("internal-*.txt")):
             self.take(path.name)
+        for path in sorted(self.source.glob(f"{FOLDER}/*")):
+            if not (to := self.to / FOLDER / path.name).exists():  # each shard began with the same
+                self._copy(f"{FOLDER}/{path.name}", to)
         patches = {
             patch.name: patch.sha256
             for cell in part.record.cells

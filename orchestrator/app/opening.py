@@ -11,6 +11,7 @@ from orchestrator.app.actions.probe import Probing
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.first_record import make_action, make_cell, make_record, make_rules
+from orchestrator.app.inputs import keep_inputs
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
@@ -87,9 +88,13 @@ def make_run(
     expectations: Expectations,
     actions: Callable[..., Actions],
 ) -> Run:
-    """Return a run of all cells; nothing is planned yet."""
+    """Return a run of all cells; nothing is planned yet.
+
+    :raises RecordError: if what it was begun with cannot be kept in its folder.
+    """
     options, recorder = context.options, context.recorder
     emulators = Emulators(host=context.host, remote=options.remote_engine)
+    again = keep_inputs(recorder, matrix, options.settings) if options.settings else options.again
     ledger = Ledger(
         recorder=recorder,
         selftests=SelfTests(recorder=recorder),
@@ -98,7 +103,7 @@ def make_run(
         fail_fast=options.fail_fast,
         confirm=options.confirm,
         new_cell=lambda cell: make_cell(
-            cell, context.host, options.again, expectations, emulators.find_version(cell)
+            cell, context.host, again, expectations, emulators.find_version(cell)
         ),
     )
     sources = Sources(

@@ -15,11 +15,17 @@ from orchestrator.report import html, junit
 
 _log = logging.getLogger(__name__)
 
-REPORTS: dict[str, Callable[[RunRecord, Comparison | None], str]] = {
-    "junit.xml": junit.render,
-    "index.html": html.render,
+REPORTS: dict[str, Callable[[RunRecord, Comparison | None, Path], str]] = {
+    "junit.xml": lambda record, comparison, folder: junit.render(record, comparison, see_from_here(folder)),
+    "index.html": lambda record, comparison, _: html.render(record, comparison),
 }
-"""File -> what renders it."""
+"""File -> what renders it, of the run in a folder."""
+
+
+def see_from_here(folder: Path) -> str:
+    """Return the path of ``folder`` from the current one, as a CI system has it; else absolute."""
+    path, here = folder.absolute(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def guard_listener(listen: Callable[[Event], None], folder: Path) -> Callable[[Event], None]:
@@ -42,10 +48,13 @@ def guard_listener(listen: Callable[[Event], None], folder: Path) -> Callable[[E
     return listening
 
 
-def write_reports(record: RunRecord, folder: Path, comparison: Comparison | None = None) -> None:
+def write_reports(
+    record: RunRecord, folder: Path, comparison: Comparison | None = None, *, place: Path | None = None
+) -> None:
     """Write each file of the report; one that fails costs no other.
 
     :param comparison: of another run with this one.
+    :param place: where the folder will lie, if it is to be moved.
     :raises OSError: where the disk refuses, after all were tried.
     :raises MatrixctlError: where a fault of ours cost a file.
     """
@@ -53,7 +62,7 @@ def write_reports(record: RunRecord, folder: Path, comparison: Comparison | None
     broken: list[str] = []
     for name, render in REPORTS.items():
         try:
-            write_atomically(folder / name, render(record, comparison).encode())
+            write_atomically(folder / name, render(record, comparison, place or folder).encode())
         except OSError as error:
             refused.append(error)
         except Exception as error:  # noqa: BLE001 - a fault in one renderer

@@ -18,6 +18,7 @@ from orchestrator.matrix import capabilities as known
 from orchestrator.matrix.capability_table import CCM, CHACHA20, SUITES, TABLE, Capability
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import Cell, HaproxyValue, TlsValue, Unsupported
+from orchestrator.report import units
 
 _SHORT = {CHACHA20: "CHACHA20", CCM: "CCM"}
 _SELECTING = ("matrix_file", "profile", "filters", "ids", "replacements")
@@ -115,7 +116,7 @@ def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
     notes = {one.message: one.reason for one in _limits(cells, pairs)}
     yield from (shown(f"{reason}: {message}", "dim") for message, reason in notes.items())
     yield shown(
-        f"{len(pairs)} pairs of HAProxy and library in {len(cells)} cells,"
+        f"{units.count(len(pairs), 'pair')} of HAProxy and library in {units.count(len(cells), 'cell')},"
         f" {sum(known.unsupported(cell) is not None for cell in cells)} of them unsupported"
     )
 

@@ -14,6 +14,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Cell, Unsupported
 from orchestrator.record.expected import find_expected
 from orchestrator.record.model import Expected
+from orchestrator.report import units
 from orchestrator.report.expectations import wanted
 
 
@@ -81,7 +82,9 @@ def _table(selection: common.Selection) -> None:
             )
             for place, one in rules.items()
         ),
-        shown(f"{len(chosen)} cells, {sum(one is not None for one in declared)} of them unsupported"),
+        shown(
+            f"{units.count(len(chosen), 'cell')}, {len(chosen) - declared.count(None)} of them unsupported"
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunRecord, SelfTest
-from orchestrator.report import attempts, explanation, summary
+from orchestrator.report import attempts, explanation, summary, units
 from orchestrator.report.expectations import wanted
 from orchestrator.report.groups import Group, groups
 from orchestrator.report.headline import went_well
@@ -72,7 +72,7 @@ def unmet(place: str, when: Sequence[str]) -> str:
 
 def _counts(record: RunRecord) -> Text:
     counts = Counter(summary.state(cell) for cell in record.cells)
-    line = Text(f"{record.run.judged} of {record.run.planned} cells judged: ", style="bold")
+    line = Text(f"{record.run.judged} of {units.count(record.run.planned, 'cell')} judged: ", style="bold")
     words = [(f"{counts[o]} {o}", STYLES[o][1]) for o in STYLES if counts[o]]
     for position, (text, style) in enumerate(words):
         line.append(", " if position else "").append(text, style=style)

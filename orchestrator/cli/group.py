@@ -6,9 +6,11 @@ says what that is.
 
 import errno
 import os
+import shlex
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +20,7 @@ import click
 
 from orchestrator.cli.log import show_log
 from orchestrator.errors import Exit, MatrixctlError
+from orchestrator.masked import masked
 
 _BAD_PATH = {
     errno.EACCES,
@@ -29,6 +32,8 @@ _BAD_PATH = {
     errno.EROFS,
 }
 """Somebody named a file or folder that cannot be used so."""
+_TYPED = f"{__name__}.typed"
+"""Under which the arguments lie in click's context."""
 _READER_GONE = 128 + signal.SIGPIPE
 """As a shell reports a program that wrote to a closed pipe."""
 
@@ -42,6 +47,11 @@ _STEP_CODES = frozenset({0, 1, 125})
 
 class Explaining(click.Group):
     """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments for ``typed`` before click takes them apart."""
+        ctx.meta.setdefault(_TYPED, tuple(args))
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         is_step = AS_STEP in ctx.args  # also where the command line is so bad that no command sees it
@@ -97,6 +107,12 @@ def find_exit(error: BaseException) -> int:
 def _is_of_a_step(code: object) -> bool:
     """Return whether git-bisect(1) understands the code as it is meant: all others below 128 mean "bad"."""
     return isinstance(code, int) and (code in _STEP_CODES or code > STEP_ABORTED)
+
+
+def typed(ctx: click.Context) -> str:
+    """Return the whole command line as it was typed, with the passwords in URLs masked."""
+    words: Sequence[str] = ctx.meta.get(_TYPED, ())
+    return shlex.join(["matrixctl", *map(masked, words)])
 
 
 class Later(click.Command):

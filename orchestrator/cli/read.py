@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.analyse.compare import Comparison
+from orchestrator.app.output import see_from_here
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
@@ -31,13 +32,14 @@ from orchestrator.reproduce.finished import read_evidence
 from orchestrator.reproduce.folder import SCRIPT
 
 _ISSUE = "issue"
-_RENDERERS: dict[str, Callable[[RunRecord, Comparison | None], str]] = {
-    "html": html.render,
+_RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
+    "html": lambda record, comparison, _: html.render(record, comparison),
     "junit": junit.render,
-    "ctrf": ctrf.render,
-    "json": lambda record, _: common.as_json(record.model_dump(mode="json")) + "\n",
-    "markdown": markdown.render,
+    "ctrf": lambda record, comparison, _: ctrf.render(record, comparison),
+    "json": lambda record, _, __: common.as_json(record.model_dump(mode="json")) + "\n",
+    "markdown": lambda record, comparison, _: markdown.render(record, comparison),
 }
+"""Format -> what renders it, of the run in a folder."""
 
 
 @click.command()
@@ -79,7 +81,7 @@ def report(
         click.echo(_describe_issue(find_cell(record, cell), record, folder), nl=False)
         return
     compared = compare_with_base(base, record, out or common.default_out(), series, history) if base else None
-    text = _RENDERERS[form](record, compared)
+    text = _RENDERERS[form](record, compared, see_from_here(folder) if folder else "")
     if form == "html" and folder is not None and sys.stdout.isatty():
         path = folder / "index.html"
         write_atomically(path, text.encode())

@@ -19,7 +19,7 @@ from orchestrator.analyse.explain import explain
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_base
-from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave
+from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, typed
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
@@ -203,7 +203,7 @@ def _run(
     _refuse_odd_exploration(context.params, choice, as_step=as_bisect)
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
-    settings, folder = _settings(choice, context.params), None
+    settings, folder = _settings(choice, context.params, typed(context)), None
     if resume is not None:
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
@@ -343,7 +343,7 @@ def _write_down(place: "Place", folder: Path) -> None:
     common.say(f"Its report is whole. Once that is mended: {command}")
 
 
-def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
+def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) -> Settings:
     return Settings(
         folder=str(Path.cwd()),
         today=datetime.now(UTC).date(),
@@ -356,6 +356,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any]) -> Settings:
         shard=choice.shard,
         pins_file=choice.pins_file,
         pins=choice.pins,
+        command=command,
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),

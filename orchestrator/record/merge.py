@@ -151,7 +151,8 @@ def _start(
             "judged": 0,
             "message": "",
             "resumed": (),
-            "selection": first.run.selection and first.run.selection.model_copy(update={"shard": ""}),
+            "selection": first.run.selection
+            and first.run.selection.model_copy(update={"shard": "", "command": ""}),
         }
     )
     rules = tuple(

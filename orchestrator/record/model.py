@@ -434,6 +434,8 @@ class Selection(Value):
     """How many cells the whole matrix has."""
     shard: str = ""
     """``K/N``: the K-th of N parts of what the rest chooses; empty for all of it."""
+    command: str = ""
+    """The whole command line as it was typed, with passwords masked; empty for a merged run."""
 
 
 class Exploration(Value):

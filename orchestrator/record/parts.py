@@ -65,8 +65,11 @@ class Part:
             return f"ended with exit code 4: {run.message}"
         return ""
 
-    def moved(self, move: Callable[[str], str | None]) -> "Part":
-        """Return it with other paths of its files; of ``None`` nothing is left."""
+    def moved(self, move: Callable[[str], str | None], follow: Callable[[str], str]) -> "Part":
+        """Return it with other paths of its files; of ``None`` nothing is left.
+
+        :param follow: makes a rerun command of one, with the new paths of the files that it names.
+        """
 
         def every(paths: Sequence[str]) -> tuple[str, ...]:
             return tuple(path for path in map(move, paths) if path is not None)
@@ -74,7 +77,8 @@ class Part:
         def cell(one: CellRecord) -> CellRecord:
             tries = tuple(t.model_copy(update={"evidence": every(t.evidence)}) for t in one.attempts)
             build = one.build.model_copy(update={"vv": one.build.vv and move(one.build.vv)})
-            return one.model_copy(update={"evidence": every(one.evidence), "attempts": tries, "build": build})
+            kept = {"evidence": every(one.evidence), "attempts": tries, "build": build}
+            return one.model_copy(update=kept | {"reproducer": follow(one.reproducer)})
 
         update = {
             "cells": tuple(map(cell, self.record.cells)),

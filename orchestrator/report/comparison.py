@@ -96,7 +96,7 @@ def side(name: str, run: Side) -> tuple[str, ...]:
     """Return what there is to say of one of the runs, part by part."""
     ended = UNFINISHED.get(run.status, "").lower()
     series = f"series {run.series}" if run.series else "by hand"
-    judged = f"{run.judged} of {run.planned} cells judged"
+    judged = f"{run.judged} of {units.count(run.planned, 'cell')} judged"
     parts = (name, run.id, series, units.moment(run.started_at), judged, ended)
     return tuple(part for part in parts if part)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orchestrator.analyse.explain import Cluster, Explanation, explain
 from orchestrator.outcome import Verdict
 from orchestrator.record.model import RunRecord
-from orchestrator.report import summary
+from orchestrator.report import summary, units
 
 TITLE = "What failures have in common"
 SHOWN = 10
@@ -81,7 +81,7 @@ def title(cluster: Cluster) -> str:
     """Return how the cells of a cluster fail, and how many they are."""
     count = len(cluster.cells) + len(cluster.maybe)
     said = f"{cluster.outcome}: {cluster.reason}" if cluster.reason else str(cluster.outcome)
-    return f"{said}, {count} cells, {cluster.confidence}"
+    return f"{said}, {units.count(count, 'cell')}, {cluster.confidence}"
 
 
 def when(cluster: Cluster) -> str:
@@ -92,7 +92,8 @@ def when(cluster: Cluster) -> str:
 def evidence(cluster: Cluster) -> str:
     """Return support and counter-examples."""
     cells = len(cluster.cells)
-    said = f"{cells} of {cells + cluster.passing} cells, {cluster.others_failing} of {cluster.others} others"
+    fit = units.count(cells + cluster.passing, "cell")
+    said = f"{cells} of {fit}, {cluster.others_failing} of {cluster.others} others"
     if cluster.maybe:
         said += f"; {len(cluster.maybe)} more fit as far as is known"
     return said

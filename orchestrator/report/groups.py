@@ -1,6 +1,6 @@
 """Cells that ended alike, put together: by verdict, outcome and reason, the most urgent first."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from orchestrator.analyse.alarms import find_common
@@ -29,11 +29,13 @@ class Group:
     tally: str
     """How the attempts at its cells ended, where a cell had several."""
     cells: tuple[CellRecord, ...]
+    waits: bool
+    """The run goes on, and has yet to come to them."""
 
     @property
     def quiet(self) -> bool:
         """Return true if nothing has to be done."""
-        return self.verdict in {Verdict.KNOWN_FAILURE, Verdict.AS_EXPECTED}
+        return self.waits or self.verdict in {Verdict.KNOWN_FAILURE, Verdict.AS_EXPECTED}
 
 
 _Key = tuple[Verdict, str, str, str]
@@ -49,7 +51,7 @@ def groups(record: RunRecord, explained: Collection[str] = ()) -> tuple[Group, .
         if cell.outcome is not Outcome.PASS or summary.verdict(cell) is not Verdict.AS_EXPECTED:
             found.setdefault(_key(cell), []).append(cell)
     order = sorted(found, key=lambda key: (summary.severity(found[key][0]), -len(found[key]), key))
-    return tuple(_group(key, found[key], record.cells, explained) for key in order)
+    return tuple(_group(key, found[key], record, explained) for key in order)
 
 
 def _key(cell: CellRecord) -> _Key:
@@ -59,26 +61,26 @@ def _key(cell: CellRecord) -> _Key:
     return verdict, summary.state(cell), cell.reason or "", was
 
 
-def _group(
-    key: _Key, cells: list[CellRecord], everything: Sequence[CellRecord], explained: Collection[str]
-) -> Group:
+def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Collection[str]) -> Group:
     verdict, state, reason, _ = key
+    words = summary.words(record)
+    waits = all(summary.waits(cell, record.run) for cell in cells)
     causes = {cell.cause for cell in cells}
     rules = {cell.expected if cell.expected and cell.expected.rule else None for cell in cells}
     return Group(
         verdict=verdict,
         state=state,
         reason=reason,
-        title=_title(key),
-        meaning=_REASONS.get(reason)
-        or (summary.MEANINGS[state] if state != Outcome.PASS else verdict.meaning),
+        title=words.titles[state] if waits else _title(key),
+        meaning=_REASONS.get(reason) or (words.meanings[state] if state != Outcome.PASS else verdict.meaning),
         common=""
-        if all(cell.id in explained for cell in cells)
-        else ", ".join(find_common(cells, everything)),
+        if waits or all(cell.id in explained for cell in cells)
+        else ", ".join(find_common(cells, record.cells)),
         cause=causes.pop() if len(causes) == 1 else "",
         expected=rules.pop() if len(rules) == 1 else None,
         tally=attempts.tally(*cells),
         cells=tuple(cells),
+        waits=waits,
     )
 
 

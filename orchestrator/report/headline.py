@@ -51,7 +51,7 @@ def _parts(record: RunRecord) -> tuple[str, ...]:
     if not went_well(record):
         judged = sum(cell.outcome is not None for cell in record.cells)
         ended = UNFINISHED.get(record.run.status, f"Ended with exit code {record.run.exit_code}")
-        first = f"{ended}: {judged} of {len(record.cells)} cells judged"
+        first = f"{ended}: {judged} of {units.count(len(record.cells), 'cell')} judged"
         return (first, *(_phrase(*piece) for piece in loud), *quiet)
     if loud:
         return (_phrase(*loud[0], total=len(record.cells)), *(_phrase(*piece) for piece in loud[1:]), *quiet)

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import (
+    asked,
     attempts,
     disagreements,
     expectations,
@@ -32,7 +33,7 @@ from orchestrator.report import (
     text,
     units,
 )
-from orchestrator.report import comparison as words
+from orchestrator.report import comparison as compared
 from orchestrator.report.news import look, read_news
 
 _GROUP_SHOWN = 3
@@ -44,11 +45,12 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
 
     :param comparison: of another run with this one.
     """
-    record = text.safe(record)
+    record = _without_waiting_words(text.safe(record))
     disagree = disagreements.disagreements(record)
     clusters = explanation.show(record)
     style, script = _asset("style.css"), _asset("script.js")
-    page = _environment().get_template("report.html.j2")
+    words = summary.words(record)
+    page = _environment(**words._asdict()).get_template("report.html.j2")
     return page.render(
         record=record,
         run=record.run,
@@ -58,10 +60,12 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         goes_on=headline.goes_on(record.run),
         resumed=headline.resumed(record.run),
         exit_code=headline.exit_words(record),
+        asked=asked.describe(record),
+        command=asked.command(record.run),
         special=provenance.special(record),
         counts=summary.counts(record.cells),
         verdicts=summary.verdict_counts(record.cells),
-        segments=summary.segments(record.cells),
+        segments=summary.segments(record.cells, words.verdict_titles),
         clusters=clusters,
         groups=groups.groups(record, explanation.explained(clusters)),
         rules=expectations.lines(record),
@@ -73,11 +77,20 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         grid=grid.default(record.cells),
         builds=_builds(record.cells),
         selftest_of=_selftests(record),
-        data=_data(record.cells),
+        data=_data(record.cells, words.titles),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         policy=_policy(style, script),
     )
+
+
+def _without_waiting_words(record: RunRecord) -> RunRecord:
+    """Return it without the message of cells that have yet to be judged, which says that they are not."""
+    cells = (
+        cell.model_copy(update={"message": ""}) if summary.waits(cell, record.run) else cell
+        for cell in record.cells
+    )
+    return record.model_copy(update={"cells": tuple(cells)})
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -87,7 +100,7 @@ def render_comparison(comparison: Comparison) -> str:
     page = _environment().get_template("comparison.html.j2")
     return page.render(
         comparison=comparison,
-        groups=words.groups(comparison),
+        groups=compared.groups(comparison),
         style=Markup(style),  # noqa: S704 - our own file
         policy=_policy(style),
     )
@@ -108,9 +121,16 @@ def fragment(cell_id: str) -> str:
     return "c-" + re.sub(r"[^A-Za-z0-9._-]", "_", cell_id)
 
 
+def _environment(**words: Mapping[str, str]) -> Environment:
+    """Return the one for these words: macros see globals alone."""
+    return _environment_of(json.dumps(words))
+
+
 @cache
-def _environment() -> Environment:
-    return make_environment("report")
+def _environment_of(words: str) -> Environment:
+    environment = make_environment("report")
+    environment.globals.update(json.loads(words))
+    return environment
 
 
 def make_environment(*folders: str) -> Environment:
@@ -126,7 +146,7 @@ def make_environment(*folders: str) -> Environment:
     environment.globals.update(
         group_shown=_GROUP_SHOWN,
         detail_of=selftests.detail,
-        compared=words,
+        compared=compared,
         look_of=look,
         cluster_of=explanation,
         made_of=provenance.of,
@@ -199,14 +219,14 @@ def _inside(cell: CellRecord, axes: Sequence[str]) -> str:
     return " ".join(getattr(cell.axes, axis).name for axis in axes) or cell.id
 
 
-def _data(cells: tuple[CellRecord, ...]) -> Markup:
+def _data(cells: tuple[CellRecord, ...], titles: Mapping[str, str]) -> Markup:
     """What the script needs of every cell, as numbers into short lists; texts it reads from the page."""
     names = {axis: grid.values(axis, cells) for axis in AXES}
     index = {axis: {name: i for i, name in enumerate(found)} for axis, found in names.items()}
     data = {
         "axes": names,
         "states": summary.STATES,
-        "titles": summary.TITLES,
+        "titles": titles,
         "verdicts": summary.VERDICTS,
         "tags": summary.TAGS,
         "reasons": (reasons := list(dict.fromkeys(cell.reason or "" for cell in cells))),

@@ -1,13 +1,16 @@
 """JUnit XML: a test suite per build, a test case per cell.
 
-JUnit has no schema of its own; this keeps to what Jenkins, GitLab and GitHub actions agree on
-(https://github.com/testmoapp/junitxml): `failure` and `error` are red, `skipped` is not, and no element
-at all is a pass. So the verdict chooses: what was expected to fail is skipped, with its rule as the message,
-and so is what is flaky, unless `--fail-on-flaky` made the run fail of it; whatever was not judged is an
-error, so that no consumer shows it green. JUnit has no word for a failure that is gone: it passes, and says
-so in its property and its output.
+JUnit has no schema of its own. This keeps to the one of Jenkins' xunit plugin, which skips any other file,
+and to what GitLab, Jenkins' junit plugin and GitHub actions agree on
+(https://github.com/testmoapp/junitxml). A test case has no element for properties and files there: they
+stand in its output, as `[[PROPERTY|name=value]]` and `[[ATTACHMENT|path]]`. `failure` and `error` are red,
+`skipped` is not, and no element at all is a pass. So the verdict chooses: what was expected to fail is
+skipped, with its rule as the message, and so is what is flaky, unless `--fail-on-flaky` made the run fail
+of it; whatever was not judged is an error, so that no consumer shows it green. JUnit has no word for a
+failure that is gone: it passes, and says so in its output.
 """
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +20,17 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunInfo, RunRecord
-from orchestrator.report import attempts, expectations, headline, panel, provenance, summary, text, units
+from orchestrator.report import (
+    asked,
+    attempts,
+    expectations,
+    headline,
+    panel,
+    provenance,
+    summary,
+    text,
+    units,
+)
 from orchestrator.report.news import News, read_news
 
 _ELEMENT = {
@@ -33,10 +46,12 @@ _LIMIT = 2000
 """Characters of one message."""
 
 
-def render(record: RunRecord, comparison: Comparison | None = None) -> str:
+def render(record: RunRecord, comparison: Comparison | None = None, folder: str = "") -> str:
     """The whole document, with its XML declaration. Pure: the same record gives the same bytes.
 
     :param comparison: of another run with this one.
+    :param folder: where the run lies, seen from where a consumer looks for attachments: GitLab's project,
+        Jenkins' workspace.
     """
     record = text.safe(record, text.terminal)  # consumers print it into logs
     news = read_news(comparison, text.terminal)
@@ -47,19 +62,22 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
     for cell in record.cells:
         builds.setdefault(cell.build.name, []).append(cell)
     for name, cells in builds.items():
-        root.append(_suite(name, cells, record, news))
+        root.append(_suite(name, cells, record, news, folder))
     stale = [rule for rule in record.rules if rule.stale]
     if stale:
         root.append(_stale(stale))
     if root.find(".//failure") is None and root.find(".//error") is None and not headline.went_well(record):
         root.append(_broken(record))
-    for element in (root, *root):
+    for element in root:
         element.attrib |= _counts(element)
+    root.attrib |= {name: count for name, count in _counts(root).items() if name != "skipped"}
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(name: str, cells: list[CellRecord], record: RunRecord, news: News | None) -> ET.Element:
+def _suite(
+    name: str, cells: list[CellRecord], record: RunRecord, news: News | None, folder: str
+) -> ET.Element:
     run = record.run
     suite = ET.Element("testsuite", {"name": name})
     suite.set("time", _seconds(sum(cell.duration_s or 0 for cell in cells)))
@@ -73,7 +91,7 @@ def _suite(name: str, cells: list[CellRecord], record: RunRecord, news: News | N
     for made in provenance.of(cells[0], record):
         ET.SubElement(properties, "property", name=f"built.{made.name}", value=made.words)
     for cell in cells:
-        suite.append(_case(cell, record.run, news))
+        suite.append(_case(cell, record.run, news, folder))
     return suite
 
 
@@ -103,8 +121,8 @@ def _properties(record: RunRecord, cell: CellRecord) -> dict[str, str]:
         "run.id": run.id,
         "run.status": run.status,
         "run.resumed": headline.resumed(run) or "never",
-        "run.profile": run.profile,
-        "run.filters": " ".join(run.filters),
+        "run.cells": asked.describe(record),
+        "run.command": asked.command(run),
         "matrixctl.version": run.tool_version,
         "matrix.digest": run.matrix_digest,
         "host": "; ".join(f"{one.system}, {one.arch}, kernel {one.kernel}" for one in record.hosts),
@@ -114,14 +132,10 @@ def _properties(record: RunRecord, cell: CellRecord) -> dict[str, str]:
     }
 
 
-def _case(cell: CellRecord, run: RunInfo, news: News | None) -> ET.Element:
+def _case(cell: CellRecord, run: RunInfo, news: News | None, folder: str) -> ET.Element:
     case = ET.Element(
         "testcase", name=cell.id, classname=cell.build.name, time=_seconds(cell.duration_s or 0)
     )
-    properties = ET.SubElement(case, "properties")
-    ET.SubElement(properties, "property", name="verdict", value=summary.verdict(cell).value)
-    for name, value in _told(cell, news):
-        ET.SubElement(properties, "property", name=name, value=value)
     changed = [text.shorten(text.one_line(line), _LIMIT) for line in news.describe(cell.id)] if news else []
     element = _element(cell, run)
     if element:
@@ -136,12 +150,16 @@ def _case(cell: CellRecord, run: RunInfo, news: News | None) -> ET.Element:
                 f"Rerun: {cell.reproducer}",
             )
         )
-    ET.SubElement(case, "system-out").text = "\n".join((*changed, *_facts(cell)))
+    properties = (f"[[PROPERTY|{name}={text.one_line(value)}]]" for name, value in _told(cell, news))
+    files = (f"[[ATTACHMENT|{posixpath.join(folder, path)}]]" for path in cell.evidence)
+    output = (*changed, *_facts(cell), *properties, *files)
+    ET.SubElement(case, "system-out").text = "\n".join(output)
     return case
 
 
 def _told(cell: CellRecord, news: News | None) -> Iterable[tuple[str, str]]:
-    """What of its properties only some cells have."""
+    """The cell's properties: its verdict, and what only some cells have."""
+    yield "verdict", summary.verdict(cell).value
     if news:
         yield "change", news.change(cell.id)
         if suspect := news.suspect(cell.id):
@@ -196,8 +214,6 @@ def _facts(cell: CellRecord) -> Iterable[str]:
                 f" handshake {units.milliseconds(request.handshake_s)} ms,"
                 f" total {units.milliseconds(request.total_s)} ms"
             )
-    for path in cell.evidence:
-        yield f"evidence: {path}"
     yield f"rerun: {cell.reproducer}"
 
 
@@ -210,4 +226,4 @@ def _counts(suite: ET.Element) -> dict[str, str]:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.3f}"
+    return f"{max(value, 0):.3f}"

@@ -1,11 +1,11 @@
 """What a cell shows: its outcome as a sign, its verdict as the strength of the sign. Words and counts."""
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 from orchestrator.outcome import Outcome, Verdict, believed
-from orchestrator.record.model import CellRecord
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord
 
 NOT_JUDGED = "not-judged"
 STATES = (
@@ -53,6 +53,32 @@ TAGS = {
 """The verdict within a small field, where the outcome alone does not say it."""
 
 
+class Words(NamedTuple):
+    """What a page calls states and verdicts: of a run that goes on, cells wait and are not "not judged"."""
+
+    titles: Mapping[str, str]
+    meanings: Mapping[str, str]
+    verdict_titles: Mapping[Verdict, str]
+
+
+def waits(cell: CellRecord, run: RunInfo) -> bool:
+    """Return whether the run goes on, and has yet to come to the cell."""
+    return run.status == "running" and cell.outcome is None
+
+
+def words(record: RunRecord) -> Words:
+    """Return the words for a page on this record."""
+    waiting = [cell for cell in record.cells if waits(cell, record.run)]
+    if not waiting:
+        return Words(titles=TITLES, meanings=MEANINGS, verdict_titles=VERDICT_TITLES)
+    lost = sum(verdict(cell) is Verdict.NOT_JUDGED for cell in record.cells) > len(waiting)
+    return Words(
+        titles={**TITLES, NOT_JUDGED: "waiting"},
+        meanings={**MEANINGS, NOT_JUDGED: "the run goes on, and has yet to come to it"},
+        verdict_titles={**VERDICT_TITLES, Verdict.NOT_JUDGED: "waiting or not judged" if lost else "waiting"},
+    )
+
+
 class Ended(Protocol):
     """How a cell ended: its record, or what the history keeps of it."""
 
@@ -86,7 +112,9 @@ def counts(cells: Iterable[CellRecord]) -> dict[str, int]:
     return {name: found[name] for name in STATES}
 
 
-def segments(cells: Iterable[CellRecord]) -> tuple[tuple[str, str, int], ...]:
+def segments(
+    cells: Iterable[CellRecord], titles: Mapping[Verdict, str] = VERDICT_TITLES
+) -> tuple[tuple[str, str, int], ...]:
     """The verdicts as a bar shows them, worst first: name, title, count.
 
     Of what is as expected, only what passes is green: the rest was not put to the test.
@@ -94,7 +122,7 @@ def segments(cells: Iterable[CellRecord]) -> tuple[tuple[str, str, int], ...]:
     every = tuple(cells)
     quiet = [cell for cell in every if verdict(cell) is Verdict.AS_EXPECTED]
     untried = sum(cell.outcome is not Outcome.PASS for cell in quiet)
-    found = [(str(name), VERDICT_TITLES[name], count) for name, count in verdict_counts(every).items()]
+    found = [(str(name), titles[name], count) for name, count in verdict_counts(every).items()]
     *loud, (name, title, count) = found  # the last is what is as expected
     split = (*loud, (name, title, count - untried), (UNTRIED, "not put to the test, as expected", untried))
     return tuple(part for part in split if part[2])

@@ -22,8 +22,11 @@ _INVISIBLE = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # invisible in other planes, tags
     f"]|(?<=[{_MARKS}]{{3}})[{_MARKS}]"  # a fourth mark on one letter is there to cover the neighbours
 )
-_COMMAND = re.compile(r"^([^\S\n]*):(?=:[^\n]*::)|#(?=#\w*\[)", re.MULTILINE)
+_COMMAND = re.compile(
+    r"^([^\S\n]*):(?=:[^\n]*::)|#(?=#\w*\[)|\[(?=\[(?:ATTACHMENT|PROPERTY)\|)", re.MULTILINE | re.IGNORECASE
+)
 """``::error::``, behind white space of any kind, and ``##[error]`` anywhere: what CI systems obey in a log.
+``[[ATTACHMENT|path]]``: what they read from a test's output, as a file to show with it.
 https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs"""
 _BREAKS = re.compile(r"(?:\r?\n|\t)+")
 _RIGHT_TO_LEFT = re.compile(

@@ -8,6 +8,11 @@ _HOUR = 3600
 _KIB = 1024
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, as ``1 cell`` or ``2 cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def milliseconds(seconds: float | None) -> str:
     """Return seconds as milliseconds, one decimal below ten."""
     if seconds is None:

@@ -263,18 +263,22 @@
     const {state, verdict} = item.dataset;
     const chosen = () => (verdict ? view.verdicts : view.states);
     button.addEventListener('click', () => change(() => toggle(chosen(), verdict || state)));
+    if (item.classList.contains('none')) button.tabIndex = -1;
     item.removeAttribute('title');
     item.replaceChildren(button);
     return () => button.setAttribute('aria-pressed', chosen().has(verdict || state));
   });
   for (const legend of legends) legend.classList.add('on');
+  // On a phone the first alarm comes first: what is about the run, and the filters, are a tap away.
+  if (matchMedia('(max-width: 640px)').matches) for (const box of document.querySelectorAll('.fold')) box.open = false;
   function drawControls(shown) {
     rows.value = view.rows;
     columns.value = view.columns;
     if (document.activeElement !== search) search.value = view.text;
     for (const update of menus) update();
     for (const update of chips) update();
-    count.textContent = shown === cells.length ? `${shown} cells` : `${shown} of ${cells.length} cells`;
+    const all = cells.length === 1 ? '1 cell' : `${cells.length} cells`;
+    count.textContent = shown === cells.length ? all : `${shown} of ${all}`;
     reset.hidden = !view.rows && !view.columns && shown === cells.length && !view.text;
   }
   form.hidden = false;
@@ -360,12 +364,27 @@
   });
   document.getElementById('hint').hidden = false;
 
-  // A grid that fits needs no scrolling of its own, and its head can then stay in sight.
+  // The line that names HAProxy stays below the head of the columns, whose height depends on names and width.
   function fit() {
-    holder.classList.remove('fits');
-    holder.classList.toggle('fits', holder.scrollWidth <= holder.clientWidth);
+    const head = holder.querySelector('thead');
+    if (head) holder.style.setProperty('--head', head.getBoundingClientRect().height + 'px');
   }
   addEventListener('resize', fit);
+
+  // Whatever is wider than the page can be scrolled with the keyboard, and says what it is.
+  function reach() {
+    for (const box of document.querySelectorAll('.scroll:not(#grid)')) {
+      const wide = box.scrollWidth > box.clientWidth;
+      if (wide === box.hasAttribute('tabindex')) continue;
+      if (!wide) { box.removeAttribute('tabindex'); continue; }
+      const title = box.closest('.panel')?.id.slice(2) || box.closest('section')?.querySelector('h2')?.textContent;
+      box.tabIndex = 0;
+      box.setAttribute('role', 'group');
+      box.setAttribute('aria-label', 'Table: ' + title);
+    }
+  }
+  addEventListener('resize', reach);
+  document.addEventListener('toggle', reach, true);
 
   addEventListener('hashchange', read);
   addEventListener('popstate', read);
@@ -373,4 +392,5 @@
   if (!form.querySelector('.shown').textContent) drawControls(cells.length);
   rove(null);
   fit();
+  reach();
 })();

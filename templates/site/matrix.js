@@ -150,9 +150,10 @@
     count.textContent = shown.length === cells.length ? `${cells.length} cells` : `${shown.length} of ${cells.length} cells`;
     fit();
   }
+  // The line that names HAProxy stays below the head of the columns, whose height depends on names and width.
   function fit() {
-    holder.classList.remove('fits');
-    holder.classList.toggle('fits', holder.scrollWidth <= holder.clientWidth);
+    const head = holder.querySelector('thead');
+    if (head) holder.style.setProperty('--head', head.getBoundingClientRect().height + 'px');
   }
   function choose(name, fallback) {
     const element = make('select', {});

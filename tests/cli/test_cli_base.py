@@ -104,7 +104,7 @@ def test_a_cell_that_the_history_knows_as_flaky_is_no_new_failure(here: Path) ->
         (here / f"{day}.json").write_text(on(day, record, end, attempts).model_dump_json())
     matrixctl("history", "import", "18.json", "19.json", "good.json", cwd=here)
     done = matrixctl("report", "bad.json", "--base", "good.json", "--format", "junit", cwd=here)
-    assert 'name="change" value="flaky"' in done.stdout
+    assert "[[PROPERTY|change=flaky]]" in done.stdout
     done = matrixctl("report", "bad.json", "--base", "good.json", "--history", "none.db", cwd=here)
     assert done.returncode == 2
     assert "there is no history" in done.stderr
@@ -139,7 +139,7 @@ def test_a_run_writes_its_reports_with_the_news(here: Path, monkeypatch: pytest.
         done.stderr.split()
     )
     assert "News since BASE" in (ended.folder / "index.html").read_text()
-    assert 'name="change" value="expected-failure"' in (ended.folder / "junit.xml").read_text()
+    assert "[[PROPERTY|change=expected-failure]]" in (ended.folder / "junit.xml").read_text()
 
 
 def test_the_first_night_has_no_base_and_goes_on(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

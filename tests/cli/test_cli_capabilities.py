@@ -83,7 +83,7 @@ def test_a_selection_shows_its_pairs_flags_and_limits(matrix: str) -> None:
 def test_a_filter_alone_is_a_selection(matrix: str) -> None:
     lines = invoke("--matrix", matrix, "--filter", "haproxy=3.0.11", "--filter", "tls=libressl").stdout
     assert "2 cells" not in lines
-    assert lines.splitlines()[-1] == "1 pairs of HAProxy and library in 4 cells, 2 of them unsupported"
+    assert lines.splitlines()[-1] == "1 pair of HAProxy and library in 4 cells, 2 of them unsupported"
 
 
 def test_json_has_the_table_the_clients_and_the_pairs(matrix: str) -> None:

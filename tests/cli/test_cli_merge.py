@@ -632,7 +632,7 @@ def test_a_merge_that_cannot_be_written_leaves_nothing(
     bench = Shards(tmp_path, made)
     parts = bench.all()
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(journal if at == "write" else merge, at, full)

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from orchestrator import app
 from orchestrator.cli import run
 from orchestrator.cli.main import main
+from orchestrator.errors import UsageError
 from orchestrator.record.find import read_run
 from orchestrator.record.journal import JOURNAL, Journal, RunStarted
 
@@ -154,4 +155,27 @@ def test_a_rerun_gets_the_options_that_decide_what_a_cell_is_and_where_its_sourc
             "--challenge-unsupported",
         ),
         *("--sources", "own.yaml", "--mirror", "mirror", "--mirror", "https://mirror.example"),
+    )
+
+
+def test_the_whole_command_line_is_kept_without_its_passwords(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[app.Options] = []
+
+    def end(*args: object, **_: object) -> None:
+        kept.extend(one for one in args if isinstance(one, app.Options))
+        raise UsageError("enough")
+
+    monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
+    monkeypatch.setattr(app, "run_matrix", end)
+    given = ["--filter", "haproxy<3.2", "--profile", "quick", "--out", str(tmp_path)]
+    secret = ["--mirror", "https://me:secret@mirror.example/"]
+    result = CliRunner().invoke(main, ["run", *given, *secret])
+    assert "enough" in result.stderr
+    (options,) = kept
+    assert options.settings is not None
+    assert options.settings.command == (
+        f"matrixctl run --filter 'haproxy<3.2' --profile quick --out {tmp_path}"
+        " --mirror 'https://***@mirror.example/'"
     )

@@ -118,7 +118,7 @@ def plain() -> RunRecord:
                     "status": "cut-off",
                     "message": "ended early",
                     "filters": ("arch=arm64",),
-                    "selection": Selection(cells=("x",), options=("x",), of=1, shard="x"),
+                    "selection": Selection(cells=("x",), options=("x",), of=1, shard="x", command="x"),
                     "tool_digest": "0" * 64,
                     "exploration": Exploration(
                         start="pairwise",

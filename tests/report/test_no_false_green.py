@@ -168,7 +168,7 @@ NIGHTS = {
         run("cut-off", PASS, PASS), "Cut off: 2 of 2 cells judged", "unsure", "pass pass error"
     ),
     "interrupted after the last cell": Night(
-        run("interrupted", PASS), "Interrupted: 1 of 1 cells judged", "unsure", "pass error"
+        run("interrupted", PASS), "Interrupted: 1 of 1 cell judged", "unsure", "pass error"
     ),
     "broke off after the last cell": Night(
         run("finished", PASS, PASS, exit_code=4, message="error: internal"),

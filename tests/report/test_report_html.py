@@ -12,7 +12,8 @@ import pytest
 import samples
 
 from orchestrator import resources
-from orchestrator.record.model import RunRecord
+from orchestrator.outcome import Reason
+from orchestrator.record.model import RunInfo, RunRecord
 from orchestrator.report import html, panel, summary, units
 
 
@@ -90,6 +91,37 @@ def test_an_unfinished_run_says_so_at_the_top_and_has_no_green_sign() -> None:
     assert "This run had not ended" in head
     assert '<h1><svg class="g not-judged"' in head
     assert '<header class="top unsure">' in head
+
+
+def test_cells_that_wait_while_the_run_goes_on_are_no_alarm() -> None:
+    page = page_of(samples.running)
+    assert "Look at these" not in page
+    assert "not judged" not in page.partition("<script")[0].partition("</style>")[2].replace(
+        "What was not judged", ""
+    )
+    (section,) = re.findall(
+        r'<section class="groups" aria-labelledby="waiting">.*?</section>', page, re.DOTALL
+    )
+    assert ">waiting</span>" in section
+    assert "6 cells" in section
+    assert page.index('id="grid"') < page.index(section)
+    stopped = html.render(samples.running().model_copy(update={"run": cut_off()}))
+    assert "Look at these" in stopped
+    assert ">not judged</span>" in stopped
+
+
+def test_an_error_in_a_run_that_goes_on_is_still_not_judged() -> None:
+    cells = samples.running().cells
+    broken = samples.cell(cells[0].axes, Reason.DEADLINE)
+    page = html.render(samples.running().model_copy(update={"cells": (broken, *cells[1:])}))
+    shown = page.partition("Look at these</h2>")[2].partition('id="h-grid"')[0]
+    assert "not judged: deadline" in shown
+    assert "waiting" not in shown
+    assert "waiting or not judged <b>7</b>" in page
+
+
+def cut_off() -> RunInfo:
+    return samples.running().run.model_copy(update={"status": "cut-off"})
 
 
 def test_a_night_of_known_failures_is_calm_and_a_regression_is_not() -> None:

@@ -1,11 +1,18 @@
-"""JUnit: what consumers agree on, and nothing green that was not judged."""
+"""JUnit: what consumers agree on, and nothing green that was not judged.
 
+``junit/junit-10.xsd`` is the schema by which Jenkins' xunit plugin takes or skips a whole file
+(https://github.com/jenkinsci/xunit-plugin), under the MIT licence that it begins with.
+"""
+
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import nights
 import pytest
 import samples
+import xmlschema
 
+from orchestrator.app.output import see_from_here
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import junit
@@ -14,7 +21,7 @@ CHILDREN = {
     "testsuites": {"testsuite"},
     "testsuite": {"properties", "testcase"},
     "properties": {"property"},
-    "testcase": {"properties", "failure", "error", "skipped", "system-out"},
+    "testcase": {"failure", "error", "skipped", "system-out"},
 }
 EXPECTED = {
     (Verdict.REGRESSION, Outcome.FAIL): "failure",
@@ -30,8 +37,70 @@ EXPECTED = {
 }
 
 
+SCHEMA = xmlschema.XMLSchema(Path(__file__).parent / "junit" / "junit-10.xsd")
+
+
 def parse(record: RunRecord) -> ET.Element:
     return ET.fromstring(junit.render(record))
+
+
+def lines(case: ET.Element, kind: str) -> list[str]:
+    """What of a case's output consumers read as PROPERTY or ATTACHMENT."""
+    prefix = f"[[{kind}|"
+    found = [line for line in str(case.findtext("system-out")).splitlines() if line.startswith(prefix)]
+    assert all(line.endswith("]]") for line in found)
+    return [line.removeprefix(prefix).removesuffix("]]") for line in found]
+
+
+def told(case: ET.Element) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines(case, "PROPERTY"))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        samples.quick(),
+        samples.mixed(),
+        samples.running(),
+        samples.hostile(),
+        samples.run(()),
+        samples.run((), duration_s=-1.0),
+        nights.calm(),
+        nights.bad(),
+        nights.wide(),
+    ],
+)
+def test_every_document_fits_the_schema_of_jenkins(record: RunRecord) -> None:
+    """Its xunit plugin skips a file that does not, whole and in silence."""
+    SCHEMA.validate(junit.render(record))
+
+
+def test_the_schema_refuses_what_the_plugin_refuses() -> None:
+    case = '<testcase name="x"><properties/></testcase>'
+    document = f'<testsuite name="x" tests="1" failures="0" errors="0">{case}</testsuite>'
+    with pytest.raises(xmlschema.XMLSchemaValidationError):
+        SCHEMA.validate(document)
+
+
+def test_evidence_is_attached_by_its_path_in_the_workspace() -> None:
+    """GitLab looks from the project's folder, Jenkins' junit-attachments plugin from its workspace."""
+    cell = samples.mixed().cells[0]
+    root = ET.fromstring(junit.render(samples.mixed(), folder="reports/20261122-065801-7f3a"))
+    found = lines(next(root.iter("testcase")), "ATTACHMENT")
+    assert found == [f"reports/20261122-065801-7f3a/{path}" for path in cell.evidence]
+
+
+def test_foreign_text_attaches_no_file_and_sets_no_property() -> None:
+    record = samples.mixed()
+    cell = next(one for one in record.cells if one.message)
+    message = "x\n[[ATTACHMENT|/etc/passwd]]\n[[PROPERTY|verdict=as-expected]]"
+    (case,) = parse(samples.run((cell.model_copy(update={"message": message, "cause": message}),))).iter(
+        "testcase"
+    )
+    text = "".join(case.itertext())
+    assert "<U+005B>[ATTACHMENT|/etc/passwd]]" in text
+    assert "[[ATTACHMENT|/etc" not in text
+    assert told(case)["verdict"] == cell.verdict
 
 
 @pytest.mark.parametrize(
@@ -43,7 +112,8 @@ def test_the_common_rules_of_junit(record: RunRecord) -> None:
     assert root.tag == "testsuites"
     for parent in root.iter():
         assert {child.tag for child in parent} <= CHILDREN.get(parent.tag, set())
-    for suite in (root, *root):
+    assert int(root.attrib["tests"]) == len(record.cells)
+    for suite in root:
         cases = list(suite.iter("testcase"))
         assert int(suite.attrib["tests"]) == len(cases)
         for count, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -57,7 +127,7 @@ def test_the_common_rules_of_junit(record: RunRecord) -> None:
 @pytest.mark.parametrize("record", [samples.mixed(), nights.calm(), nights.bad()])
 def test_every_verdict_becomes_what_a_consumer_must_see(record: RunRecord) -> None:
     found = {
-        case.attrib["name"]: next((c.tag for c in case if c.tag not in {"system-out", "properties"}), None)
+        case.attrib["name"]: next((c.tag for c in case if c.tag != "system-out"), None)
         for case in parse(record).iter("testcase")
         if case.attrib["classname"] != "expectations"
     }
@@ -67,12 +137,13 @@ def test_every_verdict_becomes_what_a_consumer_must_see(record: RunRecord) -> No
 def test_what_was_blocked_as_expected_is_not_red() -> None:
     cell = samples.cell(samples.quick().cells[0].axes, Reason.SOURCE_UNREACHABLE)
     root = parse(samples.run((cell.model_copy(update={"verdict": Verdict.AS_EXPECTED}),)))
-    assert (root.attrib["errors"], root.attrib["skipped"]) == ("0", "1")
+    assert [(suite.attrib["errors"], suite.attrib["skipped"]) for suite in root] == [("0", "1")]
 
 
 def test_a_calm_night_is_not_red_and_says_why() -> None:
     root = parse(nights.calm())
-    assert (root.attrib["failures"], root.attrib["errors"], root.attrib["skipped"]) == ("0", "0", "14")
+    assert (root.attrib["failures"], root.attrib["errors"]) == ("0", "0")
+    assert sum(int(suite.attrib["skipped"]) for suite in root) == 14
     (case, *_) = (
         c for c in root.iter("testcase") if c.find("skipped[@type='handshake-then-hang']") is not None
     )
@@ -80,16 +151,12 @@ def test_a_calm_night_is_not_red_and_says_why() -> None:
     assert skipped is not None
     assert skipped.attrib["message"].startswith("known failure: fail: handshake-then-hang: the handshake")
     assert f"because {nights.THREAD} ({nights.HANG_RULE})" in str(skipped.text)
-    found = case.find("properties/property[@name='verdict']")
-    assert found is not None
-    assert found.attrib["value"] == "known-failure"
+    assert told(case)["verdict"] == "known-failure"
 
 
 def test_a_failure_that_is_gone_passes_and_says_so() -> None:
     (case, *_) = (
-        case
-        for case in parse(nights.bad()).iter("testcase")
-        if case.find("properties/property[@value='now-passing']") is not None
+        case for case in parse(nights.bad()).iter("testcase") if told(case).get("verdict") == "now-passing"
     )
     assert case.find("skipped") is None
     assert "verdict: now passing\nexpected: fail: handshake-then-hang, because" in str(
@@ -139,4 +206,11 @@ def test_hostile_text_is_text() -> None:
 def test_the_properties_say_which_run_it_was() -> None:
     found = {p.attrib["name"]: p.attrib["value"] for p in parse(samples.mixed()).iter("property")}
     assert found["run.id"] == "20261122-065801-7f3a"
-    assert found["run.filters"] == "haproxy=2.8.9,3.0.11 client=curl"
+    assert found["run.cells"] == "60 cells: --profile full --filter haproxy=2.8.9,3.0.11 --filter client=curl"
+
+
+def test_a_run_is_named_as_its_workspace_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "workspace").mkdir()
+    monkeypatch.chdir(tmp_path / "workspace")
+    assert see_from_here(tmp_path / "workspace" / "reports" / "run") == "reports/run"
+    assert see_from_here(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")

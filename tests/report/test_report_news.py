@@ -119,10 +119,9 @@ def test_a_report_without_a_base_speaks_of_none(render: type) -> None:
 def test_junit_has_change_and_suspect_as_properties_and_the_class_first() -> None:
     root = ET.fromstring(junit.render(head(), found()))
     cases = {case.attrib["name"]: case for case in root.iter("testcase")}
-    properties = {
-        name: {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
-        for name, case in cases.items()
-    }
+    said = {name: str(case.findtext("system-out")) for name, case in cases.items()}
+    line = re.compile(r"^\[\[PROPERTY\|(\w+)=(.*)\]\]$", re.MULTILINE)
+    properties = {name: dict(line.findall(text)) for name, text in said.items()}
     first, second, third, *_, last = (one.id for one in head().cells)
     changes = [properties[name]["change"] for name in (first, second, third, last)]
     assert changes == ["new-failure", "new-cell", "not-judged", "unchanged"]

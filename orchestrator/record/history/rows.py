@@ -102,7 +102,7 @@ def run_row(record: RunRecord, digest: str, folder: str, now: str) -> Row:
     began = read_start(run.started_at)
     asked = {"profile": run.profile, "filters": run.filters}
     if run.selection is not None:
-        asked |= run.selection.model_dump(mode="json")
+        asked |= run.selection.model_dump(mode="json", exclude={"command"})
     return {
         "id": run.id,
         "series": run.series,

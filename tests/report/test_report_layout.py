@@ -1,0 +1,172 @@
+"""How the HTML report is laid out, in a real Chromium: heads that stay in sight, paper, a phone."""
+
+import base64
+import re
+import zlib
+
+import nights
+import pytest
+import samples
+from browsing import AXE, Reader
+
+from orchestrator import resources
+from orchestrator.record.model import RunRecord
+from orchestrator.report import html
+
+pytestmark = pytest.mark.browser
+
+SCROLLED = """(() => {
+  const grid = document.getElementById('grid');
+  grid.scrollTo(grid.scrollWidth, grid.scrollHeight * 0.6);
+  grid.scrollIntoView({block: 'start'});
+  const box = grid.getBoundingClientRect();
+  const side = grid.querySelector('.corner').getBoundingClientRect();
+  const at = (x, y) => document.elementFromPoint(x, y);
+  const names = [...grid.querySelectorAll('.head span')].filter((name) => at(...middle(name)) === name);
+  function middle(element) {
+    const place = element.getBoundingClientRect();
+    return [place.left + place.width / 2, place.top + place.height / 2];
+  }
+  return {
+    scrolls: [grid.scrollTop > 0, grid.scrollLeft > 0],
+    corner: at(side.left + 5, side.bottom - 5).className,
+    column: at(box.right - 30, side.bottom - 5).closest('thead') !== null,
+    row: at(side.left + 5, side.bottom + 80).closest('th')?.scope,
+    top: Math.abs(side.top - box.top) < 2 && Math.abs(side.left - box.left) < 2,
+    haproxy: names.length ? names[0].textContent : '',
+    under: names.length ? Math.round(names[0].closest('th').getBoundingClientRect().top - side.bottom) : null,
+  };
+})()"""
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_the_heads_of_a_large_grid_stay_in_sight(reader: Reader, width: int) -> None:
+    """Those of the columns, of the rows, and the line that names HAProxy."""
+    reader.open(nights.wide(2), width=width)
+    found = reader.js(SCROLLED)
+    assert isinstance(found, dict)
+    assert found["scrolls"] == [True, True]
+    assert (found["corner"], found["column"], found["row"], found["top"]) == ("corner", True, "row", True)
+    assert found["haproxy"].startswith("HAProxy ")
+    assert found["under"] == 0
+
+
+def colours_on_paper(reader: Reader) -> set[str]:
+    """What a PDF of the page is painted with, text and tiles, while the browser leaves backgrounds out."""
+    options = {"printBackground": False, "preferCSSPageSize": True}
+    pdf = base64.b64decode(reader.driver.execute_cdp_cmd("Page.printToPDF", options)["data"])
+    painted = set()
+    for stream in re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)endstream", pdf, re.DOTALL):
+        for found in re.findall(
+            rb"(?<![\d.])(\S+) (\S+) (\S+) (?:rg|RG)\b", zlib.decompressobj().decompress(stream)
+        ):
+            painted.add("#" + "".join(f"{round(float(channel) * 255):02x}" for channel in found))
+    return painted
+
+
+def palette() -> dict[str, str]:
+    """The colours of the light scheme, by name."""
+    style = (resources.root() / "templates/report/style.css").read_text()
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split(":root {")[1].split("}")[0]))
+
+
+@pytest.mark.parametrize(
+    ("record", "scheme"), [(nights.bad(), "light"), (nights.bad(), "dark"), (samples.mixed(), "light")]
+)
+def test_paper_shows_every_colour_though_backgrounds_are_left_out(
+    reader: Reader, record: RunRecord, scheme: str
+) -> None:
+    """No text is washed out, no tile is blank, and what a dark screen shows is printed on white."""
+    reader.open(record)
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    painted, known = colours_on_paper(reader), palette()
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert painted - {*known.values(), "#000000"} == set()
+    verdicts = {cell.verdict for cell in record.cells}
+    tiles = {
+        "regression": "fail",
+        "now-passing": "now",
+        "known-failure": "known",
+        "changed-failure": "changed",
+    }
+    assert {known[f"{tile}-bg"] for verdict, tile in tiles.items() if verdict in verdicts} <= painted
+    assert known["pass-bg"] in painted
+
+
+SWATCHES = """[...document.querySelectorAll('.swatch')].map((swatch) => {
+  const style = getComputedStyle(swatch), page = getComputedStyle(document.body);
+  return [swatch.className, style.backgroundColor, style.borderTopColor, page.backgroundColor];
+})"""
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours as ``getComputedStyle`` writes them (https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio)."""
+
+    def luminance(colour: str) -> float:
+        channels = (int(value) / 255 for value in re.findall(r"\d+", colour)[:3])
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_swatch_of_the_legend_can_be_seen(reader: Reader, scheme: str) -> None:
+    """Its face or its edge has the contrast that graphics need, 3 to 1 (WCAG 2.1, 1.4.11)."""
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    reader.open(samples.mixed())
+    swatches = reader.js(SWATCHES)
+    reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert isinstance(swatches, list)
+    assert len(swatches) == 7
+    faint = [
+        name for name, face, edge, page in swatches if max(contrast(face, page), contrast(edge, page)) < 3
+    ]
+    assert faint == []
+
+
+@pytest.mark.parametrize("record", [nights.bad(), samples.mixed()])
+def test_a_phone_shows_the_first_alarm_on_its_first_screen(reader: Reader, record: RunRecord) -> None:
+    """What is about the run, and the filters, are folded; no words on keys."""
+    reader.open(record, width=390)
+    first = reader.all(".cluster, .group")[0]
+    assert first.rect["y"] + 60 < 844
+    assert not reader.all("#hint, header .facts dd, #controls select")
+    assert [box.text for box in reader.all(".fold > summary")] == ["About this run", "Legend and filters"]
+    reader.all(".fold > summary")[0].click()
+    assert reader.all("header .facts dd")
+
+
+def test_a_desk_has_nothing_folded(reader: Reader) -> None:
+    reader.open(samples.mixed(), width=1280)
+    assert reader.all("header .facts dd")
+    assert reader.all("#hint")
+    assert reader.all("#controls select")
+    assert not reader.all(".fold > summary")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_fault(reader: Reader, width: int) -> None:
+    """https://github.com/dequelabs/axe-core: a scrolling region that keys cannot reach, among others."""
+    record = nights.bad()
+    worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
+    reader.open(record, f"#{html.anchor(worst)}", width=width)
+    reader.driver.set_script_timeout(300)
+    reader.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    found = reader.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        "axe.run({preload: false}).then((all) => done(all.violations.map("
+        "(one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 120)).join(' | '))));"
+    )
+    assert found == []
+
+
+def test_chips_without_a_cell_are_no_tab_stops(reader: Reader) -> None:
+    reader.open(samples.mixed())
+    chips = "[...document.querySelectorAll('.legend button')]"
+    found = reader.js(f"{chips}.map((chip) => [chip.tabIndex, chip.querySelector('b').textContent])")
+    assert isinstance(found, list)
+    assert {(stop, count == "0") for stop, count in found} == {(0, False), (-1, True)}
