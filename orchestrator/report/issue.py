@@ -131,8 +131,8 @@ def _quote_version(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
     elif cell.attestation:
         proof = cell.attestation
         yield from _fence(
-            f"(of the whole only this was kept)\nHAProxy version {proof.haproxy_version}\n"
-            f"Built with: {proof.tls_built}\nRunning on: {proof.tls_running}",
+            f"(of the whole only this was kept)\nHAProxy version {text.flat(proof.haproxy_version)}\n"
+            f"Built with: {text.flat(proof.tls_built)}\nRunning on: {text.flat(proof.tls_running)}",
             "plain",
         )
 
