@@ -27,7 +27,7 @@ def describe() -> str:
         ("Date", f"{datetime.now(UTC):%Y-%m-%d}"),
         ("CPU", f"{_cpu()}, {host.cpus} cores, {host.arch}"),
         ("Memory", f"{host.memory_bytes / (1 << 30):.0f} GiB"),
-        ("System", f"{host.system}, Linux {host.kernel}"),
+        ("System", f"{host.system}, Linux {host.kernel.partition('-')[0]}"),
         ("Docker", _docker()),
         ("QEMU of an emulated build", compilers or "none"),
         ("Load before the start", f"{os.getloadavg()[0]:.1f}"),
