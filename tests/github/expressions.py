@@ -75,6 +75,12 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other) if type(one) is type(other) else _number(one) == _number(other)
 
 
+def _contains(items: Any, wanted: str) -> bool:
+    if not isinstance(items, list):
+        raise ExpressionError("only a list is asked what it contains")
+    return any(equal(one, wanted) for one in items)
+
+
 def _number(value: Any) -> float:
     """Return nothing and an empty text as 0; what is no number is equal to nothing, not even to itself."""
     try:
@@ -153,6 +159,7 @@ class _Reader:
         known: dict[str, Callable[..., Any]] = {
             "always": lambda: True,
             "cancelled": lambda: False,
+            "contains": _contains,
             "failure": lambda: self.scope.status == "failure",
             "fromJSON": json.loads,
             "startsWith": lambda text, start: text.lower().startswith(start.lower()),

@@ -404,8 +404,9 @@ class JobRun:
                 raise HostedError(f"there is no artifact {given['name']}")
             shutil.copytree(self.run.artifacts / given["name"], to, dirs_exist_ok=True)
         else:
-            for found in sorted(self.run.artifacts.glob(given["pattern"])):
-                shutil.copytree(found, to / found.name)
+            found = sorted(self.run.artifacts.glob(given["pattern"]))
+            for one in found:  # the action gives a folder of its own to each, but not to a single one
+                shutil.copytree(one, to / one.name if len(found) > 1 else to, dirs_exist_ok=True)
         return {}
 
     def _upload_pages(self, given: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """matrixctl as it is, on an engine in memory: `.venv/bin/matrixctl` of the jobs that need no container.
 
 What breaks is said by the tree that is tested: each line of its file `breaks` is a part of the ids of cells.
-Their requests hang.
+Their requests hang. Where it has a file `no-engine`, there is none.
 """
 
 # ruff: noqa: E402 - nothing but this file says where the fakes lie
@@ -20,6 +20,7 @@ from fakes import FakeEngine
 from orchestrator import app
 from orchestrator.cli import clean, run
 from orchestrator.cli.main import process
+from orchestrator.errors import EngineError
 from orchestrator.probe.certificates import Certificates
 
 _BREAKS = Path("breaks")
@@ -34,6 +35,8 @@ _RUN_MATRIX = app.run_matrix
 
 
 def _connect(**_: object) -> FakeEngine:
+    if Path("no-engine").exists():
+        raise EngineError("no container engine answers")
     return FakeEngine(_PROGRAMS, packages=engine_run.PACKAGES)
 
 

@@ -22,6 +22,8 @@ SCOPE = Scope(
         ("inputs.unset || github.sha", "abc"),
         ("inputs.empty && 'x' || 'y'", "y"),
         ("!startsWith(github.event_name, 'pull_request')", False),
+        ('contains(fromJSON(\'["push", "PULL_request"]\'), github.event_name)', True),
+        ("contains(fromJSON('[\"push\"]'), github.event_name)", False),
         ("fromJSON(needs.plan.outputs.matrix)", {"include": [{"a": 1}]}),
         ("!cancelled() && needs.plan.result == 'success'", True),
         ("needs.plan.outputs.unset != ''", False),

@@ -62,6 +62,27 @@ def test_a_shard_that_fails_and_one_that_is_lost_are_named_in_the_merged_run(git
     assert len(list(folder.parent.glob("shard-*"))) == 2
 
 
+def test_one_shard_alone_is_merged_and_judged_as_asked(github: Hosted) -> None:
+    """Its artifact is unpacked without a folder of its own."""
+    ran = github.run("matrix.yml", shards="1", **{"fail-on": "flaky"})
+    assert ran.result == "success", [job.log for jobs in ran.jobs.values() for job in jobs]
+    artifacts = github.folder / "artifacts" / str(4_000_000_001)
+    assert (artifacts / "run" / "index.html").is_file()
+    pins = json.loads((artifacts / "pins" / "pins.json").read_text())
+    settings = json.loads((artifacts / "shard-0" / "journal.jsonl").read_text().splitlines()[0])["settings"]
+    assert settings["fail_on_flaky"] is True
+    assert settings["pins"] == pins
+
+
+def test_a_run_that_never_was_is_no_run_that_may_fail(github: Hosted) -> None:
+    tree = github.repositories[REPOSITORY]
+    (tree / "no-engine").touch()
+    commit(tree)
+    for fail_on in ("never", "regression"):
+        job = http3(github.run(caller(**{"fail-on": fail_on, "cache": "false"}), event="push"))
+        assert (job.outputs["code"], job.result) == ("4", "failure"), job.log
+
+
 def test_a_users_step_gives_report_summary_and_outputs(github: Hosted) -> None:
     tree = github.folder / "repositories" / "haproxy"
     tree.mkdir()
