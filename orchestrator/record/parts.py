@@ -146,6 +146,13 @@ def _list_inputs(part: Part) -> Iterator[tuple[str, str]]:
             yield f"the patch {patch.name}", patch.sha256
 
 
+def _list_options(record: RunRecord) -> tuple[str, ...]:
+    """Return the options without where the file of --pins lies: what it had in it is compared by itself."""
+    options = record.run.selection.options if record.run.selection else ()
+    places = {number + 1 for number, word in enumerate(options) if word == "--pins"}
+    return tuple(word for number, word in enumerate(options) if number not in places)
+
+
 _SAME: Mapping[str, Callable[[RunRecord], Any]] = {
     "their matrices": lambda record: record.run.matrix_digest,
     "their matrixctl": lambda record: f"{record.run.tool_version} {record.run.tool_digest or ''}".rstrip(),
@@ -155,7 +162,7 @@ _SAME: Mapping[str, Callable[[RunRecord], Any]] = {
     "their profiles": lambda record: record.run.profile,
     "their filters": lambda record: record.run.filters,
     "their cells (--cell)": lambda record: record.run.selection and record.run.selection.cells,
-    "their options": lambda record: record.run.selection and record.run.selection.options,
+    "their options": _list_options,
 }
 
 
