@@ -6,11 +6,11 @@ says what that is.
 
 import errno
 import os
+import re
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -42,6 +42,8 @@ AS_STEP = "--as-bisect"
 """The command is a step of ``git bisect run``."""
 STEP_ABORTED = 128
 """What git-bisect(1) ends at: from here on an exit code says nothing of the commit."""
+_DATABASE = re.compile(r"(://).*", re.DOTALL)
+_USER = re.compile(r"(?<=://)(?<!ssh://).*@", re.DOTALL)
 _STEP_CODES = frozenset({0, 1, 125})
 
 
@@ -110,9 +112,16 @@ def _is_of_a_step(code: object) -> bool:
 
 
 def typed(ctx: click.Context) -> str:
-    """Return the whole command line as it was typed, with the passwords in URLs masked."""
-    words: Sequence[str] = ctx.meta.get(_TYPED, ())
-    return shlex.join(["matrixctl", *map(masked, words)])
+    """Return the whole command line as it was typed, without what may be a password.
+
+    Of a database there is no more than its kind. Of another URL nothing is left before its last ``@``: what a
+    person typed need not be what a URL may be.
+    """
+    words = list(ctx.meta.get(_TYPED, ()))
+    for number, word in enumerate(words):
+        if word.startswith("--history=") or (number and words[number - 1] == "--history"):
+            words[number] = _DATABASE.sub(r"\1...", word)
+    return shlex.join(["matrixctl", *(masked(_USER.sub("***@", word)) for word in words)])
 
 
 class Later(click.Command):

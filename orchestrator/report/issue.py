@@ -130,11 +130,13 @@ def _quote_version(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
         yield from _fence(said, "plain")
     elif cell.attestation:
         proof = cell.attestation
-        yield from _fence(
-            f"(of the whole only this was kept)\nHAProxy version {text.flat(proof.haproxy_version)}\n"
-            f"Built with: {text.flat(proof.tls_built)}\nRunning on: {text.flat(proof.tls_running)}",
-            "plain",
+        lines = (
+            "(of the whole only this was kept)",
+            f"HAProxy version {proof.haproxy_version}",
+            f"Built with: {proof.tls_built}",
+            f"Running on: {proof.tls_running}",
         )
+        yield from _fence("\n".join(map(text.flat, lines)), "plain")
 
 
 def _quote(

@@ -3,11 +3,16 @@
 import time
 from pathlib import Path
 
+import click
+import pytest
+from click.testing import CliRunner
 from record_samples import cell, record
 
 from orchestrator import internal
+from orchestrator.cli.group import Explaining, typed
 from orchestrator.errors import MatrixctlError
 from orchestrator.masked import masked
+from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import ComponentResolved, Event, RunStarted
 from orchestrator.record.model import Component
 from orchestrator.record.recorder import Recorder
@@ -59,3 +64,37 @@ def test_over_http_a_user_alone_is_a_token() -> None:
     assert masked(f"HTTP://{CANARY}@host") == "HTTP://***@host"
     for plain in ("ssh://git@host/x", "https://host/@scope/x@1", "https://host/x?mail=a@b"):
         assert masked(plain) == plain
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--history", "postgresql+psycopg://me:se/cret@db/h"], "--history postgresql+psycopg://..."),
+        (["--history=postgresql://db/h?user=me&password=secret"], "--history=postgresql://..."),
+        (["--mirror", "https://ci:it's-secret@mirror/"], "--mirror 'https://***@mirror/'"),
+        (["--mirror", "https://u@corp.com:secret@host/"], "--mirror 'https://***@host/'"),
+        (["--with", "haproxy=git:ssh://git@host/x"], "--with haproxy=git:ssh://git@host/x"),
+        (["--history", "reports/history.db"], "--history reports/history.db"),
+    ],
+)
+def test_the_command_line_that_a_run_keeps_has_none(words: list[str], shown: str) -> None:
+    seen: list[str] = []
+
+    @click.group(cls=Explaining)
+    def program() -> None:
+        """Do nothing."""
+
+    @program.command(context_settings={"ignore_unknown_options": True})
+    @click.argument("rest", nargs=-1)
+    @click.pass_context
+    def run(context: click.Context, rest: tuple[str, ...]) -> None:  # noqa: ARG001
+        seen.append(typed(context))
+
+    assert CliRunner().invoke(program, ["run", *words]).exit_code == 0
+    assert seen == [f"matrixctl run {shown}"]
+
+
+def test_the_place_of_a_history_is_named_without_one() -> None:
+    place = parse_place("postgresql://db/h?user=me&password=secret")
+    assert "secret" not in str(place)
+    assert "secret" not in repr(place)

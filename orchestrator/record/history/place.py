@@ -22,7 +22,10 @@ class Place:
 
     def __str__(self) -> str:
         """Return how it is named to people."""
-        return str(self.file) if self.file else masked(self.url.render_as_string(hide_password=True))
+        if self.file:
+            return str(self.file)
+        shown = {key: "***" if "pass" in key.lower() else value for key, value in self.url.query.items()}
+        return masked(self.url.set(query=shown).render_as_string(hide_password=True))
 
 
 def parse_place(text: str) -> Place:
