@@ -103,16 +103,19 @@ def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Iss
 def _match(marks: Sequence[Mark], issues: Sequence[Issue]) -> dict[str, Issue]:
     """Return the issue of each alarm that has one, by the alarm's key.
 
-    A closed issue is found by its key alone: what is worded otherwise is news.
+    Open issues come first, by key or by cells: a fault has one open issue, however tonight words it. For what
+    is left, a closed issue is found by its key alone: what is worded otherwise is news.
     """
-    known: dict[str, Issue] = {}
-    keys = {mark.key for mark in marks}
-    for issue in sorted(issues, key=lambda one: (one.open, one.number), reverse=True):
-        if issue.open or issue.mark.key in keys:
-            known.setdefault(issue.mark.key, issue)
-    before = [_as_alarm(issue.mark) for issue in known.values()]
+    newest = sorted(issues, key=lambda one: one.number, reverse=True)
+    opened: dict[str, Issue] = {}
+    closed: dict[str, Issue] = {}
+    for issue in newest:
+        (opened if issue.open else closed).setdefault(issue.mark.key, issue)
+    before = [_as_alarm(issue.mark) for issue in opened.values()]
     followed = follow_alarms([_as_alarm(mark) for mark in marks], before)
-    return {mark.key: known[one.key] for mark, one in zip(marks, followed, strict=True) if one.key in known}
+    pairs = zip(marks, followed, strict=True)
+    found = {mark.key: opened.get(one.key) or closed.get(mark.key) for mark, one in pairs}
+    return {key: issue for key, issue in found.items() if issue}
 
 
 def _as_alarm(mark: Mark) -> Alarm:

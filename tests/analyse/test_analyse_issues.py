@@ -86,6 +86,22 @@ def test_an_alarm_that_has_changed_is_found_by_half_of_its_cells(kept: int, adde
     assert first == (("update", 7) if found else ("open", None))
 
 
+def test_an_open_issue_about_the_same_cells_is_before_a_closed_one_with_the_key() -> None:
+    reworded = ALARM.model_copy(update={"key": "another"})
+    assert kinds(NIGHT, issue(1, open=False), issue(2, alarm=reworded)) == [("update", 2)]
+    assert kinds(NIGHT, issue(1, open=False, unwanted=True), issue(2, alarm=reworded)) == [("update", 2)]
+
+
+def test_an_alarm_without_an_open_issue_gets_the_closed_one_with_its_key() -> None:
+    halves = [
+        ALARM.model_copy(update={"key": f"half-{number}", "cells": cells})
+        for number, cells in enumerate((ALARM.cells[:9], ALARM.cells[9:]))
+    ]
+    closed = [issue(number, open=False, alarm=half) for number, half in enumerate(halves, start=1)]
+    steps = decide(NIGHT, dict.fromkeys(halves, True), [*closed, issue(3)])
+    assert [(step.kind, step.issue) for step in steps] == [("update", issue(3)), ("reopen", closed[1])]
+
+
 def test_another_reason_or_series_is_another_issue() -> None:
     other = ALARM.model_copy(update={"key": "another", "reason": Reason.WRONG_LIBRARY})
     assert kinds(NIGHT, issue(), alarm=other)[0] == ("open", None)
