@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.analyse.alarms import follow_alarms
-from orchestrator.outcome import Outcome, Reason, Verdict, believed
+from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
 from orchestrator.value import Value
 
@@ -36,7 +36,10 @@ class Mark(Value):
     outcome: Outcome | None
     reason: Reason | None
     cells: tuple[str, ...]
-    """The begins of the SHA-256 of their ids, sorted: all, or the first where they are many."""
+    """The begins of the SHA-256 of their ids, sorted: all, or the first where they are many.
+
+    Also of those that failed so once, and of which no run has known anything since.
+    """
 
 
 class Issue(Value):
@@ -56,6 +59,8 @@ class Step(NamedTuple):
     issue: Issue | None
     alarm: Alarm | None
     why: str = ""
+    mark: Mark | None = None
+    """What the text of the issue is to end with, where it is written."""
 
 
 def make_mark(alarm: Alarm, series: str) -> Mark:
@@ -89,13 +94,14 @@ def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Iss
     """
     series = record.run.series
     ours = [issue for issue in issues if issue.mark.series == series[:_SERIES]]
-    matched = _match([make_mark(alarm, series) for alarm in alarms], ours)
+    cells = {_shorten(cell.id): cell for cell in record.cells}
+    marks = {alarm: make_mark(alarm, series) for alarm in alarms}
+    matched = _match(list(marks.values()), ours)
     steps = [
-        _decide_alarm(alarm, matched.get(alarm.key), confirmed=confirmed)
+        _decide_alarm(alarm, marks[alarm], matched.get(alarm.key), cells, confirmed=confirmed)
         for alarm, confirmed in alarms.items()
     ]
     taken = {issue.number for issue in matched.values()}
-    cells = {_shorten(cell.id): cell for cell in record.cells}
     left = (issue for issue in ours if issue.open and issue.number not in taken)
     return (*steps, *(_decide_issue(issue, cells) for issue in left))
 
@@ -122,28 +128,48 @@ def _as_alarm(mark: Mark) -> Alarm:
     return Alarm(key=mark.key, outcome=mark.outcome, reason=mark.reason, conditions=(), cells=mark.cells)
 
 
-def _decide_alarm(alarm: Alarm, issue: Issue | None, *, confirmed: bool) -> Step:
+def _decide_alarm(
+    alarm: Alarm, mark: Mark, issue: Issue | None, cells: Mapping[str, CellRecord], *, confirmed: bool
+) -> Step:
     if issue is None:
         if confirmed:
-            return Step("open", None, alarm)
+            return Step("open", None, alarm, mark=mark)
         return Step("leave", None, alarm, "no cell of it was confirmed")
     if issue.open:
-        return Step("update", issue, alarm)
+        return Step("update", issue, alarm, mark=_keep_unknown(mark, issue.mark, cells))
     if issue.unwanted:
         return Step("leave", issue, alarm, "it was closed as not planned")
     if not confirmed:
         return Step("leave", issue, alarm, "it is closed, and no cell of the alarm was confirmed")
-    return Step("reopen", issue, alarm)
+    return Step("reopen", issue, alarm, mark=mark)
+
+
+def _keep_unknown(mark: Mark, before: Mark, cells: Mapping[str, CellRecord]) -> Mark:
+    """Return a mark with those cells of the one before of which the run knows nothing.
+
+    A cell that is lost for a night may fail all the same: the issue is not closed without it.
+    """
+    unknown = {one for one in before.cells if one not in cells or not _is_known(cells[one])}
+    return mark.model_copy(update={"cells": tuple(sorted(unknown.union(mark.cells))[:_MOST])})
 
 
 def _decide_issue(issue: Issue, cells: Mapping[str, CellRecord]) -> Step:
     here = [cells[one] for one in issue.mark.cells if one in cells]
-    if 2 * len(here) < max(1, len(issue.mark.cells)):
-        return Step("leave", issue, None, f"the run has {len(here)} of its {len(issue.mark.cells)} cells")
     bad = sum(not _is_well(cell) for cell in here)
     if bad:
         return Step("leave", issue, None, f"{bad} of its cells are flaky, not judged, or fail otherwise")
+    every = len(issue.mark.cells)
+    if not every or len(here) < every:
+        said = (
+            f"the run has {len(here)} of its {every} cells; if the others are gone for good, close it by hand"
+        )
+        return Step("leave", issue, None, said)
     return Step("close", issue, None)
+
+
+def _is_known(cell: CellRecord) -> bool:
+    """Return whether a cell is well, or is in an alarm of its run."""
+    return _is_well(cell) or believed(cell.outcome, cell.verdict) in ALARMS
 
 
 def _is_well(cell: CellRecord) -> bool:

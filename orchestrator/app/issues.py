@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from orchestrator.analyse.compare import Comparison
-from orchestrator.analyse.issues import Issue, Step, decide, make_mark, read_mark
+from orchestrator.analyse.issues import Issue, Step, decide, read_mark
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.system import process
 from orchestrator.record.model import RunRecord
@@ -158,15 +158,15 @@ def _do(repository: Repository, step: Step, record: RunRecord, story: Story | No
     if step.kind == "close" and step.issue:
         repository.comment(step.issue.number, issue_markdown.write_end(record, page))
         repository.edit(step.issue.number, state="closed", state_reason="completed")
-    if step.kind == "leave" or story is None:
+    if story is None or step.mark is None:
         return None
-    title, body = issue_markdown.write_title(story), issue_markdown.write_body(record, story, page)
+    title, body = issue_markdown.write_title(story), issue_markdown.write_body(record, story, step.mark, page)
     if step.issue is None:
         return repository.create(title, body)
     repository.edit(step.issue.number, title=title, body=body, state="open")
     if step.kind == "reopen":
         repository.comment(step.issue.number, issue_markdown.write_return(record, page))
-    elif step.issue.mark != make_mark(story.alarm, record.run.series):
+    elif step.issue.mark != step.mark:
         repository.comment(step.issue.number, issue_markdown.write_change(record, story, page))
     return None
 

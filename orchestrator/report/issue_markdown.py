@@ -1,6 +1,6 @@
 """The text of an issue for an alarm. Whatever is not ours stands in code. Pure."""
 
-from orchestrator.analyse.issues import make_mark, write_mark
+from orchestrator.analyse.issues import Mark, write_mark
 from orchestrator.record.model import RunRecord
 from orchestrator.report import expectations, text, units
 from orchestrator.report.alarm_markdown import write_alarm
@@ -20,17 +20,17 @@ def write_title(story: Story) -> str:
     return text.flat(f"{story.end}: {shared}" if shared else f"{story.end}: {story.cells[0].id}")[:_TITLE]
 
 
-def write_body(record: RunRecord, story: Story, page: str) -> str:
+def write_body(record: RunRecord, story: Story, mark: Mark, page: str) -> str:
     """Return the text of an issue, which ends with the mark of its alarm.
 
+    :param mark: with the cells that the issue has to remember beside those of the alarm.
     :param page: the address of the workflow's run, or nothing.
     """
     sections = (
         Section("alarm", tuple(write_alarm(story, _CELLS))),
         Section("run", (f"\nLast seen in {_name_run(record, page)}. Each run writes this text anew.",)),
     )
-    mark = write_mark(make_mark(story.alarm, record.run.series))
-    return "\n".join((*fit_sections(sections, _ROOM), "", mark))
+    return "\n".join((*fit_sections(sections, _ROOM), "", write_mark(mark)))
 
 
 def write_change(record: RunRecord, story: Story, page: str) -> str:

@@ -1,10 +1,10 @@
 """Which issue belongs to which alarm, and what is to be done with it."""
 
 import json
+from collections.abc import Sequence
 
 import nights
 import pytest
-import samples
 
 from orchestrator.analyse.alarms import find_alarms
 from orchestrator.analyse.issues import Issue, decide, make_mark, read_mark, write_mark
@@ -147,17 +147,47 @@ def test_one_cell_that_still_fails_keeps_it_open() -> None:
     assert kinds(with_cells(PASSES), issue(open=False), alarm=None) == []
 
 
-def test_a_run_of_few_of_its_cells_closes_nothing() -> None:
-    def without(count: int) -> RunRecord:
-        well = with_cells(PASSES)
-        gone = ALARM.cells[:count]
-        cells: tuple[CellRecord, ...] = tuple(cell for cell in well.cells if cell.id not in gone)
-        return well.model_copy(update={"cells": cells})
+def without(record: RunRecord, gone: Sequence[str]) -> RunRecord:
+    cells: tuple[CellRecord, ...] = tuple(cell for cell in record.cells if cell.id not in gone)
+    return record.model_copy(update={"cells": cells})
 
-    assert kinds(without(7), issue(), alarm=None) == [("close", 7)]
-    assert kinds(without(8), issue(), alarm=None) == [("leave", 7)]
-    assert kinds(without(15), issue(), alarm=None) == [("leave", 7)]
-    assert kinds(samples.quick(), issue(), alarm=None) == [("leave", 7)]
+
+@pytest.mark.parametrize("count", [1, 7, 15])
+def test_a_run_without_some_of_its_cells_closes_nothing_and_says_so(count: int) -> None:
+    (step,) = decide(without(with_cells(PASSES), ALARM.cells[:count]), {}, [issue()])
+    assert step.kind == "leave"
+    assert step.why.startswith(f"the run has {15 - count} of its 15 cells")
+    assert "close it by hand" in step.why
+
+
+def test_a_mark_without_cells_closes_nothing() -> None:
+    assert kinds(NIGHT, issue(alarm=ALARM.model_copy(update={"cells": ()})), alarm=None) == [("leave", 7)]
+
+
+LOST: dict[str, object] = {"outcome": None, "reason": None, "verdict": Verdict.NOT_JUDGED}
+FLAKY: dict[str, object] = {"verdict": Verdict.FLAKY}
+OTHER: dict[str, object] = {"reason": Reason.WRONG_LIBRARY}
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"), [(LOST, 15), (FLAKY, 15), (None, 15), (PASSES, 3), (OTHER, 3)], ids=str
+)
+def test_a_cell_that_a_run_does_not_judge_stays_in_the_mark(
+    change: dict[str, object] | None, kept: int
+) -> None:
+    few = ALARM.model_copy(update={"key": "another", "cells": ALARM.cells[12:]})
+    night = with_cells(change, count=12) if change else without(NIGHT, ALARM.cells[:12])
+    (step,) = decide(night, {few: True}, [issue()])
+    assert (step.kind, step.issue) == ("update", issue())
+    assert step.mark is not None
+    assert step.mark.key == "another"
+    assert step.mark.cells == make_mark(ALARM if kept == 15 else few, "").cells
+
+
+def test_an_issue_that_is_opened_again_keeps_no_old_cell() -> None:
+    few = ALARM.model_copy(update={"cells": ALARM.cells[12:]})
+    (step,) = decide(with_cells(LOST, count=12), {few: True}, [issue(open=False)])
+    assert (step.kind, step.mark) == ("reopen", make_mark(few, ""))
 
 
 def test_a_mark_has_no_id_of_a_cell() -> None:

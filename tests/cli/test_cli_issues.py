@@ -16,11 +16,12 @@ from fake_github import REPOSITORY, TOKEN, FakeGitHub
 from markdown_it import MarkdownIt
 
 from orchestrator.analyse.issues import read_mark
-from orchestrator.outcome import ALARMS, Reason
+from orchestrator.outcome import ALARMS, Reason, Verdict
 from orchestrator.record.model import Confirmation, RunRecord
 from orchestrator.report.text import safe
 
 CONFIRMED = {"confirmation": Confirmation(state="confirmed")}
+UNCONFIRMED = {"confirmation": None}
 FIRST = "misbuilt: no-quic: arch=amd64, haproxy=master, tls=wolfssl-5.7.2"
 
 
@@ -131,6 +132,30 @@ def test_an_alarm_of_fewer_cells_is_the_same_issue_and_that_is_told(place: Place
     assert github.comments == {1: [github.comments[1][0]]}
     assert github.comments[1][0].startswith("It has changed: 9 cells fail so in run <code>fewer</code>")
     assert len(github.issues) == 4
+
+
+def test_a_night_that_loses_cells_does_not_forget_them(place: Place, github: FakeGitHub) -> None:
+    record = confirmed(nights.bad(), "no-quic")
+    ill = [cell.id for cell in record.cells if cell.reason == "no-quic"]
+
+    def lose(night: RunRecord) -> RunRecord:
+        lost = {"outcome": None, "reason": None, "verdict": Verdict.NOT_JUDGED, **UNCONFIRMED}
+        cells = tuple(cell.model_copy(update=lost) if cell.id in ill[3:] else cell for cell in night.cells)
+        return night.model_copy(update={"cells": cells})
+
+    place(place.write("ill", record))
+    mark = read_mark(github.issues[0]["body"])
+    assert mark
+    place(place.write("lost", lose(record)))
+    again = read_mark(github.issues[0]["body"])
+    assert again
+    assert (again.cells, len(again.cells)) == (mark.cells, 15)
+    assert "3 of 3 confirmed" in github.issues[0]["body"]
+    assert github.comments == {}, "nobody is told of what is only not known"
+
+    done = place(place.write("three-pass", lose(well(record))))
+    assert done.stdout == "leave #1: 12 of its cells are flaky, not judged, or fail otherwise\n"
+    assert place("good").stdout == "close #1\n"
 
 
 def test_only_what_was_confirmed_is_told(place: Place, github: FakeGitHub) -> None:
