@@ -21,7 +21,7 @@ _MOST = 2000
 _DIGITS = 8
 _SERIES = 64
 """Characters of the name of a series: `--series` takes no more, but a record may come from anywhere."""
-_MARK = re.compile(r"<!-- matrixctl-alarm (\{[^<>]{0,60000}\}) -->\s*\Z")
+_MARK = re.compile(r"<!-- matrixctl-alarm (\{[^<>]{0,60000}\}) -->")
 _QUIET = {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE, Verdict.NOW_PASSING}
 _TOLD = {Outcome.PASS, Outcome.FAIL, Outcome.MISBUILT, Outcome.UNSUPPORTED}
 """Outcomes that say something of the product, or of what is declared of it."""
@@ -78,10 +78,10 @@ def write_mark(mark: Mark) -> str:
 
 
 def read_mark(text: str) -> Mark | None:
-    """Return the mark with which a text ends; ``None`` where it has none."""
-    found = _MARK.search(text[-62_000:])
+    """Return the last mark of a text, below which a person may have written; ``None`` where it has none."""
+    found = _MARK.findall(text)
     try:
-        return Mark.model_validate_json(found[1]) if found else None
+        return Mark.model_validate_json(found[-1]) if found else None
     except ValidationError:
         return None
 

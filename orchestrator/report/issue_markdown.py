@@ -28,7 +28,10 @@ def write_body(record: RunRecord, story: Story, mark: Mark, page: str) -> str:
     """
     sections = (
         Section("alarm", tuple(write_alarm(story, _CELLS))),
-        Section("run", (f"\nLast seen in {_name_run(record, page)}. Each run writes this text anew.",)),
+        Section(
+            "run",
+            (f"\nLast seen in {_name_run(record, page)}. Each run writes this text anew; comments stay.",),
+        ),
     )
     return "\n".join((*fit_sections(sections, _ROOM), "", write_mark(mark)))
 

@@ -33,11 +33,14 @@ def with_cells(change: dict[str, object], count: int = 1000) -> RunRecord:
     return NIGHT.model_copy(update={"cells": cells})
 
 
-def test_a_mark_comes_back_from_the_end_of_a_text_alone() -> None:
+def test_the_last_mark_of_a_text_comes_back() -> None:
     mark = make_mark(ALARM, "nightly")
     line = write_mark(mark)
     assert read_mark(f"text\n\n{line}\n") == mark
-    assert read_mark(f"{line}\nmore") is None
+    assert read_mark(f"{line}\r\n\r\nmore") == mark
+    assert read_mark(f"{line}{'more ' * 13_000}") == mark
+    older = write_mark(make_mark(ALARM, "weekly"))
+    assert read_mark(f"{older}\n{line}\nmore") == mark
     assert read_mark("text") is None
     assert read_mark("<!-- matrixctl-alarm {} -->") is None
     assert read_mark(line.replace('"outcome":"', '"outcome":"x')) is None

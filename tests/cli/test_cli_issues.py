@@ -158,6 +158,16 @@ def test_a_night_that_loses_cells_does_not_forget_them(place: Place, github: Fak
     assert place("good").stdout == "close #1\n"
 
 
+def test_what_a_person_writes_below_the_mark_hides_no_issue(place: Place, github: FakeGitHub) -> None:
+    place("bad")
+    for issue in github.issues:
+        issue["body"] += "\r\n\r\nI look at it."
+    done = place("bad")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["update"] * 4
+    assert len(github.issues) == 4
+    assert "comments stay" in github.issues[0]["body"]
+
+
 def test_only_what_was_confirmed_is_told(place: Place, github: FakeGitHub) -> None:
     done = place(place.write("some", confirmed(nights.bad(), "not-ready")))
     assert [issue["title"].split(": ")[1] for issue in github.issues] == ["not-ready"]
