@@ -50,6 +50,8 @@ class FakeGitHub:
         self.asked: list[tuple[str, str, Any]] = []
         self.comments: dict[int, list[str]] = {}
         self.labels_allowed = True
+        self.labels: list[str] = []
+        """Those that it has: a label comes back as it is spelt here, and is found by that alone."""
         self.refusal: tuple[int, str] | None = None
         """What each request that writes is answered with."""
 
@@ -84,6 +86,8 @@ class FakeGitHub:
             return 200, {"data": {"viewer": {"login": ME}}}
         if self.refusal and method != "GET":
             return self.refusal[0], {"message": self.refusal[1]}
+        if (method, path) == ("GET", f"repos/{self.repository}/labels"):
+            return 200, [{"name": label} for label in self.labels]
         where, _, rest = path.partition("/issues")
         if where != f"repos/{self.repository}":
             return 404, {"message": "Not Found"}
@@ -94,12 +98,15 @@ class FakeGitHub:
     ) -> tuple[int, Any]:
         if method == "GET":
             page, size = int(query["page"][0]), int(query["per_page"][0])
-            return 200, self.issues[::-1][(page - 1) * size : page * size]
+            wanted = {"name": query["labels"][0]}
+            found = [issue for issue in self.issues[::-1] if wanted in issue["labels"]]
+            return 200, found[(page - 1) * size : page * size]
         if rest == [""]:
-            labels = content["labels"] if self.labels_allowed else []
+            spelt = {label.casefold(): label for label in self.labels}
+            labels = [spelt.get(label.casefold(), label) for label in content["labels"]]
             assert len(content["body"]) < 65_536
             made = self.add(content["body"], title=content["title"])
-            made["labels"] = [{"name": label} for label in labels]
+            made["labels"] = [{"name": label} for label in labels if self.labels_allowed]
             return 201, made
         number = int(rest[0])
         if rest[1:] == ["comments"]:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from orchestrator.analyse.compare import Comparison
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}", re.AS
 _TIMEOUT = 60.0
 """Seconds for one request."""
 _PAGE, _PAGES = 100, 50
-"""Issues that GitHub gives at once, and how often it is asked."""
+"""Issues or labels that GitHub gives at once, and how often it is asked."""
 _STATUS = re.compile(r"\(HTTP (\d{3})\)")
 _NO_TOKEN = 4
 """With what ``gh`` ends where it has no token (``gh help exit-codes``)."""
@@ -56,9 +56,9 @@ class Repository:
         """
         author = self._find_author()
         found = []
-        for one in self._list(author):
-            labels = {label.get("name") for label in one.get("labels", ()) if isinstance(label, dict)}
-            ours = (one.get("user") or {}).get("login") == author and self.label in labels
+        label = self._find_label()
+        for one in self._list("issues", state="all", labels=label, creator=author):
+            ours = (one.get("user") or {}).get("login") == author and self._has_label(one)
             mark = read_mark(one.get("body") or "") if ours and "pull_request" not in one else None
             if mark:
                 unwanted = one.get("state_reason") == "not_planned"
@@ -74,7 +74,7 @@ class Repository:
         made = self._ask(
             "POST", f"repos/{self.name}/issues", {"title": title, "body": body, "labels": [self.label]}
         )
-        if self.label not in {label.get("name") for label in made.get("labels", ())}:
+        if not self._has_label(made):
             raise MatrixctlError(
                 f"issue #{made['number']} of {self.name} has no label {self.label}, so it is not found again",
                 resolution="The token must be able to set labels. Set this one by hand.",
@@ -89,6 +89,11 @@ class Repository:
         """Add a comment, of which those who follow the issue are told."""
         self._ask("POST", f"repos/{self.name}/issues/{number}/comments", {"body": body})
 
+    def _has_label(self, issue: Mapping[str, Any]) -> bool:
+        """Return whether an issue has our label, in upper case or lower: to GitHub it is the same."""
+        labels = (label.get("name") or "" for label in issue.get("labels", ()) if isinstance(label, dict))
+        return self.label.casefold() in map(str.casefold, labels)
+
     def _find_author(self) -> str:
         """Return who we are: of a workflow's own token ``github-actions[bot]``."""
         found = self._ask("POST", "graphql", {"query": "query { viewer { login } }"})
@@ -97,10 +102,15 @@ class Repository:
         except (KeyError, TypeError):
             raise MatrixctlError("GitHub does not say whose token this is") from None
 
-    def _list(self, author: str) -> Iterator[dict[str, Any]]:
+    def _find_label(self) -> str:
+        """Return our label as the repository spells it: GitHub may find it by that alone."""
+        labels = (str(one["name"]) for one in self._list("labels"))
+        return next((label for label in labels if label.casefold() == self.label.casefold()), self.label)
+
+    def _list(self, kind: Literal["issues", "labels"], **asked: str) -> Iterator[dict[str, Any]]:
         for page in range(1, _PAGES + 1):
-            asked = {"state": "all", "labels": self.label, "creator": author, "per_page": _PAGE, "page": page}
-            found = self._ask("GET", f"repos/{self.name}/issues?{urlencode(asked)}")
+            query = urlencode({**asked, "per_page": _PAGE, "page": page})
+            found = self._ask("GET", f"repos/{self.name}/{kind}?{query}")
             yield from found
             if len(found) < _PAGE:
                 return

@@ -206,7 +206,8 @@ def test_issues_on_later_pages_are_found(place: Place, github: FakeGitHub) -> No
         github.add("of a person", author="somebody")
     place("bad")
     assert len(github.issues) == 254
-    assert len([1 for method, _, _ in github.asked if method == "GET"]) == 1 + 3
+    pages = [path for method, path, _ in github.asked if method == "GET" and path.endswith("/issues")]
+    assert len(pages) == 1 + 3
 
 
 def test_the_token_is_in_no_argument_and_no_body(place: Place, github: FakeGitHub) -> None:
@@ -261,6 +262,15 @@ def test_a_label_that_is_left_out_is_said(place: Place, github: FakeGitHub) -> N
     done = place("bad")
     assert done.returncode == 4
     assert "issue #1 of example/haproxy has no label matrixctl" in " ".join(done.stderr.split())
+
+
+def test_a_label_that_the_repository_spells_otherwise_is_ours(place: Place, github: FakeGitHub) -> None:
+    github.labels = ["MatrixCtl"]
+    for kind in ("open", "update"):
+        done = place("bad")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [kind] * 4
+    assert {issue["labels"][0]["name"] for issue in github.issues} == {"MatrixCtl"}
 
 
 def test_bad_input_is_a_sentence(place: Place, github: FakeGitHub, tmp_path: Path) -> None:
