@@ -221,12 +221,14 @@ def _series(event: Any) -> str:
 def is_good(record: RunRecord) -> bool:
     """Return whether the run is finished, without an alarm and without a cell that was not judged.
 
-    A run of single cells, or of one shard, says nothing of the rest: it is not what others are held against.
+    A run of single cells, of one shard, or of cells that it chose itself (``run --explain``) says nothing of
+    the rest: it is not what others are held against.
     """
     chosen = record.run.selection
     return (
         record.run.status == "finished"
         and not (chosen and (chosen.cells or chosen.shard))
+        and record.run.exploration is None
         and record.run.exit_code != Exit.HARNESS  # a shard may be missing whose cells nobody knows
         and bool(record.cells)
         and not any(believed(cell.outcome, cell.verdict) in _BAD for cell in record.cells)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from record_samples import AT, cell, record
@@ -18,7 +19,7 @@ from orchestrator.record.find import (
     series_of,
 )
 from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, held
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.model import CellRecord, Exploration, RunRecord
 
 GOOD = cell("a", Outcome.PASS).model_copy(update={"verdict": Verdict.AS_EXPECTED})
 BAD = cell("a", Outcome.FAIL).model_copy(update={"verdict": Verdict.REGRESSION})
@@ -26,10 +27,17 @@ UNJUDGED = cell("a")
 
 
 def a_run(
-    reports: Path, name: str, *, series: str = "", cells: Sequence[CellRecord] = (GOOD,), ends: bool = True
+    reports: Path,
+    name: str,
+    *,
+    series: str = "",
+    cells: Sequence[CellRecord] = (GOOD,),
+    ends: bool = True,
+    exploration: Exploration | None = None,
 ) -> Path:
     made = record(*cells)
-    run = made.run.model_copy(update={"id": name, "series": series, "status": "running", "finished_at": None})
+    told = {"id": name, "series": series, "exploration": exploration}
+    run = made.run.model_copy(update={**told, "status": "running", "finished_at": None})
     with Journal(reports / name / JOURNAL) as journal:
         journal.append(RunStarted(record=made.model_copy(update={"run": run})))
         if ends:
@@ -121,6 +129,19 @@ def test_one_that_cannot_be_read_is_not_good(tmp_path: Path) -> None:
 def test_a_run_without_a_cell_is_not_good() -> None:
     assert is_good(record(GOOD).model_copy(update={"run": _finished(record(GOOD))}))
     assert not is_good(record().model_copy(update={"run": _finished(record())}))
+
+
+@pytest.mark.parametrize("start", ["all", "pairwise"])
+def test_a_run_that_chose_its_cells_itself_is_not_good(
+    tmp_path: Path, start: Literal["all", "pairwise"]
+) -> None:
+    """Those that it left out may fail; `run --explain`."""
+    good = a_run(tmp_path, "20261119-020000-0001")
+    exploration = Exploration(
+        start=start, budget_minutes=None, selected=9, rounds=(), end="it is explained", left=("b",)
+    )
+    a_run(tmp_path, "20261119-020000-0002", exploration=exploration)
+    assert find_run("last-good", tmp_path) == good
 
 
 def _finished(one: RunRecord) -> object:
