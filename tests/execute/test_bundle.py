@@ -82,6 +82,34 @@ def test_what_is_there_already_stays(file: Path, tmp_path: Path) -> None:
     assert kept(other)["ccache/haproxy-amd64-amd64.tar"] == b"our objects"
 
 
+def of_a_source(file: str, origin: str) -> bytes:
+    """An export of the tarball under another name, or from elsewhere."""
+    told = {**SOURCE, "size": len(TARBALL), "sha256": SHA256, "file": file, "origin": origin}
+    return packed(index(told), member(f"sources/{SHA256}/{file}", TARBALL))
+
+
+def test_another_name_of_a_source_leaves_its_origin(store: Store, tmp_path: Path) -> None:
+    """Else `clean` might take a tarball for something that moves."""
+    (tmp_path / "export").write_bytes(of_a_source("y-1.tar.gz", "git: https://y.test/y"))
+    before = kept(store)
+    made = import_(store, tmp_path / "export")
+    assert [item.path for item in made.new] == [f"sources/{SHA256}/y-1.tar.gz"]
+    assert kept(store) == {**before, f"sources/{SHA256}/y-1.tar.gz": TARBALL}
+    told = Store(store.root).source(SHA256, "y-1.tar.gz")
+    assert told is not None
+    assert told.origin == "https://x.test/x-1.tar.gz"
+
+
+@pytest.mark.parametrize("file", ["origin", "Origin"])
+def test_the_stores_own_note_is_no_source(store: Store, tmp_path: Path, file: str) -> None:
+    """The note has other bytes than the tarball: to look for it as one would remove them both."""
+    (tmp_path / "export").write_bytes(of_a_source(file, "elsewhere"))
+    before = kept(store)
+    with pytest.raises(UsageError, match="a name that the store needs itself"):
+        import_(store, tmp_path / "export")
+    assert kept(store) == before
+
+
 def test_what_is_missing_is_named_and_what_is_harmed_is_missing(store: Store, tmp_path: Path) -> None:
     (store.root / "artifacts" / OTHER / "artifact.tar").write_bytes(b"harm")
     gone = Wanted(artifacts=[BUILD, OTHER, "3" * 64], sources=[("4" * 64, "x")], caches=["none"])
@@ -284,6 +312,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "items.0.artifact.digest: ",
     ),
     "a source's file that leads out": (packed(index({**SOURCE, "file": "../x"})), "items.0.source.file: "),
+    "a source's file that is the store's note": (
+        packed(index({**SOURCE, "file": "origin"})),
+        "items.0.source.file: ",
+    ),
     "a source's file with dots": (packed(index({**SOURCE, "file": "a..b"})), "items.0.source.file: "),
     "an origin of two lines": (packed(index({**SOURCE, "origin": "a\nb"})), "items.0.source.origin: "),
     "a cache that leads out": (

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from orchestrator import bounds
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.execute.store.store import Store
+from orchestrator.execute.store.store import NOTE, Store
 from orchestrator.files import open_regular, scratch_folder, sync_folder
 from orchestrator.matrix.names import quoted
 from orchestrator.value import Value
@@ -44,6 +44,15 @@ _LEVEL = 1
 
 _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z](\.?[0-9A-Za-z+~_-])*$", max_length=128)]
+
+
+def _no_note(name: str) -> str:
+    if name.casefold() == NOTE:
+        raise ValueError("that is a name that the store needs itself")
+    return name
+
+
+_SourceName = Annotated[_Name, Field(max_length=MAX_NAME), AfterValidator(_no_note)]
 _Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=2048)]
 
 
@@ -69,7 +78,7 @@ class SourceItem(_Item):
     """A source; ``sha256`` is its name in the store, too, and one may have several files."""
 
     kind: Literal["source"] = "source"
-    file: Annotated[_Name, Field(max_length=MAX_NAME)]
+    file: _SourceName
     origin: _Line
 
     @property
@@ -249,7 +258,7 @@ def _put(store: Store, item: Item, fetched: Path) -> None:
         case ArtifactItem():
             store.put_artifact(item.digest, fetched, item.meta)
         case SourceItem():
-            store.put_source(fetched, sha256=item.sha256, file=item.file, origin=item.origin)
+            store.put_source(fetched, sha256=item.sha256, file=item.file, origin=item.origin, keep_note=True)
         case CacheItem():
             store.put_ccache(item.name, fetched.read_bytes())
 

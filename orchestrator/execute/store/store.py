@@ -48,6 +48,8 @@ _MADE = {
     "sources": _DIGEST,
 }
 """How what may go is named: a person may name a folder as the store that has a ``git/`` of another kind."""
+NOTE = "origin"
+"""The file beside a source that says where it came from."""
 _LOCK_POLL_S = 0.1
 _MOVING = ("distro: ", "git: ", "path: ", "prebuilt: ")
 """How origins of sources that move begin."""
@@ -136,12 +138,20 @@ class Store:
             return held
         return HeldSource(path=path, origin="store")
 
-    def put_source(self, fetched: Path, *, sha256: str, file: str, origin: str) -> HeldSource:
-        """Move a *verified* file, which lies in ``scratch()``, into its place."""
+    def put_source(
+        self, fetched: Path, *, sha256: str, file: str, origin: str, keep_note: bool = False
+    ) -> HeldSource:
+        """Move a *verified* file, which lies in ``scratch()``, into its place.
+
+        :param keep_note: where the store has noted already where these bytes came from, that stays.
+        """
         folder = self.root / "sources" / _digest(sha256)
         with self._writing():
             folder.mkdir(exist_ok=True)
-            write_atomically(folder / "origin", f"{origin}\n".encode())
+            if keep_note:
+                with contextlib.suppress(FileNotFoundError):
+                    origin = _origin(folder) or origin
+            write_atomically(folder / NOTE, f"{origin}\n".encode())
             _sync(fetched)
             fetched.replace(folder / _named(file))
             sync_folder(folder)
@@ -338,7 +348,7 @@ def moves(folder: Path) -> bool:
 
 def _origin(folder: Path) -> str:
     """Return the origin of a source; a broken note of it is no reason to refuse the right bytes."""
-    return (folder / "origin").read_text("utf-8", "replace").strip()
+    return (folder / NOTE).read_text("utf-8", "replace").strip()
 
 
 def _digest(text: str) -> str:
