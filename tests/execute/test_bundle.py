@@ -144,6 +144,58 @@ def test_any_tar_reads_it(file: Path) -> None:
     ]
 
 
+def test_words_that_fit_no_line_are_made_to_fit(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.put_artifact(BUILD, b"a library", {"name": "two\nlines\x7f", "note": "n" * 5000})
+    with store.scratch() as scratch:
+        (scratch / "x").write_bytes(TARBALL)
+        store.put_source(scratch / "x", sha256=SHA256, file="x", origin="o\x1b\n" + "o" * 5000)
+    export(store, Wanted(artifacts=[BUILD], sources=[(SHA256, "x")], caches=[]), tmp_path / "export")
+    other = Store(tmp_path / "other")
+    assert len(import_(other, tmp_path / "export").new) == 2
+    artifact, source = other.artifact(BUILD), other.source(SHA256, "x")
+    assert artifact is not None
+    assert source is not None
+    assert artifact.meta["name"] == "two lines"
+    assert source.origin.startswith("o ooo")
+    for cut in (artifact.meta["note"], source.origin):
+        assert len(cut) == 2048
+        assert cut.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("meta", "cache", "said"),
+    [
+        ({"a name\nof two lines": "x"}, "haproxy", f"artifacts/{BUILD} cannot be exported: meta"),
+        (
+            {str(number): "x" for number in range(17)},
+            "haproxy",
+            f"artifacts/{BUILD} cannot be exported: meta",
+        ),
+        ({}, "c" * 81, "ccache/c* cannot be exported: name: "),
+    ],
+)
+def test_what_no_export_can_have_is_a_sentence(
+    tmp_path: Path, meta: dict[str, str], cache: str, said: str
+) -> None:
+    store = Store(tmp_path / "store")
+    store.put_artifact(BUILD, b"a library", meta)
+    store.put_ccache(cache, b"objects")
+    with pytest.raises(MatrixctlError, match=said) as caught:
+        export(store, Wanted(artifacts=[BUILD], sources=[], caches=[cache]), tmp_path / "export")
+    assert "\n" not in caught.value.brief
+    assert not (tmp_path / "export").exists()
+
+
+def test_too_much_for_one_export_is_a_sentence(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "MOST", 2)
+    with pytest.raises(MatrixctlError, match="3 things of the store, and an export has at most 2"):
+        export(store, ALL, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
 def test_a_place_that_cannot_be_written_is_a_sentence(store: Store, tmp_path: Path) -> None:
     with pytest.raises(MatrixctlError, match="cannot be written: No such file"):
         export(store, ALL, tmp_path / "none" / "export")

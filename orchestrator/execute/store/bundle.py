@@ -8,6 +8,7 @@ has to say. Format: ustar, https://pubs.opengroup.org/onlinepubs/9799919799/util
 import gzip
 import hashlib
 import io
+import re
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -53,7 +54,9 @@ def _no_note(name: str) -> str:
 
 
 _SourceName = Annotated[_Name, Field(max_length=MAX_NAME), AfterValidator(_no_note)]
-_Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=2048)]
+_LINE = 2048
+_CONTROL = r"\x00-\x1f\x7f"
+_Line = Annotated[str, Field(pattern=rf"^[^{_CONTROL}]*$", max_length=_LINE)]
 
 
 class _Item(Value):
@@ -147,11 +150,16 @@ def export(store: Store, wanted: Wanted, to: Path) -> Exported:
 
     What is written stands in a lease meanwhile, so that pruning spares it.
 
-    :raises MatrixctlError: where the file cannot be written.
+    :raises MatrixctlError: where the file cannot be written, or the store has what no export may have.
     """
     with store.in_use(), ExitStack() as files:
         found = list(_find(store, wanted, files))
         items = tuple(item for item, _ in found)
+        if len(items) > MOST:
+            raise MatrixctlError(
+                f"the selection needs {len(items)} things of the store, and an export has at most {MOST}",
+                resolution="Select less.",
+            )
         if items:
             try:
                 with scratch_folder(to.absolute().parent) as scratch:
@@ -171,12 +179,16 @@ def _find(store: Store, wanted: Wanted, files: ExitStack) -> Iterator[tuple[Item
     for digest in sorted(wanted.artifacts):
         if artifact := store.artifact(digest):
             size = artifact.path.stat().st_size
-            meta = {name: value for name, value in artifact.meta.items() if isinstance(value, str)}
-            yield ArtifactItem(digest=digest, size=size, sha256=artifact.sha256, meta=meta), artifact.path
+            meta = {name: _fit(value) for name, value in artifact.meta.items() if isinstance(value, str)}
+            with _exporting(store, f"artifacts/{digest}"):
+                item = ArtifactItem(digest=digest, size=size, sha256=artifact.sha256, meta=meta)
+            yield item, artifact.path
     for sha256, file in sorted(wanted.sources):
         if len(file) <= MAX_NAME and (held := store.source(sha256, file)):
-            size, origin = held.path.stat().st_size, " ".join(held.origin.split())
-            yield SourceItem(size=size, sha256=sha256, file=file, origin=origin), held.path
+            size = held.path.stat().st_size
+            with _exporting(store, f"sources/{sha256}"):
+                source = SourceItem(size=size, sha256=sha256, file=file, origin=_fit(held.origin))
+            yield source, held.path
     for name in sorted(wanted.caches):
         try:
             cache = files.enter_context(
@@ -185,7 +197,34 @@ def _find(store: Store, wanted: Wanted, files: ExitStack) -> Iterator[tuple[Item
         except FileNotFoundError:
             continue
         sha256 = hashlib.file_digest(cache, "sha256").hexdigest()
-        yield CacheItem(name=name, size=cache.tell(), sha256=sha256), cache
+        with _exporting(store, f"ccache/{name}"):
+            packed = CacheItem(name=name, size=cache.tell(), sha256=sha256)
+        yield packed, cache
+
+
+@contextmanager
+def _exporting(store: Store, path: str) -> Iterator[None]:
+    """:raises MatrixctlError: where the item has what no export may have."""
+    try:
+        yield
+    except ValidationError as error:
+        raise MatrixctlError(
+            f"{path} cannot be exported: {_say(error)}",
+            resolution=f"Remove it from the store {store.root}, or select without it.",
+        ) from None
+
+
+def _fit(text: str) -> str:
+    """Return a text as one line of an export; what is too long is cut, and an ellipsis says so."""
+    line = " ".join(re.sub(f"[{_CONTROL}]", " ", text).split())
+    return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
+
+
+def _say(error: ValidationError) -> str:
+    """Return the first fault, as one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return bounds.cut(_fit(f"{where}: {first['msg']}".removeprefix(": ")), bounds.WORDS)
 
 
 def _write(to: Path, found: Sequence[tuple[Item, Path | IO[bytes]]]) -> None:
@@ -289,10 +328,7 @@ class _Reader:
         try:
             index = Index.model_validate_json(self._read_padded(size), strict=True)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(step) for step in first["loc"])
-            why = bounds.cut(f"{where}: {first['msg']}".removeprefix(": "), bounds.WORDS)
-            raise self._refuse(f"its {_INDEX} is none that this version knows: {why}") from None
+            raise self._refuse(f"its {_INDEX} is none that this version knows: {_say(error)}") from None
         total = sum(item.size for item in index.items)
         if total > ALL:
             raise self._refuse(f"it unpacks to more than {ALL >> 30} GiB")
