@@ -21,12 +21,16 @@ from orchestrator.execute.sources.download import FetchError
 from orchestrator.files import make_ignored, read_limited, scratch_folder, write_atomically
 from orchestrator.matrix.names import quoted
 from orchestrator.record.find import LAST_GOOD, find_run, series_of
+from orchestrator.record.history.history import History
+from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.runs import begun, is_id
 
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _RUN = re.compile(r"runs/(?P<id>[^/]+)\.jsonl\.gz")
 _HISTORY = "history.db.gz"
+_NAMED = 3
+"""Runs that a sentence names."""
 _SECONDS = 300
 """For all that one command asks of git."""
 
@@ -36,7 +40,8 @@ def pull_history(branch: str, remote: str, reports: Path, history: Path) -> int 
 
     A journal that is here already stays. ``None``: there is no such branch, as before the first night.
 
-    :raises MatrixctlError: where git fails, or a file of the branch is spoilt; then nothing was written.
+    :raises MatrixctlError: where git fails, a file of the branch is spoilt, or the history here has runs that
+        the one of the branch lacks; then nothing was written.
     """
     _check_branch(branch)
     deadline = time.monotonic() + _SECONDS
@@ -47,6 +52,8 @@ def pull_history(branch: str, remote: str, reports: Path, history: Path) -> int 
         came = {path: _unpack(path, data) for path, data in git.read_blobs(Path(), commit, deadline=deadline)}
     except FetchError as error:
         raise MatrixctlError(f"the history cannot be fetched: branch {branch} of {remote}: {error}") from None
+    if _HISTORY in came and history.exists():
+        _refuse_loss(history, came[_HISTORY], branch, remote)
     make_ignored(reports)
     named = {path: match["id"] for path in came if (match := _RUN.fullmatch(path))}
     found = {name: came[path] for path, name in named.items() if is_id(name)}
@@ -57,6 +64,38 @@ def pull_history(branch: str, remote: str, reports: Path, history: Path) -> int 
     if _HISTORY in came:
         write_atomically(history, came[_HISTORY])
     return len(found)
+
+
+def _refuse_loss(history: Path, fetched: bytes, branch: str, remote: str) -> None:
+    """:raises MatrixctlError: where a history has runs that the fetched one lacks, or one cannot be read."""
+    here, where = _read_ids(history), f"branch {branch} of {remote}"
+    with scratch_folder() as scratch:
+        there = scratch / history.name
+        there.write_bytes(fetched)
+        try:
+            lost = sorted(here - _read_ids(there), reverse=True)
+        except MatrixctlError as error:
+            what = error.brief.removeprefix(f"the history {parse_place(str(there))} ")
+            raise MatrixctlError(
+                f"the history on {where} {what}",
+                details=f"So nobody can say what it lacks of {history}, which stays as it is.",
+                resolution=error.resolution,
+            ) from None
+    if lost:
+        names = ", ".join(map(quoted, lost[:_NAMED]))
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        runs = "a run" if len(lost) == 1 else f"{len(lost)} runs"
+        raise MatrixctlError(
+            f"the history {history} has {runs} that {where} lacks: {names}{more}",
+            details="A pull would lose them; nothing was written.",
+            resolution=f"Push them first (matrixctl history push {branch} --remote {remote}). If that is"
+            f" refused, or they are not wanted, move {history} away, pull, and import those that are.",
+        )
+
+
+def _read_ids(file: Path) -> set[str]:
+    with History(parse_place(str(file))) as history:
+        return {run["id"] for run in history.runs()}
 
 
 def push_history(branch: str, remote: str, reports: Path, history: Path, *, nights: int) -> int:
@@ -81,7 +120,8 @@ def push_history(branch: str, remote: str, reports: Path, history: Path, *, nigh
             raise MatrixctlError(
                 f"the history is not kept: {error}",
                 details="Another job has written it since this one pulled it, and nothing of it is lost.",
-                resolution="Pull it, import the run, and push again; one job at a time needs no second try.",
+                resolution=f"Move {history} away, pull, import the runs that it has and the branch lacks, and"
+                " push again; one job at a time needs no second try.",
             ) from None
         except FetchError as error:
             raise MatrixctlError(f"the history is not kept: branch {branch} of {remote}: {error}") from None

@@ -10,6 +10,7 @@ from cli_samples import RUN, a_run, matrixctl
 from git_samples import Repository
 
 from orchestrator import bounds
+from orchestrator.record.find import read_run
 
 BRANCH = "nights"
 SECOND_RUN = "20260103-030405-abcd"
@@ -100,11 +101,85 @@ def test_two_nights_at_once_lose_neither(server: Repository) -> None:
     assert "the history is not kept: 'nights' has changed meanwhile" in done.stderr
     assert server.git("rev-parse", BRANCH) == kept
 
-    shutil.rmtree(second / "reports")
+    assert (
+        f"Move {second}/reports/history.db away, pull, import the runs that it has and the branch lacks"
+        in flat(done.stderr)
+    )
+    (second / "reports" / "history.db").rename(second / "away.db")
     matrixctl("history", "pull", BRANCH, cwd=second)
-    night(second, SECOND_RUN)
+    assert matrixctl("history", "import", SECOND_RUN, cwd=second).returncode == 0
     assert matrixctl("history", "push", BRANCH, cwd=second).returncode == 0
     assert listed(second) == [SECOND_RUN, RUN]
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_pull_loses_no_run_that_the_branch_lacks(server: Repository) -> None:
+    """One was imported from a run.json alone: it is nowhere else."""
+    here = machine(server, "here")
+    night(here, RUN)
+    assert matrixctl("history", "push", BRANCH, cwd=here).returncode == 0
+    elsewhere = machine(server, "elsewhere")
+    for day in range(3, 8):
+        name = f"2026010{day}-030405-abcd"
+        a_run(elsewhere / "reports", name)
+        record = elsewhere / f"{name}.json"
+        record.write_text(read_run(elsewhere / "reports" / name).model_dump_json())
+        assert matrixctl("history", "import", str(record), cwd=here).returncode == 0
+    shutil.rmtree(here / "reports" / RUN)
+    before, known = everything(here / "reports"), listed(here)
+
+    done = matrixctl("history", "pull", BRANCH, cwd=here)
+    assert (done.returncode, done.stdout) == (4, "")
+    said = flat(done.stderr)
+    assert f"the history {here}/reports/history.db has 5 runs that branch {BRANCH} of origin lacks: " in said
+    assert "'20260107-030405-abcd', '20260106-030405-abcd', '20260105-030405-abcd' and 2 more" in said
+    assert f"matrixctl history push {BRANCH}" in said
+    assert everything(here / "reports") == before
+    assert listed(here) == known
+
+    assert matrixctl("history", "push", BRANCH, cwd=here).returncode == 0
+    assert matrixctl("history", "pull", BRANCH, cwd=here).returncode == 0
+    assert listed(here) == known
+
+
+def test_a_pull_over_the_same_history_or_an_older_one_goes(server: Repository) -> None:
+    here, there = machine(server, "here"), machine(server, "there")
+    night(here, RUN)
+    assert matrixctl("history", "push", BRANCH, cwd=here).returncode == 0
+    assert matrixctl("history", "pull", BRANCH, cwd=there).returncode == 0
+    night(there, SECOND_RUN)
+    assert matrixctl("history", "push", BRANCH, cwd=there).returncode == 0
+    for _ in range(2):
+        assert matrixctl("history", "pull", BRANCH, cwd=here).returncode == 0
+        assert listed(here) == [SECOND_RUN, RUN]
+
+
+@pytest.mark.parametrize("which", ["local", "branch"])
+def test_what_cannot_be_compared_is_not_written_over(kept: Repository, which: str) -> None:
+    """Nobody knows then which runs would be lost."""
+    here = machine(kept, "here")
+    night(here, SECOND_RUN)
+    spoilt = b"SQLite format 3\0, and then something that is none"
+    if which == "local":
+        (here / "reports" / "history.db").write_bytes(spoilt)
+    else:
+        spoil(kept, "history.db.gz", gzip.compress(spoilt))
+    before = everything(here / "reports")
+    done = matrixctl("history", "pull", BRANCH, cwd=here)
+    assert (done.returncode, done.stdout) == (4, "")
+    where = (
+        f"the history {here}/reports/history.db" if which == "local" else f"the history on branch {BRANCH}"
+    )
+    assert where in flat(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert everything(here / "reports") == before
 
 
 def spoil(server: Repository, path: str, content: bytes) -> str:
