@@ -270,7 +270,12 @@
   });
   for (const legend of legends) legend.classList.add('on');
   // On a phone the first alarm comes first: what is about the run, and the filters, are a tap away.
-  if (matchMedia('(max-width: 640px)').matches) for (const box of document.querySelectorAll('.fold')) box.open = false;
+  // Where it is wide, and on paper, no summary is there to open them with; they stay open when it gets narrow again.
+  const narrow = matchMedia('(max-width: 640px)');
+  const fold = (open) => { for (const box of document.querySelectorAll('.fold')) box.open = open; };
+  if (narrow.matches) fold(false);
+  narrow.addEventListener('change', () => { if (!narrow.matches) fold(true); });
+  addEventListener('beforeprint', () => fold(true));
   function drawControls(shown) {
     rows.value = view.rows;
     columns.value = view.columns;

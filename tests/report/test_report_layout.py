@@ -8,6 +8,8 @@ import nights
 import pytest
 import samples
 from browsing import AXE, Reader
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from orchestrator import resources
 from orchestrator.record.model import RunRecord
@@ -146,6 +148,37 @@ def test_a_desk_has_nothing_folded(reader: Reader) -> None:
     assert reader.all("#hint")
     assert reader.all("#controls select")
     assert not reader.all(".fold > summary")
+
+
+def turn(reader: Reader, width: int) -> None:
+    size = {"width": width, "height": 390, "deviceScaleFactor": 1, "mobile": True}
+    reader.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
+def test_a_phone_that_is_turned_shows_what_was_folded(reader: Reader) -> None:
+    """There is no summary there to open it with."""
+    reader.open(samples.mixed(), width=390)
+    assert not reader.all("header .facts dd, #controls select")
+    turn(reader, 844)
+    WebDriverWait(reader.driver, 10).until(lambda _: reader.all("header .facts dd"))
+    assert reader.all("#controls select")
+    assert not reader.all(".fold > summary")
+    turn(reader, 390)
+    WebDriverWait(reader.driver, 10).until(lambda _: len(reader.all(".fold > summary")) == 2)
+    assert reader.all("header .facts dd"), "what was to be read stays"
+
+
+def test_paper_has_what_a_phone_folds(reader: Reader) -> None:
+    reader.open(samples.mixed(), width=390)
+    assert not reader.all(".fold[open]")
+    reader.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    assert len(reader.driver.find_elements(By.CSS_SELECTOR, ".fold[open]")) == 2
+
+
+def test_without_a_script_a_phone_folds_nothing(reader: Reader) -> None:
+    reader.open(samples.mixed(), script=False, width=390)
+    assert reader.all("header .facts dd")
+    assert reader.all(".legend li")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
