@@ -27,6 +27,7 @@ from orchestrator.probe.files import scaled, session_files
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.reproduce.finished import Replanned
 from orchestrator.reproduce.folder import client_command
+from orchestrator.reproduce.foreign import refuse_action
 
 Role = Literal["server", "client", "build"]
 ROLES: tuple[Role, ...] = ("server", "client", "build")
@@ -176,9 +177,16 @@ def _fetch(means: Means, again: Replanned, source: Source) -> Path:
 
 
 def _find_digest(again: Replanned, run: RunRecord, kind: str) -> str | None:
-    """Return the digest that a build of the cell had in the run."""
+    """Return the digest that a build of the cell had in the run.
+
+    :raises UsageError: where the record has no digest there.
+    """
     keys = {action.key for action in again.plan.actions.values() if action.kind == kind}
-    return next((one.digest for one in run.actions if one.kind == kind and one.key in keys), None)
+    found = next((one for one in run.actions if one.kind == kind and one.key in keys), None)
+    if found is None:
+        return None
+    refuse_action(found)
+    return found.digest
 
 
 def _read(store: Store, digest: str | None, what: str, cell: CellRecord) -> bytes:

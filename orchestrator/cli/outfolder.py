@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import listed
+from orchestrator.matrix.names import listed, quoted
 from orchestrator.reproduce.folder import SCRIPT, Folder
 
 _MARK = ".matrixctl-render"
@@ -26,15 +26,21 @@ def find_old(out: Path) -> frozenset[str]:
             resolution="Name a new folder: nothing of yours is overwritten.",
         )
     names = mark.read_text("utf-8", "replace").splitlines()
-    return frozenset(name for name in names if not Path(name).is_absolute() and ".." not in Path(name).parts)
+    return frozenset(name for name in names if _is_below(name))
+
+
+def _is_below(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
 def replace_files(out: Path, old: frozenset[str], folder: Folder) -> None:
     """Write the files of a folder, and remove those of ``old`` that are not among them.
 
-    :raises UsageError: where a file that no command wrote is in the way.
+    :raises UsageError: where a file that no command wrote is in the way, or one would lie elsewhere.
     """
     files: Mapping[str, bytes | Path] = {**folder.files, **folder.copies}
+    if outside := [path for path in files if not _is_below(path)]:
+        raise UsageError(f"these files would not lie in {out}: {listed([quoted(path) for path in outside])}")
     foreign = [path for path in files if path not in old and (out / path).exists()]
     if foreign:
         raise UsageError(

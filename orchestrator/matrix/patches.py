@@ -18,7 +18,8 @@ S = TypeVar("S", bound=Software)
 MAX_BYTES = 16 << 20
 _LONGEST = 500
 """Characters of a path that a message carries."""
-_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*")
+"""Of a patch's file: it stands in paths and scripts."""
 _DIFF = re.compile(rb"^(--- |\*\*\* |diff --git )", re.MULTILINE)
 
 
@@ -27,7 +28,7 @@ def read_patch(path: Path) -> Patch:
 
     :raises UsageError: for a file that cannot be read, is no diff, or has a name that is not plain.
     """
-    if not _NAME.fullmatch(path.name):
+    if not NAME.fullmatch(path.name):
         raise UsageError(
             f"the patch {quoted(str(path))} needs a plain file name: letters, digits and . + ~ _ -"
         )

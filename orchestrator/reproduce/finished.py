@@ -21,6 +21,7 @@ from orchestrator.record.journal import SourcePinned
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.past import Past as PastRun
 from orchestrator.report import issue
+from orchestrator.reproduce import foreign
 from orchestrator.reproduce.folder import (
     SCRIPT,
     Folder,
@@ -60,8 +61,9 @@ def replan(past: PastRun, record: CellRecord, catalog: Catalog, store: Store) ->
 
     :param catalog: has the run's pinned sources, with the digests that they had.
     :raises SourceUnreachableError: where a source that moves is no longer in the store.
-    :raises UsageError: where the catalogue has another source now.
+    :raises UsageError: where the record has what no matrix can say, or the catalogue another source now.
     """
+    foreign.refuse_cell(record)
     cell = _make_cell(record, past.folder)
     host = ARCHES[record.execution.host_arch]
     planner = Planner(host=host, catalog=catalog, renderer=Renderer(), packages={})
@@ -163,6 +165,7 @@ def _find_pinned(plan: Plan, past: PastRun, store: Store) -> tuple[dict[str, Sou
                 f"the run's journal does not say what {action.moving} was",
                 resolution="Of a merged run, name the folder of the shard that probed the cell.",
             )
+        foreign.refuse_source(source)
         held = store.source(source.sha256, source.file)
         if held is None:
             raise SourceUnreachableError(

@@ -299,7 +299,7 @@ def test_a_patch_travels_with_the_script_that_applies_it(tmp_path: Path) -> None
     assert (out / BUILD / "patches/fix.diff").read_text() == text
     digest = hashlib.sha256(text.encode()).hexdigest()
     script = (out / BUILD / "reproduce.sh").read_text()
-    assert f'verify "$here/patches/fix.diff" {digest} || die' in script
+    assert f'verify "$here"/patches/fix.diff {digest} ||\n  die ' in script
     assert "-i /work/patches/fix.diff" in (out / BUILD / "build-tls.sh").read_text()
     assert "fix.diff" not in (out / BUILD / "build-haproxy.sh").read_text()
     assert digest in (out / BUILD / "README.md").read_text()

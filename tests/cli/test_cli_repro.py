@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,13 @@ import pytest
 from cli_samples import matrixctl
 from engine_run import GCM, EngineRun, Programs, chosen
 
-from orchestrator.matrix.model import Cell, Patch
+from orchestrator.arch import ARCHES
+from orchestrator.cli.outfolder import replace_files
+from orchestrator.errors import UsageError
+from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.record.model import RunRecord
+from orchestrator.reproduce import planned
+from orchestrator.reproduce.folder import Folder
 
 CELLS = chosen("arch=a*64", "tls=openssl-3.5.7", "cipher!=TLS_AES_128_CCM_SHA256")
 CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
@@ -200,3 +207,148 @@ def test_debians_own_haproxy_is_taken_from_the_store(tmp_path: Path) -> None:
     lost = repro(tmp_path, tmp_path / "two", GCM)
     assert lost.returncode == 4
     assert "no longer has that" in lost.stderr
+
+
+def changed(folder: Path, to: Path, old: str, new: str, *, at: str = "") -> Path:
+    """A copy of what lies around the run, whose journal says otherwise in every line that has ``at``."""
+    shutil.copytree(folder, to)
+    journal = to / "run" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    assert any(old in line for line in lines if at in line)
+    journal.write_text("".join(line.replace(old, new) if at in line else line for line in lines))
+    return to
+
+
+TLS_NAME = '"name":"openssl-3.5.7","family":"openssl"'
+CURL_NAME = '"name":"curl","family":"curl"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        pytest.param('"name":"fix.diff"', '"name":"../../../escaped.sh"', "patch", id="patch path"),
+        pytest.param('"name":"fix.diff"', '"name":"$(touch x).diff"', "patch", id="patch command"),
+        pytest.param(TLS_NAME, '"name":"$(touch x)","family":"openssl"', "tls.name", id="tls name"),
+        pytest.param(TLS_NAME, '"name":"openssl-3.5.7","family":"nosuch"', "tls.family", id="tls family"),
+        pytest.param(
+            f'{TLS_NAME},"version":"3.5.7"', f'{TLS_NAME},"version":"x..y"', "tls.version", id="tls version"
+        ),
+        pytest.param(
+            '"family":"haproxy","version":"3.0.11"',
+            '"family":"haproxy","version":"$(x)"',
+            "haproxy.version",
+            id="haproxy version",
+        ),
+        pytest.param('"family":"haproxy"', '"family":"other"', "haproxy.family", id="haproxy family"),
+        pytest.param('"make_flags":[]', '"make_flags":["CC=`x`"]', "make_flags", id="make flags"),
+        pytest.param('"configure_flags":[]', '"configure_flags":["$(x)"]', "configure_flags", id="configure"),
+        pytest.param('"build_packages":[]', '"build_packages":["a;b"]', "build_packages", id="packages"),
+        pytest.param(
+            '"runtime_packages":[]', '"runtime_packages":["$(x)"]', "runtime_packages", id="runtime"
+        ),
+        pytest.param(CURL_NAME, '"name":"curl","family":"nosuch"', "client.family", id="client family"),
+        pytest.param(CURL_NAME, '"name":"$(x)","family":"curl"', "client.name", id="client name"),
+        pytest.param(f'"suite":"{CHACHA}"', '"suite":"$(x)"', "cipher.suite", id="suite"),
+        pytest.param(
+            '"execution":{"name":"default","cpu":""',
+            '"execution":{"name":"default","cpu":"a b"',
+            "execution.cpu",
+            id="cpu",
+        ),
+        pytest.param('"environment":[]', '"environment":["LD_PRELOAD=x"]', "environment", id="variable"),
+        pytest.param('"machine":"x86_64"', '"machine":"$(x)"', "arch", id="machine"),
+        pytest.param('"host_arch":"amd64"', '"host_arch":"pdp11"', "host_arch", id="engine"),
+    ],
+)
+def test_a_record_that_no_matrix_could_give_is_refused(
+    made: tuple[Path, RunRecord], tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    folder = changed(made[0], tmp_path / "ran", old, new)
+    for name in ("escaped.sh", "$(touch x).diff"):
+        shutil.copy(folder / "run" / "patches" / "fix.diff", folder / "run" / "patches" / name)
+    done = repro(folder, tmp_path / "a" / "b" / "out", FAILING)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert says in done.stderr
+    assert f"the record of {FAILING}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "a").exists()
+
+
+FAKE = r"""#!/bin/sh
+case "$1 $2" in
+  "version --format") echo amd64 ;;
+  "info --format") echo 2 ;;
+  "run --rm") case "$*" in *dpkg*) ;; *) echo 'uname.machine="x86_64"' ;; esac ;;
+  "cp -") cat > /dev/null ;;
+  "cp "*) echo made ;;
+  "start -a") case $3 in *-build) eval "${STARTS:-:}" ;; esac ;;
+  "inspect -f") eval "${INSPECTS:-:}" ;;
+  "exec -i") eval "${JUDGES:-:}" ;;
+esac
+"""
+"""A docker that has every image; what its builds, its look at them and verdict.py do is told by variables."""
+
+
+def play(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of a folder, with programs of ours in front and sources that are there."""
+    programs = folder.parent / f"{folder.name}-programs"
+    programs.mkdir(exist_ok=True)
+    for name, text in {"docker": FAKE, "sha256sum": "#!/bin/sh\ncat > /dev/null\n"}.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (folder / "sources").mkdir(exist_ok=True)
+    for file in re.findall(r"^ *source_file (\S+) ", (folder / "reproduce.sh").read_text(), re.MULTILINE):
+        (folder / "sources" / file.strip("'")).write_text("x")
+    return subprocess.run(
+        ["sh", "reproduce.sh"],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", **variables},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_no_name_is_a_command_of_the_script(tmp_path: Path) -> None:
+    """The second wall: names that no matrix may have are text there, too."""
+    fix = tmp_path / "$(touch PWNED)`touch PWNED`'.diff"
+    fix.write_text(DIFF)
+    (one, *_) = CELLS
+    one = patched(replace(one, tls=one.tls.model_copy(update={"name": "$(touch PWNED)`touch PWNED`'"})), fix)
+    made = planned.render(
+        [one], engine_run.CATALOG, Limits(), ARCHES["amd64"], lambda _: pytest.fail("moves")
+    )
+    (name,) = {path.partition("/patches/")[0] for path in made.folder.files if "/patches/" in path}
+    for path, content in made.folder.files.items():
+        if path.startswith(f"{name}/"):
+            file = tmp_path / "out" / path.removeprefix(f"{name}/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    done = play(tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "asking the cell of haproxy-3.0.11--$(touch PWNED)`" in done.stderr
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+@pytest.mark.parametrize("path", ["../x", "/dev/null/x", "a/../../x"])
+def test_a_folder_is_written_below_itself_alone(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError, match="would not lie in"):
+        replace_files(tmp_path / "a" / "out", frozenset(), Folder(files={"README.md": b"", path: b""}))
+    with pytest.raises(UsageError, match="would not lie in"):
+        replace_files(tmp_path / "a" / "out", frozenset(), Folder(files={}, copies={path: tmp_path / "f"}))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_pinned_source_is_a_file_of_the_store_alone(tmp_path: Path) -> None:
+    ran = tmp_path / "one"
+    ran.mkdir()
+    EngineRun(ran, chosen("arch=amd64", "tls=openssl-distro", f"cipher={GCM}", haproxy="distro")).go()
+    (ran / "sources.yaml").write_text("version: 1\ncomponents: {}\n")
+    hostile = changed(
+        ran, tmp_path / "two", '"haproxy_3.0.11-1_arm64.deb"', '"../../x"', at='"source-pinned"'
+    )
+    done = repro(hostile, tmp_path / "out", GCM)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "'../../x' is no plain file name" in done.stderr

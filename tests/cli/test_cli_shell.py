@@ -13,6 +13,7 @@ from fakes import FakeEngine, Files, ran
 from orchestrator.cli import shell
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
+from orchestrator.record.past import read_past
 
 
 @dataclass
@@ -121,3 +122,38 @@ def test_a_role_that_there_is_not_is_refused(bench: Bench) -> None:
     code, said = bench.shell("proxy")
     assert code == 2
     assert "'server', 'client', 'build'" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"host_arch":"amd64"', '"host_arch":"pdp11"', "execution.host_arch: no architecture 'pdp11'"),
+        ('"family":"openssl"', '"family":"nosuch"', "axes.tls.family"),
+        ('"client":{"name":"curl","family":"curl"', '"client":{"name":"curl","family":"x"', "client.family"),
+    ],
+)
+def test_a_foreign_record_opens_nothing(bench: Bench, old: str, new: str, says: str) -> None:
+    change(bench, old, new)
+    code, said = bench.shell()
+    assert code == 2
+    assert says in said
+    assert bench.opened == []
+
+
+@pytest.mark.parametrize(("role", "kind"), [("server", "haproxy"), ("server", "selftest"), ("build", "tls")])
+def test_a_digest_that_is_none_is_no_artifact(bench: Bench, role: str, kind: str) -> None:
+    past = read_past(bench.run.folder / "run")
+    (digest,) = {one.digest for one in past.record.actions if one.kind == kind}
+    assert digest
+    change(bench, f'"{digest}"', '"../../x"')
+    code, said = bench.shell(role)
+    assert code == 2
+    assert "'../../x'" in said
+    assert bench.opened == []
+
+
+def change(bench: Bench, old: str, new: str) -> None:
+    journal = bench.run.folder / "run" / "journal.jsonl"
+    text = journal.read_text()
+    assert old in text
+    journal.write_text(text.replace(old, new))
