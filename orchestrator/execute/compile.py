@@ -45,7 +45,7 @@ exit "$code"
 without end fills neither a disk nor our memory. It appends, so that what it says after a cut comes after it;
 and this script outlives the TERM of a build that takes too long, to tidy up."""
 _KILLED = 137
-_SHORT = re.compile(
+SHORT = re.compile(
     rb"Killed signal terminated program \w+|No space left on device|Cannot allocate memory|"
     rb"Resource temporarily unavailable|virtual memory exhausted"
 )
@@ -167,7 +167,7 @@ def _failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, 
     tail = "\n".join(bounds.cut(line, bounds.WORDS) for line in lines)
     if done.timed_out:
         return exceeded("The build", task.timeout, "build", details=tail)
-    short = _SHORT.search(log)
+    short = SHORT.search(log)
     if code == _KILLED or short or _full(done.stdout):
         said = short[0].decode() if short else "there is no space left on its disk"
         return ExhaustedError(

@@ -13,6 +13,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.files import read_limited
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.model import Cell, Limits, Software
+from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
@@ -28,8 +29,8 @@ from orchestrator.reproduce.folder import (
     Past,
     find_needed,
     find_problem,
-    is_build_failure,
     make_folder,
+    name_script,
 )
 
 S = TypeVar("S", bound=Software)
@@ -111,7 +112,7 @@ def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store)
         past=Past(
             expected=_expect(record),
             packages=_find_packages(past.record, again),
-            build_failed=is_build_failure(record.reason),
+            broken=_find_broken(past.record, record, again),
             report=f"# {issue.title(record)}\n\n{text}",
         ),
     )
@@ -200,6 +201,15 @@ def _find_packages(record: RunRecord, again: Replanned) -> list[tuple[str, str, 
         for one in record.components
         if one.kind == "package" and one.origin in _IMAGES and used & {*(one.used_by or ())}
     ]
+
+
+def _find_broken(record: RunRecord, cell: CellRecord, again: Replanned) -> str:
+    """Return the script that did not compile in the run, where that is how the cell ended."""
+    if cell.reason is not Reason.BUILD_FAILED:
+        return ""
+    failed = {one.key for one in record.actions if one.status == "failed"}
+    needed = find_needed(again.plan, again.action)
+    return next((name_script(action) for action in needed if action.key in failed), "")
 
 
 def _expect(record: CellRecord) -> dict[str, object]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.arch import Arch
+from orchestrator.execute.compile import SHORT
 from orchestrator.execute.engine.engine import UID, WORK
 from orchestrator.execute.images import bootstrap, dockerfiles, emulation, own_client, wheels
 from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.matrix.patches import to_apply
-from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction
 from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.render import Renderer
@@ -45,13 +45,13 @@ class Past:
 
     :ivar expected: what ``verdict.py`` holds the cell and its build against, beside what is declared.
     :ivar packages: image, package and version, of what the run's images had that decides what a cell shows.
-    :ivar build_failed: it did not compile, so that this is the failure.
+    :ivar broken: the script that did not compile, so that this is the failure; empty if all did.
     :ivar report: Markdown that stands first in README.md.
     """
 
     expected: Mapping[str, Any]
     packages: Sequence[tuple[str, str, str]]
-    build_failed: bool
+    broken: str
     report: str
 
 
@@ -148,6 +148,7 @@ def make_folder(
         "work": WORK,
         "script": SCRIPT,
         "needs": needs(cells),
+        "short": SHORT.pattern.decode(),
         "server_name": SERVER_NAME,
         "suite": bootstrap.SUITE,
         "registry_image": dockerfiles.REGISTRY_IMAGE,
@@ -205,7 +206,7 @@ def _steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list
             inputs = json.dumps([text, source.sha256, toolchain, parent])
             step = _Step(
                 name=need.name,
-                script=f"build-{need.kind}.sh",
+                script=name_script(need),
                 text=text,
                 source=source,
                 patches=recipe.patches,
@@ -286,6 +287,6 @@ def _containers(cells: Sequence[Cell], images: _Images, limits: Limits, host: Ar
     return {"server": server, "client": client, **said}
 
 
-def is_build_failure(reason: Reason | None) -> bool:
-    """Return whether a cell ended before it was probed, since it did not compile."""
-    return reason is Reason.BUILD_FAILED
+def name_script(action: Action) -> str:
+    """Return the script of a build."""
+    return f"build-{action.kind}.sh"

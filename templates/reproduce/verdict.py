@@ -1,9 +1,9 @@
 """Says of each cell whether it is as it should be, from what driver.py printed. Runs where that ran.
 
 Usage: verdict.py [--other] < result.jsonl. With --other HAProxy or its library comes from another tree than the
-folder's, and its version is not held against the folder's. Exit code: 0 each cell is as it should be, 1 HAProxy or
-its TLS library fails in one of them, 125 there is a cell of which nothing can be told (and none fails), as
-`git bisect run` wants it.
+folder's, and its version is not held against the folder's. Exit code: 0 each cell is as it should be, 42 HAProxy or
+its TLS library fails in one of them, 125 there is a cell of which nothing can be told (and none fails). Not 1: so
+Python ends with a traceback, and docker without a container.
 """
 
 import json
@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-GOOD, FAILS, UNTOLD = 0, 1, 125
+GOOD, FAILS, UNTOLD = 0, 42, 125
 WORDS = {GOOD: "as it should be", FAILS: "FAILS", UNTOLD: "cannot be told"}
 CANNOT_OFFER, STOPPED, KILLED = 59, 124, 137  # curl's number; timeout(1)'s; a shell's for SIGKILL
 GATEWAY_ERRORS = {502, 503, 504}

@@ -54,11 +54,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunRecord]:
     cells = [patched(cell, fix) for cell in CELLS]
     record = EngineRun(folder, cells, programs=Programs(fails=lambda cell, _: "CHACHA" in cell)).go()
     fix.unlink()
+    write_catalog(folder)
+    return folder, record
+
+
+def write_catalog(folder: Path) -> None:
     catalog = "version: 1\ncomponents:\n"
     for (name, version), one in engine_run.CATALOG.sources.items():
         catalog += f"  {name}: {{'{version}': {{file: {one.file}, sha256: {one.sha256}}}}}\n"
     (folder / "sources.yaml").write_text(catalog)
-    return folder, record
 
 
 FAILING = f"amd64--haproxy-3.0.11--openssl-3.5.7--{CHACHA}"
@@ -352,3 +356,87 @@ def test_a_pinned_source_is_a_file_of_the_store_alone(tmp_path: Path) -> None:
     done = repro(hostile, tmp_path / "out", GCM)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert "'../../x' is no plain file name" in done.stderr
+
+
+def reproduced(made: tuple[Path, RunRecord], tmp_path: Path) -> Path:
+    assert repro(made[0], tmp_path / "out", FAILING).returncode == 0
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("judges", "code"),
+    [
+        ("exit 0", 0),
+        ("exit 42", 1),
+        ("exit 125", 125),
+        pytest.param(
+            "echo 'Error response from daemon: container x is not running' >&2; exit 1", 125, id="docker"
+        ),
+        pytest.param("echo 'Traceback (most recent call last):' >&2; exit 1", 125, id="traceback"),
+        ("exit 2", 125),
+        ("exit 137", 125),
+    ],
+)
+def test_only_what_verdict_py_says_is_a_failure(
+    made: tuple[Path, RunRecord], tmp_path: Path, judges: str, code: int
+) -> None:
+    done = play(reproduced(made, tmp_path), JUDGES=judges)
+    assert done.returncode == code, done.stderr
+
+
+def test_nothing_of_the_environment_decides(made: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    inherited = {"fresh": "1", "other": "--other", "told": "1"}
+    done = play(reproduced(made, tmp_path), JUDGES='case "$*" in *--other*) exit 42 ;; esac', **inherited)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "out" / "out").glob("*.tar"))  # kept, as of the recorded sources
+    lost = play(tmp_path / "out", JUDGES="echo x >&2; exit 1", **inherited)
+    assert lost.returncode == 125
+
+
+@pytest.fixture(scope="module")
+def uncompiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run whose library does not compile, written by repro."""
+    folder = tmp_path_factory.mktemp("broke")
+    cells = chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
+    EngineRun(folder, cells, programs=Programs(breaks="build")).go()
+    write_catalog(folder)
+    done = repro(folder, folder / "out", GCM)
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        pytest.param("2 false", 1, id="it does not compile"),
+        pytest.param("", 125, id="the engine does not answer"),
+        pytest.param("0 false", 125, id="it went well, and docker was lost"),
+        pytest.param("2 true", 125, id="out of memory"),
+        pytest.param("137 false", 125, id="killed"),
+        pytest.param("127 false", 125, id="no such program"),
+    ],
+)
+def test_a_build_fails_as_in_the_run_where_its_container_says_so(
+    uncompiled: Path, tmp_path: Path, state: str, code: int
+) -> None:
+    shutil.copytree(uncompiled, tmp_path / "out")
+    says = f"echo {state}" if state else "echo 'Cannot connect to the Docker daemon' >&2; exit 1"
+    done = play(tmp_path / "out", STARTS="echo x.c:1: error: planted; exit 1", INSPECTS=says)
+    assert done.returncode == code, done.stderr
+    assert ("FAILS: build-tls.sh does not compile, as in the run" in done.stdout) == (code == 1)
+    assert "x.c:1: error: planted" in done.stderr
+
+
+def test_another_script_than_the_runs_is_no_failure_of_the_run(uncompiled: Path, tmp_path: Path) -> None:
+    shutil.copytree(uncompiled, tmp_path / "out")
+    second = f"[ -e {tmp_path}/first ] && exit 1; touch {tmp_path}/first"
+    done = play(tmp_path / "out", STARTS=second, INSPECTS="echo 2 false")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "build-haproxy.sh failed" in done.stderr
+
+
+def test_a_full_disk_is_no_failure_to_compile(uncompiled: Path, tmp_path: Path) -> None:
+    shutil.copytree(uncompiled, tmp_path / "out")
+    full = "echo 'as: x.o: No space left on device'; exit 1"
+    done = play(tmp_path / "out", STARTS=full, INSPECTS="echo 2 false")
+    assert (done.returncode, done.stdout) == (125, "")
