@@ -14,17 +14,35 @@ from pathlib import Path
 
 GOOD, FAILS, UNTOLD = 0, 42, 125
 WORDS = {GOOD: "as it should be", FAILS: "FAILS", UNTOLD: "cannot be told"}
-CANNOT_OFFER, STOPPED, KILLED = 59, 124, 137  # curl's number; timeout(1)'s; a shell's for SIGKILL
+WAITED, CANNOT_OFFER, STREAM_RESET, BAD_CERTIFICATE = 28, 59, 95, {51, 60}  # curl's numbers
+STOPPED = 124  # timeout(1)'s
 GATEWAY_ERRORS = {502, 503, 504}
-SANITIZER = re.compile(r"^==\d+==\s*ERROR: \w+Sanitizer: |: runtime error: ", re.MULTILINE)
-NOT_LOADED = {126, 127}  # a shell's: it cannot be started
+CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+SANITIZER = re.compile(
+    r"^==\d+==\s*ERROR: \w{1,40}Sanitizer: .|^[^\s:]{1,200}:\d{1,9}:\d{1,9}: runtime error: .", re.MULTILINE
+)
+REFUSED = {"config-refused", "handshake-refused"}
+PROVES = {
+    "library-cannot": REFUSED,
+    "haproxy-cannot": REFUSED | {"not-ready", "handshake-timeout", "handshake-then-hang"},
+}
+"""The kinds of failure that prove what is declared: a crash, a wrong body or a sanitizer's report prove nothing.
+A library without a suite has to refuse it: a client that is left hanging shows another fault."""
 
 
-class Untold(Exception):
+class Finding(Exception):
+    """``kind`` is what matrixctl calls it in its reports."""
+
+    def __init__(self, kind: str, words: str) -> None:
+        super().__init__(words)
+        self.kind = kind
+
+
+class Untold(Finding):
     """Why nothing can be told."""
 
 
-class Fails(Exception):
+class Fails(Finding):
     """How the product fails."""
 
 
@@ -32,89 +50,109 @@ def check_server(server: dict, expected: dict, other: bool) -> None:
     """Is what runs the HAProxy that it should be?"""
     said = server["vv"]
     if server["machine"].strip() != expected["machine"]:
-        raise Untold(f"the server's machine is {server['machine'].strip()!r}, not {expected['machine']}")
+        raise Untold("wrong-arch", f"the server's machine is {server['machine'].strip()!r}, not {expected['machine']}")
     if not (version := found(r"^HAProxy version (\S+)", said)):
         if SANITIZER.search(said):
-            raise Fails("a sanitizer reports a fault in `haproxy -vv`")
+            raise Fails("sanitizer", "a sanitizer reports a fault in `haproxy -vv`")
         code = server["vv_status"]
-        if code is not None and code > 128 and code != KILLED:
-            raise Fails(f"`haproxy -vv` died of {signal_name(code)}")
-        raise Untold(f"`haproxy -vv` said nothing (status {code}): {last(said)}")
+        if code is not None and code > 128 and signal_name(code) != "SIGKILL":
+            raise Fails("server-crashed", f"`haproxy -vv` died of {signal_name(code)}")
+        raise Untold("internal", f"`haproxy -vv` said nothing (status {code}): {last(said)}")
     running = found(r"^Running on (?:OpenSSL|SSL library) version : (.*)$", said)
     for what, is_now in (("haproxy_version", version), ("tls_running", running)):
         if not other and expected.get(what) not in {None, is_now}:
-            raise Untold(f"the run had {expected[what]!r}, and this is {is_now!r}")
+            raise Untold("wrong-version", f"the run had {expected[what]!r}, and this is {is_now!r}")
     if "+QUIC" not in found(r"^Feature list : (.*)$", said).split():
-        raise Untold("HAProxy was built without QUIC")
+        raise Untold("no-quic", "HAProxy was built without QUIC")
 
 
 def check_cell(raw: dict, asked: dict, requests: list) -> str:
-    """What arrived, in words; a cell that is another way says how."""
+    """What arrived, in words; a cell that is another way says how. The order is that of causes."""
     log, code = str(raw["files"].get("haproxy.log", "")), raw["exit_code"]
     if SANITIZER.search(log):
-        raise Fails("a sanitizer reports a fault: see haproxy.log")
+        raise Fails("sanitizer", "a sanitizer reports a fault: see haproxy.log")
     if code is not None:
-        check_end(raw, code, log)
+        check_end(raw, code, log.splitlines()[-20:])
     if raw["ready_s"] is None or raw["h3"] is None:
-        raise Fails("HAProxy runs, and opens no QUIC listener")
+        raise Fails("not-ready", "HAProxy runs, and opens no QUIC listener")
     made = raw["h3"]["requests"]
     first = made[0] if made else {}
     if first.get("exit_code") == CANNOT_OFFER or first.get("shows") == "cannot-offer":
-        raise Untold(f"the client sent nothing: {first['error']}")
+        raise Untold("client-cannot-offer", f"the client sent nothing: {first['error']}")
     if raw["h3"]["exit_code"] == STOPPED:
-        raise Untold("the client did not end by itself")
-    for one, wanted in zip(made, requests):
-        check_request(one, wanted, asked, bool(raw["origin_ok"]))
+        raise Untold("deadline", "the client did not end by itself")
+    if not made:
+        raise Untold("internal", "the client said nothing of any request")
+    for one in made:  # a client may make a connection for each
+        check_handshake(one, asked, raw["handshake_failures"])
+    wanted = {each["name"]: each for each in requests}
+    for one in made:
+        check_request(one, wanted[one["name"]], asked, bool(raw["origin_ok"]))
     if len(made) < len(requests):
-        raise Untold("the client said nothing of all requests")
+        raise Untold("internal", "the client said nothing of all requests")
     cipher = made[0]["cipher"]
     if asked.get("default_cipher") not in {None, cipher}:
-        raise Fails(f"with nothing forced {cipher} was negotiated, not {asked['default_cipher']}")
+        raise Fails(
+            "default-changed", f"with nothing forced {cipher} was negotiated, not {asked['default_cipher']}"
+        )
     return f"HTTP/3 with {cipher}: {', '.join(one['name'] for one in made)} went well"
 
 
-def check_end(raw: dict, code: int, log: str) -> None:
+def check_end(raw: dict, code: int, tail: list) -> None:
     """HAProxy ended by itself."""
-    if code == KILLED:
-        raise Untold("HAProxy was killed, from outside or out of memory")
-    if raw["ready_s"] is None and code <= 128:
-        if "[ALERT]" not in log and (code in NOT_LOADED or last(log).startswith("qemu")):
-            raise Untold(f"HAProxy could not be started: {last(log)}")
-        raise Fails(f"HAProxy ended with status {code} before it listened: {last(log)}")
-    raise Fails(f"HAProxy ended by itself with {signal_name(code)}, in the phase {raw['ended_in']}")
+    how = signal_name(code)
+    if how == "SIGKILL":
+        raise Untold("killed", "HAProxy was killed, from outside or out of memory")
+    if raw["ready_s"] is not None or how in CRASHES:
+        raise Fails("server-crashed", f"HAProxy ended by itself with {how}, in the phase {raw['ended_in']}")
+    words = tail[-1] if tail else "it said nothing"
+    if alerts := [line for line in tail if "[ALERT]" in line]:
+        raise Fails("config-refused", f"HAProxy refuses its configuration: {alerts[0]}")
+    if words.startswith("qemu"):
+        raise Untold("emulation", f"HAProxy could not be started: {words}")
+    raise Fails("not-ready", f"HAProxy ended with {how} before it listened: {words}")
+
+
+def quote(one: dict, asked: dict) -> str:
+    return f"{one['name']}: {asked['client']} {one['exit_code']}, {one['error'] or 'no message'}"
+
+
+def check_handshake(one: dict, asked: dict, failures: "int | None") -> None:
+    code, closed, said = one["exit_code"], one["close_code"], quote(one, asked)
+    if code in BAD_CERTIFICATE:
+        raise Fails("bad-certificate", f"the client does not take the certificate ({said})")
+    late = alert(one) and one["first_byte_s"] is None  # in answer to the client's last flight
+    if code == 0 or (one["handshake_s"] is not None and not late):
+        return
+    if one["shows"] == "fault-in-answer" and closed is None:
+        raise Fails("handshake-broken", f"the client found a fault in the handshake ({said})")
+    if closed is not None or failures or one["shows"] == "closed-by-server":
+        raise Fails("handshake-refused", f"the server ended the handshake ({said})")
+    if code == WAITED:
+        raise Fails("handshake-timeout", f"the client's time ran out before the handshake ended ({said})")
+    raise Fails("handshake-broken", f"the handshake does not end well ({said})")
 
 
 def check_request(one: dict, wanted: dict, asked: dict, origin: bool) -> None:
     name, code = one["name"], one["exit_code"]
-    said = f"{name}: {asked['client']} {code}, {one['error'] or 'no message'}"
-    begun = one["handshake_s"] is not None and not (alert(one) and one["first_byte_s"] is None)
-    if code and not begun:
-        raise Fails(f"the handshake does not end well ({said})")
     if not origin and (code or one["status"] in GATEWAY_ERRORS):
-        raise Untold("the origin behind HAProxy does not answer")
+        raise Untold("origin-down", "the origin behind HAProxy does not answer")
     if code:
-        raise Fails(f"the handshake ended, then {one['bytes_received']} bytes came ({said})")
-    if one["http_version"] != "3" or one["status"] != 200:
-        raise Fails(f"{name} was answered with status {one['status']} over HTTP/{one['http_version']}")
+        words = f"the handshake ended, then {one['bytes_received']} bytes came ({quote(one, asked)})"
+        if wanted["upload"]:
+            raise Fails("upload-incomplete", words)
+        broken = one["bytes_received"] or code == STREAM_RESET  # it was alive, and ended this answer
+        raise Fails("wrong-body" if broken else "handshake-then-hang", words)
+    if one["http_version"] != "3":
+        raise Fails("not-http3", f"{name} was answered over HTTP/{one['http_version']}")
+    if one["status"] != 200:
+        raise Fails("bad-status", f"{name} was answered with status {one['status']}")
     if one["cipher"] is None or asked["suite"] not in {None, one["cipher"]}:
-        raise Fails(f"{name} came with the cipher {one['cipher']}, not {asked['suite']}")
+        raise Fails("wrong-cipher", f"{name} came with the cipher {one['cipher']}, not {asked['suite']}")
     got = confirmed(one["text"]) if wanted["upload"] else one["sha256"]
     if got != wanted["sha256"]:
-        raise Fails(f"{name}: other bytes arrived than were sent")
-
-
-def as_declared(declared: str, raw: dict, why: Exception) -> bool:
-    """Whether a failure is the one that is declared: see `_PROVES` of matrixctl's judge."""
-    if declared == "client-cannot-offer":
-        return isinstance(why, Untold) and bool(raw["h3"]) and raw["h3"]["exit_code"] != STOPPED
-    ended, h3 = raw["exit_code"], raw["h3"] or {}
-    if ended is not None:  # it may refuse its configuration, and may not crash
-        return raw["ready_s"] is None and ended <= 128 and "[ALERT]" in str(raw["files"].get("haproxy.log", ""))
-    one = (h3.get("requests") or [{}])[0]
-    if declared == "library-cannot":  # it has to refuse: a client that is left hanging shows another fault
-        refused = one.get("close_code") is not None or one.get("shows") == "closed-by-server"
-        return isinstance(why, Fails) and (refused or bool(raw["handshake_failures"]))
-    return declared == "haproxy-cannot" and isinstance(why, Fails) and not one.get("bytes_received")
+        kind = "upload-incomplete" if wanted["upload"] else "wrong-body"
+        raise Fails(kind, f"{name}: other bytes arrived than were sent")
 
 
 def alert(one: dict) -> bool:
@@ -145,19 +183,18 @@ def signal_name(code: int) -> str:
         return f"signal {code - 128}"
 
 
-def judge(raw: dict, asked: dict, requests: list, server: "Exception | None") -> "tuple[int, str]":
-    """The exit code of one cell, and why."""
+def judge(raw: dict, asked: dict, requests: list, server: "Finding | None", no_quic: bool) -> "tuple[int, str]":
+    """The exit code of one cell, and why. With ``no_quic`` it is declared that this HAProxy has none."""
     declared = asked["declared"]
     try:
         if server is not None:
             raise server
         words = check_cell(raw, asked, requests)
-    except Untold as why:
-        good = server is None and declared is not None and as_declared(declared, raw, why)
-        return (GOOD if good else UNTOLD), str(why)
-    except Fails as why:
-        good = server is None and declared is not None and as_declared(declared, raw, why)
-        return (GOOD if good else FAILS), str(why)
+    except Finding as why:
+        proved = declared is not None and (
+            why.kind == declared or why.kind in PROVES.get(declared, ()) or (no_quic and why.kind == "no-quic")
+        )
+        return (GOOD if proved else FAILS if isinstance(why, Fails) else UNTOLD), str(why)
     if declared is not None:
         return FAILS, f"declared impossible ({declared}), and it is not: {words}"
     return GOOD, words
@@ -168,18 +205,18 @@ def main(argv: list, lines: list, folder: Path) -> int:
     read = [json.loads(line) for line in lines]
     server = next((one for one in read if one["kind"] == "server"), None)
     raws = {one["id"]: one for one in read if one["kind"] == "cell"}
-    problem: "Exception | None" = None
+    problem: "Finding | None" = None
     try:
         if server is None:
-            raise Untold("the driver said nothing of the server")
+            raise Untold("internal", "the driver said nothing of the server")
         check_server(server, expected, "--other" in argv)
-    except (Untold, Fails) as why:
+    except Finding as why:
         problem = why
     codes = []
     for cell in session["cells"]:
         asked = {**cell, **expected["cells"][cell["id"]]}
         if cell["id"] in raws:
-            code, why = judge(raws[cell["id"]], asked, session["requests"], problem)
+            code, why = judge(raws[cell["id"]], asked, session["requests"], problem, bool(expected.get("no_quic")))
         else:
             code, why = UNTOLD, "the driver said nothing of it"
         codes.append(code)

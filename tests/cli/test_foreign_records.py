@@ -23,7 +23,7 @@ axes:
     - {name: h-bin, version: "3.3.0", prebuilt: "./haproxy-{arch}", runtime_packages: [libpcre2-8-0]}
   tls:
     - openssl-distro
-    - {name: t, family: wolfssl, version: "5.8.0", git: https://git.example.org/t v5, configure_flags: [--a=b]}
+    - {name: t, family: wolfssl, version: "5.8.0", git: https://git.example/t v5, configure_flags: [--a=b]}
   cipher: [default, TLS_AES_128_CCM_SHA256]
   client:
     - aioquic

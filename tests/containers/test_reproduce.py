@@ -204,7 +204,7 @@ def test_a_folder_ends_as_its_cell_did(engine: DockerEngine, run: Any, store: Pa
     packages = folder / "packages.txt"
     packages.write_text(re.sub(r"^(runtime libc6) .*$", r"\1 1.0", packages.read_text(), flags=re.MULTILINE))
     lines, said, _ = reproduce(folder, ends=1)
-    assert f"{bad.id}: FAILS: the handshake does not end well (get-1k: curl " in said
+    assert f"{bad.id}: FAILS: the server ended the handshake (get-1k: curl " in said
     assert f"the run said: fail: handshake-refused: {bad.message}" in said
     assert "not quite as in the run, since these packages have other versions now:\n    libc6 of the " in said
     assert lines[-1]["kind"] == "package"

@@ -28,11 +28,15 @@ from fakes import cell
 from orchestrator import resources
 from orchestrator.arch import ARCHES
 from orchestrator.matrix import capabilities
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.plan.render import Renderer
+from orchestrator.probe.classify import classify
 from orchestrator.probe.files import asked, session_files
-from orchestrator.probe.judge import judge
+from orchestrator.probe.judge import _PROVES, _challenged, judge
+from orchestrator.probe.observe import observe
 
 CELL = cell(cipher=GCM)
 DEFAULT = cell(cipher="default")
@@ -174,3 +178,121 @@ def test_a_driver_that_said_too_little_tells_nothing(
     verdict: ModuleType, tmp_path: Path, lines: list[Raw]
 ) -> None:
     assert told(verdict, tmp_path, CELL, lines) == 125
+
+
+REPORT = "==7==ERROR: AddressSanitizer: heap-use-after-free"
+GATEWAY = {"h3": exchange(status=503), "origin_ok": False}
+SHAPES: dict[str, Raw] = {
+    "well": {},
+    "refused": {"h3": first_broken(28, "t", close_code=0x128)},
+    "closed": {"h3": first_broken(56, "t", shows="closed-by-server")},
+    "fault in the answer": {"h3": first_broken(56, "t", shows="fault-in-answer")},
+    "gave up": {"h3": first_broken(7, "t")},
+    "timeout": {"h3": first_broken(28, "t")},
+    "hang": {"h3": first_broken(28, "t", handshake_s=0.01)},
+    "late alert": {"h3": first_broken(56, "x", handshake_s=0.01, close_code=0x128)},
+    "alert after bytes": {
+        "h3": first_broken(56, "x", handshake_s=0.01, first_byte_s=0.1, close_code=0x128, received=7)
+    },
+    "closed by HTTP/3": {"h3": first_broken(56, "x", handshake_s=0.01, close_code=0x10C)},
+    "closed by QUIC": {"h3": first_broken(56, "x", handshake_s=0.01, close_code=2)},
+    "reset": {"h3": reset()},
+    "cut body": {"h3": reset(received=7)},
+    "cut body, closed": {"h3": reset(received=7, close_code=2)},
+    "wrong body": {"h3": exchange(sha256="3" * 64)},
+    "wrong status": {"h3": exchange(status=500)},
+    "gateway, origin down": GATEWAY,
+    "timeout, origin down": {"h3": first_broken(28, "t"), "origin_ok": False},
+    "reset, origin down": {"h3": reset(), "origin_ok": False},
+    "no HTTP/3": {"h3": exchange(http_version="2")},
+    "wrong cipher": {"h3": exchange(cipher="TLS_CHACHA20_POLY1305_SHA256")},
+    "no cipher": {"h3": exchange(cipher=None)},
+    "upload broken": {
+        "h3": exchange(
+            [request(one) for one in asked()[:2]] + [broken(UPLOAD, 28, "t", handshake_s=0.1)], exit_code=28
+        )
+    },
+    "second handshake refused": {
+        "h3": exchange([request(FIRST, status=500), broken(asked()[1], 28, "t", close_code=0x128)])
+    },
+    "certificate": {"h3": first_broken(60, "certificate")},
+    "stopped": {"h3": first_broken(124, "stopped")},
+    "cannot offer": {"h3": first_broken(59, "no such cipher")},
+    "no request": {"h3": exchange([])},
+    "one request": {"h3": exchange([request(FIRST)])},
+    "not ready": {"ready_s": None, "h3": None, "control": None},
+}
+LOGS = ("", "[ALERT] (7) : no such cipher", "qemu-aarch64: unknown option", REPORT)
+
+
+def of_each_kind() -> dict[str, Cell]:
+    """A cell of each declaration and client in the default matrix, and one of which nothing is declared."""
+    found = {"none": CELL, "default": DEFAULT}
+    for one in expand(load(resources.root() / "matrix.yaml")):
+        if declared := capabilities.unsupported(one, ARCHES["amd64"]):
+            found.setdefault(f"{declared.reason} {one.client.name}", one)
+    return found
+
+
+KINDS = of_each_kind()
+
+
+def as_challenged(one: Cell, raw: Raw) -> int:
+    """What the judge makes of a cell whose HAProxy is the right one."""
+    declared = capabilities.unsupported(one, ARCHES["amd64"])
+    found, contradicts = _challenged(declared, classify(one, observe(one, raw)), no_quic=False)
+    if found.outcome is Outcome.PASS:
+        return 1 if contradicts else 0
+    if found.outcome is Outcome.UNSUPPORTED:
+        return 0 if declared and found.reason == declared.reason else 125
+    return 1 if found.outcome in FAILURES else 125
+
+
+def lines_of(one: Cell) -> dict[str, Raw]:
+    """Lines of a cell: each shape with each count of failed handshakes and a report, and each end."""
+    made = {}
+    for shape, changed in SHAPES.items():
+        for failures in (0, 1):
+            for log in ("", REPORT):
+                raw = good_line(one, **changed, handshake_failures=failures, files={"haproxy.log": log})
+                made[f"{shape}, {failures} failed, {log}"] = raw
+    for status in (0, 1, 3, 126, 127, 134, 137, 139, 143):
+        for log in LOGS:
+            for ready in (None, 0.1):
+                made[f"ended {status} {log} {ready}"] = dead(one, status, log, ready_s=ready)
+    return made
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_ends_as_the_judge_does_for_each_declaration(
+    verdict: ModuleType, tmp_path: Path, kind: str
+) -> None:
+    one = KINDS[kind]
+    machine = f"{one.arch.arch.machine}\n"
+    differ = {}
+    for name, raw in lines_of(one).items():
+        lines = [server_line(machine=machine), raw]
+        mine = told(verdict, tmp_path, one, lines, machine=machine.strip())
+        if mine != (wanted := as_challenged(one, raw)):
+            differ[name] = (mine, wanted)
+    assert differ == {}
+
+
+def test_it_is_held_against_each_declaration_of_the_product() -> None:
+    assert {kind.split()[0] for kind in KINDS} >= {"client-cannot-offer", "library-cannot", "haproxy-cannot"}
+
+
+def test_the_table_of_proofs_is_the_judges(verdict: ModuleType) -> None:
+    assert {
+        reason.value: {str(one) for one in proofs} for reason, proofs in _PROVES.items()
+    } == verdict.PROVES
+
+
+def test_an_haproxy_without_quic_is_as_declared_where_that_is_declared(
+    verdict: ModuleType, tmp_path: Path
+) -> None:
+    lines = [server_line(vv=vv(features=NO_QUIC_FEATURES)), dead(CELL, 1, "[ALERT] no quic")]
+    declared = {"cell": {"declared": "haproxy-cannot"}}
+    assert told(verdict, tmp_path, CELL, lines, no_quic=True, **declared) == 0
+    assert told(verdict, tmp_path, CELL, lines, no_quic=False, **declared) == 125
+    assert told(verdict, tmp_path, CELL, lines, no_quic=True) == 125
