@@ -96,16 +96,17 @@ def _software(cell: Cell, axis: str) -> Software:
 
 def _make_version(axis: str, value: Software, version: str) -> Candidate:
     name = version if axis == "haproxy" else f"{value.family}-{version}"
-    return Candidate(name=name, value=_write(axis, value, {"name": name, "version": version}, short=name))
+    return Candidate(name=name, value=_write(axis, value, {"name": name, "version": version}))
 
 
-def _write(axis: str, value: Software, keys: Mapping[str, Any], *, short: str = "") -> str:
-    """Return a value for ``--with``, with the flags, packages and patches of the cell's own."""
+def _write(axis: str, value: Software, keys: Mapping[str, Any]) -> str:
+    """Return a value for ``--with``, with the flags, packages and patches of the cell's own.
+
+    It is the whole record: a name alone would mean the matrix's own value of that name, with its flags.
+    """
     more = {key: list(found) for key in _KEPT if (found := getattr(value, key, ()))}
     if value.patches:
         more["patches"] = [patch.path for patch in value.patches]
-    if short and not more:
-        return f"{axis}={short}"
     family = {"family": value.family} if axis == "tls" else {}
     made = yaml.safe_dump({**keys, **family, **more}, default_flow_style=True, sort_keys=False, width=1 << 20)
     return replacement.parse(f"{axis}={made.strip()}").text

@@ -136,6 +136,11 @@ class Bench:
         path = self.folder / f"{'-'.join(texts)}.yaml"
         path.write_text(yaml.safe_dump({"version": 1, "components": components}))
 
+    def edit_matrix(self, before: str, after: str) -> None:
+        path = self.folder / "matrix.yaml"
+        assert before in path.read_text()
+        path.write_text(path.read_text().replace(before, after))
+
     def go(self, *args: str, code: int = 0) -> Bisection:
         words = [word for name in ("haproxy.yaml", "openssl.yaml") for word in ("--sources", name)]
         words = words if (self.folder / "haproxy.yaml").exists() else words[2:]
@@ -194,6 +199,22 @@ def test_each_side_has_its_run_and_a_command_that_shows_it_again(bench: Bench) -
         assert "--with 'haproxy={name: " in step.rerun
         assert f"--cell amd64--haproxy-{step.candidate}--" in step.rerun
     assert all("DEBUG=-g" in script for script in bench.programs.scripts), "the cell's own flags stay"
+
+
+def test_a_value_of_the_matrix_that_is_called_like_a_version_is_not_taken_for_it(bench: Bench) -> None:
+    bench.edit_matrix(
+        '{name: "3.0.11", version: "3.0.11", make_flags: [DEBUG=-g]}',
+        '"3.0.11", {name: "3.0.6", version: "3.0.11", make_flags: [DEBUG=-other]},'
+        ' {name: "3.0.7", version: "3.0.7", make_flags: [DEBUG=-other]}',
+    )
+    bench.declare(fault_from(7))
+    found = bench.go(*ENDS)
+    assert found.message == f"the first bad one is {VERSIONS[7]}"
+    assert not any("DEBUG=-other" in script for script in bench.programs.scripts)
+    for step in found.steps:
+        record = read_run(bench.folder / "reports" / found.id / step.runs[0])
+        made = {cell.axes.haproxy.version for cell in record.cells if step.candidate in cell.id}
+        assert made == {step.candidate}
 
 
 def test_what_does_not_build_is_passed_over(bench: Bench) -> None:
