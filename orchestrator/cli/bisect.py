@@ -25,6 +25,7 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities
+from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, Cell
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.matrix.select import FULL, select_ids
@@ -212,7 +213,10 @@ def _settings(given: Mapping[str, Any]) -> Settings:
 def _find_cells(
     settings: Settings, cell: str, axis: str, candidates: Sequence[Candidate]
 ) -> tuple[common.Selection, Mapping[str, Cell]]:
-    """Return the matrix with the candidates on the axis, and the cell of each that is like the named one."""
+    """Return the matrix with the candidates on the axis, and the cell of each that is like the named one.
+
+    No rule is left: a failure that one expects would not be probed again.
+    """
     place, mirrors = Path(settings.store), settings.mirrors
     every = choice_of(settings).selection(settings.today, place, mirrors).all_cells
     (named,) = select_ids(every, [cell])
@@ -225,7 +229,9 @@ def _find_cells(
         for other in selection.cells
         if all(other.axes[one].name == named.axes[one].name for one in others)
     }
-    return replace(selection, cells=tuple(found.values())), found
+    matrix = replace(selection.matrix, expect=())
+    rules = resolve(matrix, selection.all_cells, settings.today)
+    return replace(selection, matrix=matrix, expectations=rules, cells=tuple(found.values())), found
 
 
 def _find_impossible(

@@ -260,6 +260,21 @@ def test_a_flaky_step_is_put_to_the_vote(bench: Bench) -> None:
     assert "in 3 of 5 attempts" in next(step.message for step in flaky if step.mark is Mark.BAD)
 
 
+def test_a_failure_that_a_rule_expects_is_probed_again_like_any_other(bench: Bench) -> None:
+    rule = """expect:
+  - when: ["haproxy=3.0.5..3.0.11"]
+    outcome: fail
+    reason: handshake-then-hang
+    because: https://github.com/haproxy/haproxy/issues/2569
+"""
+    bench.edit_matrix(f"cipher: [{SUITE}]\n", f"cipher: [{SUITE}]\n{rule}")
+    bench.declare(row(*[WORKS] * 5, FLAKY + "fppppppp", FLAKY + "fppppppp", *[HANGS] * 5))
+    found = bench.go(*ENDS)
+    assert found.message == f"the first bad one is {VERSIONS[7]}"
+    flaky = {step.candidate: step.mark for step in found.steps if len(step.runs) == 2}
+    assert flaky == {VERSIONS[6]: Mark.GOOD}
+
+
 def test_another_failure_is_not_the_one_that_is_looked_for(bench: Bench) -> None:
     bench.declare(fault_from(5))
     found = bench.go(*ENDS, "--reason", "server-crashed", code=3)
