@@ -27,6 +27,24 @@ BAD = tuple(
 """The failures of the product that may be looked for: what does not build cannot have them."""
 
 
+_NO_STEP = frozenset(
+    {
+        Reason.ENGINE_UNAVAILABLE,
+        Reason.EXHAUSTED,
+        Reason.ORIGIN_DOWN,
+        Reason.SOURCE_UNREACHABLE,
+        Reason.CHECKSUM_MISMATCH,
+    }
+)
+"""What the machine and its network are to blame for, whatever is tried. A deadline, a program that was killed
+and the like may come of the commit."""
+
+
+def is_no_step(cell: CellRecord) -> bool:
+    """Return whether a cell's end says nothing of what was tried: once that is mended, it is tried again."""
+    return cell.outcome is None or cell.reason in _NO_STEP
+
+
 def judge_step(cell: CellRecord, reason: Reason | None = None) -> Mark:
     """Return what a cell's end says, whatever rules expect of it.
 

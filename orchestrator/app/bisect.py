@@ -1,7 +1,7 @@
 """A bisection: a row of versions or commits, and the steps through it, each a run of its own."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from orchestrator.analyse.bisect import choose_steps, is_split, judge_step, vote
+from orchestrator.analyse.bisect import choose_steps, is_no_step, is_split, judge_step, vote
 from orchestrator.analyse.bisection import Bisection, Candidate, Step
 from orchestrator.errors import EngineError, MatrixctlError, NothingSelectedError, UsageError
 from orchestrator.execute.sources import git
@@ -19,7 +19,6 @@ from orchestrator.matrix import replacement
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Cell, Software
 from orchestrator.matrix.names import listed, nearest, quoted
-from orchestrator.outcome import Reason
 from orchestrator.record.model import CellRecord, utc_now
 from orchestrator.versions import Version
 
@@ -175,7 +174,7 @@ def search(bisection: Bisection, probe: Probe, keep: Callable[[Bisection], None]
     """Try candidates until the border cannot be made narrower; return the bisection with what was found.
 
     :param keep: gets it after each step, and once it has ended or was interrupted.
-    :raises EngineError: where the engine was lost: what was tried stays, and it can go on.
+    :raises EngineError: where the engine was lost, or the like: what was tried stays, and it can go on.
     :raises KeyboardInterrupt: likewise, once it was kept.
     """
     try:
@@ -193,35 +192,37 @@ def search(bisection: Bisection, probe: Probe, keep: Callable[[Bisection], None]
     return bisection
 
 
-def _try(bisection: Bisection, chosen: Sequence[Candidate], probe: Probe) -> list[Step]:
-    """Run the candidates; those whose attempts disagree once more, as often as it takes to decide."""
+def _try(bisection: Bisection, chosen: Sequence[Candidate], probe: Probe) -> Iterator[Step]:
+    """Run the candidates; those whose attempts disagree once more, as often as it takes to decide.
+
+    :raises EngineError: after the others, for one whose end says nothing of it.
+    """
     first = probe(chosen, bisection.settings.repeat)
     flaky = [one for one in chosen if is_split(first[one.name].cell)]
     again = probe(flaky, bisection.attempts) if flaky else {}
-    steps = []
-    for one in chosen:
-        last = again.get(one.name, first[one.name])
-        if last.cell.outcome is None or last.cell.reason is Reason.ENGINE_UNAVAILABLE:
-            raise EngineError(
-                f"{one.title} could not be tried: {last.cell.message}",
-                resolution=f"Mend that, then go on with: matrixctl bisect --resume {bisection.id}",
-            )
+    ends = {one: again.get(one.name, first[one.name]) for one in chosen}
+    for one, last in ends.items():
+        if is_no_step(last.cell):
+            continue
         mark = (
             vote(last.cell, bisection.reason, bad_from=bisection.bad_from, of=bisection.attempts)
             if one.name in again
             else judge_step(last.cell, bisection.reason)
         )
-        runs = tuple(dict.fromkeys((first[one.name].run, last.run)))
-        steps.append(
-            Step(
-                candidate=one.name,
-                mark=mark,
-                message=describe_end(last.cell),
-                runs=runs,
-                rerun=last.cell.reproducer,
-            )
+        yield Step(
+            candidate=one.name,
+            mark=mark,
+            message=describe_end(last.cell),
+            runs=tuple(dict.fromkeys((first[one.name].run, last.run))),
+            rerun=last.cell.reproducer,
         )
-    return steps
+    for one, last in ends.items():
+        if is_no_step(last.cell):
+            why = describe_end(last.cell) if last.cell.outcome else last.cell.message
+            raise EngineError(
+                f"{one.title} could not be tried: {why}",
+                resolution=f"Mend that, then go on with: matrixctl bisect --resume {bisection.id}",
+            )
 
 
 def describe_end(cell: CellRecord) -> str:

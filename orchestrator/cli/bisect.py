@@ -86,8 +86,8 @@ _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 def command(context: click.Context, /, *, resume: str | None, out: Path | None, **given: Any) -> None:
     """Find since which version or commit CELL fails, or passes again: each step is a run of its own.
 
-    Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4 the engine was lost, 130
-    interrupted; --resume goes on after the last two.
+    Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4 the engine was lost
+    or a source cannot be had, 130 interrupted; --resume goes on after the last two.
     """
     out = (out or common.default_out()).absolute()
     if resume is None:
@@ -100,7 +100,8 @@ def command(context: click.Context, /, *, resume: str | None, out: Path | None, 
         if begun.status == "finished":
             _print(begun, folder, given["form"])
             return
-        os.chdir(begun.settings.folder)
+        given["mirrors"] = common.whole_mirrors(given["mirrors"])
+        _enter(begun)
     engine = connect(keep=False)
     if not begun.at_once:
         begun = begun.model_copy(update={"at_once": max(1, engine.cpus // _CPUS_OF_A_BUILD)})
@@ -127,6 +128,15 @@ def _refuse_beside_resume(context: click.Context) -> None:
         raise UsageError(
             f"--resume goes with no {', '.join(sorted(given))}: the bisection goes on as it began"
         )
+
+
+def _enter(begun: Bisection) -> None:
+    """:raises UsageError: where it was begun in a folder that is gone."""
+    try:
+        os.chdir(begun.settings.folder)
+    except OSError as error:
+        where = f"{begun.id} was begun in {begun.settings.folder}, which cannot be entered"
+        raise UsageError(f"{where}: {error.strerror}") from None
 
 
 def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:

@@ -173,6 +173,11 @@ def whole_replacements(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(replacement.parse(text).text for text in texts)
 
 
+def whole_mirrors(places: Sequence[str]) -> tuple[str, ...]:
+    """Return each ``--mirror`` with an absolute path, or as the URL that it is."""
+    return tuple(where if "://" in where else str(Path(where).absolute()) for where in places)
+
+
 def choosing(command: Callable[..., R]) -> Callable[..., R]:
     """The options that choose cells, ``--matrix`` to ``--shard``; the command gets them as ``choice``."""
 

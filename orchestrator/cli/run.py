@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from orchestrator import app, internal
-from orchestrator.analyse.bisect import BAD, Mark, judge_step
+from orchestrator.analyse.bisect import BAD, Mark, is_no_step, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
 from orchestrator.app.output import write_reports
@@ -210,7 +210,7 @@ def _run(
     of_series = settings.series if folder is None else series_of(folder)
     before = read_base(base, out, of_series or None) if base else None
     if folder is not None:
-        mirrors = [where if "://" in where else str(Path(where).absolute()) for where in mirrors]
+        mirrors = common.whole_mirrors(mirrors)
         settings = _as_begun(folder, settings, context)
     selection = choice_of(settings).selection(
         settings.today, Path(settings.store), tuple(mirrors) or settings.mirrors
@@ -288,7 +288,7 @@ def _exit_as_step(record: RunRecord, reason: Reason | None) -> int:
     (cell,) = record.cells
     if record.run.status != "finished":
         return Exit.INTERRUPTED
-    if cell.outcome is None or cell.reason is Reason.ENGINE_UNAVAILABLE:
+    if is_no_step(cell):
         return STEP_ABORTED
     return _STEP_EXITS[judge_step(cell, reason)]
 

@@ -412,3 +412,48 @@ def test_what_is_no_cell_and_no_bisection_is_a_sentence(
     done = matrixctl("bisect", *args, cwd=tmp_path)
     assert (done.returncode, told in done.stderr) == (2, True), done.stderr
     assert bench.programs.tried == []
+
+
+# what is resumed
+
+
+def cut_off(bench: Bench) -> Bisection:
+    """A bisection of twelve versions, of which the eighth is the first bad one, after Ctrl-C."""
+    bench.declare(fault_from(7))
+    bench.programs.interrupt_at = 4
+    cut = bench.go(*ENDS, code=130)
+    bench.programs.interrupt_at = 0
+    return cut
+
+
+def test_a_mirror_is_relative_to_where_the_command_is_called(bench: Bench) -> None:
+    cut = cut_off(bench)
+    elsewhere = bench.folder / "a" / "b"
+    elsewhere.mkdir(parents=True)
+    folder = str(bench.folder / "reports" / cut.id)
+    done = matrixctl("bisect", "--resume", folder, "--mirror", "../../mirror", cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert bench.read().message == f"the first bad one is {VERSIONS[7]}"
+
+
+def test_a_source_that_nobody_has_ends_no_bisection(bench: Bench) -> None:
+    bench.declare(fault_from(7))
+    archive = bench.folder / "mirror" / f"haproxy-{VERSIONS[11]}.tar"
+    away = archive.rename(bench.folder / "away.tar")
+    cut = bench.go(*ENDS, code=4)
+    assert cut.status == "interrupted"
+    assert [(step.candidate, step.mark) for step in cut.steps] == [(VERSIONS[0], Mark.GOOD)]
+    assert f"{VERSIONS[11]} could not be tried: " in bench.done.stderr
+    assert f"matrixctl bisect --resume {cut.id}" in bench.done.stderr
+    away.rename(archive)
+    done = matrixctl("bisect", "--resume", cut.id, cwd=bench.folder)
+    assert done.returncode == 0, done.stderr
+    assert bench.read().message == f"the first bad one is {VERSIONS[7]}"
+
+
+def test_the_folder_of_a_bisection_may_be_gone(bench: Bench) -> None:
+    cut = cut_off(bench)
+    kept = bench.folder / "reports" / cut.id / "bisect.json"
+    kept.write_text(kept.read_text().replace(f'"folder": "{bench.folder}"', '"folder": "/none/at/all"'))
+    done = matrixctl("bisect", "--resume", cut.id, cwd=bench.folder)
+    assert (done.returncode, "/none/at/all, which cannot be entered" in done.stderr) == (2, True), done.stderr
