@@ -360,6 +360,20 @@ def test_a_commit_that_cannot_be_told_leaves_a_range(bench: Bench, tmp_path: Pat
     )
 
 
+def test_a_subject_may_have_any_character(bench: Bench, tmp_path: Path) -> None:
+    """git ends a line at LF alone; text has more line ends than that."""
+    made, commits = Repository(tmp_path / "clone"), []
+    (made.folder / "include" / "haproxy").mkdir(parents=True)
+    (made.folder / "include" / "haproxy" / "version.h").write_text("#define\n")
+    for number, between in enumerate(("\f", "\u2028", "\x85", "\v", "\x1c", "\r")):
+        made.commit(VERSION="3.0.11\n", haproxy__c=HANGS if number >= 4 else WORKS, number__txt=str(number))
+        made.git("commit", "--quiet", "--amend", "-m", f"a{between}b")
+        commits.append(made.git("rev-parse", "HEAD").strip())
+    found = bench.go("--git", "clone", "--good", commits[0])
+    assert [one.commit for one in found.candidates] == commits
+    assert found.message.startswith(f"the first bad one is {commits[4][:12]} (a")
+
+
 def test_tags_are_names_and_a_fix_lies_the_other_way_round(bench: Bench, tmp_path: Path) -> None:
     made, commits = history(tmp_path / "clone", 50, ())
     made.git("tag", "v1", commits[45])

@@ -185,9 +185,9 @@ def list_first_parents(clone: Path, first: str, last: str, *, deadline: float) -
 
     :raises FetchError: as git says.
     """
-    argv = [*_in(clone), "log", "--first-parent", "--reverse", "--format=%H %s", f"{first}..{last}"]
+    argv = [*_in(clone), "log", "-z", "--first-parent", "--reverse", "--format=%H %s", f"{first}..{last}"]
     done = _run(argv, deadline=deadline)
-    lines = [line.partition(" ") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    lines = [line.partition(" ") for line in done.stdout.decode("utf-8", "replace").split("\0") if line]
     line = [(commit, subject) for commit, _, subject in lines]
     if not line or _parent(clone, line[0][0], deadline) != first:
         return []
