@@ -11,6 +11,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -55,21 +56,20 @@ class Explaining(click.Group):
         ctx.meta.setdefault(_TYPED, tuple(args))
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        is_step = AS_STEP in ctx.args  # also where the command line is so bad that no command sees it
+    def main(self, args: Sequence[str] | None = None, *given: Any, **more: Any) -> Any:
+        """Call it as a program; a step of ``git bisect run`` ends with what git understands.
+
+        The words say whether it is one: the command line may be so bad that no command sees it.
+        """
+        words = sys.argv[1:] if args is None else args
         try:
-            return self._invoke_explaining(ctx)
-        except click.ClickException as error:
-            if not is_step:
-                raise
-            error.show()
-            sys.exit(STEP_ABORTED)
+            return super().main(args, *given, **more)
         except SystemExit as end:
-            if is_step and not _is_of_a_step(end.code):
+            if any(word.startswith(AS_STEP) for word in words) and not _is_of_a_step(end.code):
                 sys.exit(STEP_ABORTED)
             raise
 
-    def _invoke_explaining(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             with show_log(_say):
                 return super().invoke(ctx)

@@ -106,6 +106,22 @@ def test_what_says_nothing_of_the_commit_ends_the_bisection(args: tuple[str, ...
     assert matrixctl("run", "--as-bisect", *args, cwd=tmp_path).returncode >= 128
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--nope", "run", "--as-bisect"),
+        ("--nope", "run", "--cell", CELL, "--as-bisect"),
+        ("run", "--as-bisect=1", "--cell", CELL),
+        ("run", "--nope", "--cell", CELL, "--as-bisect"),
+        ("rum", "--cell", CELL, "--as-bisect"),
+    ],
+)
+def test_a_command_line_that_is_wrong_anywhere_ends_the_bisection(
+    args: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert process(*args, cwd=tmp_path).returncode == 128
+
+
 def test_the_process_itself_ends_so(tmp_path: Path) -> None:
     done = process("run", "--cell", CELL, "--as-bisect", cwd=tmp_path)  # there is no engine
     assert (done.returncode, "Traceback" in done.stderr) == (128, False)
