@@ -5,8 +5,18 @@ from typing import Any, Literal
 
 from orchestrator.analyse.bisect import Border, Mark, find_border
 from orchestrator.outcome import Reason
-from orchestrator.record.settings import Settings
+from orchestrator.record.settings import Inputs, Settings
 from orchestrator.value import Value, describe_schema
+
+
+class Origin(Value):
+    """What a bisection began with, beside its candidates: its steps are runs of the same."""
+
+    matrix: str
+    """The SHA-256 of the matrix file."""
+    cell: str
+    """The SHA-256 of what the cell is made of: its values, and the patches."""
+    inputs: Inputs
 
 
 class Candidate(Value):
@@ -63,6 +73,7 @@ class Bisection(Value):
     """How many steps one run tries."""
     settings: Settings
     """With which each step is run."""
+    origin: Origin
     notes: tuple[str, ...]
     """What was left out of the candidates, and why."""
     candidates: tuple[Candidate, ...]

@@ -1,7 +1,11 @@
 """A bisection: a row of versions or commits, and the steps through it, each a run of its own."""
 
+import fcntl
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +14,22 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator.analyse.bisect import choose_steps, is_no_step, is_split, judge_step, vote
-from orchestrator.analyse.bisection import Bisection, Candidate, Step
+from orchestrator.analyse.bisection import Bisection, Candidate, Origin, Step
+from orchestrator.app import resume
 from orchestrator.errors import EngineError, MatrixctlError, NothingSelectedError, UsageError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.files import make_ignored, read_limited, write_atomically
-from orchestrator.matrix import replacement
-from orchestrator.matrix.catalog import Catalog
-from orchestrator.matrix.model import Cell, Software
+from orchestrator.matrix import patches, replacement
+from orchestrator.matrix.catalog import Catalog, Source
+from orchestrator.matrix.model import Cell, Matrix, Software
 from orchestrator.matrix.names import listed, nearest, quoted
 from orchestrator.record.model import CellRecord, utc_now
+from orchestrator.record.settings import Settings
 from orchestrator.versions import Version
 
 BISECTION = "bisect.json"
+_LOCK = "bisect.lock"
 _LIMIT = 1 << 26
 """Bytes of a ``bisect.json``."""
 _SECONDS = 60
@@ -144,13 +151,74 @@ def _make_commit(axis: str, value: Software, clone: Path, commit: str, subject: 
     return Candidate(name=name, value=_write(axis, value, keys), commit=commit, subject=subject)
 
 
+def list_sources(
+    cell: Cell, axis: str, catalog: Catalog, candidates: Sequence[Candidate]
+) -> tuple[Source, ...]:
+    """Return the entries of the catalogue that the steps may use."""
+    used = {(one.family, one.version) for one in (cell.haproxy, cell.tls)}
+    family = _software(cell, axis).family
+    used |= {(family, one.name.removeprefix(f"{family}-")) for one in candidates if not one.commit}
+    return tuple(source for key, source in catalog.sources.items() if key in used)
+
+
+def find_origin(cell: Cell, matrix: Matrix, settings: Settings, sources: Sequence[Source]) -> Origin:
+    """Return what the steps are made of, as it is now."""
+    made = {
+        "axes": {axis: value.model_dump(mode="json") for axis, value in cell.axes.items()},
+        "patches": [(name, patch.sha256) for name, patch in map(patches.parse, settings.patches)],
+    }
+    return Origin(
+        matrix=matrix.digest,
+        cell=hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest(),
+        inputs=resume.make_inputs(sources, None),
+    )
+
+
+def refuse_changes(bisection: Bisection, now: Origin) -> None:
+    """Let a bisection go on only with what it began with.
+
+    :raises UsageError: with everything that differs.
+    """
+    was = bisection.origin
+    found = list(resume.list_differences(was.inputs, now.inputs))
+    if was.matrix != now.matrix:
+        found.append(f"matrix: its SHA-256 is {now.matrix}, and was {was.matrix}")
+    elif was.cell != now.cell:
+        found.append(f"the cell {bisection.cell} is made of something else: a value, or a patch")
+    if found:
+        raise UsageError(
+            f"the bisection {bisection.id} cannot be resumed: what it began with has changed",
+            details="\n".join(found),
+            resolution="Bring that back, or begin a new one: what the store holds is not built again.",
+        )
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make the bisection's folder and lock it, so that no other process works on it.
+
+    If the process dies, the kernel drops the lock.
+
+    :raises UsageError: while another process has the lock.
+    """
+    make_ignored(folder.parent)
+    folder.mkdir(exist_ok=True)
+    with (folder / _LOCK).open("ab") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"the bisection {folder.name} still goes on: another process works on {folder}",
+                resolution="Wait for its end, or end it; then it can be resumed.",
+            ) from None
+        yield
+
+
 def save(bisection: Bisection, folder: Path) -> None:
     """Replace ``bisect.json`` as a whole.
 
     :raises OSError: as the file system says.
     """
-    make_ignored(folder.parent)
-    folder.mkdir(exist_ok=True)
     write_atomically(folder / BISECTION, bisection.model_dump_json(indent=1).encode() + b"\n")
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 from orchestrator import __version__, resources
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.files import sha256_of
+from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
@@ -29,6 +30,11 @@ def inputs(plan: Plan, overlay: Path | None) -> Inputs:
         for action in plan.actions.values()
         if isinstance(action, SourceAction) and action.source is not None
     ]
+    return make_inputs(sources, overlay)
+
+
+def make_inputs(sources: Iterable[Source], overlay: Path | None) -> Inputs:
+    """Return what is known of matrixctl itself and of these entries of the catalogue."""
     return Inputs(
         version=__version__,
         files={name: sha256_of(path)[:_SHOWN] for name, path in _files(overlay)},
@@ -68,6 +74,14 @@ def refuse_changes(past: Past, begin: RunRecord, now: Inputs, lost: Callable[[],
         )
 
 
+def list_differences(was: Inputs, now: Inputs) -> Iterator[str]:
+    """Yield a line for each thing that is another one than it was."""
+    if was.version != now.version:
+        yield f"matrixctl is version {now.version}, and was {was.version}"
+    yield from _mapping("file of matrixctl", was.files, now.files)
+    yield from _mapping("entry of the sources", was.sources, now.sources)
+
+
 def nothing_left(past: Past) -> NothingSelectedError:
     """Every cell of the run was judged, and it has its end."""
     run = past.record.run
@@ -96,13 +110,10 @@ def _differences(past: Past, begin: RunRecord, now: Inputs) -> Iterator[str]:
     if was is None:
         yield "it was begun by a matrixctl that could not resume yet"
         return
-    if was.version != now.version:
-        yield f"matrixctl is version {now.version}, and was {was.version}"
-    yield from _mapping("file of matrixctl", was.files, now.files)
+    yield from list_differences(was, now)
     if first.run.matrix_digest != begin.run.matrix_digest:
         yield f"matrix: its SHA-256 is {begin.run.matrix_digest}, and was {first.run.matrix_digest}"
     yield from _cells(past.record.cells, begin.cells)
-    yield from _mapping("entry of the sources", was.sources, now.sources)
 
 
 def _mapping(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -100,20 +100,27 @@ def command(context: click.Context, /, *, resume: str | None, out: Path | None, 
         if begun.status == "finished":
             _print(begun, folder, given["form"])
             return
-        given["mirrors"] = common.whole_mirrors(given["mirrors"])
-        _enter(begun)
+    with bisect.held(folder):
+        if resume is not None:
+            given["mirrors"] = common.whole_mirrors(given["mirrors"])
+            begun = _go_on(folder, given["mirrors"])
+        found = _search(begun, folder, given)
+    _print(found, folder, given["form"])
+    leave(Exit.OK if found.border else Exit.NOTHING_SELECTED)
+
+
+def _search(begun: Bisection, folder: Path, given: Mapping[str, Any]) -> Bisection:
+    """Try what is left to try; Ctrl-C ends the process."""
     engine = connect(keep=False)
     if not begun.at_once:
         begun = begun.model_copy(update={"at_once": max(1, engine.cpus // _CPUS_OF_A_BUILD)})
     bisect.save(begun, folder)
     steps = _Steps(begun, folder, engine, mirrors=given["mirrors"], quiet=given["quiet"])
     try:
-        found = bisect.search(begun, steps.probe, steps.keep)
+        return bisect.search(begun, steps.probe, steps.keep)
     except KeyboardInterrupt:
         common.say(f"interrupted; to go on: matrixctl bisect --resume {begun.id}")
         leave(Exit.INTERRUPTED)
-    _print(found, folder, given["form"])
-    leave(Exit.OK if found.border else Exit.NOTHING_SELECTED)
 
 
 def _refuse_beside_resume(context: click.Context) -> None:
@@ -130,13 +137,26 @@ def _refuse_beside_resume(context: click.Context) -> None:
         )
 
 
-def _enter(begun: Bisection) -> None:
-    """:raises UsageError: where it was begun in a folder that is gone."""
+def _go_on(folder: Path, mirrors: Sequence[str]) -> Bisection:
+    """Return the bisection as it was left, and enter the folder in which it was begun.
+
+    :raises UsageError: where that is gone, or where something is not as it was.
+    """
+    begun = bisect.load(folder)
     try:
         os.chdir(begun.settings.folder)
     except OSError as error:
         where = f"{begun.id} was begun in {begun.settings.folder}, which cannot be entered"
         raise UsageError(f"{where}: {error.strerror}") from None
+    settings = begun.settings
+    selection = choice_of(settings).selection(
+        settings.today, Path(settings.store), mirrors or settings.mirrors
+    )
+    (cell,) = select_ids(selection.all_cells, [begun.cell])
+    known = common.catalog([Path(path) for path in settings.sources])
+    sources = bisect.list_sources(cell, begun.axis, known, begun.candidates)
+    bisect.refuse_changes(begun, bisect.find_origin(cell, selection.matrix, settings, sources))
+    return begun
 
 
 def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
@@ -154,10 +174,10 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     (cell,) = select_ids(selection.all_cells, [given["cell"]])
     axis, ends = given["axis"], (given["good"], given["bad"])
     impossible: dict[str, str] = {}
+    known = common.catalog([Path(path) for path in settings.sources])
     if given["clone"]:
         candidates = bisect.list_commits(cell, axis, given["clone"], *ends)
     else:
-        known = common.catalog([Path(path) for path in settings.sources])
         candidates, lacking = bisect.list_versions(cell, axis, known, *ends)
         impossible = dict.fromkeys(lacking, "its digest is unknown, so it cannot be downloaded")
         impossible |= _find_impossible(settings, cell, axis, candidates)
@@ -166,6 +186,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
         common.say(note)
     candidates = tuple(one for one in candidates if one.name not in impossible)
     bisect.refuse_empty(candidates, notes)
+    sources = bisect.list_sources(cell, axis, known, candidates)
     return Bisection(
         id=f"bisect-{new_id(out, now)}",
         status="running",
@@ -179,6 +200,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
         attempts=attempts,
         at_once=given["at_once"] or 0,
         settings=settings,
+        origin=bisect.find_origin(cell, selection.matrix, settings, sources),
         notes=notes,
         candidates=candidates,
         steps=(),

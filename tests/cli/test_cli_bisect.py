@@ -26,6 +26,7 @@ from jsonschema import Draft202012Validator
 
 from orchestrator.analyse.bisect import Mark
 from orchestrator.analyse.bisection import Bisection, json_schema
+from orchestrator.app.bisect import held
 from orchestrator.cli.settings import make_options
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import ExecResult
@@ -471,3 +472,50 @@ def test_the_folder_of_a_bisection_may_be_gone(bench: Bench) -> None:
     kept.write_text(kept.read_text().replace(f'"folder": "{bench.folder}"', '"folder": "/none/at/all"'))
     done = matrixctl("bisect", "--resume", cut.id, cwd=bench.folder)
     assert (done.returncode, "/none/at/all, which cannot be entered" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("changed", ["matrix", "sources", "patch", "tool"])
+def test_what_has_changed_is_refused(bench: Bench, changed: str) -> None:
+    (bench.folder / "fix.diff").write_text("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n")
+    bench.declare(fault_from(7))
+    bench.programs.interrupt_at = 4
+    cut = bench.go(*ENDS, "--patch", "haproxy=fix.diff", code=130)
+    bench.programs.interrupt_at = 0
+    match changed:
+        case "matrix":
+            flags = "{name: openssl-3.5.7, family: openssl, version: 3.5.7, configure_flags: [no-asm]}"
+            bench.edit_matrix("tls: [openssl-3.5.7]", f"tls: [{flags}]")
+        case "sources":
+            bench.declare(fault_from(5))
+        case "patch":
+            text = (bench.folder / "fix.diff").read_text()
+            (bench.folder / "fix.diff").write_text(text.replace("+b", "+c"))
+        case "tool":
+            kept = bench.folder / "reports" / cut.id / "bisect.json"
+            made = json.loads(kept.read_text())
+            made["origin"]["inputs"]["files"]["orchestrator/value.py"] = "0" * 16
+            kept.write_text(json.dumps(made))
+    before = len(bench.programs.tried)
+    done = matrixctl("bisect", "--resume", cut.id, "--mirror", "mirror", cwd=bench.folder)
+    told = {
+        "matrix": "matrix: its SHA-256 is ",
+        "sources": f"entry of the sources haproxy {VERSIONS[5]}: its SHA-256 is ",
+        "patch": "is made of something else: a value, or a patch",
+        "tool": "file of matrixctl orchestrator/value.py: its SHA-256 is ",
+    }[changed]
+    said = f"the bisection {cut.id} cannot be resumed: what it began with has changed"
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert told in done.stderr
+    assert len(bench.programs.tried) == before
+    assert bench.read().steps == cut.steps
+
+
+def test_two_processes_do_not_work_on_one_bisection(bench: Bench) -> None:
+    cut = cut_off(bench)
+    words = ("bisect", "--resume", cut.id, "--mirror", "mirror")
+    with held(bench.folder / "reports" / cut.id):
+        done = matrixctl(*words, cwd=bench.folder)
+    said = f"the bisection {cut.id} still goes on: another process"
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert matrixctl(*words, cwd=bench.folder).returncode == 0
