@@ -17,13 +17,15 @@ from orchestrator.analyse.bisect import choose_steps, is_no_step, is_split, judg
 from orchestrator.analyse.bisection import Bisection, Candidate, Origin, Step
 from orchestrator.app import resume
 from orchestrator.errors import EngineError, MatrixctlError, NothingSelectedError, UsageError
-from orchestrator.execute.sources import git
+from orchestrator.execute.sources import git, unpinned
 from orchestrator.execute.sources.download import FetchError
+from orchestrator.execute.store.store import Store
 from orchestrator.files import make_ignored, read_limited, write_atomically
 from orchestrator.matrix import patches, replacement
-from orchestrator.matrix.catalog import Catalog, Source
+from orchestrator.matrix.catalog import Catalog, Source, moving
 from orchestrator.matrix.model import Cell, Matrix, Software
 from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.pins import Pin, Pins
 from orchestrator.record.model import CellRecord, utc_now
 from orchestrator.record.settings import Settings
 from orchestrator.versions import Version
@@ -149,6 +151,27 @@ def _make_commit(axis: str, value: Software, clone: Path, commit: str, subject: 
     name = f"git-{commit[:_DIGITS]}"
     keys = {"name": name, "git": f"{clone} {commit}"}
     return Candidate(name=name, value=_write(axis, value, keys), commit=commit, subject=subject)
+
+
+def fix_other(cell: Cell, axis: str, matrix: Matrix, settings: Settings, mirrors: Sequence[str]) -> Settings:
+    """Return the settings with the moving source of the other axis held where it stands now.
+
+    Of git its commit takes the place of the branch; a tree or a file gets a pin.
+
+    :raises MatrixctlError: where it cannot be read.
+    """
+    other, value = ("tls", cell.tls) if axis == "haproxy" else ("haproxy", cell.haproxy)
+    what = moving(value, cell.arch.name)
+    if what is None or what.kind == "distro" or git.is_commit(what.ref):
+        return settings
+    deadline = time.monotonic() + matrix.limits.fetch
+    at = unpinned.resolve(what, store=Store(Path(settings.store)), mirrors=mirrors, deadline=deadline)
+    if what.kind != "git":
+        pin = Pin.model_validate({**what.model_dump(exclude={"version"}), "at": at})
+        return settings.model_copy(update={"pins": Pins(matrix=matrix.digest, pins=(pin,))})
+    keys = {"name": value.name, "version": value.version, "git": f"{what.where} {at}"}
+    kept = [one for one in settings.replacements if not one.startswith(f"{other}=")]
+    return settings.model_copy(update={"replacements": (*kept, _write(other, value, keys))})
 
 
 def list_sources(

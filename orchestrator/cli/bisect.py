@@ -149,9 +149,7 @@ def _go_on(folder: Path, mirrors: Sequence[str]) -> Bisection:
         where = f"{begun.id} was begun in {begun.settings.folder}, which cannot be entered"
         raise UsageError(f"{where}: {error.strerror}") from None
     settings = begun.settings
-    selection = choice_of(settings).selection(
-        settings.today, Path(settings.store), mirrors or settings.mirrors
-    )
+    selection = _select(settings, mirrors or settings.mirrors)
     (cell,) = select_ids(selection.all_cells, [begun.cell])
     known = common.catalog([Path(path) for path in settings.sources])
     sources = bisect.list_sources(cell, begun.axis, known, begun.candidates)
@@ -170,9 +168,12 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
         )
     bad_from, attempts = _parse_vote(given["flaky"])
     now, settings = datetime.now(UTC), _settings(given)
-    selection = choice_of(settings).selection(settings.today, Path(settings.store), settings.mirrors)
+    axis, ends, mirrors = given["axis"], (given["good"], given["bad"]), given["mirrors"]
+    selection = _select(settings, mirrors)
     (cell,) = select_ids(selection.all_cells, [given["cell"]])
-    axis, ends = given["axis"], (given["good"], given["bad"])
+    settings = bisect.fix_other(cell, axis, selection.matrix, settings, mirrors)
+    selection = _select(settings, mirrors)
+    (cell,) = select_ids(selection.all_cells, [cell.id])
     impossible: dict[str, str] = {}
     known = common.catalog([Path(path) for path in settings.sources])
     if given["clone"]:
@@ -180,7 +181,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     else:
         candidates, lacking = bisect.list_versions(cell, axis, known, *ends)
         impossible = dict.fromkeys(lacking, "its digest is unknown, so it cannot be downloaded")
-        impossible |= _find_impossible(settings, cell, axis, candidates)
+        impossible |= _find_impossible(settings, cell, axis, candidates, mirrors)
     notes = tuple(f"{name} is left out: {why}" for name, why in impossible.items())
     for note in notes:
         common.say(note)
@@ -242,19 +243,24 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     )
 
 
+def _select(settings: Settings, mirrors: Sequence[str]) -> common.Selection:
+    """Return the matrix. The pins are those of one cell, and so no choice among all."""
+    choice = choice_of(settings.model_copy(update={"pins": None}))
+    return choice.selection(settings.today, Path(settings.store), mirrors)
+
+
 def _find_cells(
-    settings: Settings, cell: str, axis: str, candidates: Sequence[Candidate]
+    settings: Settings, cell: str, axis: str, candidates: Sequence[Candidate], mirrors: Sequence[str]
 ) -> tuple[common.Selection, Mapping[str, Cell]]:
     """Return the matrix with the candidates on the axis, and the cell of each that is like the named one.
 
     No rule is left: a failure that one expects would not be probed again.
     """
-    place, mirrors = Path(settings.store), settings.mirrors
-    every = choice_of(settings).selection(settings.today, place, mirrors).all_cells
+    every = _select(settings, mirrors).all_cells
     (named,) = select_ids(every, [cell])
     values = (*settings.replacements, *(one.value for one in candidates))
     changed = settings.model_copy(update={"replacements": values})
-    selection = choice_of(changed).selection(settings.today, place, mirrors)
+    selection = _select(changed, mirrors)
     others = [one for one in AXES if one != axis]
     found = {
         other.axes[axis].name: other
@@ -267,10 +273,10 @@ def _find_cells(
 
 
 def _find_impossible(
-    settings: Settings, cell: Cell, axis: str, candidates: Sequence[Candidate]
+    settings: Settings, cell: Cell, axis: str, candidates: Sequence[Candidate], mirrors: Sequence[str]
 ) -> dict[str, str]:
     """Return the candidates that are not worth a trial, and why."""
-    _, cells = _find_cells(settings, cell.id, axis, candidates)
+    _, cells = _find_cells(settings, cell.id, axis, candidates, mirrors)
     excluded = {one.name: "the matrix excludes it" for one in candidates if one.name not in cells}
     declared = {name: capabilities.unsupported(one) for name, one in cells.items()}
     return excluded | {name: one.message for name, one in declared.items() if one}
@@ -289,7 +295,8 @@ class _Steps:
     def probe(self, candidates: Sequence[Candidate], attempts: int) -> Mapping[str, bisect.Probed]:
         """Run the candidates as one run, below the bisection's folder."""
         settings = self._begun.settings
-        selection, cells = _find_cells(settings, self._begun.cell, self._begun.axis, candidates)
+        begun, mirrors = self._begun, self._mirrors or settings.mirrors
+        selection, cells = _find_cells(settings, begun.cell, begun.axis, candidates, mirrors)
         if missing := [one.name for one in candidates if one.name not in cells]:
             raise UsageError(f"the matrix has no cell for {listed(missing)}: it excludes what it should try")
         values = (*settings.replacements, *(one.value for one in candidates))

@@ -8,7 +8,7 @@ import io
 import json
 import signal
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +33,7 @@ from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.outcome import Outcome
 from orchestrator.probe.certificates import Certificates
 from orchestrator.record.find import read_run
+from orchestrator.record.past import read_past
 
 SUITE = "TLS_AES_256_GCM_SHA384"
 CELL = f"amd64--haproxy-3.0.11--openssl-3.5.7--{SUITE}"
@@ -57,6 +58,8 @@ class Played(Programs):
     scripts: list[str] = field(default_factory=list)
     interrupt_at: int = 0
     """Ctrl-C comes while the HAProxy of that number is built."""
+    meanwhile: Callable[[int], object] = id
+    """Is called while the HAProxy of a number is built."""
 
     def __call__(self, files: Files, argv: tuple[str, ...]) -> ExecResult:
         self.binary = files.get("haproxy", b"")
@@ -68,6 +71,7 @@ class Played(Programs):
         if archive:
             self.tried.append(text.decode())
             self.scripts.append(files["build.sh"].decode())
+            self.meanwhile(len(self.tried))
             if len(self.tried) == self.interrupt_at:
                 signal.raise_signal(signal.SIGINT)
         if text == BROKEN.encode():
@@ -519,3 +523,62 @@ def test_two_processes_do_not_work_on_one_bisection(bench: Bench) -> None:
     said = f"the bisection {cut.id} still goes on: another process"
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert matrixctl(*words, cwd=bench.folder).returncode == 0
+
+
+# the other axis
+
+
+def library(folder: Path) -> Repository:
+    made = Repository(folder)
+    made.commit(VERSION__dat="MAJOR=3\nMINOR=5\nPATCH=7\n", haproxy__c=WORKS)
+    return made
+
+
+def use_library(bench: Bench, source: str) -> None:
+    value = f'{{name: openssl-3.5.7, family: openssl, version: "3.5.7", {source}}}'
+    bench.edit_matrix("tls: [openssl-3.5.7]", f"tls: [{value}]")
+
+
+def read_libraries(bench: Bench, found: Bisection) -> set[tuple[str, str]]:
+    """The refs and digests of the library that the runs of the steps had."""
+    folders = {bench.folder / "reports" / found.id / run for step in found.steps for run in step.runs}
+    return {
+        (one.moving.ref, one.source.sha256 or "")
+        for folder in folders
+        for one in read_past(folder).pins
+        if one.moving.component == "openssl"
+    }
+
+
+def test_a_branch_of_the_library_stays_where_it_was(bench: Bench, tmp_path: Path) -> None:
+    made = library(tmp_path / "library")
+    head = made.git("rev-parse", "HEAD")
+    use_library(bench, f'git: "{made.folder} master", configure_flags: [no-asm]')
+    bench.declare(fault_from(7))
+    bench.programs.meanwhile = lambda number: made.commit(number__txt=str(number))
+    found = bench.go(*ENDS)
+    assert found.message == f"the first bad one is {VERSIONS[7]}"
+    libraries = read_libraries(bench, found)
+    assert (len(libraries), {ref for ref, _ in libraries}) == (1, {head})
+    assert all(head in step.rerun for step in found.steps)
+    assert all("no-asm" in step.rerun for step in found.steps)
+
+
+def test_a_tree_of_the_library_that_changes_cuts_it_off(bench: Bench, tmp_path: Path) -> None:
+    made = library(tmp_path / "library")
+    use_library(bench, f'path: "{made.folder}"')
+    bench.declare(fault_from(7))
+
+    def edit(number: int) -> None:
+        (made.folder / "haproxy.c").write_text("edited" if number == 3 else WORKS)
+
+    bench.programs.meanwhile = edit
+    cut = bench.go(*ENDS, code=4)
+    assert (cut.status, len(cut.steps)) == ("interrupted", 3)
+    assert "is not what was pinned" in " ".join(bench.done.stderr.split())
+    edit(0)
+    done = matrixctl("bisect", "--resume", cut.id, "--mirror", "mirror", cwd=bench.folder)
+    assert done.returncode == 0, done.stderr
+    found = bench.read()
+    assert found.message == f"the first bad one is {VERSIONS[7]}"
+    assert len(read_libraries(bench, found)) == 1

@@ -165,6 +165,11 @@ def commits_since(tree: Path, tag: str, *, deadline: float) -> int:
     return int(found[1]) if found and done.exit_code == 0 else 0
 
 
+def is_commit(ref: str) -> bool:
+    """Return whether a ref is the whole name of a commit, which never moves."""
+    return _COMMIT.fullmatch(ref) is not None
+
+
 def find_commit(clone: Path, name: str, *, deadline: float) -> str:
     """Return the commit that a name stands for in a clone of the user's.
 
