@@ -33,6 +33,7 @@ from orchestrator.outcome import Reason
 from orchestrator.record.model import utc_now
 from orchestrator.record.runs import new_id
 from orchestrator.record.settings import Settings
+from orchestrator.report import units
 from orchestrator.report.text import terminal
 
 _CPUS_OF_A_BUILD = 8
@@ -338,7 +339,7 @@ class _Steps:
         length = len(bisection.candidates)
         left = count_steps(bisection.marks, length, width=bisection.at_once)
         if left and not self._quiet:
-            common.say(f"about {left} more {'step' if left == 1 else 'steps'}")
+            common.say(f"about {units.count(left, 'more step')}")
 
 
 def _print(found: Bisection, folder: Path, form: str) -> None:

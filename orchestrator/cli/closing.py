@@ -86,7 +86,7 @@ def _counts(record: RunRecord) -> Text:
 def _group(group: Group) -> Iterator[Text]:
     count = len(group.cells)
     tally = f"; {group.tally}" if group.tally else ""
-    head = Text(flat(f"{group.title} ({count} {'cell' if count == 1 else 'cells'}{tally})"))
+    head = Text(flat(f"{group.title} ({units.count(count, 'cell')}{tally})"))
     head.stylize(_VERDICTS[group.verdict])
     if group.quiet:
         rules = sorted({(cell.expected.rule, cell.expected.because) for cell in group.cells if cell.expected})

@@ -31,6 +31,7 @@ from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.matrix.versionless import find_archs, with_version, with_versions
 from orchestrator.plan.shards import take
 from orchestrator.record.find import SERIES, WHAT
+from orchestrator.report import units
 from orchestrator.report.text import Style, terminal
 
 R = TypeVar("R")
@@ -254,7 +255,7 @@ def _unread(cells: Sequence[Cell]) -> Iterator[str]:
             found.setdefault((cell.execution.name, name), []).append(cell)
     for (execution, name), unread in found.items():
         where = ", ".join(dict.fromkeys(f"{cell.tls.name} on {cell.arch.name}" for cell in unread))
-        count = "1 cell" if len(unread) == 1 else f"{len(unread)} cells"
+        count = units.count(len(unread), "cell")
         yield f"execution {execution} sets {name}, which changes nothing in {count}: {where}"
 
 
@@ -312,6 +313,11 @@ reports_folder = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where the folders of runs are [default: reports].",
 )
+
+
+def site_reports(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """``--reports DIR`` where ``--out`` is a site's own folder; the command gets ``reports``."""
+    return click.option("--reports", type=click.Path(path_type=Path, file_okay=False), help=help_text)
 
 
 HISTORY = "history.db"

@@ -233,7 +233,7 @@ def _describe(
         yield "no alarm"
     for one in alarms:
         where = f" where {', '.join(one['conditions'])}" if one["conditions"] else ""
-        often = "1 run" if one["runs"] == 1 else f"{one['runs']} runs"
+        often = units.count(one["runs"], "run")
         yield (
             f"alarm {one['key']}: {one['outcome']}: {one['reason'] or 'no reason'}{where},"
             f" {_cells(one['cells'])}; first on {one['first']}, in {often}"
@@ -299,7 +299,7 @@ def prune(
         click.echo(
             flat(f"{'would forget' if dry_run else 'forgot'} {run['id']} ({run['series'] or 'by hand'})")
         )
-    click.echo(f"{len(old)} {'run' if len(old) == 1 else 'runs'}")
+    click.echo(units.count(len(old), "run"))
 
 
 @history.command()
@@ -335,7 +335,7 @@ def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
     if came is None:
         click.echo(flat(f"{remote} has no branch {branch} yet: the history begins with this night"))
     else:
-        click.echo(flat(f"{place}, and {came} {'run' if came == 1 else 'runs'}: branch {branch} of {remote}"))
+        click.echo(flat(f"{place}, and {units.count(came, 'run')}: branch {branch} of {remote}"))
 
 
 @history.command()

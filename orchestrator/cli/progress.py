@@ -21,7 +21,7 @@ from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.plan.plan import Known, expected
 from orchestrator.record.journal import ActionChanged, CellJudged, CellsAsked, Event, RunResumed, RunStarted
 from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord
-from orchestrator.report import attempts
+from orchestrator.report import attempts, units
 from orchestrator.report.text import flat, terminal
 
 _MINUTES_FROM = 90
@@ -107,7 +107,7 @@ def describe(event: Event) -> Text | None:
         case RunResumed(stood=stood):
             return Text(f"goes on; {stood} {'cell stands' if stood == 1 else 'cells stand'} as judged before")
         case CellsAsked(cells=cells):
-            return Text(f"asks for {'1 cell' if len(cells) == 1 else f'{len(cells)} cells'} more")
+            return Text(f"asks for {units.count(len(cells), 'cell')} more")
         case ActionChanged(action=action) if action.status not in {"waiting", "running"}:
             took = f" in {action.duration_s:.1f} s" if action.duration_s is not None else ""
             line = Text(flat(f"{action.status:9} {action.kind} {action.name}{took}"))

@@ -30,12 +30,7 @@ _LAST_PORT = 65535
     help="The site's own folder [default: a temporary one].",
 )
 @common.history_place
-@click.option(
-    "--reports",
-    "reports",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the runs are, and without --history the history [default: reports].",
-)
+@common.site_reports("Where the runs are, and without --history the history [default: reports].")
 @common.series("The runs that are shown [default: the only series].")
 def command(
     *,

@@ -22,12 +22,7 @@ from orchestrator.report.text import flat
     help="The site's own folder: new, empty, or one that it wrote before.",
 )
 @common.history_place
-@click.option(
-    "--reports",
-    "reports",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where the history is, without --history [default: reports].",
-)
+@common.site_reports("Where the history is, without --history [default: reports].")
 @common.series("The runs that are shown [default: the only series].")
 def command(folder: Path, *, history: str | None, reports: Path | None, series: str | None) -> None:
     """Write the dashboard of a series: static pages from the history, for a web server or a folder.

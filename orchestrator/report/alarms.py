@@ -10,7 +10,7 @@ from orchestrator.analyse.change import name_end
 from orchestrator.analyse.compare import Comparison
 from orchestrator.outcome import REASONS, Verdict
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
-from orchestrator.report import attempts, comparison, expectations, explanation, summary
+from orchestrator.report import attempts, comparison, expectations, explanation, summary, units
 
 _MESSAGES = 3
 """Different messages that are told."""
@@ -34,7 +34,7 @@ class Story:
     @property
     def title(self) -> str:
         """Return ``regression: fail: handshake-then-hang, 3 cells``."""
-        count = "1 cell" if len(self.cells) == 1 else f"{len(self.cells)} cells"
+        count = units.count(len(self.cells), "cell")
         return f"{summary.VERDICT_TITLES[self.verdict]}: {self.end}, {count}"
 
     @property

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from orchestrator.analyse.compare import Comparison
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.report import alarms, expectations, explanation, groups, headline, text
+from orchestrator.report import alarms, expectations, explanation, groups, headline, text, units
 from orchestrator.report.selftests import unsound
 
 MOST = 10
@@ -82,7 +82,7 @@ def _annotate(record: RunRecord, compared: Comparison | None) -> Iterator[Annota
     for group in groups.groups(record, explained):
         members = [cell for cell in group.cells if cell.id not in explained]
         if members and (kind := _kind(group.verdict)):
-            count = "1 cell" if len(members) == 1 else f"{len(members)} cells"
+            count = units.count(len(members), "cell")
             lines = (group.meaning, group.common and f"in common: {group.common}", group.cause)
             yield _tell(kind, f"{group.title}, {count}", lines, members, compared)
     yield from _of_rules(record)

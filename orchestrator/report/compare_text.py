@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import Comparison
 from orchestrator.report import comparison as words
+from orchestrator.report import units
 from orchestrator.report.text import Style, flat, shorten
 
 _STYLES: dict[Change, Style] = {
@@ -48,7 +49,7 @@ def _group(group: words.Group) -> Iterator[tuple[Style, str]]:
     count = len(group.cells)
     style: Style = "alarm" if group.alarm else "dim" if group.quiet else _STYLES.get(group.change, "")
     yield "", ""
-    yield style, f"{group.title}, {count} {'cell' if count == 1 else 'cells'}"
+    yield style, f"{group.title}, {units.count(count, 'cell')}"
     shared = words.shared_message(group)
     if shared:
         yield "", f"  {shorten(shared, _MESSAGE)}"

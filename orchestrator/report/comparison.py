@@ -140,7 +140,7 @@ def ends(one: Difference) -> tuple[str, str]:
 def describe_flakiness(flakiness: Flakiness) -> str:
     """Return since when a cell is flaky, and the share of its attempts that fail."""
     low, high = (f"{share:.0%}" for share in (flakiness.low, flakiness.high))
-    nights = "1 night" if flakiness.nights == 1 else f"{flakiness.nights} nights"
+    nights = units.count(flakiness.nights, "night")
     return (
         f"flaky since {flakiness.since} on the same ingredients: {flakiness.failed} of {flakiness.attempts}"
         f" attempts in {nights} failed (95 % interval {low} to {high})"

@@ -140,7 +140,7 @@ def unexplained(found: Explanation) -> Iterator[tuple[str, str]]:
     if not found.unexplained:
         return
     count = len(found.unexplained)
-    yield "unexplained", f"{count} {'cell' if count == 1 else 'cells'}: {names(found.unexplained)}"
+    yield "unexplained", f"{units.count(count, 'cell')}: {names(found.unexplained)}"
     if count == 1:
         yield "", "one cell proves no combination; its neighbours would tell which of its values matters"
         if not found.neighbours:

@@ -149,9 +149,9 @@ def _phrase(nouns: tuple[str, str], count: int, named: list[str], *, total: int 
         sentence = f"{count} {noun}"
     elif noun.startswith("cell"):
         _, _, rest = noun.partition(" ")
-        sentence = f"{count} of {total} {'cell' if total == 1 else 'cells'} {rest}"
+        sentence = f"{count} of {units.count(total, 'cell')} {rest}"
     else:
-        sentence = f"{count} {noun} in {total} {'cell' if total == 1 else 'cells'}"
+        sentence = f"{count} {noun} in {units.count(total, 'cell')}"
     if not named:
         return sentence
     listed = ", ".join(named[:_NAMED])
@@ -165,7 +165,7 @@ def _quiet(cells: Sequence[CellRecord]) -> tuple[str, ...]:
     found = summary.counts(cell for cell in cells if summary.verdict(cell) is Verdict.AS_EXPECTED)
     passing = "1 passes" if found["pass"] == 1 else f"{found['pass']} pass"
     words = {
-        f"{known} known {'failure' if known == 1 else 'failures'}": known,
+        units.count(known, "known failure"): known,
         passing: found["pass"],
         f"{found['unsupported']} unsupported": found["unsupported"],
         f"{found['blocked']} blocked as expected": found["blocked"],

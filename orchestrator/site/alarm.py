@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from orchestrator.outcome import REASONS
+from orchestrator.report import units
 from orchestrator.site.charts import draw_calendar
 from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.night import SHOWN, Sign
@@ -62,7 +63,7 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, Alarm]) -> Iterator[
 
 
 def _sign(night: Night, alarm: Alarm | None) -> Sign:
-    said = f"{alarm.cells} {'cell' if alarm.cells == 1 else 'cells'}" if alarm else "not up"
+    said = units.count(alarm.cells, "cell") if alarm else "not up"
     return Sign(
         page=run_page(night.id),
         title=f"{night.day}: {said}",

@@ -226,7 +226,7 @@ def _since(nights: Sequence[Night], first: int) -> str:
     count = len(nights) - first
     if first == 0:
         return f"in each of {count} nights" if count > 1 else ""
-    return f"since {nights[first].day}, {count} {'night' if count == 1 else 'nights'}"
+    return f"since {nights[first].day}, {units.count(count, 'night')}"
 
 
 def _rate(results: Sequence[Result]) -> str:

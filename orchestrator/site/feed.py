@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from orchestrator.analyse.change import Change
+from orchestrator.report import units
 from orchestrator.site.names import run_page
 from orchestrator.site.news import Group
 from orchestrator.site.pages import Frame, Page
@@ -48,7 +49,7 @@ def is_confirmed(group: Group) -> bool:
 
 def _add_entry(feed: ET.Element, series: str, night: Night, group: Group) -> None:
     cells = [item.cell for item in group.items]
-    count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    count = units.count(len(cells), "cell")
     entry = _add(feed, "entry", "")
     _add(entry, "title", f"{end_of(group.result)} in {count}, {night.day}")
     _add(entry, "id", _name(series, night.id, group.alarm or "", *cells))
