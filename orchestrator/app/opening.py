@@ -44,12 +44,13 @@ def make_context(
     matrix: Matrix,
     options: Options,
     *,
+    store: Store,
     past: Past | None,
     listen: Callable[[Event], None],
     cancel: Cancel,
 ) -> Context:
     """Return the means of a run; nothing is begun yet."""
-    host, store = by_machine(engine.info().arch), Store(options.store)
+    host = by_machine(engine.info().arch)
     shop = Workshop(
         engine=engine,
         host=options.here,

@@ -36,6 +36,8 @@ class Options:
     out: Path
     store: Path
     jobs: int
+    remote_store: str = ""
+    """URL of what stands behind the store; empty: nothing."""
     memory: int = 0
     """Bytes that containers may take at once; 0: what the engine's host can spare."""
     repeat: int = 1

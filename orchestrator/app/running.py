@@ -19,6 +19,7 @@ from orchestrator.app.stages import Run, Stage
 from orchestrator.errors import RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.store.shared import open_store
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
@@ -63,10 +64,13 @@ def run_matrix(
     :raises UsageError: where what it began with has changed, or another process writes to it.
     :raises MatrixctlError: where not even a record could be begun.
     """
+    store = open_store(options.store, options.remote_store)
     folder = resume or begin(options.out, datetime.now(UTC))
     with journal.held(folder):
         past = read_past(folder) if resume is not None else None
-        context = make_context(folder, engine, matrix, options, past=past, listen=listen, cancel=cancel)
+        context = make_context(
+            folder, engine, matrix, options, store=store, past=past, listen=listen, cancel=cancel
+        )
         run = make_run(context, matrix, cells, catalog, expectations=expectations, actions=actions)
         run = replace(run, reserve=reserve)
         resumed = context.run_id if past else ""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.app import leftovers
 from orchestrator.cli import common
@@ -13,9 +14,10 @@ from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import Engine, Leftover, connect
 from orchestrator.execute.images import workshop
 from orchestrator.execute.store import prune
+from orchestrator.execute.store.shared import Bounds, prune_remote
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.names import quoted
-from orchestrator.report.units import size
+from orchestrator.report.units import count, size
 
 _DEFAULT = Path()
 _DAY = 24 * 3600
@@ -42,6 +44,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     metavar="[DIR]",
     help="Empty the store of artifacts and compiler caches [DIR: user's cache].",
 )
+@common.remote_store
 @click.option(
     "--keep-days",
     type=click.IntRange(0),
@@ -69,6 +72,7 @@ def clean(
     *,
     with_images: bool,
     store: Path | None,
+    remote_store: str | None,
     keep_days: int | None,
     max_size: int | None,
     with_runs: bool,
@@ -79,8 +83,15 @@ def clean(
     dry_run: bool,
 ) -> None:
     """Remove what dead runs left behind, in the engine and in folders; never what a running one has."""
+    given = click.get_current_context().get_parameter_source("remote_store")
+    if remote_store and given is ParameterSource.COMMANDLINE:
+        _remote(remote_store, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
+        return
     if store is None and (keep_days is not None or max_size is not None):
-        raise UsageError("--keep-days and --max-size say what goes from the store", resolution="Add --store.")
+        raise UsageError(
+            "--keep-days and --max-size say what goes from a store",
+            resolution="Add --store, or --remote-store URL.",
+        )
     if with_runs == (keep_nights is None):
         raise UsageError("--runs and --keep-nights N go together", resolution="Say how many nights stay.")
     if keep_nights is not None:
@@ -127,8 +138,7 @@ def _store(root: Path, *, keep_days: int | None, max_size: int | None, dry_run: 
     elif keep_days is None and max_size is None:
         _empty(root, dry_run=dry_run)
     else:
-        before = None if keep_days is None else time.time() - keep_days * _DAY
-        _prune(root, before=before, max_size=max_size, dry_run=dry_run)
+        _prune(root, before=_days_ago(keep_days), max_size=max_size, dry_run=dry_run)
 
 
 def _empty(root: Path, *, dry_run: bool) -> None:
@@ -138,18 +148,36 @@ def _empty(root: Path, *, dry_run: bool) -> None:
 
 
 def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: bool) -> None:
-    store = Store(root)
-    pruned = prune.prune(store, before=before, max_size=max_size, keep=dry_run)
-    for item in pruned.gone:
-        _say(f"{item.path} ({size(item.size)}, last used {_day(item.used)})", dry_run=dry_run)
-    count, freed = len(pruned.gone), sum(item.size for item in pruned.gone)
-    _say(
-        f"{count} thing{'' if count == 1 else 's'}, {size(freed)}; {size(pruned.stays)} stay", dry_run=dry_run
-    )
+    pruned = prune.prune(Store(root), before=before, max_size=max_size, keep=dry_run)
+    _say_pruned(pruned, "last used", dry_run=dry_run)
     if max_size is not None and pruned.stays > max_size:
         common.say(
             f"the store is still larger than {size(max_size)}: tarballs, and what a run works with, stay"
         )
+
+
+def _remote(url: str, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:
+    if keep_days is None and max_size is None:
+        raise UsageError(
+            "a remote store is shared, so say what goes from it",
+            resolution="Add --keep-days N or --max-size SIZE.",
+        )
+    limit = Bounds(before=_days_ago(keep_days), max_size=max_size)
+    pruned = prune_remote(url, limit, keep=dry_run)
+    _say_pruned(pruned, "put there", dry_run=dry_run)
+    if max_size is not None and pruned.stays > max_size:
+        common.say(f"it is still larger than {size(max_size)}: what was put there within a day stays")
+
+
+def _days_ago(days: int | None) -> float | None:
+    return None if days is None else time.time() - days * _DAY
+
+
+def _say_pruned(pruned: prune.Pruned, when: str, *, dry_run: bool) -> None:
+    for item in pruned.gone:
+        _say(f"{item.path} ({size(item.size)}, {when} {_day(item.used)})", dry_run=dry_run)
+    freed = sum(item.size for item in pruned.gone)
+    _say(f"{count(len(pruned.gone), 'thing')}, {size(freed)}; {size(pruned.stays)} stay", dry_run=dry_run)
 
 
 def _files(root: Path, *, dry_run: bool) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from orchestrator import resources
 from orchestrator.cli.closing import unmet
 from orchestrator.execute.sources.version import Reader, identify_folder
+from orchestrator.execute.store.remote import check_url
 from orchestrator.masked import masked
 from orchestrator.matrix import patches, replacement
 from orchestrator.matrix.catalog import Catalog, load_catalog
@@ -140,6 +141,21 @@ mirror_places = click.option(
 )
 store_folder = click.option(
     "--store", type=click.Path(path_type=Path, file_okay=False), help="Artifacts [default: user's cache]."
+)
+
+
+def _url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+    if url:
+        check_url(url)
+    return url
+
+
+remote_store = click.option(
+    "--remote-store",
+    callback=_url,
+    envvar="MATRIXCTL_REMOTE_STORE",
+    metavar="URL",
+    help="Share what is built with other machines: s3://BUCKET/PREFIX, file:///DIR.",
 )
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
 
 _ANEW = {
-    *("resume", "out", "store", "mirrors", "jobs", "memory", "keep"),
+    *("resume", "out", "store", "remote_store", "mirrors", "jobs", "memory", "keep"),
     *("quiet", "as_json", "base", "history", "github"),
 }
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
@@ -94,6 +94,7 @@ _CONFIRM = 3
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure that no rule expects.")
 @common.reports_folder
 @common.store_folder
+@common.remote_store
 @common.mirror_places
 @common.matrix_sources
 @click.option("--keep", is_flag=True, help="Keep containers and volumes for inspection.")
@@ -359,6 +360,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) ->
         command=command,
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.default_store()).absolute()),
+        remote_store=params["remote_store"] or "",
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
         series=params["series"] or "",
         pairwise=params["start"] == "pairwise",
@@ -413,4 +415,6 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
     except ValueError as error:  # a NUL in the folder's name
         raise UsageError(f"the journal of the run {folder.name} is spoilt: {error}") from None
     anew = {name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _given(context, name)}
+    if now.remote_store:  # maybe from the environment
+        anew["remote_store"] = now.remote_store
     return settings.model_copy(update=anew)

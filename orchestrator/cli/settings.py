@@ -39,6 +39,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         filters=settings.filters,
         out=out,
         store=Path(settings.store),
+        remote_store=settings.remote_store,
         jobs=settings.jobs or cpus,
         memory=int((settings.memory or 0) * (1 << 30)),
         repeat=settings.repeat,

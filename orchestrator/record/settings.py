@@ -54,6 +54,8 @@ class Settings(Value):
     """Of ``--pins``, absolute; for the reproducers."""
     pins: Pins | None = None
     """What it had in it: the run goes on with that, and is merged with runs of the same."""
+    remote_store: str = ""
+    """Its URL, which has no password in it."""
     command: str = ""
     """The whole line as it was typed, with passwords masked."""
 

@@ -14,7 +14,9 @@ from orchestrator.cli.clean import clean
 from orchestrator.cli.main import main
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
+from orchestrator.execute.store.shared import open_store
 from orchestrator.execute.store.store import Store
+from orchestrator.report.units import size
 
 DIGEST = "1" * 64
 
@@ -200,3 +202,30 @@ def test_clean_takes_what_a_dead_process_left_half_made(tmp_path: Path, store: S
 def test_a_label_that_names_no_process_tells_nothing(pid: str) -> None:
     boot, namespace, _, start = owner.labels("")[owner.OWNER].split(".")
     assert owner.alive({owner.OWNER: f"{boot}.{namespace}.{pid}.{start}"}) is None
+
+
+def test_a_remote_store_is_pruned_without_an_engine(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/there"
+    open_store(tmp_path / "mine", url).put_artifact(DIGEST, b"tar", {})
+    kept = tmp_path / "there" / "artifacts" / DIGEST
+    os.utime(kept, (86400, 86400))
+    line = f"artifacts/{DIGEST} ({size(kept.stat().st_size)}, put there 1970-01-02)"
+    for more, word in (("--dry-run", "would remove"), ("--keep-days=30", "removed")):
+        done = matrixctl("clean", "--remote-store", url, "--keep-days", "30", more, cwd=tmp_path)
+        assert done.stdout.splitlines()[0] == f"{word} {line}"
+        assert done.returncode == 0
+    assert not kept.exists()
+    assert Store(tmp_path / "mine").artifact(DIGEST) is not None
+
+
+def test_of_a_remote_store_it_must_be_said_what_goes(tmp_path: Path) -> None:
+    done = matrixctl("clean", "--remote-store", f"file://{tmp_path}/there", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Add --keep-days N or --max-size SIZE" in done.stderr
+
+
+def test_a_password_in_the_url_is_refused_and_never_shown(tmp_path: Path) -> None:
+    done = matrixctl("clean", "--remote-store", "s3://key:se/cret@bucket", "--keep-days", "1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "the URL has a password in it" in done.stderr
+    assert "cret" not in done.stdout + done.stderr

@@ -250,12 +250,13 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None
     tar.addfile(entry, content)
 
 
-def import_(store: Store, path: Path) -> Imported:
+def import_(store: Store, path: Path, *, only: str | None = None) -> Imported:
     """Take in a file, which may come from anywhere; what the store has already stays as it is.
 
     All of it is read and held against its index before the store gets the first of it. An artifact is named
     by what it was made of, not by what it is: whoever wrote the file decides that.
 
+    :param only: the path of the one thing that may be in the file.
     :raises UsageError: where the file cannot be read, or is no export.
     :raises MatrixctlError: where the store cannot be written.
     """
@@ -264,7 +265,7 @@ def import_(store: Store, path: Path) -> Imported:
         with store.in_use(), store.scratch() as scratch, reader.opened():
             new: list[tuple[Item, Path]] = []
             held: list[Item] = []
-            for number, item in enumerate(reader.read_index().items):
+            for number, item in enumerate(reader.read_index(only).items):
                 to = scratch / str(number)
                 if _holds(store, item):
                     held.append(item)
@@ -319,8 +320,8 @@ class _Reader:
             self._packed = gzip.GzipFile(fileobj=raw, mode="rb")
             yield
 
-    def read_index(self) -> Index:
-        """Return what is in the file.
+    def read_index(self, only: str | None) -> Index:
+        """Return what is in the file; see ``import_`` for what may be.
 
         :raises UsageError: where that is more than an export may have, or it is none.
         """
@@ -329,6 +330,8 @@ class _Reader:
             index = Index.model_validate_json(self._read_padded(size), strict=True)
         except ValidationError as error:
             raise self._refuse(f"its {_INDEX} is none that this version knows: {_say(error)}") from None
+        if only is not None and [item.path for item in index.items] != [only]:
+            raise self._refuse(f"it has {', '.join(item.path for item in index.items) or 'nothing'} in it")
         total = sum(item.size for item in index.items)
         if total > ALL:
             raise self._refuse(f"it unpacks to more than {ALL >> 30} GiB")

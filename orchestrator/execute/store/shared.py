@@ -1,0 +1,184 @@
+"""A store that gives what it makes to other machines, and takes what they made before it makes it.
+
+Each artifact and each source is one file there, in the format of ``store export``, and is held against its
+digest when it comes. Behind the local store stands nothing that a run waits for: where the place does not
+answer any more, the run goes on without it.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import MatrixctlError, UsageError
+from orchestrator.execute.store import bundle
+from orchestrator.execute.store.bundle import Wanted
+from orchestrator.execute.store.prune import Item, Pruned, choose
+from orchestrator.execute.store.remote import Remote, connect_remote
+from orchestrator.execute.store.store import Artifact, HeldSource, Store
+
+_log = logging.getLogger(__name__)
+
+_ROOM = 1 << 20
+"""What an export has beside its content, at most: its index, the blocks of its tar."""
+_YOUNG = 24 * 3600
+"""Seconds in which nothing is pruned: a run may be about to take it."""
+
+
+class SharedStore(Store):
+    """A local store, and behind it the files that other machines put somewhere."""
+
+    def __init__(self, root: Path, remote: Remote) -> None:
+        super().__init__(root)
+        self._remote = remote
+        self._local = Store(root)
+        self._reads, self._writes = True, remote.writable
+        self._count: Counter[str] = Counter()
+        self._counting = threading.Lock()
+
+    def has(self, digest: str) -> bool:
+        """Return whether an artifact seems to be here, or there; unverified, for estimates."""
+        return super().has(digest) or self._ask(lambda: self._remote.has(f"artifacts/{digest}"))
+
+    def artifact(self, digest: str) -> Artifact | None:
+        """Return the artifact; where it is not here, take it from there."""
+        held = super().artifact(digest)
+        if held is None and self._take(f"artifacts/{digest}"):
+            held = super().artifact(digest)
+        return held
+
+    def source(self, sha256: str, file: str) -> HeldSource | None:
+        """Return the source; where it is not here, take it from there."""
+        held = super().source(sha256, file)
+        if held is None and self._take(f"sources/{sha256}/{file}"):
+            held = super().source(sha256, file)
+        return held
+
+    def put_artifact(self, digest: str, tar: bytes | Path, meta: Mapping[str, Any]) -> Artifact:
+        """Keep the artifact here, and give it to the others."""
+        artifact = super().put_artifact(digest, tar, meta)
+        self._give(f"artifacts/{digest}", Wanted(artifacts=[digest], sources=(), caches=()))
+        return artifact
+
+    def put_source(
+        self, fetched: Path, *, sha256: str, file: str, origin: str, keep_note: bool = False
+    ) -> HeldSource:
+        """Keep the source here, and give it to the others."""
+        held = super().put_source(fetched, sha256=sha256, file=file, origin=origin, keep_note=keep_note)
+        self._give(f"sources/{sha256}/{file}", Wanted(artifacts=(), sources=[(sha256, file)], caches=()))
+        return held
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """As of any store; in the end it says what went to and fro."""
+        with super().in_use():
+            yield
+        _log.info("%s: %d taken from there, %d put there", self._remote.url, *self._counts())
+
+    def _counts(self) -> tuple[int, int]:
+        with self._counting:
+            return self._count["taken"], self._count["given"]
+
+    def _note(self, what: str) -> None:
+        with self._counting:
+            self._count[what] += 1
+
+    def _take(self, name: str) -> bool:
+        return self._ask(lambda: self._fetch(name))
+
+    def _ask(self, question: Callable[[], bool]) -> bool:
+        """Return the answer, and no where there is none: the first time that is said."""
+        if not self._reads:
+            return False
+        try:
+            return question()
+        except MatrixctlError as error:
+            self._reads = self._writes = False
+            _log.warning("%s; the run goes on without it", error)
+            return False
+
+    def _fetch(self, name: str) -> bool:
+        with self.scratch() as scratch:
+            file = scratch / "object"
+            if not self._remote.get(name, file, most=bundle.LARGEST + _ROOM):
+                return False
+            try:
+                bundle.import_(self._local, file, only=name)
+            except UsageError as error:
+                self._drop(name, error)
+                return False
+        self._note("taken")
+        return True
+
+    def _drop(self, name: str, error: UsageError) -> None:
+        """Remove what cannot be what it is called, so that a sound one can take its place."""
+        why = str(error).partition(": ")[2] or str(error)
+        _log.warning("%s has something else as %s and is not believed: %s", self._remote.url, name, why)
+        if self._writes:
+            self._remote.remove(name)
+
+    def _give(self, name: str, wanted: Wanted) -> None:
+        if not self._writes:
+            return
+        try:
+            with self.scratch() as scratch:
+                file = scratch / "object"
+                if bundle.export(self._local, wanted, file).items and self._remote.put(name, file):
+                    self._note("given")
+        except MatrixctlError as error:
+            self._writes = False
+            _log.warning("%s; nothing more is put there", error)
+
+
+def open_store(root: Path, url: str) -> Store:
+    """Return the store in a folder; with a URL, in front of the files there.
+
+    :raises UsageError: where the URL is none, or a package for it is missing.
+    :raises MatrixctlError: where what is there does not answer, or does not keep what it is given.
+    """
+    if not url:
+        return Store(root)
+    remote = connect_remote(url)
+    remote.try_out()
+    if not remote.writable:
+        _log.warning("%s can be read, not written: nothing is put there", url)
+    elif not remote.exclusive:
+        _log.warning(
+            "%s does not keep the first of two files of one name: where two machines build the same at "
+            "once, the later one's stays",
+            url,
+        )
+    return SharedStore(root, remote)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What may stay: younger than ``before`` (seconds since the epoch), and ``max_size`` bytes in all."""
+
+    before: float | None
+    max_size: int | None
+
+
+def prune_remote(url: str, limit: Bounds, *, keep: bool = False) -> Pruned:
+    """Remove what was put there before a moment, then the oldest until the rest is small enough.
+
+    No lease is needed, as in a local store: a run copies what it takes at once, and what is gone is made
+    again. What was put there within a day stays, since a run may be about to take it.
+
+    :param keep: remove nothing, only say what would be removed.
+    :raises MatrixctlError: where it does not answer.
+    """
+    remote, now = connect_remote(url), time.time()
+    found = list(remote.find_all())
+    old = [Item(path=Path(one.name), size=one.size, used=one.put) for one in found if now - one.put > _YOUNG]
+    total = sum(one.size for one in found)
+    gone = choose(old, total=total, before=limit.before, max_size=limit.max_size)
+    if not keep:
+        for item in gone:
+            remote.remove(str(item.path))
+    return Pruned(gone=gone, stays=total - sum(item.size for item in gone))
