@@ -101,8 +101,8 @@ test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOS
 	    chromium chromium-driver fonts-dejavu-core openssh-client openssh-server postgresql; }
 
 .PHONY: bench
-bench: setup ## The benchmarks of docs/performance.md
-	$(ENGINE) $(BIN)/python -m bench
+bench: setup ## The benchmarks: their figures in the docs are made anew (an hour or more)
+	$(ENGINE) $(BIN)/python -m bench --write
 
 .PHONY: wheel
 wheel: $(VENV)/.ready ## Build wheel and source; `pipx install dist/*.whl` is all that it needs

@@ -19,6 +19,7 @@ from bench import (
     shards,
     site,
     transfer,
+    warm,
 )
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
@@ -50,6 +51,7 @@ def _benchmarks(
         "shards": shards.measure,
         "site": site.measure,
         "transfer": lambda: transfer.measure(store, common.say),
+        "warm": lambda: warm.measure(host(), store, say=common.say),
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
     }
@@ -64,6 +66,7 @@ NAMES = (
     "transfer",
     "explore",
     "localise",
+    "warm",
     "probes",
     "builds",
 )
@@ -89,7 +92,7 @@ def main(
 ) -> None:
     """Measure what matrixctl costs: some benchmarks, or all of them.
 
-    scale, report, history, shards, site, transfer, explore, localise, probes, builds.
+    scale, report, history, shards, site, transfer, explore, localise, warm, probes, builds.
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """

@@ -9,13 +9,26 @@ from orchestrator import resources
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.system import process
 from orchestrator.outcome import Outcome
+from orchestrator.record.journal import JOURNAL, Event, read
 from orchestrator.record.model import RunRecord
+
+_FINE = {Outcome.PASS, Outcome.UNSUPPORTED}
 
 
 def run(options: Sequence[str], *, store: Path, timeout: float) -> RunRecord:
-    """``matrixctl run`` with these options.
+    """Return the record of ``matrixctl run`` with these options.
 
-    :raises MatrixctlError: if a cell did not pass; what was measured would mean nothing then.
+    :raises MatrixctlError: see ``run_and_read``.
+    """
+    return run_and_read(options, store=store, timeout=timeout)[0]
+
+
+def run_and_read(
+    options: Sequence[str], *, store: Path, timeout: float
+) -> tuple[RunRecord, tuple[Event, ...]]:
+    """Return the record and the journal of ``matrixctl run`` with these options.
+
+    :raises MatrixctlError: if a cell that can be asked for did not pass; its figures would mean nothing.
     """
     with tempfile.TemporaryDirectory() as out:
         program = [str(Path(sys.executable).with_name("matrixctl")), "run", "--quiet"]
@@ -24,7 +37,8 @@ def run(options: Sequence[str], *, store: Path, timeout: float) -> RunRecord:
         done = process.run([*program, *where, *options], timeout=timeout)
         found = list(Path(out).glob("*/run.json"))
         record = RunRecord.model_validate_json(found[0].read_bytes()) if found else None
-    failed = [cell for cell in record.cells if cell.outcome is not Outcome.PASS] if record else []
+        events = tuple(read(found[0].with_name(JOURNAL))) if found else ()
+    failed = [cell for cell in record.cells if cell.outcome not in _FINE] if record else []
     if record is None or failed or done.exit_code != 0:
         said = [f"{cell.id}: {cell.outcome}: {cell.message}" for cell in failed]
         said.append(done.stderr.decode(errors="replace"))
@@ -33,4 +47,4 @@ def run(options: Sequence[str], *, store: Path, timeout: float) -> RunRecord:
             details="\n".join(said),
             resolution="Run it by hand; there is nothing to measure before it passes.",
         )
-    return record
+    return record, events

@@ -189,7 +189,7 @@ def _find_variants(
         return {}
     images = [action for action in plan.actions.values() if isinstance(action, ImageAction)]
     wanted = [(action.image, ARCHES[action.arch], action.extra) for action in images if action.extra]
-    found = workshop.existing_variants(engine, host, here, wanted)
+    found = workshop.find_images(engine, host, wanted)
     ours = here.get(("client", host.name))
     for action in images:
         if action.client and ours and (image := own_client.find(engine, ours, action.client)) is not None:

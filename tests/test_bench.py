@@ -4,14 +4,31 @@ import random
 from pathlib import Path
 
 import pytest
+import record_samples
+import samples
 from shard_samples import best_cut, random_builds
 
-from bench import builds, explore, figures, history, localise, probes, report, scale, shards, site, transfer
+from bench import (
+    builds,
+    explore,
+    figures,
+    history,
+    localise,
+    probes,
+    report,
+    scale,
+    shards,
+    site,
+    transfer,
+    warm,
+)
 from bench.__main__ import ALONE, NAMES, OWN_PAGES, PAGE
 from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.plan.shards import Build
+from orchestrator.record.journal import ActionChanged, ClientsProved, Event
+from orchestrator.record.model import RunRecord
 
 
 def test_scale_plans_every_cell_in_a_process_of_its_own() -> None:
@@ -178,6 +195,34 @@ def test_a_missed_target_is_said() -> None:
     assert bad.endswith("2.1 s (target: at most 2 s): **missed**.")
     ratio = builds.section(ARCHES["arm64"], [60.0, 64.0], [480.0], jobs=2).notes[-1]
     assert ratio == "The cross-build is cheaper: 7.74 times (target: at least 8 times): **missed**."
+
+
+def test_a_warm_run_is_told_by_its_record_and_its_journal() -> None:
+    def took(seconds: float, proved: str) -> tuple[RunRecord, list[Event]]:
+        sample = samples.quick()
+        cells = [
+            cell.model_copy(update={"duration_s": seconds / (10 if cell.axes.arch.name == "amd64" else 5)})
+            for cell in sample.cells
+        ]
+        run = sample.run.model_copy(update={"duration_s": seconds})
+        probe = record_samples.action("running").model_copy(update={"kind": "probe"})
+        events = [
+            ActionChanged(at="2026-11-28T10:00:00.000+00:00", action=record_samples.action("running")),
+            ActionChanged(at="2026-11-28T10:00:01.000+00:00", action=probe),
+            ClientsProved(at=f"2026-11-28T10:00:{proved}+00:00", clients=()),
+            ActionChanged(at="2026-11-28T10:00:09.000+00:00", action=probe),
+            ClientsProved(at="2026-11-28T10:00:10.000+00:00", clients=()),
+        ]
+        return sample.model_copy(update={"run": run, "cells": tuple(cells)}), events
+
+    told = [took(2, "01.750"), took(8, "03.000"), took(3, "02.500")]
+    section = warm.section(ARCHES["amd64"], told)
+    assert section.rows == (
+        ("median", "3.00", "1.50", "0.30", "0.60"),
+        ("least", "2.00", "0.75", "0.20", "0.40"),
+        ("most", "8.00", "2.00", "0.80", "1.60"),
+    )
+    assert [note.rpartition(" ")[2] for note in section.notes] == ["met.", "**missed**."]
 
 
 def test_only_what_lies_between_the_marks_is_replaced(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ says what that is.
 
 import errno
 import os
-import re
 import shlex
 import signal
 import sys
@@ -21,7 +20,7 @@ import click
 
 from orchestrator.cli.log import show_log
 from orchestrator.errors import Exit, MatrixctlError
-from orchestrator.masked import masked
+from orchestrator.masked import mask_command
 
 _BAD_PATH = {
     errno.EACCES,
@@ -43,8 +42,6 @@ AS_STEP = "--as-bisect"
 """The command is a step of ``git bisect run``."""
 STEP_ABORTED = 128
 """What git-bisect(1) ends at: from here on an exit code says nothing of the commit."""
-_DATABASE = re.compile(r"(://).*", re.DOTALL)
-_USER = re.compile(r"(?<=://)(?<!ssh://).*@", re.DOTALL)
 _STEP_CODES = frozenset({0, 1, 125})
 
 
@@ -112,16 +109,8 @@ def _is_of_a_step(code: object) -> bool:
 
 
 def typed(ctx: click.Context) -> str:
-    """Return the whole command line as it was typed, without what may be a password.
-
-    Of a database there is no more than its kind. Of another URL nothing is left before its last ``@``: what a
-    person typed need not be what a URL may be.
-    """
-    words = list(ctx.meta.get(_TYPED, ()))
-    for number, word in enumerate(words):
-        if word.startswith("--history=") or (number and words[number - 1] == "--history"):
-            words[number] = _DATABASE.sub(r"\1...", word)
-    return shlex.join(["matrixctl", *(masked(_USER.sub("***@", word)) for word in words)])
+    """Return the whole command line as it was typed, without what may be a password."""
+    return shlex.join(["matrixctl", *mask_command(ctx.meta.get(_TYPED, ()))])
 
 
 class Later(click.Command):

@@ -150,7 +150,8 @@ class Limits(Value):
 
     fetch: float = 180
     image: float = 900
-    build: float = 1200
+    build: float = 2400
+    """A library takes 100 to 150 s on two cores; the rest is for a machine that others keep busy."""
     ready: float = 10
     """From starting HAProxy to its QUIC listener."""
     request: float = 8

@@ -101,13 +101,16 @@ def test_another_name_of_a_source_leaves_its_origin(store: Store, tmp_path: Path
 
 
 @pytest.mark.parametrize("file", ["origin", "Origin"])
-def test_the_stores_own_note_is_no_source(store: Store, tmp_path: Path, file: str) -> None:
-    """The note has other bytes than the tarball: to look for it as one would remove them both."""
-    (tmp_path / "export").write_bytes(of_a_source(file, "elsewhere"))
-    before = kept(store)
-    with pytest.raises(UsageError, match="a name that the store needs itself"):
-        import_(store, tmp_path / "export")
-    assert kept(store) == before
+def test_a_source_named_as_the_stores_note_travels(tmp_path: Path, file: str) -> None:
+    source, target = Store(tmp_path / "source"), Store(tmp_path / "target")
+    with source.scratch() as scratch:
+        (scratch / "new").write_bytes(TARBALL)
+        source.put_source(scratch / "new", sha256=SHA256, file=file, origin="prebuilt: x")
+    export(source, Wanted(artifacts=[], sources=[(SHA256, file)], caches=[]), tmp_path / "export")
+    import_(target, tmp_path / "export")
+    held = Store(target.root).source(SHA256, file)
+    assert held is not None
+    assert (held.path.read_bytes(), held.origin) == (TARBALL, "prebuilt: x")
 
 
 def test_what_is_missing_is_named_and_what_is_harmed_is_missing(store: Store, tmp_path: Path) -> None:
@@ -364,10 +367,6 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "items.0.artifact.digest: ",
     ),
     "a source's file that leads out": (packed(index({**SOURCE, "file": "../x"})), "items.0.source.file: "),
-    "a source's file that is the store's note": (
-        packed(index({**SOURCE, "file": "origin"})),
-        "items.0.source.file: ",
-    ),
     "a source's file with dots": (packed(index({**SOURCE, "file": "a..b"})), "items.0.source.file: "),
     "an origin of two lines": (packed(index({**SOURCE, "origin": "a\nb"})), "items.0.source.origin: "),
     "a cache that leads out": (

@@ -119,6 +119,25 @@ def test_a_source_is_verified_when_read(tmp_path: Path) -> None:
     assert not held.path.exists()
 
 
+def test_a_corrupt_file_of_a_source_takes_no_other_with_it(tmp_path: Path) -> None:
+    sha256 = put_source(Store(tmp_path), b"source", "a.tar.gz")
+    put_source(Store(tmp_path), b"source", "b.tar.gz")
+    (tmp_path / "sources" / sha256 / "a.tar.gz").write_bytes(b"soured")
+    store = Store(tmp_path)
+    assert store.source(sha256, "a.tar.gz") is None
+    held = store.source(sha256, "b.tar.gz")
+    assert held is not None
+    assert (held.path.read_bytes(), held.origin) == (b"source", "https://example.org/x")
+
+
+@pytest.mark.parametrize("file", ["origin", "Origin"])
+def test_a_source_may_have_the_name_of_the_note_beside_it(tmp_path: Path, file: str) -> None:
+    sha256 = put_source(Store(tmp_path), b"source", file)
+    held = Store(tmp_path).source(sha256, file)
+    assert held is not None
+    assert (held.path.read_bytes(), held.origin) == (b"source", "https://example.org/x")
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../x", ".hidden", "a..b", "x\n"])
 def test_no_name_leads_out_of_the_store(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path)

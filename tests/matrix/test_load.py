@@ -71,7 +71,7 @@ def test_the_default_matrix() -> None:
     matrix = load(DEFAULT)
     assert matrix.digest == hashlib.sha256(DEFAULT.read_bytes()).hexdigest()
     assert list(matrix.profiles) == ["quick", "nightly", "mission", "issue-2569"]
-    assert (matrix.limits.build, matrix.limits.emulated) == (1200, 3)
+    assert (matrix.limits.build, matrix.limits.emulated) == (2400, 3)
     assert matrix.path == str(DEFAULT)
 
 

@@ -177,59 +177,55 @@ def _root(name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[s
 
 
 def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, ...], ImageRef]:
-    """What a run would find here, by name and target: unproved, and without asking a registry."""
+    """Return what a run without further packages would find here, as ``find_images``."""
+    others = [arch for arch in targets if arch != host]
+    toolchains = [("toolchain", arch) for arch in (host, *others)]
+    names = (*toolchains, ("client", host), *dockerfiles.roots(host, targets))
+    return find_images(engine, host, [(name, arch, ()) for name, arch in names])
+
+
+def find_images(
+    engine: Engine, host: Arch, wanted: Iterable[tuple[str, Arch, tuple[str, ...]]]
+) -> dict[tuple[str, ...], ImageRef]:
+    """Return which of the wanted images a run would find here, and the base that they grow from.
+
+    They are unproved, and no registry is asked. Keys are name, architecture and further packages.
+
+    :param wanted: of each its name, the architecture that it serves, and the packages.
+    """
     newest_base = newest(engine, "base", host)
     if newest_base is None:
         return {}
     base = _ref(newest_base, host, host)
-    recipes = [_toolchain(host, base), _client(host, base, aioquic=wheels.lock_digest())]
-    recipes += [_root(name, host, arch, base) for name, arch in dockerfiles.roots(host, targets)]
-    found: dict[tuple[str, ...], ImageRef] = {("base", host.name): base, **_there(engine, recipes)}
-    toolchain = found.get(("toolchain", host.name))
-    if toolchain is not None:
-        found |= _there(engine, [_cross(host, arch, toolchain) for arch in targets if arch != host])
-    return found
-
-
-def existing_variants(
-    engine: Engine,
-    host: Arch,
-    here: Mapping[tuple[str, ...], ImageRef],
-    wanted: Iterable[tuple[str, Arch, tuple[str, ...]]],
-) -> dict[tuple[str, ...], ImageRef]:
-    """Which of the wanted images with further packages a run would find here, as ``existing``.
-
-    The packages follow name and architecture in its keys.
-
-    :param here: the plain ones that are here.
-    :param wanted: of each its name, the architecture that it serves, and the packages.
-    """
-    base, toolchain = here.get(("base", host.name)), here.get(("toolchain", host.name))
-    found: dict[tuple[str, ...], ImageRef] = {}
-    if base is None or toolchain is None:
-        return found
+    toolchain = find(engine, _toolchain(host, base))
+    found: dict[tuple[str, ...], ImageRef] = {("base", host.name): base}
     for name, arch, extra in wanted:
-        if name != "toolchain":
-            recipe = _root(name, host, arch, base, extra=extra)
-        elif arch == host:
-            recipe = _variant(host, toolchain, extra)
-        else:
-            recipe = _cross(host, arch, toolchain, extra)
-        found |= {(name, arch.name, *extra): one for one in _there(engine, [recipe]).values()}
+        recipe = _find_recipe(host, base, toolchain, name=name, arch=arch, extra=extra)
+        image = recipe and find(engine, recipe)
+        if image is not None:
+            found[name, arch.name, *extra] = image
     return found
+
+
+def _find_recipe(
+    host: Arch, base: ImageRef, toolchain: ImageRef | None, *, name: str, arch: Arch, extra: tuple[str, ...]
+) -> Recipe | None:
+    """Return the recipe of an image, or ``None`` where it grows from a toolchain that is not here."""
+    if name == "client":
+        return _client(host, base, aioquic=wheels.lock_digest())
+    if name != "toolchain":
+        return _root(name, host, arch, base, extra=extra)
+    if arch == host and not extra:
+        return _toolchain(host, base)
+    if toolchain is None:
+        return None
+    return _variant(host, toolchain, extra) if arch == host else _cross(host, arch, toolchain, extra)
 
 
 def find(engine: Engine, recipe: Recipe) -> ImageRef | None:
     """Return the image of a recipe if it is here, unproved."""
-    return next(iter(_there(engine, [recipe]).values()), None)
-
-
-def _there(engine: Engine, recipes: Sequence[Recipe]) -> dict[tuple[str, ...], ImageRef]:
-    found: dict[tuple[str, ...], ImageRef] = {}
-    for recipe in recipes:
-        if (image := engine.find_image(recipe.tag)) is not None:
-            found[recipe.name, recipe.target.name] = _ref(image, recipe.arch, recipe.target)
-    return found
+    image = engine.find_image(recipe.tag)
+    return None if image is None else _ref(image, recipe.arch, recipe.target)
 
 
 def key_of(name: str, arch: Arch, text: str, base: str) -> str:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from orchestrator import bounds
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.execute.store.store import NOTE, Store
+from orchestrator.execute.store.store import Store
 from orchestrator.files import open_regular, scratch_folder, sync_folder
 from orchestrator.matrix.names import quoted
 from orchestrator.value import Value
@@ -47,13 +47,7 @@ _Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 _Name = Annotated[str, Field(pattern=r"^[0-9A-Za-z](\.?[0-9A-Za-z+~_-])*$", max_length=128)]
 
 
-def _no_note(name: str) -> str:
-    if name.casefold() == NOTE:
-        raise ValueError("that is a name that the store needs itself")
-    return name
-
-
-_SourceName = Annotated[_Name, Field(max_length=MAX_NAME), AfterValidator(_no_note)]
+_SourceName = Annotated[_Name, Field(max_length=MAX_NAME)]
 _LINE = 2048
 _CONTROL = r"\x00-\x1f\x7f"
 _Line = Annotated[str, Field(pattern=rf"^[^{_CONTROL}]*$", max_length=_LINE)]

@@ -120,9 +120,9 @@ class Store:
             write_atomically(self.ccache(name), tar)
 
     def source(self, sha256: str, file: str) -> HeldSource | None:
-        """Return a source that the store has with the right bytes. Remove one with other bytes."""
+        """Return a source that the store has with the right bytes. Remove that file where it has others."""
         folder = self.root / "sources" / _digest(sha256)
-        path = folder / _named(file)
+        path = folder / _source_name(file)
         self._use(sha256, folder)
         held = self._verified.get(sha256)
         if isinstance(held, HeldSource) and held.path == path and path.exists():
@@ -130,7 +130,7 @@ class Store:
         if not path.is_file():
             return None
         if sha256_of(path) != sha256:
-            self._discard(folder, f"{file} in the store had other bytes than its digest says and was removed")
+            self._discard(path, f"{file} in the store had other bytes than its digest says and was removed")
             return None
         with contextlib.suppress(OSError):
             held = HeldSource(path=path, origin=_origin(folder))
@@ -146,6 +146,7 @@ class Store:
         :param keep_note: where the store has noted already where these bytes came from, that stays.
         """
         folder = self.root / "sources" / _digest(sha256)
+        path = folder / _source_name(file)
         with self._writing():
             folder.mkdir(exist_ok=True)
             if keep_note:
@@ -153,9 +154,9 @@ class Store:
                     origin = _origin(folder) or origin
             write_atomically(folder / NOTE, f"{origin}\n".encode())
             _sync(fetched)
-            fetched.replace(folder / _named(file))
+            fetched.replace(path)
             sync_folder(folder)
-        held = HeldSource(path=folder / file, origin=origin)
+        held = HeldSource(path=path, origin=origin)
         self._verified[sha256] = held
         return held
 
@@ -309,9 +310,9 @@ class Store:
         except (OSError, ValueError):
             return {}
 
-    def _discard(self, folder: Path, why: str) -> None:
+    def _discard(self, path: Path, why: str) -> None:
         _log.warning("%s", why)
-        self.discard([folder])
+        self.discard([path])
 
     def _use(self, digest: str, folder: Path) -> None:
         """Note that this run uses the digest, present or not yet made."""
@@ -361,6 +362,11 @@ def _named(text: str) -> str:
     if not _NAME.fullmatch(text) or ".." in text:
         raise ValueError(f"no safe file name: {text!r}")
     return text
+
+
+def _source_name(file: str) -> str:
+    """Return the name under which a source's file lies beside its note, which has a name of its own."""
+    return f"{file}_" if _named(file).casefold() == NOTE else file
 
 
 def _sync(path: Path) -> None:
