@@ -30,7 +30,7 @@ _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
 OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "exploring.md"}
 """Benchmarks whose figures stand on a page of their own."""
-ALONE = {"shards", "transfer"}
+ALONE = {"history", "shards", "site", "transfer"}
 """Benchmarks whose section says itself where it was measured, or has nothing measured in it."""
 
 
@@ -98,7 +98,8 @@ def main(
     """
     if write and names and not {*OWN_PAGES, *ALONE} >= {*names}:
         raise click.UsageError(
-            "--write takes the figures of one whole run: name none but explore, localise, shards, transfer"
+            "--write takes the figures of one whole run: name none but"
+            f" {', '.join(sorted({*OWN_PAGES, *ALONE}))}"
         )
     try:
         _measure(

@@ -111,7 +111,7 @@ def test_the_site_is_made_and_made_again() -> None:
     ((shape, files, *_, written),) = section.rows
     assert shape == "4 x 12"
     assert 0 < int(written) < int(files)
-    assert len(section.notes) == 4
+    assert len(section.notes) == 5
 
 
 @pytest.mark.browser

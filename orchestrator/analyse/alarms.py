@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from orchestrator.analyse.explain import explain
+from orchestrator.analyse.explain import Cluster, explain
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import ALARMS, Outcome, Reason, believed
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
@@ -12,11 +12,16 @@ from orchestrator.record.model import Alarm, CellRecord, RunRecord
 _Kind = tuple[Outcome | None, Reason | None]
 
 
-def find_alarms(record: RunRecord) -> tuple[Alarm, ...]:
-    """Return the run's alarms: one for each cluster of ``explain``, the rest by outcome and reason."""
+def find_alarms(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[Alarm, ...]:
+    """Return the run's alarms: one for each cluster of ``explain``, the rest by outcome and reason.
+
+    :param clusters: those of the run, where somebody has them already: to find them takes time.
+    """
     loud = {cell.id: cell for cell in record.cells if believed(cell.outcome, cell.verdict) in ALARMS}
     found = []
-    for cluster in explain([record]).clusters if loud else ():
+    if clusters is None:
+        clusters = explain([record]).clusters if loud else ()
+    for cluster in clusters:
         mine = [loud.pop(name) for name in (*cluster.cells, *cluster.maybe) if name in loud]
         if mine:
             found.append(_make_alarm((cluster.outcome, cluster.reason), mine, cluster.when))

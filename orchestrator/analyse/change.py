@@ -76,14 +76,19 @@ class State(Value):
     @property
     def tested(self) -> bool:
         """Return whether the product was judged; a cell that was declared impossible was not."""
-        if self.outcome is None or self.verdict is Verdict.NOT_JUDGED:
-            return False
-        return self.outcome.judged_product or self.fails
+        return puts_to_test(self.outcome, self.verdict)
 
     @property
     def flaky(self) -> bool:
         """Return whether the product failed in some attempts and passed in others."""
         return bool(self.passed and self.failed) or self.verdict is Verdict.FLAKY
+
+
+def puts_to_test(outcome: Outcome | None, verdict: Verdict) -> bool:
+    """Return whether the product was judged; a cell that was declared impossible was not."""
+    if outcome is None or verdict is Verdict.NOT_JUDGED:
+        return False
+    return outcome.judged_product or verdict in _FAILS
 
 
 def read_state(cell: CellRecord) -> State:

@@ -96,9 +96,10 @@ def tell_alarms(record: RunRecord, compared: Comparison | None = None) -> tuple[
     :param compared: of another run with this one.
     """
     cells = {cell.id: cell for cell in record.cells}
-    clusters = [one.cluster for one in explanation.show(record)]
+    found = explanation.find_clusters(record)
+    clusters = [one.cluster for one in explanation.show(record, found)]
     told = []
-    for alarm in find_alarms(record):
+    for alarm in find_alarms(record, found):
         ids = frozenset(alarm.cells)
         story = Story(
             alarm=alarm,

@@ -1,6 +1,6 @@
 """Why cells fail, in words: what is shared by the forms in which an explanation is printed. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analyse.explain import Cluster, Explanation, explain
@@ -29,11 +29,19 @@ class Shown:
         return self.verdict is Verdict.KNOWN_FAILURE
 
 
-def show(record: RunRecord) -> tuple[Shown, ...]:
-    """Return the clusters of a run, the most urgent first."""
+def find_clusters(record: RunRecord) -> tuple[Cluster, ...]:
+    """Return the clusters of a run; none of a run without a cell."""
+    return explain([record]).clusters if record.cells else ()
+
+
+def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[Shown, ...]:
+    """Return the clusters of a run, the most urgent first.
+
+    :param clusters: those of ``find_clusters``, where somebody has them already: to find them takes time.
+    """
     cells = {cell.id: cell for cell in record.cells}
     found = []
-    for cluster in explain([record]).clusters if cells else ():
+    for cluster in find_clusters(record) if clusters is None else clusters:
         worst = min((cells[id_] for id_ in members(cluster)), key=summary.severity)
         found.append((summary.severity(worst), cluster, worst))
     found.sort(key=lambda one: one[0])

@@ -9,7 +9,7 @@ from orchestrator.site.names import cell_page
 from orchestrator.site.news import is_tested
 from orchestrator.site.pages import Frame, Page, as_json
 from orchestrator.site.state import end_of
-from orchestrator.site.year import Result, Year
+from orchestrator.site.year import Result, Rule, Year
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,15 @@ def _wall(title: str, message: str, gaps: Sequence[Gap]) -> Wall:
     return Wall(title=title, meaning=meaning, result=gaps[0].result, gaps=tuple(gaps))
 
 
+def find_idle(year: Year) -> list[tuple[Rule, int]]:
+    """Return the rules that no cell of the last night met, each with the nights for which none did."""
+    idle = [rule for rule in year.rules.values() if not rule.held]
+    return [
+        (rule, sum(night.day > rule.last_held and night.day >= rule.since for night in year.nights))
+        for rule in idle
+    ]
+
+
 def make_coverage(frame: Frame) -> Iterator[Page]:
     """Return the page of the coverage, and its data."""
     found = measure_coverage(frame.year)
@@ -108,7 +117,7 @@ def make_coverage(frame: Frame) -> Iterator[Page]:
             overdue=frame.overdue,
             found=found,
             night=frame.year.last,
-            idle=[rule for rule in frame.year.rules.values() if not rule.held],
+            idle=find_idle(frame.year),
         ),
     )
     told = {
@@ -126,6 +135,15 @@ def make_coverage(frame: Frame) -> Iterator[Page]:
                 "nights": gap.nights,
             }
             for gap in (*found.never, *found.stale)
+        ],
+        "idle_rules": [
+            {
+                "rule": rule.place,
+                "because": rule.because,
+                "last_met": rule.last_held or None,
+                "nights": nights,
+            }
+            for rule, nights in find_idle(frame.year)
         ],
     }
     yield Page(path="coverage.json", make=lambda: as_json(told))

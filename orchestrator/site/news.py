@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.analyse import moves
-from orchestrator.analyse.change import Change, State, classify, is_worse
+from orchestrator.analyse.change import Change, State, classify, is_worse, puts_to_test
 from orchestrator.analyse.compare import find_suspect
 from orchestrator.analyse.ingredients import Difference
 from orchestrator.analyse.moves import Move
@@ -16,7 +16,7 @@ from orchestrator.analyse.nights import (
     measure_flakiness,
     recall_flakiness,
 )
-from orchestrator.outcome import Verdict
+from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.site.made import Workshop
 from orchestrator.site.year import Night, Part, Point, Result, Year
 
@@ -94,7 +94,7 @@ def compare_nights(
     Against the night before, a cell that this one did not judge is held against the last one that did: else a
     regression that comes behind a blocked night would never be news.
 
-    :param flaky: what ``find_flaky`` says of them.
+    :param flaky: what ``choose_worse`` says of them.
     """
     was, now = year.nights[base], year.nights[head]
     moved = find_moves(was, now)
@@ -143,25 +143,30 @@ def has_lost(night: Night) -> bool:
 
 def is_tested(result: Result | None) -> bool:
     """Return whether a cell was put to the test."""
-    state = state_of(result)
-    return state is not None and state.tested
+    return result is not None and puts_to_test(result.outcome, result.verdict)
 
 
-def find_flaky(year: Year, base: int, head: int) -> Mapping[str, Flakiness]:
-    """Return the cells whose new alarm, of a night against another, is none: they are flaky.
+def recall_flaky(year: Year, number: int) -> Mapping[str, Flakiness]:
+    """Return the cells whose alarm in a night is none, since they are flaky.
 
     They failed so within 30 nights before, made of what they are made of in this one; see ``nights``.
     """
-    was, now = year.nights[base].results, year.nights[head]
-    found = {}
-    for name, result in now.results.items():
-        state = state_of(result)
-        if result.made is None or state is None or not is_worse(state_of(was.get(name)), state):
+    night, found = year.nights[number], {}
+    for name, result in night.results.items():
+        if result.verdict not in ALARMS or result.made is None or (state := state_of(result)) is None:
             continue
-        flakiness = recall_flakiness(_list_alike(year, name, head), now.day, state)
-        if flakiness:
+        if flakiness := recall_flakiness(_list_alike(year, name, number), night.day, state):
             found[name] = flakiness
     return found
+
+
+def choose_worse(base: Night, head: Night, flaky: Mapping[str, Flakiness]) -> Mapping[str, Flakiness]:
+    """Return those of the flaky cells of a night whose failure another night does not show."""
+    return {
+        name: flakiness
+        for name, flakiness in flaky.items()
+        if is_worse(state_of(base.results.get(name)), state_of(head.results[name]))
+    }
 
 
 def measure_now(year: Year, cell: str) -> Flakiness | None:

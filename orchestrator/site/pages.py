@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 from jinja2 import Environment
@@ -13,13 +13,14 @@ from markupsafe import Markup
 
 from orchestrator import __version__, resources
 from orchestrator.analyse.change import Change
+from orchestrator.analyse.nights import Flakiness
 from orchestrator.outcome import Verdict
 from orchestrator.report import html, summary, units
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site import names
 from orchestrator.site.charts import HEIGHTS, find_months
 from orchestrator.site.made import Workshop, describe
-from orchestrator.site.news import News, compare_nights, find_flaky
+from orchestrator.site.news import News, choose_worse, compare_nights, recall_flaky
 from orchestrator.site.state import end_of
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
@@ -100,9 +101,19 @@ class Frame:
         """Return what compares that of which cells were made."""
         return Workshop(self.year)
 
+    @cached_property
+    def recall(self) -> Callable[[int], Mapping[str, Flakiness]]:
+        """Return what says which alarms of a night, by its number, are those of flaky cells."""
+        return cache(partial(recall_flaky, self.year))
+
+    def find_flaky(self, base: int, head: int) -> Mapping[str, Flakiness]:
+        """Return the cells whose new alarm, of a night against another, is none: they are flaky."""
+        nights = self.year.nights
+        return choose_worse(nights[base], nights[head], self.recall(head))
+
     def compare(self, base: int, head: int) -> News:
         """Return the news of a night against another, by their numbers."""
-        return compare_nights(self.year, self.workshop, base, head, find_flaky(self.year, base, head))
+        return compare_nights(self.year, self.workshop, base, head, self.find_flaky(base, head))
 
     @cached_property
     def months(self) -> Markup:

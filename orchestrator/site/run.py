@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.site.names import run_page
-from orchestrator.site.news import News, find_flaky, has_lost
+from orchestrator.site.news import News, has_lost
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
@@ -31,7 +31,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
             flakiness
             for other in (number - 1 if number else None, good_number)
             if other is not None
-            for flakiness in find_flaky(frame.year, other, number).values()
+            for flakiness in frame.find_flaky(other, number).values()
         ),
     )
 

@@ -1,15 +1,19 @@
 """``matrixctl github summary``: what a step summary says, in which order, and what is left out of it."""
 
 import re
+from collections.abc import Sequence
 
 import nights
 import pytest
 import samples
 
+from orchestrator.analyse import alarms as analyse_alarms
+from orchestrator.analyse.alarms import find_alarms
 from orchestrator.analyse.compare import compare
+from orchestrator.analyse.explain import Explanation, explain
 from orchestrator.outcome import Verdict
 from orchestrator.record.model import Confirmation, RunRecord
-from orchestrator.report import alarms, github_summary, step_summary
+from orchestrator.report import alarms, explanation, github_summary, step_summary
 from orchestrator.report.step_summary import Section, code, fence, fit_sections
 
 MIB = 2**20
@@ -142,3 +146,17 @@ def test_nothing_of_a_hostile_record_is_markup_and_it_stays_small() -> None:
     assert "\x1b" not in found
     assert len(found.encode()) < MIB
     assert step_summary.LIMIT < MIB
+
+
+def test_a_run_is_explained_once_for_its_alarms_and_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, asked = nights.bad(), []
+
+    def count(records: Sequence[RunRecord]) -> Explanation:
+        asked.append(records)
+        return explain(records)
+
+    kept = {alarm.key for alarm in find_alarms(record)}
+    for module in (analyse_alarms, explanation):
+        monkeypatch.setattr(module, "explain", count)
+    assert {one.alarm.key for one in alarms.tell_alarms(record)} == kept, "as the history has them"
+    assert len(asked) == 1

@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +25,19 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from site_samples import MORNING, Series
 from test_hostile_site import site_of
 
-from orchestrator.analyse.change import Change, classify
+from orchestrator.analyse.change import Change
 from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.select import names, parse, values_of
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.model import Ingredient
+from orchestrator.report.comparison import describe_flakiness
+from orchestrator.site.made import describe
 from orchestrator.site.names import alarm_page, cell_page, run_page
-from orchestrator.site.news import find_moves, state_of
-from orchestrator.site.pages import as_script, plain_sides
-from orchestrator.site.year import Year
+from orchestrator.site.news import Group, News, find_moves
+from orchestrator.site.pages import CHANGE_TITLES, Frame, as_script, plain_sides
+from orchestrator.site.pairs import make_pairs, number_cells
+from orchestrator.site.year import Result, Year
 
 pytestmark = pytest.mark.browser
 
@@ -199,34 +208,71 @@ def test_filters_mean_what_they_mean_to_the_command_line(visitor: Reader) -> Non
 
 @pytest.mark.parametrize(
     ("base", "head"),
-    [(0, NIGHTS - 1), (min(FLAKY), CURL), (GROWN - 1, GROWN), (FAULT[0], MOVED), (MOVED, FAULT[0]), (3, 3)],
+    [
+        *(
+            (0, NIGHTS - 1),
+            (min(FLAKY), CURL),
+            (GROWN - 1, GROWN),
+            (FAULT[0], MOVED),
+            (MOVED, FAULT[0]),
+            (3, 3),
+        ),
+        *((0, max(FLAKY)), (min(FLAKY), max(FLAKY)), (0, FAULT[0]), (FAULT[0], CURL), (CURL, FAULT[-1] + 1)),
+    ],
 )
 def test_any_two_runs_are_compared_as_the_pages_compare_nights(
     visitor: Reader, year: Year, base: int, head: int
 ) -> None:
+    """Also what they were made of, the suspect, and which failure is a flaky cell's."""
     was, now = year.nights[base], year.nights[head]
-    moves = find_moves(was, now)
-    gone = was.results.keys() - now.results.keys() - {move.old for move in moves.values()}
-    pairs = [
-        (was.results.get(moves[name].old if name in moves else name), one)
-        for name, one in now.results.items()
-    ]
-    changes = [classify(state_of(one), state_of(other)) for one, other in pairs]
-    changes += [Change.VANISHED_CELL] * len(gone)
+    news = Frame(year=year, tracks={}, overdue="", tool="").compare(base, head)
     visitor.visit("compare.html", f"#base={was.id}&head={now.id}")
     wait(visitor, "document.getElementById('found').childElementCount > 0")
-    told = [
-        (group.find_element(By.CSS_SELECTOR, "h3 .count").text, group.find_element(By.TAG_NAME, "p").text)
-        for group in visitor.all("#found .group")
-    ]
-    assert sum(int(count) for count, _ in told) == sum(one is not Change.UNCHANGED for one in changes)
-    for change in set(changes) - {Change.UNCHANGED}:
-        words = plain_sides(change.meaning)
-        assert any(
-            int(count) == changes.count(change) and meaning == f"{words}." for count, meaning in told
-        ), change
-    if moves:
+    assert told_groups(visitor) == in_groups(news)
+    if find_moves(was, now):
         assert "wolfssl" in text(visitor, "#found table")
+
+
+STILL = CHANGE_TITLES[Change.STILL_FAILING]
+"""What the page for any two runs tells, and the news do not."""
+Told = tuple[str, int, str, tuple[str, ...]]
+
+
+def told_groups(reader: Reader) -> Counter[Told]:
+    """What the page for any two runs says: of each group its title, its size, its sentences, who is flaky."""
+    script = (
+        "return [...document.querySelectorAll('#found .group')].map((one) => ["
+        " one.querySelector('h3 span').textContent, Number(one.querySelector('h3 .count').textContent),"
+        " one.querySelector('p').textContent,"
+        " [...one.querySelectorAll('.members b')].map((b) => b.textContent)])"
+    )
+    groups: Counter[Told] = Counter()
+    for title, count, words, flaky in reader.driver.execute_script(script):
+        if title == STILL:  # in one sum
+            groups[STILL, 0, "", ()] += count
+        else:
+            groups[title, count, words, tuple(flaky)] += 1
+    return groups
+
+
+def in_groups(news: News) -> Counter[Told]:
+    """What it should say."""
+    still = {(STILL, 0, "", ()): news.counts[Change.STILL_FAILING]}
+    return Counter(map(in_words, news.groups)) + Counter(still)
+
+
+def in_words(group: Group) -> Told:
+    """A group of the news as the page for any two runs tells it."""
+    depend = "it depends" if len(group.items) == 1 else "they depend"
+    words = f"{plain_sides(group.change.meaning)}."
+    if group.suspect:
+        words += f" Suspect: {describe(group.suspect)}, the one thing that changed of what {depend} on."
+    elif group.differences:
+        shown = "; ".join(map(describe, group.differences[:3]))
+        more = f" and {len(group.differences) - 3} more" if len(group.differences) > 3 else ""
+        words += f" Changed of what {depend} on: {shown}{more}."
+    flaky = (describe_flakiness(one.flakiness) + "." for one in group.items if one.flakiness)
+    return CHANGE_TITLES[group.change], len(group.items), words, tuple(flaky)
 
 
 @pytest.mark.parametrize(("days", "overdue"), [(0, False), (2, True)])
@@ -329,6 +375,9 @@ def test_cells_move_in_the_browser_as_they_do_in_python(
     }
     (tmp_path / "compare-data.js").write_bytes(as_script("compare", told))
     end = {"outcome": "pass", "reason": None, "verdict": "as-expected", "fails": False, "alarms": False}
+    nothing: dict[str, list[object]] = {
+        name: [] for name in ("parts", "things", "sets", "builds", "made", "flaky")
+    }
     for side, flaky in (("base", False), ("head", True)):  # so that no cell is unchanged
         one = {
             **end,
@@ -337,7 +386,7 @@ def test_cells_move_in_the_browser_as_they_do_in_python(
             "failures": [],
             "cells": [numbers[n] for n in case[side]],
         }
-        (tmp_path / f"{side}.js").write_bytes(as_script("run", side, {"ends": [one], "parts": []}))
+        (tmp_path / f"{side}.js").write_bytes(as_script("run", side, {"ends": [one], **nothing}))
     reader = Reader(driver, tmp_path)
     reader.visit("compare.html", "#base=base&head=head")
     wait(reader, "document.getElementById('found').childElementCount > 0")
@@ -345,4 +394,71 @@ def test_cells_move_in_the_browser_as_they_do_in_python(
     moved = [str(line).split() for line in lines if ", was " in str(line)]
     assert {words[0][0]: words[-1] for words in moved} == case["moves"]
     assert len(lines) == len(cells.keys() - set(case["moves"].values()))
+    assert reader.complaints() == []
+
+
+def shuffled(year: Year, dice: random.Random) -> Year:
+    """Eight nights of these cells with ends, ingredients and builds by chance."""
+    shared = [("package", "curl", False), ("source", "haproxy", True), ("tool", "matrixctl", True)]
+    own = [("cpu", "CPU features", False), ("rule", "what is expected", False)]
+
+    def draw(slots: list[tuple[str, str, bool]]) -> frozenset[Ingredient]:
+        fillings = [("1", "a" * 64), ("1", "b" * 64), ("2", ""), ("", "c" * 64), ("", "")]
+        things = [Ingredient(*slot[:2], *filling, slot[2]) for slot in slots for filling in fillings]
+        return frozenset(dice.sample(things, dice.randrange(1, 4)))
+
+    sets = {number: draw(shared if number < 3 else own) for number in range(7)}
+    ends = {
+        Verdict.AS_EXPECTED: (Outcome.PASS, None, 1, 0),
+        Verdict.REGRESSION: (Outcome.FAIL, Reason.WRONG_BODY, 0, 4),
+        Verdict.CHANGED_FAILURE: (Outcome.FAIL, Reason.SERVER_CRASHED, 0, 1),
+        Verdict.FLAKY: (Outcome.FAIL, Reason.WRONG_BODY, 2, 2),
+    }
+
+    def end(result: Result) -> Result:
+        (verdict,) = dice.choices([*ends], [5, 2, 1, 2])
+        outcome, reason, passed, failed = ends[verdict]
+        drawn = (dice.randrange(3), dice.randrange(3, 7))
+        (made,) = dice.choices([(0, 3), drawn, None], [6, 3, 1])
+        failures = (f"{outcome}: {reason}",) if failed else ()
+        (build,) = dice.choices(["", "e", "f"], [1, 8, 1])
+        return result._replace(
+            outcome=outcome,
+            reason=reason,
+            verdict=verdict,
+            passed=passed,
+            failed=failed,
+            failures=failures,
+            made=made,
+            build=build * 64,
+        )
+
+    nights = tuple(
+        replace(night, results={name: end(result) for name, result in year.nights[0].results.items()})
+        for night in year.nights[:8]
+    )
+    return replace(year, nights=nights, sets=sets)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_runs_by_chance_are_compared_in_the_browser_as_in_python(
+    driver: webdriver.Chrome, built: Path, year: Year, tmp_path: Path, seed: int
+) -> None:
+    chance = shuffled(year, random.Random(seed))
+    frame = Frame(year=chance, tracks={}, overdue="", tool="")
+    for page in make_pairs(frame, number_cells(chance)):
+        (tmp_path / page.path).parent.mkdir(exist_ok=True)
+        (tmp_path / page.path).write_bytes(page.make())
+    for name in ("site.js", "style.css", "last.js"):
+        shutil.copyfile(built / name, tmp_path / name)
+    reader, flaky = Reader(driver, tmp_path), 0
+    for base, head in permutations(range(8), 2):
+        if base > head or seed % 2 == base % 2:
+            continue
+        reader.visit("compare.html", f"#base={chance.nights[base].id}&head={chance.nights[head].id}")
+        wait(reader, "document.getElementById('found').childElementCount > 0")
+        news = frame.compare(base, head)
+        assert told_groups(reader) == in_groups(news), (base, head)
+        flaky += len(frame.find_flaky(base, head))
+    assert flaky
     assert reader.complaints() == []

@@ -20,7 +20,7 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history.history import History
 from orchestrator.site.badges import describe as describe_badge
 from orchestrator.site.charts import draw_calendar, draw_strip, draw_trouble
-from orchestrator.site.coverage import measure_coverage
+from orchestrator.site.coverage import find_idle, measure_coverage
 from orchestrator.site.feed import is_confirmed
 from orchestrator.site.made import Workshop
 from orchestrator.site.matrix import draw_grid, list_entries
@@ -320,11 +320,20 @@ def test_coverage_tells_what_was_never_judged_from_what_is_no_longer(year: Year)
 
 
 def test_coverage_names_the_rules_that_no_cell_has_met(built: Path, year: Year) -> None:
-    idle = [rule for rule in year.rules.values() if not rule.held]
+    idle = find_idle(year)
     assert idle, "no cell of these nights is one of haproxy#2569"
     page = text_of(built / "coverage.html")
     assert "Rules that no cell has met" in page
-    assert all(rule.place in page for rule in idle)
+    assert all(rule.place in page for rule, _ in idle)
+    told = json.loads((built / "coverage.json").read_text())["idle_rules"]
+    assert [(one["rule"], one["nights"]) for one in told] == [(rule.place, nights) for rule, nights in idle]
+
+
+def test_a_rule_is_idle_since_the_night_that_met_it_last_or_that_had_it_first(year: Year) -> None:
+    rule = replace(next(iter(year.rules.values())), held=0)
+    never, once = replace(rule, since=year.nights[4].day), replace(rule, last_held=year.nights[6].day)
+    idle = find_idle(replace(year, rules={1: never, 2: once, 3: replace(rule, held=1)}))
+    assert [nights for _, nights in idle] == [NIGHTS - 4, NIGHTS - 7]
 
 
 def test_the_matrix_has_each_cell_once_with_its_age(frame: Frame) -> None:
