@@ -239,6 +239,33 @@ def test_an_error_before_the_run_keeps_its_exit_code(
     assert code == 2
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--with", "haproxy=nothing:there"), "haproxy=nothing:there"),
+        (("--with", "haproxy=path:nowhere"), "nowhere"),
+        (("--jobs", "none"), "'none' is not a valid integer range"),
+        (("--filters", "x"), "No such option"),
+        (("--filter", "tls=nothing"), "nothing"),
+        (("--pins", "pins.json"), "pins.json"),
+        (("--series", "a b"), "'a b' is no name of a series"),
+        (("--json",), "--github and --json exclude each other"),
+    ],
+)
+def test_a_bad_command_line_is_told_in_the_step(
+    tmp_path: Path, step: Step, args: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "pins.json").write_text("{")
+    code, found, log = in_step(tmp_path, step, *args)
+    assert code == 2, log
+    assert said in log
+    (told,) = [one for one in found if one.name == "error"]
+    assert told.properties["title"] == "matrixctl ended with exit code 2"
+    assert said in told.data
+    assert step.outputs == {"report": "", "exit-code": "2", "regressions": ""}
+    assert step.summary.read_text().count("ended with exit code 2") == 1
+
+
 @pytest.mark.parametrize("name", ["GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"])
 @pytest.mark.parametrize("value", ["", "/nonexistent/folder/file", ".", "nul\0"])
 def test_a_broken_file_of_the_step_is_a_sentence(
