@@ -250,8 +250,9 @@ def _run(
         common.say(news)
     if place:
         _write_down(place, folder)
-    path = common.matrix_path(Path(settings.matrix) if settings.matrix else None)
-    return _Done(record=record, folder=folder, compared=compared, matrix=path)
+    # The matrix that comes with matrixctl is no file of the repository.
+    matrix = Path(settings.matrix or common.HERE)
+    return _Done(record=record, folder=folder, compared=compared, matrix=matrix)
 
 
 def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:

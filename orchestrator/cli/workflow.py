@@ -160,10 +160,17 @@ def _print_lines(these: Sequence[Annotation], matrix: Path | None) -> None:
 
 
 def _find_in_repository(path: Path) -> str | None:
-    """Return the path of a file as the repository has it; ``None`` for one that lies elsewhere."""
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    """Return the path of a file as its repository has it; ``None`` for one that lies elsewhere.
+
+    A checkout may lie in a folder of the workspace, as with `path:` of actions/checkout.
+    """
+    workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
     found = path.resolve()
-    return str(found.relative_to(root)) if found.is_relative_to(root) and found.is_file() else None
+    if not (found.is_relative_to(workspace) and found.is_file()):
+        return None
+    checkouts = (folder for folder in found.parents if (folder / ".git").exists())
+    root = next(checkouts, workspace)
+    return str(found.relative_to(root if root.is_relative_to(workspace) else workspace))
 
 
 def _append_summary(record: RunRecord, compared: Comparison | None) -> None:
