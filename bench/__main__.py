@@ -35,7 +35,7 @@ ALONE = {"history", "shards", "site", "transfer"}
 
 
 def _benchmarks(
-    store: Path, jobs: int, database: str | None, seeds: int
+    store: Path, jobs: int, database: str | None, seeds: int, empty: str | None
 ) -> Mapping[str, Callable[[], figures.Section]]:
     """By name, from the quickest to the slowest."""
 
@@ -50,7 +50,7 @@ def _benchmarks(
         "localise": lambda: localise.measure(seeds),
         "shards": shards.measure,
         "site": site.measure,
-        "transfer": lambda: transfer.measure(store, common.say),
+        "transfer": lambda: transfer.measure(store, common.say, empty=empty),
         "warm": lambda: warm.measure(host(), store, say=common.say),
         "probes": lambda: probes.measure(host(), store, say=common.say),
         "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
@@ -80,6 +80,11 @@ NAMES = (
 )
 @click.option("--jobs", type=click.IntRange(1), help="Compilers at once [default: CPUs].")
 @click.option("--database", metavar="URL", help="An empty PostgreSQL database, for `history`.")
+@click.option(
+    "--empty-engine",
+    metavar="DOCKER_HOST",
+    help="For `transfer`: an engine without images, to load them into.",
+)
 @click.option("--seeds", type=click.IntRange(1), default=localise.SEEDS, help="Matrices, for `localise`.")
 def main(
     names: Sequence[str],
@@ -89,6 +94,7 @@ def main(
     jobs: int | None,
     database: str | None,
     seeds: int,
+    empty_engine: str | None,
 ) -> None:
     """Measure what matrixctl costs: some benchmarks, or all of them.
 
@@ -104,7 +110,9 @@ def main(
     try:
         _measure(
             names or NAMES,
-            _benchmarks(store or common.default_store(), jobs or os.cpu_count() or 1, database, seeds),
+            _benchmarks(
+                store or common.default_store(), jobs or os.cpu_count() or 1, database, seeds, empty_engine
+            ),
             write=write,
         )
     except MatrixctlError as error:

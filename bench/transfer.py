@@ -13,6 +13,7 @@ from orchestrator import resources
 from orchestrator.app.needs import find_needs
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.cli import common
+from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images import workshop
@@ -58,18 +59,25 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """The images of a selection as one tar, compressed with gzip -1; bytes and seconds."""
+    """The images of a selection as one tar, compressed by zstd; bytes and seconds."""
 
     title: str
     count: int
     packed: int
     save_s: float
+    load_s: float | None
+    """Into an engine that had none of them; ``None`` where no such engine was named."""
     made_s: float
     """What making them took when they were last made with this store."""
 
 
-def measure(store: Path, say: Callable[[str], None], choices: Sequence[Choice] = CHOICES) -> Section:
-    """Export each selection from a store that has it, import it into a new one, and save its images."""
+def measure(
+    store: Path, say: Callable[[str], None], choices: Sequence[Choice] = CHOICES, *, empty: str | None = None
+) -> Section:
+    """Export each selection from a store that has it, import it into a new one; save and load its images.
+
+    :param empty: the DOCKER_HOST of an engine without images, which takes them, and loses them again.
+    """
     engine, kept = docker_engine.connect(), Store(store)
     moved: list[Moved] = []
     images: list[Images] = []
@@ -77,7 +85,7 @@ def measure(store: Path, say: Callable[[str], None], choices: Sequence[Choice] =
         say(f"transfer: {choice.title}")
         found = _look(choice, kept, engine)
         moved += [_move(f"{choice.title}{title}", found, kept, caches=caches) for title, caches in _WAYS]
-        images.append(_save(choice.title, found, kept, engine))
+        images.append(_save(choice.title, found, kept, engine, empty))
     return section(moved, images)
 
 
@@ -113,12 +121,16 @@ def section(moved: Sequence[Moved], images: Sequence[Images]) -> Section:
         notes=(
             *(
                 f"{one.title}: its {one.count} images are {one.packed / _MIB:.0f} MiB as one packed tar,"
-                f" made in {one.save_s:.0f} s; making the images took {one.made_s:.0f} s."
+                f" made in {one.save_s:.0f} s{_told(one.load_s)}; making the images took {one.made_s:.0f} s."
                 for one in images
             ),
             f"Measured on {datetime.now(UTC):%Y-%m-%d}, store and images there: {machine.describe_short()}.",
         ),
     )
+
+
+def _told(load_s: float | None) -> str:
+    return "" if load_s is None else f", loaded into an engine without images in {load_s:.0f} s"
 
 
 def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
@@ -168,21 +180,48 @@ def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Moved:
     )
 
 
-def _save(title: str, found: Preview, store: Store, engine: Engine) -> Images:
+def _save(title: str, found: Preview, store: Store, engine: Engine, empty: str | None) -> Images:
     actions = [step.action for step in found.steps if step.state == "present"]
     wanted = [action for action in actions if isinstance(action, ImageAction) and not action.extra]
     here = workshop.existing(engine, by_machine(engine.info().arch), tuple(ARCHES.values()))
     host = by_machine(engine.info().arch).name
     keys = {("base", host), *((one.image, one.arch) for one in wanted)}
     tags = sorted({here[key].tag for key in keys if key in here})
-    started = time.perf_counter()
-    command = 'docker image save "$@" | gzip -1 | wc -c'
-    done = process.run(["sh", "-c", command, "sh", *tags], timeout=_TIMEOUT)
     took = [store.known_duration("image", one.name) for one in wanted]
+    with tempfile.TemporaryDirectory(dir=store.root / "tmp") as folder:
+        file = Path(folder) / "images.tar.zst"
+        save_s = _time('docker image save "$@" | zstd --quiet -T0 -o "$FILE"', tags, FILE=str(file))
+        load_s = None
+        if empty:
+            load_s = _time('zstd -dc "$FILE" | docker load', [], FILE=str(file), DOCKER_HOST=empty)
+            _time('docker image rm --force "$@"', tags, DOCKER_HOST=empty)
+        packed = file.stat().st_size
     return Images(
         title=title,
         count=len(tags),
-        packed=int(done.stdout),
-        save_s=time.perf_counter() - started,
+        packed=packed,
+        save_s=save_s,
+        load_s=load_s,
         made_s=sum(seconds or 0 for seconds in took),
     )
+
+
+def _time(script: str, args: Sequence[str], **env: str) -> float:
+    """Return the seconds that a script of the shell takes.
+
+    :raises MatrixctlError: where it fails.
+    """
+    started = time.perf_counter()
+    argv = [
+        "env",
+        *(f"{name}={value}" for name, value in env.items()),
+        "bash",
+        "-o",
+        "pipefail",
+        "-c",
+        script,
+    ]
+    done = process.run([*argv, "bash", *args], timeout=_TIMEOUT)
+    if done.exit_code:
+        raise MatrixctlError(f"`{script}` failed", details=done.stderr.decode(errors="replace"))
+    return time.perf_counter() - started

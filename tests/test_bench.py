@@ -1,6 +1,7 @@
 """Each benchmark at its smallest size: it runs and says something sensible. No time is asserted."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,12 +168,15 @@ def test_a_transfer_is_told() -> None:
         import_s=0.5,
         saved_s=99.6,
     )
-    images = transfer.Images(title="quick", count=2, packed=900 << 20, save_s=40, made_s=300)
+    images = transfer.Images(title="quick", count=2, packed=900 << 20, save_s=40, load_s=25, made_s=300)
     made = transfer.section([one], [images])
     assert made.rows == (("quick", "3 of 5", "3", "1", "1.2", "0.5", "100"),)
     assert made.notes[0] == (
-        "quick: its 2 images are 900 MiB as one packed tar, made in 40 s; making the images took 300 s."
+        "quick: its 2 images are 900 MiB as one packed tar, made in 40 s,"
+        " loaded into an engine without images in 25 s; making the images took 300 s."
     )
+    never = transfer.section([one], [replace(images, load_s=None)])
+    assert "made in 40 s; making" in never.notes[0]
 
 
 def test_report_is_opened_by_chromium() -> None:

@@ -37,7 +37,7 @@ from orchestrator.report.text import Style, terminal
 
 R = TypeVar("R")
 
-_HERE = Path("matrix.yaml")
+HERE = Path("matrix.yaml")
 """Taken where no other is named; see ``matrix_path``."""
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -277,7 +277,7 @@ def _unread(cells: Sequence[Cell]) -> Iterator[str]:
 
 def suggest_tree(matrix: str | None, replacements: Sequence[str]) -> None:
     """Say how the tree in this folder is tested, where the default matrix would be."""
-    if matrix is not None or replacements or _HERE.is_file():
+    if matrix is not None or replacements or HERE.is_file():
         return
     found = identify_folder(Path())
     if found is not None:
@@ -312,7 +312,7 @@ def matrix_path(given: Path | None) -> Path:
     """Return the named file, else ``matrix.yaml`` here, else the one that comes with matrixctl."""
     if given is not None:
         return given
-    return _HERE if _HERE.is_file() else resources.root() / "matrix.yaml"
+    return HERE if HERE.is_file() else resources.root() / "matrix.yaml"
 
 
 matrix_sources = click.option(

@@ -134,7 +134,7 @@ def annotate(
     _, record = read_named(run, out, series)
     reports = out or common.default_out()
     compared = compare_with_base(base, record, reports, series, history) if base else None
-    print_annotations(record, compared, matrix_file or Path("matrix.yaml"))
+    print_annotations(record, compared, matrix_file or common.HERE)
 
 
 @github.command()

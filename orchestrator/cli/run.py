@@ -23,7 +23,7 @@ from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, typed
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
-from orchestrator.cli.workflow import open_step
+from orchestrator.cli.workflow import StepCommand, open_step
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -54,7 +54,7 @@ _CONFIRM = 3
 """How often a cell of a series is probed again before it is an alarm."""
 
 
-@click.command()
+@click.command(cls=StepCommand)
 @common.pinned
 @common.choosing
 @click.option("--resume", metavar="RUN", help=f"Go on with a run that was cut off: {WHAT}.")
@@ -251,8 +251,9 @@ def _run(
         common.say(news)
     if place:
         _write_down(place, folder)
-    path = common.matrix_path(Path(settings.matrix) if settings.matrix else None)
-    return _Done(record=record, folder=folder, compared=compared, matrix=path)
+    # The matrix that comes with matrixctl is no file of the repository.
+    matrix = Path(settings.matrix or common.HERE)
+    return _Done(record=record, folder=folder, compared=compared, matrix=matrix)
 
 
 def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:

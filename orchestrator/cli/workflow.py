@@ -6,8 +6,9 @@ https://docs.github.com/actions: workflow commands, and the environment files of
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,28 +25,60 @@ from orchestrator.report.step_summary import LIMIT, code
 _SUMMARY, _OUTPUT = "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"
 
 
+AS_STEP = "--github"
+"""The command is a step of GitHub Actions, and leaves there what it has to say."""
+
+
+class StepCommand(click.Command):
+    """A command with the option ``--github``: with it, every error that ends it is told in the step.
+
+    A bad option, too: it ends the command before its function is called.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with told_in_step() if AS_STEP in args and _is_step() else nullcontext():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with told_in_step() if ctx.params["github"] and _is_step() else nullcontext():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def told_in_step() -> Iterator[None]:
+    """Tell an error that ends the command as an annotation, and its exit code as an output."""
+    try:
+        yield
+    except (SystemExit, click.exceptions.Exit):  # the command has ended by itself, and told what there is
+        raise
+    except BaseException as error:
+        Step().tell_error(error)
+        raise
+
+
 @contextmanager
 def open_step() -> Iterator["Step"]:
     """Enter a step: until it is left, GitHub obeys no line of the log, whoever wrote it.
 
-    An error that ends the command is told as an annotation, and its exit code is an output.
-
     :raises UsageError: outside GitHub Actions.
     """
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    if not _is_step():
         raise UsageError(
-            "--github is for a step of GitHub Actions, and this is none: GITHUB_ACTIONS is not `true`",
+            f"{AS_STEP} is for a step of GitHub Actions, and this is none: GITHUB_ACTIONS is not `true`",
             resolution="Leave it out; `matrixctl github summary RUN` prints the same Markdown anywhere.",
         )
     step = Step()
     step.stop_commands()
     try:
         yield step
-    except BaseException as error:
-        step.tell_error(error)
-        raise
     finally:
         step.resume_commands()
+
+
+def _is_step() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 class Step:
@@ -84,14 +117,23 @@ class Step:
 
     def tell_error(self, error: BaseException) -> None:
         """Say why the command ended without a record, and write its exit code."""
-        self.resume_commands()
         ended = find_exit(error)
-        said = error.brief if isinstance(error, MatrixctlError) else str(error) or type(error).__name__
+        said = _say_why(error)
         one = Annotation("error", f"matrixctl ended with exit code {ended}", (said,))
         _try("annotations", lambda: _print_lines([one], None))
         _try("summary", lambda: _append(_SUMMARY, f"## ✕ {one.title}\n\n{code(said)}\n"))
         outputs = {"report": "", "exit-code": str(ended), "regressions": ""}
         _try("outputs", lambda: _write_outputs(outputs))
+
+
+def _say_why(error: BaseException) -> str:
+    match error:
+        case MatrixctlError():
+            return error.brief
+        case click.ClickException():
+            return error.format_message()
+        case _:
+            return str(error) or type(error).__name__
 
 
 def print_annotations(record: RunRecord, compared: Comparison | None, matrix: Path | None) -> None:
@@ -118,10 +160,17 @@ def _print_lines(these: Sequence[Annotation], matrix: Path | None) -> None:
 
 
 def _find_in_repository(path: Path) -> str | None:
-    """Return the path of a file as the repository has it; ``None`` for one that lies elsewhere."""
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    """Return the path of a file as its repository has it; ``None`` for one that lies elsewhere.
+
+    A checkout may lie in a folder of the workspace, as with `path:` of actions/checkout.
+    """
+    workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
     found = path.resolve()
-    return str(found.relative_to(root)) if found.is_relative_to(root) and found.is_file() else None
+    if not (found.is_relative_to(workspace) and found.is_file()):
+        return None
+    checkouts = (folder for folder in found.parents if (folder / ".git").exists())
+    root = next(checkouts, workspace)
+    return str(found.relative_to(root if root.is_relative_to(workspace) else workspace))
 
 
 def _append_summary(record: RunRecord, compared: Comparison | None) -> None:

@@ -12,7 +12,7 @@ from cli_samples import RUN, a_run, cells, matrixctl
 from compare_samples import night, on
 from hostile import CORPUS, Kind
 
-from orchestrator import app
+from orchestrator import app, resources
 from orchestrator.cli import run, workflow
 from orchestrator.errors import EngineError
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -113,6 +113,12 @@ def test_the_rule_s_file_is_named_as_the_repository_has_it(here: Path) -> None:
     assert (named["file"], named["line"]) == ("ci/matrix.yaml", "41")
     assert places(cwd=here / "ci")["file"] == "ci/matrix.yaml"
     assert "file" not in places("--matrix", "good.json")
+    (here / "tree").mkdir()
+    (here / "ci").rename(here / "tree" / "ci")
+    assert places("--matrix", "tree/ci/matrix.yaml")["file"] == "tree/ci/matrix.yaml"
+    (here / "tree" / ".git").mkdir()  # a checkout of its own
+    assert places("--matrix", "tree/ci/matrix.yaml")["file"] == "ci/matrix.yaml"
+    (here / "tree" / "ci").rename(here / "ci")
     (here / "elsewhere").mkdir()
     elsewhere = {"GITHUB_WORKSPACE": str(here / "elsewhere")}
     assert "file" not in places("--matrix", "ci/matrix.yaml", env=elsewhere)
@@ -208,6 +214,21 @@ def test_a_run_leaves_summary_annotations_and_outputs(
     assert step.outputs == {"report": str(ended.folder), "exit-code": "1", "regressions": "1"}
 
 
+def test_the_matrix_that_comes_with_matrixctl_is_no_file_of_the_repository(
+    here: Path, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it lies in the workspace where the workflow has checked matrixctl out."""
+    of_rule(here, "matrix.yaml:41")
+    Ended(here, monkeypatch)
+    step.env["GITHUB_WORKSPACE"] = str(resources.root())
+    _, found, _ = in_step(here, step)
+    assert "file" not in found[2].properties
+    (here / "matrix.yaml").write_text((resources.root() / "matrix.yaml").read_text())
+    step.env["GITHUB_WORKSPACE"] = str(here)
+    _, found, _ = in_step(here, step)
+    assert found[2].properties["file"] == "matrix.yaml"
+
+
 def test_nothing_from_outside_is_obeyed_while_a_run_goes_on(
     here: Path, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +258,33 @@ def test_an_error_before_the_run_keeps_its_exit_code(
     assert "ended with exit code 4" in step.summary.read_text()
     code, _, _ = in_step(here, Step(here), "--filter", "tls=nothing")
     assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--with", "haproxy=nothing:there"), "haproxy=nothing:there"),
+        (("--with", "haproxy=path:nowhere"), "nowhere"),
+        (("--jobs", "none"), "'none' is not a valid integer range"),
+        (("--filters", "x"), "No such option"),
+        (("--filter", "tls=nothing"), "nothing"),
+        (("--pins", "pins.json"), "pins.json"),
+        (("--series", "a b"), "'a b' is no name of a series"),
+        (("--json",), "--github and --json exclude each other"),
+    ],
+)
+def test_a_bad_command_line_is_told_in_the_step(
+    tmp_path: Path, step: Step, args: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "pins.json").write_text("{")
+    code, found, log = in_step(tmp_path, step, *args)
+    assert code == 2, log
+    assert said in log
+    (told,) = [one for one in found if one.name == "error"]
+    assert told.properties["title"] == "matrixctl ended with exit code 2"
+    assert said in told.data
+    assert step.outputs == {"report": "", "exit-code": "2", "regressions": ""}
+    assert step.summary.read_text().count("ended with exit code 2") == 1
 
 
 @pytest.mark.parametrize("name", ["GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"])
