@@ -11,6 +11,7 @@ from shard_samples import best_cut, random_builds
 
 from bench import (
     builds,
+    deciding,
     explore,
     figures,
     history,
@@ -64,12 +65,21 @@ def test_the_history_is_written_and_asked() -> None:
 
 def test_planted_faults_are_found_again() -> None:
     section = localise.measure(3, sizes=(2000,))
-    ours = [row for row in section.rows if row[0] == "matrixctl explain"]
-    assert [row[1:3] for row in ours] == [("0%", "3"), ("5%", "3"), ("10%", "3")]
-    assert ours[0][3:6] == ("100.0 %", "100.0 %", "0")
+    for name in ("matrixctl explain", "matrixctl explain, seeds 500 to 999"):
+        ours = [row for row in section.rows if row[0] == name]
+        assert [row[1:3] for row in ours] == [("0%", "3"), ("5%", "3"), ("10%", "3")]
+        assert ours[0][3:6] == ("100.0 %", "100.0 %", "0")
     assert all(len(row) == len(section.header) for row in section.rows)
     named = "`tls=libressl<4.0 cipher=TLS_CHACHA20_POLY1305_SHA256`"
     assert any("cells, 0% noise" in note and named in note for note in section.notes)
+
+
+def test_the_cells_that_decide_are_held_against_the_fewest() -> None:
+    one, two, three = (frozenset({number}) for number in range(3))
+    assert deciding.count_fewest({one, two, three, one | two}, one | two | three) == 2
+    choices = [choice for seed in range(20) for choice in deciding.weigh(deciding.make_run(seed))]
+    assert choices
+    assert all(choice.told == choice.tellable and choice.named == choice.fewest for choice in choices)
 
 
 def test_few_cells_find_planted_faults() -> None:

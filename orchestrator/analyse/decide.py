@@ -29,27 +29,33 @@ def find_deciding(table: Table, cells: Rows, hypotheses: Sequence[Hypothesis]) -
         return ()
     told: dict[frozenset[int], str] = {}
     for axes, words in islice(_candidates(table, cells), _CANDIDATES):
-        known = predict(axes, host=_host(table))
-        first, *others = (_holds(one, known) for one in hypotheses)
-        if first is None:
-            continue
-        apart = frozenset(i for i, said in enumerate(others) if said is not None and said != first)
+        apart = tell_apart(table, axes, hypotheses)
         if apart and apart not in told:
             told[apart] = words
     return _cover(told)
 
 
+def tell_apart(table: Table, axes: Axes, hypotheses: Sequence[Hypothesis]) -> frozenset[int]:
+    """Return which of the other explanations the outcome of a cell tells from the first, by number from 0."""
+    known = predict(axes, host=table.rows[0].cell.execution.host_arch)
+    first, *others = (_holds(one, known) for one in hypotheses)
+    if first is None:
+        return frozenset()
+    return frozenset(i for i, said in enumerate(others) if said is not None and said != first)
+
+
 def find_neighbours(table: Table, cell: CellRecord) -> tuple[str, ...]:
     """Return words for the cells that differ from one on one axis alone and were not run."""
     found = [
-        _words(table, axes)
+        write_words(table, axes)
         for axes in _neighbours(table, cell.axes)
-        if _possible(axes) and not _ran(table, axes)
+        if is_possible(axes) and not has_run(table, axes)
     ]
     return tuple(found[:_NEIGHBOURS])
 
 
-def _ran(table: Table, axes: Axes) -> bool:
+def has_run(table: Table, axes: Axes) -> bool:
+    """Return whether the cell with these values has a result."""
     row = table.by_names.get(names_of(axes))
     return row is not None and row.end != MISSING
 
@@ -73,13 +79,13 @@ def _cover(told: Mapping[frozenset[int], str]) -> tuple[str, ...]:
 def _candidates(table: Table, cells: Rows) -> Iterator[tuple[Axes, str]]:
     """Yield the cells that were not run: those of the run itself, then neighbours of the failing ones."""
     for row in table.rows:
-        if row.end == MISSING and _possible(row.cell.axes):
+        if row.end == MISSING and is_possible(row.cell.axes):
             yield row.cell.axes, shlex.join(["--cell", row.cell.id])
     seen = set(table.by_names)
     starts = [table.rows[i].cell.axes for i in islice(positions(cells), _STARTS)]
     near = list(_new_neighbours(table, starts, seen))
     for axes in chain(near, _new_neighbours(table, near, seen)):
-        yield axes, _words(table, axes)
+        yield axes, write_words(table, axes)
 
 
 def _new_neighbours(table: Table, starts: Sequence[Axes], seen: set[tuple[str, ...]]) -> Iterator[Axes]:
@@ -89,7 +95,7 @@ def _new_neighbours(table: Table, starts: Sequence[Axes], seen: set[tuple[str, .
             names = names_of(other)
             if names not in seen:
                 seen.add(names)
-                if _possible(other):
+                if is_possible(other):
                     yield other
 
 
@@ -112,7 +118,7 @@ def _holds(hypothesis: Hypothesis, known: Attributes | dict[str, Named | None]) 
     return said
 
 
-def _words(table: Table, axes: Axes) -> str:
+def write_words(table: Table, axes: Axes) -> str:
     """Return the words that choose a cell of the matrix, whether the run had it or not."""
     row = table.by_names.get(names_of(axes))
     if row is not None:
@@ -125,14 +131,10 @@ def _words(table: Table, axes: Axes) -> str:
     )
 
 
-def _possible(axes: Axes) -> bool:
+def is_possible(axes: Axes) -> bool:
     """Return whether nothing declares that the cell cannot be."""
     cell = Cell(id="", **{axis: getattr(axes, axis) for axis in AXES})
     try:
         return capabilities.unsupported(cell) is None
     except (KeyError, StopIteration):  # an architecture, client or family that only the record knows
         return False
-
-
-def _host(table: Table) -> str:
-    return table.rows[0].cell.execution.host_arch

@@ -176,15 +176,13 @@ def _describe(table: Table, kind: Kind, space: Space, box: Box) -> Cluster:
     cells, exceptions = known & space.failing, may & space.passing
     outside = (space.failing | space.passing) & ~may
     when = _write(table, box)
-    same = _drop_words(table, box, list(_find_confounded(table, box)))
-    others = list(_find_alternatives(space, box))
+    same, others = _find_rivals(table, space, box)
     replaced = [_replace(box, index, other) for index, other in same]
     said = [when, *(_write(table, other) for other in replaced)]
     told = {frozenset(one) for one in said} | {_in_other_words(one) for one in said}
     texts = {text for other in others if frozenset(text := _write(table, other)) not in told}
-    rivals = [*others, *replaced]
     otherwise = _count_otherwise(table, kind, box)
-    decide = find_deciding(table, cells, [_hypothesis(table, one) for one in (box, *rivals)])
+    decide = find_deciding(table, cells, [_hypothesis(table, one) for one in (box, *others, *replaced)])
     confidence, because = _weigh(space, box, undecided=bool(texts or same))
     outcome, reason = kind
     return Cluster(
@@ -289,6 +287,19 @@ def _drop_words(table: Table, box: Box, same: list[Confounded]) -> list[Confound
     forced = {other[1] for _, other in same if other[0] == "cipher"}
     forced |= {_names(table, "cipher", v) for i, v in box if table.factors[i].name == "cipher"}
     return [one for one in same if one[1][0] != "negotiated" or one[1][1] not in forced]
+
+
+def list_explanations(table: Table, space: Space, box: Box) -> list[Hypothesis]:
+    """Return what a box says, and behind it each other explanation that fits as well."""
+    same, others = _find_rivals(table, space, box)
+    replaced = [_replace(box, index, other) for index, other in same]
+    return [_hypothesis(table, one) for one in (box, *others, *replaced)]
+
+
+def _find_rivals(table: Table, space: Space, box: Box) -> tuple[list[Confounded], list[Box]]:
+    """Return the conditions that could stand in place of one, and the boxes in place of the whole."""
+    same = _drop_words(table, box, list(_find_confounded(table, box)))
+    return same, list(_find_alternatives(space, box))
 
 
 def _find_confounded(table: Table, box: Box) -> Iterator[Confounded]:

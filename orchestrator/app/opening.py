@@ -158,7 +158,7 @@ def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]
         context.run_id,
         matrix=run.matrix,
         cells=[ledger.new_cell(cell) for cell in run.cells],
-        rules=make_rules(run.expectations, (*run.cells, *run.reserve)),
+        rules=make_rules(run.expectations, run.cells),
         plan=plan,
         engine=context.engine.info(),
         options=context.options,

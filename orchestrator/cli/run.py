@@ -31,6 +31,7 @@ from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches
 from orchestrator.matrix.model import Cell
+from orchestrator.matrix.pins import has_pins
 from orchestrator.outcome import Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
@@ -270,12 +271,20 @@ def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *,
 
 
 def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[Cell]:
-    """Return what a run that explains may ask for beside its selection: all other cells of the matrix."""
+    """Return what a run that explains may ask for beside its selection: all other cells of the matrix.
+
+    That is, those that can be built as was asked for: with the patches, and at the pins.
+    """
     if not settings.explain or settings.pairwise:
         return ()
     chosen = {cell.id for cell in selection.cells}
-    every = patches.patched(selection.all_cells, [patches.parse(text) for text in settings.patches])
-    return [cell for cell in every if cell.id not in chosen]
+    given = [patches.parse(text) for text in settings.patches]
+    every = patches.patched(patches.without_unseen(selection.all_cells, given), given)
+    return [
+        cell
+        for cell in every
+        if cell.id not in chosen and (selection.pins is None or has_pins(selection.pins, cell))
+    ]
 
 
 def _not_one(count: int) -> UsageError:

@@ -106,6 +106,16 @@ def patched(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[
     return made
 
 
+def without_unseen(cells: Iterable[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:
+    """Return the cells without those whose prebuilt HAProxy would never see a patch of its library."""
+    return tuple(
+        cell
+        for cell in cells
+        if cell.haproxy.is_compiled
+        or not any(cell.tls.is_compiled and _is(cell.tls, component) for component, _ in given)
+    )
+
+
 def of_cells(cells: Iterable[Cell]) -> Mapping[Patch, tuple[str, ...]]:
     """Return every patch with the names of the components that it is applied to.
 

@@ -100,6 +100,11 @@ def read_pins(path: Path) -> Pins:
     return pins
 
 
+def has_pins(pins: Pins, cell: Cell) -> bool:
+    """Return whether all that moves in a cell is pinned."""
+    return all(pins.find(one) for one in find_moving([cell]))
+
+
 def refuse_others(pins: Pins, matrix: Matrix, cells: Iterable[Cell]) -> None:
     """Let pins stand only where they are of this matrix, and have all that moves in these cells.
 

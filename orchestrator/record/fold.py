@@ -20,10 +20,12 @@ from orchestrator.record.journal import (
 )
 from orchestrator.record.model import (
     ActionRecord,
+    CellRecord,
     ClientProof,
     Component,
     Exploration,
     Resumption,
+    Rule,
     RunInfo,
     RunRecord,
 )
@@ -46,6 +48,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
     planned = set(cells)
     selftests = {(item.tls, item.arch, item.execution): item for item in start.record.selftests}
     clients = {_proof(one): one for one in start.record.clients}
+    rules = start.record.rules
     for event in rest:
         run = _change_run(run, event)
         match event:
@@ -66,6 +69,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
             case CellsAsked(cells=asked, actions=more):
                 planned |= {item.id for item in asked}
                 cells |= {item.id: item for item in asked if item.id not in cells}
+                rules = tuple(_hold(rule, asked) for rule in rules)
                 new = {(item.kind, item.name): item for item in more}
                 actions |= {key: item for key, item in new.items() if key not in actions}
     judged = sum(cell.outcome is not None for cell in cells.values())
@@ -77,6 +81,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
             "cells": tuple(cells.values()),
             "selftests": tuple(test for _, test in sorted(selftests.items())),
             "clients": tuple(clients.values()),
+            "rules": rules,
         }
     )
 
@@ -96,6 +101,13 @@ def _change_run(run: RunInfo, event: Event) -> RunInfo:
             return run.model_copy(update=event.model_dump(exclude={"kind", "at"}))
         case _:
             return run
+
+
+def _hold(rule: Rule, asked: Iterable[CellRecord]) -> Rule:
+    """Return the rule as it stands with the cells that were asked for as well."""
+    expected = (cell.expected for cell in asked)
+    stale = next((one.stale for one in expected if one and one.rule == rule.place and one.stale), "")
+    return rule.model_copy(update={"stale": stale}) if stale and not rule.stale else rule
 
 
 def _explore(run: RunInfo, before: Exploration, **update: object) -> RunInfo:

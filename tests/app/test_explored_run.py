@@ -16,7 +16,7 @@ from orchestrator.errors import Exit
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expand import expand
-from orchestrator.matrix.model import Cell
+from orchestrator.matrix.model import Cell, Expectation
 from orchestrator.matrix.select import select
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
@@ -141,6 +141,35 @@ def test_what_the_selection_cannot_tell_is_asked_of_the_rest_of_the_matrix(bench
     record = bench.go()
     assert [cell.id for cell in record.cells][: len(chosen)] == [cell.id for cell in chosen]
     assert explained(record) == [(WHEN, False)]
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_a_stale_rule_counts_only_once_its_cell_is_asked_for(bench: Bench, breaks: bool) -> None:
+    cells = [cell for cell in RUNNABLE if cell.tls.family in {"quictls", "wolfssl"}]
+    chosen = [cell for cell in cells if (cell.tls.family == "quictls") == (cell.haproxy.version == "3.0.11")]
+    bench.cells, bench.reserve = chosen, [cell for cell in cells if cell not in chosen]
+    bench.judged_as = hangs if breaks else lambda _: PASSED
+    bench.exploring = app.Exploring(pairwise=False, minutes=None)
+    bench.matrix = replace(MATRIX, expect=tuple(map(stale_rule, bench.reserve)))
+    record = bench.go()
+    assert record.run.exploration
+    asked = [cell for part in record.run.exploration.rounds for cell in part]
+    assert bool(asked) is breaks
+    assert sorted(rule.place for rule in record.rules if rule.stale) == sorted(asked)
+    assert record.run.exit_code == (Exit.FAILED if breaks else Exit.OK)
+
+
+def stale_rule(cell: Cell) -> Expectation:
+    """A rule for one cell that is out of date; its place is the cell's id."""
+    return Expectation(
+        when=tuple(f"{axis}={value.name}" for axis, value in cell.axes.items()),
+        outcome=Outcome.PASS,
+        reason=None,
+        cipher=None,
+        because="https://example.org/1",
+        until="2026-10-01",
+        place=cell.id,
+    )
 
 
 def test_a_build_that_fails_blocks_its_cells_in_later_rounds_too(bench: Bench) -> None:

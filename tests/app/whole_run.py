@@ -19,7 +19,7 @@ from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.load import load
-from orchestrator.matrix.model import Cell
+from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.select import select
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
@@ -89,6 +89,7 @@ class Bench:
     cancel: Cancel = field(default_factory=Cancel)
     exploring: app.Exploring | None = None
     reserve: Sequence[Cell] = ()
+    matrix: Matrix = MATRIX
     recorder: Recorder = field(init=False)
     """Of the run, once an action is done."""
 
@@ -107,12 +108,12 @@ class Bench:
         with pytest.MonkeyPatch.context() as patch, show_log(self.say or self.said.append):
             patch.setattr(running, "begin", self._begin)
             record, _ = app.run_matrix(
-                MATRIX,
+                self.matrix,
                 self.cells,
                 Catalog(sources={}),
                 self.engine,
                 options,
-                expectations=resolve(MATRIX, expand(MATRIX), date(2026, 11, 1)),
+                expectations=resolve(self.matrix, expand(self.matrix), date(2026, 11, 1)),
                 listen=self.listen or self.heard.append,
                 cancel=self.cancel,
                 reserve=self.reserve,

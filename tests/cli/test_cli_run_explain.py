@@ -1,5 +1,6 @@
 """``run --explain``: what it goes with, and what it prints. The run is played."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +63,44 @@ def test_the_rest_of_the_matrix_is_in_reserve(begun: dict[str, Any], tmp_path: P
     assert chosen
     assert len(reserve) > len(chosen)
     assert not chosen & reserve
+
+
+YAML = """\
+version: 1
+axes:
+  arch: [amd64]
+  haproxy:
+    - "3.0.11"
+    - {name: packaged, version: "3.0.11", prebuilt: haproxy}
+    - {name: tree, version: "3.4.6", path: tree}
+  tls: [openssl-3.5.7, openssl-distro]
+  cipher: [TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384]
+"""
+
+
+def pairs(cells: Iterable[Cell]) -> set[tuple[str, str]]:
+    return {(cell.haproxy.name, cell.tls.name) for cell in cells}
+
+
+def test_the_reserve_has_no_cell_that_a_patch_would_not_reach(begun: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "matrix.yaml").write_text(YAML)
+    (tmp_path / "fix.diff").write_text("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n")
+    args = ("--filter", "haproxy=3.0.11", "--filter", "cipher=*128*", "--patch", "openssl-3.5.7=fix.diff")
+    done = matrixctl("run", *args, "--explain", cwd=tmp_path)
+    assert "is prebuilt" not in done.stderr
+    every = pairs([*begun["cells"], *begun["reserve"]])
+    assert ("packaged", "openssl-3.5.7") not in every
+    assert {("packaged", "openssl-distro"), ("tree", "openssl-3.5.7")} <= every
+    assert {bool(cell.tls.patches) for cell in begun["reserve"] if cell.tls.name == "openssl-3.5.7"} == {True}
+
+
+def test_the_reserve_has_no_cell_without_a_pin(begun: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "matrix.yaml").write_text(YAML)
+    args = ("--filter", "haproxy=3.0.11", "--filter", "cipher=*128*")
+    pins = matrixctl("github", "matrix", *args, "--pins", "pins.json", cwd=tmp_path)
+    assert pins.returncode == 0, pins.stderr
+    matrixctl("run", *args, "--pins", "pins.json", "--explain", cwd=tmp_path)
+    assert {haproxy for haproxy, _ in pairs(begun["reserve"])} == {"3.0.11"}
 
 
 def test_without_it_nothing_is_in_reserve(begun: dict[str, Any], tmp_path: Path) -> None:
