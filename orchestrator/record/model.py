@@ -375,6 +375,11 @@ class CellRecord(Value):
     """``null`` where it was not run a second time."""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Return its evidence, that of its second run included."""
+        return (*self.evidence, *(self.traced.evidence if self.traced else ()))
+
+    @property
     def captured_cipher(self) -> str | None:
         """Return the suite that the capture shows, where the server's own answer never came to tell it.
 
