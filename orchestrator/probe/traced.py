@@ -62,8 +62,9 @@ def run(engine: Engine, made: Session, image: Callable[[], str], on_line: OnLine
     with session.opened(engine, made), ExitStack() as stack:
         reading = None
         try:
-            capturing, reading = specs(made, image())
+            capturing, reader = specs(made, image())
             stack.enter_context(container(engine, capturing, keep=made.keep))
+            reading = reader
         except MatrixctlError as error:
             catch.missing.append(f"no packets were captured: {error.brief}")
         session.drive(engine, made, told)
