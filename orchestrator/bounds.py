@@ -27,6 +27,12 @@ EVIDENCE = _MIB
 """Characters of one file of evidence, as the driver handed it on."""
 EVIDENCE_FILES = 64
 """Files of evidence of one attempt."""
+CAPTURE = 8 * _MIB
+"""Bytes of the packets of one traced cell: the beginning. An exchange and its control take 4.5 MiB."""
+TRACED = 16 * _MIB
+"""Bytes of all files of one traced cell."""
+TRACED_RUN = 256 * _MIB
+"""Bytes of all files of the traced cells of a run; no further cell is traced beyond it."""
 MESSAGE = 16 << 10
 """Characters of one message in a record."""
 WORDS = 400

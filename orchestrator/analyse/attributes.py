@@ -48,6 +48,8 @@ def describe(cell: CellRecord, tests: Tests) -> Attributes:
         found["negotiated"] = None  # nothing was ever offered
     elif seen.negotiated_cipher:
         found["negotiated"] = _fact(seen.negotiated_cipher)
+    elif cell.captured_cipher:
+        found["negotiated"] = _fact(cell.captured_cipher)
     found["aes"] = _aes(cell)
     found["selftest"] = _selftest(axes, found["negotiated"], tests)
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from orchestrator import bounds, internal
 from orchestrator.app.first_record import make_action
@@ -17,8 +18,9 @@ from orchestrator.plan.plan import Plan, build_name
 from orchestrator.probe import confirm
 from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
 from orchestrator.probe.prober import Circumstances
+from orchestrator.probe.traced import FOLDER, Catch
 from orchestrator.record import journal
-from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord
+from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord, Traced
 from orchestrator.record.recorder import Recorder
 
 
@@ -95,6 +97,37 @@ class Ledger:
             record = confirm.settle(record, why_open=why_open)
             self.recorder.emit(journal.CellJudged(cell=record, final=True))
             self._end_at_failure(record)
+
+    def record_traced(self, cell: Cell, judged: Judgement, told: Circumstances, catch: Catch) -> None:
+        """Write down how a judged cell ended when it was run again to see what it does; keep the catch.
+
+        :raises RecordError: where the folder cannot be written.
+        """
+        place = str(Path(told.evidence[0]).parent) if told.evidence else f"cells/{cell.id}/{FOLDER}"
+        caught = {f"{place}/{name}": content for name, content in catch.files.items()}
+        for path, content in caught.items():
+            self.recorder.keep(path, content)
+        # As an ordinary attempt is judged, but of a cell that knows of no other.
+        (made,) = with_attempt(
+            self.new_cell(cell),
+            judged,
+            why=told.why,
+            started_at=told.started_at,
+            duration_s=told.duration_s,
+            evidence=told.evidence,
+            features=None,
+        ).attempts
+        traced = Traced(
+            outcome=made.outcome,
+            reason=made.reason,
+            message=made.message,
+            started_at=made.started_at,
+            duration_s=made.duration_s,
+            negotiated_cipher=catch.negotiated_cipher,
+            evidence=tuple(dict.fromkeys((*told.evidence, *caught))),
+            missing=tuple(catch.missing),
+        )
+        self.recorder.emit(journal.CellTraced(cell=cell.id, traced=traced))
 
     def _end_at_failure(self, record: CellRecord) -> None:
         if self.fail_fast and verdict_exit(record.verdict) is Exit.FAILED:

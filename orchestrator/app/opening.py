@@ -125,6 +125,7 @@ def make_run(
         is_due=ledger.is_due,
         find_rounds=ledger.find_rounds,
         settle=ledger.settle,
+        record_traced=ledger.record_traced,
     )
     return Run(
         context=context,

@@ -8,7 +8,7 @@ from orchestrator.execute.system.host import Host, LocalHost
 from orchestrator.matrix.pins import Pins
 from orchestrator.probe import certificates
 from orchestrator.probe.certificates import Certificates
-from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
+from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Evidence, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,8 @@ class Options:
     confirm_minutes: float = CONFIRM_MINUTES
     """For all confirmations together."""
     fail_on_flaky: bool = False
+    evidence: Evidence = "none"
+    """Which cells are run a second time, to keep what they do: those that fail, or all."""
     mirrors: tuple[str, ...] = ()
     pins: Pins | None = None
     keep: bool = False

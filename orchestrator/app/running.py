@@ -16,6 +16,7 @@ from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
 from orchestrator.app.resume import nothing_left
 from orchestrator.app.stages import Run, Stage
+from orchestrator.app.trace import trace_cells
 from orchestrator.errors import RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -37,6 +38,7 @@ STAGES: tuple[Stage, ...] = (
     stages.build_and_probe,
     explore,
     confirm_alarms,
+    trace_cells,
 )
 """What is done between the first event and the last."""
 

@@ -20,6 +20,7 @@ from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction
 from orchestrator.plan.plan import Plan, expected_of
 from orchestrator.plan.planner import Planner
+from orchestrator.probe import traced
 from orchestrator.probe.judge import conclude
 
 _EARLY = frozenset({"image", "source"})
@@ -68,16 +69,27 @@ class Run:
         return [cell for cell in self.waiting if self.is_runnable(cell)]
 
     @property
-    def unconfirmed(self) -> list[Cell]:
-        """The cells that an earlier part of the run has judged, and not confirmed."""
+    def untraced(self) -> list[Cell]:
+        """The cells that are to be run again to see what they do, in that order."""
+        cells, evidence = {cell.id: cell for cell in self.cells}, self.context.options.evidence
+        if evidence == "none":
+            return []
+        found = traced.choose(self.context.recorder.record().cells, passing=evidence == "all")
+        return [cells[key] for key in found if key in cells]
+
+    @property
+    def unfinished(self) -> list[Cell]:
+        """The cells that an earlier part of the run has judged, and neither confirmed nor traced."""
         waiting = {cell.id for cell in self.waiting}
-        return [cell for cell in self.cells if cell.id not in waiting and self.ledger.is_due(cell)]
+        judged = [cell for cell in self.cells if cell.id not in waiting]
+        untraced = {cell.id for cell in self.untraced} if judged else set()
+        return [cell for cell in judged if cell.id in untraced or self.ledger.is_due(cell)]
 
     def make_plan(self, planner: Planner) -> Plan:
-        """Return the plan of the cells that are left; what those need that are confirmed is part of it."""
-        unconfirmed = self.unconfirmed
-        plan = planner.plan([*self.chosen, *unconfirmed])
-        return plan.without_probes({cell.id for cell in unconfirmed})
+        """Return the plan of the cells that are left; what those need that are probed again is part of it."""
+        unfinished = self.unfinished
+        plan = planner.plan([*self.chosen, *unfinished])
+        return plan.without_probes({cell.id for cell in unfinished})
 
 
 Stage = Callable[[Run], Run]

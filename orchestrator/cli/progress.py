@@ -19,8 +19,16 @@ from orchestrator.masked import masked
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.plan.plan import Known, expected
-from orchestrator.record.journal import ActionChanged, CellJudged, CellsAsked, Event, RunResumed, RunStarted
-from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord
+from orchestrator.record.journal import (
+    ActionChanged,
+    CellJudged,
+    CellsAsked,
+    CellTraced,
+    Event,
+    RunResumed,
+    RunStarted,
+)
+from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord, Traced
 from orchestrator.report import attempts, units
 from orchestrator.report.text import flat, terminal
 
@@ -114,12 +122,28 @@ def describe(event: Event) -> Text | None:
             for said in terminal(action.message).splitlines():
                 line.append(f"\n    {said}", style="dim")
             return line
-        case CellJudged(cell=cell) if cell.confirmation is not None:
-            return _tell_confirmation(cell)
-        case CellJudged(cell=cell) if cell.outcome is not None and cell.attempts:
-            return _tell_attempt(cell, cell.attempts[-1])
+        case CellJudged() | CellTraced():
+            return _tell_cell(event)
         case _:
             return None
+
+
+def _tell_cell(event: CellJudged | CellTraced) -> Text | None:
+    if isinstance(event, CellTraced):
+        return _tell_trace(event.cell, event.traced)
+    cell = event.cell
+    if cell.confirmation is not None:
+        return _tell_confirmation(cell)
+    return _tell_attempt(cell, cell.attempts[-1]) if cell.outcome is not None and cell.attempts else None
+
+
+def _tell_trace(cell: str, made: Traced) -> Text:
+    """Return the line of a second run, which says nothing new of the cell's verdict."""
+    reason = f": {made.reason}" if made.reason else ""
+    line = Text(flat(f"≡ traced  {cell}  {made.outcome}{reason}"))
+    for said in made.missing:
+        line.append(f"\n    {flat(said)}", style="dim")
+    return line
 
 
 def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:

@@ -14,7 +14,7 @@ from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_run, read_run
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.model import CellRecord, RunRecord, Traced
 from orchestrator.report import (
     attempts,
     ctrf,
@@ -25,6 +25,7 @@ from orchestrator.report import (
     markdown,
     panel,
     summary,
+    trace,
     units,
 )
 from orchestrator.report.text import flat, terminal
@@ -32,6 +33,8 @@ from orchestrator.reproduce.finished import read_evidence
 from orchestrator.reproduce.folder import SCRIPT
 
 _ISSUE = "issue"
+_READABLE = (".txt", ".log", ".json", ".cfg", ".curlrc", ".headers", ".stderr")
+"""How names of evidence end that a person reads."""
 _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
     "html": lambda record, comparison, _: html.render(record, comparison),
     "junit": junit.render,
@@ -163,6 +166,22 @@ def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
         yield ""
         yield flat(f"==> {path} <==")
         yield _evidence(folder, path)
+    if cell.traced:
+        yield from _describe_trace(cell, cell.traced, folder)
+
+
+def _describe_trace(cell: CellRecord, made: Traced, folder: Path | None) -> Iterator[str]:
+    yield ""
+    yield flat(f"traced: {trace.ended(cell)}")
+    for line in made.missing:
+        yield flat(f"  {line}")
+    for path in made.evidence:
+        yield ""
+        yield flat(f"==> {path} <==")
+        # A capture is for Wireshark, a qlog for qvis; both may have megabytes.
+        yield (
+            _evidence(folder, path) if path.endswith(_READABLE) else "(is for a program, not for a terminal)"
+        )
 
 
 def _evidence(folder: Path | None, path: str) -> str:

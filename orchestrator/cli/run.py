@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import click
 from click.core import ParameterSource
@@ -36,7 +36,7 @@ from orchestrator.outcome import Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
-from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Settings
+from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Evidence, Settings
 from orchestrator.report import comparison as words
 from orchestrator.report import explain_text
 
@@ -81,6 +81,12 @@ _CONFIRM = 3
     default=CONFIRM_MINUTES,
     show_default=True,
     help="For all of them together.",
+)
+@click.option(
+    "--evidence",
+    type=click.Choice(get_args(Evidence)),
+    help="Of which cells packets and traces are kept, in a run of their own [default: failing; none with"
+    f" {AS_STEP}].",
 )
 @click.option("--fail-on-flaky", is_flag=True, help="Exit with 1 also for a cell that fails now and then.")
 @click.option(
@@ -373,6 +379,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) ->
         remote_store=params["remote_store"] or "",
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
         series=params["series"] or "",
+        evidence=params["evidence"] or ("none" if params["as_bisect"] else "failing"),
         pairwise=params["start"] == "pairwise",
         confirm=_CONFIRM if params["confirm"] is None and params["series"] else params["confirm"],
         **{name: params[name] for name in ("repeat", "jobs", "memory", "build", "keep")},

@@ -110,6 +110,8 @@ class ProbeAction(_Action):
     selftest: str = ""
     rounds: tuple[str, ...] = ()
     """Why there is each attempt, where they confirm earlier ones; empty: as often as ``--repeat`` says."""
+    traced: bool = False
+    """The one cell is judged, and run again to see what it does."""
 
 
 Action = Annotated[ImageAction | SourceAction | BuildAction | ProbeAction, Field(discriminator="kind")]

@@ -16,7 +16,9 @@ from orchestrator.probe.certificates import SERVER_NAME, Certificates
 ORIGIN_PORT = 19000
 FIRST_PORT = 20000
 """Each cell's process has its own port, the same number for UDP and TCP."""
+TRACING_SCRIPTS = ("tracing.py", "capture.sh", "read_capture.sh")
 CLIENT_SCRIPTS = ("clients.py", "gtlsclient.py", "own_client.py", "aioquic_client.py")
+_SCRIPTS = ("supervise.sh", "origin.py", "driver.py")
 _MIB = 1 << 20
 
 
@@ -60,11 +62,17 @@ def scaled(limits: Limits, *, emulated: bool) -> Limits:
 
 
 def session_files(
-    renderer: Renderer, cells: Sequence[Cell], limits: Limits, certificates: Certificates | None
+    renderer: Renderer,
+    cells: Sequence[Cell],
+    limits: Limits,
+    certificates: Certificates | None,
+    *,
+    traced: bool = False,
 ) -> dict[str, bytes]:
     """Path below WORK -> content, for all cells of one build. The HAProxy binary is not among them.
 
     :param certificates: ``None``: they are made later, by who uses the files.
+    :param traced: the one cell is run to see what it does, not to judge it; see templates/probe/tracing.py.
     """
     requests = asked()
     files: dict[str, bytes] = {
@@ -72,12 +80,12 @@ def session_files(
         **{f"bodies/{name}": body for name, body in bodies().items()},
         **{
             name: renderer.source(f"probe/{name}").encode()
-            for name in ("supervise.sh", "origin.py", "driver.py", *CLIENT_SCRIPTS)
+            for name in (*_SCRIPTS, *CLIENT_SCRIPTS, *(TRACING_SCRIPTS if traced else ()))
         },
-        "session.json": json.dumps(_session(cells, limits, requests), indent=1).encode(),
+        "session.json": json.dumps(_session(cells, limits, requests, traced=traced), indent=1).encode(),
     }
     for number, cell in enumerate(cells):
-        values = _values(cell, number, limits, requests)
+        values = {**_values(cell, number, limits, requests), "traced": traced}
         folder = values["folder"]
         files[f"{folder}/haproxy.cfg"] = renderer.render("probe/haproxy.cfg.j2", values).encode()
         for transport, client in (
@@ -96,8 +104,11 @@ def client_files(renderer: Renderer, client: str, values: Mapping[str, object]) 
     return {f"{values['folder']}/{values['transport']}.curlrc": text.encode()}
 
 
-def _session(cells: Sequence[Cell], limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
+def _session(
+    cells: Sequence[Cell], limits: Limits, requests: Sequence[Asked], *, traced: bool
+) -> dict[str, object]:
     return {
+        **({"traced": True} if traced else {}),
         **job_values(limits, requests),
         "origin_port": ORIGIN_PORT,
         "ready_s": limits.ready,

@@ -28,6 +28,7 @@ from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.files import scaled, session_files
 from orchestrator.probe.judge import AGAIN, Judgement, conclude, judge
 from orchestrator.probe.observe import MALFORMED
+from orchestrator.probe.traced import FOLDER
 from orchestrator.record.model import utc_now
 from orchestrator.value import Value
 
@@ -96,6 +97,10 @@ class Prober:
     """Is told what the self-test said."""
     versioned: Callable[[Cell, str], None] = lambda cell, text: None  # noqa: ARG005
     """Is told what ``haproxy -vv`` of a cell's build says."""
+    traced: bool = False
+    """The one cell was judged, and is run to see what it does."""
+    run: Callable[[Engine, session.Session, session.OnLine], None] = session.run
+    """Runs a session."""
 
     def probe(self, cells: Sequence[Cell], haproxy: bytes, images: Images) -> None:
         """Probe the cells of one build once per round."""
@@ -141,7 +146,7 @@ class Prober:
         attempt = _Attempt(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
         error: Exception | None = None
         try:
-            session.run(self.engine, made, attempt.on_line)
+            self.run(self.engine, made, attempt.on_line)
         except RecordError:
             raise
         except Exception as caught:  # noqa: BLE001 - without it the record would miss this attempt
@@ -165,7 +170,7 @@ class Prober:
             platform=self.host.platform,
             haproxy=haproxy,
             selftest=self.selftest if FIRST in whys.values() else None,
-            files=session_files(self.renderer, cells, limits, self.certificates),
+            files=session_files(self.renderer, cells, limits, self.certificates, traced=self.traced),
             cells=len(cells),
             asan=capabilities.has_asan(first.haproxy, first.tls),
             limits=limits,
@@ -309,7 +314,7 @@ class _Attempt:
             name: bounds.cut(text, bounds.EVIDENCE)
             for name, text in islice(named.items(), bounds.EVIDENCE_FILES)
         }
-        first = self._prober.folder / "cells" / cell.id
+        first = self._prober.folder / "cells" / cell.id / (FOLDER if self._prober.traced else "")
         later = (first / f"attempt-{number}" for number in count(2))
         folder = next(folder for folder in chain([first], later) if not folder.exists())
         folder.mkdir(parents=True)

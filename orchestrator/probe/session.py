@@ -5,7 +5,8 @@ The server has no network but its own loopback; the client joins that namespace 
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,12 +61,24 @@ class Session:
     """Stands before HAProxy, the self-test and the loader: their variables, and any emulator."""
 
 
-def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> None:
-    """Start everything, probe, remove everything; ``on_line`` gets each line as it comes.
+OnLine = Callable[[Raw], None]
+"""Gets each line as it comes."""
+
+
+def run(engine: Engine, session: Session, on_line: OnLine) -> None:
+    """Start everything, probe, remove everything.
 
     :raises EngineError, DeadlineError: where the harness failed; lines that came before are good.
     """
-    name = session.name
+    with opened(engine, session):
+        if session.selftest is not None:
+            on_line(_selftest(engine, specs(session)[0].name, session))
+        drive(engine, session, on_line)
+
+
+@contextmanager
+def opened(engine: Engine, session: Session) -> Iterator[None]:
+    """The server and the client beside it; both are gone afterwards, and so is their volume."""
     server, client = specs(session)
     programs = {"haproxy": session.haproxy}
     if session.selftest is not None:
@@ -76,14 +89,21 @@ def run(engine: Engine, session: Session, on_line: Callable[[Raw], None]) -> Non
         container(engine, server, files=files, keep=session.keep),
         container(engine, client, keep=session.keep),
     ):
-        if session.selftest is not None:
-            on_line(_selftest(engine, server.name, session))
-        done = engine.exec(
-            client.name,
-            ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
-            timeout=_deadline(session),
-            on_line=lambda line: on_line(_parsed(line)),
-        )
+        yield
+
+
+def drive(engine: Engine, session: Session, on_line: OnLine) -> None:
+    """Probe in containers that are there.
+
+    :raises EngineError, DeadlineError: as ``run``.
+    """
+    name, (_, client) = session.name, specs(session)
+    done = engine.exec(
+        client.name,
+        ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
+        timeout=_deadline(session),
+        on_line=lambda line: on_line(_parsed(line)),
+    )
     if done.timed_out:
         raise exceeded(f"The probe session {name}", _deadline(session), "request")
     if done.exit_code != 0:

@@ -1,6 +1,6 @@
 """From the events of a run to its record, and to ``run.json``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator.errors import MatrixctlError
@@ -9,6 +9,7 @@ from orchestrator.record.journal import (
     ActionChanged,
     CellJudged,
     CellsAsked,
+    CellTraced,
     ClientsProved,
     ComponentResolved,
     Event,
@@ -59,7 +60,8 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 actions[action.kind, action.name] = action
             case SelfTested(selftest=test):
                 selftests[test.tls, test.arch, test.execution] = test
-            case CellJudged(cell=cell):
+            case CellJudged() | CellTraced():
+                cell = _change_cell(cells, event)
                 cells[cell.id] = cell
             case ClientsProved(clients=proofs):
                 clients |= {_proof(one): one for one in proofs}
@@ -84,6 +86,15 @@ def fold(events: Iterable[Event]) -> RunRecord:
             "rules": rules,
         }
     )
+
+
+def _change_cell(cells: Mapping[str, CellRecord], event: CellJudged | CellTraced) -> CellRecord:
+    """Return the cell as it was judged or traced anew; one says nothing of the other."""
+    if isinstance(event, CellTraced):
+        return cells[event.cell].model_copy(update={"traced": event.traced})
+    before = cells.get(event.cell.id)
+    traced = event.cell.traced or (before.traced if before else None)
+    return event.cell.model_copy(update={"traced": traced})
 
 
 def _change_run(run: RunInfo, event: Event) -> RunInfo:

@@ -26,6 +26,7 @@ from orchestrator.record.model import (
     Moment,
     RunRecord,
     SelfTest,
+    Traced,
     utc_now,
 )
 from orchestrator.record.settings import Inputs, Settings
@@ -113,6 +114,15 @@ class CellJudged(_Event):
     final: bool = True
 
 
+class CellTraced(_Event):
+    """A judged cell was run a second time to see what it does; its judgement stays as it is."""
+
+    kind: Literal["cell-traced"] = "cell-traced"
+    cell: str
+    """Its id."""
+    traced: Traced
+
+
 class ClientsProved(_Event):
     """What the clients of one image could do with good servers; replaces what was known of them."""
 
@@ -142,9 +152,10 @@ Event = (
     | ClientsProved
     | SelfTested
     | CellJudged
+    | CellTraced
     | RunFinished
 )
-_DURABLE = RunStarted | RunResumed | CellsAsked | SourcePinned | CellJudged | RunFinished
+_DURABLE = RunStarted | RunResumed | CellsAsked | SourcePinned | CellJudged | CellTraced | RunFinished
 """Those whose loss in a power cut would lose work, or what it takes to go on with it."""
 
 _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -118,7 +118,8 @@ def _say(part: Part, problem: str) -> Iterator[CellRecord]:
 
 def _unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
     said = f"not judged: {part.title} {problem}" if problem else "not judged"
-    empty = dict.fromkeys(("outcome", "reason", "confirmation", "observations", "attestation", "duration_s"))
+    unknown = ("outcome", "reason", "confirmation", "observations", "attestation", "duration_s", "traced")
+    empty = dict.fromkeys(unknown)
     return cell.model_copy(
         update={
             **empty,

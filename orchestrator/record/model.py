@@ -328,6 +328,26 @@ class Confirmation(Value):
     """Why it is open."""
 
 
+class Traced(Value):
+    """A second run of a judged cell, alone, with its packets and HAProxy's QUIC traces kept.
+
+    It is slower than the one that was judged, so that it may end otherwise: it never changes the cell's
+    outcome, verdict or attempts.
+    """
+
+    outcome: Outcome
+    """Its own."""
+    reason: Reason | None
+    message: str
+    started_at: str
+    duration_s: float
+    negotiated_cipher: str | None
+    """The suite of the ServerHello in the capture, which is there even if no answer ever came."""
+    evidence: tuple[str, ...]
+    missing: tuple[str, ...]
+    """What was not captured, or was cut, and why: a sentence each."""
+
+
 class CellRecord(Value):
     """One cell. ``outcome`` is ``null`` until it is judged; such a cell is never shown as green."""
 
@@ -351,6 +371,23 @@ class CellRecord(Value):
     evidence: tuple[str, ...]
     duration_s: float | None
     reproducer: str
+    traced: Traced | None = None
+    """``null`` where it was not run a second time."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return its evidence, that of its second run included."""
+        return (*self.evidence, *(self.traced.evidence if self.traced else ()))
+
+    @property
+    def captured_cipher(self) -> str | None:
+        """Return the suite that the capture shows, where the server's own answer never came to tell it.
+
+        A second run that ended otherwise says nothing of the first.
+        """
+        told = self.observations.negotiated_cipher if self.observations else None
+        same = self.traced and (self.traced.outcome, self.traced.reason) == (self.outcome, self.reason)
+        return self.traced.negotiated_cipher if self.traced and same and not told else None
 
 
 ActionStatus = Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]
@@ -539,7 +576,8 @@ class RunRecord(Value):
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
     ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
     and ``tool_digest``, ``Attempt.load``; ``CellRecord.confirmation`` and ``RunInfo.fail_on_flaky``;
-    ``shards``; ``RunInfo.exploration``. What version 2 lacks has a default, so its records are still read."""
+    ``shards``; ``RunInfo.exploration``; ``CellRecord.traced``. What version 2 lacks
+    has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]
     actions: tuple[ActionRecord, ...]

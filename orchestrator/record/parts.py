@@ -77,7 +77,8 @@ class Part:
         def cell(one: CellRecord) -> CellRecord:
             tries = tuple(t.model_copy(update={"evidence": every(t.evidence)}) for t in one.attempts)
             build = one.build.model_copy(update={"vv": one.build.vv and move(one.build.vv)})
-            kept = {"evidence": every(one.evidence), "attempts": tries, "build": build}
+            traced = one.traced and one.traced.model_copy(update={"evidence": every(one.traced.evidence)})
+            kept = {"evidence": every(one.evidence), "attempts": tries, "build": build, "traced": traced}
             return one.model_copy(update=kept | {"reproducer": follow(one.reproducer)})
 
         update = {

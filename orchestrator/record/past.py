@@ -14,6 +14,7 @@ from orchestrator.record.fold import fold
 from orchestrator.record.journal import (
     JOURNAL,
     CellJudged,
+    CellTraced,
     Event,
     RunResumed,
     RunStarted,
@@ -75,6 +76,12 @@ class Past:
             for event in self.events
             if isinstance(event, CellJudged)
             for path in chain(event.cell.evidence, *(one.evidence for one in event.cell.attempts))
+        }
+        named |= {
+            self.folder / path
+            for event in self.events
+            if isinstance(event, CellTraced)
+            for path in event.traced.evidence
         }
         evidence = self.folder / _EVIDENCE
         found = () if evidence.is_symlink() else evidence.rglob("*")  # nothing outside of the run's folder

@@ -11,6 +11,9 @@ CONFIRM_CELLS, CONFIRM_MINUTES = 3, 15.0
 """The bounds of ``--confirm``, unless told."""
 
 
+Evidence = Literal["none", "failing", "all"]
+
+
 class Settings(Value):
     """The command line of a run. Paths are as they were given, and relative to ``folder``."""
 
@@ -42,6 +45,7 @@ class Settings(Value):
     confirm_cells: int = CONFIRM_CELLS
     confirm_minutes: float = CONFIRM_MINUTES
     fail_on_flaky: bool = False
+    evidence: Evidence = "none"
     replacements: tuple[str, ...] = ()
     """Each ``--with``, its paths absolute."""
     explain: bool = False

@@ -94,9 +94,8 @@ def _test(cell: CellRecord, run: RunInfo, news: News | None) -> dict[str, Any]:
         test["trace"] = text.shorten(trace, _LIMIT)
     if len(made) > 1:
         test["retryAttempts"] = [_attempt(one) for one in made[:-1]]
-    if cell.evidence:
-        kind = "text/plain"
-        test["attachments"] = [{"name": one, "contentType": kind, "path": one} for one in cell.evidence]
+    if cell.files:
+        test["attachments"] = [{"name": one, "contentType": _kind(one), "path": one} for one in cell.files]
     if made and (began := _read_time(made[0].started_at)):
         last = made[-1]
         test |= {"start": began, "stop": max(began, _read_time(last.started_at) + _to_ms(last.duration_s))}
@@ -110,6 +109,10 @@ def _status(cell: CellRecord, run: RunInfo) -> Status:
     if verdict is Verdict.AS_EXPECTED and cell.outcome is not Outcome.PASS:
         return "skipped"
     return "pending" if cell.outcome is None else _STATUS[verdict]
+
+
+def _kind(path: str) -> str:
+    return "application/octet-stream" if path.endswith(".pcapng") else "text/plain"
 
 
 def _attempt(one: Attempt) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from orchestrator.report import (
     selftests,
     summary,
     text,
+    trace,
     units,
 )
 from orchestrator.report import comparison as compared
@@ -153,6 +154,7 @@ def make_environment(*folders: str) -> Environment:
         panel_of=panel,
         share_of=attempts.share,
         preface_of=attempts.preface,
+        trace_of=trace,
         tally_of=attempts.tally,
         confirmation_of=attempts.confirmation,
         state_of=summary.state,

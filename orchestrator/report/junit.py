@@ -151,7 +151,7 @@ def _case(cell: CellRecord, run: RunInfo, news: News | None, folder: str) -> ET.
             )
         )
     properties = (f"[[PROPERTY|{name}={text.one_line(value)}]]" for name, value in _told(cell, news))
-    files = (f"[[ATTACHMENT|{posixpath.join(folder, path)}]]" for path in cell.evidence)
+    files = (f"[[ATTACHMENT|{posixpath.join(folder, path)}]]" for path in cell.files)
     output = (*changed, *_facts(cell), *properties, *files)
     ET.SubElement(case, "system-out").text = "\n".join(output)
     return case

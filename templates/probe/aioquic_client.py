@@ -8,6 +8,7 @@ in what the server sent.
 import asyncio
 import json
 import logging
+import os
 import re
 import ssl
 import sys
@@ -20,6 +21,7 @@ from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamReset
+from aioquic.quic.logger import QuicFileLogger
 from aioquic.tls import CipherSuite
 
 TIMED_OUT, CLOSED, CANNOT_OFFER, BAD_CERTIFICATE, FAULT = 28, 56, 59, 60, 96
@@ -164,6 +166,11 @@ async def main(job: dict) -> int:
         idle_timeout=float(job["request_s"]) + 5,
     )
     configuration.load_verify_locations(cafile=job["ca"])
+    if "QLOGDIR" in os.environ:
+        configuration.quic_logger = QuicFileLogger(os.environ["QLOGDIR"])
+    if "SSLKEYLOGFILE" in os.environ:
+        configuration.secrets_log_file = keys = open(os.environ["SSLKEYLOGFILE"], "a")  # to the end of the process
+        keys.reconfigure(line_buffering=True)
     if job["suite"]:
         configuration.cipher_suites = [CipherSuite[job["suite"].removeprefix("TLS_")]]
     close = FromTheServer()

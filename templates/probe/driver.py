@@ -23,6 +23,7 @@ FILES = 64  # of a cell that are handed on
 DYING = 2  # seconds in which a process that died has its status written; QEMU needs some for a crash
 CLOSING = 0.05  # of them where all went well, since a process may also die as it closes the connection
 NAP = 0.02  # seconds that it sleeps beside a client, to see how late it wakes
+TRACING = None  # of a traced attempt, which has one cell
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
 
 
@@ -145,6 +146,8 @@ def ask(cell: dict) -> dict:
     result["origin_ok"] = None
     phase = "start"
     if ready is not None:
+        if TRACING:
+            TRACING.ask_for_traces(folder)
         phase = "h3"
         result["h3"] = exchange(cell, phase)
         result["handshake_failures"] = handshake_failures(folder)
@@ -158,6 +161,8 @@ def ask(cell: dict) -> dict:
     result["ended_in"] = None if result["exit_code"] is None else phase
     result["duration_s"] = time.monotonic() - started
     result["files"] = evidence(folder)
+    if TRACING:
+        result["traced"] = TRACING.end(folder)
     return result
 
 
@@ -208,6 +213,11 @@ def server() -> dict:
 
 
 clients.limit_files()
+if SESSION.get("traced"):
+    import tracing
+
+    TRACING = tracing.Tracing(WORK)
+    TRACING.begin()
 print(json.dumps(server()), flush=True)
 for declared in SESSION["cells"]:
     print(json.dumps({"kind": "cell", **probe(declared)}), flush=True)

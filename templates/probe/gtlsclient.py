@@ -5,6 +5,7 @@ that the server showed, and `openssl verify` holds it against the run's authorit
 certificate GnuTLS itself has checked, since no handshake of TLS 1.3 ends otherwise (RFC 8446, 4.4.3).
 """
 
+import os
 import re
 import ssl
 import subprocess
@@ -35,6 +36,7 @@ def argv(program: list, job: dict, asked: dict, download: Path) -> list:
         f"--handshake-timeout={seconds}",
         f"--timeout={seconds}",
         "--exit-on-all-streams-close",
+        *([f"--qlog-dir={os.environ['QLOGDIR']}"] if "QLOGDIR" in os.environ else []),
         "--no-http-dump",
         *([] if first else ["--no-quic-dump"]),
         f"--download={download}",

@@ -9,8 +9,8 @@ from orchestrator.analyse.attributes import ATTRIBUTES, choose, describe
 from orchestrator.arch import ARCHES
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import ArchValue, ExecutionValue, Patch
-from orchestrator.outcome import Reason
-from orchestrator.record.model import AeadCheck, Axes, CellRecord, SelfTest
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.record.model import AeadCheck, Axes, CellRecord, SelfTest, Traced
 
 GCM, _, CHACHA20, _ = SUITES
 DEFAULT = CIPHERS[-1]
@@ -121,3 +121,22 @@ def test_a_cell_of_which_an_attribute_is_not_known_matches_no_filter_on_it() -> 
     assert choose(cells, attributes, [f"negotiated={CHACHA20}"]) == [1]
     assert choose(cells, attributes, [f"negotiated!={GCM}"]) == [1]
     assert choose(cells, attributes, ["arch=amd64"]) == [0, 1, 2]
+
+
+def test_the_suite_of_a_hang_on_the_default_offer_is_the_captured_one() -> None:
+    hang = seen(made(Reason.HANDSHAKE_THEN_HANG, cipher=DEFAULT), negotiated_cipher=None)
+    trace = Traced(
+        outcome=Outcome.FAIL,
+        reason=Reason.HANDSHAKE_THEN_HANG,
+        message="",
+        started_at="2026-11-22T07:00:00Z",
+        duration_s=1.0,
+        negotiated_cipher=CHACHA20,
+        evidence=(),
+        missing=(),
+    )
+    assert of(hang.model_copy(update={"traced": trace}), "negotiated") == CHACHA20
+    other = trace.model_copy(update={"outcome": Outcome.PASS, "reason": None})
+    assert of(hang.model_copy(update={"traced": other}), "negotiated") is None, "it is another run"
+    told = seen(hang.model_copy(update={"traced": trace}), negotiated_cipher=GCM)
+    assert of(told, "negotiated") == GCM, "the server's own word goes first"

@@ -20,6 +20,7 @@ from orchestrator.execute.engine.engine import ContainerSpec
 from orchestrator.execute.images import image_build
 from orchestrator.masked import masked
 from orchestrator.matrix.model import Limits
+from orchestrator.probe import traced
 from orchestrator.probe.session import Session, specs
 
 CANARY = "c4n4ry-0f-4-s3cr3t"
@@ -82,8 +83,8 @@ def made(api: Recording, one: ContainerSpec) -> dict[str, Any]:
     return api.made[-1]
 
 
-def probe_specs() -> tuple[ContainerSpec, ...]:
-    session = Session(
+def session() -> Session:
+    return Session(
         name="s",
         run_id="r",
         server_image="i",
@@ -98,7 +99,10 @@ def probe_specs() -> tuple[ContainerSpec, ...]:
         cpus=1,
         keep=False,
     )
-    return specs(session)
+
+
+def probe_specs() -> tuple[ContainerSpec, ...]:
+    return specs(session())
 
 
 def test_no_secret_of_the_environment_reaches_a_container(api: Recording) -> None:
@@ -123,6 +127,20 @@ def test_a_container_gets_one_volume_and_nothing_of_the_host(api: Recording) -> 
         assert made(api, one)["User"] == "65534:65534"
     server, client = probe_specs()
     assert (server.network, client.network) == ("none", f"container:{server.name}")
+
+
+def test_what_captures_has_that_power_alone_and_what_reads_has_none(api: Recording) -> None:
+    server, _ = probe_specs()
+    capturing, reading = traced.specs(session(), "tools")
+    for one in (capturing, reading):
+        host = made(api, one)["HostConfig"]
+        assert host["Binds"] == [f"{server.volume}:/work:rw"]
+        assert (host["CapDrop"], host["ReadonlyRootfs"]) == (["ALL"], True)
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert made(api, capturing)["HostConfig"]["CapAdd"] == ["NET_RAW"]
+    assert (capturing.network, reading.network) == (f"container:{server.name}", "none")
+    assert "CapAdd" not in made(api, reading)["HostConfig"]
+    assert made(api, reading)["User"] == "65534:65534"
 
 
 @pytest.mark.parametrize("network", ["host", "bridge", "", "container:", "none ", "container:x --privileged"])

@@ -23,6 +23,7 @@ from orchestrator.record.model import (
     RunRecord,
     Selection,
     ShardRecord,
+    Traced,
 )
 
 Path = tuple[str, ...]
@@ -167,6 +168,16 @@ def _full(cell: Any) -> Any:
             "cause": "x",
             "build": cell.build.model_copy(update={"vv": "builds/x.vv.txt"}),
             "confirmation": Confirmation(state="open", why="x"),
+            "traced": Traced(
+                outcome=Outcome.ERROR,
+                reason=Reason.DEADLINE,
+                message="x",
+                started_at="2026-11-22T07:00:00Z",
+                duration_s=1.5,
+                negotiated_cipher="x",
+                evidence=("cells/a/traced/capture.pcapng",),
+                missing=("x",),
+            ),
         }
     )
 

@@ -10,16 +10,18 @@ from orchestrator.app.context import Context
 from orchestrator.app.once import Once
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.engine import Engine
 from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.model import Cell, ClientValue, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
+from orchestrator.probe import traced
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.judge import conclude
+from orchestrator.probe.judge import Judgement, conclude
 from orchestrator.probe.prober import FIRST, Circumstances, Images, OnJudgement, Prober
 from orchestrator.probe.proof import Bench, cannot, contradictions, prove
-from orchestrator.probe.session import Raw
+from orchestrator.probe.session import OnLine, Raw, Session
 from orchestrator.record import journal
 from orchestrator.record.model import ActionStatus, ClientProof
 
@@ -37,8 +39,10 @@ class Probing:
     :ivar is_due: whether the verdict on a cell is still to be confirmed.
     :ivar find_rounds: the attempts that are to be made for that.
     :ivar settle: takes the cell when they were made.
+    :ivar record_traced: takes a judged cell that was run again to see what it does.
     :ivar proofs: what the clients of an image can do, by the matrix' own client in it, or an empty name for
         ours; the first session proves it, the others wait for that.
+    :ivar capturer: the image that captures packets, or why there is none.
     """
 
     certificates: Certificates
@@ -49,7 +53,9 @@ class Probing:
     is_due: Callable[[Cell], bool]
     find_rounds: Callable[[Cell], tuple[str, ...]]
     settle: Callable[[Cell], None]
+    record_traced: Callable[[Cell, Judgement, Circumstances, traced.Catch], None]
     proofs: Mapping[str, Once[tuple[ClientProof, ...]]] = field(default_factory=lambda: defaultdict(Once))
+    capturer: Once[str | MatrixctlError] = field(default_factory=Once)
 
 
 def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> ActionStatus:
@@ -70,7 +76,9 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     haproxy = _read_program(context, action, plan)
     proofs = _prove_clients(context, plan, probing, first.client)
     able = [cell for cell in cells if not _refuse_client(cell, proofs, probing)]
-    if able:
+    if able and action.traced:
+        _trace(context, probing, able[0], haproxy, images)
+    elif able:
         prober = _make_prober(context, probing, _read_selftest(context, action, plan))
         replace(prober, rounds=action.rounds or prober.rounds).probe(able, haproxy, images)
         if context.options.fail_fast and not action.rounds:
@@ -85,6 +93,43 @@ def _confirm(prober: Prober, cells: Sequence[Cell], haproxy: bytes, images: Imag
             replace(prober, rounds=probing.find_rounds(cell)).probe([cell], haproxy, images)
             if not prober.cancelled():
                 probing.settle(cell)
+
+
+def _trace(context: Context, probing: Probing, cell: Cell, haproxy: bytes, images: Images) -> None:
+    """Run a judged cell again to see what it does; keep that, and write it down."""
+    ends: list[tuple[Judgement, Circumstances]] = []
+    catch = traced.Catch()
+
+    def run(engine: Engine, made: Session, on_line: OnLine) -> None:
+        nonlocal catch
+        catch = traced.run(engine, made, lambda: _find_capturer(context, probing), on_line)
+
+    prober = replace(
+        _make_prober(context, probing, None),
+        rounds=(traced.FOLDER,),
+        traced=True,
+        run=run,
+        judged=lambda _, judged, told: ends.append((judged, told)),
+        versioned=lambda _, __: None,
+    )
+    prober.probe([cell], haproxy, images)
+    if ends and not context.cancel():
+        probing.record_traced(cell, *ends[-1], catch)
+
+
+def _find_capturer(context: Context, probing: Probing) -> str:
+    """Return the tag of the image that captures; where it cannot be made, that is tried once in a run."""
+
+    def make() -> str | MatrixctlError:
+        try:
+            return context.images.get("capture", context.host).tag
+        except MatrixctlError as error:
+            return error
+
+    made = probing.capturer.get(make)
+    if isinstance(made, MatrixctlError):
+        raise made
+    return made
 
 
 def _make_prober(context: Context, probing: Probing, selftest: bytes | None) -> Prober:

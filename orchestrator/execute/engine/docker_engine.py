@@ -171,6 +171,7 @@ class DockerEngine(DockerImages):
                 Ulimit(name="nproc", soft=spec.processes, hard=spec.processes),
             ],
             cap_drop=["ALL"],
+            cap_add=["NET_RAW"] if spec.captures else [],
             security_opt=["no-new-privileges"],
             read_only=True,
             tmpfs={"/tmp": "size=256m"},  # noqa: S108 - inside the container
@@ -181,7 +182,8 @@ class DockerEngine(DockerImages):
                 spec.image,
                 command=list(spec.argv),
                 name=spec.name,
-                user=f"{UID}:{UID}",
+                # Without new privileges only root has a power from its first program on.
+                user="0:0" if spec.captures else f"{UID}:{UID}",
                 working_dir=WORK,
                 labels=owner.labels(spec.run_id, kept=self._keep),
                 host_config=host_config,

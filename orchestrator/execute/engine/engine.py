@@ -37,6 +37,8 @@ class ContainerSpec(Value):
     """The named volume at WORK; a path, which would be a folder of the host's, cannot be said."""
     memory_bytes: int
     cpus: float
+    captures: bool = False
+    """It may capture packets of its network namespace: its program is root, with that power and no other."""
     pids: int = 256
     files: int = 4096
     processes: int = 16384

@@ -38,6 +38,8 @@ TOOLCHAIN_PACKAGES = (
 )
 CLIENT_PACKAGES = ("curl", "nghttp2-server", "ngtcp2-client", "ngtcp2-server", "openssl", "python3")
 """Beside the clients gtlsserver and nghttpd, which they are proved against; openssl verifies certificates."""
+CAPTURE_PACKAGES = ("tshark",)
+"""With dumpcap and editcap, of wireshark-common, which it depends on."""
 _SHELL = ("base-files", "coreutils", "dash", "libc6")
 """What every server's container runs natively: the supervisor."""
 _LIBRARIES = (
@@ -157,6 +159,11 @@ def client_dockerfile(base: str, *, aioquic: str) -> str:
     return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES, aioquic=aioquic)
 
 
+def capture_dockerfile(base: str) -> str:
+    """Takes packet captures, and reads them."""
+    return _render("capture.Dockerfile.j2", base=base, packages=CAPTURE_PACKAGES)
+
+
 def own_client_dockerfile(client: str, *, theirs: str, mark: str, debs: bool) -> str:
     """Our client image and in it what the matrix' own client comes from.
 
@@ -242,6 +249,7 @@ def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
         "toolchain.Dockerfile": toolchain_dockerfile("matrixctl-base"),
         "client.Dockerfile": client_dockerfile("matrixctl-base", aioquic=""),
         "client-aioquic.Dockerfile": client_dockerfile("matrixctl-base", aioquic=wheels.lock_digest()),
+        "capture.Dockerfile": capture_dockerfile("matrixctl-base"),
         "aioquic.lock": wheels.lock().read_text("utf-8"),
     }
     for arch in targets:

@@ -90,6 +90,8 @@ class ImageSet:
             return self._toolchain(base, arch, extra)
         if name == "client":
             return workshop.ensure_client(self.shop, base)
+        if name == "capture":
+            return workshop.ensure_capture(self.shop, base)
         toolchain = self.get("toolchain", self.shop.arch)
         return workshop.ensure_root(self.shop, base, toolchain, name, arch, extra=extra)
 

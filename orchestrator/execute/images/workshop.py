@@ -124,6 +124,12 @@ def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
         return ensure(shop, _client(shop.arch, base, aioquic=""), origin=base.tag)
 
 
+def ensure_capture(shop: Workshop, base: ImageRef) -> ImageRef:
+    """What takes packet captures and reads them, for the host's architecture."""
+    recipe = _grown(shop.arch, base, "capture", dockerfiles.capture_dockerfile(base.tag))
+    return ensure(shop, recipe, origin=base.tag)
+
+
 def _toolchain(host: Arch, base: ImageRef) -> Recipe:
     return _grown(host, base, "toolchain", dockerfiles.toolchain_dockerfile(base.tag))
 

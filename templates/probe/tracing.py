@@ -1,0 +1,117 @@
+"""What a traced attempt leaves behind beside an ordinary one; part of the driver. Standard library only.
+
+The clients write their TLS keys and qlogs where the environment says, HAProxy its QUIC traces into its own log, and
+capture.sh, in a container beside this one, the packets.
+"""
+
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+
+STARTS, ENDS = 5, 5  # seconds that a capture has to begin, and to be written to its end
+LOG, HEAD = 1 << 20, 1 << 18  # bytes that are kept of HAProxy's log with its traces, and of them at its beginning
+QLOG, QLOGS = 2 << 20, 4  # bytes of one, and how many
+ANSWER_S = 2
+COMMANDS = "; ".join(
+    [
+        "expert-mode on",  # what HAProxy before 3.1 wants for `trace`
+        *(
+            f"trace {source} {words}"
+            # Not "developer", which is each function's beginning and end, and four fifths of the text.
+            for source, level in (("quic", "data"), ("qmux", "state"), ("h3", "state"))
+            for words in ("sink stdout", f"level {level}", "verbosity clean", "start now")
+        ),
+    ]
+)
+
+
+class Tracing:
+    """One attempt at one cell."""
+
+    def __init__(self, work: Path) -> None:
+        self.folder, self.notes = work / "traced", []
+        self.qlogs = work / "qlogs"
+
+    def begin(self) -> None:
+        """Let the capture begin, and tell the clients where their keys go."""
+        self.qlogs.mkdir()
+        before = os.umask(0)
+        self.folder.mkdir(0o777)  # capture.sh is another user, who waits for this
+        os.umask(before)
+        os.environ.update(SSLKEYLOGFILE=str(self.folder / "keys.log"), QLOGDIR=str(self.qlogs))
+        if not wait_for(lambda: size(self.folder / "capture.pcapng"), STARTS):
+            self.notes.append(f"no packets were captured in {STARTS} s: {said(self.folder / 'dumpcap.log')}")
+
+    def ask_for_traces(self, folder: Path) -> None:
+        """Have HAProxy trace from now on, to its log."""
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(ANSWER_S)
+                client.connect(str(folder / "stats.sock"))
+                client.sendall(f"{COMMANDS}\n".encode())
+                answer = b""
+                while piece := client.recv(4096):  # to its end: a client that goes away takes its commands with it
+                    answer = (answer + piece)[:4096]
+        except OSError as error:
+            self.notes.append(f"HAProxy traces nothing: {error}")
+        else:
+            if words := answer.decode(errors="replace").split():
+                self.notes.append(f"HAProxy says to `trace`: {' '.join(words)[:400]}")
+
+    def end(self, folder: Path) -> dict:
+        """Have the capture written to its end; the names of what is to be kept, and what is missing or cut."""
+        (self.folder / "stop").touch()
+        if size(self.folder / "capture.pcapng") and not wait_for((self.folder / "captured").exists, ENDS):
+            self.notes.append(f"the capture was not written to its end in {ENDS} s")
+        self.keep_log(folder / "haproxy.log")
+        self.keep_qlogs()
+        if not size(self.folder / "keys.log"):
+            self.notes.append("the client wrote no TLS keys")
+        return {"notes": self.notes, "qlogs": sorted(path.name for path in self.folder.glob("qlog-*"))}
+
+    def keep_log(self, path: Path) -> None:
+        """Beginning and end of HAProxy's log."""
+        total = size(path)
+        with path.open("rb") as file, (self.folder / "haproxy.log").open("wb") as kept:
+            if total <= LOG:
+                shutil.copyfileobj(file, kept)
+                return
+            kept.write(file.read(HEAD))
+            cut = total - LOG
+            kept.write(f"\n(cut: {cut} of {total} bytes)\n".encode())
+            file.seek(HEAD + cut)
+            kept.write(file.read(LOG - HEAD))
+        self.notes.append(f"haproxy.log: {cut} of its {total} bytes are cut, in the middle")
+
+    def keep_qlogs(self) -> None:
+        found = sorted(path for path in self.qlogs.iterdir() if path.is_file())
+        for number, path in enumerate(found[:QLOGS], 1):
+            if size(path) > QLOG:
+                self.notes.append(f"a qlog of {size(path)} bytes is left out, which is more than {QLOG}")
+            else:
+                path.rename(self.folder / f"qlog-{number}{path.suffix}")
+        if len(found) > QLOGS:
+            self.notes.append(f"{len(found) - QLOGS} qlogs more are left out")
+
+
+def size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def said(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()[:400] or "nothing says why"
+    except OSError:
+        return "its container did not begin"
+
+
+def wait_for(is_there: object, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not (found := is_there()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(found)

@@ -1,0 +1,99 @@
+"""What the capture says, which cells are worth one, and the driver's part of it."""
+
+import os
+import re
+from pathlib import Path
+from socketserver import StreamRequestHandler, UnixStreamServer
+from threading import Thread
+from types import ModuleType
+
+import pytest
+from client_scripts import loaded
+
+from orchestrator.probe.traced import read_suite
+
+
+@pytest.mark.parametrize(
+    ("said", "suite"),
+    [
+        ("0x1303\n", "TLS_CHACHA20_POLY1305_SHA256"),
+        ("0x1301\n0x1302\n", "TLS_AES_256_GCM_SHA384"),
+        ("0x1399\n", "0x1399"),
+        ("", None),
+        ("tshark: cut short\n", None),
+    ],
+)
+def test_the_suite_is_the_last_server_hellos(said: str, suite: str | None) -> None:
+    assert read_suite(said) == suite
+
+
+@pytest.fixture
+def tracing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    for name in ("SSLKEYLOGFILE", "QLOGDIR"):
+        monkeypatch.setenv(name, "")
+    module = loaded("tracing")
+    module.STARTS = module.ENDS = 0
+    (tmp_path / "haproxy.log").write_bytes(b"")
+    return module
+
+
+def test_without_a_capture_it_says_why_and_the_rest_goes_on(tracing: ModuleType, tmp_path: Path) -> None:
+    one = tracing.Tracing(tmp_path)
+    one.begin()
+    assert (tmp_path / "traced").stat().st_mode & 0o777 == 0o777, "another user writes there"
+    Path(os.environ["SSLKEYLOGFILE"]).write_text("CLIENT_RANDOM")
+    (Path(os.environ["QLOGDIR"]) / "a.sqlog").write_text("{}")
+    found = one.end(tmp_path)
+    assert found == {
+        "notes": ["no packets were captured in 0 s: its container did not begin"],
+        "qlogs": ["qlog-1.sqlog"],
+    }
+
+
+def test_a_long_log_keeps_its_beginning_and_its_end_and_says_what_is_cut(
+    tracing: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "haproxy.log").write_bytes(b"a" * tracing.LOG + b"b" * 1000)
+    one = tracing.Tracing(tmp_path)
+    one.begin()
+    found = one.end(tmp_path)
+    kept = (tmp_path / "traced" / "haproxy.log").read_bytes()
+    assert re.fullmatch(rb"a+\n\(cut: 1000 of 1049576 bytes\)\na+b{1000}", kept)
+    assert "haproxy.log: 1000 of its 1049576 bytes are cut, in the middle" in found["notes"]
+    assert "the client wrote no TLS keys" in found["notes"]
+
+
+def test_a_large_qlog_is_left_out_and_named(tracing: ModuleType, tmp_path: Path) -> None:
+    tracing.QLOG = 3
+    one = tracing.Tracing(tmp_path)
+    one.begin()
+    (Path(os.environ["QLOGDIR"]) / "a.qlog").write_text("1234")
+    found = one.end(tmp_path)
+    assert found["qlogs"] == []
+    assert "a qlog of 4 bytes is left out, which is more than 3" in found["notes"]
+
+
+def test_haproxy_is_asked_to_trace_and_waited_for_until_it_has_heard_all(
+    tracing: ModuleType, tmp_path: Path
+) -> None:
+    heard: list[str] = []
+
+    class Stats(StreamRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.rfile.readline().decode())
+            self.wfile.write(b"\nUnknown trace source\n")
+
+    with UnixStreamServer(str(tmp_path / "stats.sock"), Stats) as server:
+        asked = Thread(target=server.handle_request)
+        asked.start()
+        one = tracing.Tracing(tmp_path)
+        one.ask_for_traces(tmp_path)
+        asked.join()
+    assert "trace quic sink stdout; trace quic level data" in heard[0]
+    assert one.notes == ["HAProxy says to `trace`: Unknown trace source"]
+
+
+def test_a_server_that_is_gone_is_a_note(tracing: ModuleType, tmp_path: Path) -> None:
+    one = tracing.Tracing(tmp_path)
+    one.ask_for_traces(tmp_path)
+    assert one.notes[0].startswith("HAProxy traces nothing: ")
