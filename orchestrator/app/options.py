@@ -47,6 +47,8 @@ class Options:
     confirm_minutes: float = CONFIRM_MINUTES
     """For all confirmations together."""
     fail_on_flaky: bool = False
+    backtraces: bool = False
+    """A cell whose server crashed is run once more, under gdb."""
     mirrors: tuple[str, ...] = ()
     pins: Pins | None = None
     keep: bool = False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.app import stages
 from orchestrator.app.actions import Actions
+from orchestrator.app.backtraces import trace_crashes
 from orchestrator.app.confirm import confirm_alarms
 from orchestrator.app.ending import close_run
 from orchestrator.app.explore import divide, explore
@@ -36,6 +37,7 @@ STAGES: tuple[Stage, ...] = (
     stages.build_and_probe,
     explore,
     confirm_alarms,
+    trace_crashes,
 )
 """What is done between the first event and the last."""
 

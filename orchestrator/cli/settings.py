@@ -46,6 +46,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         confirm_cells=settings.confirm_cells,
         confirm_minutes=settings.confirm_minutes,
         fail_on_flaky=settings.fail_on_flaky,
+        backtraces=settings.backtraces,
         mirrors=tuple(mirrors) or settings.mirrors,
         pins=settings.pins,
         keep=settings.keep,

@@ -42,6 +42,7 @@ class Settings(Value):
     confirm_cells: int = CONFIRM_CELLS
     confirm_minutes: float = CONFIRM_MINUTES
     fail_on_flaky: bool = False
+    backtraces: bool = False
     replacements: tuple[str, ...] = ()
     """Each ``--with``, its paths absolute."""
     explain: bool = False
