@@ -46,10 +46,10 @@ def _find_alarms(run: Run) -> Iterator[Sequence[Cell]]:
         if record and run.ledger.is_due(cell):
             found.setdefault((record.verdict, record.outcome, record.reason), []).append(cell)
     for _, cells in sorted(found.items(), key=str, reverse=True):
-        yield _spread(cells)
+        yield spread(cells)
 
 
-def _spread(cells: Sequence[Cell]) -> Sequence[Cell]:
+def spread(cells: Sequence[Cell]) -> Sequence[Cell]:
     """Return the cells in an order in which each build comes once before one comes twice."""
     turns: dict[str, int] = {}
     ordered = []

@@ -20,7 +20,7 @@ from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
 from orchestrator.probe.prober import Circumstances
 from orchestrator.probe.traced import FOLDER, Catch
 from orchestrator.record import journal
-from orchestrator.record.model import ActionStatus, Attempt, Build, CellRecord, Traced
+from orchestrator.record.model import ActionStatus, Attempt, Backtrace, Build, CellRecord, Traced
 from orchestrator.record.recorder import Recorder
 
 
@@ -76,6 +76,22 @@ class Ledger:
         path = _name_version(cell)
         if text and not (self.recorder.folder / path).exists():
             self.recorder.keep(path, bounds.cut(text, bounds.EVIDENCE).encode(errors="replace"))
+
+    def keep_backtrace(self, cell: Cell, backtrace: Backtrace, text: str) -> None:
+        """Write down what gdb said of the crash of a judged cell; its judgement stays.
+
+        :raises RecordError: where the folder cannot be written.
+        """
+        record = self.recorder.cell(cell.id)
+        if record is None:
+            return
+        if text:
+            path = f"cells/{cell.id}/backtrace.txt"
+            self.recorder.keep(path, text.encode(errors="replace"))
+            backtrace = backtrace.model_copy(update={"evidence": path})
+            record = record.model_copy(update={"evidence": (path, *record.evidence)})
+        record = record.model_copy(update={"backtrace": backtrace})
+        self.recorder.emit(journal.CellJudged(cell=record, final=True))
 
     def is_due(self, cell: Cell) -> bool:
         """Return whether the cell is judged, and its verdict still to be confirmed."""

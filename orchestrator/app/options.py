@@ -51,6 +51,8 @@ class Options:
     fail_on_flaky: bool = False
     evidence: Evidence = "none"
     """Which cells are run a second time, to keep what they do: those that fail, or all."""
+    backtraces: bool = False
+    """A cell whose server crashed is run once more, under gdb."""
     mirrors: tuple[str, ...] = ()
     pins: Pins | None = None
     keep: bool = False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.app import stages
 from orchestrator.app.actions import Actions
+from orchestrator.app.backtraces import trace_crashes
 from orchestrator.app.confirm import confirm_alarms
 from orchestrator.app.ending import close_run
 from orchestrator.app.explore import divide, explore
@@ -39,6 +40,7 @@ STAGES: tuple[Stage, ...] = (
     explore,
     confirm_alarms,
     trace_cells,
+    trace_crashes,
 )
 """What is done between the first event and the last."""
 

@@ -60,7 +60,7 @@ _COMMANDS = (
     Later(
         "logs",
         "orchestrator.cli.read:logs",
-        "Print what is known of CELL: its outcome, its attempts, and every file of evidence.",
+        "Print what is known of CELL: its outcome, its attempts, and its files of evidence.",
     ),
     Later(
         "merge",

@@ -13,6 +13,7 @@ from orchestrator.cli import common
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
+from orchestrator.probe.evidence import is_main, rank
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_run, read_run
 from orchestrator.record.model import CellRecord, RunRecord, Traced
 from orchestrator.report import (
@@ -98,13 +99,15 @@ def report(
 @click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
 @common.reports_folder
 @common.of_series
-def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
-    """Print what is known of CELL: its outcome, its attempts, and every file of evidence.
+@click.option("--all", "every", is_flag=True, help="Every file: the statistics and `haproxy -vv`, too.")
+def logs(cell: str, *, run: str, out: Path | None, series: str | None, every: bool) -> None:
+    """Print what is known of CELL: its outcome, its attempts, and its files of evidence.
 
-    CELL is an id, or a part that no other has.
+    CELL is an id, or a part that no other has. HAProxy's log and configuration come first, then what the
+    client was told and said, over HTTP/3 and in the control.
     """
     folder, record = read_named(run, out, series)
-    click.echo("\n".join(_describe(find_cell(record, cell), folder)))
+    click.echo("\n".join(_describe(find_cell(record, cell), folder, every=every)))
 
 
 def _describe_issue(cell: CellRecord, record: RunRecord, folder: Path | None) -> str:
@@ -144,7 +147,7 @@ def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | N
     return found, record
 
 
-def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
+def _describe(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
     yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
     if cell.message:
@@ -162,12 +165,21 @@ def _describe(cell: CellRecord, folder: Path | None) -> Iterator[str]:
         if attempt.evidence and attempt.evidence != cell.evidence:
             yield flat(f"  its evidence: {' '.join(attempt.evidence)}")
     yield flat(f"again: {cell.reproducer}")
-    for path in (*((cell.build.vv,) if cell.build.vv else ()), *cell.evidence):
-        yield ""
-        yield flat(f"==> {path} <==")
-        yield _evidence(folder, path)
+    yield from _list_evidence(cell, folder, every=every)
     if cell.traced:
         yield from _describe_trace(cell, cell.traced, folder)
+
+
+def _list_evidence(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:
+    paths = sorted((*cell.evidence, *filter(None, (cell.build.vv,))), key=rank)
+    for path in paths:
+        if every or is_main(path):
+            yield ""
+            yield flat(f"==> {path} <==")
+            yield _evidence(folder, path)
+    if left := [path for path in paths if not (every or is_main(path))]:
+        yield ""
+        yield flat(f"with --all: {' '.join(left)}")
 
 
 def _describe_trace(cell: CellRecord, made: Traced, folder: Path | None) -> Iterator[str]:

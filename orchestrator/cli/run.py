@@ -90,6 +90,12 @@ _CONFIRM = 3
 )
 @click.option("--fail-on-flaky", is_flag=True, help="Exit with 1 also for a cell that fails now and then.")
 @click.option(
+    "--backtraces/--no-backtraces",
+    default=True,
+    show_default=True,
+    help="Run a cell whose server crashed once more, under gdb.",
+)
+@click.option(
     "--jobs", type=click.IntRange(1), default=None, help="Actions and compilers at once [default: CPUs]."
 )
 @click.option(
@@ -386,6 +392,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) ->
         **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
         **{name: params[name] for name in ("confirm_cells", "confirm_minutes", "fail_on_flaky")},
         **{name: params[name] for name in ("explain", "budget_minutes")},
+        backtraces=params["backtraces"] and not params["as_bisect"],
     )
 
 

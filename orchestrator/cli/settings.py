@@ -48,6 +48,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         confirm_minutes=settings.confirm_minutes,
         fail_on_flaky=settings.fail_on_flaky,
         evidence=settings.evidence,
+        backtraces=settings.backtraces,
         mirrors=tuple(mirrors) or settings.mirrors,
         pins=settings.pins,
         keep=settings.keep,

@@ -15,7 +15,7 @@ from orchestrator.probe.ended import find_when, quote_client
 from orchestrator.probe.files import asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
-_CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 _BAD_CERTIFICATE = {51, 60}
 _CANNOT_OFFER = 59
 _WAITED = 28
@@ -67,7 +67,7 @@ def _server_ended(cell: Cell, seen: Observations, http3: Finding) -> Finding | N
     if server.signal == "SIGKILL":
         message = f"HAProxy was killed (SIGKILL), from outside or out of memory, {when}."
         return because(Reason.KILLED, message)
-    if server.signal in _CRASHES:
+    if server.signal in CRASHES:
         return because(Reason.SERVER_CRASHED, f"HAProxy died of {server.signal} {when}.")
     if server.ready_s is None:
         return _refused_to_start(server)

@@ -25,6 +25,7 @@ from orchestrator.plan.render import Renderer
 from orchestrator.probe import cpu, session
 from orchestrator.probe.attest import inspect
 from orchestrator.probe.certificates import Certificates
+from orchestrator.probe.evidence import rank
 from orchestrator.probe.files import scaled, session_files
 from orchestrator.probe.judge import AGAIN, Judgement, conclude, judge
 from orchestrator.probe.observe import MALFORMED
@@ -309,7 +310,7 @@ class _Attempt:
 
         They are on the disk before the cell is said to be judged.
         """
-        named = {name: str(text) for name, text in raw["files"].items() if _FILE.fullmatch(name)}
+        named = {name: str(text) for name, text in raw["files"].items() if _FILE.fullmatch(name) and text}
         files = {
             name: bounds.cut(text, bounds.EVIDENCE)
             for name, text in islice(named.items(), bounds.EVIDENCE_FILES)
@@ -324,4 +325,5 @@ class _Attempt:
             sync_folder(made)
             if made == self._prober.folder:
                 break
-        return tuple(str((folder / name).relative_to(self._prober.folder)) for name in files)
+        paths = (str((folder / name).relative_to(self._prober.folder)) for name in files)
+        return tuple(sorted(paths, key=rank))

@@ -25,10 +25,15 @@ _SERVER_EACH = 64 * _MIB
 """Five emulated HAProxy processes take 166 MiB together, measured."""
 _SERVER_EACH_ASAN = 512 * _MIB
 """With AddressSanitizer, which keeps up to 256 MiB of freed memory beside its shadow of the rest."""
+_SERVER_DEBUGGED = 1024 * _MIB
+"""With gdb beside it, which reads the symbols of a HAProxy and of its libraries."""
 _CLIENT_MEMORY = 512 * _MIB
 
 _SELFTEST = 15
 """Times the limit of a request. It takes less than a second, under QEMU a few (docs/performance.md)."""
+
+DEBUGGING = 60
+"""Seconds after an exchange in which gdb ends with what it says of a crash."""
 
 Raw = Mapping[str, Any]
 """One JSON line of templates/probe/driver.py, or what the self-test said, of the kind ``selftest``."""
@@ -57,6 +62,8 @@ class Session:
     """The path of the C library's loader, which says what a program sees of the server's machine."""
     asan: bool = False
     """HAProxy is compiled with AddressSanitizer."""
+    debugged: bool = False
+    """HAProxy runs under gdb, in an image that has one."""
     before: tuple[str, ...] = ()
     """Stands before HAProxy, the self-test and the loader: their variables, and any emulator."""
 
@@ -133,7 +140,8 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.before),
         network="none",
         volume=f"{name}-work",
-        memory_bytes=_server_memory(session.cells, asan=session.asan),
+        memory_bytes=_server_memory(session.cells, asan=session.asan)
+        + (_SERVER_DEBUGGED if session.debugged else 0),
         cpus=session.cpus,
         pids=64 + 32 * session.cells,
     )
@@ -174,5 +182,10 @@ def _parsed(line: bytes) -> Raw:
 
 def _deadline(session: Session) -> float:
     """Seconds: every cell may wait for its listener and for two exchanges, each with a grace."""
-    each = session.limits.ready + 2 * 4 * session.limits.request + 10
+    each = (
+        session.limits.ready
+        + 2 * 4 * session.limits.request
+        + 10
+        + (2 * DEBUGGING if session.debugged else 0)
+    )
     return 30 + session.cells * each

@@ -348,6 +348,23 @@ class Traced(Value):
     """What was not captured, or was cut, and why: a sentence each."""
 
 
+class Backtrace(Value):
+    """What came of a second run of a cell under gdb, since its server had crashed; it decides nothing."""
+
+    tries: int
+    """How often it was run so, until it crashed; 0: not at all."""
+    signal: str
+    """At which gdb stopped, as ``SIGSEGV``; empty where it did not crash again."""
+    frames: tuple[str, ...]
+    """The first ones of the crashed thread, the innermost first, as gdb writes them."""
+    symbols: str
+    """Where the names and lines come from, or why there are none: one clause."""
+    problem: str
+    """Why it was not run, or not to the end; empty if it was."""
+    evidence: str | None
+    """The file with all that gdb said."""
+
+
 class CellRecord(Value):
     """One cell. ``outcome`` is ``null`` until it is judged; such a cell is never shown as green."""
 
@@ -366,6 +383,8 @@ class CellRecord(Value):
     """``null`` where nothing had to be confirmed, or nobody asked for it."""
     cause: str = ""
     """What the AEAD self-test of the cell's library says of a failure, one sentence, or empty."""
+    backtrace: Backtrace | None = None
+    """``null`` where its server did not crash, or nobody looked."""
     observations: Observations | None
     attestation: Attestation | None
     evidence: tuple[str, ...]

@@ -46,6 +46,7 @@ class Settings(Value):
     confirm_minutes: float = CONFIRM_MINUTES
     fail_on_flaky: bool = False
     evidence: Evidence = "none"
+    backtraces: bool = False
     replacements: tuple[str, ...] = ()
     """Each ``--with``, its paths absolute."""
     explain: bool = False

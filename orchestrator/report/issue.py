@@ -21,6 +21,7 @@ _EMPTY = "_No response_"
 _TAIL = 200
 """Lines of a log that are quoted. GitHub takes 65,536 characters in all."""
 _LINE = 2000
+_BACKTRACE = "backtrace.txt"
 _LOGS = ("haproxy.log", "h3.stderr", "h3.log")
 """What is quoted of the evidence, in this order, if it is there."""
 _CONFIGURATION = "haproxy.cfg"
@@ -51,7 +52,7 @@ def render(record: RunRecord, cell: CellRecord, files: Mapping[str, str], *, ste
         "Do you have an idea how to solve the issue?": (),
         "What is your configuration?": _quote(files, (_CONFIGURATION,), "haproxy"),
         "Output of `haproxy -vv`": _quote_version(cell, files),
-        "Last Outputs and Backtraces": _quote(files, _LOGS, "plain", named=True),
+        "Last Outputs and Backtraces": _quote_last_words(cell, files),
         "Additional Information": _add(record, cell),
     }
     return "".join(f"### {name}\n\n{_join(lines)}\n\n" for name, lines in sections.items())
@@ -139,6 +140,16 @@ def _quote_version(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
         yield from _fence("\n".join(map(text.flat, lines)), "plain")
 
 
+def _quote_last_words(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
+    if cell.backtrace:
+        yield f"Backtrace: {escape(panel.backtrace(cell.backtrace))}.\n"
+        found = [content for path, content in files.items() if path.rpartition("/")[2] == _BACKTRACE]
+        for content in found or filter(None, ["\n".join(cell.backtrace.frames)]):
+            yield from _fence(content, "plain", end=False)
+        yield ""
+    yield from _quote(files, _LOGS, "plain", named=True)
+
+
 def _quote(
     files: Mapping[str, str], names: Sequence[str], kind: str, *, named: bool = False
 ) -> Iterator[str]:
@@ -150,11 +161,12 @@ def _quote(
                 yield from _fence(content, kind)
 
 
-def _fence(content: str, kind: str) -> Iterator[str]:
-    """Yield the end of a text as a block of code, which nothing in it can end."""
+def _fence(content: str, kind: str, *, end: bool = True) -> Iterator[str]:
+    """Yield the end, or the beginning, of a text as a block of code, which nothing in it can end."""
     lines = [text.shorten(line, _LINE) for line in text.terminal(content).splitlines()]
-    cut = [f"(cut: the last {_TAIL} of {len(lines)} lines)"] if len(lines) > _TAIL else []
-    shown = "\n".join([*cut, *lines[-_TAIL:]])
+    cut = [f"(cut: the {'last' if end else 'first'} {_TAIL} of {len(lines)} lines)"]
+    chosen = lines[-_TAIL:] if end else lines[:_TAIL]
+    shown = "\n".join([*(cut if len(lines) > _TAIL else []), *chosen])
     ticks = "`" * max([2, *(len(found) for found in re.findall(r"`+", shown))]) + "`"
     yield f"{ticks}{kind}\n{shown}\n{ticks}"
 

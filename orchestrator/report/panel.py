@@ -8,7 +8,7 @@ from orchestrator.matrix import banner
 from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
-from orchestrator.record.model import Attempt, Attestation, CellRecord, Exchange, Request, Server
+from orchestrator.record.model import Attempt, Attestation, Backtrace, CellRecord, Exchange, Request, Server
 from orchestrator.report import text, units
 
 _LOG_LINES = 30
@@ -101,6 +101,18 @@ _PHASES = {
     "stop": "after the last answer",
     None: "",
 }
+
+
+def backtrace(found: Backtrace) -> str:
+    """What came of a second run under gdb, which decides nothing, as one clause."""
+    if found.problem:
+        return f"none: {found.problem}"
+    tries = "1 try" if found.tries == 1 else f"{found.tries} tries"
+    if not found.signal:
+        return f"none: it did not crash again under gdb, in {tries}"
+    return (
+        f"of a second run under gdb, which stopped at {found.signal}, after {tries}; symbols: {found.symbols}"
+    )
 
 
 def complaints(cell: CellRecord) -> Iterator[str]:

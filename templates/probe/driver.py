@@ -20,8 +20,9 @@ SESSION = json.loads(Path(sys.argv[1]).read_text())
 WORK = Path(SESSION["work"])
 TAIL = 65536  # bytes of a log that are handed on
 FILES = 64  # of a cell that are handed on
-DYING = 2  # seconds in which a process that died has its status written; QEMU needs some for a crash
-CLOSING = 0.05  # of them where all went well, since a process may also die as it closes the connection
+# Seconds in which a process that died has its status written; QEMU needs some for a crash, and gdb more.
+DYING = SESSION.get("dying_s", 2)
+CLOSING = SESSION.get("closing_s", 0.05)  # of them where all went well, since a process may also die as it closes the connection
 NAP = 0.02  # seconds that it sleeps beside a client, to see how late it wakes
 TRACING = None  # of a traced attempt, which has one cell
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once

@@ -282,4 +282,4 @@ def test_a_library_that_was_lost_is_never_left_out_of_a_build(tmp_path: Path) ->
     """The compiler would find the toolchain's own, and what came of it would be kept under our digest."""
     lost = action("tls:x", kind="tls", name="openssl-3.5.7--amd64", digest="0" * 64)
     with pytest.raises(MatrixctlError, match=r"artifact of openssl-3\.5\.7--amd64 is gone from the store"):
-        build._find_library(Store(tmp_path), lost)
+        build.find_library(Store(tmp_path), lost)

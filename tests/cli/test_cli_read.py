@@ -152,6 +152,28 @@ def test_logs_count_the_attempts_and_say_where_the_others_left_their_evidence(ou
     assert lines[at + 1] == f"  its evidence: cells/{FIRST}/attempt-2/h3.json"
 
 
+def test_logs_leave_statistics_and_vv_to_all_and_name_them(out: Path) -> None:
+    *_, judged = (event for event in read(out / RUN / JOURNAL) if isinstance(event, CellJudged))
+    names = ("shell.log", "control.json", "h3.json", "haproxy.cfg", "haproxy.log", "stats.txt")
+    paths = tuple(f"cells/{FIRST}/{name}" for name in names)
+    for path in paths:
+        (out / RUN / path).write_text("x")
+    build = judged.cell.build.model_copy(update={"vv": "builds/it.vv.txt"})
+    cell = judged.cell.model_copy(update={"evidence": paths, "build": build})
+    with Journal(out / RUN / JOURNAL) as journal:
+        journal.append(CellJudged(cell=cell))
+
+    def shown(*options: str) -> list[str]:
+        lines = invoke("logs", FIRST, "--out", out, *options).stdout.splitlines()
+        return [line.split("/")[-1].removesuffix(" <==") for line in lines if line.startswith("==> ")]
+
+    main = ["haproxy.log", "haproxy.cfg", "h3.json", "control.json"]
+    assert shown() == main
+    left = f"with --all: cells/{FIRST}/shell.log cells/{FIRST}/stats.txt builds/it.vv.txt"
+    assert invoke("logs", FIRST, "--out", out).stdout.splitlines()[-1] == left
+    assert shown("--all") == [*main, "shell.log", "stats.txt", "it.vv.txt"]
+
+
 def test_logs_show_no_file_outside_the_runs_folder(out: Path) -> None:
     text = invoke("logs", FIRST, "--out", out).stdout
     assert "==> ../../secret <==\n(lies outside" in text

@@ -306,6 +306,15 @@ def test_every_attempt_keeps_its_own_evidence(tmp_path: Path) -> None:
     assert texts == ["try 1", "try 2", "try 3"]
 
 
+def test_evidence_begins_with_what_says_most_and_has_no_empty_file(tmp_path: Path) -> None:
+    names = ("control.json", "h3.stderr", "haproxy.cfg", "haproxy.log", "stats.txt", "h3.json")
+    files = {**dict.fromkeys(names, "x"), "shell.log": "", "control.stderr": ""}
+    bench = Bench(tmp_path, lambda asked: [server_line(), line(asked[0], files=files)]).probe([FIRST])
+    told = [Path(path).name for path in bench.told[0][2].evidence]
+    assert told == ["haproxy.log", "haproxy.cfg", "h3.stderr", "h3.json", "control.json", "stats.txt"]
+    assert {path.name for path in tmp_path.rglob("*.*") if path.is_file()} == set(told)
+
+
 def test_evidence_is_on_the_disk_with_all_its_folders_before_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

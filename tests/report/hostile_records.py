@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from orchestrator.matrix.model import CipherValue
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import (
+    Backtrace,
     CellRecord,
     Confirmation,
     Exploration,
@@ -166,6 +167,9 @@ def _full(cell: Any) -> Any:
             "expected": expected,
             "attempts": tried * 2,
             "cause": "x",
+            "backtrace": Backtrace(
+                tries=1, signal="x", frames=("x",), symbols="x", problem="", evidence="cells/a/backtrace.txt"
+            ),
             "build": cell.build.model_copy(update={"vv": "builds/x.vv.txt"}),
             "confirmation": Confirmation(state="open", why="x"),
             "traced": Traced(

@@ -198,7 +198,7 @@ def screen(record: RunRecord) -> Seen:
         if line is not None:
             console.print(line)
     for cell in record.cells[:3]:
-        logged = list(read._describe(cell, Path("nowhere")))
+        logged = list(read._describe(cell, Path("nowhere"), every=True))
         console.print(Text("\n".join(logged)))
     output = console.file.getvalue()  # type: ignore[attr-defined]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)

@@ -34,14 +34,14 @@ def do(context: Context, action: BuildAction, plan: Plan, sources: Sources) -> A
         raise MatrixctlError(f"{action.name} has no recipe; this is a fault of matrixctl.")
     if context.store.artifact(digest) is not None:
         return "cached"
-    parents = (_find_library(context.store, plan.actions[action.library]),) if action.library else ()
+    parents = (find_library(context.store, plan.actions[action.library]),) if action.library else ()
     source = sources.path(action.source) if action.source else None
-    task = _make_task(context, action.kind, recipe, digest=digest, source=source, parents=parents)
+    task = make_task(context, action.kind, recipe, digest=digest, source=source, parents=parents)
     made = compile_once(context.engine, context.store, task)
     return "succeeded" if made.meta.get("name") == task.name else "cached"  # another run made it meanwhile
 
 
-def _make_task(
+def make_task(
     context: Context,
     kind: BuildKind,
     recipe: Recipe,
@@ -50,6 +50,7 @@ def _make_task(
     source: Path | None,
     parents: tuple[Path, ...],
 ) -> Compile:
+    """Return what is compiled, in which image, and what it may take there."""
     emulated = recipe.compiler_arch != context.host
     extra = packages.to_build(recipe.haproxy, recipe.tls)
     target = recipe.target if recipe.compiles else context.host
@@ -78,7 +79,7 @@ def _make_task(
     )
 
 
-def _find_library(store: Store, action: Action) -> Path:
+def find_library(store: Store, action: Action) -> Path:
     """Return the archive of a library that was built.
 
     Without it the compiler would find the toolchain's own, and the result would be kept under our digest.

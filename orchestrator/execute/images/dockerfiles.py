@@ -96,6 +96,13 @@ ROOTS: Mapping[str, Sequence[str]] = {
 }
 """The images that are assembled from extracted packages, and those packages."""
 RUNTIMES = ("runtime", "emulated-runtime")
+DEBUGGERS: Mapping[str, Sequence[str]] = {
+    "debugger": (*RUNTIME_PACKAGES, "gdb"),
+    "emulated-debugger": (*_SHELL, "qemu-user", "gdb-multiarch"),
+}
+"""As ROOTS: a runtime with gdb in it, for a server that crashed. They are made when one is first needed."""
+EMULATORS = ("emulated-runtime", "emulated-debugger")
+"""The images of the host's architecture that have an emulator for another one, and its libraries."""
 _EMULATED_LINKS = {
     "/usr/bin/aclocal": "aclocal-1.17",
     "/usr/bin/automake": "automake-1.17",
@@ -189,7 +196,7 @@ def own_client_script(packages: Sequence[str], arch: str) -> str:
 
 def root_arch(name: str, host: Arch, target: Arch) -> Arch:
     """The architecture of an image's own programs: the host's where it has an emulator for the target's."""
-    return host if name == "emulated-runtime" else target
+    return host if name in EMULATORS else target
 
 
 def root_dockerfile(name: str, host: Arch, target: Arch) -> str:
@@ -203,13 +210,13 @@ def root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) 
 
     :param extra: packages of the target beside the image's own.
     """
-    emulated = name == "emulated-runtime"
+    emulated = name in EMULATORS
     return _render(
         "root.sh.j2",
         name=name,
         arch=root_arch(name, host, target),
         target=target,
-        packages=(*ROOTS[name], *(() if emulated else extra)),
+        packages=(*{**ROOTS, **DEBUGGERS}[name], *(() if emulated else extra)),
         links=_EMULATED_LINKS if name == "emulated-toolchain" else {},
         emulator=f"qemu-{target.qemu}" if emulated else "",
         libraries=("base-files", *_LIBRARIES, *extra) if emulated else (),

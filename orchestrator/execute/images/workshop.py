@@ -162,7 +162,8 @@ def ensure_root(
     *,
     extra: tuple[str, ...] = (),
 ) -> ImageRef:
-    """An image of extracted packages that serves ``arch``; ``name`` is one of ``dockerfiles.ROOTS``."""
+    """An image of extracted packages that serves ``arch``; ``name`` is one of ``dockerfiles.ROOTS``
+    or ``DEBUGGERS``."""
 
     def make_root(into: IO[bytes]) -> None:
         script = dockerfiles.root_script(name, shop.arch, arch, extra)
@@ -306,7 +307,7 @@ def proved(engine: Engine, image: Image, arch: Arch, target: Arch) -> ImageRef:
             f"the image {ref.tag} is recorded as {image.arch}, not as {arch.name}",
             resolution="Remove it and run again: matrixctl clean --images",
         )
-    if ref.name == "emulated-runtime":  # its emulator is a program of ``arch``
+    if ref.name in dockerfiles.EMULATORS:  # its emulator is a program of ``arch``
         emulation.cpu_proof(engine, ref.tag, target, target.cpus.default)
     else:
         emulation.proof(engine, ref.tag, arch)

@@ -1,0 +1,176 @@
+"""The stage of a run that runs cells whose server crashed once more, under gdb, for a backtrace."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from orchestrator import internal
+from orchestrator.app.actions.build import find_library, make_task
+from orchestrator.app.confirm import spread
+from orchestrator.app.stages import Run
+from orchestrator.errors import MatrixctlError, RecordError
+from orchestrator.execute.compile import compile_once
+from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.engine import WORK
+from orchestrator.execute.images import emulation
+from orchestrator.matrix import capabilities, packages
+from orchestrator.matrix.model import Cell
+from orchestrator.plan.action import BuildAction
+from orchestrator.plan.plan import Plan
+from orchestrator.probe import backtrace
+from orchestrator.probe.files import scaled
+from orchestrator.probe.session import Session
+from orchestrator.record.model import Backtrace
+
+_CELLS, _MINUTES = 12, 10.0
+"""Of one run: how many cells are run under gdb, and in how many minutes."""
+_SYMBOLS = "build/symbols.sh.j2"
+
+
+def trace_crashes(run: Run) -> Run:
+    """Run each cell whose server crashed once more under gdb, and keep what it says.
+
+    Nothing that goes wrong here changes what a cell was judged; it says so in the backtrace's place.
+    Each build's first cell comes before any build's second.
+    """
+    if not run.context.options.backtraces:
+        return run
+    started = time.monotonic()
+    for number, cell in enumerate(spread([cell for cell in run.cells if _is_due(run, cell)])):
+        if run.context.cancel():
+            return run
+        if number >= _CELLS or time.monotonic() - started > _MINUTES * 60:
+            why = f"a run gets backtraces of {_CELLS} cells, in {_MINUTES:g} minutes"
+            run.ledger.keep_backtrace(cell, _explain(why), "")
+            continue
+        made, text = _trace_or_explain(run, cell)
+        if not run.context.cancel():
+            run.ledger.keep_backtrace(cell, made, text)
+    return run
+
+
+def _is_due(run: Run, cell: Cell) -> bool:
+    record = run.context.recorder.cell(cell.id)
+    return record is not None and record.backtrace is None and backtrace.is_crash(record)
+
+
+def _explain(problem: str, *, tries: int = 0) -> Backtrace:
+    return Backtrace(tries=tries, signal="", frames=(), symbols="", problem=problem, evidence=None)
+
+
+def _trace_or_explain(run: Run, cell: Cell) -> tuple[Backtrace, str]:
+    try:
+        return _trace(run, cell)
+    except RecordError:
+        raise
+    except MatrixctlError as error:
+        return _explain(error.brief), ""
+    except Exception as error:  # noqa: BLE001 - a backtrace is no reason to lose a run
+        return _explain(internal.kept(run.context.folder, error)), ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Program:
+    """What is run under gdb, and where its names come from."""
+
+    content: bytes
+    symbols: str
+
+
+def _trace(run: Run, cell: Cell) -> tuple[Backtrace, str]:
+    plan = run.planner.plan([cell])
+    program = _find_program(run, plan, cell)
+    made = _make_session(run, cell, program.content)
+    tries: list[backtrace.Trace] = []
+    while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():
+        name = f"matrixctl-{run.context.run_id}-debug-{secrets.token_hex(3)}"
+        tries.append(backtrace.trace(run.context.engine, replace(made, name=name)))
+    last = tries[-1]
+    found = Backtrace(
+        tries=len(tries),
+        signal=last.signal,
+        frames=last.frames,
+        symbols=program.symbols,
+        problem="" if last.text.strip() else "gdb said nothing",
+        evidence=None,
+    )
+    return found, backtrace.head(cell, tries, program.symbols) + last.text
+
+
+def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
+    context, arch = run.context, cell.arch.arch
+    model = capabilities.cpu_model(cell, context.host)
+    limits = scaled(context.limits, emulated=bool(model))
+    limits = limits.model_copy(update={"ready": 2 * limits.ready})  # gdb reads the symbols first
+    image = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
+    extra = packages.to_run(cell.haproxy, cell.tls)
+    return Session(
+        name="",
+        run_id=context.run_id,
+        server_image=context.images.get(image, arch, extra).tag,
+        client_image=context.images.client(cell.client).tag,
+        platform=context.host.platform,
+        haproxy=program,
+        selftest=None,
+        files=backtrace.debug_files(context.renderer, cell, limits, context.options.certificates()),
+        cells=1,
+        asan=capabilities.has_asan(cell.haproxy, cell.tls),
+        limits=limits,
+        cpus=context.options.jobs,
+        keep=context.options.keep,
+        before=emulation.before(arch, model, cell.execution.environment),
+        loader=emulation.loader(arch, model),
+    )
+
+
+def _find_program(run: Run, plan: Plan, cell: Cell) -> _Program:
+    """Return the build with -g where its code is that of the cell's, else the cell's own.
+
+    :raises MatrixctlError: where the store has not the cell's build.
+    """
+    build = plan.find_build(cell)
+    artifact = run.context.store.artifact(build.digest) if build and build.digest else None
+    if artifact is None or not isinstance(build, BuildAction):
+        raise MatrixctlError(f"the HAProxy of {cell.id} is gone from the store")
+    own = member([artifact.path.read_bytes()], "haproxy")
+    if build.recipe is None or not build.recipe.compiles:
+        source = "Debian's" if cell.haproxy.source == "distro" else "a prebuilt HAProxy's"
+        return _Program(content=own, symbols=f"{source} own, as it was not compiled here: mostly none")
+    try:
+        other = _build_with_symbols(run, plan, build)
+    except RecordError:
+        raise
+    except (MatrixctlError, OSError, KeyError) as error:
+        why = error.brief if isinstance(error, MatrixctlError) else repr(error)
+        return _Program(content=own, symbols=f"names alone, as it could not be built with -g: {why}")
+    code = backtrace.hash_code(own)
+    if not backtrace.has_lines(other):
+        return _Program(content=own, symbols="names alone, as its compiler takes no -g from us")
+    if not code or code != backtrace.hash_code(other):
+        return _Program(content=own, symbols="names alone, as its .text differs from that of a build with -g")
+    same = f"HAProxy built once more with -g; its .text is the probed one's, SHA-256 {code}"
+    return _Program(content=other, symbols=f"{same}. A library of our own has its names alone")
+
+
+def _build_with_symbols(run: Run, plan: Plan, build: BuildAction) -> bytes:
+    """Build HAProxy as the cell's was, with -g; it lies in the store under a digest of its own."""
+    context, recipe = run.context, build.recipe
+    if recipe is None or build.digest is None:
+        raise MatrixctlError(f"{build.name} has no recipe")
+    values: Mapping[str, object] = recipe.values(WORK)
+    script = context.renderer.render(_SYMBOLS, values)
+    digest = hashlib.sha256(f"{build.digest}\n{script}".encode()).hexdigest()
+    parents = (find_library(context.store, plan.actions[build.library]),) if build.library else ()
+    task = make_task(
+        context,
+        "haproxy",
+        recipe,
+        digest=digest,
+        source=run.sources.path(build.source) if build.source else None,
+        parents=parents,
+    )
+    # The compiler's cache knows nothing of our -g.
+    task = replace(task, script=script, caches=(), kept_cache=None)
+    return member([compile_once(context.engine, context.store, task).path.read_bytes()], "haproxy")

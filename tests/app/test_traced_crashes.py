@@ -1,0 +1,165 @@
+"""A cell whose server crashed is run once more, under gdb: whole runs on an engine in memory."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builders import dead, server_line, vv
+from engine_run import GCM, EngineRun, Programs, chosen
+from fakes import Files, ran
+
+from orchestrator.errors import EngineError
+from orchestrator.execute.engine.engine import ExecResult
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.model import Backtrace, CellRecord
+from orchestrator.report import html
+
+STOPPED = """\
+GNU gdb (Debian 16.3-1) 16.3
+
+Thread 1 "haproxy" received signal SIGSEGV, Segmentation fault.
+
+== bt
+#0  tls_aead (cipher=0x1) at include/haproxy/quic_tls.h:169
+#1  0x0000557579a463b1 in quic_tls_compat_keylog_callback ()
+
+== bt full
+#0  tls_aead (cipher=0x1) at include/haproxy/quic_tls.h:169
+No locals.
+"""
+EXITED = "GNU gdb (Debian 16.3-1) 16.3\n[Inferior 1 (process 20) exited normally]\n"
+CELLS = chosen("arch=amd64", "tls=openssl-3.5.7", "cipher=*GCM*,*CHACHA*")
+
+
+@dataclass
+class Crashing(Programs):
+    """HAProxy dies of SIGSEGV with these suites; under gdb it does as told, from the first try on."""
+
+    suites: tuple[str, ...] = (GCM,)
+    status: int = 139
+    tells: Callable[[int], str] = lambda _number: STOPPED
+    debugged: list[str] = field(default_factory=list)
+
+    def _drive(self, session: dict[str, Any]) -> ExecResult:
+        if "dying_s" not in session:
+            crashing = [one for one in self.cells if one.cipher.suite in self.suites]
+            told = {one.id: dead(one, self.status, "trap", ready_s=0.1) for one in crashing}
+            lines = super()._drive(session).stdout.splitlines()
+            read = [json.loads(line) for line in lines]
+            return _lines([told.get(str(one.get("id")), one) for one in read])
+        (asked,) = session["cells"]
+        self.debugged.append(asked["id"])
+        (cell,) = [one for one in self.cells if one.id == asked["id"]]
+        text = self.tells(len(self.debugged))
+        line = {**dead(cell, 139, ready_s=0.1), "files": {"backtrace.txt": text}}
+        return _lines([server_line(vv=vv()), line])
+
+
+def _lines(lines: list[dict[str, Any]]) -> ExecResult:
+    return ran(stdout="".join(json.dumps(one) + "\n" for one in lines).encode())
+
+
+def run(tmp_path: Path, programs: Crashing, **choices: object) -> EngineRun:
+    return EngineRun(tmp_path, CELLS, programs=programs, choices={"backtraces": True, **choices})
+
+
+def only(made: EngineRun) -> CellRecord:
+    (cell,) = [cell for cell in made.go().cells if cell.axes.cipher.suite == GCM]
+    return cell
+
+
+def traced(cell: CellRecord) -> Backtrace:
+    assert (cell.outcome, cell.reason) == (Outcome.FAIL, Reason.SERVER_CRASHED)
+    assert (cell.verdict, len(cell.attempts)) == (Verdict.REGRESSION, 1), "it decides nothing"
+    assert cell.backtrace is not None
+    return cell.backtrace
+
+
+def test_a_crash_is_traced_and_changes_neither_outcome_nor_attempts(tmp_path: Path) -> None:
+    made = run(tmp_path, programs := Crashing())
+    cell = only(made)
+    found = traced(cell)
+    assert programs.debugged == [cell.id], "the crashed cell alone"
+    assert (found.tries, found.signal, found.problem) == (1, "SIGSEGV", "")
+    assert found.frames == (
+        "#0  tls_aead (cipher=0x1) at include/haproxy/quic_tls.h:169",
+        "#1  0x0000557579a463b1 in quic_tls_compat_keylog_callback ()",
+    )
+    assert cell.evidence[0] == found.evidence == f"cells/{cell.id}/backtrace.txt"
+    text = (tmp_path / "run" / found.evidence).read_text()
+    assert text.startswith(f"A second run of {cell.id} under gdb: it changes no outcome.")
+    assert "it crashed in try 1" in text
+    assert "No locals." in text
+    assert made.engine.left == set()
+
+
+def test_a_crash_that_does_not_come_again_says_so_with_the_number_of_tries(tmp_path: Path) -> None:
+    made = run(tmp_path, programs := Crashing(tells=lambda _number: EXITED))
+    found = traced(only(made))
+    assert len(programs.debugged) == 3
+    assert (found.tries, found.signal, found.frames) == (3, "", ())
+    assert "it did not crash again under gdb, in 3 tries" in (tmp_path / "run" / "index.html").read_text()
+
+
+def test_a_crash_that_comes_in_the_second_try_needs_no_third(tmp_path: Path) -> None:
+    made = run(tmp_path, Crashing(tells=lambda number: STOPPED if number == 2 else EXITED))
+    found = traced(only(made))
+    assert (found.tries, found.signal) == (2, "SIGSEGV")
+
+
+def test_without_an_image_for_it_there_is_none_and_the_report_says_why(tmp_path: Path) -> None:
+    def build(dockerfile: str) -> ExecResult:
+        if 'image="debugger"' in dockerfile:
+            raise EngineError("no gdb to be had")
+        return ran()
+
+    made = run(tmp_path, programs := Crashing())
+    made.engine._builder = build
+    found = traced(only(made))
+    assert (found.tries, found.problem, found.evidence) == (0, "no gdb to be had", None)
+    assert programs.debugged == []
+
+
+def test_a_build_with_g_that_differs_gives_its_names_alone_and_says_so(tmp_path: Path) -> None:
+    """The played builds are the same bytes without code, of which nothing is proved."""
+    found = traced(only(run(tmp_path, Crashing())))
+    assert found.symbols.startswith("names alone")
+
+
+def test_each_builds_debug_build_is_made_once_and_kept_in_the_store(tmp_path: Path) -> None:
+    programs = Crashing(suites=tuple(one.cipher.suite or "" for one in CELLS))
+    first = run(tmp_path, programs)
+    first.go()
+    assert len(programs.debugged) == len(CELLS) == 3
+    assert len(programs.built) == 4, "library, HAProxy, self-test, and HAProxy with -g"
+
+
+def test_only_what_is_asked_for_and_only_a_signal_is_traced(tmp_path: Path) -> None:
+    assert only(run(tmp_path, Crashing(), backtraces=False)).backtrace is None
+    (tmp_path / "other").mkdir()
+    assert only(run(tmp_path / "other", Crashing(status=3))).backtrace is None, "it exited on its own"
+
+
+def test_a_page_shows_the_frames(tmp_path: Path) -> None:
+    page = html.render(run(tmp_path, Crashing()).go())
+    assert "of a second run under gdb, which stopped at SIGSEGV, after 1 try" in page
+    assert "quic_tls_compat_keylog_callback" in page
+
+
+def test_a_server_image_of_the_debugger_and_files_of_its_own_serve_it(tmp_path: Path) -> None:
+    seen: list[Files] = []
+
+    class Watching(Crashing):
+        def __call__(self, files: Files, argv: tuple[str, ...]) -> ExecResult:
+            if b"dying_s" in files.get("session.json", b""):
+                seen.append(dict(files))
+            return super().__call__(files, argv)
+
+    made = run(tmp_path, Watching())
+    made.go()
+    servers = [spec for spec in made.engine.specs if "-debug-" in spec.name and spec.name.endswith("-server")]
+    assert [spec.image.partition(":")[0] for spec in servers] == ["matrixctl/debugger"]
+    assert b"gdb -nx -batch" in seen[0]["supervise.sh"]
+    assert {"handle.gdb", "backtrace.gdb"} <= set(seen[0])
