@@ -28,7 +28,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, Cell
 from orchestrator.matrix.names import listed, quoted
-from orchestrator.matrix.select import FULL, select_ids
+from orchestrator.matrix.select import FULL, LIST_IDS, select_ids
 from orchestrator.outcome import Reason
 from orchestrator.record.model import utc_now
 from orchestrator.record.runs import new_id
@@ -165,7 +165,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     """
     if not given["cell"]:
         raise UsageError(
-            "bisect needs the id of a CELL, or --resume ID", resolution="`matrixctl cells` lists them."
+            "bisect needs the id of a CELL, or --resume ID", resolution=LIST_IDS
         )
     bad_from, attempts = _parse_vote(given["flaky"])
     now, settings = datetime.now(UTC), _settings(given)

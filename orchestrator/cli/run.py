@@ -31,6 +31,7 @@ from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches
 from orchestrator.matrix.model import Cell
+from orchestrator.matrix.select import LIST_IDS
 from orchestrator.outcome import Reason
 from orchestrator.record.find import WHAT, find_folder, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
@@ -279,7 +280,7 @@ def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[C
 def _not_one(count: int) -> UsageError:
     return UsageError(
         f"{AS_STEP} judges one cell, and {count} are selected",
-        resolution="Name one with --cell ID; `matrixctl cells` lists them.",
+        resolution=f"Name one with --cell ID; {LIST_IDS}",
     )
 
 
