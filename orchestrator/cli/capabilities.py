@@ -27,11 +27,11 @@ _FACTS = ("quic", "ciphersuites", "0-RTT", "prefers AES", "lacks")
 Pair = tuple[HaproxyValue, TlsValue]
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl capabilities --filter tls=libressl")
 @common.selecting
 @common.output("table", "json")
 def capabilities(selection: common.Selection, *, form: str, **_: object) -> None:
-    """Show the declared table of what each TLS library can do in HAProxy, with its sources.
+    """Show what each TLS library can do in HAProxy, with sources.
 
     With any of the options that select cells: what it means for them, by HAProxy and library.
     """

@@ -18,12 +18,12 @@ from orchestrator.report import units
 from orchestrator.report.expectations import wanted
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl cells --filter 'haproxy<3.2' --format ids")
 @common.selecting
 @common.matrix_sources
 @common.output("table", "json", "ids")
 def cells(selection: common.Selection, *, sources: Sequence[Path], form: str, **_: object) -> None:
-    """Show the cells that the matrix expands to and the filters leave."""
+    """Show the cells of the matrix that the options select."""
     known = common.catalog(sources)
     forms: dict[str, Callable[[common.Selection], None]] = {"table": _table, "json": _json, "ids": _ids}
     forms[form](selection)

@@ -32,7 +32,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl clean --dry-run")
 @click.option("--images", "with_images", is_flag=True, help="Remove the images that were made here, too.")
 @click.option(
     "--store",
@@ -78,7 +78,10 @@ def clean(
     foreign: bool,
     dry_run: bool,
 ) -> None:
-    """Remove what dead runs left behind, in the engine and in folders; never what a running one has."""
+    """Remove what dead runs left behind.
+
+    It looks in the engine and in folders, and never takes what a run in progress has.
+    """
     if store is None and (keep_days is not None or max_size is not None):
         raise UsageError("--keep-days and --max-size say what goes from the store", resolution="Add --store.")
     if with_runs == (keep_nights is None):

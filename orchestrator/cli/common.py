@@ -187,7 +187,13 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
     @click.option(
         "--filter", "filters", multiple=True, metavar="F", help="axis=value, tls=openssl*, 'haproxy<3.2', ..."
     )
-    @click.option("--cell", "ids", multiple=True, metavar="ID", help="Only this cell: an id, or a part that no other has.")
+    @click.option(
+        "--cell",
+        "ids",
+        multiple=True,
+        metavar="ID",
+        help="Only this cell: an id, or a part that no other has.",
+    )
     @patching
     @replacing
     @click.option("--shard", default="", metavar="K/N", help="The K-th of N parts of these cells, by builds.")

@@ -15,7 +15,7 @@ from orchestrator.record.model import RunRecord
 from orchestrator.report import compare_markdown, compare_text, html
 
 
-@click.command("compare")
+@click.command("compare", epilog="Example: matrixctl compare last-good latest")
 @click.argument("base")
 @click.argument("head")
 @common.output("text", "json", "markdown", "html")
@@ -25,10 +25,11 @@ from orchestrator.report import compare_markdown, compare_text, html
 def command(
     base: str, head: str, *, form: str, out: Path | None, series: str | None, history: str | None
 ) -> None:
-    """Say what became of each cell from BASE to HEAD, and what else has changed.
+    """Say what became of each cell from BASE to HEAD.
 
-    BASE and HEAD are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. Where
-    there is a history, a cell that was flaky within 30 nights on unchanged ingredients is no new failure.
+    It also says what else has changed: packages, sources, machine. BASE and HEAD are each an id, a
+    folder, a run.json, `latest`, `latest~N`, a date or `last-good`. Where there is a history, a cell that
+    was flaky within 30 nights on unchanged ingredients is no new failure.
 
     Exit codes: 1 HEAD has a failure that BASE does not show and no rule expects, 4 HEAD did not judge what
     BASE did, 0 neither.

@@ -11,7 +11,7 @@ from orchestrator.record.find import find_run, read_run
 from orchestrator.report import explain_markdown, explain_text
 
 
-@click.command("explain")
+@click.command("explain", epilog="Example: matrixctl explain latest")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--filter",
@@ -26,9 +26,10 @@ from orchestrator.report import explain_markdown, explain_text
 def command(
     runs: Sequence[str], *, filters: Sequence[str], form: str, out: Path | None, series: str | None
 ) -> None:
-    """Name the smallest combinations that explain the failures of the first RUN; others add outcomes.
+    """Name the smallest combinations that explain the failures.
 
-    RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`.
+    The failures of the first RUN are explained; the others add outcomes. RUN is an id, a folder, a
+    run.json, `latest`, `latest~N`, a date or `last-good`.
     """
     reports = out or common.default_out()
     records = [read_run(find_run(name, reports, series=series), warn=True) for name in runs]

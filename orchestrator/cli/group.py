@@ -48,7 +48,14 @@ _USER = re.compile(r"(?<=://)(?<!ssh://).*@", re.DOTALL)
 _STEP_CODES = frozenset({0, 1, 125})
 
 
-class Explaining(click.Group):
+class Ordered(click.Group):
+    """Lists its commands in the order in which they were added: that of their use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        return list(self.commands)
+
+
+class Explaining(Ordered):
     """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ _STATES = {
 }
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl plan --profile quick")
 @common.pinned
 @common.selecting
 @common.matrix_sources
@@ -37,7 +37,7 @@ def plan(
     challenge_unsupported: bool,
     form: str,
 ) -> None:
-    """Show the actions that a run would take, what of it is there already, and an estimate.
+    """Show what a run would do, and how long that would take.
 
     Makes nothing, and needs no container engine: without one, or without the toolchain image, it is not
     known yet which builds the store has.

@@ -42,7 +42,7 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
 """Format -> what renders it, of the run in a folder."""
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl report latest --format markdown")
 @click.argument("run")
 @common.output(*_RENDERERS, _ISSUE)
 @click.option("--cell", metavar="CELL", help=f"With --format {_ISSUE}: an id, or a part that no other has.")
@@ -60,7 +60,7 @@ def report(
     series: str | None,
     history: str | None,
 ) -> None:
-    """Render RUN again from its journal, to stdout.
+    """Print the report of RUN: HTML, JUnit, CTRF, JSON, Markdown.
 
     RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. With
     --base the news stand first: what became of each cell since BASE. HTML on a terminal is written beside
@@ -90,13 +90,13 @@ def report(
         click.echo(text, nl=False)
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl logs openssl-distro--TLS_CHACHA20")
 @click.argument("cell")
 @click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
 @common.reports_folder
 @common.of_series
 def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:
-    """Print what is known of CELL: its outcome, its attempts, and every file of evidence.
+    """Print what is known of CELL, with each file of evidence.
 
     CELL is an id, or a part that no other has.
     """

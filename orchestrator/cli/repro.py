@@ -16,7 +16,7 @@ from orchestrator.reproduce.folder import SCRIPT
 run_of = click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl repro openssl-distro--TLS_CHACHA20 --out bug")
 @click.argument("cell")
 @run_of
 @click.option(
@@ -43,7 +43,7 @@ def repro(
     store: Path | None,
     sources: Sequence[Path],
 ) -> None:
-    """Write a folder with which anybody sees again what a run saw of CELL: a report with all it needs.
+    """Write a folder that shows the failure of CELL elsewhere.
 
     CELL is an id, or a part that no other has. The folder needs no matrixctl: its README.md says what it
     needs, and can be attached to a report as it is. Prints the script's path.

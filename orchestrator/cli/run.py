@@ -55,7 +55,7 @@ _CONFIRM = 3
 """How often a cell of a series is probed again before it is an alarm."""
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl run --filter haproxy=distro --filter arch=amd64")
 @common.pinned
 @common.choosing
 @click.option("--resume", metavar="RUN", help=f"Go on with a run that was cut off: {WHAT}.")

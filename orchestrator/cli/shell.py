@@ -26,7 +26,7 @@ from orchestrator.record.past import read_past
 from orchestrator.reproduce.finished import replan
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl shell openssl-distro--TLS_CHACHA20 client")
 @click.argument("cell")
 @click.argument("role", type=click.Choice(ROLES), default="server")
 @run_of
@@ -46,10 +46,11 @@ def shell(
     mirrors: Sequence[str],
     sources: Sequence[Path],
 ) -> None:
-    """Open a container of CELL as RUN had it: its server (HAProxy runs), its client, or its build.
+    """Open a container of CELL as RUN had it.
 
-    CELL is an id, or a part that no other has. Ctrl-D ends the shell and removes the container. Without a
-    terminal the commands come from stdin. The exit code is the shell's.
+    It is that of its server (HAProxy runs), its client, or its build. CELL is an id, or a part that no
+    other has. Ctrl-D ends the shell and removes the container. Without a terminal the commands come from
+    stdin. The exit code is the shell's.
     """
     past = read_past(find_folder(run, out or common.default_out(), series=series))
     found = find_cell(past.record, cell)
