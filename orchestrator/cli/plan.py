@@ -8,8 +8,8 @@ import click
 from rich.table import Table
 
 from orchestrator.cli import common
+from orchestrator.cli.table import add_row, fits, show, table
 from orchestrator.cli.table import cell as shown
-from orchestrator.cli.table import fits, show, table
 from orchestrator.execute.store.store import Store
 from orchestrator.preview import Preview, Step, engine_here, preview
 from orchestrator.report import units
@@ -112,7 +112,7 @@ def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
             "state": shown(state, style),
             "s": shown("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
         }
-        made.add_row(*(values[column] for column in columns))
+        add_row(made, *(values[column] for column in columns))
     return made
 
 
