@@ -14,7 +14,7 @@ from orchestrator import app
 from orchestrator.analyse.bisect import BAD, count_steps
 from orchestrator.analyse.bisection import Bisection, Candidate
 from orchestrator.app import bisect
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
@@ -44,7 +44,7 @@ _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 
 
 @click.command("bisect", epilog="Example: matrixctl bisect openssl-3.5.7--TLS_CHACHA20 --git . --good v3.4.0")
-@click.argument("cell", required=False, metavar="CELL")
+@click.argument("cell", required=False, metavar="CELL", shell_complete=complete.cells)
 @click.option("--axis", type=click.Choice(["haproxy", "tls"]), default="haproxy", show_default=True)
 @click.option(
     "--good", default="", metavar="V", help="A version or commit that passes [default: the oldest]."

@@ -8,7 +8,7 @@ import click
 
 from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.analyse.nights import Flakiness
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.errors import MatrixctlError
 from orchestrator.record.find import NoSuchNightError, counts, find_run, only_series, read_run
 from orchestrator.record.model import RunRecord
@@ -16,8 +16,8 @@ from orchestrator.report import compare_markdown, compare_text, html
 
 
 @click.command("compare", epilog="Example: matrixctl compare last-good latest")
-@click.argument("base")
-@click.argument("head")
+@click.argument("base", shell_complete=complete.run_names)
+@click.argument("head", shell_complete=complete.run_names)
 @common.output("text", "json", "markdown", "html")
 @common.reports_folder
 @common.in_series

@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from orchestrator.analyse.explain import explain
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.record.find import find_run, read_run
 from orchestrator.report import explain_markdown, explain_text
 
 
 @click.command("explain", epilog="Example: matrixctl explain latest")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete.run_names)
 @click.option(
     "--filter",
     "filters",

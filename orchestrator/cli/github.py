@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.app.issues import Repository, sync_issues
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.group import Ordered
 from orchestrator.cli.read import compare_with_base, read_named
 from orchestrator.cli.workflow import find_page, print_annotations
@@ -89,7 +89,7 @@ def matrix(
 
 
 @github.command(epilog="Example: matrixctl github summary latest")
-@click.argument("run")
+@click.argument("run", shell_complete=complete.run_names)
 @common.base
 @common.reports_folder
 @common.of_series
@@ -107,7 +107,7 @@ def summary(run: str, *, base: str | None, out: Path | None, series: str | None,
 
 
 @github.command(epilog="Example: matrixctl github annotate latest --base last-good")
-@click.argument("run")
+@click.argument("run", shell_complete=complete.run_names)
 @common.base
 @click.option(
     "--matrix",
@@ -139,7 +139,7 @@ def annotate(
 
 
 @github.command(epilog="Example: matrixctl github issues latest --dry-run")
-@click.argument("run")
+@click.argument("run", shell_complete=complete.run_names)
 @click.option(
     "--repo",
     envvar="GITHUB_REPOSITORY",

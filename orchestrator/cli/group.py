@@ -69,6 +69,8 @@ class Explaining(Ordered):
         The words say whether it is one: the command line may be so bad that no command sees it.
         """
         words = sys.argv[1:] if args is None else args
+        if "_MATRIXCTL_COMPLETE" in os.environ:
+            import_module("orchestrator.cli.complete")  # before click chooses what it does for the shell
         try:
             return super().main(args, *given, **more)
         except SystemExit as end:

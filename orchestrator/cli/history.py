@@ -13,7 +13,7 @@ import click
 from orchestrator.analyse.nights import first_night, measure_flakiness, of_what, read_row
 from orchestrator.app.branch import pull_history, push_history
 from orchestrator.app.history import GoesOnError, find_folders, import_each
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.group import Ordered
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.outcome import Verdict
@@ -101,7 +101,7 @@ def history() -> None:
 
 
 @history.command("import", epilog="Example: matrixctl history import --all")
-@click.argument("run", nargs=-1)
+@click.argument("run", nargs=-1, shell_complete=complete.run_names)
 @click.option("--all", "every", is_flag=True, help="Every run below --reports.")
 @_options
 @common.of_series
@@ -187,7 +187,7 @@ def _line(run: Row) -> tuple[str, ...]:
 
 
 @history.command(epilog="Example: matrixctl history show latest")
-@click.argument("run")
+@click.argument("run", shell_complete=complete.run_names)
 @_options
 @common.in_series
 @common.output("text", "json")

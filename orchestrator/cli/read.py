@@ -9,7 +9,7 @@ import click
 
 from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import see_from_here
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
@@ -43,9 +43,14 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
 
 
 @click.command(epilog="Example: matrixctl report latest --format markdown")
-@click.argument("run")
+@click.argument("run", shell_complete=complete.run_names)
 @common.output(*_RENDERERS, _ISSUE)
-@click.option("--cell", metavar="CELL", help=f"With --format {_ISSUE}: an id, or a part that no other has.")
+@click.option(
+    "--cell",
+    metavar="CELL",
+    shell_complete=complete.judged_cells,
+    help=f"With --format {_ISSUE}: an id, or a part that no other has.",
+)
 @common.base
 @common.reports_folder
 @common.of_series
@@ -91,8 +96,15 @@ def report(
 
 
 @click.command(epilog="Example: matrixctl logs openssl-distro--TLS_CHACHA20")
-@click.argument("cell")
-@click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
+@click.argument("cell", shell_complete=complete.judged_cells)
+@click.option(
+    "--run",
+    "run",
+    default=LATEST,
+    show_default=True,
+    shell_complete=complete.run_names,
+    help=f"{WHAT[0].upper()}{WHAT[1:]}.",
+)
 @common.reports_folder
 @common.of_series
 def logs(cell: str, *, run: str, out: Path | None, series: str | None) -> None:

@@ -11,7 +11,7 @@ import click
 
 from orchestrator.app.shell import ROLES, Means, Role, open_shell
 from orchestrator.arch import by_machine
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.log import show_log
 from orchestrator.cli.repro import find_sources, run_of
 from orchestrator.errors import UsageError
@@ -27,7 +27,7 @@ from orchestrator.reproduce.finished import replan
 
 
 @click.command(epilog="Example: matrixctl shell openssl-distro--TLS_CHACHA20 client")
-@click.argument("cell")
+@click.argument("cell", shell_complete=complete.judged_cells)
 @click.argument("role", type=click.Choice(ROLES), default="server")
 @run_of
 @common.reports_folder

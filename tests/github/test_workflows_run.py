@@ -130,7 +130,7 @@ def test_a_pull_request_reads_the_store_and_keeps_none(github: Hosted) -> None:
     assert len(github.saved_caches()) == 1
     job = http3(github.run(caller(), event="pull_request", ref="refs/pull/1/merge"))
     assert job.result == "success", job.log
-    assert re.search(r"cached +haproxy haproxy-again", job.log), "the store of main is read"
+    assert re.search(r"cached +\d+ actions: .*haproxy 1", job.log), "the store of main is read"
     assert len(github.saved_caches()) == 1
     assert github.saved_caches("refs/pull/1/merge") == []
 
