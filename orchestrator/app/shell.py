@@ -55,7 +55,7 @@ def open_shell(means: Means, role: Role, again: Replanned, cell: CellRecord, run
     Whatever ends it, the containers and their volume are removed.
 
     :raises UsageError: where what the run built is no longer in the store.
-    :raises MatrixctlError: where an image, a source or the engine cannot be had.
+    :raises MatrixctlError: where an image, a source or the engine cannot be obtained.
     """
     name = f"matrixctl-shell-{secrets.token_hex(3)}"
     if role == "build":

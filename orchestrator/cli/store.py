@@ -102,7 +102,7 @@ def import_(file: Path, *, store: Path | None) -> None:
     """Take into the store what `store export` wrote into FILE.
 
     Nothing of it is taken in before all of it was read and held against its digests. What the store has
-    already stays. Whoever wrote FILE decides what your builds are: import your own alone.
+    already stays. The person who wrote FILE decides what your builds are: import your own alone.
     """
     made = bundle.import_(Store(store or common.default_store()), file)
     held = f"; {len(made.held)} were there" if made.held else ""

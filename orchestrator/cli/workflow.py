@@ -26,7 +26,7 @@ _SUMMARY, _OUTPUT = "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"
 
 @contextmanager
 def open_step() -> Iterator["Step"]:
-    """Enter a step: until it is left, GitHub obeys no line of the log, whoever wrote it.
+    """Enter a step: until it is left, GitHub obeys no line of the log, no matter who wrote it.
 
     An error that ends the command is told as an annotation, and its exit code is an output.
 

@@ -136,7 +136,7 @@ def test_a_pull_request_reads_the_store_and_keeps_none(github: Hosted) -> None:
 
 
 @pytest.mark.soak
-def test_a_spoilt_history_costs_no_report_and_is_not_pushed_over(github: Hosted) -> None:
+def test_a_damaged_history_costs_no_report_and_is_not_pushed_over(github: Hosted) -> None:
     with with_issues(github, FakeGitHub(REPOSITORY)):
         spoil_a_night(github)
 
@@ -151,7 +151,7 @@ def spoil_a_night(github: Hosted) -> None:
     ran = github.run("nightly.yml")
     assert ran.result == "failure"
     (night,) = ran.jobs["night"]
-    assert "the history is spoilt: 'history.db.gz' of the branch cannot be unpacked" in night.log
+    assert "the history is damaged: 'history.db.gz' of the branch cannot be unpacked" in night.log
     outcomes = {step.place.partition("night ")[2][2:].strip(): step.outcome for step in night.steps}
     assert outcomes["Say what is news"] == "success"
     assert outcomes["Keep the history"] == "skipped"
