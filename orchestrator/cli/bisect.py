@@ -87,8 +87,8 @@ _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 def command(context: click.Context, /, *, resume: str | None, out: Path | None, **given: Any) -> None:
     """Find since which version or commit CELL fails, or passes.
 
-    Each step is a run of its own. Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4 the
-    engine was lost or a source cannot be obtained, 130 interrupted; --resume goes on after the last two.
+    Each step is a run of its own. Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4
+    the engine was lost or a source cannot be obtained, 130 interrupted; --resume goes on after the last two.
     """
     out = (out or common.default_out()).absolute()
     if resume is None:

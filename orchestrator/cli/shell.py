@@ -72,9 +72,7 @@ def shell(
         store=kept,
         limit=again.limits.image,
     )
-    means = Means(
-        engine=engine, images=ImageSet(shop=shop), store=kept, mirrors=tuple(mirrors), say=common.say
-    )
+    means = Means(engine=engine, images=ImageSet(shop=shop), store=kept, mirrors=tuple(mirrors))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     with show_log(common.say):
