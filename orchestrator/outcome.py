@@ -46,9 +46,9 @@ _MEANINGS = {
     Verdict.KNOWN_FAILURE: "fails for the very reason that a rule documents",
     Verdict.NOW_PASSING: "passes though a rule expects otherwise: remove the rule before it hides a failure",
     Verdict.NOT_JUDGED: "nothing is known of the product: error, blocked, never run",
-    Verdict.FLAKY: "fails though nobody expects it, and not each time that it is probed alone",
+    Verdict.FLAKY: "fails though no rule expects it, and not each time that it is probed alone",
     Verdict.CHANGED_FAILURE: "a rule expects a failure, and it fails in another way",
-    Verdict.REGRESSION: "fails though nobody expects a failure, or does what is declared impossible",
+    Verdict.REGRESSION: "fails though no rule expects a failure, or does what is declared impossible",
 }
 
 

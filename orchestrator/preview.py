@@ -33,7 +33,7 @@ _LOOK_S = 30
 
 State = Literal["present", "todo", "unknown", "blocked"]
 """``unknown``: without an engine for an image; without the toolchain image, whose package versions are
-part of the digest, for a build. ``blocked``: its source, or that of something it needs, cannot be had."""
+part of the digest, for a build. ``blocked``: a source that it needs cannot be obtained."""
 
 
 @dataclass(frozen=True, kw_only=True)

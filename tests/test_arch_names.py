@@ -19,7 +19,7 @@ from orchestrator.arch import ARCHES, by_machine
 
 
 class Names(NamedTuple):
-    """Of one architecture, copied from the sources that are named; whoever adds a record adds a row."""
+    """Of one architecture, copied from the sources that are named; no matter who adds a record adds a row."""
 
     machine: str
     """``UTS_MACHINE`` in Linux's ``arch/*/Makefile``, which is what uname(2) tells a 64-bit program."""

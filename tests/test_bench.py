@@ -220,7 +220,7 @@ def test_a_warm_run_is_told_by_its_record_and_its_journal() -> None:
         ]
         run = sample.run.model_copy(update={"duration_s": seconds})
         probe = record_samples.action("running").model_copy(update={"kind": "probe"})
-        events = [
+        events: list[Event] = [
             ActionChanged(at="2026-11-28T10:00:00.000+00:00", action=record_samples.action("running")),
             ActionChanged(at="2026-11-28T10:00:01.000+00:00", action=probe),
             ClientsProved(at=f"2026-11-28T10:00:{proved}+00:00", clients=()),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import readme
+import yaml
 from click.testing import CliRunner
 
 from orchestrator.cli.main import main
@@ -62,6 +63,7 @@ def test_few_commands_of_the_readme_are_run_by_no_test() -> None:
     """What sets up a machine, is all tests, or needs upstream's hosts; the rest works as pasted."""
     found = {command.line.split("#")[0].strip() for command in readme.commands() if command.why}
     assert found == {
+        "git clone https://github.com/OWNER/matrixctl && cd matrixctl",
         "make run",
         "make test",
         "matrixctl run --with haproxy=path:. --filter tls=openssl-distro",
@@ -75,3 +77,14 @@ def test_the_commands_of_the_readme_that_a_test_runs_are_cheap_and_the_first_fin
     assert run[0] == ". .venv/bin/activate"
     assert all(line.startswith("matrixctl ") for line in run[1:])
     assert [line for line in run if " run " in line and "haproxy" in line and "distro" not in line] == []
+
+
+def test_the_page_that_the_readme_names_is_published_by_the_nightly_workflow() -> None:
+    (folder,) = re.findall(r"https://OWNER\.github\.io/matrixctl/(\w+)/", readme.README.read_text())
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text())
+    steps = workflow["jobs"]["night"]["steps"]
+    made = next(step["run"] for step in steps if step["name"] == "Make the dashboard")
+    copied, there = re.findall(r"cp -r (\S+) (\S+)", made)[0]
+    assert (ROOT / copied / "index.html").is_file()
+    (kept,) = (step["with"]["path"] for step in steps if step["name"] == "Keep the dashboard")
+    assert there == f"{kept}/{folder}"

@@ -78,7 +78,7 @@ def test_the_counts(results: dict[str, set[str]], line: str) -> None:
     ("limit", "value"),
     [
         ("the engine is away", docker_engine.PATIENCE),
-        ("tries of what the engine or the harness spoilt", prober.TRIES),
+        ("tries of what the engine or the harness broke", prober.TRIES),
         ("an API call", docker_engine._API_TIMEOUT),
         ("attempts at one place", download.ATTEMPTS),
         ("redirects", download.MAX_REDIRECTS),

@@ -40,8 +40,8 @@ def pull_history(branch: str, remote: str, reports: Path, history: Path) -> int 
 
     A journal that is here already stays. ``None``: there is no such branch, as before the first night.
 
-    :raises MatrixctlError: where git fails, a file of the branch is spoilt, or the history here has runs that
-        the one of the branch lacks; then nothing was written.
+    :raises MatrixctlError: where git fails, a file of the branch is damaged, or the history here has runs
+        that the one of the branch lacks; then nothing was written.
     """
     _check_branch(branch)
     deadline = time.monotonic() + _SECONDS
@@ -78,7 +78,7 @@ def _refuse_loss(history: Path, fetched: bytes, branch: str, remote: str) -> Non
             what = error.brief.removeprefix(f"the history {parse_place(str(there))} ")
             raise MatrixctlError(
                 f"the history on {where} {what}",
-                details=f"So nobody can say what it lacks of {history}, which stays as it is.",
+                details=f"So it is not known what it lacks of {history}, which stays as it is.",
                 resolution=error.resolution,
             ) from None
     if lost:
@@ -162,10 +162,10 @@ def _unpack(path: str, data: bytes) -> bytes:
             found = packed.read(bounds.UNPACKED + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise MatrixctlError(
-            f"the history is spoilt: {quoted(path)} of the branch cannot be unpacked: {error}",
+            f"the history is damaged: {quoted(path)} of the branch cannot be unpacked: {error}",
             resolution="Take an older commit of the branch, or remove the branch to begin a new history.",
         ) from None
     if len(found) > bounds.UNPACKED:
         limit = bounds.size(bounds.UNPACKED)
-        raise MatrixctlError(f"the history is spoilt: {quoted(path)} of the branch has more than {limit}")
+        raise MatrixctlError(f"the history is damaged: {quoted(path)} of the branch has more than {limit}")
     return found

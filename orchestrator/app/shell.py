@@ -1,8 +1,9 @@
 """A container of one cell of a run that is over, with everything in place, for a person to look around."""
 
+import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from orchestrator.reproduce.finished import Replanned
 from orchestrator.reproduce.folder import client_command
 from orchestrator.reproduce.foreign import refuse_action
 
+_log = logging.getLogger(__name__)
+
 Role = Literal["server", "client", "build"]
 ROLES: tuple[Role, ...] = ("server", "client", "build")
 _FIRST = "cells/000"
@@ -37,16 +40,12 @@ _FIRST = "cells/000"
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What a shell is opened with.
-
-    :ivar say: tells the person what is there.
-    """
+    """What a shell is opened with."""
 
     engine: Engine
     images: ImageSet
     store: Store
     mirrors: Sequence[str]
-    say: Callable[[str], None]
 
 
 def open_shell(means: Means, role: Role, again: Replanned, cell: CellRecord, run: RunRecord) -> int:
@@ -55,16 +54,16 @@ def open_shell(means: Means, role: Role, again: Replanned, cell: CellRecord, run
     Whatever ends it, the containers and their volume are removed.
 
     :raises UsageError: where what the run built is no longer in the store.
-    :raises MatrixctlError: where an image, a source or the engine cannot be had.
+    :raises MatrixctlError: where an image, a source or the engine cannot be obtained.
     """
     name = f"matrixctl-shell-{secrets.token_hex(3)}"
     if role == "build":
         with _build(means, name, again, run) as (container_name, hint):
-            means.say(hint)
+            _log.info(hint)
             return means.engine.interact(container_name, ("sh",))
     with _session(means, name, again, cell, run) as found:
         server, client = found
-        means.say(_hint(role, again))
+        _log.info(_hint(role, again))
         return means.engine.interact(server if role == "server" else client, ("sh",))
 
 

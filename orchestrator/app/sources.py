@@ -55,7 +55,7 @@ class Sources:
     def fetch(self, action: SourceAction) -> ActionStatus:
         """Have the action's source in the store, and write down what it is.
 
-        :raises SourceUnreachableError: where it can be had from nowhere.
+        :raises SourceUnreachableError: where no place has it.
         :raises ChecksumMismatchError: where what came is something else.
         """
         if action.moving is not None:
@@ -110,7 +110,7 @@ class Sources:
         try:
             now = self._bring(pin.moving)
         except MatrixctlError as error:
-            return f"{was}, and cannot be had again: {error.brief}"
+            return f"{was}, and cannot be obtained again: {error.brief}"
         if now.source.sha256 != pin.source.sha256:
             return f"{was}, and what {pin.moving} has now is {_describe(now.origin, now.source)}"
         self._known[place] = now

@@ -14,7 +14,7 @@ from orchestrator import app
 from orchestrator.analyse.bisect import BAD, count_steps
 from orchestrator.analyse.bisection import Bisection, Candidate
 from orchestrator.app import bisect
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
@@ -28,7 +28,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, Cell
 from orchestrator.matrix.names import listed, quoted
-from orchestrator.matrix.select import FULL, select_ids
+from orchestrator.matrix.select import FULL, LIST_IDS, select_ids
 from orchestrator.outcome import Reason
 from orchestrator.record.model import utc_now
 from orchestrator.record.runs import new_id
@@ -43,8 +43,8 @@ _VOTE = "3/5"
 _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 
 
-@click.command("bisect")
-@click.argument("cell", required=False, metavar="CELL")
+@click.command("bisect", epilog="Example: matrixctl bisect openssl-3.5.7--TLS_CHACHA20 --git . --good v3.4.0")
+@click.argument("cell", required=False, metavar="CELL", shell_complete=complete.cells)
 @click.option("--axis", type=click.Choice(["haproxy", "tls"]), default="haproxy", show_default=True)
 @click.option(
     "--good", default="", metavar="V", help="A version or commit that passes [default: the oldest]."
@@ -85,10 +85,10 @@ _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and what was found.")
 @click.pass_context
 def command(context: click.Context, /, *, resume: str | None, out: Path | None, **given: Any) -> None:
-    """Find since which version or commit CELL fails, or passes again: each step is a run of its own.
+    """Find since which version or commit CELL fails, or passes.
 
-    Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4 the engine was lost
-    or a source cannot be had, 130 interrupted; --resume goes on after the last two.
+    Each step is a run of its own. Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4
+    the engine was lost or a source cannot be obtained, 130 interrupted; --resume goes on after the last two.
     """
     out = (out or common.default_out()).absolute()
     if resume is None:
@@ -164,9 +164,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     :raises UsageError: for what it cannot be begun with.
     """
     if not given["cell"]:
-        raise UsageError(
-            "bisect needs the id of a CELL, or --resume ID", resolution="`matrixctl cells` lists them."
-        )
+        raise UsageError("bisect needs the id of a CELL, or --resume ID", resolution=LIST_IDS)
     bad_from, attempts = _parse_vote(given["flaky"])
     now, settings = datetime.now(UTC), _settings(given)
     axis, ends, mirrors = given["axis"], (given["good"], given["bad"]), given["mirrors"]

@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 
 from orchestrator.cli import common
+from orchestrator.cli.table import add_row, show, table
 from orchestrator.cli.table import cell as shown
-from orchestrator.cli.table import show, table
 from orchestrator.matrix import capabilities as known
 from orchestrator.matrix.capability_table import CCM, CHACHA20, SUITES, TABLE, Capability
 from orchestrator.matrix.clients import CLIENTS
@@ -27,11 +27,11 @@ _FACTS = ("quic", "ciphersuites", "0-RTT", "prefers AES", "lacks")
 Pair = tuple[HaproxyValue, TlsValue]
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl capabilities --filter tls=libressl")
 @common.selecting
 @common.output("table", "json")
 def capabilities(selection: common.Selection, *, form: str, **_: object) -> None:
-    """Show the declared table of what each TLS library can do in HAProxy, with its sources.
+    """Show what each TLS library can do in HAProxy, with sources.
 
     With any of the options that select cells: what it means for them, by HAProxy and library.
     """
@@ -146,4 +146,4 @@ def _add(made: Table, row: Capability, *first: str, last: str | None = None) -> 
     )
     style = "dim" if row.api == "none" else ""
     ends = () if last is None else (last,)
-    made.add_row(*(shown(value, style) for value in (*first, *values, *ends)))
+    add_row(made, *(shown(value, style) for value in (*first, *values, *ends)))

@@ -1,6 +1,6 @@
 """``matrixctl cells``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,8 @@ import click
 from rich.table import Table
 
 from orchestrator.cli import common
+from orchestrator.cli.table import add_row, fits, show, table
 from orchestrator.cli.table import cell as shown
-from orchestrator.cli.table import fits, show, table
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Cell, Unsupported
 from orchestrator.record.expected import find_expected
@@ -18,12 +18,12 @@ from orchestrator.report import units
 from orchestrator.report.expectations import wanted
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl cells --filter 'haproxy<3.2' --format ids")
 @common.selecting
 @common.matrix_sources
 @common.output("table", "json", "ids")
 def cells(selection: common.Selection, *, sources: Sequence[Path], form: str, **_: object) -> None:
-    """Show the cells that the matrix expands to and the filters leave."""
+    """Show the cells of the matrix that the options select."""
     known = common.catalog(sources)
     forms: dict[str, Callable[[common.Selection], None]] = {"table": _table, "json": _json, "ids": _ids}
     forms[form](selection)
@@ -68,19 +68,14 @@ def _table(selection: common.Selection) -> None:
     chosen = selection.cells
     declared = [capabilities.unsupported(cell) for cell in chosen]
     ruled = [_ruled(selection, cell) for cell in chosen]
-    wide = _rows(chosen, declared, ruled, ids=True)
-    notes = {one.message: one.reason for one in declared if one}
-    rules = {one.rule: one for one in ruled if one}
-    seen = {rule.place: rule.seen for rule in selection.expectations.rules}
+    notes = _notes(declared, ruled, {rule.place: rule.seen for rule in selection.expectations.rules})
+    wide = _rows(chosen, declared, ruled)
+    fitting = fits(wide)
     show(
-        wide if fits(wide) else _rows(chosen, declared, ruled, ids=False),
-        *(shown(f"{reason}: {message}", "dim") for message, reason in notes.items()),
+        wide if fitting else _narrow_rows(chosen, declared, ruled, list(notes)),
         *(
-            shown(
-                f"{place}: {wanted(one)}, because of {one.because}; last seen: {seen[place] or 'never'}",
-                "dim",
-            )
-            for place, one in rules.items()
+            shown(text if fitting else f"[{number}] {text}", "dim")
+            for number, text in enumerate(notes.values(), start=1)
         ),
         shown(
             f"{units.count(len(chosen), 'cell')}, {len(chosen) - declared.count(None)} of them unsupported"
@@ -88,25 +83,58 @@ def _table(selection: common.Selection) -> None:
     )
 
 
-def _rows(
-    chosen: Sequence[Cell],
-    declared: Sequence[Unsupported | None],
-    ruled: Sequence[Expected | None],
-    *,
-    ids: bool,
-) -> Table:
+def _notes(
+    declared: Sequence[Unsupported | None], ruled: Sequence[Expected | None], seen: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return a sentence for each declaration and each rule, by the declaration's message or the rule's place.
+
+    :param seen: when a rule was last seen to hold, by its place.
+    """
+    notes = {one.message: f"{one.reason}: {one.message}" for one in declared if one}
+    rules = {one.rule: one for one in ruled if one}
+    return notes | {
+        place: f"{place}: {wanted(one)}, because of {one.because}; last seen: {seen[place] or 'never'}"
+        for place, one in rules.items()
+    }
+
+
+def _find_axes(chosen: Sequence[Cell]) -> list[str]:
     """An axis that is at its default everywhere is left out, as it is in the ids."""
-    axes = [
+    return [
         axis
         for axis in AXES
         if axis not in DEFAULTS or any(cell.axes[axis] != DEFAULTS[axis] for cell in chosen)
     ]
+
+
+def _narrow_rows(
+    chosen: Sequence[Cell],
+    declared: Sequence[Unsupported | None],
+    ruled: Sequence[Expected | None],
+    notes: Sequence[str],
+) -> Table:
+    """Without ids, and with the numbers of the notes: sentences need more columns than a terminal has."""
+    axes = _find_axes(chosen)
+    made = table(*axes, *(["note"] if notes else []), gap=1)
+    for cell, one, rule in zip(chosen, declared, ruled, strict=True):
+        keys = [*([one.message] if one else []), *([rule.rule] if rule else [])]
+        marks = " ".join(f"[{notes.index(key) + 1}]" for key in keys)
+        style = "dim" if one and not rule else ""
+        values = (*(cell.axes[axis].name for axis in axes), *([marks] if notes else []))
+        add_row(made, *(shown(value, style) for value in values))
+    return made
+
+
+def _rows(
+    chosen: Sequence[Cell], declared: Sequence[Unsupported | None], ruled: Sequence[Expected | None]
+) -> Table:
+    axes = _find_axes(chosen)
     extra = {"unsupported": any(declared), "expected": any(ruled)}
-    columns = [*(["id"] if ids else []), *axes, *(name for name, needed in extra.items() if needed)]
-    made = table(*columns, gap=2 if ids else 1)
+    columns = ["id", *axes, *(name for name, needed in extra.items() if needed)]
+    made = table(*columns)
     for cell, one, rule in zip(chosen, declared, ruled, strict=True):
         values = {axis: cell.axes[axis].name for axis in axes}
         values |= {"id": cell.id, "unsupported": one.reason if one else ""}
         values["expected"] = f"{wanted(rule)} [{rule.rule}]" if rule else ""
-        made.add_row(*(shown(values[column], "dim" if one and not rule else "") for column in columns))
+        add_row(made, *(shown(values[column], "dim" if one and not rule else "") for column in columns))
     return made

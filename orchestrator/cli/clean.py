@@ -34,7 +34,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl clean --dry-run")
 @click.option("--images", "with_images", is_flag=True, help="Remove the images that were made here, too.")
 @click.option(
     "--store",
@@ -82,7 +82,10 @@ def clean(
     foreign: bool,
     dry_run: bool,
 ) -> None:
-    """Remove what dead runs left behind, in the engine and in folders; never what a running one has."""
+    """Remove what dead runs left behind.
+
+    It looks in the engine and in folders, and never takes what a run in progress has.
+    """
     given = click.get_current_context().get_parameter_source("remote_store")
     if remote_store and given is ParameterSource.COMMANDLINE:
         _remote(remote_store, keep_days=keep_days, max_size=max_size, dry_run=dry_run)

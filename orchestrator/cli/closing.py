@@ -1,5 +1,6 @@
 """The last lines of a run: what to look at first, what is known, where the report is."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from orchestrator.record.model import CellRecord, Rule, RunRecord, SelfTest
 from orchestrator.report import attempts, explanation, summary, units
 from orchestrator.report.expectations import wanted
 from orchestrator.report.groups import Group, groups
-from orchestrator.report.headline import went_well
+from orchestrator.report.headline import goes_on, went_well
 from orchestrator.report.selftests import unsound
 from orchestrator.report.text import flat
 
@@ -58,7 +59,15 @@ def closing(record: RunRecord, folder: Path) -> list[Text]:
         if group.quiet:
             lines += _group(group)
     lines += [_unmet(rule) for rule in record.rules if not rule.met]
-    return [*lines, Text(flat(f"Report: {folder / 'index.html'}"))]
+    return [*lines, *_resume(record, folder), Text(flat(f"Report: {folder / 'index.html'}"))]
+
+
+def _resume(record: RunRecord, folder: Path) -> Iterator[Text]:
+    """Yield the command that continues a run which was interrupted."""
+    if command := goes_on(record.run):
+        there = folder.parent.absolute()
+        words = "" if there == Path("reports").absolute() else f" --reports {shlex.quote(str(there))}"
+        yield Text(flat(f"Go on with: {command}{words}"), style="bold")
 
 
 def _cluster(shown: explanation.Shown) -> Text:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator import resources
+from orchestrator.cli import complete
 from orchestrator.cli.closing import unmet
 from orchestrator.execute.sources.version import Reader, identify_folder
 from orchestrator.execute.store.remote import check_url
@@ -39,6 +40,8 @@ R = TypeVar("R")
 
 HERE = Path("matrix.yaml")
 """Taken where no other is named; see ``matrix_path``."""
+OURS = resources.root() / "matrix.yaml"
+"""The matrix that comes with matrixctl."""
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 """Where everything for people goes that is not the answer itself."""
@@ -199,11 +202,29 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
     """The options that choose cells, ``--matrix`` to ``--shard``; the command gets them as ``choice``."""
 
     @matrix_place
-    @click.option("--profile", default=FULL, show_default=True, help="Filters that the matrix file names.")
     @click.option(
-        "--filter", "filters", multiple=True, metavar="F", help="axis=value, tls=openssl*, 'haproxy<3.2', ..."
+        "--profile",
+        default=FULL,
+        show_default=True,
+        shell_complete=complete.profiles,
+        help="Filters that the matrix file names.",
     )
-    @click.option("--cell", "ids", multiple=True, metavar="ID", help="Only this cell; may be repeated.")
+    @click.option(
+        "--filter",
+        "filters",
+        multiple=True,
+        metavar="F",
+        shell_complete=complete.filters,
+        help="axis=value, tls=openssl*, 'haproxy<3.2', ...",
+    )
+    @click.option(
+        "--cell",
+        "ids",
+        multiple=True,
+        metavar="ID",
+        shell_complete=complete.cells,
+        help="Only this cell: an id, or a part that no other has.",
+    )
     @patching
     @replacing
     @click.option("--shard", default="", metavar="K/N", help="The K-th of N parts of these cells, by builds.")
@@ -312,7 +333,7 @@ def matrix_path(given: Path | None) -> Path:
     """Return the named file, else ``matrix.yaml`` here, else the one that comes with matrixctl."""
     if given is not None:
         return given
-    return HERE if HERE.is_file() else resources.root() / "matrix.yaml"
+    return HERE if HERE.is_file() else OURS
 
 
 matrix_sources = click.option(
@@ -367,7 +388,12 @@ challenge_unsupported = click.option(
 )
 
 
-base = click.option("--base", metavar="RUN", help=f"Compare with it, and say the news first: {WHAT}.")
+base = click.option(
+    "--base",
+    metavar="RUN",
+    shell_complete=complete.run_names,
+    help=f"Compare with it, and say the news first: {WHAT}.",
+)
 
 
 def output(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -8,16 +8,16 @@ import click
 
 from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.analyse.nights import Flakiness
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.errors import MatrixctlError
 from orchestrator.record.find import NoSuchNightError, counts, find_run, only_series, read_run
 from orchestrator.record.model import RunRecord
 from orchestrator.report import compare_markdown, compare_text, html
 
 
-@click.command("compare")
-@click.argument("base")
-@click.argument("head")
+@click.command("compare", epilog="Example: matrixctl compare last-good latest")
+@click.argument("base", shell_complete=complete.run_names)
+@click.argument("head", shell_complete=complete.run_names)
 @common.output("text", "json", "markdown", "html")
 @common.reports_folder
 @common.in_series
@@ -25,10 +25,11 @@ from orchestrator.report import compare_markdown, compare_text, html
 def command(
     base: str, head: str, *, form: str, out: Path | None, series: str | None, history: str | None
 ) -> None:
-    """Say what became of each cell from BASE to HEAD, and what else has changed.
+    """Say what became of each cell from BASE to HEAD.
 
-    BASE and HEAD are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. Where
-    there is a history, a cell that was flaky within 30 nights on unchanged ingredients is no new failure.
+    It also says what else has changed: packages, sources, machine. BASE and HEAD are each an id, a
+    folder, a run.json, `latest`, `latest~N`, a date or `last-good`. Where there is a history, a cell that
+    was flaky within 30 nights on unchanged ingredients is no new failure.
 
     Exit codes: 1 HEAD has a failure that BASE does not show and no rule expects, 4 HEAD did not judge what
     BASE did, 0 neither.

@@ -26,12 +26,12 @@ _MARKS = {
 }
 
 
-@click.command("doctor")
+@click.command("doctor", epilog="Example: sudo matrixctl doctor --fix")
 @click.option("--fix", "fixing", is_flag=True, help="Install and start what is missing (as root).")
 @click.option("--quiet", is_flag=True, help="Say only what is missing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(*, fixing: bool, quiet: bool, form: str) -> None:
-    """Say what this machine lacks for a run, with the remedy for each.
+    """Say what this machine lacks for a run; --fix installs it.
 
     Exit code 0 when all that a run needs is there, else 4.
     """

@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from orchestrator.analyse.explain import explain
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.record.find import find_run, read_run
 from orchestrator.report import explain_markdown, explain_text
 
 
-@click.command("explain")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.command("explain", epilog="Example: matrixctl explain latest")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete.run_names)
 @click.option(
     "--filter",
     "filters",
@@ -26,9 +26,10 @@ from orchestrator.report import explain_markdown, explain_text
 def command(
     runs: Sequence[str], *, filters: Sequence[str], form: str, out: Path | None, series: str | None
 ) -> None:
-    """Name the smallest combinations that explain the failures of the first RUN; others add outcomes.
+    """Name the smallest combinations that explain the failures.
 
-    RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`.
+    The failures of the first RUN are explained; the others add outcomes. RUN is an id, a folder, a
+    run.json, `latest`, `latest~N`, a date or `last-good`.
     """
     reports = out or common.default_out()
     records = [read_run(find_run(name, reports, series=series), warn=True) for name in runs]

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from orchestrator.app.issues import Repository, sync_issues
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
+from orchestrator.cli.group import Ordered
 from orchestrator.cli.read import compare_with_base, read_named
 from orchestrator.cli.workflow import find_page, print_annotations
 from orchestrator.errors import UsageError
@@ -27,12 +28,12 @@ _NAMED = 3
 """Libraries in the name of a shard."""
 
 
-@click.group()
+@click.group(cls=Ordered)
 def github() -> None:
-    """Cut a selection into the jobs of a workflow, and say on GitHub what their runs have shown."""
+    """Make jobs of a selection, and tell GitHub of their runs."""
 
 
-@github.command()
+@github.command(epilog="Example: matrixctl github matrix --profile nightly --shards 8")
 @common.selecting
 @click.option("--shards", type=click.IntRange(1), metavar="N", help="Into at most so many.")
 @click.option(
@@ -57,7 +58,7 @@ def matrix(
     store: Path | None,
     mirrors: Sequence[str],
 ) -> None:
-    """Print the shards of a selection, as JSON for a job's `strategy.matrix`.
+    """Print the shards of a selection, for `strategy.matrix`.
 
     Each has `name`, `runs-on`, `shard`, `cells` and `minutes`; `matrixctl run --shard K/N` with the same
     options runs it. The shards depend on the matrix alone, so they are the same on every machine.
@@ -87,14 +88,14 @@ def matrix(
     click.echo(json.dumps({"include": [_entry(shard) for shard in made]}))
 
 
-@github.command()
-@click.argument("run")
+@github.command(epilog="Example: matrixctl github summary latest")
+@click.argument("run", shell_complete=complete.run_names)
 @common.base
 @common.reports_folder
 @common.of_series
 @common.history_place
 def summary(run: str, *, base: str | None, out: Path | None, series: str | None, history: str | None) -> None:
-    """Print the step summary of RUN, as Markdown for $GITHUB_STEP_SUMMARY.
+    """Print the step summary of RUN, as Markdown.
 
     RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. It is
     smaller than GitHub's limit of 1 MiB: sections that do not fit are left out whole, and named.
@@ -105,8 +106,8 @@ def summary(run: str, *, base: str | None, out: Path | None, series: str | None,
     click.echo(github_summary.render(record, compared), nl=False)
 
 
-@github.command()
-@click.argument("run")
+@github.command(epilog="Example: matrixctl github annotate latest --base last-good")
+@click.argument("run", shell_complete=complete.run_names)
 @common.base
 @click.option(
     "--matrix",
@@ -126,7 +127,7 @@ def annotate(
     series: str | None,
     history: str | None,
 ) -> None:
-    """Print annotations of RUN, as workflow commands that GitHub reads from the log of a step.
+    """Print annotations of RUN, which GitHub reads from the log.
 
     RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. There is
     one for each cluster of failures, or group of cells, and at most 10 of a kind, as GitHub shows.
@@ -137,8 +138,8 @@ def annotate(
     print_annotations(record, compared, matrix_file or common.HERE)
 
 
-@github.command()
-@click.argument("run")
+@github.command(epilog="Example: matrixctl github issues latest --dry-run")
+@click.argument("run", shell_complete=complete.run_names)
 @click.option(
     "--repo",
     envvar="GITHUB_REPOSITORY",
@@ -163,7 +164,7 @@ def issues(
     series: str | None,
     history: str | None,
 ) -> None:
-    """Open, update and close issues, so that each confirmed alarm of RUN has one.
+    """Open, update and close issues: one per confirmed alarm.
 
     It talks to GitHub by the program `gh`, which takes its token from GH_TOKEN. Only issues that the token's
     owner wrote, with the label and a mark of an alarm, are touched. With --base they name the suspect.

@@ -45,7 +45,14 @@ STEP_ABORTED = 128
 _STEP_CODES = frozenset({0, 1, 125})
 
 
-class Explaining(click.Group):
+class Ordered(click.Group):
+    """Lists its commands in the order in which they were added: that of their use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        return list(self.commands)
+
+
+class Explaining(Ordered):
     """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -59,6 +66,8 @@ class Explaining(click.Group):
         The words say whether it is one: the command line may be so bad that no command sees it.
         """
         words = sys.argv[1:] if args is None else args
+        if "_MATRIXCTL_COMPLETE" in os.environ:
+            import_module("orchestrator.cli.complete")  # before click chooses what it does for the shell
         try:
             return super().main(args, *given, **more)
         except SystemExit as end:

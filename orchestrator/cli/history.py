@@ -13,7 +13,8 @@ import click
 from orchestrator.analyse.nights import first_night, measure_flakiness, of_what, read_row
 from orchestrator.app.branch import pull_history, push_history
 from orchestrator.app.history import GoesOnError, find_folders, import_each
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
+from orchestrator.cli.group import Ordered
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.outcome import Verdict
 from orchestrator.record.find import find_run
@@ -91,13 +92,16 @@ def open_history(history: str | None, reports: Path) -> History:
     return _open(_place(history, reports))
 
 
-@click.group()
+@click.group(cls=Ordered)
 def history() -> None:
-    """Keep the runs of many nights in a database, and ask it; the runs' folders stay the truth."""
+    """Keep the runs of many nights in a database, and ask it.
+
+    The runs' folders stay the truth.
+    """
 
 
-@history.command("import")
-@click.argument("run", nargs=-1)
+@history.command("import", epilog="Example: matrixctl history import --all")
+@click.argument("run", nargs=-1, shell_complete=complete.run_names)
 @click.option("--all", "every", is_flag=True, help="Every run below --reports.")
 @_options
 @common.of_series
@@ -141,7 +145,7 @@ def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: 
     return code
 
 
-@history.command("list")
+@history.command("list", epilog="Example: matrixctl history list --series nightly")
 @_options
 @click.option("--series", metavar="NAME", help="Only the runs of this series; '' are those by hand.")
 @click.option("--last", type=click.IntRange(1), default=_SHOWN, show_default=True, help="How many.")
@@ -182,13 +186,13 @@ def _line(run: Row) -> tuple[str, ...]:
     )
 
 
-@history.command()
-@click.argument("run")
+@history.command(epilog="Example: matrixctl history show latest")
+@click.argument("run", shell_complete=complete.run_names)
 @_options
 @common.in_series
 @common.output("text", "json")
 def show(run: str, *, place: Place, reports: Path, series: str | None, form: str) -> None:  # noqa: ARG001
-    """Show RUN as the history has it: alarms, since when there are, and cells that do not pass."""
+    """Show the alarms of RUN, since when, and what does not pass."""
     with _open(place) as kept:
         found = kept.find(run, series)
         alarms, results, parts = kept.alarms(found), kept.results(found), kept.components(found)
@@ -277,7 +281,7 @@ def _public(value: Any) -> Any:
     return told | ({"selection": json.loads(told["selection"])} if "selection" in told else {})
 
 
-@history.command()
+@history.command(epilog="Example: matrixctl history prune --keep-nights 90")
 @click.option("--keep-nights", type=click.IntRange(1), required=True, metavar="N", help="Nights that stay.")
 @_options
 @click.option("--series", metavar="NAME", help="Only in this series.")
@@ -290,7 +294,10 @@ def prune(
     series: str | None,
     dry_run: bool,
 ) -> None:
-    """Forget the runs before the newest N nights of each series; their folders stay."""
+    """Forget the runs before the newest N nights of each series.
+
+    Their folders stay.
+    """
     with _open(place) as kept:
         old = old_runs(kept.runs(series), keep_nights)
         if not dry_run:
@@ -302,10 +309,13 @@ def prune(
     click.echo(units.count(len(old), "run"))
 
 
-@history.command()
+@history.command(epilog="Example: matrixctl history rebuild")
 @_options
 def rebuild(*, place: Place, reports: Path) -> None:
-    """Read every run's folder anew; a run whose folder is gone stays as it is."""
+    """Read every run's folder anew.
+
+    A run whose folder is gone stays as it is.
+    """
     with History(place) as kept:
         found = find_folders(kept, reports)
         before = {run["id"] for run in kept.runs()}
@@ -322,12 +332,12 @@ _branch = click.argument("branch")
 _remote = click.option("--remote", default="origin", show_default=True, help="The remote of this repository.")
 
 
-@history.command()
+@history.command(epilog="Example: matrixctl history pull matrixctl-history")
 @_branch
 @_remote
 @_options
 def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
-    """Bring the history and the journals of the last nights here, from a branch of this git repository.
+    """Bring the history and last journals here from a git branch.
 
     For machines that are thrown away after each night. Without such a branch it is the first night.
     """
@@ -338,7 +348,7 @@ def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
         click.echo(flat(f"{place}, and {units.count(came, 'run')}: branch {branch} of {remote}"))
 
 
-@history.command()
+@history.command(epilog="Example: matrixctl history push matrixctl-history")
 @_branch
 @_remote
 @click.option(
@@ -351,9 +361,9 @@ def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
 )
 @_options
 def push(branch: str, *, remote: str, keep_nights: int, place: Place, reports: Path) -> None:
-    """Make the history and the journals of the last nights the content of a branch, as one commit.
+    """Write the history and last journals to a git branch.
 
-    It is refused where the branch has changed since it was pulled.
+    The branch has one commit then. It is refused where the branch has changed since it was pulled.
     """
     kept = push_history(branch, remote, reports, _find_file(place), nights=keep_nights)
     runs = "1 run is" if kept == 1 else f"{kept} runs are"

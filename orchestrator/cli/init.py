@@ -17,14 +17,14 @@ _WORKFLOW = Path(".github/workflows/http3.yml")
 _KINDS = ("haproxy", "tls", "distribution")
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl init haproxy")
 @click.argument("kind", type=click.Choice(_KINDS), required=False)
 @click.option("--github", is_flag=True, help="Write a workflow of GitHub Actions, too, which runs it.")
 def init(kind: str | None, *, github: bool) -> None:
-    """Write a commented matrix.yaml into this folder, for work on HAProxy, a TLS library or packages.
+    """Write a commented matrix.yaml into this folder.
 
-    Without KIND: what the tree in this folder is. A file that is there already is left alone; with --github a
-    matrix.yaml may be there.
+    It suits work on HAProxy, a TLS library or packages. Without KIND: what the tree in this folder is. A
+    file that is there already is left alone; with --github a matrix.yaml may be there.
     """
     here = identify_folder(Path())
     kind = kind or ("tls" if here and here.family != "haproxy" else "haproxy")

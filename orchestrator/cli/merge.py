@@ -23,7 +23,7 @@ from orchestrator.record.settings import Settings
 from orchestrator.report.text import flat
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl merge shards/* --out reports/20261128-020000-7f3a")
 @click.argument("folders", metavar="DIR...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -39,10 +39,11 @@ from orchestrator.report.text import flat
     help="The matrix file of the runs, for the cells of a missing shard [default: as the runs say].",
 )
 def merge(folders: Sequence[Path], *, out: Path, matrix_file: Path | None) -> None:
-    """Make one run of the runs of a selection's shards (`run --shard K/N`).
+    """Make one run of the runs of a selection's shards.
 
-    Each DIR is a run's folder, or one that holds exactly one. The merged run is read like any other. A shard
-    that is missing, was cut off or was given twice leaves cells that are not judged.
+    Such a run is that of `run --shard K/N`. Each DIR is a run's folder, or one that holds exactly one.
+    The merged run is read like any other. A shard that is missing, was cut off or was given twice leaves
+    cells that are not judged.
 
     Exit codes: as of `run`, and 4 where a shard is not whole.
     """

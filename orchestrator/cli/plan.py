@@ -8,8 +8,8 @@ import click
 from rich.table import Table
 
 from orchestrator.cli import common
+from orchestrator.cli.table import add_row, fits, show, table
 from orchestrator.cli.table import cell as shown
-from orchestrator.cli.table import fits, show, table
 from orchestrator.execute.store.store import Store
 from orchestrator.preview import Preview, Step, engine_here, preview
 from orchestrator.report import units
@@ -22,7 +22,7 @@ _STATES = {
 }
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl plan --profile quick")
 @common.pinned
 @common.selecting
 @common.matrix_sources
@@ -37,7 +37,7 @@ def plan(
     challenge_unsupported: bool,
     form: str,
 ) -> None:
-    """Show the actions that a run would take, what of it is there already, and an estimate.
+    """Show what a run would do, and how long that would take.
 
     Makes nothing, and needs no container engine: without one, or without the toolchain image, it is not
     known yet which builds the store has.
@@ -112,7 +112,7 @@ def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
             "state": shown(state, style),
             "s": shown("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
         }
-        made.add_row(*(values[column] for column in columns))
+        add_row(made, *(values[column] for column in columns))
     return made
 
 
@@ -126,7 +126,7 @@ def _notes(found: Preview) -> list[str]:
         notes.append("A toolchain image does not exist yet, so the digests of its builds are unknown.")
     notes += [f"{step.action.name.partition(' ')[0]}: {step.origin}" for step in found.steps if step.origin]
     broken = [step.action for step in found.steps if step.action.problem]
-    notes += [f"{action.name} cannot be had: {action.problem}" for action in broken]
+    notes += [f"{action.name} cannot be obtained: {action.problem}" for action in broken]
     unknown = any(step.state == "unknown" for step in found.steps)
     notes.append(
         f"Estimate: {'at most ' if unknown else ''}{units.duration(found.seconds)}, one action after another;"

@@ -95,14 +95,25 @@ class Lines(Quiet):
 
     def __init__(self) -> None:
         self._started = time.monotonic()
+        self._cached: Counter[str] = Counter()
 
     def listen(self, event: Event) -> None:
+        if isinstance(event, ActionChanged) and event.action.status == "cached" and not event.action.message:
+            self._cached[event.action.kind] += 1
+            return
         line = describe(event)
         if line is not None:
             self._print(line)
 
     def say(self, text: str) -> None:
         self._print(Text(terminal(masked(text))))
+
+    def summary(self, record: RunRecord, folder: Path) -> None:
+        if self._cached:
+            kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self._cached.items()))
+            total = units.count(self._cached.total(), "action")
+            common.errors.print(Text(f"{'cached':9} {total}: {kinds}", style="dim"))
+        super().summary(record, folder)
 
     def _print(self, line: Text) -> None:
         spent = f"{time.monotonic() - self._started:6.1f} s  "

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.analyse.compare import Comparison
 from orchestrator.app.output import see_from_here
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
 from orchestrator.files import write_atomically
@@ -46,10 +46,15 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
 """Format -> what renders it, of the run in a folder."""
 
 
-@click.command()
-@click.argument("run")
+@click.command(epilog="Example: matrixctl report latest --format markdown")
+@click.argument("run", shell_complete=complete.run_names)
 @common.output(*_RENDERERS, _ISSUE)
-@click.option("--cell", metavar="CELL", help=f"With --format {_ISSUE}: an id, or a part that no other has.")
+@click.option(
+    "--cell",
+    metavar="CELL",
+    shell_complete=complete.judged_cells,
+    help=f"With --format {_ISSUE}: an id, or a part that no other has.",
+)
 @common.base
 @common.reports_folder
 @common.of_series
@@ -64,7 +69,7 @@ def report(
     series: str | None,
     history: str | None,
 ) -> None:
-    """Render RUN again from its journal, to stdout.
+    """Print the report of RUN: HTML, JUnit, CTRF, JSON, Markdown.
 
     RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. With
     --base the news stand first: what became of each cell since BASE. HTML on a terminal is written beside
@@ -94,14 +99,21 @@ def report(
         click.echo(text, nl=False)
 
 
-@click.command()
-@click.argument("cell")
-@click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
+@click.command(epilog="Example: matrixctl logs openssl-distro--TLS_CHACHA20")
+@click.argument("cell", shell_complete=complete.judged_cells)
+@click.option(
+    "--run",
+    "run",
+    default=LATEST,
+    show_default=True,
+    shell_complete=complete.run_names,
+    help=f"{WHAT[0].upper()}{WHAT[1:]}.",
+)
 @common.reports_folder
 @common.of_series
 @click.option("--all", "every", is_flag=True, help="Every file: the statistics and `haproxy -vv`, too.")
 def logs(cell: str, *, run: str, out: Path | None, series: str | None, every: bool) -> None:
-    """Print what is known of CELL: its outcome, its attempts, and its files of evidence.
+    """Print what is known of CELL, with each file of evidence.
 
     CELL is an id, or a part that no other has. HAProxy's log and configuration come first, then what the
     client was told and said, over HTTP/3 and in the control.

@@ -17,7 +17,7 @@ from orchestrator.reproduce import planned
 from orchestrator.reproduce.folder import SCRIPT
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl render --filter haproxy=distro --out by-hand")
 @common.pinned
 @common.selecting
 @common.matrix_sources
@@ -35,9 +35,10 @@ def render(
     sources: Sequence[Path],
     out: Path,
 ) -> None:
-    """Write everything that a run would use, complete enough to be rerun by hand with docker alone.
+    """Write all files that a run would use, to rerun it by hand.
 
-    Unsupported cells are among it, to prove that they are. Prints the script of each build.
+    That needs docker alone. Unsupported cells are among it, to prove that they are. Prints the script of
+    each build.
     """
     old = find_old(out)
     engine, host = engine_here()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.outfolder import find_old, replace_files
 from orchestrator.execute.store.store import Store
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_folder
@@ -13,11 +13,18 @@ from orchestrator.record.past import Past, read_past
 from orchestrator.reproduce import finished
 from orchestrator.reproduce.folder import SCRIPT
 
-run_of = click.option("--run", "run", default=LATEST, show_default=True, help=f"{WHAT[0].upper()}{WHAT[1:]}.")
+run_of = click.option(
+    "--run",
+    "run",
+    default=LATEST,
+    show_default=True,
+    shell_complete=complete.run_names,
+    help=f"{WHAT[0].upper()}{WHAT[1:]}.",
+)
 
 
-@click.command()
-@click.argument("cell")
+@click.command(epilog="Example: matrixctl repro openssl-distro--TLS_CHACHA20 --out bug")
+@click.argument("cell", shell_complete=complete.judged_cells)
 @run_of
 @click.option(
     "--out",
@@ -43,7 +50,7 @@ def repro(
     store: Path | None,
     sources: Sequence[Path],
 ) -> None:
-    """Write a folder with which anybody sees again what a run saw of CELL: a report with all it needs.
+    """Write a folder that shows the failure of CELL elsewhere.
 
     CELL is an id, or a part that no other has. The folder needs no matrixctl: its README.md says what it
     needs, and can be attached to a report as it is. Prints the script's path.

@@ -17,14 +17,14 @@ from orchestrator.analyse.bisect import BAD, Mark, is_no_step, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
 from orchestrator.app.output import write_reports
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, typed
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
 from orchestrator.cli.workflow import StepCommand, open_step
-from orchestrator.errors import Exit, MatrixctlError, UsageError
+from orchestrator.errors import Exit, MatrixctlError, NothingSelectedError, UsageError
 from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
@@ -32,13 +32,15 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.pins import has_pins
-from orchestrator.outcome import Reason
-from orchestrator.record.find import WHAT, find_folder, series_of
+from orchestrator.matrix.select import LIST_IDS
+from orchestrator.outcome import Reason, Verdict
+from orchestrator.record.find import WHAT, find_folder, read_run, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Evidence, Settings
 from orchestrator.report import comparison as words
 from orchestrator.report import explain_text
+from orchestrator.report.summary import verdict
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
@@ -49,16 +51,33 @@ _ANEW = {
 }
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
+_SELECTING = ("profile", "filters", "ids", "shard", "explain", "start")
+"""Options that choose cells."""
+_PARAMETERS = {"matrix_file": "matrix", "patch_files": "patches"}
+"""Options that the settings have by another name."""
+_AS_EXPECTED = {Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE}
+
 _STEP_EXITS = {Mark.GOOD: 0, Mark.BAD: 1, Mark.SKIP: 125}
 """git-bisect(1), "bisect run"."""
 _CONFIRM = 3
 """How often a cell of a series is probed again before it is an alarm."""
 
 
-@click.command(cls=StepCommand)
+@click.command(cls=StepCommand, epilog="Example: matrixctl run --filter haproxy=distro --filter arch=amd64")
 @common.pinned
 @common.choosing
-@click.option("--resume", metavar="RUN", help=f"Go on with a run that was cut off: {WHAT}.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete.run_names,
+    help=f"Go on with a run that was cut off: {WHAT}.",
+)
+@click.option(
+    "--failed-of",
+    shell_complete=complete.run_names,
+    metavar="RUN",
+    help="The cells of that run that were not as expected, with its options unless they are given anew.",
+)
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, help="Probe each cell N times."
 )
@@ -201,6 +220,7 @@ def _run(
     choice: common.Choice,
     *,
     resume: str | None,
+    failed_of: str | None,
     out: Path | None,
     mirrors: Sequence[str],
     quiet: bool,
@@ -218,6 +238,8 @@ def _run(
     out = (out or common.default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
     settings, folder = _settings(choice, context.params, typed(context)), None
+    if failed_of is not None:
+        settings = _failed_of(find_folder(failed_of, out).absolute(), settings, context)
     if resume is not None:
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
@@ -302,7 +324,7 @@ def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[C
 def _not_one(count: int) -> UsageError:
     return UsageError(
         f"{AS_STEP} judges one cell, and {count} are selected",
-        resolution="Name one with --cell ID; `matrixctl cells` lists them.",
+        resolution=f"Name one with --cell ID; {LIST_IDS}",
     )
 
 
@@ -417,19 +439,9 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
 
     :raises UsageError: where the run does not say, or was begun in a folder that is gone.
     """
-    start = next(iter(read(folder / JOURNAL)), None)
-    if isinstance(start, RunStarted) and start.record.shards:
-        raise UsageError(
-            f"the run {folder.name} was merged of others, and so cannot be resumed",
-            resolution="Resume the run of the shard that was cut off, then merge again.",
-        )
-    settings = start.settings if isinstance(start, RunStarted) else None
-    if not isinstance(start, RunStarted) or settings is None:
-        raise UsageError(
-            f"the run {folder.name} does not say how it was begun, and so cannot be resumed",
-            details="It was cut off before its plan was written, or begun by an older matrixctl.",
-            resolution="Begin it anew; what is in the store is not built again.",
-        )
+    settings = _read_settings(
+        folder, "resumed", "Resume the run of the shard that was cut off, then merge again."
+    )
     try:
         os.chdir(settings.folder)
     except OSError as error:
@@ -437,8 +449,71 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
             f"the run {folder.name} was begun in {settings.folder}, which cannot be entered: {error.strerror}"
         ) from None
     except ValueError as error:  # a NUL in the folder's name
-        raise UsageError(f"the journal of the run {folder.name} is spoilt: {error}") from None
+        raise UsageError(f"the journal of the run {folder.name} is damaged: {error}") from None
     anew = {name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _given(context, name)}
     if now.remote_store:  # maybe from the environment
         anew["remote_store"] = now.remote_store
     return settings.model_copy(update=anew)
+
+
+def _read_settings(folder: Path, done: str, instead: str) -> Settings:
+    """Return the command line with which a run was begun.
+
+    :param done: what cannot be done with the run otherwise, as in "resumed".
+    :param instead: what to do where the run was merged of others.
+    :raises UsageError: where the run does not say.
+    """
+    start = next(iter(read(folder / JOURNAL)), None)
+    if isinstance(start, RunStarted) and start.record.shards:
+        raise UsageError(
+            f"the run {folder.name} was merged of others, and so cannot be {done}", resolution=instead
+        )
+    settings = start.settings if isinstance(start, RunStarted) else None
+    if settings is None:
+        raise UsageError(
+            f"the run {folder.name} does not say how it was begun, and so cannot be {done}",
+            details="It was cut off before its plan was written, or begun by an older matrixctl.",
+            resolution="Begin it anew; what is in the store is not built again.",
+        )
+    return settings
+
+
+def _failed_of(folder: Path, now: Settings, context: click.Context) -> Settings:
+    """Return the command line of a run of the cells of another that were not as expected.
+
+    What decides what a cell is, and where its sources come from, is that of the other run unless given now.
+
+    :raises NothingSelectedError: where all cells were as expected.
+    :raises UsageError: for options that select cells, and where the other run does not say how it was begun.
+    """
+    options = {option.name: option.opts[0] for option in context.command.params}
+    if odd := sorted(options[name] for name in _SELECTING if _given(context, name)):
+        raise UsageError(
+            f"--failed-of goes with no {', '.join(odd)}: the cells are those of the run",
+            resolution="Leave that out.",
+        )
+    then = _read_settings(folder, "run again", "Name the runs of its shards, one after another.")
+    cells = [cell.id for cell in read_run(folder).cells if verdict(cell) not in _AS_EXPECTED]
+    if not cells:
+        raise NothingSelectedError(f"each cell of the run {folder.name} was as expected")
+    there = Path(then.folder)
+    own = there / "matrix.yaml"
+    taken = {
+        "matrix": str(there / then.matrix if then.matrix else own if own.is_file() else common.OURS),
+        "patches": tuple(_from(there, text) for text in then.patches),
+        "replacements": then.replacements,
+        "pins": then.pins,
+        "sources": tuple(str(there / path) for path in then.sources),
+        "mirrors": tuple(where if "://" in where else str(there / where) for where in then.mirrors),
+        **{name: getattr(then, name) for name in ("store", "build", "challenge_unsupported")},
+    }
+    anew = {_PARAMETERS.get(name, name) for name in context.params if _given(context, name)}
+    kept = {name: value for name, value in taken.items() if name not in anew}
+    if "pins" in kept:
+        kept["pins_file"] = then.pins_file
+    return now.model_copy(update={**kept, "cells": tuple(cells), "failed_of": folder.name})
+
+
+def _from(folder: Path, patch: str) -> str:
+    component, _, file = patch.partition("=")
+    return patch if file.startswith("~") else f"{component}={folder / file}"

@@ -11,13 +11,13 @@ from orchestrator.matrix import schema as matrix_schema
 from orchestrator.record import schema as record_schema
 
 
-@click.command()
+@click.command(epilog="Example: matrixctl schema --run")
 @click.option("--run", "what", flag_value="run", help="That of run.json instead.")
 @click.option("--compare", "what", flag_value="compare", help="That of `compare --format json` instead.")
 @click.option("--explain", "what", flag_value="explain", help="That of `explain --format json` instead.")
 @click.option("--bisect", "what", flag_value="bisect", help="That of bisect.json instead.")
 def schema(*, what: str | None) -> None:
-    """Print the JSON Schema of matrix.yaml, for editors."""
+    """Print the JSON Schema of matrix.yaml or of an output."""
     if what == "run":
         text = record_schema.text()
     elif what == "compare":

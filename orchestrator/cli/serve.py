@@ -15,7 +15,7 @@ from orchestrator.report.text import flat
 _LAST_PORT = 65535
 
 
-@click.command("serve")
+@click.command("serve", epilog="Example: matrixctl serve --port 8080")
 @click.option(
     "--port", type=click.IntRange(0, _LAST_PORT), default=8000, show_default=True, help="0 takes a free one."
 )
@@ -41,7 +41,7 @@ def command(
     reports: Path | None,
     series: str | None,
 ) -> None:
-    """Show the dashboard on this machine, and follow a run as it goes on, until Ctrl-C.
+    """Show the dashboard here, and follow a run until Ctrl-C.
 
     The pages are made again when the history has changed. It has no password: only this machine can reach it
     unless --host says otherwise.

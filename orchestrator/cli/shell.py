@@ -11,7 +11,7 @@ import click
 
 from orchestrator.app.shell import ROLES, Means, Role, open_shell
 from orchestrator.arch import by_machine
-from orchestrator.cli import common
+from orchestrator.cli import common, complete
 from orchestrator.cli.log import show_log
 from orchestrator.cli.repro import find_sources, run_of
 from orchestrator.errors import UsageError
@@ -26,8 +26,8 @@ from orchestrator.record.past import read_past
 from orchestrator.reproduce.finished import replan
 
 
-@click.command()
-@click.argument("cell")
+@click.command(epilog="Example: matrixctl shell openssl-distro--TLS_CHACHA20 client")
+@click.argument("cell", shell_complete=complete.judged_cells)
 @click.argument("role", type=click.Choice(ROLES), default="server")
 @run_of
 @common.reports_folder
@@ -46,10 +46,11 @@ def shell(
     mirrors: Sequence[str],
     sources: Sequence[Path],
 ) -> None:
-    """Open a container of CELL as RUN had it: its server (HAProxy runs), its client, or its build.
+    """Open a container of CELL as RUN had it.
 
-    CELL is an id, or a part that no other has. Ctrl-D ends the shell and removes the container. Without a
-    terminal the commands come from stdin. The exit code is the shell's.
+    It is that of its server (HAProxy runs), its client, or its build. CELL is an id, or a part that no
+    other has. Ctrl-D ends the shell and removes the container. Without a terminal the commands come from
+    stdin. The exit code is the shell's.
     """
     past = read_past(find_folder(run, out or common.default_out(), series=series))
     found = find_cell(past.record, cell)
@@ -71,9 +72,7 @@ def shell(
         store=kept,
         limit=again.limits.image,
     )
-    means = Means(
-        engine=engine, images=ImageSet(shop=shop), store=kept, mirrors=tuple(mirrors), say=common.say
-    )
+    means = Means(engine=engine, images=ImageSet(shop=shop), store=kept, mirrors=tuple(mirrors))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     with show_log(common.say):

@@ -12,7 +12,7 @@ from orchestrator.report import units
 from orchestrator.report.text import flat
 
 
-@click.command("site")
+@click.command("site", epilog="Example: matrixctl site --out public --series nightly")
 @click.option(
     "--out",
     "folder",
@@ -25,9 +25,10 @@ from orchestrator.report.text import flat
 @common.site_reports("Where the history is, without --history [default: reports].")
 @common.series("The runs that are shown [default: the only series].")
 def command(folder: Path, *, history: str | None, reports: Path | None, series: str | None) -> None:
-    """Write the dashboard of a series: static pages from the history, for a web server or a folder.
+    """Write the dashboard of a series: static pages.
 
-    Only what changed is written. Nothing in it asks another server for anything.
+    They come from the history, for a web server or a folder. Only what changed is written. Nothing in it
+    asks another server for anything.
     """
     with open_history(history, reports or common.default_out()) as kept:
         written = build_site(kept, folder, series=series, now=datetime.now(UTC))

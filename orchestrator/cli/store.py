@@ -8,6 +8,7 @@ import click
 from orchestrator.app.needs import Inputs, find_needs, make_key
 from orchestrator.arch import Arch
 from orchestrator.cli import common
+from orchestrator.cli.group import Ordered
 from orchestrator.errors import NothingSelectedError
 from orchestrator.execute.store import bundle
 from orchestrator.execute.store.bundle import Item
@@ -17,12 +18,15 @@ from orchestrator.preview import Preview, engine_here, preview
 from orchestrator.report.units import size
 
 
-@click.group()
+@click.group(cls=Ordered)
 def store() -> None:
-    """Name, export and import what a selection needs of the store: sources, libraries, HAProxy builds."""
+    """Name, export and import what a selection needs.
+
+    The store has sources, libraries, HAProxy builds and results of self-tests.
+    """
 
 
-@store.command()
+@store.command(epilog="Example: matrixctl store key --profile nightly")
 @common.pinned
 @common.selecting
 @common.matrix_sources
@@ -35,7 +39,7 @@ def key(
     sources: Sequence[Path],
     challenge_unsupported: bool,
 ) -> None:
-    """Print a key for a cache, which changes when the selection needs something else of the store.
+    """Print a key for a cache: it changes with what is needed.
 
     `ASKED` until the toolchain images are there, `ASKED-EXACT` from then on: restore what begins with ASKED,
     save under the whole.
@@ -54,7 +58,7 @@ def key(
     click.echo(make_key(selection.cells, inputs, found))
 
 
-@store.command()
+@store.command(epilog="Example: matrixctl store export night.tar.gz --profile nightly")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @common.pinned
 @common.selecting
@@ -71,9 +75,9 @@ def export(
     challenge_unsupported: bool,
     ccache: bool,
 ) -> None:
-    """Write what the selection needs of the store into FILE, as far as it is there; say what is not.
+    """Write what the selection needs of the store into FILE.
 
-    FILE is a tar, compressed with gzip. Exit code 3: nothing is there.
+    It says what is not there. FILE is a tar, compressed with gzip. Exit code 3: nothing is there.
     """
     catalog, kept = common.catalog(sources), Store(store or common.default_store())
     found, _ = _look(selection, catalog, kept, mirrors, challenge_unsupported=challenge_unsupported)
@@ -91,14 +95,14 @@ def export(
     click.echo(f"{file}: {_count(made.items)}, {size(made.size)}")
 
 
-@store.command("import")
+@store.command("import", epilog="Example: matrixctl store import night.tar.gz")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @common.store_folder
 def import_(file: Path, *, store: Path | None) -> None:
     """Take into the store what `store export` wrote into FILE.
 
     Nothing of it is taken in before all of it was read and held against its digests. What the store has
-    already stays. Whoever wrote FILE decides what your builds are: import your own alone.
+    already stays. The person who wrote FILE decides what your builds are: import your own alone.
     """
     made = bundle.import_(Store(store or common.default_store()), file)
     held = f"; {len(made.held)} were there" if made.held else ""

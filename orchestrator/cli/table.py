@@ -4,6 +4,7 @@ import os
 import sys
 
 import click
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
@@ -23,11 +24,22 @@ def console() -> Console:
 
 
 def table(*columns: str, gap: int = 2) -> Table:
-    """Return an empty table in which no cell is ever cut."""
+    """Return an empty table in which nothing is cut, and no word is broken."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for column in columns:
-        made.add_column(Text(column), overflow="fold")
+        made.add_column(Text(column), overflow="fold", min_width=_longest_word(column))
     return made
+
+
+def add_row(made: Table, *cells: Text) -> None:
+    """Add a row to a table of ours: each column becomes as wide as its longest word, at least."""
+    for column, one in zip(made.columns, cells, strict=True):
+        column.min_width = max(column.min_width or 0, _longest_word(one.plain))
+    made.add_row(*cells)
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
 
 
 def fits(candidate: Table) -> bool:
@@ -43,9 +55,15 @@ def cell(text: str, style: str = "") -> Text:
 
 def show(*parts: RenderableType) -> None:
     """Print the answer at once, so that a reader who leaves is noticed here and not when Python ends."""
-    target = console()
-    with target.capture() as captured:
-        for part in parts:
-            target.print(part)
-    lines = (line.rstrip() for line in captured.get().splitlines())
+    lines = (line.rstrip() for part in parts for line in _draw(part).splitlines())
     click.echo("\n".join(lines))
+
+
+def _draw(part: RenderableType) -> str:
+    """Return the lines of a part: as wide as its words need, even beyond the terminal."""
+    target = console()
+    needed = Measurement.get(target, target.options.update(width=_ANY), part).minimum
+    target.width = max(target.width, needed)
+    with target.capture() as captured:
+        target.print(part, crop=False)
+    return captured.get()

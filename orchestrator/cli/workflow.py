@@ -60,7 +60,7 @@ def told_in_step() -> Iterator[None]:
 
 @contextmanager
 def open_step() -> Iterator["Step"]:
-    """Enter a step: until it is left, GitHub obeys no line of the log, whoever wrote it.
+    """Enter a step: until it is left, GitHub obeys no line of the log, no matter who wrote it.
 
     :raises UsageError: outside GitHub Actions.
     """

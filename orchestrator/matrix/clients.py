@@ -42,7 +42,7 @@ def control_client(family: str) -> str:
     """Return the family of the client that asks over TCP: this one, or the first in the table that can.
 
     The control is about the server, so any client that is known to work over TCP will do: it is always one of
-    our own image's, whoever asks over QUIC.
+    our own image's, no matter who asks over QUIC.
     """
     able = [name for name, client in CLIENTS.items() if client.tcp_lacks is not None]
     return family if family in able else able[0]

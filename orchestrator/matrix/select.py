@@ -16,6 +16,12 @@ from orchestrator.versions import Version
 FULL = "full"
 """The built-in profile: no filters."""
 
+LIST_IDS = "`matrixctl cells --format ids` lists all ids."
+"""What to do where an id is not known."""
+_NAMED = 8
+"""Cells that a sentence names."""
+_CIPHERS = {"cipher", "negotiated"}
+"""What may be named without ``TLS_``, and in any case."""
 _EXAMPLE = "examples: arch=arm64   tls=openssl*   cipher!=default   'haproxy<3.2'   haproxy=3.0..3.1"
 _FILTER = re.compile(r"\s*(?P<axis>[^\s=!<>]+)\s*(?P<op>!=|<=|>=|=|<|>)\s*(?P<rest>\S(?:.*\S)?)\s*")
 _PATTERN = re.compile(r"[A-Za-z0-9._+*?\[\]!-]+", re.ASCII)
@@ -117,15 +123,36 @@ def select(
 def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:
     """Return the cells with these ids, in the order of ``cells``.
 
-    :raises UsageError: for an id that no cell has, with the nearest ones.
+    :param ids: each an id, or a part that no other cell's id has.
+    :raises UsageError: for an id that no cell has, with the nearest ones, and for a part of several ids.
     """
-    known = {cell.id for cell in cells}
-    unknown = [wanted for wanted in dict.fromkeys(ids) if wanted not in known]
-    if unknown:
-        lines = [f"no cell {quoted(wanted)}{nearest(wanted, alike(wanted, known))}" for wanted in unknown]
-        raise UsageError(lines[0], details="\n".join(lines[1:]), resolution="`matrixctl cells` lists all ids")
-    wanted_ids = set(ids)
-    return tuple(cell for cell in cells if cell.id in wanted_ids)
+    known = [cell.id for cell in cells]
+    found = {wanted: find_ids(wanted, known) for wanted in dict.fromkeys(ids)}
+    lines = [_not_one(wanted, fitting, known) for wanted, fitting in found.items() if len(fitting) != 1]
+    if lines:
+        raise UsageError(lines[0], details="\n".join(lines[1:]), resolution=LIST_IDS)
+    chosen = {fitting[0] for fitting in found.values()}
+    return tuple(cell for cell in cells if cell.id in chosen)
+
+
+def find_ids(wanted: str, known: Collection[str]) -> list[str]:
+    """Return the id that ``wanted`` is, else all ids that it is a part of, in any case."""
+    if wanted in known:
+        return [wanted]
+    part = wanted.casefold()
+    return [one for one in known if part and part in one.casefold()]
+
+
+def _not_one(wanted: str, fitting: Sequence[str], known: Collection[str]) -> str:
+    if not fitting:
+        return f"no cell {quoted(wanted)}{nearest(wanted, alike(wanted, known))}"
+    return f"{quoted(wanted)} is part of the ids of {len(fitting)} cells: {list_some(fitting)}"
+
+
+def list_some(ids: Sequence[str]) -> str:
+    """Return a few of the ids, and how many more there are."""
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{listed(ids[:_NAMED])}{more}"
 
 
 def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
@@ -194,6 +221,8 @@ def held_by(item: Filter, term: Term, values: Mapping[str, Named], *, strict: bo
         return _in_range(item, term.range, values, strict=strict)
     word = term.name or ""
     held = {name for name, value in values.items() if _is(value, word)}
+    if item.axis in _CIPHERS:
+        held |= {name for name in values if _is_cipher(name.casefold(), word.casefold())}
     if strict and not held:
         families = {family for value in values.values() if (family := getattr(value, "family", None))}
         raise UsageError(
@@ -210,6 +239,10 @@ def _is(value: Named, text: str) -> bool:
         or text == getattr(value, "version", None)
         or text == getattr(value, "family", None)
     )
+
+
+def _is_cipher(name: str, text: str) -> bool:
+    return fnmatchcase(name, text) or fnmatchcase(name.removeprefix("tls_"), text)
 
 
 def _in_range(item: Filter, span: Range, values: Mapping[str, Named], *, strict: bool) -> set[str]:
@@ -256,7 +289,7 @@ def _nothing(cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]) 
     return NothingSelectedError(
         "the selection matches no cell",
         details="\n".join(lines),
-        resolution="`matrixctl cells` lists all cells of the matrix",
+        resolution="`matrixctl cells` lists all cells of the matrix.",
     )
 
 

@@ -120,8 +120,8 @@ class Prober:
             left = [cell for cell in cells if cell.id in pending]
             number = next(tries)
             ends = _Ends(last_round=last, last_try=number == TRIES, again=number > 1)
-            spoilt = self._attempt(left, haproxy, images, pending, ends)
-            pending = {key: f"{AGAIN}{message}" for key, message in spoilt.items()}
+            broken = self._attempt(left, haproxy, images, pending, ends)
+            pending = {key: f"{AGAIN}{message}" for key, message in broken.items()}
             return pending if not pending or self.engine.answers() else {}  # a dead one is asked for nothing
 
         Retrying(
@@ -139,7 +139,7 @@ class Prober:
         whys: Mapping[str, str],
         ends: "_Ends",
     ) -> dict[str, str]:
-        """One session; the cells that the harness spoilt, with the reason.
+        """One session; the cells that the harness broke, with the reason.
 
         Whatever ends it, what was judged stays, and each other cell gets an attempt that says why.
         """
@@ -154,7 +154,7 @@ class Prober:
             error = caught
         if not self.cancelled():
             attempt.close(error)
-        return attempt.spoilt
+        return attempt.broken
 
     def _session(
         self, cells: Sequence[Cell], haproxy: bytes, images: Images, whys: Mapping[str, str]
@@ -216,7 +216,7 @@ class _Attempt:
         self._binary = inspect(haproxy)
         self._server: dict[str, Any] = {}
         self._started_at = utc_now()
-        self.spoilt: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
 
     def on_line(self, raw: session.Raw) -> None:
         """:raises MatrixctlError: if the line is of no cell of the session, or its server was taken away."""
@@ -292,8 +292,8 @@ class _Attempt:
 
     def _tell(self, cell: Cell, judged: Judgement, told: Circumstances) -> None:
         if judged.outcome is Outcome.ERROR and judged.reason not in LASTING:
-            self.spoilt[cell.id] = judged.message.splitlines()[0]
-        final = self._ends.last_round and (cell.id not in self.spoilt or self._ends.last_try)
+            self.broken[cell.id] = judged.message.splitlines()[0]
+        final = self._ends.last_round and (cell.id not in self.broken or self._ends.last_try)
         self._prober.judged(cell, judged, told.model_copy(update={"final": final}))
 
     def _features(self, cell: Cell) -> tuple[str, ...]:

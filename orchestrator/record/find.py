@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.files import read_limited
 from orchestrator.matrix.names import listed, quoted
-from orchestrator.matrix.select import alike
+from orchestrator.matrix.select import alike, find_ids, list_some
 from orchestrator.outcome import ALARMS, Verdict, believed
 from orchestrator.record import journal
 from orchestrator.record.fold import ended, fold
@@ -37,8 +37,6 @@ _HEAD = 1 << 16
 """Bytes of a journal's first line in which the run itself stands, before its cells."""
 _LIMIT = 1 << 29
 """Bytes of a ``run.json``: a hundred times what the largest one has."""
-_NAMED = 8
-"""Cells that a sentence names."""
 _BAD = ALARMS | {Verdict.NOT_JUDGED}
 
 
@@ -130,22 +128,18 @@ def find_cell(record: RunRecord, name: str) -> CellRecord:
 
     :raises UsageError: if there is none, with the nearest ids, or if there are several.
     """
-    if (exact := next((cell for cell in record.cells if cell.id == name), None)) is not None:
-        return exact
-    found = [cell for cell in record.cells if name and name in cell.id]
+    cells = {cell.id: cell for cell in record.cells}
+    found = find_ids(name, cells)
     if len(found) == 1:
-        return found[0]
+        return cells[found[0]]
     all_of_them = f"All of them: matrixctl report {record.run.id} --format markdown"
     if found:
-        shown = listed([cell.id for cell in found[:_NAMED]])
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise UsageError(
             f"{quoted(name)} is part of the ids of {len(found)} cells in the run {record.run.id}",
-            details=f"{shown}{more}",
+            details=list_some(found),
             resolution=f"Name more of it. {all_of_them}",
         )
-    known = {cell.id for cell in record.cells}
-    near = get_close_matches(name, alike(name, known), n=3, cutoff=0.3)
+    near = get_close_matches(name, alike(name, cells), n=3, cutoff=0.3)
     raise UsageError(
         f"the run {record.run.id} has no cell {quoted(name)}",
         details=f"nearest: {listed(near)}" if near else "",

@@ -294,7 +294,7 @@ def read(path: Path, *, warn: bool = False, whole_parts: bool = False) -> Iterat
             event = _LINE.validate_json(line)
             if harmed and whole_parts and not isinstance(event, RunResumed):
                 raise MatrixctlError(
-                    f"{path}:{harmed} is spoilt, and it is not where a crash has cut the journal",
+                    f"{path}:{harmed} is damaged, and it is not where a crash has cut the journal",
                     details="What that line said of a cell or a source is lost.",
                     resolution=f"Begin a new run; what is left of this one: matrixctl report {path.parent}",
                 )

@@ -98,7 +98,7 @@ def read_past(folder: Path) -> Past:
     """Read a run that should go on; drop a broken line of its journal, with a message.
 
     :raises UsageError: where it died before it had planned anything.
-    :raises MatrixctlError: where there is no journal, another version wrote it, or a line amid it is spoilt.
+    :raises MatrixctlError: where there is no journal, another version wrote it, or a line in it is damaged.
     """
     events: Sequence[Event] = tuple(read(folder / JOURNAL, warn=True, whole_parts=True))
     if not events or not isinstance(events[0], RunStarted):

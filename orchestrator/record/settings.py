@@ -53,6 +53,8 @@ class Settings(Value):
     pairwise: bool = False
     """``--start pairwise``."""
     budget_minutes: float | None = None
+    failed_of: str = ""
+    """The id of the run whose cells that were not as expected these ``cells`` are; empty without one."""
     shard: str = ""
     """``K/N``: the K-th of N parts of the cells that the other options choose."""
     pins_file: str = ""

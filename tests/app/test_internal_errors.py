@@ -102,15 +102,15 @@ def test_a_judgement_that_breaks_spoils_its_own_cell_alone(tmp_path: Path) -> No
     bench = Bench(tmp_path, judged_as=lambda cell: cast("Judgement", Strange()) if cell is bad else PASSED)
     record = bench.go()
     by_id = {cell.id: cell for cell in record.cells}
-    spoilt = by_id.pop(bad.id)
-    assert (spoilt.outcome, spoilt.reason, spoilt.verdict) == (
+    damaged = by_id.pop(bad.id)
+    assert (damaged.outcome, damaged.reason, damaged.verdict) == (
         Outcome.ERROR,
         Reason.INTERNAL,
         Verdict.NOT_JUDGED,
     )
-    assert "please report it" in spoilt.message
-    assert [(one.why, one.outcome, one.message) for one in spoilt.attempts] == [
-        ("first", Outcome.ERROR, spoilt.message)
+    assert "please report it" in damaged.message
+    assert [(one.why, one.outcome, one.message) for one in damaged.attempts] == [
+        ("first", Outcome.ERROR, damaged.message)
     ]
     assert {cell.outcome for cell in by_id.values()} == {Outcome.PASS}
     assert record.run.exit_code == Exit.HARNESS

@@ -101,11 +101,11 @@ def test_where_it_cannot_be_had_at_all_that_is_said(bed: Bed) -> None:
     (bed.tree / "Makefile").unlink()
     bed.tree.rmdir()
     (said,) = bed.sources().pin([bed.pin], cancel=Cancel())
-    assert "is no longer in the store, and cannot be had again: " in said
+    assert "is no longer in the store, and cannot be obtained again: " in said
 
 
 def test_an_interrupted_question_is_no_answer(bed: Bed) -> None:
-    """It was cut off: that the source cannot be had is not said, and the run is not refused for it."""
+    """It was cut off: that the source cannot be obtained is not said, and the run is not refused for it."""
     bed.store.empty()
     (bed.tree / "Makefile").unlink()
     cancel = Cancel()

@@ -111,7 +111,7 @@ def test_a_run_of_other_cells_is_refused_and_nothing_is_written(tmp_path: Path) 
 def left_open(folder: Path, *, outcome: Outcome, reason: Reason | None) -> CellRecord:
     """A run that was cut off after a first attempt at its first cell, with another to follow."""
     whole = Bench(
-        folder, judged_as=lambda _: Judgement(outcome=outcome, reason=reason, message="spoilt")
+        folder, judged_as=lambda _: Judgement(outcome=outcome, reason=reason, message="damaged")
     ).go()
     journal = folder / "run" / JOURNAL
     kept = [one for one in read(journal) if not isinstance(one, RunFinished)]
@@ -123,12 +123,12 @@ def left_open(folder: Path, *, outcome: Outcome, reason: Reason | None) -> CellR
     return whole.cells[0]
 
 
-def test_what_the_harness_spoilt_just_before_is_replaced(tmp_path: Path) -> None:
+def test_what_the_harness_damaged_just_before_is_replaced(tmp_path: Path) -> None:
     left_open(tmp_path, outcome=Outcome.ERROR, reason=Reason.DEADLINE)
     record = Bench(tmp_path, resume=True).go()
     first = record.cells[0]
     assert (first.outcome, first.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED)
-    assert [one.why for one in first.attempts] == ["first", f"{AGAIN}spoilt"]
+    assert [one.why for one in first.attempts] == ["first", f"{AGAIN}damaged"]
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def test_what_becomes_of_it_now_is_said_and_not_what_became_of_it_then(
     tmp_path: Path, kind: str, error: Exception, ending: tuple[Outcome, Reason, int]
 ) -> None:
     """A harness that failed last night hides no regression of today."""
-    spoilt = Judgement(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
-    Bench(tmp_path, judged_as=lambda _: spoilt).go()
+    damaged = Judgement(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="damaged")
+    Bench(tmp_path, judged_as=lambda _: damaged).go()
 
     def plant(action: Action) -> None:
         if action.kind == kind:
@@ -177,15 +177,15 @@ def test_what_becomes_of_it_now_is_said_and_not_what_became_of_it_then(
     record = Bench(tmp_path, resume=True, plant=plant).go()
     assert {(one.outcome, one.reason, record.run.exit_code) for one in record.cells} == {ending}
     assert {tuple(attempt.why for attempt in one.attempts) for one in record.cells} == {
-        ("first", f"{AGAIN}spoilt")
+        ("first", f"{AGAIN}damaged")
     }
 
 
 def test_a_resumed_run_that_breaks_off_has_a_word_on_each_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt = Judgement(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="spoilt")
-    Bench(tmp_path, judged_as=lambda _: spoilt).go()
+    damaged = Judgement(outcome=Outcome.ERROR, reason=Reason.DEADLINE, message="damaged")
+    Bench(tmp_path, judged_as=lambda _: damaged).go()
 
     def broken(*_: object) -> None:
         raise UnforeseenError("planted")

@@ -111,7 +111,7 @@ def test_a_cell_that_the_history_knows_as_flaky_is_no_new_failure(here: Path) ->
 
 
 class Ended:
-    """A run whose work is done, whoever asks for it."""
+    """A run whose work is done, no matter who asks for it."""
 
     def __init__(self, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.here, self.folder = here, here / "reports" / LATER

@@ -166,11 +166,11 @@ def test_what_cannot_be_compared_is_not_written_over(kept: Repository, which: st
     """Nobody knows then which runs would be lost."""
     here = machine(kept, "here")
     night(here, SECOND_RUN)
-    spoilt = b"SQLite format 3\0, and then something that is none"
+    damaged = b"SQLite format 3\0, and then something that is none"
     if which == "local":
-        (here / "reports" / "history.db").write_bytes(spoilt)
+        (here / "reports" / "history.db").write_bytes(damaged)
     else:
-        spoil(kept, "history.db.gz", gzip.compress(spoilt))
+        spoil(kept, "history.db.gz", gzip.compress(damaged))
     before = everything(here / "reports")
     done = matrixctl("history", "pull", BRANCH, cwd=here)
     assert (done.returncode, done.stdout) == (4, "")
@@ -188,7 +188,7 @@ def spoil(server: Repository, path: str, content: bytes) -> str:
     (server.folder / path).parent.mkdir(exist_ok=True)
     (server.folder / path).write_bytes(content)
     server.git("add", "--all")
-    server.git("commit", "--quiet", "--message", "spoilt")
+    server.git("commit", "--quiet", "--message", "damaged")
     server.git("checkout", "--quiet", "master")
     return server.git("rev-parse", BRANCH)
 
@@ -214,7 +214,7 @@ def test_a_history_that_was_cut_is_a_sentence_and_stays(kept: Repository, cut: i
     here = machine(kept, "here")
     done = matrixctl("history", "pull", BRANCH, cwd=here)
     assert (done.returncode, done.stdout) == (4, "")
-    assert "the history is spoilt: 'history.db.gz' of the branch cannot be unpacked" in done.stderr
+    assert "the history is damaged: 'history.db.gz' of the branch cannot be unpacked" in done.stderr
     assert not (here / "reports").exists()
 
 

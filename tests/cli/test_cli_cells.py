@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from cli_samples import cells, process
+from cli_samples import cells, matrixctl, process
 from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
@@ -114,14 +114,8 @@ def test_the_table_fits_eighty_columns_without_breaking_a_row(matrix: str) -> No
     lines = invoke("cells", "--matrix", matrix, "--filter", "arch=arm64").stdout.splitlines()
     assert max(map(len, lines)) <= 80
     (row,) = [line for line in lines if "3.1.9" in line and "openssl-distro" in line and "CCM" in line]
-    assert row.split() == [
-        "arm64",
-        "3.1.9",
-        "openssl-distro",
-        "TLS_AES_128_CCM_SHA256",
-        "client-cannot-offer",
-    ]
-    assert sum(line.startswith("client-cannot-offer: ") for line in lines) == 1
+    assert row.split() == ["arm64", "3.1.9", "openssl-distro", "TLS_AES_128_CCM_SHA256", "[1]"]
+    assert sum(line.startswith("[1] client-cannot-offer: ") for line in lines) == 1
     assert lines[-1] == "18 cells, 6 of them unsupported"
 
 
@@ -191,3 +185,28 @@ def test_a_version_without_a_source_is_said_before_a_run_and_sources_are_read(
     assert f"{own}: no cell takes haproxy 3.9.9" in done.stderr
     own.write_text("version: 2\n")
     assert invoke("cells", "--matrix", matrix, "--sources", str(own)).exit_code == 2
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "100"])
+@pytest.mark.parametrize(
+    "args", [["cells", "--profile", "quick"], ["capabilities"], ["capabilities", "--filter", "tls=libressl"]]
+)
+def test_no_table_breaks_a_word(tmp_path: Path, args: list[str], columns: str) -> None:
+    """Each word of a wide terminal's table stands whole in that of a narrow one."""
+    wide = matrixctl(*args, cwd=tmp_path, env={"COLUMNS": "1000"}).stdout
+    narrow = matrixctl(*args, cwd=tmp_path, env={"COLUMNS": columns}).stdout
+    words = {word for word in read_words(wide) if not word.startswith(("amd64--", "arm64--"))} - {"id"}
+    assert len(words) > 20
+    assert words - {"unsupported", "expected"} <= read_words(narrow)
+
+
+def read_words(text: str) -> set[str]:
+    return {word.strip("[]:,;") for word in text.split()}
+
+
+def test_cells_fit_80_columns_and_say_in_notes_what_does_not(tmp_path: Path) -> None:
+    lines = matrixctl("cells", "--profile", "quick", cwd=tmp_path).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    (rule,) = (line for line in lines if line.startswith("[2] "))
+    assert "pass with TLS_AES_256_GCM_SHA384" in " ".join(lines[lines.index(rule) :])
+    assert "amd64 distro  openssl-distro TLS_AES_128_CCM_SHA256       [1]" in lines

@@ -79,7 +79,7 @@ def test_a_folder_that_is_gone_is_named(out: Path) -> None:
     assert "/nonexistent/folder, which cannot be entered" in result.stderr
 
 
-def test_a_spoilt_journal_is_told_without_a_traceback(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_journal_is_told_without_a_traceback(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(out)  # and back again: the command goes where the run was begun
     planned = a_run(out, "20260102-030406-0000")
     journal = out / "20260102-030406-0000" / JOURNAL
@@ -88,7 +88,7 @@ def test_a_spoilt_journal_is_told_without_a_traceback(out: Path, monkeypatch: py
         file.append(RunStarted(record=planned, settings=SETTINGS.model_copy(update={"folder": "/a\0b"})))
     result = resume("latest", "--out", out)
     assert result.exit_code == 2
-    assert "20260102-030406-0000 is spoilt: " in result.stderr
+    assert "20260102-030406-0000 is damaged: " in result.stderr
 
 
 def test_the_folder_of_the_first_command_is_gone_to(out: Path, tmp_path: Path) -> None:

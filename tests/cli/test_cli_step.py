@@ -163,7 +163,7 @@ def test_a_base_of_another_matrix_is_said(here: Path) -> None:
 
 
 class Ended:
-    """A run whose work is done, whoever asks for it; what it told meanwhile is any text."""
+    """A run whose work is done, no matter who asks for it; what it told meanwhile is any text."""
 
     def __init__(self, here: Path, monkeypatch: pytest.MonkeyPatch, told: tuple[str, ...] = ()) -> None:
         self.folder, self.told = here / "reports" / RUN, told

@@ -143,7 +143,7 @@ class SecondDaemon:
         return names + [one["Name"] for one in api.volumes(filters=wanted)["Volumes"] or ()]
 
     def empty(self) -> None:
-        """Away with the containers and volumes, whoever made them."""
+        """Away with the containers and volumes, no matter who made them."""
         for container in self._own.containers.list(all=True):
             container.remove(force=True)
         for volume in self._own.volumes.list():

@@ -123,7 +123,7 @@ def test_without_aes_instructions_a_default_fails_that_passes_with_them(ran: Ran
         ran.cell(f"amd64--haproxy-3.0.11--aws-lc-5.1.0--default--execution.aes-{x}") for x in ("on", "off")
     )
     if on.outcome is Outcome.BLOCKED:
-        pytest.skip(f"the library's source cannot be had any more: {on.message}")
+        pytest.skip(f"the library's source cannot be obtained any more: {on.message}")
     assert on.outcome is Outcome.PASS, on.message
     assert on.observations is not None
     assert on.observations.negotiated_cipher == "TLS_AES_256_GCM_SHA384"

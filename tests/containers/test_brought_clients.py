@@ -98,7 +98,7 @@ def test_each_is_proved_and_its_version_is_its_own(ran: Ran) -> None:
     assert versions["curl"].startswith("curl 8.14.1 OpenSSL/")
     assert versions["gtls-path"] == "gtlsclient 1.11"
     assert {one.client for one in proofs if one.suite == GCM and one.ok} == set(versions)
-    # The control is about the server: ours asks, whoever the client is.
+    # The control is about the server: ours asks, no matter who the client is.
     control = {one.client: one.version for one in ran.record.clients if one.transport == "h2"}
     assert control == {"curl": versions["curl"]}
 

@@ -1,4 +1,4 @@
-"""Every library that can be had here, built for real and asked for all ciphers.
+"""Every library that can be obtained here, built for real and asked for all ciphers.
 
 One run for all: compilers and emulators keep each other's cores busy, and a failing build blocks no other.
 What a build for the other architecture would only repeat is the soak's (test_soak.py).

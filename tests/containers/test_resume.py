@@ -228,7 +228,7 @@ def survive(made: Bed, calm: Undisturbed) -> None:
     assert "Traceback" not in made.said
     events = made.events()
     record = fold(events)
-    # What the harness spoilt, and then did again, is no second judgement.
+    # What the harness damaged, and then did again, is no second judgement.
     judged = Counter(
         one.cell.id
         for one in events

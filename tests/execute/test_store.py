@@ -249,7 +249,7 @@ def test_what_moves_goes_with_the_artifacts_and_tarballs_stay(tmp_path: Path) ->
     assert {path.exists() for path in list(kept.values())[3:]} == {True}
 
 
-def test_an_origin_that_a_crash_spoilt_keeps_the_source(tmp_path: Path) -> None:
+def test_an_origin_that_a_crash_damaged_keeps_the_source(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store.scratch() as scratch:
         (scratch / "x").write_bytes(b"source")

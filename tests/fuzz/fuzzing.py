@@ -28,7 +28,7 @@ from orchestrator.errors import MatrixctlError
 T = TypeVar("T")
 
 BOUND_S = 5.0
-"""CPU seconds for one input: a busy machine fails no test, and an expression that backtracks for ever does.
+"""CPU seconds for one input: a busy machine fails no test, and an expression that backtracks forever does.
 
 Python's regular expressions look at signals while they run, so that those are interrupted too.
 """

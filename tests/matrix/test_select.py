@@ -201,6 +201,31 @@ def test_no_filter_selects_everything_and_order_is_kept() -> None:
     assert select(CELLS, ["cipher=default,TLS_*"]) == CELLS
 
 
+@pytest.mark.parametrize(
+    "text", ["aes_128_ccm*", "AES_128_GCM_SHA256", "tls_aes_128_gcm_sha256", "*ccm_sha256"]
+)
+def test_a_cipher_is_named_in_any_case_and_without_its_prefix(text: str) -> None:
+    (found,) = chosen("cipher", f"cipher={text}")
+    assert text.casefold().strip("*").removeprefix("tls_") in found.casefold()
+
+
+def test_what_begins_with_tls_is_no_default() -> None:
+    assert "default" not in chosen("cipher", "cipher=tls_*")
+    assert chosen("cipher", "cipher!=tls_*") == ["default"]
+
+
+def test_a_part_of_one_id_is_enough_and_one_of_several_is_refused() -> None:
+    (one,) = select(CELLS, ["arch=arm64", "haproxy=3.1.9", "tls=openssl-3.5.7", "cipher=*ccm*"])
+    assert select_ids(CELLS, ["arm64--haproxy-3.1.9--openssl-3.5.7--tls_aes_128_ccm"]) == (one,)
+    with pytest.raises(
+        UsageError, match=r"'arm64--haproxy-3\.1\.9' is part of the ids of \d+ cells: "
+    ) as error:
+        select_ids(CELLS, [one.id, "arm64--haproxy-3.1.9"])
+    assert "`matrixctl cells --format ids`" in error.value.resolution
+    with pytest.raises(UsageError, match="no cell ''"):
+        select_ids(CELLS, [""])
+
+
 def test_select_ids() -> None:
     wanted = [CELLS[5].id, CELLS[2].id]
     assert select_ids(CELLS, wanted) == (CELLS[2], CELLS[5])

@@ -1,4 +1,4 @@
-"""Digests: fixed for ever, moved by each input that decides an output, and by nothing else."""
+"""Digests: fixed forever, moved by each input that decides an output, and by nothing else."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -263,7 +263,7 @@ SPOILT = f"{AGAIN}HAProxy was killed"
         ([(FIRST, UNSUPPORTED), (SECOND, ERROR), (SPOILT, PASS)], UNSUPPORTED, 0, "as-expected"),
     ],
 )
-def test_repeats_reduce_to_the_worst_and_a_spoilt_attempt_is_replaced(
+def test_repeats_reduce_to_the_worst_and_a_damaged_attempt_is_replaced(
     attempts: list[tuple[str, Outcome]], outcome: Outcome, decisive: int, verdict: str
 ) -> None:
     made = record(attempts, expected=DECLARED if (FIRST, UNSUPPORTED) in attempts else None)

@@ -207,7 +207,7 @@ def test_a_dead_engine_is_not_asked_again(tmp_path: Path) -> None:
     assert len(bench.asked) == 1
 
 
-def test_a_cell_that_the_harness_spoilt_is_tried_again_alone(tmp_path: Path) -> None:
+def test_a_cell_that_the_harness_damaged_is_tried_again_alone(tmp_path: Path) -> None:
     def killed(asked: Sequence[Cell]) -> list[Raw | bytes | Exception]:
         return [server_line(), line(asked[0]), dead(asked[1], 137, ready_s=0.1), line(asked[2])]
 
@@ -287,7 +287,7 @@ def test_the_last_attempt_at_each_cell_is_final_and_no_earlier_one(tmp_path: Pat
     assert ends == {FIRST.id: [False, True], SECOND.id: [False, False, True]}
 
 
-def test_the_last_try_of_a_cell_that_is_only_spoilt_is_final(tmp_path: Path) -> None:
+def test_the_last_try_of_a_cell_that_is_only_damaged_is_final(tmp_path: Path) -> None:
     bench = Bench(tmp_path, failing_after(0, DIED)).probe([FIRST])
     assert [told.final for *_, told in bench.told] == [False, False, True]
 
@@ -370,7 +370,7 @@ def test_a_cancelled_session_is_not_tried_again(tmp_path: Path) -> None:
     assert bench.told == []
 
 
-def test_a_cell_that_was_spoilt_just_before_the_cancellation_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_cell_that_was_damaged_just_before_the_cancellation_is_not_tried_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lambda asked: [server_line(), dead(asked[0], 137, ready_s=0.1)])
     bench.cancelled = lambda: len(bench.told) > 0
     bench.probe([FIRST])

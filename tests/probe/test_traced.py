@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from socketserver import StreamRequestHandler, UnixStreamServer
 from threading import Thread
-from types import ModuleType
+from typing import Any
 
 import pytest
 from client_scripts import loaded
@@ -28,16 +28,16 @@ def test_the_suite_is_the_last_server_hellos(said: str, suite: str | None) -> No
 
 
 @pytest.fixture
-def tracing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def tracing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in ("SSLKEYLOGFILE", "QLOGDIR"):
         monkeypatch.setenv(name, "")
-    module = loaded("tracing")
+    module: Any = loaded("tracing")
     module.STARTS = module.ENDS = 0
     (tmp_path / "haproxy.log").write_bytes(b"")
     return module
 
 
-def test_without_a_capture_it_says_why_and_the_rest_goes_on(tracing: ModuleType, tmp_path: Path) -> None:
+def test_without_a_capture_it_says_why_and_the_rest_goes_on(tracing: Any, tmp_path: Path) -> None:
     one = tracing.Tracing(tmp_path)
     one.begin()
     assert (tmp_path / "traced").stat().st_mode & 0o777 == 0o777, "another user writes there"
@@ -51,7 +51,7 @@ def test_without_a_capture_it_says_why_and_the_rest_goes_on(tracing: ModuleType,
 
 
 def test_a_long_log_keeps_its_beginning_and_its_end_and_says_what_is_cut(
-    tracing: ModuleType, tmp_path: Path
+    tracing: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "haproxy.log").write_bytes(b"a" * tracing.LOG + b"b" * 1000)
     one = tracing.Tracing(tmp_path)
@@ -63,7 +63,7 @@ def test_a_long_log_keeps_its_beginning_and_its_end_and_says_what_is_cut(
     assert "the client wrote no TLS keys" in found["notes"]
 
 
-def test_a_large_qlog_is_left_out_and_named(tracing: ModuleType, tmp_path: Path) -> None:
+def test_a_large_qlog_is_left_out_and_named(tracing: Any, tmp_path: Path) -> None:
     tracing.QLOG = 3
     one = tracing.Tracing(tmp_path)
     one.begin()
@@ -74,7 +74,7 @@ def test_a_large_qlog_is_left_out_and_named(tracing: ModuleType, tmp_path: Path)
 
 
 def test_haproxy_is_asked_to_trace_and_waited_for_until_it_has_heard_all(
-    tracing: ModuleType, tmp_path: Path
+    tracing: Any, tmp_path: Path
 ) -> None:
     heard: list[str] = []
 
@@ -93,7 +93,7 @@ def test_haproxy_is_asked_to_trace_and_waited_for_until_it_has_heard_all(
     assert one.notes == ["HAProxy says to `trace`: Unknown trace source"]
 
 
-def test_a_server_that_is_gone_is_a_note(tracing: ModuleType, tmp_path: Path) -> None:
+def test_a_server_that_is_gone_is_a_note(tracing: Any, tmp_path: Path) -> None:
     one = tracing.Tracing(tmp_path)
     one.ask_for_traces(tmp_path)
     assert one.notes[0].startswith("HAProxy traces nothing: ")

@@ -89,12 +89,12 @@ def test_the_broken_last_line_is_said_and_the_run_goes_on_behind_it(tmp_path: Pa
     assert past.standing == {"a", "b"}
 
 
-def test_a_spoilt_line_amid_a_part_is_no_crash_and_the_run_does_not_go_on(tmp_path: Path) -> None:
+def test_a_damaged_line_amid_a_part_is_no_crash_and_the_run_does_not_go_on(tmp_path: Path) -> None:
     """It may have said what a moving source was: two commits would be tested as one."""
     cut(tmp_path, judged("a", Outcome.PASS), tail=b'{"kind":"cell","at"\n')
     with Journal(tmp_path / JOURNAL) as journal:
         journal.append(judged("b", Outcome.PASS))
-    with pytest.raises(MatrixctlError, match=r"journal\.jsonl:3 is spoilt"):
+    with pytest.raises(MatrixctlError, match=r"journal\.jsonl:3 is damaged"):
         read_past(tmp_path)
     assert len(list(read(tmp_path / JOURNAL))) == 3, "a report says what is left"
 

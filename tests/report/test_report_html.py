@@ -166,7 +166,7 @@ def test_a_panel_names_the_client_the_close_code_and_the_cpu_model() -> None:
 
 
 def test_a_control_that_broke_off_is_told_with_the_client_that_asked_it() -> None:
-    """Over TCP it is curl that asks, whoever the cell's client is."""
+    """Over TCP it is curl that asks, no matter who the cell's client is."""
     (cell, *_) = (one for one in nights.bad().cells if one.axes.client.name == "aioquic" and one.observations)
     assert cell.observations is not None
     control = samples.exchange("2", cell.axes, slow=1, ok=False)

@@ -114,7 +114,7 @@ def open_stream(
     :param wait: seconds of silence after which it is over; ``None``: a person may think as long as he likes.
     """
     # Not docker-py's own exec_start: it reads the socket beneath http.client's buffer, so that
-    # output which arrives together with the response's header is lost, and it waits for ever.
+    # output which arrives together with the response's header is lost, and it waits forever.
     # Without the upgrade http.client closes the connection that it hands over, which paramiko's
     # channel, unlike a socket, takes at its word; the buffer itself is `fp`.
     url = f"{api.base_url}/v{api.api_version}/exec/{exec_id}/start"

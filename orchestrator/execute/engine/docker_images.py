@@ -28,7 +28,7 @@ REGISTRY_DEADLINE = 8
 """Seconds that a registry has to say the digest of a tag."""
 _PULL_DEADLINE = 30
 _CUT = (requests.Timeout, requests.ConnectionError, urllib3.exceptions.HTTPError, TimeoutError)
-"""How the end of a connection shows, whoever ended it."""
+"""How the end of a connection shows, no matter who ended it."""
 _FILE = 4096 << 20
 """Bytes of one file out of a container; the largest root has 1 GiB."""
 _LINES = 200

@@ -151,6 +151,6 @@ def blame_the_mirror(image: str, said: Iterable[str]) -> None:
         raise SourceUnreachableError(
             f"the package mirror does not have all that the image {image} needs{_missing(unfetched)}",
             details="\n".join(unfetched[-_SHOWN:]),
-            resolution="See whether it answers: apt-get update. A mirror amid its own update is whole again "
-            "in some hours; one that has moved on needs new images: matrixctl clean --images",
+            resolution="See whether it answers: apt-get update. A mirror that updates itself just now is "
+            "whole again in some hours; one that has moved on needs new images: matrixctl clean --images",
         )

@@ -142,8 +142,8 @@ def variant_dockerfile(toolchain: str, extra: Sequence[str]) -> str:
 def cross_dockerfile(target: Arch, toolchain: str, extra: Sequence[str] = ()) -> str:
     """The host's toolchain and what compiling for ``target`` needs besides.
 
-    One image for each target, so that one whose packages cannot be had takes no other with it. In ``extra``
-    libraries are the target's, and programs the host's.
+    One image for each target, so that one whose packages cannot be obtained takes no other with it. In
+    ``extra`` libraries are the target's, and programs the host's.
     """
     gnu = target.gnu.replace("_", "-")
     return _render(

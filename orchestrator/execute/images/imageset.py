@@ -1,4 +1,4 @@
-"""The images of one run: each made at most once, whoever asks first."""
+"""The images of one run: each made at most once, no matter who asks first."""
 
 import threading
 from collections import defaultdict

@@ -208,7 +208,7 @@ def find_images(
     found: dict[tuple[str, ...], ImageRef] = {("base", host.name): base}
     for name, arch, extra in wanted:
         recipe = _find_recipe(host, base, toolchain, name=name, arch=arch, extra=extra)
-        image = recipe and find(engine, recipe)
+        image = find(engine, recipe) if recipe else None
         if image is not None:
             found[name, arch.name, *extra] = image
     return found

@@ -25,7 +25,7 @@ from orchestrator.matrix.origins import SCHEMES
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PART_OF_COMMIT = re.compile(r"[0-9a-fA-F]{4,39}")
 _OURS = ("-c", "safe.directory=*")
-"""For a repository that the command names itself, and so means: whoever owns it."""
+"""For a repository that the command names itself, and so means: no matter who owns it."""
 _PARTIAL = ("lazy fetching disabled", "from promisor remote")
 """In the words of a git that serves a clone without all its files."""
 _NOT_FOUND = 127

@@ -172,7 +172,7 @@ def _failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) 
     resolution = f"Put {source.file} into a folder (or on a server) and pass that with --mirror."
     if other_bytes:
         return ChecksumMismatchError(
-            f"{name}: whoever answered had other bytes than sources.yaml declares",
+            f"{name}: the server that answered had other bytes than sources.yaml declares",
             details=details,
             resolution=f"{resolution} If upstream replaced the file, correct its digest with --sources.",
         )

@@ -248,7 +248,7 @@ def import_(store: Store, path: Path, *, only: str | None = None) -> Imported:
     """Take in a file, which may come from anywhere; what the store has already stays as it is.
 
     All of it is read and held against its index before the store gets the first of it. An artifact is named
-    by what it was made of, not by what it is: whoever wrote the file decides that.
+    by what it was made of, not by what it is: the person who wrote the file decides that.
 
     :param only: the path of the one thing that may be in the file.
     :raises UsageError: where the file cannot be read, or is no export.

@@ -26,7 +26,7 @@ _WHY = {
     "database or disk is full": "the disk is full",
     "file is not a database": "it is no database of SQLite",
     "unable to open database file": "the file cannot be opened or made",
-    "disk image is malformed": "it is spoilt",
+    "disk image is malformed": "it is damaged",
 }
 """What SQLite says -> what that means."""
 
@@ -50,7 +50,7 @@ def explained(place: Place) -> Iterator[None]:
         raise MatrixctlError(
             f"the history {place} cannot be used: {why or said.splitlines()[0]}",
             details="" if why else "\n".join(said.splitlines()[1:]),
-            resolution=_RESCUE if "spoilt" in why else "",
+            resolution=_RESCUE if "damaged" in why else "",
         ) from None
 
 
