@@ -46,7 +46,7 @@ class Ledger:
     cells: list[Cell] = field(default_factory=list)
     plan: Plan = field(default_factory=lambda: Plan(actions={}, cells={}))
     cut: set[str] = field(default_factory=set)
-    load: LoadMeter = field(default_factory=LoadMeter)
+    load: LoadMeter | None = field(default_factory=LoadMeter)
 
     # Cells.
 
@@ -169,7 +169,9 @@ class Ledger:
             duration_s=told.duration_s,
             evidence=told.evidence,
             features=told.features,
-            load=self.load.measure(told.late_s) if told.duration_s else None,  # else nothing was probed
+            load=self.load.measure(told.late_s)
+            if self.load and told.duration_s
+            else None,  # else not probed here
         ).model_copy(update={"build": self._find_build(cell)})
         return self.selftests.explain(record)
 

@@ -25,6 +25,7 @@ from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
+from orchestrator.execute.system.load import LoadMeter
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
@@ -103,6 +104,7 @@ def make_run(
         cancel=context.cancel,
         fail_fast=options.fail_fast,
         confirm=options.confirm,
+        load=None if options.elsewhere else LoadMeter(),
         new_cell=lambda cell: make_cell(
             cell, context.host, again, expectations, emulators.find_version(cell)
         ),

@@ -200,10 +200,9 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
     :param left: all that is left to do, from which the order follows.
     """
     context, ledger = run.context, run.ledger
-    memory = context.options.memory or budget(context.engine.memory)
     return schedule(
         actions,
-        slots=Slots(cpus=context.options.jobs, memory=memory, lanes=context.limits.sessions),
+        slots=_find_slots(run, actions),
         demand=lambda action: _find_demand(run, action),
         order=Order(left, lambda action: estimate(run, action)),
         execute=Executor(context=context, ledger=ledger, do=run.do).execute,
@@ -214,8 +213,17 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
     )
 
 
+def _find_slots(run: Run, actions: Sequence[Action]) -> Slots:
+    """Return what the actions share: this machine, or the places on others."""
+    options = run.context.options
+    if options.elsewhere and all(action.kind in _LATE for action in actions):
+        return Slots(cpus=options.elsewhere, memory=0)
+    memory = options.memory or budget(run.context.engine.memory)
+    return Slots(cpus=options.jobs, memory=memory, lanes=run.context.limits.sessions)
+
+
 def _find_demand(run: Run, action: Action) -> Demand:
-    if _is_stored(run, action):
+    if _is_stored(run, action) or (run.context.options.elsewhere and action.kind in _LATE):
         return Demand()
     return demand(action, run.ledger.plan.cells, run.context.options.jobs)
 

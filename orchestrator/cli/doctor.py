@@ -35,7 +35,7 @@ def command(*, fixing: bool, quiet: bool, form: str) -> None:
 
     Exit code 0 when all that a run needs is there, else 4.
     """
-    patient = _patient()
+    patient = make_patient()
     with show_log((lambda _: None) if quiet else common.say):
         if fixing:
             fix.fix(patient)
@@ -49,7 +49,8 @@ def command(*, fixing: bool, quiet: bool, form: str) -> None:
     raise SystemExit(Exit.OK if healthy else Exit.HARNESS)
 
 
-def _patient() -> doctor.Patient:
+def make_patient() -> doctor.Patient:
+    """Return this machine, as the doctor looks at it."""
     host = LocalHost()
     return doctor.Patient(
         host=host,

@@ -59,6 +59,7 @@ _COMMANDS = (
     Later(
         "github", "orchestrator.cli.github:github", "Make jobs of a selection, and tell GitHub of their runs."
     ),
+    Later("worker", "orchestrator.cli.worker:command", "Build and probe for the runs of other machines."),
     Later("merge", "orchestrator.cli.merge:merge", "Make one run of the runs of a selection's shards."),
     Later("store", "orchestrator.cli.store:store", "Name, export and import what a selection needs."),
     Later("clean", "orchestrator.cli.clean:clean", "Remove what dead runs left behind."),

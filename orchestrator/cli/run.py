@@ -3,9 +3,11 @@
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
@@ -16,6 +18,7 @@ from orchestrator import app, internal
 from orchestrator.analyse.bisect import BAD, Mark, is_no_step, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
+from orchestrator.app.actions import Actions
 from orchestrator.app.output import write_reports
 from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
@@ -23,6 +26,7 @@ from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, typed
 from orchestrator.cli.log import show_log
 from orchestrator.cli.progress import progress
 from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
+from orchestrator.cli.worker import refuse_without_dask
 from orchestrator.cli.workflow import StepCommand, open_step
 from orchestrator.errors import Exit, MatrixctlError, NothingSelectedError, UsageError
 from orchestrator.execute.engine.engine import connect
@@ -46,8 +50,9 @@ if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
 
 _ANEW = {
-    *("resume", "out", "store", "remote_store", "mirrors", "jobs", "memory", "keep"),
+    *("resume", "out", "store", "remote_store", "scheduler", "mirrors", "jobs", "memory", "keep"),
     *("quiet", "as_json", "base", "history", "github"),
+    *("tls_ca", "tls_cert", "tls_key", "insecure"),
 }
 """Options that may be given again beside --resume: where things lie and how it goes, not what is judged."""
 
@@ -127,6 +132,12 @@ _CONFIRM = 3
 @common.reports_folder
 @common.store_folder
 @common.remote_store
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Let the workers of this Dask scheduler build and probe: tls://HOST:8786.",
+)
+@common.cluster_access
 @common.mirror_places
 @common.matrix_sources
 @click.option("--keep", is_flag=True, help="Keep containers and volumes for inspection.")
@@ -265,6 +276,7 @@ def _run(
     with (
         progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view,
         show_log(view.say),
+        _find_workers(context.params, options) as (actions, options),
     ):
         record, folder = app.run_matrix(
             selection.matrix,
@@ -277,6 +289,7 @@ def _run(
             cancel=cancel,
             reserve=_list_reserve(selection, settings),
             resume=folder,
+            actions=actions,
         )
     compared, news = _report_news(before, record, folder, history) if before else (None, "")
     view.summary(record, folder)
@@ -289,6 +302,31 @@ def _run(
     # The matrix that comes with matrixctl is no file of the repository.
     matrix = Path(settings.matrix or common.HERE)
     return _Done(record=record, folder=folder, compared=compared, matrix=matrix)
+
+
+@contextmanager
+def _find_workers(
+    params: Mapping[str, Any], options: app.Options
+) -> Iterator[tuple[Callable[..., Actions], app.Options]]:
+    """Yield what does the actions of the run, and its options: here, or with --scheduler elsewhere.
+
+    :raises UsageError: where the options do not fit, or a worker is another matrixctl.
+    """
+    address = params["scheduler"]
+    if not address:
+        yield Actions, options
+        return
+    refuse_without_dask("--scheduler")
+    if not options.remote_store:
+        raise UsageError("--scheduler goes with --remote-store, by which artifacts reach the workers")
+    from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster  # noqa: PLC0415 - an extra
+    from orchestrator.app.cluster.security import Access  # noqa: PLC0415
+
+    access = Access(
+        ca=params["tls_ca"], cert=params["tls_cert"], key=params["tls_key"], insecure=params["insecure"]
+    )
+    with connect_cluster(address, access.make_security(address)) as cluster:
+        yield partial(ClusterActions, cluster=cluster), replace(options, elsewhere=cluster.room)
 
 
 def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:

@@ -19,6 +19,7 @@ from plan_samples import TOOLCHAIN
 
 from orchestrator import app, resources
 from orchestrator.app import running
+from orchestrator.app.actions import Actions
 from orchestrator.cli.log import show_log
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import ExecResult
@@ -201,6 +202,8 @@ class EngineRun:
     """Fields of ``Options``."""
     cancel: Cancel = field(default_factory=Cancel)
     resume: bool = False
+    actions: Callable[..., Any] = Actions
+    """What does the actions."""
     engine: FakeEngine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -244,6 +247,7 @@ class EngineRun:
                 listen=self.listen,
                 cancel=self.cancel,
                 resume=self.folder / self.name if self.resume else None,
+                actions=self.actions,
             )
         return record
 

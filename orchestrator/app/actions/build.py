@@ -2,11 +2,11 @@
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.app.context import Context
 from orchestrator.app.demand import demand_of_build
-from orchestrator.app.sources import Sources
 from orchestrator.errors import MatrixctlError, PrerequisiteError
 from orchestrator.execute.compile import Compile, compile_once
 from orchestrator.execute.engine.engine import WORK
@@ -21,8 +21,10 @@ _EMULATED_COMPILER = 8
 grows by less: it stays below the six hours after which GitHub ends a job by force."""
 
 
-def do(context: Context, action: BuildAction, plan: Plan, sources: Sources) -> ActionStatus:
+def do(context: Context, action: BuildAction, plan: Plan, find_source: Callable[[str], Path]) -> ActionStatus:
     """Compile it, unless the store has it.
+
+    :param find_source: returns where the source lies that the action of a key has fetched.
 
     :raises PrerequisiteError: where matrixctl has no recipe for it.
     :raises MatrixctlError: see ``compile_once``.
@@ -35,7 +37,7 @@ def do(context: Context, action: BuildAction, plan: Plan, sources: Sources) -> A
     if context.store.artifact(digest) is not None:
         return "cached"
     parents = (find_library(context.store, plan.actions[action.library]),) if action.library else ()
-    source = sources.path(action.source) if action.source else None
+    source = find_source(action.source) if action.source else None
     task = make_task(context, action.kind, recipe, digest=digest, source=source, parents=parents)
     made = compile_once(context.engine, context.store, task)
     return "succeeded" if made.meta.get("name") == task.name else "cached"  # another run made it meanwhile

@@ -1,0 +1,296 @@
+"""The side of the run: sends builds and probes to the workers, and writes down what comes back."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+from distributed import Client, Future, get_worker
+from distributed.scheduler import KilledWorker
+from distributed.security import Security
+
+from orchestrator.app.actions import Actions
+from orchestrator.app.cluster.perform import Machine, perform
+from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
+from orchestrator.app.demand import demand
+from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
+from orchestrator.plan.action import Action, BuildAction, ProbeAction, SourceAction
+from orchestrator.plan.plan import Plan
+from orchestrator.record.model import ActionStatus
+from orchestrator.report.units import count
+
+_log = logging.getLogger(__name__)
+
+STARTED = "matrixctl-started"
+"""The topic on which a worker says that it begins a task."""
+PLUGIN = "matrixctl"
+"""The name under which a worker has its ``Machine``."""
+_GIB = 1 << 30
+_LOOKS_EVERY = 0.5
+_MOST = 256
+"""Tasks that a run has under way; each is a thread here."""
+_PATIENCE = 20.0
+"""Seconds in which workers end what was cancelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """A worker, as it says itself. ``memory`` in bytes."""
+
+    tool: Tool
+    arch: str
+    cpus: int
+    memory: int
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """The workers of a scheduler, of which each has the engine and the store for the tasks of a run."""
+
+    address: str
+    client: Any
+    """A ``distributed.Client``, which has no types."""
+    workers: Mapping[str, Description]
+    _started: dict[str, list[str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def cpus(self) -> int:
+        """Return the CPUs of the smallest worker: a compile takes as many."""
+        return min(worker.cpus for worker in self.workers.values())
+
+    @property
+    def memory(self) -> int:
+        """Return the bytes of the smallest worker."""
+        return min(worker.memory for worker in self.workers.values())
+
+    @property
+    def room(self) -> int:
+        """Return how many tasks are sent at once: enough that no worker waits for the next."""
+        return min(_MOST, 2 * sum(worker.cpus for worker in self.workers.values()))
+
+    def submit(self, task: Task, *, cpus: int, memory: int) -> "Future[Done]":
+        """Send a task to a worker that has room for it.
+
+        :raises EngineLostError: where the scheduler is gone: Dask itself would wait for ever.
+        """
+        if self.client.status != "running":
+            raise EngineLostError(f"the scheduler {self.address} is gone")
+        resources = {"cpu": min(cpus, self.cpus), "memory": min(memory, self.memory) / _GIB}
+        name = f"{task.run_id}/{task.action.key}#{secrets.token_hex(3)}"
+        made: Future[Done] = self.client.submit(do_here, task, resources=resources, pure=False, key=name)
+        return made
+
+    def cancel(self, run_id: str) -> None:
+        """Let every worker end what it does for a run."""
+        self.client.run(cancel_here, run_id, on_error="ignore")
+
+    def note_start(self, event: tuple[Any, Any]) -> None:
+        """Take a worker's word that it begins a task."""
+        _, (key, worker) = event
+        with self._lock:
+            self._started.setdefault(key, []).append(worker)
+
+    def list_lost(self, key: str) -> list[str]:
+        """Return the workers that began a task and were lost."""
+        with self._lock:
+            return self._started.get(key, [])[:-1]
+
+
+def find_machine() -> Machine:
+    """Return the machine of the worker whose task asks."""
+    found: Machine = cast("Any", get_worker().plugins[PLUGIN]).machine
+    return found
+
+
+def do_here(task: Task) -> Done:
+    """Do a task, on the worker that was chosen for it."""
+    worker = get_worker()
+    worker.log_event(STARTED, (worker.get_current_task(), worker.address))
+    return perform(find_machine(), task)
+
+
+def cancel_here(run_id: str, dask_worker: Any) -> None:
+    """End what a worker does for a run."""
+    dask_worker.plugins[PLUGIN].machine.find_cancel(run_id).ask()
+
+
+def describe_here(dask_worker: Any) -> Description | None:
+    """Return what a worker is; ``None`` where it was not started by matrixctl."""
+    plugin = dask_worker.plugins.get(PLUGIN)
+    return plugin.describe() if plugin else None
+
+
+@contextmanager
+def connect_cluster(address: str, security: Security | None, *, patience: float = 20) -> Iterator[Cluster]:
+    """Connect to a scheduler, and look at each of its workers.
+
+    :raises MatrixctlError: where it does not answer, or has no worker.
+    :raises UsageError: where a worker cannot do a part of this run.
+    """
+    try:
+        client: Any = cast("Any", Client)(
+            address, security=security, timeout=patience, set_as_default=False, name="matrixctl"
+        )
+    except (OSError, TypeError, ValueError) as error:
+        raise MatrixctlError(f"the scheduler {address} does not answer: {error}") from None
+    with client:
+        found = client.run(describe_here)
+        _refuse_others(found)
+        cluster = Cluster(address=address, client=client, workers=found)
+        _log.info("%s: %s", address, count(len(found), "worker"))
+        client.subscribe_topic(STARTED, cluster.note_start)
+        yield cluster
+
+
+def _refuse_others(found: Mapping[str, Description | None]) -> None:
+    if not found:
+        raise MatrixctlError(
+            "the scheduler has no worker",
+            resolution="Start one on each machine: matrixctl worker --scheduler ADDRESS --remote-store URL",
+        )
+    mine = find_tool()
+    for address, worker in found.items():
+        if worker is None:
+            raise UsageError(
+                f"the worker {address} was not started by `matrixctl worker`, and so has no engine",
+                resolution="Give matrixctl a scheduler of its own.",
+            )
+        if worker.tool != mine:
+            raise UsageError(
+                f"the worker {address} is {worker.tool}, and the run is {mine}",
+                resolution="Install the same on both.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterActions(Actions):
+    """Makes images and fetches sources here, and has the rest done by workers. Safe for several threads."""
+
+    cluster: Cluster
+
+    def do(self, action: Action, plan: Plan) -> ActionStatus:
+        """Do one action, or have it done.
+
+        :raises EngineLostError: where the scheduler is gone, or each worker that tried was lost.
+        :raises MatrixctlError: as the worker raised it.
+        """
+        if not isinstance(action, BuildAction | ProbeAction):
+            return super().do(action, plan)
+        if isinstance(action, BuildAction) and (action.problem or self._has(action)):
+            return super().do(action, plan)
+        done = self._have_done(self._make_task(action, plan), action, plan)
+        self._write_down(done, action)
+        if done.error is not None:
+            raise done.error
+        return done.status
+
+    def _has(self, action: BuildAction) -> bool:
+        return action.digest is not None and self.context.store.artifact(action.digest) is not None
+
+    def _make_task(self, action: BuildAction | ProbeAction, plan: Plan) -> Task:
+        needed = {key: plan.actions[key] for key in action.needs if key in plan.actions}
+        cells = {key: plan.cells[key] for key in action.cells if key in plan.cells}
+        if isinstance(action, ProbeAction):
+            cells |= {cell.id: cell for cell in _pick_for_proofs(plan)}
+        return Task(
+            run_id=self.context.run_id,
+            tool=find_tool(),
+            action=action,
+            needed=needed,
+            cells=cells,
+            source=self._find_source(action, plan),
+            limits=self.context.limits,
+            repeat=self.context.options.repeat,
+            keep=self.context.options.keep,
+            certificates=self.probing.certificates,
+            declared={
+                key: self.probing.declared(plan.cells[key]) for key in action.cells if key in plan.cells
+            },
+        )
+
+    def _find_source(self, action: Action, plan: Plan) -> tuple[str, str] | None:
+        if not isinstance(action, BuildAction) or not action.source:
+            return None
+        found = plan.actions[action.source]
+        source = self.sources.moved.get(action.source) or (
+            found.source if isinstance(found, SourceAction) else None
+        )
+        return (source.sha256, source.file) if source and source.sha256 else None
+
+    def _have_done(self, task: Task, action: Action, plan: Plan) -> Done:
+        wanted = demand(action, plan.cells, self.cluster.cpus)
+        with _losing(task):
+            future = self.cluster.submit(task, cpus=wanted.cpus, memory=wanted.memory)
+        try:
+            return self._wait(future, task)
+        finally:
+            cast("Any", future).release()
+
+    def _wait(self, future: "Future[Done]", task: Task) -> Done:
+        cancelled = False
+        while True:
+            try:
+                with _losing(task):
+                    done: Done = future.result(timeout=_PATIENCE if cancelled else _LOOKS_EVERY)
+            except TimeoutError:
+                if cancelled:
+                    raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s") from None
+                if self.context.cancel():
+                    cancelled = True
+                    self.cluster.cancel(task.run_id)
+            else:
+                for worker in self.cluster.list_lost(str(future.key)):
+                    _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
+                return done
+
+    def _write_down(self, done: Done, action: Action) -> None:
+        """Write down what a task told, as if it had been done here: evidence first."""
+        if done.log is not None and action.digest:
+            self.context.store.put_log(action.digest, done.log)
+        for path, content in done.files.items():
+            if is_evidence(path):
+                self.context.recorder.keep(path, content)
+        for said in done.said:
+            if isinstance(said, Call):
+                getattr(self.probing, said.field)(*said.arguments)
+            else:
+                self.context.recorder.emit(said)
+
+
+@contextmanager
+def _losing(task: Task) -> Iterator[None]:
+    """:raises EngineLostError: for whatever Dask raises where a scheduler or workers are gone."""
+    try:
+        yield
+    except (MatrixctlError, TimeoutError):
+        raise
+    except KilledWorker as error:
+        raise EngineError(
+            f"each worker that tried {task.action.name} was lost", details=str(error)
+        ) from error
+    except Exception as error:  # FutureCancelledError, CommClosedError...
+        raise EngineLostError(
+            f"the cluster did not bring {task.action.name} to its end: {type(error).__name__}",
+            details=str(error),
+        ) from error
+
+
+def _pick_for_proofs(plan: Plan) -> Iterator[Any]:
+    """Yield a cell for each client, suite and the like that the clients have to prove."""
+    seen = set()
+    for cell in plan.cells.values():
+        what = (cell.client.name, cell.cipher.name)
+        if what not in seen:
+            seen.add(what)
+            yield cell
+
+
+def is_evidence(path: str) -> bool:
+    """Return whether a path is one that a session writes: in a folder of the run's, not among its files."""
+    parts = PurePosixPath(path).parts
+    return len(parts) > 1 and not path.startswith("/") and ".." not in parts

@@ -1,0 +1,201 @@
+"""What a worker does: one task at a time per thread, with an engine and a store of its own."""
+
+import contextlib
+import secrets
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from orchestrator import bounds
+from orchestrator.app.actions import build, probe
+from orchestrator.app.actions.probe import Probing
+from orchestrator.app.cluster.task import Call, Done, Task, find_tool
+from orchestrator.app.context import Context
+from orchestrator.app.once import Once
+from orchestrator.app.options import Options
+from orchestrator.app.reaper import reap
+from orchestrator.arch import Arch
+from orchestrator.errors import MatrixctlError
+from orchestrator.execute.engine.engine import Engine
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.store.store import Store
+from orchestrator.files import scratch_folder
+from orchestrator.matrix.model import Limits
+from orchestrator.plan.action import Action, BuildAction, ProbeAction
+from orchestrator.plan.plan import Plan
+from orchestrator.plan.render import Renderer
+from orchestrator.record.journal import Event
+from orchestrator.record.model import ActionStatus, ClientProof
+from orchestrator.record.recorder import Recorder
+
+_Proofs = defaultdict[str, Once[tuple[ClientProof, ...]]]
+
+
+class Listener(Recorder):
+    """Takes what a session writes down, in place of a journal; its folder has the evidence."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, listen=lambda _: None, finish=lambda _, __: None)
+        self.said: list[Call | Event] = []
+        self._saying = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Keep the event."""
+        self._say(event)
+
+    def told(self, name: str) -> Callable[..., None]:
+        """Return what keeps each call of a field of ``Probing``."""
+        return lambda *arguments: self._say(Call(field=name, arguments=arguments))
+
+    def _say(self, said: Call | Event) -> None:
+        with self._saying:
+            self.said.append(said)
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """What the tasks of one worker share. Safe for several threads.
+
+    :ivar images: makes the images, each within so many seconds.
+    """
+
+    address: str
+    host: Arch
+    engine: Engine
+    store: Store
+    cpus: int
+    images: Callable[[float], ImageSet]
+    _images: dict[float, ImageSet] = field(default_factory=dict)
+    _proofs: dict[str, _Proofs] = field(default_factory=dict)
+    _cancels: dict[str, Cancel] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def find_images(self, limits: Limits) -> ImageSet:
+        """Return the images that runs with the same limit for one share."""
+        with self._lock:
+            if limits.image not in self._images:
+                self._images[limits.image] = self.images(limits.image)
+            return self._images[limits.image]
+
+    def find_proofs(self, run_id: str) -> _Proofs:
+        """Return what the clients here proved in a run; of one that is over nothing is kept."""
+        with self._lock:
+            if run_id not in self._proofs:
+                self._proofs = {run_id: defaultdict(Once)}
+            return self._proofs[run_id]
+
+    def find_cancel(self, run_id: str) -> Cancel:
+        """Return what ends the tasks of a run here."""
+        with self._lock:
+            return self._cancels.setdefault(run_id, Cancel())
+
+
+def perform(machine: Machine, task: Task) -> Done:
+    """Do the action of a task; an error of it is part of what comes back."""
+    if task.tool != find_tool():
+        raise MatrixctlError(f"this worker is {find_tool()}, and the run is {task.tool}")
+    with scratch_folder(Path(tempfile.gettempdir())) as folder:
+        listener, error = Listener(folder), None
+        status: ActionStatus = "failed"
+        try:
+            context = _make_context(machine, task, listener)
+            with machine.store.in_use(), reap(context):
+                status = _do(context, task, machine)
+        except Exception as caught:  # noqa: BLE001 - it ends one action, there as here
+            error = caught
+        return Done(
+            status=status,
+            said=tuple(listener.said),
+            files=dict(_read(folder)),
+            log=_read_log(machine.store, task.action),
+            error=_plain(error),
+            worker=machine.address,
+        )
+
+
+def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
+    options = Options(
+        profile="",
+        filters=(),
+        out=listener.folder,
+        store=machine.store.root,
+        jobs=machine.cpus,
+        repeat=task.repeat,
+        keep=task.keep,
+        certificates=lambda: task.certificates,
+    )
+    return Context(
+        run_id=f"{task.run_id}-{secrets.token_hex(3)}",  # what is left of one task is swept beside others
+        host=machine.host,
+        engine=machine.engine,
+        store=machine.store,
+        images=machine.find_images(task.limits),
+        renderer=Renderer(None),
+        limits=task.limits,
+        options=options,
+        recorder=listener,
+        cancel=machine.find_cancel(task.run_id),
+    )
+
+
+def _do(context: Context, task: Task, machine: Machine) -> ActionStatus:
+    plan = Plan(actions={**task.needed, task.action.key: task.action}, cells=task.cells)
+    if isinstance(task.action, BuildAction):
+        return build.do(context, task.action, plan, lambda _: _find_source(context.store, task))
+    if isinstance(task.action, ProbeAction):
+        return probe.do(context, task.action, plan, _make_probing(task, context, machine))
+    raise MatrixctlError(f"{task.action.kind} is no kind that a worker does; this is a fault of matrixctl.")
+
+
+def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:
+    told = cast("Listener", context.recorder).told
+    return Probing(
+        certificates=task.certificates,
+        declared=lambda cell: task.declared.get(cell.id),
+        record_attempt=told("record_attempt"),
+        record_selftest=told("record_selftest"),
+        keep_version=told("keep_version"),
+        is_due=lambda _: False,
+        find_rounds=lambda _: (),
+        settle=lambda _: None,
+        record_traced=told("record_traced"),
+        proofs=machine.find_proofs(task.run_id),
+    )
+
+
+def _find_source(store: Store, task: Task) -> Path:
+    held = store.source(*task.source) if task.source else None
+    if held is None:
+        raise MatrixctlError(
+            f"the source of {task.action.name} is not in the remote store",
+            resolution="Run and worker need the same --remote-store.",
+        )
+    return held.path
+
+
+def _read_log(store: Store, action: Action) -> bytes | None:
+    if action.digest is None:
+        return None
+    with contextlib.suppress(OSError):
+        return store.log(action.digest).read_bytes()
+    return None
+
+
+def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files below a folder, at most as many bytes as one archive may have."""
+    left = bounds.ARCHIVE
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink() and (left := left - path.stat().st_size) >= 0:
+            yield str(path.relative_to(folder)), path.read_bytes()
+
+
+def _plain(error: Exception | None) -> Exception | None:
+    """Return an error that can be pickled: of other packages the text alone."""
+    if error is None or isinstance(error, MatrixctlError):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,386 @@
+"""Builds and probes done by the workers of a Dask cluster, each with an engine in memory."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from distributed import Scheduler, Worker
+from engine_run import EngineRun, Programs, chosen
+from fake_host import FakeHost
+
+from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
+from orchestrator.app.cluster.perform import Machine
+from orchestrator.app.cluster.security import Access
+from orchestrator.app.cluster.task import find_tool
+from orchestrator.app.cluster.worker import work
+from orchestrator.arch import ARCHES
+from orchestrator.errors import EngineError, MatrixctlError, UsageError
+from orchestrator.execute.images.imageset import ImageSet
+from orchestrator.execute.images.workshop import Workshop
+from orchestrator.execute.store.shared import open_store
+from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.model import RunRecord
+
+
+class Lab:
+    """A scheduler, and workers, in one thread of this process."""
+
+    def __init__(self, access: Access | None = None) -> None:
+        self.access = access
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.workers: list[Any] = []
+        self.scheduler = self._call(self._start())
+
+    @property
+    def address(self) -> str:
+        return str(self.scheduler.address)
+
+    async def _start(self) -> Any:
+        if self.access is None:
+            return await Scheduler(host="127.0.0.1", port=0, dashboard=False)
+        security = self.access.make_security("tls://")
+        return await Scheduler(host="tls://127.0.0.1", port=0, dashboard=False, security=security)
+
+    def _call(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+
+    def add(self, machine: Machine, folder: Path) -> None:
+        security = self.access.make_security(self.address) if self.access else None
+        job = work(self.address, security, machine, 8 << 30, folder=folder)
+        self.workers.append(asyncio.run_coroutine_threadsafe(job, self.loop))
+
+    def add_plain(self) -> None:
+        """Start a worker as Dask itself would."""
+
+        async def start() -> Any:
+            return await Worker(self.address, dashboard=False)
+
+        worker = self._call(start())
+
+        async def stay() -> None:
+            await worker.finished()
+
+        self.workers.append(asyncio.run_coroutine_threadsafe(stay(), self.loop))
+
+    def remove(self, address: str) -> None:
+        """Let the scheduler lose a worker in the middle of its task."""
+        self._call(self._lose(address))
+
+    async def _lose(self, address: str) -> None:
+        await self.scheduler.remove_worker(address, close=True, stimulus_id="lost")
+
+    def close_scheduler(self) -> None:
+        self._call(self.scheduler.close())
+
+    def close(self) -> None:
+        self._call(self.scheduler.close())
+        for worker in self.workers:
+            worker.result(60)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    yield made
+    made.close()
+
+
+def make_machine(folder: Path, url: str, programs: Programs) -> tuple[Machine, EngineRun]:
+    folder.mkdir()
+    played = EngineRun(folder, programs=programs, fetches=True)
+    store = open_store(folder / "store", url)
+
+    def images(limit: float) -> ImageSet:
+        shop = Workshop(
+            engine=played.engine,
+            host=FakeHost(),
+            arch=ARCHES["amd64"],
+            proxies={},
+            store=store,
+            limit=limit,
+        )
+        return ImageSet(shop=shop)
+
+    machine = Machine(
+        address="", host=ARCHES["amd64"], engine=played.engine, store=store, cpus=2, images=images
+    )
+    return machine, played
+
+
+@dataclass
+class Site:
+    """A run here, and workers elsewhere, with one remote store."""
+
+    folder: Path
+    lab: Lab
+
+    def __post_init__(self) -> None:
+        (self.folder / "here").mkdir()
+        self.url = f"file://{self.folder}/there"
+        self.here = EngineRun(
+            self.folder / "here", fetches=True, choices={"remote_store": self.url, "elsewhere": 8}
+        )
+        self.played: list[EngineRun] = []
+
+    def add(self, before: Callable[[str], None] = lambda _: None, **told: Any) -> EngineRun:
+        """Start a worker."""
+        folder = self.folder / f"worker-{len(self.played)}"
+        programs = Programs(before=before, cells=self.here.cells, **told)
+        machine, played = make_machine(folder, self.url, programs)
+        played.programs.cells = self.here.cells
+        self.lab.add(machine, folder)
+        self.played.append(played)
+        wait_for(lambda: len(self.lab.scheduler.workers) == len(self.lab.workers))
+        return played
+
+    def go(self) -> RunRecord:
+        access = self.lab.access
+        security = access.make_security(self.lab.address) if access else None
+        with connect_cluster(self.lab.address, security) as cluster:
+            self.here.actions = partial(ClusterActions, cluster=cluster)
+            return self.here.go()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def site(tmp_path: Path, lab: Lab) -> Site:
+    return Site(tmp_path, lab)
+
+
+def test_a_run_has_its_builds_and_probes_done_by_a_worker(site: Site) -> None:
+    there, here = site.add(), site.here
+    record = site.go()
+    assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
+    assert not {"build", "driver", "proof"} & set(here.programs.ran)
+    assert {"build", "driver", "proof"} <= set(there.programs.ran)
+    assert record.cells[0].evidence
+    for path in record.cells[0].evidence:
+        assert (here.folder / "run" / path).is_file()
+    assert record.clients
+    assert [attempt.load for attempt in record.cells[0].attempts] == [None], "that would be our own machine's"
+    assert here.tracebacks == []
+    assert there.engine.left == set()
+
+
+def test_it_is_judged_as_the_same_run_at_home(site: Site, tmp_path: Path) -> None:
+    site.here.cells = chosen("arch=amd64", "tls=openssl-3.5.7")
+    fails: dict[str, Any] = {"fails": lambda cell, _: "CHACHA20" in cell}
+    site.add(**fails)
+    away = site.go()
+    (tmp_path / "home").mkdir()
+    home = EngineRun(tmp_path / "home", cells=site.here.cells, programs=Programs(**fails))
+
+    def told(record: RunRecord) -> list[tuple[object, ...]]:
+        return [
+            (cell.id, cell.outcome, cell.reason, cell.verdict, len(cell.evidence)) for cell in record.cells
+        ]
+
+    assert told(away) == told(home.go())
+    assert {cell.outcome for cell in away.cells} > {Outcome.PASS}
+
+
+def test_a_build_that_fails_there_fails_here_with_its_log(site: Site) -> None:
+    site.add(breaks="build")
+    record = site.go()
+    assert {cell.reason for cell in record.cells} == {Reason.BUILD_FAILED}
+    (failed,) = [action for action in record.actions if action.status == "failed"]
+    assert failed.log
+    assert "planted" in (site.here.folder / "run" / failed.log).read_text()
+
+
+def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    begun, lost = threading.Event(), threading.Event()
+
+    def hang(kind: str) -> None:
+        if kind == "driver":
+            begun.set()
+            lost.wait(60)
+            raise EngineError("the machine is off")
+
+    site.add(before=hang)
+    first = next(iter(site.lab.scheduler.workers))
+
+    def lose() -> None:
+        begun.wait(60)
+        site.add()
+        site.lab.remove(first)
+
+    with ThreadPoolExecutor() as pool:
+        losing = pool.submit(lose)
+        record = site.go()
+        losing.result()
+    lost.set()
+    assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
+    assert f"was done again: the worker {first} was lost" in caplog.text
+    assert len(record.cells[0].attempts) == 1
+
+
+def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
+    ended = threading.Event()
+    there = None
+
+    def interrupt(kind: str) -> None:
+        if kind == "driver":
+            site.here.cancel.ask()
+            wait_for(
+                lambda: not any("server" in name for name in there.engine.containers) if there else False
+            )
+            ended.set()
+            raise EngineError("its container was taken away")
+
+    there = site.add(before=interrupt)
+    record = site.go()
+    assert ended.is_set()
+    assert record.run.status != "finished"
+    assert [cell.outcome for cell in record.cells] == [None]
+    assert there.engine.left == set()
+
+
+def test_the_scheduler_gone_is_as_an_engine_that_is_gone(site: Site) -> None:
+    def leave(kind: str) -> None:
+        if kind == "driver":
+            site.lab.close_scheduler()
+
+    site.add(before=leave)
+    record = site.go()
+    assert {cell.reason for cell in record.cells} == {Reason.ENGINE_UNAVAILABLE}
+    assert "is gone" in record.cells[0].message
+
+
+def test_another_matrixctl_is_refused_with_both_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add()
+    own = find_tool()
+    other = replace(own, matrixctl="f" * 16, python="3.9.1")
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch.find_tool", lambda: other)
+    with pytest.raises(UsageError, match="Install the same on both") as caught:
+        site.go()
+    assert str(own) in str(caught.value)
+    assert str(other) in str(caught.value)
+
+
+def test_a_worker_that_joins_later_refuses_the_tasks_of_another_matrixctl(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add()
+    monkeypatch.setattr(
+        "orchestrator.app.cluster.perform.find_tool", lambda: replace(find_tool(), python="4")
+    )
+    record = site.go()
+    assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
+    assert "Python 4" in record.cells[0].message
+
+
+def test_without_a_worker_nothing_is_begun(site: Site) -> None:
+    with pytest.raises(MatrixctlError, match="the scheduler has no worker"):
+        site.go()
+    assert not (site.here.folder / "run").exists()
+
+
+def test_a_worker_that_is_only_dasks_is_refused(site: Site) -> None:
+    site.lab.add_plain()
+    with pytest.raises(UsageError, match="was not started by `matrixctl worker`"):
+        site.go()
+
+
+def test_no_scheduler_is_a_sentence() -> None:
+    with (
+        pytest.raises(MatrixctlError, match=r"the scheduler tcp://127\.0\.0\.1:1 does not answer"),
+        connect_cluster("tcp://127.0.0.1:1", None, patience=1),
+    ):
+        pass
+
+
+def test_evidence_is_written_in_folders_of_the_run_alone() -> None:
+    assert is_evidence("cells/a/haproxy.log")
+    for path in ("journal.jsonl", "/etc/passwd", "../x/y", "cells/../../x", "", "."):
+        assert not is_evidence(path)
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "said"),
+    [
+        ("tcp://h:1", {}, "has no TLS"),
+        ("tls://h:1", {}, "needs --tls-ca"),
+        ("h:1", {"insecure": True}, "is no scheduler"),
+        ("tls://h:1", {"ca": Path("no"), "cert": Path("no"), "key": Path("no")}, "no is no file"),
+    ],
+)
+def test_who_may_join_is_said_before_anything_else(address: str, options: dict[str, Any], said: str) -> None:
+    access = Access(**{"ca": None, "cert": None, "key": None, "insecure": False, **options})
+    with pytest.raises(UsageError, match=said):
+        access.make_security(address)
+
+
+def make_access(folder: Path) -> Access:
+    """Make an authority, and one certificate of it for all."""
+    folder.mkdir()
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("lab", "machine")]
+    made = []
+    for name, key, ca in zip(names, keys, (True, False), strict=True):
+        cert = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(names[0])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(2100, 1, 1, tzinfo=UTC))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .sign(keys[0], hashes.SHA256())
+        )
+        made.append(cert.public_bytes(Encoding.PEM))
+    private = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for file, content in (("ca.pem", made[0]), ("cert.pem", made[1]), ("key.pem", private)):
+        (folder / file).write_bytes(content)
+    return Access(ca=folder / "ca.pem", cert=folder / "cert.pem", key=folder / "key.pem", insecure=False)
+
+
+def test_with_tls_only_those_of_its_authority_take_part(tmp_path: Path) -> None:
+    lab = Lab(make_access(tmp_path / "own"))
+    try:
+        site = Site(tmp_path, lab)
+        site.add()
+        assert lab.address.startswith("tls://127.0.0.1:")
+        assert [cell.verdict for cell in site.go().cells] == [Verdict.AS_EXPECTED]
+        stranger = make_access(tmp_path / "other").make_security(lab.address)
+        open_address = lab.address.replace("tls://", "tcp://")
+        for address, security in ((lab.address, stranger), (open_address, None)):
+            with (
+                pytest.raises(MatrixctlError, match="does not answer"),
+                connect_cluster(address, security, patience=3),
+            ):
+                pass
+    finally:
+        lab.close()
+
+
+def test_a_worker_listens_where_the_scheduler_is_reached_alone(site: Site) -> None:
+    site.add()
+    (address,) = site.lab.scheduler.workers
+    assert address.startswith("tcp://127.0.0.1:")
+    assert "dashboard" not in site.lab.scheduler.workers[address].services
