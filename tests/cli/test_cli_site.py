@@ -92,7 +92,8 @@ def test_several_series_want_one_named(reports: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_a_sentence_and_the_next_time_completes_it(
     reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places, out = ("--out", tmp_path / "public", "--reports", reports, "--series", "nightly"), []
+    places = ("--out", tmp_path / "public", "--reports", reports, "--series", "nightly")
+    out: list[Path] = []
 
     def fill(path: Path, content: bytes) -> None:
         if path.suffix == ".html" and len(out) > 3:
