@@ -55,10 +55,10 @@ test-rest:
 	$(PYTEST) -m 'not containers'
 
 .PHONY: soak
-soak: setup ## What takes longer than CI may: every library that can be had here, every client, again and again
+soak: setup test-tools ## What takes longer than CI may: every library that can be had here, every client, again and again
 	$(BIN)/pytest tests/fuzz --fuzz-seconds=3600
 	$(BIN)/pytest -k hostile --whole-corpus
-	$(ENGINE) $(BIN)/pytest -m 'soak or fault' --run-containers --run-soak --durations=0 -rA
+	$(ENGINE) $(BIN)/pytest -m 'soak or fault' --run-containers --run-soak --run-browser --durations=0 -rA
 	@$(MAKE) --no-print-directory busy
 
 .PHONY: busy

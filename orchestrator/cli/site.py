@@ -8,6 +8,7 @@ import click
 from orchestrator.app.site import build_site
 from orchestrator.cli import common
 from orchestrator.cli.history import open_history
+from orchestrator.errors import MatrixctlError
 from orchestrator.report import units
 from orchestrator.report.text import flat
 
@@ -31,7 +32,14 @@ def command(folder: Path, *, history: str | None, reports: Path | None, series: 
     asks another server for anything.
     """
     with open_history(history, reports or common.default_out()) as kept:
-        written = build_site(kept, folder, series=series, now=datetime.now(UTC))
+        try:
+            written = build_site(kept, folder, series=series, now=datetime.now(UTC))
+        except OSError as error:  # a full disk names no file
+            raise MatrixctlError(
+                f"the site in {folder} could not be written to its end: {error.strerror or error}",
+                details=f"{error.filename}" if error.filename else "",
+                resolution="No page is half there, and the next `matrixctl site` writes the others.",
+            ) from None
     click.echo(
         flat(
             f"{folder / 'index.html'}: {written.pages} files, {units.size(written.size)};"

@@ -1,7 +1,7 @@
 """The first line of every report: what a maintainer has to know first."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from orchestrator.errors import Exit
 from orchestrator.outcome import ALARMS, Outcome, Verdict, exit_code
@@ -27,12 +27,29 @@ def level(record: RunRecord) -> str:
 
     An unfinished run, or one that put nothing to the test, is never calm.
     """
-    found = {verdict for verdict, count in summary.verdict_counts(record.cells).items() if count}
-    if found & ALARMS or any(rule.stale for rule in record.rules):
+    return choose_level(
+        summary.verdict_counts(record.cells),
+        stale=any(rule.stale for rule in record.rules),
+        whole=went_well(record) and _tested(record.cells),
+        sound=not unsound(record),
+    )
+
+
+def choose_level(
+    counts: Mapping[Verdict, int], *, whole: bool, stale: bool = False, sound: bool = True
+) -> str:
+    """Return how loud a page is that shows so many cells of each verdict.
+
+    :param whole: the run came to its end, and put something to the test.
+    :param stale: a rule of the matrix is out of date.
+    :param sound: no self-test of a library has failed.
+    """
+    found = {verdict for verdict, count in counts.items() if count}
+    if found & ALARMS or stale:
         return "alarm"
-    if found & {Verdict.NOT_JUDGED, Verdict.FLAKY} or not went_well(record) or not _tested(record.cells):
+    if found & {Verdict.NOT_JUDGED, Verdict.FLAKY} or not whole:
         return "unsure"
-    return "note" if Verdict.NOW_PASSING in found or unsound(record) else "calm"
+    return "note" if Verdict.NOW_PASSING in found or not sound else "calm"
 
 
 def parts(record: RunRecord) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from orchestrator.analyse.change import Change, name_end
 from orchestrator.outcome import Outcome, Verdict
+from orchestrator.report.headline import choose_level
 from orchestrator.site.news import News
 from orchestrator.site.year import Night, Result, tone_of
 
@@ -60,7 +61,7 @@ def describe(night: Night, news: News | None) -> State:
         rest = [f"since {news.base.day}: {', '.join(told)}", *rest]
     warnings = find_faults(night)
     return State(
-        level=_level(counts, passing, warnings),
+        level=choose_level(counts, whole=bool(passing) and not warnings),
         sentence=sentence,
         also=tuple(rest),
         warnings=warnings,
@@ -88,14 +89,6 @@ def is_overdue(night: Night, now: datetime) -> bool:
         return True
     began = began if began.tzinfo else began.replace(tzinfo=UTC)
     return (now - began).total_seconds() > OVERDUE_H * 3600
-
-
-def _level(counts: Mapping[Verdict, int], passing: int, warnings: tuple[str, ...]) -> str:
-    if counts[Verdict.REGRESSION] or counts[Verdict.CHANGED_FAILURE]:
-        return "alarm"
-    if counts[Verdict.NOT_JUDGED] or counts[Verdict.FLAKY] or warnings or not passing:
-        return "unsure"
-    return "note" if counts[Verdict.NOW_PASSING] else "calm"
 
 
 def _count(verdict: Verdict, counts: Mapping[Verdict, int]) -> str:

@@ -103,10 +103,13 @@
     const single = [...fits].filter(([, others]) => others.length === 1 && wanted.get(others[0]).length === 1);
     return new Map(single.map(([cell, [other]]) => [other, cell]));
   }
+  function stateOf(end) {
+    const unsure = end.outcome === null || (end.outcome === 'pass' && end.verdict === 'not-judged');
+    return unsure ? 'not-judged' : end.outcome;
+  }
   function glyph(end) {
     const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-    const unsure = end.outcome === null || (end.outcome === 'pass' && end.verdict === 'not-judged');
-    const state = unsure ? 'not-judged' : end.outcome;
+    const state = stateOf(end);
     svg.setAttribute('class', `g ${state} v-${end.verdict}`);
     svg.setAttribute('aria-hidden', 'true');
     const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
@@ -144,7 +147,10 @@
         if (flaky) line.append(' ', make('b', {}, `${flaky}.`));
         return line;
       });
-      const box = make('section', {class: 'group'}, make('h3', {}, make('span', {}, titles.get(change).title), make('b', {class: 'count'}, ` ${items.length}`)), make('p', {}, titles.get(change).meaning + '.', ...blame(change, items)));
+      const {now, was} = items[0];
+      const title = titles.get(change).title + (now?.reason ? `: ${now.reason}` : '');
+      const look = now ? `group ${stateOf(now)} v-${now.verdict}` : 'group';
+      const box = make('section', {class: look}, make('h3', {}, glyph(now ?? was), make('span', {}, title), make('b', {class: 'count'}, ` ${items.length}`)), make('p', {}, titles.get(change).meaning + '.', ...blame(change, items)));
       if (items.length > 12) box.append(make('details', {}, make('summary', {}, 'Which'), make('ul', {class: 'members'}, ...list)));
       else box.append(make('ul', {class: 'members'}, ...list));
       out.push(box);

@@ -1,5 +1,7 @@
 """``matrixctl site``: what it prints, and what it refuses."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from samples import mixed
 from orchestrator.app.history import add_run
 from orchestrator.cli.main import main
 from orchestrator.errors import Exit
+from orchestrator.files import replace_bytes
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
+from orchestrator.site import write
 
 
 def invoke(*args: str | Path) -> Result:
@@ -83,3 +87,25 @@ def test_several_series_want_one_named(reports: Path, tmp_path: Path) -> None:
     done = invoke("--out", tmp_path / "public", "--reports", reports)
     assert done.exit_code == Exit.USAGE
     assert "--series" in done.stderr
+
+
+def test_a_full_disk_is_a_sentence_and_the_next_time_completes_it(
+    reports: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ("--out", tmp_path / "public", "--reports", reports, "--series", "nightly")
+    out: list[Path] = []
+
+    def fill(path: Path, content: bytes) -> None:
+        if path.suffix == ".html" and len(out) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        out.append(path)
+        replace_bytes(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "replace_bytes", fill)
+        done = invoke(*places)
+    assert done.exit_code == Exit.HARNESS
+    assert f"the site in {tmp_path / 'public'} could not be written to its end: No space left" in done.stderr
+    assert out
+    assert invoke(*places).exit_code == Exit.OK
+    assert " 0 written" in invoke(*places).stdout
