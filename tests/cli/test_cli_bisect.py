@@ -70,11 +70,12 @@ class Played(Programs):
 
     def _build(self, files: Files) -> ExecResult:
         archive = next((content for name, content in files.items() if name.startswith("src/haproxy")), None)
-        library = next((name for name in files if name.startswith("src/openssl-")), None)
-        text = _find_text(archive or files[library]) if archive or library else b""
+        library = next((name for name in files if name.startswith("src/openssl-")), "")
+        source = archive or files.get(library)
+        text = _find_text(source) if source else b""
         if library:  # that of a tree or a commit is called by its digest
-            name = library.removeprefix("src/").removesuffix(".tar")
-            self.libraries.append(name if name in LIBRARIES else LIBRARIES[-1])
+            called = library.removeprefix("src/").removesuffix(".tar")
+            self.libraries.append(called if called in LIBRARIES else LIBRARIES[-1])
         if archive:
             self.tried.append(text.decode())
             self.scripts.append(files["build.sh"].decode())
