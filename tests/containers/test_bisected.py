@@ -109,7 +109,7 @@ def test_git_bisect_itself_finds_the_commit(
     step = ["run", "--matrix", str(tmp_path / "matrix.yaml"), "--store", str(store), "--quiet", "--as-bisect"]
     step += [
         "--out",
-        str(tmp_path / "reports"),
+        str(tmp_path / "steps"),
         "--with",
         "haproxy=path:.",
         "--cell",
@@ -118,6 +118,6 @@ def test_git_bisect_itself_finds_the_commit(
     made.git("bisect", "start", last, good)
     said = made.git("bisect", "run", sys.executable, "-m", "orchestrator", *step)
     assert f"{bad} is the first bad commit" in said
-    records = [read_run(path.parent) for path in (tmp_path / "reports").glob("*/run.json")]
+    records = [read_run(path.parent) for path in (tmp_path / "steps").glob("*/run.json")]
     reasons = {record.cells[0].reason for record in records}
     assert reasons == {Reason.BUILD_FAILED, None, Reason.HANDSHAKE_REFUSED}
