@@ -119,16 +119,14 @@ def _holds(hypothesis: Hypothesis, known: Attributes | dict[str, Named | None]) 
 
 
 def write_words(table: Table, axes: Axes) -> str:
-    """Return the words that choose a cell of the matrix, whether the run had it or not."""
+    """Return the words that choose a cell of the matrix, whether the run had it or not.
+
+    They name every axis: where a run was of one value alone, its matrix may have more.
+    """
     row = table.by_names.get(names_of(axes))
     if row is not None:
         return shlex.join(["--cell", row.cell.id])
-    return shlex.join(
-        word
-        for axis in AXES
-        if len(table.all_values[axis]) > 1
-        for word in ("--filter", f"{axis}={getattr(axes, axis).name}")
-    )
+    return shlex.join(word for axis in AXES for word in ("--filter", f"{axis}={getattr(axes, axis).name}"))
 
 
 def is_possible(axes: Axes) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from builders import exchange, first_broken, line, server_line, vv
+from builders import LIBRARY, exchange, first_broken, line, server_line, vv
 from cli_samples import matrixctl
 from engine_run import PACKAGES, Programs
 from fake_host import FakeHost
@@ -46,6 +46,7 @@ axes:
   cipher: [{SUITE}]
 """
 VERSIONS = tuple(f"3.0.{number}" for number in range(12))
+LIBRARIES = tuple(f"openssl-3.5.{number}" for number in range(8))
 WORKS, HANGS, BROKEN = "it works", "it hangs", "no C at all"
 FLAKY = "it hangs now and then: "
 """With how each attempt ends: ``p`` and ``f``."""
@@ -55,6 +56,8 @@ FLAKY = "it hangs now and then: "
 class Played(Programs):
     tried: list[str] = field(default_factory=list)
     """The texts of which HAProxy was built, in order."""
+    libraries: list[str] = field(default_factory=list)
+    """The versions of which the TLS library was built, in order."""
     scripts: list[str] = field(default_factory=list)
     interrupt_at: int = 0
     """Ctrl-C comes while the HAProxy of that number is built."""
@@ -67,7 +70,12 @@ class Played(Programs):
 
     def _build(self, files: Files) -> ExecResult:
         archive = next((content for name, content in files.items() if name.startswith("src/haproxy")), None)
-        text = _find_text(archive) if archive else b""
+        library = next((name for name in files if name.startswith("src/openssl-")), "")
+        source = archive or files.get(library)
+        text = _find_text(source) if source else b""
+        if library:  # that of a tree or a commit is called by its digest
+            called = library.removeprefix("src/").removesuffix(".tar")
+            self.libraries.append(called if called in LIBRARIES else LIBRARIES[-1])
         if archive:
             self.tried.append(text.decode())
             self.scripts.append(files["build.sh"].decode())
@@ -78,14 +86,20 @@ class Played(Programs):
             files["build.log"] = b"haproxy.c:1: error: planted\n"
             return ran(exit_code=1, stderr=b"planted")
         done = super()._build(files)
-        files["out/haproxy"] += text
+        if library:
+            files["out/tls/lib/libssl.so"] = text + f" {self.libraries[-1]}".encode()
+        inside, _, name = files.get("tls/lib/libssl.so", b"").rpartition(b" ")
+        files["out/haproxy"] = files["out/haproxy"].replace(LIBRARIES[-1].encode(), name) + inside + text
         return done
 
     def _drive(self, session: dict[str, Any]) -> ExecResult:
         ids = [one["id"] for one in session["cells"]]
         self.probed += ids
-        version = ids[0].split("--")[1].removeprefix("haproxy-")
-        lines = [server_line(vv=vv(version=version if version in VERSIONS else "3.0.11"))]
+        _, haproxy, tls, *_ = ids[0].split("--")
+        version = haproxy.removeprefix("haproxy-")
+        library = LIBRARY.replace("3.5.7", tls.removeprefix("openssl-")) if tls in LIBRARIES else LIBRARY
+        printed = vv(version=version if version in VERSIONS else "3.0.11", built=library, running=library)
+        lines = [server_line(vv=printed)]
         one = cell(cipher=SUITE)
         for key in ids:
             ends = self.binary.rpartition(FLAKY.encode())[2].decode() if FLAKY.encode() in self.binary else ""
@@ -525,7 +539,30 @@ def test_two_processes_do_not_work_on_one_bisection(bench: Bench) -> None:
     assert matrixctl(*words, cwd=bench.folder).returncode == 0
 
 
-# the other axis
+# the library
+
+
+def test_the_first_library_that_fails_is_found(bench: Bench) -> None:
+    bench.declare({"haproxy": {"3.0.11": WORKS}})
+    texts = [WORKS, WORKS, WORKS, BROKEN, WORKS, HANGS, HANGS, HANGS]
+    bench.declare(
+        {"openssl": {one.removeprefix("openssl-"): text for one, text in zip(LIBRARIES, texts, strict=True)}}
+    )
+    found = bench.go("--axis", "tls", "--good", "3.5.0", "--bad", "openssl-3.5.7")
+    assert (found.axis, found.status) == ("tls", "finished")
+    assert found.message == "the first bad one is openssl-3.5.5"
+    assert bench.programs.libraries[:2] == [LIBRARIES[0], LIBRARIES[-1]]
+    assert len(bench.programs.libraries) == len(found.steps) < len(LIBRARIES)
+    assert found.border
+    for position, code in ((found.border.before, Outcome.PASS), (found.border.after, Outcome.FAIL)):
+        step = found.find_step(position)
+        assert "--with 'tls=" in step.rerun
+        record = read_run(bench.folder / "reports" / found.id / step.runs[0])
+        (one,) = [cell for cell in record.cells if cell.axes.tls.name == step.candidate]
+        assert (one.outcome, one.axes.haproxy.version) == (code, "3.0.11")
+
+
+# the axis that stays
 
 
 def library(folder: Path) -> Repository:

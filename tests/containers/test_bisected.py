@@ -86,3 +86,38 @@ def test_the_commit_that_brought_a_fault_is_found(
         for one in (good, bad)
     ]
     assert again == [0, 1]
+
+
+@pytest.mark.soak
+def test_git_bisect_itself_finds_the_commit(
+    clone: tuple[Repository, list[str]], store: Path, tmp_path: Path
+) -> None:
+    """As docs/bisect.md says: in a clone, with its working tree. It meets a commit that does not compile."""
+    made, (good, *_) = clone
+    made.git("checkout", "--quiet", "-b", "row", good)
+    source = made.folder / "src" / "h3.c"
+    text = source.read_text()
+    made.commit(NOTE="nothing that is compiled\n")
+    source.write_text("#error planted\n" + text)
+    made.commit()
+    source.write_text(text)
+    made.commit()
+    made.git("apply", str(PATCHES / "haproxy-refuses-chacha20.diff"))
+    bad = made.commit()
+    last = made.commit(NOTE="nothing that is compiled, either\n")
+    (tmp_path / "matrix.yaml").write_text(MATRIX)
+    step = ["run", "--matrix", str(tmp_path / "matrix.yaml"), "--store", str(store), "--quiet", "--as-bisect"]
+    step += [
+        "--out",
+        str(tmp_path / "steps"),
+        "--with",
+        "haproxy=path:.",
+        "--cell",
+        CELL.replace("3.0.11", "path"),
+    ]
+    made.git("bisect", "start", last, good)
+    said = made.git("bisect", "run", sys.executable, "-m", "orchestrator", *step)
+    assert f"{bad} is the first bad commit" in said
+    records = [read_run(path.parent) for path in (tmp_path / "steps").glob("*/run.json")]
+    reasons = {record.cells[0].reason for record in records}
+    assert reasons == {Reason.BUILD_FAILED, None, Reason.HANDSHAKE_REFUSED}

@@ -32,15 +32,19 @@ done; done) &
 """
 
 
-def signalled(overlay: Any, signal: str, path: str, suite: str = CHACHA) -> Any:
-    """HAProxy of one cell gets a signal from its supervisor when a request for ``path`` has come in."""
+def signalled(overlay: Any, signal: str, path: str, suite: str = CHACHA, arch: str = "") -> Any:
+    """HAProxy of one cell gets a signal from its supervisor when a request for ``path`` has come in.
+
+    :param arch: of this architecture alone; of all, if empty.
+    """
     overlay.edit(
         "probe/haproxy.cfg.j2",
         (
             "    default_backend origin",
             (
                 "    http-request set-header x-folder {{ folder }}\n"
-                '    http-request set-header x-suite "{{ cell.cipher.suite }}"\n    default_backend origin'
+                '    http-request set-header x-suite "{{ cell.cipher.suite }}"\n'
+                '    http-request set-header x-arch "{{ cell.arch.name }}"\n    default_backend origin'
             ),
         ),
     )
@@ -49,7 +53,8 @@ def signalled(overlay: Any, signal: str, path: str, suite: str = CHACHA) -> Any:
         (
             "        body = BODIES.get",
             (
-                f'        if self.path == "{path}" and self.headers["x-suite"] == "{suite}":\n'
+                f'        if (self.path == "{path}" and self.headers["x-suite"] == "{suite}"\n'
+                f'                and self.headers["x-arch"] in {[arch] if arch else ["amd64", "arm64"]}):\n'
                 f'            path = Path(sys.argv[2], self.headers["x-folder"], "signal")\n'
                 f'            path.write_text("{signal}")\n'
                 "            import time; until = time.monotonic() + 30\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import Overlay, Ran, Runner
 
+from orchestrator.analyse.explain import explain
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import AeadCheck, SelfTest
 
@@ -12,6 +13,7 @@ from orchestrator.record.model import AeadCheck, SelfTest
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(2400)]
 
 PATCHES = Path(__file__).parent / "patches"
+TLS = "openssl-3.5.7"
 CHACHA, GCM, CCM = "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256", "TLS_AES_128_CCM_SHA256"
 
 MATRIX = """
@@ -23,10 +25,24 @@ axes:
     - {{name: openssl-3.5.7, version: "3.5.7", family: openssl, patches: [{patches}]}}
   cipher: [{suites}]
 """
+BESIDE = f"""
+include:
+  - arch: [amd64, arm64]
+    haproxy: "3.0.11"
+    tls: openssl-distro
+    cipher: [{GCM}, {CHACHA}]
+    client: [curl, gtlsclient]
+  - arch: [amd64, arm64]
+    haproxy: "3.0.11"
+    tls: openssl-3.5.7
+    cipher: [{GCM}, {CHACHA}]
+    client: gtlsclient
+"""
+"""Cells beside those of the fault: of a sound library, and of another client."""
 
 
-def of(ran: Ran, arch: str) -> SelfTest:
-    (found,) = [one for one in ran.record.selftests if one.arch == arch]
+def of(ran: Ran, arch: str, tls: str = "") -> SelfTest:
+    (found,) = [one for one in ran.record.selftests if one.arch == arch and one.tls == (tls or one.tls)]
     return found
 
 
@@ -35,12 +51,17 @@ def failed(test: SelfTest) -> dict[tuple[str, str], AeadCheck]:
 
 
 def planted(
-    run: Runner, folder: Path, *names: str, arches: str = "amd64", suites: str = f"{GCM}, {CHACHA}"
+    run: Runner,
+    folder: Path,
+    *names: str,
+    arches: str = "amd64",
+    suites: str = f"{GCM}, {CHACHA}",
+    beside: str = "",
 ) -> Ran:
     """A run with patches in OpenSSL, which has its usual name: ccache sees that in the compiler's flags."""
     patches = ", ".join(str(PATCHES / f"openssl-{name}.diff") for name in names)
     matrix = folder / "matrix.yaml"
-    matrix.write_text(MATRIX.format(arches=arches, patches=patches, suites=suites))
+    matrix.write_text(MATRIX.format(arches=arches, patches=patches, suites=suites) + beside)
     return run(profile="full", matrix=matrix)
 
 
@@ -61,17 +82,25 @@ def test_the_distros_openssl_is_sound_on_both_architectures(run: Runner) -> None
 
 
 def test_what_cannot_open_in_place_on_arm64_alone(run: Runner, tmp_path: Path) -> None:
-    ran = planted(run, tmp_path, "chacha20-in-place-arm64", arches="amd64, arm64")
-    assert failed(of(ran, "amd64")) == {}
-    assert set(failed(of(ran, "arm64"))) == {(CHACHA, "open-in-place"), (CHACHA, "open-in-place-unaligned")}
-    (broken,) = [one for one in ran.record.cells if one.outcome is not Outcome.PASS]
-    assert broken.axes.arch.name == "arm64"
-    assert (broken.outcome, broken.reason) == (Outcome.FAIL, Reason.HANDSHAKE_THEN_HANG), broken.message
-    assert broken.cause == (
-        f"OpenSSL 3.5.7 cannot open in place what it sealed with {CHACHA} (EVP_CIPHER: every length from "
-        "1 byte on; first with 1 byte, AAD of 0 bytes, offset 0: the library refuses what it sealed itself); "
-        "out of place it can."
-    )
+    ran = planted(run, tmp_path, "chacha20-in-place-arm64", arches="amd64, arm64", beside=BESIDE)
+    assert failed(of(ran, "amd64", TLS)) == {}
+    faults = {(CHACHA, "open-in-place"), (CHACHA, "open-in-place-unaligned")}
+    assert set(failed(of(ran, "arm64", TLS))) == faults
+    broken = [one for one in ran.record.cells if one.outcome is not Outcome.PASS]
+    assert sorted(one.axes.client.name for one in broken) == ["curl", "gtlsclient"]
+    for one in broken:
+        assert (one.axes.arch.name, one.axes.tls.name, one.axes.cipher.name) == ("arm64", TLS, CHACHA)
+        assert (one.outcome, one.reason) == (Outcome.FAIL, Reason.HANDSHAKE_THEN_HANG), one.message
+        assert one.cause == (
+            f"OpenSSL 3.5.7 cannot open in place what it sealed with {CHACHA} (EVP_CIPHER: every length from "
+            "1 byte on; first with 1 byte, AAD of 0 bytes, offset 0: the library refuses what it sealed "
+            "itself); out of place it can."
+        )
+    (cluster,) = explain([ran.record]).clusters
+    assert cluster.when == ("arch=arm64", f"tls={TLS}", f"cipher={CHACHA}")
+    assert (len(cluster.cells), cluster.passing, cluster.others_failing) == (2, 0, 0)
+    assert cluster.irrelevant == ("client",)
+    assert cluster.cause.endswith("selftest=open-in-place in 2 of 2 of these cells, and in 0 of 14 others.")
 
 
 def test_a_wrong_poly1305_and_a_gcm_that_accepts_forgeries(run: Runner, tmp_path: Path) -> None:
