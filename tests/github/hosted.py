@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,17 @@ class Job:
 
     name: str
     result: str
+    conclusion: str = ""
+    """What GitHub shows of it: a job that may fail has still failed."""
     outputs: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     summary: str = ""
     jobs: dict[str, list["Job"]] = field(default_factory=dict)
     """Of a job that calls a workflow."""
+    attempt: int = 1
+    """Of the workflow's run, in which it ran last."""
+    again: "Callable[[], Job] | None" = None
+    """Of a whole workflow: runs its failed jobs again, and what needs them."""
 
     @property
     def log(self) -> str:
@@ -98,7 +104,12 @@ class Hosted:
         self, file: str, *, event: str = "workflow_dispatch", ref: str = "refs/heads/main", **inputs: str
     ) -> Job:
         """Run a workflow of the first repository, or the text of one that stands nowhere yet."""
-        return WorkflowRun(self, next(self.number), event, ref).call(file, inputs)
+        return self._attempt(WorkflowRun(self, next(self.number), event, ref), file, inputs, None)
+
+    def _attempt(self, run: "WorkflowRun", file: str, inputs: Mapping[str, str], before: Job | None) -> Job:
+        done = run.call(file, inputs, before)
+        done.again = lambda: self._attempt(replace(run, attempt=run.attempt + 1), file, inputs, done)
+        return done
 
     def saved_caches(self, scope: str = "refs/heads/main") -> list[str]:
         """The keys of a branch's caches, in the order in which they were saved."""
@@ -114,6 +125,7 @@ class WorkflowRun:
     number: int
     event: str
     ref: str
+    attempt: int = 1
 
     @property
     def artifacts(self) -> Path:
@@ -127,14 +139,18 @@ class WorkflowRun:
             "ref": self.ref,
             "ref_name": self.ref.removeprefix("refs/heads/"),
             "repository": self.hosted.repository,
+            "run_attempt": str(self.attempt),
             "run_id": str(self.number),
             "sha": _git(repository, "rev-parse", "HEAD"),
             "token": TOKEN,
             "workflow": "a workflow",
         }
 
-    def call(self, file: str, inputs: Mapping[str, Any]) -> Job:
-        """Run all jobs of a workflow whose needs are met."""
+    def call(self, file: str, inputs: Mapping[str, Any], before: Job | None = None) -> Job:
+        """Run all jobs of a workflow whose needs are met.
+
+        :param before: an earlier attempt, of which only failed jobs are run again, and those that need them.
+        """
         if "\n" in file:
             text, file = file, "README.md"
         else:
@@ -149,7 +165,8 @@ class WorkflowRun:
         given = {name: one.get("default", "") for name, one in declared.items()} | dict(inputs)
         done: dict[str, list[Job]] = {}
         for name, job in workflow["jobs"].items():  # each stands after those that it needs
-            done[name] = list(self._fan_out(file, name, job, given, done))
+            past = before.jobs[name] if before else []
+            done[name] = list(self._fan_out(file, name, job, given, done, past=past))
         told = Scope({"jobs": {name: _as_need(jobs) for name, jobs in done.items()}})
         outputs = {
             key: told.evaluate(one["value"][3:-2]) for key, one in (called.get("outputs") or {}).items()
@@ -157,7 +174,10 @@ class WorkflowRun:
         result = (
             "failure" if any(_as_need(jobs)["result"] == "failure" for jobs in done.values()) else "success"
         )
-        return Job(name=file, result=result, outputs=outputs, jobs=done)
+        every = [one for jobs in done.values() for one in jobs]
+        shown = "failure" if any(one.conclusion == "failure" for one in every) else "success"
+        last = max(one.attempt for one in every)
+        return Job(file, result, shown, outputs=outputs, jobs=done, attempt=last)
 
     def _fan_out(
         self,
@@ -166,9 +186,16 @@ class WorkflowRun:
         job: dict[str, Any],
         inputs: Mapping[str, Any],
         done: Mapping[str, list[Job]],
+        *,
+        past: list[Job],
     ) -> Iterator[Job]:
         _check("job", f"{file} {name}", job)
         needs = [job["needs"]] if isinstance(job.get("needs"), str) else job.get("needs", [])
+        if any(one.attempt == self.attempt for need in needs for one in done[need]):
+            past = []
+        elif past and not any(one.conclusion == "failure" for one in past):
+            yield from past
+            return
         contexts = {
             "github": self.context,
             "inputs": inputs,
@@ -177,10 +204,11 @@ class WorkflowRun:
         well = all(one["result"] == "success" for one in contexts["needs"].values())
         scope = Scope(contexts, "success" if well else "failure")
         if not scope.holds(job.get("if", "success()")):
-            yield Job(name=name, result="skipped")
+            yield Job(name, "skipped", "skipped", attempt=self.attempt)
             return
         if "uses" in job:
-            called = self.call(job["uses"].rpartition("/")[2], scope.fill(job.get("with", {})))
+            inputs = scope.fill(job.get("with", {}))
+            called = self.call(job["uses"].rpartition("/")[2], inputs, next(iter(past), None))
             called.name = name
             yield called
             return
@@ -192,8 +220,9 @@ class WorkflowRun:
             )
             for index, entry in enumerate(entries)
         ]
+        kept = {index: one for index, one in enumerate(past) if one.conclusion != "failure"}
         with ThreadPoolExecutor(len(runs)) as machines:
-            yield from machines.map(JobRun.go, runs)
+            yield from machines.map(lambda run: kept.get(run.index) or run.go(), runs)
 
 
 @dataclass
@@ -210,10 +239,11 @@ class JobRun:
     def __post_init__(self) -> None:
         scope = Scope(self.contexts)
         self.title = as_text(scope.fill(self.job.get("name", self.name)))
-        self.machine = self.run.hosted.folder / "machines" / f"{self.run.number}-{self.name}-{self.index}"
+        number = f"{self.run.number}-{self.run.attempt}"
+        self.machine = self.run.hosted.folder / "machines" / f"{number}-{self.name}-{self.index}"
         self.workspace = self.machine / "work" / self.run.hosted.repository.rpartition("/")[2]
         self.environment: dict[str, str] = {}
-        self.result = Job(name=self.title, result="success")
+        self.result = Job(self.title, "success", attempt=self.run.attempt)
         arm = str(scope.fill(self.job["runs-on"])).endswith("-arm")
         self.contexts |= {
             "runner": {"os": "Linux", "arch": "ARM64" if arm else "X64", "temp": str(self.temp)}
@@ -235,6 +265,7 @@ class JobRun:
             steps = self.steps(self.job["steps"], f"{self.file} {self.name}", self.contexts, {})
             self.result.outputs = Scope(self.contexts | {"steps": steps}).fill(self.job.get("outputs", {}))
             shutil.rmtree(self.machine)  # the next job gets another one
+        self.result.conclusion = self.result.result
         if self.result.result == "failure" and self.job.get("continue-on-error") is True:
             self.result.result = "success"
         return self.result
@@ -369,16 +400,20 @@ class JobRun:
             found = [path for path in folder.glob("*/key") if path.read_text().startswith(key)]
             if found:
                 newest = max(found, key=lambda path: path.stat().st_mtime_ns)
-                shutil.copytree(newest.parent / "content", self._at_home(given["path"]), symlinks=True)
-                return {"cache-hit": str(newest.read_text() == given["key"]).lower()}
+                to = self._at_home(given["path"])
+                to.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(newest.parent / "content", to)
+                hit, matched = newest.read_text() == given["key"], newest.read_text()
+                return {"cache-hit": str(hit).lower(), "cache-matched-key": matched}
         return {}
 
     def _save(self, given: dict[str, str]) -> dict[str, str]:
         _only(given, "path", "key")
         folder = self.run.hosted.folder / "caches" / _slug(self.run.ref) / _slug(given["key"])
         source = self._at_home(given["path"])
-        if not folder.exists() and source.exists():  # a key is never written twice
-            shutil.copytree(source, folder / "content", symlinks=True)
+        if not folder.exists() and source.is_file():  # a key is never written twice
+            folder.mkdir(parents=True)
+            shutil.copy(source, folder / "content")
             (folder / "key").write_text(given["key"])
         return {}
 
@@ -386,8 +421,10 @@ class JobRun:
         return self.machine / "home" / path.removeprefix("~/")
 
     def _upload(self, given: dict[str, str]) -> dict[str, str]:
-        _only(given, "name", "path", "retention-days", "if-no-files-found")
-        to = self.run.artifacts / given["name"]
+        _only(given, "name", "path", "retention-days", "if-no-files-found", "overwrite")
+        to = self.run.artifacts / given["name"]  # of any attempt
+        if given.get("overwrite") == "true":
+            shutil.rmtree(to, ignore_errors=True)
         if _NO_NAME.search(given["name"]) or to.exists():
             raise HostedError(f"an artifact cannot be called {given['name']!r}, or there is one already")
         source = self.workspace / given["path"]
@@ -410,12 +447,12 @@ class JobRun:
         return {}
 
     def _upload_pages(self, given: dict[str, str]) -> dict[str, str]:
-        _only(given, "path")
-        return self._upload({"name": "github-pages", "path": given["path"]})
+        _only(given, "name", "path")
+        return self._upload({"name": given.get("name", "github-pages"), "path": given["path"]})
 
     def _deploy_pages(self, given: dict[str, str]) -> dict[str, str]:
-        _only(given)
-        self.run.hosted.pages = self.run.artifacts / "github-pages"
+        _only(given, "artifact_name")
+        self.run.hosted.pages = self.run.artifacts / given.get("artifact_name", "github-pages")
         return {"page_url": "https://pages.example.org/"}
 
 
@@ -447,6 +484,17 @@ def clone(hosted: Hosted, repository: str, ref: str, to: Path) -> None:
         path.write_text(f'#!/bin/sh\nPYTHONPATH="{to}" exec "{sys.executable}" {program} "$@"\n')
         path.chmod(0o755)
     (to / ".venv" / ".ready").touch()
+    share_bytecode(to)
+
+
+def share_bytecode(to: Path) -> None:
+    """Have Python find what it has compiled of the same modules already: each machine would do it anew."""
+    for path in ROOT.glob("orchestrator/**/*.py"):
+        there, known = to / path.relative_to(ROOT), path.stat()
+        if there.is_file() and there.stat().st_size == known.st_size:
+            os.utime(there, ns=(known.st_atime_ns, known.st_mtime_ns))  # by which it knows them
+    for folder in ROOT.glob("orchestrator/**/__pycache__"):
+        shutil.copytree(folder, to / folder.relative_to(ROOT), dirs_exist_ok=True)
 
 
 def read_outputs(text: str) -> dict[str, str]:

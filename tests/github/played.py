@@ -1,15 +1,20 @@
 """matrixctl as it is, on an engine in memory: `.venv/bin/matrixctl` of the jobs that need no container.
 
 What breaks is said by the tree that is tested: each line of its file `breaks` is a part of the ids of cells.
-Their requests hang. Where it has a file `no-engine`, there is none.
+Their requests hang. Where it has a file `no-engine`, there is none. The images of a
+machine stand in a file at home.
 """
 
 # ruff: noqa: E402 - nothing but this file says where the fakes lie
+import pickle
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+if sys.argv[1:2] == ["doctor"]:  # this machine lacks nothing; nobody has to wait for imports
+    sys.exit(0)
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / name) for name in (".", "app", "plan", "probe")]
 
@@ -18,12 +23,14 @@ from fake_host import FakeHost
 from fakes import FakeEngine
 
 from orchestrator import app
-from orchestrator.cli import clean, run
+from orchestrator.arch import ARCHES
+from orchestrator.cli import common, run, store
 from orchestrator.cli.main import process
 from orchestrator.errors import EngineError
 from orchestrator.probe.certificates import Certificates
 
 _BREAKS = Path("breaks")
+_IMAGES = Path.home() / ".played-images"
 
 
 def _fails(cell: str, _number: int) -> bool:
@@ -37,7 +44,10 @@ _RUN_MATRIX = app.run_matrix
 def _connect(**_: object) -> FakeEngine:
     if Path("no-engine").exists():
         raise EngineError("no container engine answers")
-    return FakeEngine(_PROGRAMS, packages=engine_run.PACKAGES)
+    engine = FakeEngine(_PROGRAMS, packages=engine_run.PACKAGES)
+    if _IMAGES.exists():
+        engine.images = pickle.loads(_IMAGES.read_bytes())
+    return engine
 
 
 def _run_matrix(matrix: Any, cells: Any, _catalog: Any, engine: Any, options: Any, **others: Any) -> Any:
@@ -52,12 +62,14 @@ def _run_matrix(matrix: Any, cells: Any, _catalog: Any, engine: Any, options: An
             certificates=lambda: Certificates(ca=b"", server=b""),
             here=FakeHost(),
         )
-        return _RUN_MATRIX(matrix, cells, engine_run.CATALOG, engine, options, **others)
+        done = _RUN_MATRIX(matrix, cells, engine_run.CATALOG, engine, options, **others)
+    _IMAGES.write_bytes(pickle.dumps(engine.images))
+    return done
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "doctor":  # this machine lacks nothing
-        sys.exit(0)
     vars(app)["run_matrix"] = _run_matrix
-    vars(run)["connect"] = vars(clean)["connect"] = _connect
+    vars(run)["connect"] = _connect
+    vars(store)["engine_here"] = lambda: (_connect(), ARCHES["amd64"])
+    vars(common)["catalog"] = lambda _: engine_run.CATALOG
     process()
