@@ -108,6 +108,18 @@ bench: setup ## The benchmarks: their figures in the docs are made anew (an hour
 wheel: $(VENV)/.ready ## Build wheel and source; `pipx install dist/*.whl` is all that it needs
 	$(BIN)/python -m build --no-isolation
 
+# For Debian 13's Python, whatever this machine has. BASE: another image in the place of Docker Hub's, as where no
+# registry answers.
+IMAGE ?= matrixctl
+.PHONY: image
+image: $(VENV)/.ready ## The image of release.yml: matrixctl with what it needs
+	ls dist/*.whl >/dev/null 2>&1 || $(MAKE) --no-print-directory wheel
+	rm -rf dist/wheels
+	$(BIN)/pip download --quiet --require-hashes --no-deps --only-binary :all: --implementation cp --python-version 3.13 \
+	  $$(for libc in 17 28 34; do echo --platform manylinux_2_$${libc}_$$(uname -m); done) \
+	  --requirement requirements.lock --dest dist/wheels
+	$(ENGINE) docker build --file .github/Dockerfile $${BASE:+--build-arg BASE=$$BASE} --tag $(IMAGE) .
+
 .PHONY: lock
 lock: ## Renew requirements.lock, images/aioquic.lock and .ci/audit.lock (hashes, no addresses)
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --no-emit-index-url \
