@@ -26,7 +26,7 @@ profiles:
 """Four builds, which the engine in memory knows."""
 PLAYED = str(Path(__file__).parent / "played.py")
 PARTS = (
-    *(".github", "images", "orchestrator", "templates"),
+    *(".github", "images", "orchestrator", "reports/sample", "templates"),
     *(
         "LICENSE",
         "Makefile",
@@ -91,7 +91,7 @@ def host(folder: Path, matrix: str, *, program: str = PLAYED) -> Hosted:
         else:
             shutil.copy(ROOT / part, tree / part)
     (tree / "matrix.yaml").write_text(matrix)
-    (tree / ".gitignore").write_text(".venv/\n/reports/\n__pycache__/\n")
+    (tree / ".gitignore").write_text(".venv/\n/reports/*\n!/reports/sample/\n__pycache__/\n")
     begin(tree)
     (folder / "bin").mkdir()
     (folder / "bin" / "gh").write_text(GH)
