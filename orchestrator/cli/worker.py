@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Build and probe for the runs of other machines.
 
-    It goes on until the scheduler ends, which is Dask's own: dask scheduler --no-dashboard --tls-ca-file ... Runs and workers share one
-    remote store, where artifacts and sources travel.
+    It goes on until the scheduler ends, which is Dask's own: dask scheduler --no-dashboard. Runs and workers
+    share one remote store, where artifacts and sources travel.
     """
     refuse_without_dask("worker")
     from orchestrator.app.cluster.perform import Machine  # noqa: PLC0415 - heavy, and an extra
