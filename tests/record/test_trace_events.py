@@ -33,8 +33,8 @@ def test_a_trace_replaces_nothing_of_the_judgement() -> None:
 
 def test_a_later_word_on_the_cell_keeps_the_trace() -> None:
     explained = FAILED.model_copy(update={"cause": "a self-test says why"})
-    events = [START, CellJudged(cell=FAILED), CellTraced(cell="a", traced=TRACED), CellJudged(cell=explained)]
-    (found,) = fold(events).cells
+    judged, traced = CellJudged(cell=FAILED), CellTraced(cell="a", traced=TRACED)
+    (found,) = fold([START, judged, traced, CellJudged(cell=explained)]).cells
     assert (found.cause, found.traced) == (explained.cause, TRACED)
 
 
