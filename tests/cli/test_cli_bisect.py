@@ -81,7 +81,8 @@ class Played(Programs):
         files["out/haproxy"] += text
         return done
 
-    def _drive(self, session: dict[str, Any]) -> ExecResult:
+    def _drive(self, files: Files) -> ExecResult:
+        session = json.loads(files["session.json"])
         ids = [one["id"] for one in session["cells"]]
         self.probed += ids
         version = ids[0].split("--")[1].removeprefix("haproxy-")

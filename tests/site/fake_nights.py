@@ -58,7 +58,8 @@ class _Libraries(Programs):
         files["out/haproxy"] = _ELF[target] + b"\0".join(set(marks))
         return ran()
 
-    def _drive(self, session: dict[str, Any]) -> ExecResult:
+    def _drive(self, files: Files) -> ExecResult:
+        session = json.loads(files["session.json"])
         by_id = {one.id: one for one in self.cells}
         first = by_id[session["cells"][0]["id"]]
         said = banner.expected(first.tls)
