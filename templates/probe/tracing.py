@@ -10,7 +10,7 @@ import socket
 import time
 from pathlib import Path
 
-STARTS, ENDS = 5, 5  # seconds that a capture has to begin, and to be written to its end
+STARTS, ENDS = 5, 5  # seconds that a capture, and HAProxy's socket, has to begin; a capture, to be written to its end
 LOG, HEAD = 1 << 20, 1 << 18  # bytes that are kept of HAProxy's log with its traces, and of them at its beginning
 QLOG, QLOGS = 2 << 20, 4  # bytes of one, and how many
 ANSWER_S = 2
@@ -47,9 +47,7 @@ class Tracing:
     def ask_for_traces(self, folder: Path) -> None:
         """Have HAProxy trace from now on, to its log."""
         try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(ANSWER_S)
-                client.connect(str(folder / "stats.sock"))
+            with connected(folder / "stats.sock") as client:
                 client.sendall(f"{COMMANDS}\n".encode())
                 answer = b""
                 while piece := client.recv(4096):  # to its end: a client that goes away takes its commands with it
@@ -94,6 +92,23 @@ class Tracing:
                 path.rename(self.folder / f"qlog-{number}{path.suffix}")
         if len(found) > QLOGS:
             self.notes.append(f"{len(found) - QLOGS} qlogs more are left out")
+
+
+def connected(path: Path) -> socket.socket:
+    """A connection to HAProxy's socket, which opens a moment after its QUIC listener; under QEMU some moments."""
+    until = time.monotonic() + STARTS
+    while True:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(ANSWER_S)
+        try:
+            client.connect(str(path))
+        except OSError:
+            client.close()
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.02)
+        else:
+            return client
 
 
 def size(path: Path) -> int:

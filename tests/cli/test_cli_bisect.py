@@ -92,7 +92,8 @@ class Played(Programs):
         files["out/haproxy"] = files["out/haproxy"].replace(LIBRARIES[-1].encode(), name) + inside + text
         return done
 
-    def _drive(self, session: dict[str, Any]) -> ExecResult:
+    def _drive(self, files: Files) -> ExecResult:
+        session = json.loads(files["session.json"])
         ids = [one["id"] for one in session["cells"]]
         self.probed += ids
         _, haproxy, tls, *_ = ids[0].split("--")

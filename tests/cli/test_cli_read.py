@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
 from orchestrator.outcome import Outcome
-from orchestrator.record.journal import JOURNAL, CellJudged, Journal, held, read
+from orchestrator.record.journal import JOURNAL, CellJudged, CellTraced, Journal, held, read
+from orchestrator.record.model import Traced
 
 FIRST, SECOND = (cell.id for cell in cells()[:2])
 
@@ -172,6 +173,32 @@ def test_logs_leave_statistics_and_vv_to_all_and_name_them(out: Path) -> None:
     left = f"with --all: cells/{FIRST}/shell.log cells/{FIRST}/stats.txt builds/it.vv.txt"
     assert invoke("logs", FIRST, "--out", out).stdout.splitlines()[-1] == left
     assert shown("--all") == [*main, "shell.log", "stats.txt", "it.vv.txt"]
+
+
+def test_logs_print_of_a_second_run_what_a_person_reads(out: Path) -> None:
+    *_, judged = (event for event in read(out / RUN / JOURNAL) if isinstance(event, CellJudged))
+    folder = f"cells/{FIRST}/traced"
+    made = Traced(
+        outcome=Outcome.FAIL,
+        reason=judged.cell.reason,
+        message="",
+        started_at="2026-01-02T03:04:05Z",
+        duration_s=8.0,
+        negotiated_cipher=None,
+        evidence=(f"{folder}/haproxy.log", f"{folder}/capture.pcapng"),
+        missing=("the client wrote no TLS keys",),
+    )
+    (out / RUN / folder).mkdir()
+    (out / RUN / folder / "haproxy.log").write_text("packet decryption failed")
+    with Journal(out / RUN / JOURNAL) as journal:
+        journal.append(CellTraced(cell=FIRST, traced=made))
+    text = invoke("logs", FIRST, "--out", out).stdout
+    assert text.endswith(
+        "traced: a second run, 8.00 s, ended as the first: fail: handshake-then-hang\n"
+        "  the client wrote no TLS keys\n\n"
+        f"==> {folder}/haproxy.log <==\npacket decryption failed\n\n"
+        f"==> {folder}/capture.pcapng <==\n(is for a program, not for a terminal)\n"
+    )
 
 
 def test_logs_show_no_file_outside_the_runs_folder(out: Path) -> None:

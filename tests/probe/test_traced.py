@@ -2,9 +2,11 @@
 
 import os
 import re
+import time
 from pathlib import Path
 from socketserver import StreamRequestHandler, UnixStreamServer
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,6 +93,27 @@ def test_haproxy_is_asked_to_trace_and_waited_for_until_it_has_heard_all(
         asked.join()
     assert "trace quic sink stdout; trace quic level data" in heard[0]
     assert one.notes == ["HAProxy says to `trace`: Unknown trace source"]
+
+
+def test_a_socket_that_opens_late_is_waited_for(
+    tracing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "STARTS", 60)
+    slept: list[UnixStreamServer] = []
+
+    class Silent(StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+
+    def open_it(_: float) -> None:
+        slept.append(UnixStreamServer(str(tmp_path / "stats.sock"), Silent))
+        Thread(target=slept[0].handle_request, daemon=True).start()
+
+    monkeypatch.setattr(tracing, "time", SimpleNamespace(monotonic=time.monotonic, sleep=open_it))
+    one = tracing.Tracing(tmp_path)
+    one.ask_for_traces(tmp_path)
+    assert (len(slept), one.notes) == (1, [])
+    slept[0].server_close()
 
 
 def test_a_server_that_is_gone_is_a_note(tracing: Any, tmp_path: Path) -> None:

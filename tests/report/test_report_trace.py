@@ -1,0 +1,65 @@
+"""A second, traced run in every form of the report: told apart from the first, its files linked."""
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+import samples
+
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.record.model import CellRecord, RunRecord, Traced
+from orchestrator.report import ctrf, html, junit, trace
+
+CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
+FOLDER = "cells/a/traced"
+
+
+def hang(*, ends: Outcome = Outcome.FAIL) -> CellRecord:
+    """A hang on the default offer, whose suite the capture alone tells."""
+    axes = next(cell.axes for cell in samples.quick().cells if cell.axes.cipher.suite is None)
+    cell = samples.cell(axes, Reason.HANDSHAKE_THEN_HANG)
+    assert cell.observations is not None
+    made = Traced(
+        outcome=ends,
+        reason=cell.reason if ends is cell.outcome else None,
+        message="two bodies and an upload",
+        started_at="2026-11-22T07:00:00Z",
+        duration_s=7.0,
+        negotiated_cipher=CHACHA,
+        evidence=(f"{FOLDER}/capture.pcapng", f"{FOLDER}/haproxy.log"),
+        missing=("a qlog was left out",),
+    )
+    silent = cell.observations.model_copy(update={"negotiated_cipher": None})
+    return cell.model_copy(update={"observations": silent, "traced": made})
+
+
+def run(cell: CellRecord) -> RunRecord:
+    return samples.run((cell,))
+
+
+def test_the_page_links_each_file_relative_to_itself() -> None:
+    page = html.render(run(hang()))
+    for name in ("capture.pcapng", "haproxy.log"):
+        assert f'<a href="./{FOLDER}/{name}">{name}</a>' in page
+    assert "a second run, 7.00 s, ended as the first: fail: handshake-then-hang" in page
+    assert "a qlog was left out" in page
+    assert f"{CHACHA} (by the capture of a second run: no answer told it)" in page
+
+
+def test_a_second_run_that_ended_otherwise_tells_no_suite() -> None:
+    cell = hang(ends=Outcome.PASS)
+    assert trace.ended(cell) == "a second run, 7.00 s, ended otherwise: pass; two bodies and an upload"
+    assert trace.negotiated(cell) == ""
+    assert CHACHA not in html.render(run(cell)).partition('id="cells"')[2].partition("<dt>traced")[0]
+
+
+@pytest.mark.parametrize("name", ["capture.pcapng", "haproxy.log"])
+def test_junit_and_ctrf_attach_them(name: str) -> None:
+    record = run(hang())
+    said = "".join(one.text or "" for one in ET.fromstring(junit.render(record)).iter("system-out"))
+    assert f"[[ATTACHMENT|{FOLDER}/{name}]]" in said
+    (test,) = json.loads(ctrf.render(record))["results"]["tests"]
+    kinds = {one["path"]: one["contentType"] for one in test["attachments"]}
+    assert kinds[f"{FOLDER}/{name}"] == (
+        "application/octet-stream" if name.endswith(".pcapng") else "text/plain"
+    )
