@@ -4,6 +4,5 @@ set width 0
 set print elements 64
 set backtrace limit 64
 set debuginfod enabled off
-set disable-randomization off
 handle all nostop noprint pass
 handle SIGSEGV SIGABRT SIGBUS SIGILL SIGFPE stop print nopass
