@@ -87,6 +87,8 @@ def _trace(run: Run, cell: Cell) -> tuple[Backtrace, str]:
     while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():
         name = f"matrixctl-{run.context.run_id}-debug-{secrets.token_hex(3)}"
         tries.append(backtrace.trace(run.context.engine, replace(made, name=name)))
+    if not tries:
+        raise MatrixctlError("the run was interrupted before it was run under gdb")
     last = tries[-1]
     found = Backtrace(
         tries=len(tries),

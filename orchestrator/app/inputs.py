@@ -20,7 +20,7 @@ FOLDER = "inputs"
 
 
 def keep_inputs(recorder: Recorder, matrix: Matrix, settings: Settings) -> tuple[str, ...]:
-    """Copy matrix and sources into the run's folder; return the options that run its cells again.
+    """Copy matrix, sources and pins into the run's folder; return the options that run its cells again.
 
     All paths in them are absolute, so that the command can be typed in any folder. The matrix that comes with
     matrixctl is named by none. One with paths of trees beside it means something else in another
@@ -35,6 +35,7 @@ def keep_inputs(recorder: Recorder, matrix: Matrix, settings: Settings) -> tuple
             _keep(recorder, f"sources-{number}.yaml", Path(path))
             for number, path in enumerate(settings.sources, 1)
         ),
+        "pins_file": _keep_pins(recorder, settings),
         "patches": tuple(
             f"{component}={patches / Path(file).name}"
             for component, _, file in (text.partition("=") for text in settings.patches)
@@ -74,6 +75,14 @@ def _keep_matrix(recorder: Recorder, matrix: Matrix) -> str | None:
     except MatrixctlError:
         same = False
     return str(copy if same else file)
+
+
+def _keep_pins(recorder: Recorder, settings: Settings) -> str:
+    """Write the pins as they were read, whatever became of their file; return where, empty without any."""
+    if settings.pins is None:
+        return settings.pins_file
+    text = f"{settings.pins.model_dump_json(indent=1)}\n"
+    return str(recorder.keep(f"{FOLDER}/pins.json", text.encode()))
 
 
 def _meaning(matrix: Matrix) -> Matrix:

@@ -300,7 +300,7 @@ class _Steps:
             raise UsageError(f"the matrix has no cell for {listed(missing)}: it excludes what it should try")
         values = (*settings.replacements, *(one.value for one in candidates))
         ids = tuple(cells[one.name].id for one in candidates)
-        now = {"replacements": values, "cells": ids, "repeat": attempts}
+        now = {"replacements": values, "cells": ids, "repeat": attempts, "backtraces": False}
         settings = settings.model_copy(update=now)
         cancel = Cancel()
         cancel_on_signals(cancel)

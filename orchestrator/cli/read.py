@@ -2,12 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from orchestrator.analyse.compare import Comparison
+from orchestrator.app import bundle as bundles
 from orchestrator.app.output import see_from_here
 from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
@@ -51,9 +52,17 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
 @common.output(*_RENDERERS, _ISSUE)
 @click.option(
     "--cell",
+    "cells",
     metavar="CELL",
+    multiple=True,
     shell_complete=complete.judged_cells,
-    help=f"With --format {_ISSUE}: an id, or a part that no other has.",
+    help=f"With --format {_ISSUE}, or once or more with --bundle: an id, or a part that no other has.",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a zip of the page, the evidence of all cells or of each --cell, and the run's inputs.",
 )
 @common.base
 @common.reports_folder
@@ -63,7 +72,8 @@ def report(
     run: str,
     *,
     form: str,
-    cell: str | None,
+    cells: Sequence[str],
+    bundle: Path | None,
     base: str | None,
     out: Path | None,
     series: str | None,
@@ -74,8 +84,11 @@ def report(
     RUN and BASE are each an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. With
     --base the news stand first: what became of each cell since BASE. HTML on a terminal is written beside
     the journal, and its path printed. `--format issue --cell CELL` fills HAProxy's form for bugs.
+    `--bundle FILE.zip` packs what somebody else needs to read it, and prints the file's path.
     """
-    if (cell is not None) != (form == _ISSUE):
+    if bundle is not None and form != "html":
+        raise UsageError("--bundle has its own formats: the page, run.json, and a text for each --cell")
+    if bundle is None and (len(cells) == 1) != (form == _ISSUE):
         raise UsageError(
             "--cell and --format issue go together: a bug is reported of one cell",
             resolution=f"matrixctl report {shlex.quote(run)} --cell CELL --format {_ISSUE}",
@@ -86,10 +99,13 @@ def report(
             resolution=f"Compare them: matrixctl compare {shlex.join([base, run])} --format json",
         )
     folder, record = read_named(run, out, series)
-    if cell is not None:
-        click.echo(_describe_issue(find_cell(record, cell), record, folder), nl=False)
+    if form == _ISSUE:
+        click.echo(_describe_issue(find_cell(record, cells[0]), record, folder), nl=False)
         return
     compared = compare_with_base(base, record, out or common.default_out(), series, history) if base else None
+    if bundle is not None:
+        _write_bundle(bundle, record, folder, [find_cell(record, one) for one in cells], compared)
+        return
     text = _RENDERERS[form](record, compared, see_from_here(folder) if folder else "")
     if form == "html" and folder is not None and sys.stdout.isatty():
         path = folder / "index.html"
@@ -120,6 +136,26 @@ def logs(cell: str, *, run: str, out: Path | None, series: str | None, every: bo
     """
     folder, record = read_named(run, out, series)
     click.echo("\n".join(_describe(find_cell(record, cell), folder, every=every)))
+
+
+def _write_bundle(
+    path: Path,
+    record: RunRecord,
+    folder: Path | None,
+    cells: Sequence[CellRecord],
+    compared: Comparison | None,
+) -> None:
+    if folder is None:
+        raise UsageError(
+            "a bundle is made of a run's folder, and only its record was named",
+            resolution="Name the folder, or the run's id with --reports.",
+        )
+    texts = {f"issue-{cell.id}.md": _describe_issue(cell, record, folder).encode() for cell in cells}
+    made = bundles.gather(folder, record, [cell.id for cell in cells], compared, beside=texts)
+    bundles.write_zip(path, made, record.run.id)
+    for one in made.left_out:
+        common.say(f"left out: {flat(one)}")
+    click.echo(flat(str(path)))
 
 
 def _describe_issue(cell: CellRecord, record: RunRecord, folder: Path | None) -> str:

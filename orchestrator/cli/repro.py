@@ -61,6 +61,8 @@ def repro(
     catalog = common.catalog([*find_sources(past), *sources])
     made = finished.reproduce(past, found, catalog, Store(store or common.default_store()))
     replace_files(out, old, made)
+    if unlike := finished.find_unlike(past, found):
+        common.say(unlike)
     click.echo(out / SCRIPT)
 
 

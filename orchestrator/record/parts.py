@@ -71,27 +71,36 @@ class Part:
         :param follow: makes a rerun command of one, with the new paths of the files that it names.
         """
 
-        def every(paths: Sequence[str]) -> tuple[str, ...]:
-            return tuple(path for path in map(move, paths) if path is not None)
+        return replace(self, record=move_files(self.record, move, follow))
 
-        def cell(one: CellRecord) -> CellRecord:
-            tries = tuple(t.model_copy(update={"evidence": every(t.evidence)}) for t in one.attempts)
-            build = one.build.model_copy(update={"vv": one.build.vv and move(one.build.vv)})
-            traced = one.traced and one.traced.model_copy(update={"evidence": every(one.traced.evidence)})
-            kept = {"evidence": every(one.evidence), "attempts": tries, "build": build, "traced": traced}
-            return one.model_copy(update=kept | {"reproducer": follow(one.reproducer)})
 
-        update = {
-            "cells": tuple(map(cell, self.record.cells)),
-            "actions": tuple(
-                one.model_copy(update={"log": move(one.log)}) if one.log else one
-                for one in self.record.actions
-            ),
-            "selftests": tuple(
-                one.model_copy(update={"evidence": every(one.evidence)}) for one in self.record.selftests
-            ),
-        }
-        return replace(self, record=self.record.model_copy(update=update))
+def move_files(
+    record: RunRecord, move: Callable[[str], str | None], follow: Callable[[str], str] = lambda text: text
+) -> RunRecord:
+    """Return a record with other paths of its files, as ``Part.moved``."""
+
+    def every(paths: Sequence[str]) -> tuple[str, ...]:
+        return tuple(path for path in map(move, paths) if path is not None)
+
+    def cell(one: CellRecord) -> CellRecord:
+        tries = tuple(t.model_copy(update={"evidence": every(t.evidence)}) for t in one.attempts)
+        build = one.build.model_copy(update={"vv": one.build.vv and move(one.build.vv)})
+        traced = one.traced and one.traced.model_copy(update={"evidence": every(one.traced.evidence)})
+        kept = {"evidence": every(one.evidence), "attempts": tries, "build": build, "traced": traced}
+        if (seen := one.backtrace) and seen.evidence:
+            kept["backtrace"] = seen.model_copy(update={"evidence": move(seen.evidence)})
+        return one.model_copy(update=kept | {"reproducer": follow(one.reproducer)})
+
+    update = {
+        "cells": tuple(map(cell, record.cells)),
+        "actions": tuple(
+            one.model_copy(update={"log": move(one.log)}) if one.log else one for one in record.actions
+        ),
+        "selftests": tuple(
+            one.model_copy(update={"evidence": every(one.evidence)}) for one in record.selftests
+        ),
+    }
+    return record.model_copy(update=update)
 
 
 def read_part(folder: Path) -> Part:

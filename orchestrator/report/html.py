@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from urllib.parse import quote
@@ -63,6 +64,7 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         exit_code=headline.exit_words(record),
         asked=asked.describe(record),
         command=asked.command(record.run),
+        bundle=shlex.join(["matrixctl", "report", record.run.id, "--bundle", f"{record.run.id}.zip"]),
         special=provenance.special(record),
         counts=summary.counts(record.cells),
         verdicts=summary.verdict_counts(record.cells),

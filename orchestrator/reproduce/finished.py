@@ -113,11 +113,21 @@ def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store)
             expected=_expect(record),
             packages=_find_packages(past.record, again),
             broken=_find_broken(past.record, record, again),
+            unlike=find_unlike(past, record),
             report=f"# {issue.title(record)}\n\n{text}",
         ),
     )
     names = {path: f"evidence/{Path(path).name}" for path in evidence}
     return replace(made, files={**made.files, **{names[path]: evidence[path] for path in evidence}})
+
+
+def find_unlike(past: PastRun, record: CellRecord) -> str:
+    """Return in which way the folder does not build as the run did, one sentence, or nothing."""
+    settings = past.start.settings
+    emulated = settings is not None and settings.build == "emulated" and record.execution.mode == "emulated"
+    if not emulated or not record.axes.haproxy.is_compiled:
+        return ""
+    return "The run compiled under QEMU (--build emulated); this folder cross-compiles, with the same flags."
 
 
 def _list_steps(cell: Cell) -> Sequence[str]:

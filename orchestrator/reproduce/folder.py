@@ -47,12 +47,14 @@ class Past:
     :ivar packages: image, package and version, of what the run's images had that decides what a cell shows.
     :ivar broken: the script that did not compile, so that this is the failure; empty if all did.
     :ivar report: Markdown that stands first in README.md.
+    :ivar unlike: in which way the folder does not build as the run did, one sentence, or empty.
     """
 
     expected: Mapping[str, Any]
     packages: Sequence[tuple[str, str, str]]
     broken: str
     report: str
+    unlike: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,12 @@ if $_isvoid($_exitcode) && $_isvoid($_exitsignal)
   bt
   echo \n== info threads\n
   info threads
-  echo \n== x/i $pc\n
-  x/i $pc
-  echo \n== info registers\n
-  info registers
   echo \n== bt full\n
   bt full
   echo \n== thread apply all bt\n
   thread apply all bt
+  echo \n== x/i $pc\n
+  x/i $pc
+  echo \n== info registers\n
+  info registers
 end

@@ -25,7 +25,8 @@ kept=60000 # bytes: the driver hands on the end of a longer file, and the crash 
     kill -9 "$emulator" 2> /dev/null
   else
     gdb --version | head -n 1
-    "$@" gdb -nx -batch -ex 'source handle.gdb' \
+    # A container may not turn it off for a child; for a remote target gdb cannot, and calls it an error.
+    "$@" gdb -nx -batch -ex 'source handle.gdb' -ex 'set disable-randomization off' \
       -ex "run -db -f $cell/haproxy.cfg > $cell/haproxy.log 2>&1" -x backtrace.gdb ./haproxy < /dev/null
   fi
 } 2>&1 | head -c "$kept" > "$cell/backtrace.txt"

@@ -337,6 +337,51 @@
     setTimeout(() => { button.textContent = 'Copy'; }, 1500);
   }
 
+  // ---- a cell as Markdown, for an issue or a chat: what its panel says, as it stands there
+  document.addEventListener('toggle', (event) => {
+    const panel = event.target.matches('details.cell[open]') && event.target.querySelector('.panel');
+    if (!panel || panel.querySelector('.asmarkdown')) return;
+    const name = 'Copy as Markdown';
+    const button = make('button', {type: 'button', class: 'copybutton asmarkdown'}, name);
+    button.addEventListener('click', async () => {
+      const text = markdown(event.target);
+      try {
+        await navigator.clipboard.writeText(text);
+        button.textContent = 'Copied';
+      } catch {  // not every browser lets a page from disk write there
+        const area = make('textarea', {readonly: '', rows: '12', 'aria-label': 'The cell as Markdown'}, text);
+        if (button.nextElementSibling) button.nextElementSibling.remove();
+        button.after(area);
+        area.select();
+        button.textContent = 'Selected';
+      }
+      setTimeout(() => { button.textContent = name; }, 1500);
+    });
+    panel.querySelector('dl').after(button);
+  }, true);
+  const plain = (element) => element.textContent.trim().replace(/\s+/g, ' ').replace(/[\\`*_{}[\]<>|#~@!&]/g, '\\$&');
+  function rowsOf(table) {
+    const lines = [...table.rows].map((row) => [...row.cells].flatMap((cell) => [plain(cell), ...Array(cell.colSpan - 1).fill('')]));
+    const rule = lines[0].map(() => '---');
+    return [lines[0], rule, ...lines.slice(1)].map((line) => '| ' + line.join(' | ') + ' |');
+  }
+  function fenced(text) {
+    const ticks = '`'.repeat(Math.max(3, ...(text.match(/`+/g) || []).map((found) => found.length + 1)));
+    return [ticks, text.replace(/\n$/, ''), ticks];
+  }
+  function markdown(details) {
+    const panel = details.querySelector('.panel');
+    const lines = ['### ' + plain(details.querySelector('summary b')), '', plain(details.querySelector('summary .why')), ''];
+    for (const said of panel.querySelectorAll('p.said, p.cause')) lines.push(plain(said), '');
+    for (const term of panel.querySelectorAll('dl dt')) {
+      const code = term.textContent === 'rerun' && term.nextElementSibling.querySelector('code.copy');
+      lines.push(...(code ? ['', ...fenced(code.textContent)] : ['- ' + plain(term) + ': ' + plain(term.nextElementSibling)]));
+    }
+    for (const table of panel.querySelectorAll('table')) lines.push('', ...rowsOf(table));
+    for (const log of panel.querySelectorAll('pre')) lines.push('', ...fenced(log.textContent));
+    return lines.join('\n') + '\n';
+  }
+
   // ---- one tab stop for the grid, arrow keys inside it
   const stops = () => [...holder.querySelectorAll('tbody tr:not(.head)')].map((row) => [...row.querySelectorAll('td')]);
   const target = (cell) => cell && cell.querySelector('a, summary');

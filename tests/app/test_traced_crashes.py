@@ -12,6 +12,7 @@ from fakes import Files, ran
 
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
+from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import Backtrace, CellRecord
 from orchestrator.report import html
@@ -141,6 +142,17 @@ def test_only_what_is_asked_for_and_only_a_signal_is_traced(tmp_path: Path) -> N
     assert only(run(tmp_path, Crashing(), backtraces=False)).backtrace is None
     (tmp_path / "other").mkdir()
     assert only(run(tmp_path / "other", Crashing(status=3))).backtrace is None, "it exited on its own"
+
+
+def test_a_run_that_is_interrupted_meanwhile_keeps_no_word_of_it(tmp_path: Path) -> None:
+    cancel = Cancel()
+    programs = Crashing()
+    programs.before = lambda kind: cancel.ask() if kind == "build" and len(programs.probed) == 3 else None
+    made = run(tmp_path, programs)
+    made.cancel = cancel
+    assert only(made).backtrace is None
+    assert programs.debugged == []
+    assert made.tracebacks == []
 
 
 def test_a_page_shows_the_frames(tmp_path: Path) -> None:

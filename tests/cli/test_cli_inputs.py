@@ -11,6 +11,7 @@ from orchestrator import resources
 from orchestrator.app.inputs import follow, keep_inputs
 from orchestrator.app.output import write_reports
 from orchestrator.matrix.load import load
+from orchestrator.matrix.pins import Pin, Pins, read_pins
 from orchestrator.record.recorder import Recorder
 from orchestrator.record.settings import Settings
 
@@ -77,6 +78,21 @@ def test_a_run_that_goes_on_keeps_what_it_was_begun_with(typed: Path, tmp_path: 
     (typed / "own.yaml").write_text(SOURCES.format(digest="1" * 64))
     assert kept(tmp_path / "run", settings) == first
     assert "0" * 64 in (tmp_path / "run" / "inputs" / "sources-1.yaml").read_text()
+
+
+def test_pins_are_kept_as_they_were_read_and_the_copy_is_named(typed: Path, tmp_path: Path) -> None:
+    matrix = load(typed / "mine.yaml")
+    pin = Pin(component="haproxy", kind="git", where="upstream", ref="master", at="a" * 40)
+    pins = Pins(matrix=matrix.digest, pins=(pin,))
+    (typed / "pins.json").write_text("it was written anew since")
+    given = {"matrix": "mine.yaml", "pins_file": str(typed / "pins.json"), "pins": pins}
+    options = kept(tmp_path / "run", SETTINGS.model_copy(update=given))
+    copy = tmp_path / "run" / "inputs" / "pins.json"
+    assert options[-2:] == ("--pins", str(copy))
+    assert read_pins(copy) == pins
+    (typed / "pins.json").unlink()
+    done = matrixctl("plan", *options, "--cell", CELL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_matrix_that_names_trees_beside_it_is_named_where_it_lies(typed: Path, tmp_path: Path) -> None:

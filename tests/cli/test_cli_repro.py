@@ -11,7 +11,7 @@ from pathlib import Path
 
 import engine_run
 import pytest
-from cli_samples import matrixctl
+from cli_samples import SETTINGS, matrixctl
 from engine_run import GCM, EngineRun, Programs, chosen
 
 from orchestrator.arch import ARCHES
@@ -100,6 +100,24 @@ def test_a_folder_has_all_of_the_run_and_the_same_bytes_each_time(
     assert tree(tmp_path / "two") == files
     subprocess.run(["sh", "-n", tmp_path / "one" / "reproduce.sh"], check=True)
     assert os.access(tmp_path / "one" / "reproduce.sh", os.X_OK)
+
+
+def test_a_run_that_compiled_under_qemu_is_told_from_the_folder_that_crosses(tmp_path: Path) -> None:
+    arm = [cell for cell in CELLS if cell.arch.name == "arm64" and cell.cipher.suite == CHACHA]
+    settings = SETTINGS.model_copy(update={"build": "emulated"})
+    EngineRun(tmp_path, arm, choices={"settings": settings}).go()
+    write_catalog(tmp_path)
+    done = repro(tmp_path, tmp_path / "one", arm[0].id)
+    assert done.returncode == 0, done.stderr
+    said = "The run compiled under QEMU (--build emulated); this folder cross-compiles, with the same flags."
+    assert said in " ".join(done.stderr.split())
+    assert said in (tmp_path / "one" / "README.md").read_text()
+
+
+def test_a_run_that_crossed_is_said_nothing_of(made: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    done = repro(made[0], tmp_path / "one", f"arm64--haproxy-3.0.11--openssl-3.5.7--{CHACHA}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--build emulated" not in (tmp_path / "one" / "README.md").read_text()
 
 
 def test_the_same_writer_fills_readme_and_issue(made: tuple[Path, RunRecord], tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import Ran, Runner
 
+from orchestrator.cli.main import main
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
@@ -30,22 +32,24 @@ def crash(run: Runner, folder: Path, arch: str) -> tuple[Ran, CellRecord]:
     return ran, ran.cell(CHACHA)
 
 
-def names_the_function(cell: CellRecord) -> None:
+def names_the_function(ran: Ran, cell: CellRecord) -> None:
     assert (cell.outcome, cell.reason, len(cell.attempts)) == (Outcome.FAIL, Reason.SERVER_CRASHED, 1)
     found = cell.backtrace
     assert found is not None
     assert (found.signal, found.problem) == ("SIGSEGV", ""), found
-    assert "tls_aead (" in found.frames[0], found
-    assert "quic_tls.h:169" in found.frames[0], found
+    assert "ha_quic_set_encryption_secrets (" in found.frames[0], found
+    assert "at src/quic_ssl.c:247" in found.frames[0], found
     assert "its .text is the probed one's" in found.symbols
+    asked = ["report", str(ran.folder), "--cell", cell.id, "--format", "issue"]
+    text = CliRunner().invoke(main, asked).stdout
+    for part in ("\nHAProxy version 3.0.11", "\nfrontend probe\n", "\n#0  ha_quic_set_encryption_secrets ("):
+        assert part in text
 
 
 def test_a_native_crash_is_traced_to_its_line(run: Runner, tmp_path: Path) -> None:
-    _, cell = crash(run, tmp_path, "amd64")
-    names_the_function(cell)
+    names_the_function(*crash(run, tmp_path, "amd64"))
 
 
 @pytest.mark.soak
 def test_a_crash_under_qemu_is_traced_to_its_line(run: Runner, tmp_path: Path) -> None:
-    _, cell = crash(run, tmp_path, "arm64")
-    names_the_function(cell)
+    names_the_function(*crash(run, tmp_path, "arm64"))
