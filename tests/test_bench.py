@@ -63,6 +63,7 @@ def test_the_history_is_written_and_asked() -> None:
     assert slowest.endswith(" ms")
 
 
+@pytest.mark.whole
 def test_planted_faults_are_found_again() -> None:
     section = localise.measure(3, sizes=(2000,))
     for name in ("matrixctl explain", "matrixctl explain, seeds 500 to 999"):
@@ -82,6 +83,7 @@ def test_the_cells_that_decide_are_held_against_the_fewest() -> None:
     assert all(choice.told == choice.tellable and choice.named == choice.fewest for choice in choices)
 
 
+@pytest.mark.whole
 def test_few_cells_find_planted_faults() -> None:
     section = explore.measure(4)
     assert [row[:2] for row in section.rows] == [("0%", "4"), ("5%", "4")]
