@@ -103,7 +103,7 @@ test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOS
 	    chromium chromium-driver fonts-dejavu-core openssh-client openssh-server postgresql; }
 
 .PHONY: bench
-bench: setup ## The benchmarks: their figures in the docs are made anew (an hour or more)
+bench: setup test-tools ## The benchmarks: their figures in the docs are made anew (an hour or more)
 	$(ENGINE) $(BIN)/python -m bench --write
 
 .PHONY: wheel
