@@ -143,7 +143,7 @@ class Anything(ModuleType):
 @pytest.fixture
 def aioquic(monkeypatch: pytest.MonkeyPatch) -> Any:
     inner = ("asyncio", "asyncio.client", "asyncio.protocol", "h3", "h3.connection", "h3.events", "quic")
-    for name in ("", *inner, "quic.configuration", "quic.events", "tls"):
+    for name in ("", *inner, "quic.configuration", "quic.events", "quic.logger", "tls"):
         full = f"aioquic.{name}".rstrip(".")
         monkeypatch.setitem(sys.modules, full, Anything(full))
     return loaded("aioquic_client")
