@@ -67,9 +67,11 @@ busy: $(VENV)/.ready ## The unit tests, with all their examples, three times bes
 	trap 'kill $$loops 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	for round in 1 2 3; do $(BIN)/pytest -q --hypothesis-profile=full || exit 1; done
 
+# These rooms join the others: their tests play whole commands, runs, workflows and servers.
+WHOLE := app cli containers github serve
 .PHONY: unit
-unit: $(VENV)/.ready ## The tests that need no engine and no browser (a minute)
-	$(BIN)/pytest
+unit: $(VENV)/.ready ## The tests of the parts: no engine, no browser, no whole run (a minute)
+	$(BIN)/pytest -m 'not whole' $(WHOLE:%=--ignore=tests/%)
 
 .PHONY: lint
 lint: $(VENV)/.ready ## ruff and mypy, strict; the workflows: their schema, actionlint, zizmor
@@ -101,7 +103,7 @@ test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOS
 	    chromium chromium-driver fonts-dejavu-core openssh-client openssh-server postgresql; }
 
 .PHONY: bench
-bench: setup ## The benchmarks: their figures in the docs are made anew (an hour or more)
+bench: setup test-tools ## The benchmarks: their figures in the docs are made anew (an hour or more)
 	$(ENGINE) $(BIN)/python -m bench --write
 
 .PHONY: wheel

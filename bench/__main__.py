@@ -108,6 +108,8 @@ def main(
             f" {', '.join(sorted({*OWN_PAGES, *ALONE}))}"
         )
     try:
+        if not names or "builds" in names:
+            builds.refuse_without_emulator(machine.foreign(by_machine(os.uname().machine)))
         _measure(
             names or NAMES,
             _benchmarks(

@@ -13,9 +13,23 @@ from pathlib import Path
 from bench import command
 from bench.figures import Section, against
 from orchestrator.arch import Arch
+from orchestrator.errors import MatrixctlError
 
 TARGET_RATIO = 8.0
 _TIMEOUT = 3 * 3600
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+
+
+def refuse_without_emulator(target: Arch, registered: Path = BINFMT) -> None:
+    """Refuse before the first figure what would fail after an hour.
+
+    :raises MatrixctlError: where the kernel hands no program of the target to QEMU.
+    """
+    if not (registered / f"qemu-{target.qemu}").exists():
+        raise MatrixctlError(
+            f"`builds` needs QEMU for {target.name} registered with binfmt_misc, and it is not.",
+            resolution="docs/setup.md says how; or name the other benchmarks.",
+        )
 
 
 def measure(target: Arch, store: Path, *, jobs: int, say: Callable[[str], None]) -> Section:

@@ -27,6 +27,7 @@ from bench import (
 from bench.__main__ import ALONE, NAMES, OWN_PAGES, PAGE
 from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
+from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.plan.shards import Build
 from orchestrator.record.journal import ActionChanged, ClientsProved, Event
@@ -63,6 +64,7 @@ def test_the_history_is_written_and_asked() -> None:
     assert slowest.endswith(" ms")
 
 
+@pytest.mark.whole
 def test_planted_faults_are_found_again() -> None:
     section = localise.measure(3, sizes=(2000,))
     for name in ("matrixctl explain", "matrixctl explain, seeds 500 to 999"):
@@ -82,6 +84,7 @@ def test_the_cells_that_decide_are_held_against_the_fewest() -> None:
     assert all(choice.told == choice.tellable and choice.named == choice.fewest for choice in choices)
 
 
+@pytest.mark.whole
 def test_few_cells_find_planted_faults() -> None:
     section = explore.measure(4)
     assert [row[:2] for row in section.rows] == [("0%", "4"), ("5%", "4")]
@@ -237,6 +240,13 @@ def test_a_warm_run_is_told_by_its_record_and_its_journal() -> None:
         ("most", "8.00", "2.00", "0.80", "1.60"),
     )
     assert [note.rpartition(" ")[2] for note in section.notes] == ["met.", "**missed**."]
+
+
+def test_what_would_fail_after_an_hour_is_refused_first(tmp_path: Path) -> None:
+    with pytest.raises(MatrixctlError, match="QEMU for arm64 registered with binfmt_misc"):
+        builds.refuse_without_emulator(ARCHES["arm64"], tmp_path)
+    (tmp_path / "qemu-aarch64").touch()
+    builds.refuse_without_emulator(ARCHES["arm64"], tmp_path)
 
 
 def test_only_what_lies_between_the_marks_is_replaced(tmp_path: Path) -> None:

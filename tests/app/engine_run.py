@@ -36,6 +36,16 @@ from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
 
 MATRIX = load(resources.root() / "matrix.yaml")
+FOUR_BUILDS = """\
+version: 1
+axes:
+  arch: [amd64, arm64]
+  haproxy: ["3.0.11", {name: again, version: "3.0.11"}]
+  tls: [openssl-3.5.7]
+  cipher: [TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256]
+  client: [curl]
+"""
+"""A matrix file: four builds, two cells in each."""
 GCM = "TLS_AES_128_GCM_SHA256"
 TARBALL = pack({"source/Makefile": b"all:\n"})
 PACKAGES = {

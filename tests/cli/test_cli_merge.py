@@ -36,22 +36,13 @@ from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, Source
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.runs import begun
 
-YAML = """\
-version: 1
-axes:
-  arch: [amd64, arm64]
-  haproxy: ["3.0.11", {name: again, version: "3.0.11"}]
-  tls: [openssl-3.5.7]
-  cipher: [TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256]
-  client: [curl]
-"""
 SHARDS = ("1/3", "2/3", "3/3")
 MERGED = "20261128-020000-abcd"
 
 
 def _load() -> tuple[Matrix, tuple[Cell, ...]]:
     with TemporaryDirectory() as folder:
-        (Path(folder) / "matrix.yaml").write_text(YAML)
+        (Path(folder) / "matrix.yaml").write_text(engine_run.FOUR_BUILDS)
         matrix = load(Path(folder) / "matrix.yaml")
     return matrix, expand(matrix)
 
@@ -111,7 +102,7 @@ class Shards:
     choices: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        (self.folder / "matrix.yaml").write_text(YAML)
+        (self.folder / "matrix.yaml").write_text(engine_run.FOUR_BUILDS)
 
     def run(self, shard: str, name: str = "") -> Path:
         """Run a shard, or with an empty one all cells; return the run's folder."""

@@ -12,7 +12,9 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import member, pack
 from orchestrator.execute.engine.engine import UID
 
-FILES = st.dictionaries(st.from_regex(r"[a-z]{1,3}/[a-zA-Z0-9 ._é-]{1,120}\.x", fullmatch=True), st.binary())
+FILES = st.dictionaries(
+    st.from_regex(r"[a-z]{1,3}/[a-zA-Z0-9 ._é-]{1,120}\.x", fullmatch=True), st.binary(), max_size=4
+)
 
 
 def entries(archive: bytes) -> dict[str, tarfile.TarInfo]:

@@ -25,6 +25,8 @@ from orchestrator.execute.store.store import Store
 from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Moving
 
+pytestmark = pytest.mark.whole
+
 PACKAGES = {
     "amd64": ("haproxy_3.0.11-1_amd64.deb", b"!<arch>\namd64"),
     "armhf": ("haproxy_1%3a3.0.11-1_armhf.deb", b"!<arch>\narmhf"),

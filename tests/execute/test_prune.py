@@ -194,6 +194,7 @@ def use_again_and_again(
     found.put(str(wrong))
 
 
+@pytest.mark.whole
 def test_a_pruner_never_takes_what_a_run_was_just_given(tmp_path: Path) -> None:
     """It ends by counts, not by the clock: each run has its rounds, and the pruner has taken some between."""
     context = multiprocessing.get_context("spawn")

@@ -31,7 +31,7 @@ SHA256 = hashlib.sha256(TARBALL).hexdigest()
 DAY = 24 * 3600
 
 
-@pytest.fixture(params=["memory", "file", "s3"])
+@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.whole)])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A place where nothing is yet."""
     where = f"{os.urandom(6).hex()}/store"
@@ -261,6 +261,7 @@ def test_a_full_place_is_still_read(
     assert store.artifact(BUILD) is not None
 
 
+@pytest.mark.whole
 def test_what_cannot_be_written_is_only_read(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -275,6 +276,7 @@ def test_what_cannot_be_written_is_only_read(
     assert names(where) == [f"artifacts/{BUILD}"]
 
 
+@pytest.mark.whole
 def test_wrong_credentials_are_a_sentence(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +287,7 @@ def test_wrong_credentials_are_a_sentence(
     assert "another" not in str(caught.value)
 
 
+@pytest.mark.whole
 def test_a_server_that_is_not_there_is_a_sentence(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -354,6 +354,7 @@ def index(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     return publish
 
 
+@pytest.mark.whole
 def test_pip_brings_a_pinned_sdist_whose_code_sees_no_secret(
     index: Callable[[], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,6 +381,7 @@ def test_pip_brings_a_pinned_sdist_whose_code_sees_no_secret(
     assert "DEPLOY_TOKEN" not in seen
 
 
+@pytest.mark.whole
 def test_pip_verifies_before_any_code_of_the_sdist_runs(
     index: Callable[[], bytes], fetcher: Fetcher, tmp_path: Path
 ) -> None:
@@ -390,6 +392,7 @@ def test_pip_verifies_before_any_code_of_the_sdist_runs(
     assert not (tmp_path / "code-was-run").exists()
 
 
+@pytest.mark.whole
 def test_pip_says_what_it_lacks(index: Callable[[], bytes], fetcher: Fetcher) -> None:
     index()
     error = fetcher.refusal(Origin(kind="pypi", where="y==2.0"), seconds=60)

@@ -6,24 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engine_run import FOUR_BUILDS
 from fake_github import FakeGitHub, fake_gh, serving
 from hosted import ROOT, Hosted, Job
 
 REPOSITORY = "example/matrixctl"
 USER = "somebody/haproxy"
-MATRIX = """\
-version: 1
-axes:
-  arch: [amd64, arm64]
-  haproxy: ["3.0.11", {name: again, version: "3.0.11"}]
-  tls: [openssl-3.5.7]
-  cipher: [TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256]
-  client: [curl]
-profiles:
-  quick: {filters: [arch=amd64, haproxy=again]}
-  nightly: {filters: ["arch=amd64,arm64"]}
+MATRIX = f"""{FOUR_BUILDS}profiles:
+  quick: {{filters: [arch=amd64, haproxy=again]}}
+  nightly: {{filters: ["arch=amd64,arm64"]}}
 """
-"""Four builds, which the engine in memory knows."""
 PLAYED = str(Path(__file__).parent / "played.py")
 PARTS = (
     *(".github", "images", "orchestrator", "reports/sample", "templates"),

@@ -4,6 +4,7 @@ import tracemalloc
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matrix_samples import matrix
@@ -122,6 +123,7 @@ def test_ids_are_unique(one: dict[str, str], two: dict[str, str]) -> None:
     assert (cell_id(one) == cell_id(two)) == (one == two)
 
 
+@pytest.mark.whole
 def test_twenty_thousand_cells_take_little_memory() -> None:
     axes = {
         "arch": ["amd64", "arm64"],

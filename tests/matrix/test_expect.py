@@ -255,6 +255,7 @@ def test_a_rule_that_counts_for_none_of_the_cells_is_not_stale_for_them() -> Non
     assert found.stale(found.rules[0], select(CELLS, ["cipher=default"]))
 
 
+@pytest.mark.whole
 def test_a_hundred_rules_over_a_hundred_thousand_cells_take_a_moment() -> None:
     many = {
         "arch": ["amd64", "arm64"],

@@ -27,6 +27,8 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.reproduce import planned
 
+pytestmark = pytest.mark.whole
+
 MATRIX = Walk(schema=schema.json_schema(), also=("axes",)).places()
 SOURCES = Walk(
     schema=catalog._File.model_json_schema(),

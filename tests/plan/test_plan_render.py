@@ -164,6 +164,7 @@ def test_the_distros_library_needs_no_paths() -> None:
 
 @pytest.mark.parametrize("key", recipes())
 @pytest.mark.parametrize("bad", [False, True])
+@pytest.mark.whole
 def test_a_shell_accepts_every_script(key: str, *, bad: bool) -> None:
     recipe = recipes()[key]
     text = script(hostile(recipe) if bad else recipe)
@@ -347,6 +348,7 @@ def test_flags_of_the_matrix_come_last_and_so_win() -> None:
 
 
 @pytest.mark.parametrize("value", UNPRINTABLE, ids=lambda value: value.name)
+@pytest.mark.whole
 def test_no_value_brings_a_line_of_its_own(value: Hostile) -> None:
     recipe = recipes()["haproxy:haproxy-3.0.11--openssl-3.5.7--arm64"]
     with pytest.raises(UsageError, match="a line break or an unprintable character"):

@@ -1,5 +1,6 @@
 """Shards: each cell in exactly one, no build twice, and hardly longer than the best cut there is."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -106,15 +107,26 @@ def test_a_lost_cell_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None
         split(EVERY, 4)
 
 
+@cache
+def nightly_by_kind() -> tuple[tuple[Cell, ...], list[list[shards.Build]]]:
+    cells = select(EVERY, profile_filters(MATRIX, "nightly"), known=EVERY)
+    return cells, [[one for one in list_builds(cells) if one.runner == kind] for kind in shards.NATIVE]
+
+
+@cache
+def longest_of_kind(kind: int, count: int) -> float:
+    """Return the work of the longest of so many machines of one kind."""
+    _, kinds = nightly_by_kind()
+    return max(map(shards._work, shards._balance(kinds[kind], count)))
+
+
 @pytest.mark.parametrize("number", [9, 17, 18, 36])
 def test_each_kind_of_machine_gets_as_many_as_is_best(number: int) -> None:
     """Against every way to deal so many machines to the two kinds."""
-    cells = select(EVERY, profile_filters(MATRIX, "nightly"), known=EVERY)
-    kinds = [[build for build in list_builds(cells) if build.runner == kind] for kind in shards.NATIVE]
+    cells, kinds = nightly_by_kind()
 
     def cut(mine: int) -> float:
-        dealt = zip(kinds, (mine, number - mine), strict=True)
-        return max(max(map(shards._work, shards._balance(kind, count))) for kind, count in dealt)
+        return max(longest_of_kind(kind, count) for kind, count in enumerate((mine, number - mine)))
 
     most, least = min(number - 1, len(kinds[0])), max(1, number - len(kinds[1]))
     best = min(cut(mine) for mine in range(least, most + 1))

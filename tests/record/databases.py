@@ -65,7 +65,7 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.whole)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A place where there is no history yet."""
     if request.param == "sqlite":

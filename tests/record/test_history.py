@@ -163,6 +163,7 @@ def test_a_history_in_a_new_folder_is_nothing_of_the_tree_in_which_it_lies(tmp_p
         assert is_ignored(tmp_path / "reports")
 
 
+@pytest.mark.whole
 def test_a_killed_import_leaves_nothing_half(tmp_path: Path) -> None:
     program = """
 import os, signal, sys

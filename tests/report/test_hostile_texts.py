@@ -308,6 +308,7 @@ def test_every_text_of_the_model_is_in_the_plain_record() -> None:
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.whole
 def test_hostile_text_changes_no_shape_and_loses_nothing(renderer: str, table: list[Row]) -> None:
     for row in table:
         seen, shown = RENDERERS[renderer](stored(row)), values(row)

@@ -278,6 +278,7 @@ def _hostile_night() -> RunRecord:
     return samples.hostile(nights.bad())
 
 
+@pytest.mark.whole
 def test_hostile_text_makes_no_tag_no_attribute_and_no_script() -> None:
     page, plain = parse(_hostile_night), parse(nights.bad)
     assert [tag for tag, _ in page.tags if tag in {"script", "img"}] == ["script", "script"]
@@ -301,6 +302,7 @@ def test_the_same_record_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.whole
 def test_two_thousand_cells_stay_below_six_mebibytes(share: int) -> None:
     """A fifth of the cells has a fifth of the room; `make soak` renders them all."""
     cells, room = 2000 // share, 6 * 2**20 / share

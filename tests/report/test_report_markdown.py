@@ -75,6 +75,7 @@ def test_names_and_times_stay_readable_in_the_raw_text() -> None:
     assert step_summary.escape("_a_ :b: ✓") == "&#95;a&#95; &#58;b: ✓"
 
 
+@pytest.mark.whole
 def test_it_stays_below_the_limit_and_says_what_it_left_out() -> None:
     record = samples.hostile()
     cells = tuple(

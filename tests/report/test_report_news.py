@@ -174,6 +174,7 @@ GLYPHS = ("pass", "fail", "not-judged", "alarm")
 
 @pytest.mark.parametrize(("outcome", "said", "status"), COMBINATIONS)
 @pytest.mark.parametrize("was", [Outcome.PASS, Outcome.FAIL, None])
+@pytest.mark.whole
 def test_no_news_make_green_what_was_not_judged(
     outcome: Outcome | None, said: Verdict, status: str, was: Outcome | None
 ) -> None:

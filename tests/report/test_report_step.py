@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 import nights
 import pytest
@@ -78,6 +79,7 @@ def test_an_alarm_says_what_base_shows_and_what_was_confirmed() -> None:
     assert same[0].startswith("still failing: misbuilt: no-quic")
 
 
+@pytest.mark.whole
 def test_many_cells_are_counted_and_the_command_names_the_first() -> None:
     record = samples.large()
     story = max(alarms.tell_alarms(record), key=lambda one: len(one.cells))
@@ -105,11 +107,15 @@ def test_a_run_that_died_says_so_first_and_how_it_goes_on() -> None:
     assert "matrixctl run --resume" in found
 
 
+@cache
+def render_bad_night() -> str:
+    return github_summary.render(nights.bad())
+
+
 @pytest.mark.parametrize("limit", [600, 5_000, 12_000, 17_000])
 def test_what_does_not_fit_is_left_out_whole_and_named(limit: int) -> None:
-    record = nights.bad()
-    whole = github_summary.render(record)
-    found = github_summary.render(record, limit=limit)
+    whole = render_bad_night()
+    found = github_summary.render(nights.bad(), limit=limit)
     assert len(found.encode()) <= limit < len(whole.encode())
     kept, _, last = found.rpartition("**Left out, since it does not fit in a step summary:** ")
     for section in kept.strip().split("\n### "):
@@ -136,6 +142,7 @@ def test_no_line_ends_a_fence_or_is_a_command(text: str) -> None:
     assert not re.match(r"\s*::|.*##\[", inside[0])
 
 
+@pytest.mark.whole
 def test_nothing_of_a_hostile_record_is_markup_and_it_stays_small() -> None:
     record: RunRecord = samples.hostile(nights.bad())
     found = github_summary.render(record)

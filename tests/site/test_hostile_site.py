@@ -95,6 +95,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site_of(tmp_path_factory.mktemp("hostile"), *records)
 
 
+@pytest.mark.whole
 def test_no_page_has_a_tag_a_link_or_a_handler_that_is_not_ours(bad: Path) -> None:
     pages = list(bad.rglob("*.html"))
     assert len(pages) > 60
