@@ -27,13 +27,16 @@ PAGES = [
 
 def test_the_tables_of_outcomes_and_verdicts_are_the_code_s() -> None:
     page = (ROOT / "docs" / "outcomes.md").read_text()
-    assert table() in page
-    assert verdicts() in page
+    renew = "paste what `python -m orchestrator.report.outcomes` prints into docs/outcomes.md"
+    assert table() in page, renew
+    assert verdicts() in page, renew
 
 
 def test_the_table_of_capabilities_is_the_command_s() -> None:
     printed = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["capabilities"]).stdout
-    assert f"```text\n{printed}```" in (ROOT / "docs" / "capabilities.md").read_text()
+    page = (ROOT / "docs" / "capabilities.md").read_text()
+    renew = "paste what `COLUMNS=80 matrixctl capabilities` prints into docs/capabilities.md"
+    assert f"```text\n{printed}```" in page, renew
 
 
 def test_the_sizes_of_the_profiles_are_the_default_matrix_s() -> None:
@@ -134,9 +137,15 @@ def test_the_page_of_the_command_line_names_each_command_and_no_option_that_is_n
     assert [
         name for name in main.commands if f"`{name}`" not in page and f"matrixctl {name}" not in page
     ] == []
-    known = {"--help"}
+    known = {"--help", "--version"}
     for name in main.commands:
         _, command, _ = main.resolve_command(click.Context(main), [name])
         commands = command.commands.values() if isinstance(command, click.Group) else [command]
-        known |= {text for one in commands if one for option in one.params for text in option.opts}
+        known |= {
+            text
+            for one in commands
+            if one
+            for option in one.params
+            for text in (*option.opts, *option.secondary_opts)
+        }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - known == set()
