@@ -42,11 +42,12 @@ class Crashing(Programs):
     tells: Callable[[int], str] = lambda _number: STOPPED
     debugged: list[str] = field(default_factory=list)
 
-    def _drive(self, session: dict[str, Any]) -> ExecResult:
+    def _drive(self, files: Files) -> ExecResult:
+        session = json.loads(files["session.json"])
         if "dying_s" not in session:
             crashing = [one for one in self.cells if one.cipher.suite in self.suites]
             told = {one.id: dead(one, self.status, "trap", ready_s=0.1) for one in crashing}
-            lines = super()._drive(session).stdout.splitlines()
+            lines = super()._drive(files).stdout.splitlines()
             read = [json.loads(line) for line in lines]
             return _lines([told.get(str(one.get("id")), one) for one in read])
         (asked,) = session["cells"]

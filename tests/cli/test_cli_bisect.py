@@ -92,8 +92,8 @@ class Played(Programs):
         files["out/haproxy"] = files["out/haproxy"].replace(LIBRARIES[-1].encode(), name) + inside + text
         return done
 
-    def _drive(self, session: dict[str, Any]) -> ExecResult:
-        ids = [one["id"] for one in session["cells"]]
+    def _drive(self, files: Files) -> ExecResult:
+        ids = [one["id"] for one in json.loads(files["session.json"])["cells"]]
         self.probed += ids
         _, haproxy, tls, *_ = ids[0].split("--")
         version = haproxy.removeprefix("haproxy-")
@@ -436,7 +436,7 @@ def test_what_cannot_be_bisected_is_a_sentence(
     [
         ((), "needs the id of a CELL"),
         (("--resume", "none"), "there is no bisection"),
-        (("x",), "no cell 'x'"),
+        (("no-such",), "no cell 'no-such'"),
     ],
 )
 def test_what_is_no_cell_and_no_bisection_is_a_sentence(
