@@ -102,7 +102,7 @@ LOADERS = {
 
 
 def test_the_loaders_are_those_of_gcc() -> None:
-    assert {name: arch.loader for name, arch in ARCHES.items()} == LOADERS
+    assert {name: arch.loader for name, arch in ARCHES.items()} == LOADERS, "LOADERS here has gcc's"
 
 
 def test_python_itself_is_a_program_of_the_architecture_that_it_runs_on() -> None:

@@ -1,8 +1,10 @@
 """What the documentation claims about the code is printed by the code."""
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 import readme
 import yaml
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 from orchestrator.cli.main import main
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
-from orchestrator.matrix.select import FULL, profile_filters, select
+from orchestrator.matrix.select import FULL, parse, profile_filters, select
 from orchestrator.report.outcomes import table, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,13 +27,16 @@ PAGES = [
 
 def test_the_tables_of_outcomes_and_verdicts_are_the_code_s() -> None:
     page = (ROOT / "docs" / "outcomes.md").read_text()
-    assert table() in page
-    assert verdicts() in page
+    renew = "paste what `python -m orchestrator.report.outcomes` prints into docs/outcomes.md"
+    assert table() in page, renew
+    assert verdicts() in page, renew
 
 
 def test_the_table_of_capabilities_is_the_command_s() -> None:
     printed = CliRunner(env={"COLUMNS": "80"}).invoke(main, ["capabilities"]).stdout
-    assert f"```text\n{printed}```" in (ROOT / "docs" / "capabilities.md").read_text()
+    page = (ROOT / "docs" / "capabilities.md").read_text()
+    renew = "paste what `COLUMNS=80 matrixctl capabilities` prints into docs/capabilities.md"
+    assert f"```text\n{printed}```" in page, renew
 
 
 def test_the_sizes_of_the_profiles_are_the_default_matrix_s() -> None:
@@ -88,3 +93,59 @@ def test_the_page_that_the_readme_names_is_published_by_the_nightly_workflow() -
     assert (ROOT / copied / "index.html").is_file()
     (kept,) = (step["with"]["path"] for step in steps if step["name"] == "Keep the dashboard")
     assert there == f"{kept}/{folder}"
+
+
+def read_examples() -> list[tuple[str, str]]:
+    """Return the calls of matrixctl in the pages' blocks of code, each with its page."""
+    call = re.compile(r"^(?:\$ )?((?:echo .* \| )?matrixctl [^\n]+)$", re.MULTILINE)
+    found = []
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        blocks = re.findall(r"^```(?:sh|console|text)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        blocks += re.findall(r"^ {4}(.*)$", text, re.MULTILINE)
+        found += [(page.name, line) for block in blocks for line in call.findall(block)]
+    return found
+
+
+EXAMPLES = read_examples()
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) > 60
+
+
+@pytest.mark.parametrize(("page", "line"), EXAMPLES, ids=lambda text: text)
+def test_the_program_understands_each_example_of_the_pages(page: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
+    words = words[words.index("matrixctl") + 1 :]
+    ends = [words.index(end) for end in ("|", ">", ">>", "&&", "||", ";") if end in words]
+    words = words[: min(ends, default=len(words))]
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        _, found, words = command.resolve_command(click.Context(command, info_name=page), words)
+        assert found is not None
+        command = found
+    values, rest, _ = command.make_parser(click.Context(command)).parse_args(words)
+    assert rest == []
+    if command.name in {"cells", "plan", "run", "render"}:
+        for text in values.get("filters", ()):
+            parse(text)
+
+
+def test_the_page_of_the_command_line_names_each_command_and_no_option_that_is_none() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert [
+        name for name in main.commands if f"`{name}`" not in page and f"matrixctl {name}" not in page
+    ] == []
+    known = {"--help", "--version"}
+    for name in main.commands:
+        _, command, _ = main.resolve_command(click.Context(main), [name])
+        commands = command.commands.values() if isinstance(command, click.Group) else [command]
+        known |= {
+            text
+            for one in commands
+            if one
+            for option in one.params
+            for text in (*option.opts, *option.secondary_opts)
+        }
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - known == set()

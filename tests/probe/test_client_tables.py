@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from client_scripts import SCRIPTS, loaded
 
+from orchestrator.execute.images.dockerfiles import CLIENT_PACKAGES
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.probe.files import CLIENT_SCRIPTS
 
 ADAPTERS = "templates/probe/clients.py"
+PROGRAMS = {"curl": "curl", "gtlsclient": "ngtcp2-client", "aioquic": ""}
+"""The package that has a client's program; aioquic comes from PyPI."""
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 
 
@@ -41,6 +44,10 @@ def lacking(clients: Any, name: str) -> list[str]:
         clients.version(name)
     except KeyError:
         found.append(f"version() of {ADAPTERS} does not know it")
+    if name not in PROGRAMS:
+        found.append(f"PROGRAMS of {Path(__file__).name} does not say where it is from")
+    elif (package := PROGRAMS[name]) and package not in CLIENT_PACKAGES:
+        found.append(f"CLIENT_PACKAGES of orchestrator/execute/images/dockerfiles.py lacks {package}")
     if f"`{name}`" not in DOCS.read_text():
         found.append("docs/clients.md does not name it")
     return found
@@ -80,5 +87,6 @@ def test_what_a_client_of_the_table_lacks_is_named(clients: Any) -> None:
     assert lacking(clients, "no-client") == [
         f"no adapter in ADAPTERS of {ADAPTERS}",
         f"version() of {ADAPTERS} does not know it",
+        "PROGRAMS of test_client_tables.py does not say where it is from",
         "docs/clients.md does not name it",
     ]
