@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Verdict
-from orchestrator.record.model import ActionRecord, CellRecord, RunRecord
-from orchestrator.report import attempts, grid, panel, summary, text, units
+from orchestrator.record.model import ActionRecord, CellRecord, Expected, RunRecord
+from orchestrator.report import attempts, expectations, grid, panel, summary, text, units
 
 Href = Callable[[str], str | None]
 Part = list[Any] | str
@@ -31,7 +31,7 @@ def is_drawn(cell: CellRecord, more: Collection[str]) -> bool:
     :param more: ids of cells of which something else is told, as news.
     """
     told = (
-        (cell.expected and cell.expected.rule)
+        (cell.expected and cell.expected.stale)
         or (cell.cause or cell.confirmation or cell.backtrace or cell.traced)
         or cell.id in more
     )
@@ -103,6 +103,8 @@ def _panel(cell: CellRecord, href: Href) -> Iterator[Part]:
     yield folder.replace(cell.id, _ID) if cell.id else folder
     if cell.message:
         yield ["said", common(text.shorten(cell.message, _MESSAGE))]
+    if cell.expected and cell.expected.rule:
+        yield ["fact", "expected", *_expected(cell.expected)]
     for fact in panel.facts(cell):
         yield ["fact", fact.label, *(_piece(said, common, href) for said in fact.said)]
     yield ["rerun", share(cell.reproducer)]  # no marks in what is to be copied
@@ -115,6 +117,16 @@ def _panel(cell: CellRecord, href: Href) -> Iterator[Part]:
         yield ["claims", *([one.what, one.declared, _judged(one.found, one.good)] for one in claims)]
     if log := panel.log(cell):
         yield ["log", common(log)]
+
+
+def _expected(rule: Expected) -> Iterator[Part]:
+    """Yield what a rule expects, its reason as a text with its address, and its place."""
+    yield expectations.wanted(rule)
+    if rule.because:
+        yield ", because "
+        address = expectations.link(rule.because)
+        yield [text.isolated(rule.because), address] if address else str(text.isolated(rule.because))
+    yield str(text.isolated(f" ({rule.rule})"))
 
 
 def _action(one: ActionRecord, href: Href) -> list[Any]:

@@ -93,6 +93,9 @@ def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Col
 
 def _tell_reasons(cells: list[CellRecord]) -> str:
     found = Counter(str(cell.reason or summary.TITLES[summary.state(cell)]) for cell in cells)
+    if len(found) == 1:
+        (reason,) = found
+        return ": ".join(part for part in (reason, _REASONS.get(reason, "")) if part)
     return ", ".join(f"{count} {reason}" for reason, count in found.most_common())
 
 

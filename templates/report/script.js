@@ -151,6 +151,7 @@
       said: (text) => panel.append(make('p', {class: 'said'}, resolve(cell, text))),
       fact: (label, ...pieces) => fact(label, ...pieces.flatMap((piece) => {
         if (!Array.isArray(piece)) return [resolve(cell, piece)];
+        if (piece.length > 1) return [make('a', {href: piece[1], rel: 'noopener noreferrer'}, piece[0])];
         const path = resolve(cell, piece[0]);
         return [make('a', {href: address(path)}, path.split('/').at(-1)), ' '];
       })),

@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from orchestrator.outcome import Outcome
+from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import html
 
@@ -88,14 +88,24 @@ def test_a_panel_that_is_drawn_says_what_a_written_one_does(reader: Reader) -> N
     """The same cell, once as expected, and once with two attempts, which the page has as text."""
     (cell, *_) = (one for one in nights.bad().cells if one.axes.tls.patches and one.outcome is Outcome.PASS)
     panel = PANEL.format(html.anchor(cell))
+    rule = nights.expected("matrix.yaml:9", Reason.NO_QUIC).model_copy(
+        update={"outcome": Outcome.PASS, "reason": None, "cipher": cell.axes.cipher.suite}
+    )
     said = []
     for attempts in (cell.attempts, cell.attempts * 2):
-        one = cell.model_copy(update={"attempts": attempts, "message": "It <b>passes</b>"})
+        one = cell.model_copy(update={"attempts": attempts, "message": "It <b>passes</b>", "expected": rule})
         reader.open(nights.bad().model_copy(update={"cells": (one,)}), f"#{html.anchor(cell)}")
         said.append(str(reader.js(panel)))
     drawn, written = said
     assert re.sub(r"2of2attemptspassed\.|attempts2of2.*?(?=negotiated)", "", written) == drawn
-    for words in ("It<b>passes</b>", "patchedwithopen-in-place.diff", "h3.json", "SHA-256", "attestation"):
+    for words in (
+        "It<b>passes</b>",
+        "patchedwithopen-in-place.diff",
+        "(matrix.yaml:9)",
+        "h3.json",
+        "SHA-256",
+        "attestation",
+    ):
         assert words in drawn
 
 
