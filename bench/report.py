@@ -50,7 +50,8 @@ class Opened:
 
 def measure(cells: int = CELLS, many: int = MANY, *, open_it: bool = True) -> Section:
     """Render records like real ones, and open the pages if Chromium is there."""
-    rows, notes = [], []
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
     for count, bad in ((cells, _SHARE), (many, _SHARE), (many, 1)):
         record = sample(count, bad)
         started = time.process_time()

@@ -60,11 +60,12 @@ def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[
     :param clusters: those of ``find_clusters``, where somebody has them already: to find them takes time.
     """
     cells = {cell.id: cell for cell in record.cells}
-    found: dict[str, list[tuple[tuple[int, int], Cluster, CellRecord]]] = {}
+    found: dict[tuple[bool, str], list[tuple[tuple[int, int], Cluster, CellRecord]]] = {}
     for cluster in find_clusters(record) if clusters is None else clusters:
         worst = min((cells[id_] for id_ in members(cluster)), key=summary.severity)
         one = (summary.severity(worst), cluster, worst)
-        found.setdefault(name_cause(cluster.cause) or when(cluster), []).append(one)
+        is_known = summary.verdict(worst) is Verdict.KNOWN_FAILURE  # which must not grow what is loud
+        found.setdefault((is_known, name_cause(cluster.cause) or when(cluster)), []).append(one)
     joined = sorted((sorted(ones, key=itemgetter(0)) for ones in found.values()), key=lambda ones: ones[0][0])
     return tuple(
         Shown(
