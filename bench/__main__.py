@@ -30,7 +30,7 @@ _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
 OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "exploring.md"}
 """Benchmarks whose figures stand on a page of their own."""
-ALONE = {"history", "shards", "site", "transfer"}
+ALONE = {"history", "report", "shards", "site", "transfer"}
 """Benchmarks whose section says itself where it was measured, or has nothing measured in it."""
 
 

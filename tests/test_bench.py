@@ -51,8 +51,9 @@ def test_the_shapes_have_the_cells_that_they_say(cells: int) -> None:
 
 
 def test_report_renders_a_sample() -> None:
-    ((cells, rendered, size, _),) = report.measure(10, open_it=False).rows
-    assert cells == "10"
+    ((cells, share, rendered, size, *_), *_others, bad) = report.measure(100, 150, open_it=False).rows
+    assert (share, bad[0], bad[1]) == ("2 %", "150", "100 %")
+    assert cells == "100"
     assert rendered.endswith(" s")
     assert float(size.removesuffix(" MiB")) > 0
 
@@ -193,7 +194,9 @@ def test_a_transfer_is_told() -> None:
 
 
 def test_report_is_opened_by_chromium() -> None:
-    ((*_, opened),) = report.measure(10).rows
+    ((*_, opened, nodes, filtered), *_) = report.measure(100, 100).rows
+    assert int(nodes.replace(",", "")) > 1000
+    assert filtered.endswith(" ms")
     assert float(opened.removesuffix(" s")) > 0
 
 

@@ -47,7 +47,7 @@ def closing(record: RunRecord, folder: Path) -> list[Text]:
     lines = [_counts(record)]
     stale = [rule for rule in record.rules if rule.stale]
     clusters = explanation.show(record)
-    lines += [_cluster(shown) for shown in clusters]
+    lines += [line for shown in clusters for line in _clusters(shown)]
     found = groups(record, explanation.explained(clusters))
     told = [group for group in found if group.verdict in _VERDICTS]
     for group in told:
@@ -70,8 +70,12 @@ def _resume(record: RunRecord, folder: Path) -> Iterator[Text]:
         yield Text(flat(f"Go on with: {command}{words}"), style="bold")
 
 
-def _cluster(shown: explanation.Shown) -> Text:
-    return Text(flat(explanation.line(shown.cluster)), style=_VERDICTS.get(shown.verdict, ""))
+def _clusters(shown: explanation.Shown) -> Iterator[Text]:
+    style = _VERDICTS.get(shown.verdict, "")
+    if shown.also:
+        yield Text(flat(f"{shown.title}:"), style=style)
+    for cluster in shown.every:
+        yield Text(flat(f"{'  ' if shown.also else ''}{explanation.line(cluster)}"), style=style)
 
 
 def unmet(place: str, when: Sequence[str]) -> str:

@@ -97,7 +97,7 @@ def tell_alarms(record: RunRecord, compared: Comparison | None = None) -> tuple[
     """
     cells = {cell.id: cell for cell in record.cells}
     found = explanation.find_clusters(record)
-    clusters = [one.cluster for one in explanation.show(record, found)]
+    clusters = [cluster for one in explanation.show(record, found) for cluster in one.every]
     told = []
     for alarm in find_alarms(record, found):
         ids = frozenset(alarm.cells)

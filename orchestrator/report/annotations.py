@@ -75,9 +75,9 @@ def _annotate(record: RunRecord, compared: Comparison | None) -> Iterator[Annota
     clusters = explanation.show(record)
     for shown in clusters:
         if kind := _kind(shown.verdict):
-            members = [cells[one] for one in explanation.members(shown.cluster)]
-            lines = (explanation.line(shown.cluster), shown.cluster.cause)
-            yield _tell(kind, explanation.title(shown.cluster), lines, members, compared)
+            members = [cells[one] for cluster in shown.every for one in explanation.members(cluster)]
+            lines = (*map(explanation.line, shown.every), shown.cluster.cause)
+            yield _tell(kind, shown.title, lines, members, compared)
     explained = explanation.explained(clusters)
     for group in groups.groups(record, explained):
         members = [cell for cell in group.cells if cell.id not in explained]

@@ -1,12 +1,12 @@
 """Which cells a run was asked for, as one line for each report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from orchestrator.matrix.select import FULL
 from orchestrator.record.model import RunInfo, RunRecord
 
 _NAMED = 3
-"""Cells that are named before it says "and N more"."""
+"""Cells, and values of an axis, that are named before a number stands for the rest."""
 
 
 def describe(record: RunRecord) -> str:
@@ -43,3 +43,26 @@ def _options(run: RunInfo) -> Iterator[str]:
         yield f"and {len(cells) - _NAMED} more"
     if run.selection.shard:
         yield f"--shard {run.selection.shard}"
+
+
+def tell_tested(record: RunRecord) -> str:
+    """Return what the run is about in one sentence: of an axis with few values all, of others how many."""
+    axes = [cell.axes for cell in record.cells]
+    if not axes:
+        return ""
+    haproxy = _list("HAProxy version", (one.haproxy.name for one in axes), before="HAProxy ")
+    tls = _list("TLS library", (one.tls.name for one in axes))
+    arches = _list("architecture", (one.arch.name for one in axes))
+    suites = _list("cipher suite", (one.cipher.name for one in axes))
+    clients = _list("client", (one.client.name for one in axes))
+    return f"HTTP/3 by {haproxy} with {tls}, on {arches}: {suites}, asked by {clients}."
+
+
+def _list(noun: str, values: Iterable[str], *, before: str = "") -> str:
+    """Return names, or how many there are."""
+    names = list(dict.fromkeys(values))
+    if len(names) > _NAMED:
+        plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+        return f"{len(names)} {plural}"
+    *first, last = names
+    return before + (f"{', '.join(first)} and {last}" if first else last)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from orchestrator.analyse.explain import Cluster, Explanation, explain
 from orchestrator.outcome import Verdict
-from orchestrator.record.model import RunRecord
+from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import summary, units
+from orchestrator.report.causes import name_cause
 
 TITLE = "What failures have in common"
 SHOWN = 10
@@ -22,6 +24,24 @@ class Shown:
     cluster: Cluster
     verdict: Verdict
     state: str
+    also: tuple[Cluster, ...] = ()
+    """Others of the same fault: a self-test found the same cause, or the same conditions hold."""
+
+    @property
+    def every(self) -> tuple[Cluster, ...]:
+        """Return all clusters of the fault."""
+        return (self.cluster, *self.also)
+
+    @property
+    def title(self) -> str:
+        """Return the cause with the number of cells where several clusters share it, else ``title``."""
+        if not self.also:
+            return title(self.cluster)
+        cells = len({id_ for one in self.every for id_ in members(one)})
+        named = name_cause(self.cluster.cause) or " and ".join(
+            dict.fromkeys(str(one.reason or one.outcome) for one in self.every)
+        )
+        return f"{named}, {units.count(cells, 'cell')}"
 
     @property
     def quiet(self) -> bool:
@@ -40,20 +60,27 @@ def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[
     :param clusters: those of ``find_clusters``, where somebody has them already: to find them takes time.
     """
     cells = {cell.id: cell for cell in record.cells}
-    found = []
+    found: dict[tuple[bool, str], list[tuple[tuple[int, int], Cluster, CellRecord]]] = {}
     for cluster in find_clusters(record) if clusters is None else clusters:
         worst = min((cells[id_] for id_ in members(cluster)), key=summary.severity)
-        found.append((summary.severity(worst), cluster, worst))
-    found.sort(key=lambda one: one[0])
+        one = (summary.severity(worst), cluster, worst)
+        is_known = summary.verdict(worst) is Verdict.KNOWN_FAILURE  # which must not grow what is loud
+        found.setdefault((is_known, name_cause(cluster.cause) or when(cluster)), []).append(one)
+    joined = sorted((sorted(ones, key=itemgetter(0)) for ones in found.values()), key=lambda ones: ones[0][0])
     return tuple(
-        Shown(cluster=cluster, verdict=summary.verdict(worst), state=summary.state(worst))
-        for _, cluster, worst in found
+        Shown(
+            cluster=cluster,
+            verdict=summary.verdict(worst),
+            state=summary.state(worst),
+            also=tuple(other for _, other, _ in others),
+        )
+        for (_, cluster, worst), *others in joined
     )
 
 
 def explained(clusters: tuple[Shown, ...]) -> frozenset[str]:
     """Return the ids of all cells that clusters explain."""
-    return frozenset(id_ for one in clusters for id_ in members(one.cluster))
+    return frozenset(id_ for one in clusters for cluster in one.every for id_ in members(cluster))
 
 
 def members(cluster: Cluster) -> tuple[str, ...]:

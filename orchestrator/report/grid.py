@@ -14,6 +14,9 @@ INSIDE = tuple(axis for axis in AXES if axis not in (*ROWS, *COLUMNS))
 CROWD = 12
 """Columns from which on the fields are drawn narrow."""
 
+MANY = 60
+"""Rows above which builds that are all as expected are folded into a line per HAProxy."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -55,11 +58,18 @@ class Grid:
     rows: tuple[GridRow, ...]
     inside: tuple[str, ...]
     """Axes that tell the cells of one field apart."""
+    emulated: frozenset[str]
+    """Architectures of which all ran under QEMU: their head says so once."""
 
     @property
     def dense(self) -> bool:
         """Many columns: fields are narrow."""
         return len(self.columns) > CROWD
+
+    @property
+    def long(self) -> bool:
+        """Many rows: columns are of equal width, which a browser lays out much sooner."""
+        return len(self.rows) > MANY
 
     @property
     def arches(self) -> dict[str, int]:
@@ -86,7 +96,17 @@ def default(cells: Sequence[CellRecord]) -> Grid:
             for haproxy, tls in _sorted(set(slots), ROWS, ranks)
         ),
         inside=tuple(axis for axis in INSIDE if len(values(axis, cells)) > 1),
+        emulated=emulated(cells),
     )
+
+
+def emulated(cells: Sequence[CellRecord]) -> frozenset[str]:
+    """Return the architectures of which every cell that was tried ran under QEMU."""
+    found: dict[str, set[bool]] = {}
+    for cell in cells:
+        if summary.tried(cell):
+            found.setdefault(cell.axes.arch.name, set()).add(summary.emulated(cell))
+    return frozenset(arch for arch, modes in found.items() if modes == {True})
 
 
 def _slot(cells: Sequence[CellRecord]) -> Slot:

@@ -1,5 +1,6 @@
-"""Cells that ended alike, put together: by verdict, outcome and reason, the most urgent first."""
+"""Cells put together: by cause where one is known, else by verdict, outcome and reason; most urgent first."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -7,13 +8,14 @@ from orchestrator.analyse.alarms import find_common
 from orchestrator.outcome import ALARMS, REASONS, Outcome, Verdict
 from orchestrator.record.model import CellRecord, Expected, RunRecord
 from orchestrator.report import attempts, expectations, summary
+from orchestrator.report.causes import name_cause
 
 _REASONS = {str(reason): info.meaning for reason, info in REASONS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Cells that share a verdict, a state, a reason, and what was expected in place of it."""
+    """Cells that share a verdict, a state, and a cause; or a reason, and what was expected in place of it."""
 
     verdict: Verdict
     state: str
@@ -23,7 +25,7 @@ class Group:
     common: str
     """The axis values on which all agree, and the rest of the run does not; empty where clusters say it."""
     cause: str
-    """Of the self-test, where all cells have the same one."""
+    """Of the self-test: that of the first cell, where the others have it with other details."""
     expected: Expected | None
     """The rule, where all cells have the same one; a declaration is none."""
     tally: str
@@ -38,7 +40,7 @@ class Group:
         return self.waits or self.verdict in {Verdict.KNOWN_FAILURE, Verdict.AS_EXPECTED}
 
 
-_Key = tuple[Verdict, str, str, str]
+_Key = tuple[Verdict, str, str, str, str]
 
 
 def groups(record: RunRecord, explained: Collection[str] = ()) -> tuple[Group, ...]:
@@ -56,13 +58,16 @@ def groups(record: RunRecord, explained: Collection[str] = ()) -> tuple[Group, .
 
 def _key(cell: CellRecord) -> _Key:
     verdict = summary.verdict(cell)
+    cause = name_cause(cell.cause) if verdict in ALARMS else ""
+    if cause:
+        return verdict, summary.state(cell), "", "", cause
     differs = verdict in ALARMS | {Verdict.NOW_PASSING}
     was = expectations.wanted(cell.expected) if cell.expected and differs else ""
-    return verdict, summary.state(cell), cell.reason or "", was
+    return verdict, summary.state(cell), cell.reason or "", was, ""
 
 
 def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Collection[str]) -> Group:
-    verdict, state, reason, _ = key
+    verdict, state, reason, _, cause = key
     words = summary.words(record)
     waits = all(summary.waits(cell, record.run) for cell in cells)
     causes = {cell.cause for cell in cells}
@@ -72,11 +77,13 @@ def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Col
         state=state,
         reason=reason,
         title=words.titles[state] if waits else _title(key),
-        meaning=_REASONS.get(reason) or (words.meanings[state] if state != Outcome.PASS else verdict.meaning),
+        meaning=_tell_reasons(cells)
+        if cause
+        else _REASONS.get(reason) or (words.meanings[state] if state != Outcome.PASS else verdict.meaning),
         common=""
         if waits or all(cell.id in explained for cell in cells)
         else ", ".join(find_common(cells, record.cells)),
-        cause=causes.pop() if len(causes) == 1 else "",
+        cause=cells[0].cause if cause or len(causes) == 1 else "",
         expected=rules.pop() if len(rules) == 1 else None,
         tally=attempts.tally(*cells),
         cells=tuple(cells),
@@ -84,8 +91,18 @@ def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Col
     )
 
 
+def _tell_reasons(cells: list[CellRecord]) -> str:
+    found = Counter(str(cell.reason or summary.TITLES[summary.state(cell)]) for cell in cells)
+    if len(found) == 1:
+        (reason,) = found
+        return ": ".join(part for part in (reason, _REASONS.get(reason, "")) if part)
+    return ", ".join(f"{count} {reason}" for reason, count in found.most_common())
+
+
 def _title(key: _Key) -> str:
-    verdict, state, reason, was = key
+    verdict, state, reason, was, cause = key
+    if cause:
+        return f"{summary.VERDICT_TITLES[verdict]}: {cause}"
     found = reason or ("" if state == summary.NOT_JUDGED else summary.TITLES[state])
     name = summary.TITLES[state] if verdict is Verdict.AS_EXPECTED else summary.VERDICT_TITLES[verdict]
     if verdict is Verdict.NOW_PASSING:

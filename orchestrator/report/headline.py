@@ -7,6 +7,7 @@ from orchestrator.errors import Exit
 from orchestrator.outcome import ALARMS, Outcome, Verdict, exit_code
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord, is_intermittent
 from orchestrator.report import summary, units
+from orchestrator.report.causes import count_causes, name_causes
 from orchestrator.report.selftests import unsound
 
 _NAMED = 3
@@ -138,29 +139,31 @@ def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
     return (f"{some} attempts",) if count else ()
 
 
-_Piece = tuple[tuple[str, str], int, list[str]]
+_Piece = tuple[tuple[str, str], int, list[str], int]
 
 
 def _loud(record: RunRecord) -> list[_Piece]:
-    """Return what needs attention: nouns, how many, and their reasons (or rules)."""
+    """Return what needs attention: nouns, how many, their causes (or rules), how many causes are found."""
     found: list[_Piece] = []
     stale = [rule.place for rule in record.rules if rule.stale]
     broken = [f"{test.tls} on {test.arch}" for test in unsound(record)]
     for verdict, nouns in _NOUNS.items():
         if verdict is Verdict.NOT_JUDGED and broken:
-            found.append((("failed self-test", "failed self-tests"), len(broken), broken))
+            found.append((("failed self-test", "failed self-tests"), len(broken), broken, 0))
         if verdict is Verdict.NOT_JUDGED and stale:
-            found.append((("stale rule", "stale rules"), len(stale), stale))
+            found.append((("stale rule", "stale rules"), len(stale), stale, 0))
         cells = [cell for cell in record.cells if summary.verdict(cell) is verdict]
         if verdict is Verdict.NOT_JUDGED and record.run.status != "finished":
             cells = [cell for cell in cells if cell.outcome]
-        if cells:
+        if cells and verdict in ALARMS:
+            found.append((nouns, len(cells), [*name_causes(cells, record.cells)], count_causes(cells)))
+        elif cells:
             reasons = Counter(str(cell.reason) for cell in cells if cell.reason)
-            found.append((nouns, len(cells), [name for name, _ in reasons.most_common()]))
+            found.append((nouns, len(cells), [name for name, _ in reasons.most_common()], 0))
     return found
 
 
-def _phrase(nouns: tuple[str, str], count: int, named: list[str], *, total: int = 0) -> str:
+def _phrase(nouns: tuple[str, str], count: int, named: list[str], causes: int, *, total: int = 0) -> str:
     noun = nouns[0 if count == 1 else 1]
     if not total or noun.endswith(("rule", "rules", "self-test", "self-tests")):
         sentence = f"{count} {noun}"
@@ -169,6 +172,8 @@ def _phrase(nouns: tuple[str, str], count: int, named: list[str], *, total: int 
         sentence = f"{count} of {units.count(total, 'cell')} {rest}"
     else:
         sentence = f"{count} {noun} in {units.count(total, 'cell')}"
+    if causes:
+        sentence += f", {units.count(causes, 'cause')}"
     if not named:
         return sentence
     listed = ", ".join(named[:_NAMED])

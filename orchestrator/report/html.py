@@ -5,7 +5,8 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from urllib.parse import quote
 
@@ -14,13 +15,13 @@ from markupsafe import Markup, escape
 
 from orchestrator import resources
 from orchestrator.analyse.compare import Comparison
-from orchestrator.matrix.model import AXES
-from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import (
+    actions,
     asked,
     attempts,
     disagreements,
+    drawn,
     expectations,
     explanation,
     grid,
@@ -49,6 +50,10 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
     """
     record = _without_waiting_words(text.safe(record))
     disagree = disagreements.disagreements(record)
+    sentences = {said.cell: found.sentence for found in disagree for said in found.said}
+    news = read_news(comparison)
+    told = {cell.id for cell in record.cells if cell.id in sentences or (news and news.describe(cell.id))}
+    builds = _builds(record, told)
     clusters = explanation.show(record)
     style, script = _asset("style.css"), _asset("script.js")
     words = summary.words(record)
@@ -58,11 +63,12 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         run=record.run,
         headline=headline.parts(record),
         level=headline.level(record),
-        news=read_news(comparison),
+        news=news,
         goes_on=headline.goes_on(record.run),
         resumed=headline.resumed(record.run),
         exit_code=headline.exit_words(record),
         asked=asked.describe(record),
+        tested=asked.tell_tested(record),
         command=asked.command(record.run),
         bundle=shlex.join(["matrixctl", "report", record.run.id, "--bundle", f"{record.run.id}.zip"]),
         special=provenance.special(record),
@@ -74,13 +80,17 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         rules=expectations.lines(record),
         proofs=proofs.table(record.clients),
         disagreements=disagree,
-        sentences={said.cell: found.sentence for found in disagree for said in found.said},
+        sentences=sentences,
         refusals=proofs.refusals(record.clients),
         selftests=selftests.overview(record.selftests),
         grid=grid.default(record.cells),
-        builds=_builds(record.cells),
+        builds=builds,
         selftest_of=_selftests(record),
-        data=_data(record.cells, words.titles),
+        slowest=actions.slowest(record.actions),
+        kinds=actions.kinds(record.actions),
+        data=drawn.pack(
+            record, {build.name: build.place for build in builds}, words=words, more=told, href=_href
+        ),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         policy=_policy(style, script),
@@ -152,9 +162,9 @@ def make_environment(*folders: str) -> Environment:
         compared=compared,
         look_of=look,
         cluster_of=explanation,
-        made_of=provenance.of,
         panel_of=panel,
         share_of=attempts.share,
+        is_short=_is_short,
         preface_of=attempts.preface,
         trace_of=trace,
         tally_of=attempts.tally,
@@ -171,14 +181,15 @@ def make_environment(*folders: str) -> Environment:
         fragment=fragment,
         alone=escape,
         breakable=_breakable,
-        emulated=_emulated,
-        tried=_tried,
+        emulated=summary.emulated,
+        tried=summary.tried,
         wanted=expectations.wanted,
         duration=units.duration,
         href=_href,
         inside=_inside,
         link=expectations.link,
         moment=units.moment,
+        of=units.count,
         ms=units.milliseconds,
         short=text.shorten,
         sha=provenance.short,
@@ -202,11 +213,37 @@ def _hash(block: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()}'"
 
 
-def _builds(cells: tuple[CellRecord, ...]) -> dict[str, list[CellRecord]]:
+@dataclass(frozen=True, kw_only=True)
+class _BuildCells:
+    """A build with its cells: those that have their panel in the page, and how many the script draws."""
+
+    place: int
+
+    name: str
+    special: tuple[provenance.Made, ...]
+    cells: tuple[CellRecord, ...]
+    drawn: int
+
+    @property
+    def folded(self) -> bool:
+        """Return whether the script draws all of it: there is nothing but cells as expected."""
+        return not self.cells and not self.special
+
+
+def _builds(record: RunRecord, more: Collection[str]) -> tuple[_BuildCells, ...]:
     found: dict[str, list[CellRecord]] = {}
-    for cell in cells:
+    for cell in record.cells:
         found.setdefault(cell.build.name, []).append(cell)
-    return found
+    return tuple(
+        _BuildCells(
+            place=place,
+            name=name,
+            special=provenance.of(members[0], record),
+            cells=(shown := tuple(cell for cell in members if not drawn.is_drawn(cell, more))),
+            drawn=len(members) - len(shown),
+        )
+        for place, (name, members) in enumerate(found.items())
+    )
 
 
 def _selftests(record: RunRecord) -> Callable[[CellRecord], str]:
@@ -223,44 +260,10 @@ def _inside(cell: CellRecord, axes: Sequence[str]) -> str:
     return " ".join(getattr(cell.axes, axis).name for axis in axes) or cell.id
 
 
-def _data(cells: tuple[CellRecord, ...], titles: Mapping[str, str]) -> Markup:
-    """What the script needs of every cell, as numbers into short lists; texts it reads from the page."""
-    names = {axis: grid.values(axis, cells) for axis in AXES}
-    index = {axis: {name: i for i, name in enumerate(found)} for axis, found in names.items()}
-    data = {
-        "axes": names,
-        "states": summary.STATES,
-        "titles": titles,
-        "verdicts": summary.VERDICTS,
-        "tags": summary.TAGS,
-        "reasons": (reasons := list(dict.fromkeys(cell.reason or "" for cell in cells))),
-        "rows": grid.ROWS,
-        "columns": grid.COLUMNS,
-        "crowd": grid.CROWD,
-        "cells": [
-            [
-                anchor(cell),
-                [index[axis][getattr(cell.axes, axis).name] for axis in AXES],
-                summary.STATES.index(summary.state(cell)),
-                summary.VERDICTS.index(summary.verdict(cell)),
-                reasons.index(cell.reason or ""),
-                int(_emulated(cell)),
-                attempts.share(cell),
-            ]
-            for cell in cells
-        ],
-    }
-    dumped = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
-    return Markup(dumped.replace("<", "\\u003c"))  # noqa: S704 - no "<" is left, so no tag can end or begin
-
-
-def _emulated(cell: CellRecord) -> bool:
-    """True where something really ran under QEMU: what was not tried says nothing of emulation."""
-    return _tried(cell) and cell.execution.mode == "emulated"
-
-
-def _tried(cell: CellRecord) -> bool:
-    return cell.outcome not in {None, Outcome.UNSUPPORTED, Outcome.BLOCKED}
+def _is_short(cell: CellRecord, emulated: Collection[str]) -> bool:
+    """Return whether a field says the outcome alone, and has room for counts beside it."""
+    tells_qemu = summary.emulated(cell) and cell.axes.arch.name not in emulated
+    return not (cell.reason or summary.TAGS[summary.verdict(cell)] or tells_qemu or attempts.share(cell))
 
 
 def _breakable(name: str) -> Markup:

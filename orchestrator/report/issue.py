@@ -105,8 +105,7 @@ def _number(steps: Sequence[str]) -> Iterator[str]:
 def _explain(record: RunRecord, cell: CellRecord) -> Iterator[str]:
     if cell.cause:
         yield f"{escape(cell.cause)}\n"
-    for shown in explanation.show(record):
-        cluster = shown.cluster
+    for cluster in (one for shown in explanation.show(record) for one in shown.every):
         if cell.id in explanation.members(cluster) and len(record.cells) > 1:
             when = _code(explanation.when(cluster))
             yield f"In a matrix of {len(record.cells)} cells this failure comes when `{when}`:"

@@ -146,8 +146,9 @@ def _cluster(shown: explanation.Shown) -> str:
     """One line, and what there is to say of it; what only repeats an expectation is not told at length."""
     cluster = shown.cluster
     tag = f", {summary.VERDICT_TITLES[shown.verdict]}" if shown.quiet else ""
-    said = f"- {_SYMBOLS[shown.state]} **{escape(explanation.title(cluster))}{tag}**"
+    said = f"- {_SYMBOLS[shown.state]} **{escape(shown.title)}{tag}**"
     said += f"<br><code>{escape(explanation.when(cluster))}</code><br>{escape(explanation.evidence(cluster))}"
+    said += "".join(f"<br>{escape(explanation.line(other))}" for other in shown.also)
     details = () if shown.quiet else explanation.details(cluster)
     return "".join((said, *(f"<br>{escape(name)}: {escape(value)}" for name, value in details)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator import closecode
 from orchestrator.matrix import banner
@@ -9,11 +10,18 @@ from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import Attempt, Attestation, Backtrace, CellRecord, Exchange, Request, Server
-from orchestrator.report import text, units
+from orchestrator.report import text, trace, units
 
 _LOG_LINES = 30
 _LINE = 400
 """Characters of one log line. The whole log is among the evidence."""
+
+
+class Head(NamedTuple):
+    """One exchange above the requests table: its title, and the name of each of its requests."""
+
+    title: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,19 @@ class Line:
 
     label: str
     values: tuple[tuple[str, bool | None], ...]
+
+
+class File(NamedTuple):
+    """A file of the run's folder, to be linked."""
+
+    path: str
+
+
+class Fact(NamedTuple):
+    """What there is to say under one label."""
+
+    label: str
+    said: tuple[str | File, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +67,17 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, str, Exchange], ...]:
     return tuple((title, asker, exchange) for title, asker, exchange in found if exchange is not None)
 
 
+def heads(cell: CellRecord) -> tuple[Head, ...]:
+    """Return the heads of the requests table. An exchange without a request has one column, of a dash."""
+    return tuple(
+        Head(
+            title=f"{title}, {client} {exchange.exit_code}" if exchange.exit_code else title,
+            names=tuple(request.name for request in exchange.requests) or (units.NOT_MEASURED,),
+        )
+        for title, client, exchange in exchanges(cell)
+    )
+
+
 def lines(cell: CellRecord) -> tuple[Line, ...]:
     """The requests of all exchanges, one column each, one line per measured quantity.
 
@@ -64,6 +96,32 @@ def lines(cell: CellRecord) -> tuple[Line, ...]:
         for line in found
         if line.label not in _RARE or any(value != units.NOT_MEASURED for value, _ in line.values)
     )
+
+
+def facts(cell: CellRecord) -> Iterator[Fact]:
+    """Yield what every panel says beside the verdict. The script prints the same for what passes."""
+    seen, proof = cell.observations, cell.attestation
+    if seen is not None:
+        negotiated = trace.negotiated(cell) or units.NOT_MEASURED
+        yield Fact("negotiated", (", ".join(filter(None, (negotiated, seen.negotiated_protocol))),))
+    yield Fact("execution", (execution(cell),))
+    if seen is not None and seen.server is not None:
+        yield Fact("server", (server(seen.server),))
+    if proof is not None and proof.needed:
+        api = f"; QUIC {proof.quic_api}" if proof.quic_api else ""
+        yield Fact("linked to", (f"{' '.join(proof.needed)}{api}",))
+    if cell.evidence:
+        yield Fact("evidence", tuple(map(File, cell.evidence)))
+    if cell.build.vv:
+        yield Fact("haproxy -vv", (File(cell.build.vv),))
+
+
+def server(found: Server) -> str:
+    """Return when HAProxy was ready, and what else there is to know of its process, on one line."""
+    ready = "never ready" if found.ready_s is None else f"ready after {units.milliseconds(found.ready_s)} ms"
+    failed = f"{found.handshake_failures} failed handshakes" if found.handshake_failures else ""
+    names = f"; bind names {found.forced_ciphersuites}" if found.forced_ciphersuites else ""
+    return ", ".join(filter(None, (ready, ended(found), failed))) + names
 
 
 def execution(cell: CellRecord) -> str:

@@ -101,6 +101,16 @@ def verdict(cell: Ended) -> Verdict:
     return believed(cell.outcome, cell.verdict)
 
 
+def tried(cell: CellRecord) -> bool:
+    """Return whether a server was asked: neither a declaration nor something that blocks stood before it."""
+    return cell.outcome not in {None, Outcome.UNSUPPORTED, Outcome.BLOCKED}
+
+
+def emulated(cell: CellRecord) -> bool:
+    """Return whether something really ran under QEMU: what was not tried says nothing of emulation."""
+    return tried(cell) and cell.execution.mode == "emulated"
+
+
 def severity(cell: Ended) -> tuple[int, int]:
     """Return a key that sorts the worst cell first: by verdict, then by outcome."""
     return VERDICTS.index(verdict(cell)), STATES.index(state(cell))

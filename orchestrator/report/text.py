@@ -1,8 +1,8 @@
 """Text that may be shown: text of a server or a container is never trusted, and never hidden."""
 
+import operator
 import re
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from orchestrator.value import Value
@@ -79,15 +79,26 @@ def one_line(text: str) -> str:
 
 
 def safe(value: V, show: Callable[[str], str] = visible) -> V:
-    """Return a record or a comparison with every string made visible: all renderers start from it."""
-    return type(value).model_validate(_walk(value.model_dump(), show))
+    """Return a record or a comparison with every string made visible: all renderers start from it.
+
+    What needs no change is not copied: that is nearly all of a large record.
+    """
+    found: V = _walk(value, show)
+    return found
 
 
 def _walk(value: Any, show: Callable[[str], str]) -> Any:
-    if isinstance(value, str) and not isinstance(value, Enum):
+    kind = type(value)
+    if kind is str:
         return show(value)
-    if isinstance(value, dict):
+    if kind is tuple or kind is list:
+        items = [_walk(item, show) for item in value]
+        same = all(map(operator.is_, items, value))
+        return value if same else kind(items)
+    if isinstance(value, Value):
+        found = {name: _walk(item, show) for name, item in value.__dict__.items()}
+        fields = {name: item for name, item in found.items() if item is not value.__dict__[name]}
+        return value.model_copy(update=fields) if fields else value
+    if isinstance(value, Mapping):
         return {key: _walk(item, show) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_walk(item, show) for item in value]
     return value

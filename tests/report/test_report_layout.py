@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 SCROLLED = """(() => {
   const grid = document.getElementById('grid');
-  grid.scrollTo(grid.scrollWidth, grid.scrollHeight * 0.6);
+  grid.scrollTo(grid.scrollWidth, grid.scrollHeight * 0.3);
   grid.scrollIntoView({block: 'start'});
   const box = grid.getBoundingClientRect();
   const side = grid.querySelector('.corner').getBoundingClientRect();
