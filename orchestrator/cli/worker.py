@@ -34,8 +34,7 @@ def refuse_without_dask(command: str) -> None:
 
 @click.command(
     "worker",
-    epilog="Example: matrixctl worker --scheduler tls://lab:8786 --remote-store s3://lab/store "
-    "--tls-ca ca.pem --tls-cert me.pem --tls-key me.key",
+    epilog="Example: matrixctl worker --scheduler tls://lab:8786 --remote-store s3://lab",
 )
 @click.option("--scheduler", required=True, metavar="ADDRESS", help="tls://HOST:8786.")
 @common.remote_store
