@@ -437,7 +437,7 @@ def test_what_cannot_be_bisected_is_a_sentence(
     [
         ((), "needs the id of a CELL"),
         (("--resume", "none"), "there is no bisection"),
-        (("x",), "no cell 'x'"),
+        (("nosuch",), "no cell 'nosuch'"),
     ],
 )
 def test_what_is_no_cell_and_no_bisection_is_a_sentence(
