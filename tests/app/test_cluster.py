@@ -30,6 +30,7 @@ from orchestrator.arch import ARCHES
 from orchestrator.errors import EngineError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
+from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.shared import open_store
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import RunRecord
@@ -166,6 +167,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def has_servers(played: EngineRun) -> bool:
+    return any("server" in name for name in played.engine.containers)
+
+
 @pytest.fixture
 def site(tmp_path: Path, lab: Lab) -> Site:
     return Site(tmp_path, lab)
@@ -246,9 +251,7 @@ def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
     def interrupt(kind: str) -> None:
         if kind == "driver":
             site.here.cancel.ask()
-            wait_for(
-                lambda: not any("server" in name for name in there.engine.containers) if there else False
-            )
+            wait_for(lambda: there is not None and not has_servers(there))
             ended.set()
             raise EngineError("its container was taken away")
 
@@ -384,3 +387,21 @@ def test_a_worker_listens_where_the_scheduler_is_reached_alone(site: Site) -> No
     (address,) = site.lab.scheduler.workers
     assert address.startswith("tcp://127.0.0.1:")
     assert "dashboard" not in site.lab.scheduler.workers[address].services
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_same_worker(site: Site) -> None:
+    there = None
+
+    def interrupt(kind: str) -> None:
+        if kind == "driver":
+            site.here.cancel.ask()
+            wait_for(lambda: there is not None and not has_servers(there))
+            raise EngineError("its container was taken away")
+
+    there = site.add(before=interrupt)
+    assert site.go().run.status != "finished"
+    there.programs.before = lambda _: None
+    site.here.cancel, site.here.resume = Cancel(), True
+    record = site.go()
+    assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
+    assert record.clients

@@ -85,9 +85,14 @@ class Cluster:
         made: Future[Done] = self.client.submit(do_here, task, resources=resources, pure=False, key=name)
         return made
 
-    def cancel(self, run_id: str) -> None:
-        """Let every worker end what it does for a run."""
-        self.client.run(cancel_here, run_id, on_error="ignore")
+    @property
+    def asker(self) -> str:
+        """Return what tells this run from all others, and from itself before it was resumed."""
+        return str(self.client.id)
+
+    def cancel(self) -> None:
+        """Let every worker end what it does for this run."""
+        self.client.run(cancel_here, self.asker, on_error="ignore")
 
     def note_start(self, event: tuple[Any, Any]) -> None:
         """Take a worker's word that it begins a task."""
@@ -114,9 +119,9 @@ def do_here(task: Task) -> Done:
     return perform(find_machine(), task)
 
 
-def cancel_here(run_id: str, dask_worker: Any) -> None:
+def cancel_here(asker: str, dask_worker: Any) -> None:
     """End what a worker does for a run."""
-    dask_worker.plugins[PLUGIN].machine.find_cancel(run_id).ask()
+    dask_worker.plugins[PLUGIN].machine.find_cancel(asker).ask()
 
 
 def describe_here(dask_worker: Any) -> Description | None:
@@ -199,6 +204,7 @@ class ClusterActions(Actions):
             cells |= {cell.id: cell for cell in _pick_for_proofs(plan)}
         return Task(
             run_id=self.context.run_id,
+            asker=self.cluster.asker,
             tool=find_tool(),
             action=action,
             needed=needed,
@@ -242,7 +248,7 @@ class ClusterActions(Actions):
                     raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s") from None
                 if self.context.cancel():
                     cancelled = True
-                    self.cluster.cancel(task.run_id)
+                    self.cluster.cancel()
             else:
                 for worker in self.cluster.list_lost(str(future.key)):
                     _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)

@@ -82,17 +82,17 @@ class Machine:
                 self._images[limits.image] = self.images(limits.image)
             return self._images[limits.image]
 
-    def find_proofs(self, run_id: str) -> _Proofs:
+    def find_proofs(self, asker: str) -> _Proofs:
         """Return what the clients here proved in a run; of one that is over nothing is kept."""
         with self._lock:
-            if run_id not in self._proofs:
-                self._proofs = {run_id: defaultdict(Once)}
-            return self._proofs[run_id]
+            if asker not in self._proofs:
+                self._proofs = {asker: defaultdict(Once)}
+            return self._proofs[asker]
 
-    def find_cancel(self, run_id: str) -> Cancel:
+    def find_cancel(self, asker: str) -> Cancel:
         """Return what ends the tasks of a run here."""
         with self._lock:
-            return self._cancels.setdefault(run_id, Cancel())
+            return self._cancels.setdefault(asker, Cancel())
 
 
 def perform(machine: Machine, task: Task) -> Done:
@@ -139,7 +139,7 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
         limits=task.limits,
         options=options,
         recorder=listener,
-        cancel=machine.find_cancel(task.run_id),
+        cancel=machine.find_cancel(task.asker),
     )
 
 
@@ -164,7 +164,7 @@ def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:
         find_rounds=lambda _: (),
         settle=lambda _: None,
         record_traced=told("record_traced"),
-        proofs=machine.find_proofs(task.run_id),
+        proofs=machine.find_proofs(task.asker),
     )
 
 

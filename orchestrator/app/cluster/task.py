@@ -42,6 +42,7 @@ def find_tool() -> Tool:
 class Task:
     """One action, and all that it takes beside what the store has.
 
+    :ivar asker: who asked: a run that was cut off and goes on has the same id, and is another one.
     :ivar needed: the actions that it needs, by their keys.
     :ivar cells: its own, by id; of a probe also one for each thing that its clients have to prove.
     :ivar source: SHA-256 and file of what is compiled.
@@ -49,6 +50,7 @@ class Task:
     """
 
     run_id: str
+    asker: str
     tool: Tool
     action: Action
     needed: Mapping[str, Action]
