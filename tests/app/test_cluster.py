@@ -22,7 +22,7 @@ from engine_run import EngineRun, Programs, chosen
 from fake_host import FakeHost
 
 from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
-from orchestrator.app.cluster.perform import Machine
+from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
 from orchestrator.app.cluster.worker import work
@@ -405,3 +405,19 @@ def test_a_run_that_was_interrupted_goes_on_with_the_same_worker(site: Site) -> 
     record = site.go()
     assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
     assert record.clients
+
+
+def test_a_worker_that_cannot_write_down_costs_its_own_tasks_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add()
+
+    def refuse(self: Listener, *_: object) -> None:
+        raise self.give_up(OSError(28, "No space left on device"))
+
+    monkeypatch.setattr(Listener, "told", lambda self, _: partial(refuse, self))
+    record = site.go()
+    assert record.run.status == "finished"
+    assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
+    assert "on the worker tcp://127.0.0.1" in record.cells[0].message
+    assert "No space left" in record.cells[0].message

@@ -19,7 +19,7 @@ from orchestrator.app.once import Once
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
 from orchestrator.arch import Arch
-from orchestrator.errors import MatrixctlError
+from orchestrator.errors import ExhaustedError, MatrixctlError, RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -113,7 +113,7 @@ def perform(machine: Machine, task: Task) -> Done:
             said=tuple(listener.said),
             files=dict(_read(folder)),
             log=_read_log(machine.store, task.action),
-            error=_plain(error),
+            error=_plain(error, machine.address),
             worker=machine.address,
         )
 
@@ -194,8 +194,10 @@ def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield str(path.relative_to(folder)), path.read_bytes()
 
 
-def _plain(error: Exception | None) -> Exception | None:
-    """Return an error that can be pickled: of other packages the text alone."""
+def _plain(error: Exception | None, worker: str) -> Exception | None:
+    """Return an error that can be pickled, of other packages the text alone, and that ends no whole run."""
+    if isinstance(error, RecordError):  # our folder for a task is not the run's
+        return ExhaustedError(f"on the worker {worker}: {error.brief}")
     if error is None or isinstance(error, MatrixctlError):
         return error
     return RuntimeError(f"{type(error).__name__}: {error}")
