@@ -421,3 +421,14 @@ def test_a_worker_that_cannot_write_down_costs_its_own_tasks_alone(
     assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
     assert "on the worker tcp://127.0.0.1" in record.cells[0].message
     assert "No space left" in record.cells[0].message
+
+
+def test_what_a_run_has_already_reaches_the_workers(site: Site) -> None:
+    """Its store was there before its remote store was."""
+    site.here.choices = {}
+    site.here.go()
+    site.here.name, site.here.choices = "second", {"remote_store": site.url, "elsewhere": 8}
+    for tarball in site.here.mirror.iterdir():
+        tarball.unlink()
+    site.add()
+    assert [cell.verdict for cell in site.go().cells] == [Verdict.AS_EXPECTED]

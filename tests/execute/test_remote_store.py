@@ -227,15 +227,16 @@ def test_a_file_beyond_the_limit_is_not_fetched(
 # What fails costs no run
 
 
+def _reset(*_: object, **__: object) -> None:
+    raise ConnectionError("connection reset by peer")
+
+
 def test_a_place_that_no_longer_answers_is_said_once_and_the_run_goes_on(
     folder_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = open_store(tmp_path / "first", folder_url)
 
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("connection reset by peer")
-
-    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.info", refuse)
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.info", _reset)
     assert store.artifact(BUILD) is None
     assert store.artifact(OTHER) is None
     assert not store.has(OTHER)
@@ -243,6 +244,35 @@ def test_a_place_that_no_longer_answers_is_said_once_and_the_run_goes_on(
     assert caplog.text.count("connection reset by peer") == 1
     assert "the run goes on without it" in caplog.text
     assert names(folder_url) == []
+
+
+def test_the_next_task_of_a_worker_asks_again(
+    folder_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(tmp_path / "first", folder_url).put_artifact(BUILD, CONTENT, {})
+    worker = open_store(tmp_path / "worker", folder_url)
+    with monkeypatch.context() as patch, worker.in_use():
+        patch.setattr("fsspec.implementations.local.LocalFileSystem.info", _reset)
+        assert worker.artifact(BUILD) is None
+        worker.put_artifact(OTHER, CONTENT, {})
+    with worker.in_use():
+        assert worker.artifact(BUILD) is not None
+        assert worker.artifact(OTHER) is not None
+    assert names(folder_url) == [f"artifacts/{digest}" for digest in (BUILD, OTHER)]
+
+
+def test_what_was_made_before_there_was_such_a_place_is_put_there_when_it_is_used(
+    url: str, tmp_path: Path
+) -> None:
+    alone = Store(tmp_path / "store")
+    for digest in (BUILD, OTHER):
+        alone.put_artifact(digest, CONTENT, {})
+    put_source(alone)
+    store = open_store(tmp_path / "store", url)
+    with store.in_use():
+        assert store.artifact(BUILD) is not None
+        assert store.source(SHA256, "x-1.tar.gz") is not None
+    assert names(url) == [f"artifacts/{BUILD}", f"sources/{SHA256}/x-1.tar.gz"]
 
 
 def test_a_full_place_is_still_read(

@@ -67,6 +67,11 @@ class Remote:
                 self._names = {stored.name for stored in self.find_all()}
             return name in self._names
 
+    def holds(self, name: str) -> bool:
+        """Return whether it is there now."""
+        with self._answering():
+            return bool(self._files.exists(self._at(name)))
+
     def get(self, name: str, to: Path, *, most: int) -> bool:
         """Copy a file from there; return false where there is none.
 

@@ -38,6 +38,8 @@ class SharedStore(Store):
         self._remote = remote
         self._local = Store(root)
         self._reads, self._writes = True, remote.writable
+        self._shared: set[str] = set()
+        """What was given, or was there, since a run began."""
         self._count: Counter[str] = Counter()
         self._counting = threading.Lock()
 
@@ -46,23 +48,27 @@ class SharedStore(Store):
         return super().has(digest) or self._ask(lambda: self._remote.has(f"artifacts/{digest}"))
 
     def artifact(self, digest: str) -> Artifact | None:
-        """Return the artifact; where it is not here, take it from there."""
+        """Return the artifact; where it is not here, take it from there, and the other way round."""
         held = super().artifact(digest)
-        if held is None and self._take(f"artifacts/{digest}"):
+        if held is not None:
+            self._share_artifact(digest)
+        elif self._take(f"artifacts/{digest}"):
             held = super().artifact(digest)
         return held
 
     def source(self, sha256: str, file: str) -> HeldSource | None:
-        """Return the source; where it is not here, take it from there."""
+        """Return the source; where it is not here, take it from there, and the other way round."""
         held = super().source(sha256, file)
-        if held is None and self._take(f"sources/{sha256}/{file}"):
+        if held is not None:
+            self._share_source(sha256, file)
+        elif self._take(f"sources/{sha256}/{file}"):
             held = super().source(sha256, file)
         return held
 
     def put_artifact(self, digest: str, tar: bytes | Path, meta: Mapping[str, Any]) -> Artifact:
         """Keep the artifact here, and give it to the others."""
         artifact = super().put_artifact(digest, tar, meta)
-        self._give(f"artifacts/{digest}", Wanted(artifacts=[digest], sources=(), caches=()))
+        self._share_artifact(digest)
         return artifact
 
     def put_source(
@@ -70,13 +76,19 @@ class SharedStore(Store):
     ) -> HeldSource:
         """Keep the source here, and give it to the others."""
         held = super().put_source(fetched, sha256=sha256, file=file, origin=origin, keep_note=keep_note)
-        self._give(f"sources/{sha256}/{file}", Wanted(artifacts=(), sources=[(sha256, file)], caches=()))
+        self._share_source(sha256, file)
         return held
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """As of any store; in the end it says what went to and fro."""
+        """As of any store; in the end it says what went to and fro.
+
+        A worker does this for task after task: a place that did not answer one of them is asked by the next.
+        """
         with super().in_use():
+            with self._counting:
+                self._reads, self._writes = True, self._remote.writable
+                self._shared.clear()
             yield
         _log.info("%s: %d taken from there, %d put there", self._remote.url, *self._counts())
 
@@ -113,6 +125,7 @@ class SharedStore(Store):
                 self._drop(name, error)
                 return False
         self._note("taken")
+        self._is_news(name)
         return True
 
     def _drop(self, name: str, error: UsageError) -> None:
@@ -122,10 +135,24 @@ class SharedStore(Store):
         if self._writes:
             self._remote.remove(name)
 
+    def _share_artifact(self, digest: str) -> None:
+        self._give(f"artifacts/{digest}", Wanted(artifacts=[digest], sources=(), caches=()))
+
+    def _share_source(self, sha256: str, file: str) -> None:
+        self._give(f"sources/{sha256}/{file}", Wanted(artifacts=(), sources=[(sha256, file)], caches=()))
+
+    def _is_news(self, name: str) -> bool:
+        with self._counting:
+            is_new = name not in self._shared
+            self._shared.add(name)
+            return is_new
+
     def _give(self, name: str, wanted: Wanted) -> None:
-        if not self._writes:
+        if not self._writes or not self._is_news(name):
             return
         try:
+            if self._remote.holds(name):
+                return
             with self.scratch() as scratch:
                 file = scratch / "object"
                 if bundle.export(self._local, wanted, file).items and self._remote.put(name, file):
