@@ -175,6 +175,19 @@ def test_a_run_waits_with_what_it_names_while_a_pruner_chooses(store: Store) -> 
     assert found == [None]
 
 
+def test_a_task_that_ends_takes_no_lease_from_the_others_of_its_process(store: Store) -> None:
+    worker = Store(store.root)
+    with worker.in_use():
+        with worker.in_use():
+            worker.artifact(FIRST)
+        worker.artifact(SECOND)
+        with store.leases.alone() as used:
+            assert used.digests == {FIRST, SECOND}
+            assert used.runs == 1
+    with store.leases.alone() as used:
+        assert used.runs == 0
+
+
 ROUNDS = 12
 
 

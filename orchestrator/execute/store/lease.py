@@ -32,35 +32,39 @@ class Leases:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._file: RawIOBase | None = None
-        self._named: set[str] = set()
+        self._named: dict[RawIOBase, set[str]] = {}
+        """What each file that is open has in it: a worker does several tasks at once."""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lease of a run: while this block runs, every digest given to ``name`` is in use."""
+        """Hold the lease of a run: while this block runs, every digest given to ``name`` is in use.
+
+        Of several blocks at once, each holds what is named meanwhile.
+        """
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         with self._guard(fcntl.LOCK_SH):
             file = path.open("xb", buffering=0)  # what a full disk refuses must not come again at the end
             fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         try:
             with self._lock:
-                self._file, self._named = file, set()
+                self._named[file] = set()
             yield
         finally:
             with self._lock:
-                self._file = None
+                del self._named[file]
             path.unlink(missing_ok=True)
             file.close()
 
     def name(self, digest: str) -> bool:
         """Note that this run uses the digest; return true if that is new, false also outside of a run."""
         with self._lock:
-            if self._file is None or digest in self._named:
-                return False
-            with self._guard(fcntl.LOCK_SH):
-                self._file.write(f"\n{digest}\n".encode())
-            self._named.add(digest)
-            return True
+            lacking = [file for file, named in self._named.items() if digest not in named]
+            if lacking:
+                with self._guard(fcntl.LOCK_SH):
+                    for file in lacking:
+                        file.write(f"\n{digest}\n".encode())
+                        self._named[file].add(digest)
+            return bool(lacking)
 
     @contextmanager
     def alone(self) -> Iterator[InUse]:
