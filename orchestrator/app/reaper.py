@@ -17,15 +17,20 @@ _LOOKS_EVERY = 0.2
 
 
 @contextmanager
-def reap(context: Context) -> Iterator[None]:
-    """Remove at the end whatever has the run's label; once the run is cancelled, end what it started."""
+def reap(context: Context, *, alone: bool = True) -> Iterator[None]:
+    """Remove at the end whatever has the run's label; once the run is cancelled, end what it started.
+
+    :param alone: this process does nothing else, so that whatever it started goes: an image that is being
+        made, too, whose thread is not waited for.
+    """
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_LOOKS_EVERY):
             if context.cancel():
-                process.end_all()
-                sweep(context)
+                if alone:
+                    process.end_all()
+                sweep(context, alone=alone)
 
     # Between two containers, too, `matrixctl clean` has to see that a run is going on.
     context.engine.create_volume(f"matrixctl-{context.run_id}", context.run_id)
@@ -36,16 +41,16 @@ def reap(context: Context) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        sweep(context)
+        sweep(context, alone=alone)
 
 
-def sweep(context: Context) -> None:
+def sweep(context: Context, *, alone: bool = True) -> None:
     """Remove what the run has made, unless it is to be kept; an error is logged and not raised."""
     if context.options.keep:
         return
     try:
         context.engine.sweep(context.run_id)
-        if context.cancel():  # an image that is being made, too: its thread is not waited for
+        if alone and context.cancel():
             context.engine.sweep()
     except Exception as error:  # noqa: BLE001 - the reaper's thread must go on
         why = error.brief if isinstance(error, MatrixctlError) else internal.kept(context.folder, error)

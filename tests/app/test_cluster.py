@@ -261,6 +261,7 @@ def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
     assert record.run.status != "finished"
     assert [cell.outcome for cell in record.cells] == [None]
     assert there.engine.left == set()
+    assert ("sweep", "") not in there.engine.calls, "that would end the tasks of other runs, too"
 
 
 def test_the_scheduler_gone_is_as_an_engine_that_is_gone(site: Site) -> None:

@@ -104,7 +104,7 @@ def perform(machine: Machine, task: Task) -> Done:
         status: ActionStatus = "failed"
         try:
             context = _make_context(machine, task, listener)
-            with machine.store.in_use(), reap(context):
+            with machine.store.in_use(), reap(context, alone=False):
                 status = _do(context, task, machine)
         except Exception as caught:  # noqa: BLE001 - it ends one action, there as here
             error = caught
