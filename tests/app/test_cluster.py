@@ -310,6 +310,20 @@ def test_a_worker_that_is_only_dasks_is_refused(site: Site) -> None:
         site.go()
 
 
+def test_a_worker_without_matrixctl_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that cannot import it."""
+
+    class Unknown:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return __import__, ("matrixctl_is_not_installed",)
+
+    site.lab.add_plain()
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch.describe_here", Unknown())
+    with pytest.raises(UsageError, match="was not started by `matrixctl worker`") as caught:
+        site.go()
+    assert "No module named 'matrixctl_is_not_installed'" in str(caught.value)
+
+
 def test_no_scheduler_is_a_sentence() -> None:
     with (
         pytest.raises(MatrixctlError, match=r"the scheduler tcp://127\.0\.0\.1:1 does not answer"),

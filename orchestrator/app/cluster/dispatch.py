@@ -144,7 +144,7 @@ def connect_cluster(address: str, security: Security | None, *, patience: float 
     except (OSError, TypeError, ValueError) as error:
         raise MatrixctlError(f"the scheduler {address} does not answer: {error}") from None
     with client:
-        found = client.run(describe_here)
+        found = client.run(describe_here, on_error="return")
         _refuse_others(found)
         cluster = Cluster(address=address, client=client, workers=found)
         _log.info("%s: %s", address, count(len(found), "worker"))
@@ -152,7 +152,7 @@ def connect_cluster(address: str, security: Security | None, *, patience: float 
         yield cluster
 
 
-def _refuse_others(found: Mapping[str, Description | None]) -> None:
+def _refuse_others(found: Mapping[str, Description | Exception | None]) -> None:
     if not found:
         raise MatrixctlError(
             "the scheduler has no worker",
@@ -160,9 +160,10 @@ def _refuse_others(found: Mapping[str, Description | None]) -> None:
         )
     mine = find_tool()
     for address, worker in found.items():
-        if worker is None:
+        if not isinstance(worker, Description):
             raise UsageError(
                 f"the worker {address} was not started by `matrixctl worker`, and so has no engine",
+                details=f"It said: {worker}" if worker else "",
                 resolution="Give matrixctl a scheduler of its own.",
             )
         if worker.tool != mine:
