@@ -78,6 +78,10 @@ class Lab:
 
         self.workers.append(asyncio.run_coroutine_threadsafe(stay(), self.loop))
 
+    def drop(self, address: str) -> None:
+        """As ``remove``, from a thread for which the worker itself would wait."""
+        asyncio.run_coroutine_threadsafe(self._lose(address), self.loop)
+
     def remove(self, address: str) -> None:
         """Let the scheduler lose a worker in the middle of its task."""
         self._call(self._lose(address))
@@ -242,6 +246,28 @@ def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.L
     assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
     assert f"was done again: the worker {first} was lost" in caplog.text
     assert len(record.cells[0].attempts) == 1
+
+
+def test_where_no_worker_is_left_the_run_does_not_wait_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._ALONE", 0.5)
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._COUNTS_EVERY", 0.1)
+    over = threading.Event()
+
+    def leave(kind: str) -> None:
+        if kind == "driver":
+            site.lab.drop(next(iter(site.lab.scheduler.workers)))
+            over.wait(60)
+            raise EngineError("the machine is off")
+
+    site.add(before=leave)
+    try:
+        record = site.go()
+    finally:
+        over.set()
+    assert {cell.reason for cell in record.cells} == {Reason.ENGINE_UNAVAILABLE}
+    assert "has had no worker for" in record.cells[0].message
 
 
 def test_ctrl_c_ends_what_runs_there(site: Site) -> None:

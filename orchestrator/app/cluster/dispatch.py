@@ -3,6 +3,7 @@
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ PLUGIN = "matrixctl"
 """The name under which a worker has its ``Machine``."""
 _GIB = 1 << 30
 _LOOKS_EVERY = 0.5
+_COUNTS_EVERY = 5.0
+_ALONE = 120.0
+"""Seconds that a run waits for a worker where there is none: one may be about to start again."""
 _MOST = 256
 """Tasks that a run has under way; each is a thread here."""
 _PATIENCE = 20.0
@@ -57,6 +61,10 @@ class Cluster:
     workers: Mapping[str, Description]
     _started: dict[str, list[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: float = field(default_factory=time.monotonic)
+    _counted: float = field(default_factory=time.monotonic)
+    """When there was a worker, and when that was asked, of ``time.monotonic()``."""
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def cpus(self) -> int:
@@ -80,10 +88,25 @@ class Cluster:
         """
         if self.client.status != "running":
             raise EngineLostError(f"the scheduler {self.address} is gone")
+        self.refuse_to_wait_alone()
         resources = {"cpu": min(cpus, self.cpus), "memory": min(memory, self.memory) / _GIB}
         name = f"{task.run_id}/{task.action.key}#{secrets.token_hex(3)}"
         made: Future[Done] = self.client.submit(do_here, task, resources=resources, pure=False, key=name)
         return made
+
+    def refuse_to_wait_alone(self) -> None:
+        """:raises EngineLostError: where there has been no worker for long: Dask would wait for ever."""
+        if self._counting.acquire(blocking=False):  # one of many threads asks for all
+            try:
+                now = time.monotonic()
+                if now - self._counted >= _COUNTS_EVERY:
+                    self._counted = now
+                    self._seen = now if self.client.nthreads() else self._seen
+            finally:
+                self._counting.release()
+        alone = self._counted - self._seen
+        if alone >= _ALONE:
+            raise EngineLostError(f"the scheduler {self.address} has had no worker for {alone:.0f} s")
 
     @property
     def asker(self) -> str:
@@ -250,6 +273,9 @@ class ClusterActions(Actions):
                 if self.context.cancel():
                     cancelled = True
                     self.cluster.cancel()
+                else:
+                    with _losing(task):
+                        self.cluster.refuse_to_wait_alone()
             else:
                 for worker in self.cluster.list_lost(str(future.key)):
                     _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
