@@ -78,7 +78,7 @@ def command(
         raise MatrixctlError("this machine lacks what a run needs", resolution="See: matrixctl doctor")
     engine = connect()
     with show_log(common.say):
-        kept = open_store(store or common.default_store(), remote_store)
+        kept = open_store(store or common.default_store(), remote_store, write=True)
         remove_leftovers(engine, kept, common.default_out())
         host = by_machine(engine.info().arch)
 

@@ -306,6 +306,19 @@ def test_what_cannot_be_written_is_only_read(
     assert names(where) == [f"artifacts/{BUILD}"]
 
 
+def test_who_has_to_write_there_is_refused_where_it_can_only_be_read(
+    folder_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Remote, "_create", refuse)
+    assert open_store(tmp_path / "store", folder_url).artifact(BUILD) is None
+    with pytest.raises(MatrixctlError, match="can be read, not written") as caught:
+        open_store(tmp_path / "store", folder_url, write=True)
+    assert "may write there" in str(caught.value)
+
+
 @pytest.mark.whole
 def test_wrong_credentials_are_a_sentence(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

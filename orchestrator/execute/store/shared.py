@@ -162,9 +162,10 @@ class SharedStore(Store):
             _log.warning("%s; nothing more is put there", error)
 
 
-def open_store(root: Path, url: str) -> Store:
+def open_store(root: Path, url: str, *, write: bool = False) -> Store:
     """Return the store in a folder; with a URL, in front of the files there.
 
+    :param write: others wait for what is put there, so that to read alone is not enough.
     :raises UsageError: where the URL is none, or a package for it is missing.
     :raises MatrixctlError: where what is there does not answer, or does not keep what it is given.
     """
@@ -172,6 +173,11 @@ def open_store(root: Path, url: str) -> Store:
         return Store(root)
     remote = connect_remote(url)
     remote.try_out()
+    if write and not remote.writable:
+        raise MatrixctlError(
+            f"{url} can be read, not written, and what one machine of a cluster makes reaches the others by it",
+            resolution="Give run and workers credentials that may write there.",
+        )
     if not remote.writable:
         _log.warning("%s can be read, not written: nothing is put there", url)
     elif not remote.exclusive:
