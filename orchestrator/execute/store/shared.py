@@ -175,7 +175,7 @@ def open_store(root: Path, url: str, *, write: bool = False) -> Store:
     remote.try_out()
     if write and not remote.writable:
         raise MatrixctlError(
-            f"{url} can be read, not written, and what one machine of a cluster makes reaches the others by it",
+            f"{url} can be read, not written, and what a machine of a cluster makes reaches the others by it",
             resolution="Give run and workers credentials that may write there.",
         )
     if not remote.writable:
