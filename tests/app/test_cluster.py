@@ -473,3 +473,26 @@ def test_what_a_run_has_already_reaches_the_workers(site: Site) -> None:
         tarball.unlink()
     site.add()
     assert [cell.verdict for cell in site.go().cells] == [Verdict.AS_EXPECTED]
+
+
+def test_a_cell_is_traced_by_a_worker(site: Site) -> None:
+    site.here.choices = {**site.here.choices, "evidence": "all"}
+    there = site.add()
+    (cell,) = site.go().cells
+    assert "reading" in there.programs.ran
+    assert cell.traced is not None
+    assert cell.traced.negotiated_cipher == "TLS_CHACHA20_POLY1305_SHA256"
+    assert "a note" in cell.traced.missing
+    assert len(cell.attempts) == 1
+    for path in cell.traced.evidence:
+        assert (site.here.folder / "run" / path).is_file()
+    assert there.engine.left == set()
+
+
+def test_a_cell_is_confirmed_by_a_worker(site: Site) -> None:
+    site.here.choices = {**site.here.choices, "confirm": 2}
+    there = site.add(fails=lambda *_: True)
+    record = site.go()
+    assert [attempt.why for attempt in record.cells[0].attempts] == ["first", "confirm 1", "confirm 2"]
+    assert record.cells[0].verdict is Verdict.REGRESSION
+    assert len(there.programs.probed) == 3

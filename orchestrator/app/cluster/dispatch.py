@@ -222,7 +222,9 @@ class ClusterActions(Actions):
         return action.digest is not None and self.context.store.artifact(action.digest) is not None
 
     def _make_task(self, action: BuildAction | ProbeAction, plan: Plan) -> Task:
-        needed = {key: plan.actions[key] for key in action.needs if key in plan.actions}
+        # What probes a judged cell once more needs nothing to be done, and names its build all the same.
+        named = {action.build} if isinstance(action, ProbeAction) else set()
+        needed = {key: plan.actions[key] for key in {*action.needs, *named} if key in plan.actions}
         cells = {key: plan.cells[key] for key in action.cells if key in plan.cells}
         if isinstance(action, ProbeAction):
             cells |= {cell.id: cell for cell in _pick_for_proofs(plan)}
