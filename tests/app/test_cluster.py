@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from distributed import Scheduler, Worker
-from engine_run import EngineRun, Programs, chosen
+from engine_run import PACKAGES, EngineRun, Programs, chosen
 from fake_host import FakeHost
 
 from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
@@ -108,9 +108,11 @@ def lab() -> Iterator[Lab]:
     made.close()
 
 
-def make_machine(folder: Path, url: str, programs: Programs) -> tuple[Machine, EngineRun]:
+def make_machine(
+    folder: Path, url: str, programs: Programs, packages: Mapping[str, Mapping[str, str]]
+) -> tuple[Machine, EngineRun]:
     folder.mkdir()
-    played = EngineRun(folder, programs=programs, fetches=True)
+    played = EngineRun(folder, programs=programs, packages=packages, fetches=True)
     store = open_store(folder / "store", url)
 
     def images(limit: float) -> ImageSet:
@@ -145,11 +147,16 @@ class Site:
         )
         self.played: list[EngineRun] = []
 
-    def add(self, before: Callable[[str], None] = lambda _: None, **told: Any) -> EngineRun:
+    def add(
+        self,
+        before: Callable[[str], None] = lambda _: None,
+        packages: Mapping[str, Mapping[str, str]] = PACKAGES,
+        **told: Any,
+    ) -> EngineRun:
         """Start a worker."""
         folder = self.folder / f"worker-{len(self.played)}"
         programs = Programs(before=before, cells=self.here.cells, **told)
-        machine, played = make_machine(folder, self.url, programs)
+        machine, played = make_machine(folder, self.url, programs, packages)
         played.programs.cells = self.here.cells
         self.lab.add(machine, folder)
         self.played.append(played)
@@ -219,6 +226,16 @@ def test_a_build_that_fails_there_fails_here_with_its_log(site: Site) -> None:
     (failed,) = [action for action in record.actions if action.status == "failed"]
     assert failed.log
     assert "planted" in (site.here.folder / "run" / failed.log).read_text()
+
+
+def test_a_worker_with_another_compiler_builds_nothing(site: Site) -> None:
+    name = "gcc-14-x86-64-linux-gnu"
+    planned = PACKAGES["toolchain"][name]
+    there = site.add(packages={**PACKAGES, "toolchain": {**PACKAGES["toolchain"], name: "99-1"}})
+    record = site.go()
+    assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
+    assert f"{name} 99-1 in place of {planned}" in record.cells[0].message
+    assert "build" not in there.programs.ran
 
 
 def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.app.context import Context
 from orchestrator.app.demand import demand_of_build
+from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError, PrerequisiteError
 from orchestrator.execute.compile import Compile, compile_once
 from orchestrator.execute.engine.engine import WORK
@@ -54,9 +55,8 @@ def make_task(
 ) -> Compile:
     """Return what is compiled, in which image, and what it may take there."""
     emulated = recipe.compiler_arch != context.host
-    extra = packages.to_build(recipe.haproxy, recipe.tls)
-    target = recipe.target if recipe.compiles else context.host
-    image = context.images.get("emulated-toolchain" if emulated else "toolchain", target, extra)
+    name, target, extra = name_toolchain(recipe, context.host)
+    image = context.images.get(name, target, extra)
     caches, kept = choose_caches(recipe)
     allowed = demand_of_build(kind, compiles=recipe.compiles, jobs=context.options.jobs)
     return Compile(
@@ -79,6 +79,13 @@ def make_task(
         timeout=context.limits.build * (_EMULATED_COMPILER if emulated else 1),
         keep=context.options.keep,
     )
+
+
+def name_toolchain(recipe: Recipe, host: Arch) -> tuple[str, Arch, tuple[str, ...]]:
+    """Return the image in which it is compiled, the architecture that it serves, and its further packages."""
+    name = "toolchain" if recipe.compiler_arch == host else "emulated-toolchain"
+    target = recipe.target if recipe.compiles else host
+    return name, target, packages.to_build(recipe.haproxy, recipe.tls)
 
 
 def find_library(store: Store, action: Action) -> Path:

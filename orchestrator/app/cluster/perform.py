@@ -146,10 +146,29 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
 def _do(context: Context, task: Task, machine: Machine) -> ActionStatus:
     plan = Plan(actions={**task.needed, task.action.key: task.action}, cells=task.cells)
     if isinstance(task.action, BuildAction):
+        _refuse_other_packages(context, task.action)
         return build.do(context, task.action, plan, lambda _: _find_source(context.store, task))
     if isinstance(task.action, ProbeAction):
         return probe.do(context, task.action, plan, _make_probing(task, context, machine))
     raise MatrixctlError(f"{task.action.kind} is no kind that a worker does; this is a fault of matrixctl.")
+
+
+def _refuse_other_packages(context: Context, action: BuildAction) -> None:
+    """:raises MatrixctlError: where our own compiler is not the one that the digest to be made says."""
+    recipe, digest = action.recipe, action.digest
+    if recipe is None or digest is None or not recipe.packages or context.store.artifact(digest) is not None:
+        return
+    here = context.images.packages(*build.name_toolchain(recipe, context.host))
+    other = [
+        f"{name} {here.get(name, 'missing')} in place of {version}"
+        for name, version in recipe.packages
+        if here.get(name) != version
+    ]
+    if other:
+        raise MatrixctlError(
+            f"this worker's toolchain has {', '.join(other)}",
+            resolution="Make the images of all machines from the same mirror: matrixctl clean --images",
+        )
 
 
 def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:
