@@ -164,6 +164,7 @@ def test_half_a_put_is_never_seen(url: str, tmp_path: Path) -> None:
     spawned = multiprocessing.get_context("spawn").Process(target=_put_slowly, args=(url, tmp_path))
     spawned.start()
     while not (tmp_path / "begun").exists():
+        assert spawned.is_alive()
         time.sleep(0.005)
     place = connect_remote(url)
     seen: set[int] = set()
