@@ -54,7 +54,7 @@ class Lab:
     async def _start(self) -> Any:
         if self.access is None:
             return await Scheduler(host="127.0.0.1", port=0, dashboard=False)
-        security = self.access.make_security("tls://")
+        security = self.access.make_security("tls://127.0.0.1:8786")
         return await Scheduler(host="tls://127.0.0.1", port=0, dashboard=False, security=security)
 
     def _call(self, coroutine: Any) -> Any:
@@ -387,6 +387,11 @@ def test_evidence_is_written_in_folders_of_the_run_alone() -> None:
         ("tcp://h:1", {}, "has no TLS"),
         ("tls://h:1", {}, "needs --tls-ca"),
         ("h:1", {"insecure": True}, "is no scheduler"),
+        ("tcp://", {"insecure": True}, "is no scheduler"),
+        ("tcp://h", {"insecure": True}, "is no scheduler"),
+        ("tcp://h:x", {"insecure": True}, "is no scheduler"),
+        ("tcp://h:99999", {"insecure": True}, "is no scheduler"),
+        ("tls://[::1", {"insecure": True}, "is no scheduler"),
         ("tls://h:1", {"ca": Path("no"), "cert": Path("no"), "key": Path("no")}, "no is no file"),
     ],
 )

@@ -28,7 +28,7 @@ class Access:
 
         :raises UsageError: where address and options do not fit, or a file is missing.
         """
-        scheme, files = urlsplit(address).scheme, (self.ca, self.cert, self.key)
+        scheme, files = _find_scheme(address), (self.ca, self.cert, self.key)
         if scheme not in {"tcp", "tls"}:
             raise UsageError(
                 f"{address} is no scheduler", resolution="Write tls://HOST:8786, or tcp:// with --insecure."
@@ -47,6 +47,15 @@ class Access:
             if file and not file.is_file():
                 raise UsageError(f"{file} is no file")
         return _make(*map(str, files))
+
+
+def _find_scheme(address: str) -> str:
+    """Return an empty one where no host or no port is in it: Dask would try to reach that for ever."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme if parts.hostname and parts.port else ""
+    except ValueError:
+        return ""
 
 
 def _make(ca: str, cert: str, key: str) -> Security:
