@@ -4,6 +4,7 @@ Whoever reaches an open scheduler can run code on each of its machines, other us
 https://distributed.dask.org/en/stable/tls.html.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -51,11 +52,11 @@ class Access:
 
 def _find_scheme(address: str) -> str:
     """Return an empty one where no host or no port is in it: Dask would try to reach that for ever."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(address)
-        return parts.scheme if parts.hostname and parts.port else ""
-    except ValueError:
-        return ""
+        if parts.hostname and parts.port:
+            return parts.scheme
+    return ""
 
 
 def _make(ca: str, cert: str, key: str) -> Security:
