@@ -119,7 +119,9 @@ def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
 def _notes(found: Preview) -> list[str]:
     """What holds for the plan as a whole, a sentence each."""
     more = f"; {found.unsupported} more are unsupported and need nothing" if found.unsupported else ""
-    notes = [f"{units.count(found.cells, 'cell')}{more}."]
+    count = f"{len(found.arches)} architectures: " if len(found.arches) > 1 else ""
+    where = f" on {count}{', '.join(found.arches)}" if found.arches else ""
+    notes = [f"{units.count(found.cells, 'cell')}{where}{more}."]
     if not found.engine:
         notes.append("No Docker engine answers, so digests and images are unknown: see `matrixctl doctor`.")
     elif not found.toolchain:
