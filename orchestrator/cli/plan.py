@@ -128,7 +128,7 @@ def _notes(found: Preview) -> list[str]:
         notes.append("A toolchain image does not exist yet, so the digests of its builds are unknown.")
     notes += [f"{step.action.name.partition(' ')[0]}: {step.origin}" for step in found.steps if step.origin]
     broken = [step.action for step in found.steps if step.action.problem]
-    notes += [f"{action.name} cannot be obtained: {action.problem}" for action in broken]
+    notes += [f"{one.name} cannot be obtained: {'; '.join(one.problem.splitlines())}" for one in broken]
     unknown = any(step.state == "unknown" for step in found.steps)
     notes.append(
         f"Estimate: {'at most ' if unknown else ''}{units.duration(found.seconds)}, one action after another;"

@@ -132,6 +132,12 @@ def test_a_plan_says_early_on_which_architectures(tmp_path: Path, arches: str, s
     assert plan(tmp_path, *(word for text in part for word in ("--filter", text)))["notes"][0] == said
 
 
+def test_what_cannot_be_obtained_is_said_in_clauses(tmp_path: Path) -> None:
+    given = ("--with", "haproxy=9.9.9", "--filter", "tls=openssl-distro", "--filter", "arch=amd64")
+    notes = " ".join(plan(tmp_path, *given)["notes"])
+    assert "no entry for haproxy 9.9.9 in sources.yaml; known versions of haproxy: 2.8.9, " in notes
+
+
 def test_a_plan_has_what_is_challenged(tmp_path: Path) -> None:
     part = ("--cell", "amd64--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
     assert [(found["cells"], found["unsupported"]) for found in (plan(tmp_path, *part),)] == [(0, 1)]
