@@ -56,6 +56,8 @@ class Preview:
 
     steps: tuple[Step, ...]
     cells: int
+    arches: tuple[str, ...]
+    """The architectures of the cells that are tried."""
     unsupported: int
     engine: bool
     toolchain: bool
@@ -162,6 +164,7 @@ def preview(
     return Preview(
         steps=_steps(plan, states, store, now),
         cells=len(runnable),
+        arches=tuple(dict.fromkeys(cell.arch.name for cell in runnable)),
         unsupported=len(cells) - len(runnable),
         engine=engine is not None,
         toolchain=targets <= packages.keys(),

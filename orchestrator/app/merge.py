@@ -33,13 +33,26 @@ _ALL = 4096 << 20
 def read_parts(folders: Sequence[Path]) -> tuple[Part, ...]:
     """Read the runs that are to become one, in the order of their shards.
 
+    One that died before its plan was written is left out, and said: its shard is missing.
+
     :param folders: each a run's, or one that holds exactly one.
+    :raises UnplannedError: where none has got further than that.
     :raises UsageError: where that is nothing to merge, or they are no parts of one selection.
     :raises MatrixctlError: where one cannot be read.
     """
     if not folders:
         raise UsageError("there is nothing to merge", resolution="Name the folders of the shards' runs.")
-    parts = sorted((read_part(_find(folder)) for folder in folders), key=lambda part: part.place)
+    parts, unplanned = [], []
+    for folder in folders:
+        try:
+            parts.append(read_part(_find(folder)))
+        except journal.UnplannedError as error:
+            unplanned.append(error)
+    if not parts:
+        raise unplanned[0]
+    for one in unplanned:
+        _log.warning("%s", one.brief)
+    parts.sort(key=lambda part: part.place)
     if len(parts) == 1 and not parts[0].shard:
         raise UsageError(
             f"{folders[0]} is one run of a whole selection: there is nothing to merge",

@@ -143,6 +143,7 @@ def annotate(
 @click.option(
     "--repo",
     envvar="GITHUB_REPOSITORY",
+    show_envvar=True,
     required=True,
     metavar="OWNER/NAME",
     help="The repository; in a workflow its own, if left out.",

@@ -119,14 +119,16 @@ def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
 def _notes(found: Preview) -> list[str]:
     """What holds for the plan as a whole, a sentence each."""
     more = f"; {found.unsupported} more are unsupported and need nothing" if found.unsupported else ""
-    notes = [f"{units.count(found.cells, 'cell')}{more}."]
+    count = f"{len(found.arches)} architectures: " if len(found.arches) > 1 else ""
+    where = f" on {count}{', '.join(found.arches)}" if found.arches else ""
+    notes = [f"{units.count(found.cells, 'cell')}{where}{more}."]
     if not found.engine:
         notes.append("No Docker engine answers, so digests and images are unknown: see `matrixctl doctor`.")
     elif not found.toolchain:
         notes.append("A toolchain image does not exist yet, so the digests of its builds are unknown.")
     notes += [f"{step.action.name.partition(' ')[0]}: {step.origin}" for step in found.steps if step.origin]
     broken = [step.action for step in found.steps if step.action.problem]
-    notes += [f"{action.name} cannot be obtained: {action.problem}" for action in broken]
+    notes += [f"{one.name} cannot be obtained: {'; '.join(one.problem.splitlines())}" for one in broken]
     unknown = any(step.state == "unknown" for step in found.steps)
     notes.append(
         f"Estimate: {'at most ' if unknown else ''}{units.duration(found.seconds)}, one action after another;"

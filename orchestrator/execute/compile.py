@@ -135,10 +135,11 @@ def _compile(engine: Engine, store: Store, task: Compile) -> Artifact:
         # The build may have put another file there, behind the back of what keeps it short.
         log = member(engine.get(spec.name, f"{WORK}/build.log", limit=4 * bounds.LOG), "build.log")
         store.put_log(task.digest, log)
+        # Also of a build that failed: the next try goes on where a deadline or a mistake has stopped it.
+        _keep_ccache(engine, store, task, spec.name, failed=done.exit_code != 0)
         if done.exit_code != 0:
             raise _failure(task, done, log, patches)
         output = b"".join(engine.get(spec.name, f"{WORK}/out/{task.output}"))
-        _keep_ccache(engine, store, task, spec.name)
     return store.put_artifact(task.digest, output, {"name": task.name})
 
 
@@ -209,11 +210,13 @@ def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str) -> Non
         return
 
 
-def _keep_ccache(engine: Engine, store: Store, task: Compile, name: str) -> None:
+def _keep_ccache(engine: Engine, store: Store, task: Compile, name: str, *, failed: bool) -> None:
     if task.kept_cache is None:
         return
     # A cache: without it the next build is slower, nothing else.
     try:
         store.put_ccache(task.kept_cache, b"".join(engine.get(name, f"{WORK}/ccache")))
     except MatrixctlError as error:
+        if failed:  # maybe before it compiled anything, and what went wrong is told anyway
+            return
         _log.warning("the compiler cache of %s could not be kept: %s", task.name, error.brief)

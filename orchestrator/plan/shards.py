@@ -111,13 +111,17 @@ def split(cells: Sequence[Cell], shards: int) -> tuple[Shard, ...]:
 
 
 def split_by_time(cells: Sequence[Cell], seconds: float) -> tuple[Shard, ...]:
-    """Cut cells into the fewest shards of which none takes longer; where none is short enough, into most."""
+    """Cut cells into the fewest shards of which none takes longer; where none is short enough, into most.
+
+    There is at least one for each kind of machine, so that nothing is emulated that need not be.
+    """
+    least = len({build.runner for build in list_builds(cells)})
     most = len(split(cells, MOST))
 
     def is_short(shards: int) -> bool:
         return max(shard.seconds for shard in split(cells, shards)) <= seconds
 
-    return split(cells, min(most, 1 + bisect_left(range(1, most + 1), True, key=is_short)))
+    return split(cells, min(most, least + bisect_left(range(least, most + 1), True, key=is_short)))
 
 
 def parse(text: str) -> tuple[int, int]:

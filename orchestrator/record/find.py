@@ -115,11 +115,15 @@ def read_run(path: Path, *, warn: bool = False) -> RunRecord:
 
     :param warn: see ``journal.read``.
 
+    :raises UnplannedError: where it died before it had planned anything.
     :raises MatrixctlError: where it cannot be read, or another version wrote it.
     """
     if path.is_file():
         return _read_file(path)
-    record = fold(journal.read(path / JOURNAL, warn=warn))
+    events = tuple(journal.read(path / JOURNAL, warn=warn))
+    if not events or not isinstance(events[0], journal.RunStarted):
+        raise journal.UnplannedError(path)
+    record = fold(events)
     return record if journal.goes_on(path) else ended(record)
 
 

@@ -37,6 +37,18 @@ _log = logging.getLogger(__name__)
 JOURNAL = "journal.jsonl"
 
 
+class UnplannedError(UsageError):
+    """A run that was cut off before its plan was written: nobody knows what its cells are."""
+
+    def __init__(self, folder: Path) -> None:
+        """:param folder: the run's."""
+        super().__init__(
+            f"the run {folder.name} was cut off before its plan was written: it tells nothing,"
+            " and there is nothing to go on with",
+            resolution="Start it anew.",
+        )
+
+
 class _Event(Value):
     at: Moment = Field(default_factory=utc_now)
     """Of an event that is written; one that is read without it is no event of ours."""

@@ -106,8 +106,8 @@ def move_files(
 def read_part(folder: Path) -> Part:
     """Read a run that is to become a part of another.
 
-    :raises UsageError: where it still goes on, died before it had planned anything, was merged itself, or
-        chose its cells itself.
+    :raises UnplannedError: where it died before it had planned anything.
+    :raises UsageError: where it still goes on, was merged itself, or chose its cells itself.
     :raises MatrixctlError: as ``read_past`` does.
     """
     if journal.goes_on(folder):

@@ -7,7 +7,6 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from orchestrator.errors import UsageError
 from orchestrator.files import sweep_half_made
 from orchestrator.outcome import Verdict
 from orchestrator.record.fold import fold
@@ -19,6 +18,7 @@ from orchestrator.record.journal import (
     RunResumed,
     RunStarted,
     SourcePinned,
+    UnplannedError,
     read,
 )
 from orchestrator.record.model import RunRecord
@@ -97,15 +97,12 @@ class Past:
 def read_past(folder: Path) -> Past:
     """Read a run that should go on; drop a broken line of its journal, with a message.
 
-    :raises UsageError: where it died before it had planned anything.
+    :raises UnplannedError: where it died before it had planned anything.
     :raises MatrixctlError: where there is no journal, another version wrote it, or a line in it is damaged.
     """
     events: Sequence[Event] = tuple(read(folder / JOURNAL, warn=True, whole_parts=True))
     if not events or not isinstance(events[0], RunStarted):
-        raise UsageError(
-            f"the run {folder.name} was cut off before its plan was written: there is nothing to go on with",
-            resolution="Start it anew.",
-        )
+        raise UnplannedError(folder)
     return Past(folder=folder, start=events[0], events=tuple(events), record=fold(events))
 
 

@@ -78,3 +78,12 @@ def test_what_is_wrong_is_a_sentence(tmp_path: Path, args: tuple[str, ...], code
     done = matrixctl(*args, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in " ".join(done.stderr.split())
+
+
+def test_outside_github_a_command_says_which_repository_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    done = matrixctl("github", "issues", "latest", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Missing option '--repo' (env var: 'GITHUB_REPOSITORY')" in done.stderr

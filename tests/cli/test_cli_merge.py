@@ -285,6 +285,22 @@ def test_a_shard_that_was_cut_off_leaves_its_other_cells(tmp_path: Path, made: M
         assert cell in record.run.message
 
 
+def test_a_shard_that_died_before_its_plan_is_missing(tmp_path: Path, made: Made) -> None:
+    bench = Shards(tmp_path, made)
+    parts = bench.all()
+    (parts[1] / JOURNAL).write_bytes(b"")
+    done = bench.merge(*parts)
+    assert done.returncode == 4, done.stderr
+    assert f"{parts[1].name} was cut off before its plan was written" in " ".join(done.stderr.split())
+    assert unjudged(bench.record) == in_shard("2/3")
+    assert {cell.message for cell in bench.record.cells if cell.outcome is None} == {
+        "not judged: shard 2/3 is missing"
+    }
+    alone = bench.merge(parts[1], out="alone")
+    assert alone.returncode == 2
+    assert "before its plan was written" in " ".join(alone.stderr.split())
+
+
 def test_a_cell_that_another_attempt_was_to_decide_is_not_judged(tmp_path: Path, made: Made) -> None:
     bench = Shards(tmp_path, made)
     parts = bench.all()

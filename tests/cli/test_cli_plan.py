@@ -117,6 +117,27 @@ def test_a_tarball_that_is_nowhere_blocks_what_needs_it(tmp_path: Path) -> None:
         assert actions["source:haproxy-3.0.11"]["state"] == "todo"
 
 
+@pytest.mark.parametrize(
+    ("arches", "said"),
+    [
+        ("amd64", "3 cells on amd64; 1 more are unsupported and need nothing."),
+        (
+            "amd64,arm64",
+            "6 cells on 2 architectures: amd64, arm64; 2 more are unsupported and need nothing.",
+        ),
+    ],
+)
+def test_a_plan_says_early_on_which_architectures(tmp_path: Path, arches: str, said: str) -> None:
+    part = ("haproxy=3.0.11", "tls=openssl-distro", "client=curl", f"arch={arches}", "cipher!=default")
+    assert plan(tmp_path, *(word for text in part for word in ("--filter", text)))["notes"][0] == said
+
+
+def test_what_cannot_be_obtained_is_said_in_clauses(tmp_path: Path) -> None:
+    given = ("--with", "haproxy=9.9.9", "--filter", "tls=openssl-distro", "--filter", "arch=amd64")
+    notes = " ".join(plan(tmp_path, *given)["notes"])
+    assert "no entry for haproxy 9.9.9 in sources.yaml; known versions of haproxy: 2.8.9, " in notes
+
+
 def test_a_plan_has_what_is_challenged(tmp_path: Path) -> None:
     part = ("--cell", "amd64--haproxy-3.0.11--openssl-distro--TLS_AES_128_CCM_SHA256")
     assert [(found["cells"], found["unsupported"]) for found in (plan(tmp_path, *part),)] == [(0, 1)]

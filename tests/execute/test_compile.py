@@ -131,6 +131,37 @@ def test_the_compiler_cache_of_one_build_is_there_in_the_next(store: Store, task
     assert seen == [None, b"an object"]
 
 
+@pytest.mark.parametrize(
+    ("code", "timed_out", "kind"),
+    [
+        pytest.param(124, True, DeadlineError, id="stopped by its deadline"),
+        pytest.param(2, False, BuildError, id="a mistake in one file"),
+    ],
+)
+def test_a_build_that_failed_leaves_what_it_compiled_for_the_next_try(
+    store: Store, task: Compile, code: int, timed_out: bool, kind: type[MatrixctlError]
+) -> None:
+    seen: list[bytes | None] = []
+
+    def program(files: Files, argv: tuple[str, ...]) -> ExecResult:
+        seen.append(files.get("ccache/a/b"))
+        builds(files, argv)
+        return ran(exit_code=code, timed_out=timed_out)
+
+    for _ in range(2):
+        with pytest.raises(kind):
+            compile_once(FakeEngine(program), store, task)
+    assert seen == [None, b"an object"]
+    assert store.artifact(DIGEST) is None
+
+
+def test_a_build_that_compiled_nothing_says_nothing_of_the_cache(store: Store, task: Compile) -> None:
+    said: list[str] = []
+    with show_log(said.append), pytest.raises(BuildError):
+        compile_once(fails(2), store, task)
+    assert said == []
+
+
 def test_the_nearest_cache_is_read_and_none_is_filled_where_none_is_named(
     store: Store, task: Compile
 ) -> None:

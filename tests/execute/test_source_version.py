@@ -164,6 +164,9 @@ def test_offline_and_never_seen_is_a_sentence(upstream: Repository, reader: Read
     shutil.move(upstream.folder, upstream.folder.with_name("away"))
     other = refused(reader, haproxy("git", upstream.folder, ref="other"))  # of that ref nothing is known
     assert f"the version of git: {upstream.folder} other is not known: " in other.brief
+    assert other.resolution.startswith(
+        "Correct its URL or ref. If only the server does not answer, give it: "
+    )
     assert "version:" in other.resolution
     assert heard == []
 

@@ -77,6 +77,16 @@ def test_a_budget_is_met_with_the_fewest_shards() -> None:
     assert split_by_time((), 60)[0].cells == ()
 
 
+def test_a_budget_gives_each_architecture_its_own_machine_where_there_is_one() -> None:
+    """Under QEMU a failure of the CPU's own code may not show."""
+    cells = some("tls=openssl-distro", "haproxy=3.4.6")
+    made = split_by_time(cells, 24 * 3600)
+    assert [shard.runner for shard in made] == ["amd64", "arm64"]
+    arches = {cell.id: cell.arch.name for cell in cells}
+    assert {arches[cell] for cell in made[1].cells} == {"arm64"}
+    assert [shard.runner for shard in split_by_time(some("arch=arm64"), 24 * 3600)] == ["arm64"]
+
+
 def test_one_shard_is_taken_by_its_number() -> None:
     taken = [take(EVERY, f"{number}/5") for number in range(1, 6)]
     assert sorted(cell.id for part in taken for cell in part) == sorted(cell.id for cell in EVERY)

@@ -14,6 +14,7 @@ from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.outcome import Outcome, Verdict, verdict
+from orchestrator.record.find import read_run
 from orchestrator.record.fold import fold
 from orchestrator.record.journal import (
     JOURNAL,
@@ -107,8 +108,9 @@ def test_blocks_that_a_power_cut_left_empty_are_no_event(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", [b"", b"\n", b'{"at":"2026', END.model_dump_json().encode()])
 def test_a_run_that_died_before_its_plan_was_written_cannot_go_on(tmp_path: Path, content: bytes) -> None:
     (tmp_path / JOURNAL).write_bytes(content)
-    with pytest.raises(UsageError, match="before its plan was written"):
-        read_past(tmp_path)
+    for reads in (read_past, read_run):
+        with pytest.raises(UsageError, match=f"{tmp_path.name} was cut off before its plan was written"):
+            reads(tmp_path)
 
 
 def test_over_is_a_run_with_its_end_and_every_cell(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ class Reader:
         except SourceUnreachableError as error:
             known = _note(note, software.family)
             if known is None:
-                raise _unreadable(software, error.brief) from None
+                lead = "Correct its URL or ref. If only the server does not answer, give it"
+                raise _unreadable(software, error.brief, lead) from None
             was = known.version
             _log.warning("%s: %s; its version was %s when it was last read", software.name, error.brief, was)
             return known
@@ -253,12 +254,12 @@ def _something_else(software: Software, found: Identity) -> UsageError:
     )
 
 
-def _unreadable(software: Software, why: str) -> UsageError:
+def _unreadable(software: Software, why: str, lead: str = "Give it") -> UsageError:
     what = "haproxy" if software.family == "haproxy" else "tls"
     family = "" if what == "haproxy" else f"family: {software.family}, "
     place = f"{software.where} {software.ref}".strip()
     return UsageError(
         f"{software.name}: the version of {software.source}: {place} is not known: {why}",
-        resolution="Give it: `version: ...` in the matrix, or"
+        resolution=f"{lead}: `version: ...` in the matrix, or"
         f" --with '{what}={{{family}{software.source}: {place}, version: \"...\"}}'",
     )
