@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from orchestrator import resources
+from orchestrator.matrix.model import ClientValue
 from orchestrator.record.model import RunRecord
 from orchestrator.report import html
 
@@ -123,7 +124,7 @@ def test_each_swatch_of_the_legend_can_be_seen(reader: Reader, scheme: str) -> N
     swatches = reader.js(SWATCHES)
     reader.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     assert isinstance(swatches, list)
-    assert len(swatches) == 7
+    assert len({name for name, *_ in swatches}) == 7
     faint = [
         name for name, face, edge, page in swatches if max(contrast(face, page), contrast(edge, page)) < 3
     ]
@@ -203,3 +204,51 @@ def test_chips_without_a_cell_are_no_tab_stops(reader: Reader) -> None:
     found = reader.js(f"{chips}.map((chip) => [chip.tabIndex, chip.querySelector('b').textContent])")
     assert isinstance(found, list)
     assert {(stop, count == "0") for stop, count in found} == {(0, False), (-1, True)}
+
+
+CLASHES = """(() => {
+  const seen = (element) => element.getBoundingClientRect(), faults = [];
+  const over = (one, other) => one.right > other.left + 1 && one.left < other.right - 1;
+  for (const row of document.querySelectorAll('#grid tbody tr:not(.head)')) {
+    const fields = [...row.querySelectorAll('td > .field')];
+    fields.slice(1).forEach((field, i) => { if (over(seen(fields[i]), seen(field))) faults.push('fields'); });
+    for (const field of fields) {
+      const word = field.querySelector('b'), range = document.createRange();
+      range.selectNodeContents(word);
+      const text = seen(range), tally = field.querySelector('.short > .tally');
+      if (getComputedStyle(word.parentElement).position !== 'absolute') {
+        if (text.right > seen(field).right) faults.push('word');
+        if (tally && over(text, seen(tally))) faults.push('tally');
+      }
+    }
+  }
+  return [...new Set(faults)];
+})()"""
+
+
+def two_clients() -> RunRecord:
+    """A field with two cells in each place of the grid."""
+    clients = (samples.CURL, ClientValue(name="gtlsclient", family="gtlsclient"))
+    return samples.run(
+        samples.product(samples.ccm, [samples.haproxy("3.0.11")], [samples.DISTRO], clients=clients)
+    )
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+@pytest.mark.parametrize("record", [two_clients(), samples.large(800)], ids=["clients", "long"])
+def test_nothing_in_the_grid_lies_over_its_neighbour(reader: Reader, record: RunRecord, width: int) -> None:
+    """The word of a field, the counts beside it, and the next field each have a place of their own."""
+    reader.open(record, width=width)
+    assert reader.js("document.querySelectorAll('#grid td > .field').length")
+    assert reader.js(CLASHES) == []
+
+
+@pytest.mark.parametrize("width", [390, 800, 1400])
+def test_a_cell_and_its_button_are_as_wide_as_their_words(reader: Reader, width: int) -> None:
+    """The line of a cell shows how long it took, and the button that copies is no bar."""
+    record = samples.mixed()
+    worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
+    reader.open(record, f"#{html.anchor(worst)}", width=width)
+    assert reader.one(f"[id='{html.anchor(worst)}'] .asmarkdown").rect["width"] < 200
+    cut = "[...document.querySelectorAll('.cell .how')].filter((one) => one.scrollWidth > one.clientWidth)"
+    assert reader.js(f"{cut}.length") == 0
