@@ -268,7 +268,7 @@ def _is_short(cell: CellRecord, emulated: Collection[str]) -> bool:
 
 def _breakable(name: str) -> Markup:
     """``name`` with permission to break after underscores (browsers break after hyphens already)."""
-    return Markup(re.sub(r"_(?=\w)", "_<wbr>", str(escape(name))))  # noqa: S704 - escaped before
+    return Markup(re.sub(r"_(?=\w)", "_<wbr>", str(escape(text.isolated(name)))))  # noqa: S704 - escaped before
 
 
 def _suite(name: str) -> str:

@@ -661,13 +661,27 @@
     const ticks = '`'.repeat(Math.max(3, ...(text.match(/`+/g) || []).map((found) => found.length + 1)));
     return [ticks, text.replace(/\n$/, ''), ticks];
   }
+  // A line of the panel is a line here, too; the frames of a backtrace stay as gdb wrote them.
+  function fact(term) {
+    const said = term.nextElementSibling, lines = [make('span')];
+    for (const node of said.cloneNode(true).childNodes) {
+      if (node.nodeName === 'BR') lines.push(make('span'));
+      else if (node.nodeName === 'OL') lines.push(...node.children);
+      else if (node.nodeName !== 'CODE' || lines.at(-1).firstChild) lines.at(-1).append(node.cloneNode(true));
+      else lines[lines.length - 1] = node.cloneNode(true);
+    }
+    const [first, ...rest] = lines.filter((line) => line.textContent.trim());
+    const frames = rest.filter((line) => line.nodeName === 'CODE').map((line) => line.textContent);
+    const others = rest.filter((line) => line.nodeName !== 'CODE').map((line) => '  - ' + plain(line));
+    return ['- ' + plain(term) + ': ' + (first ? plain(first) : ''), ...others, ...(frames.length ? ['', ...fenced(frames.join('\n')), ''] : [])];
+  }
   function markdown(details) {
     const panel = details.querySelector('.panel');
     const lines = ['### ' + plain(details.querySelector('summary b')), '', plain(details.querySelector('summary .why')), ''];
     for (const said of panel.querySelectorAll('p.said, p.cause')) lines.push(plain(said), '');
     for (const term of panel.querySelectorAll('dl dt')) {
       const code = term.textContent === 'rerun' && term.nextElementSibling.querySelector('code.copy');
-      lines.push(...(code ? ['', ...fenced(code.textContent)] : ['- ' + plain(term) + ': ' + plain(term.nextElementSibling)]));
+      lines.push(...(code ? ['', ...fenced(code.textContent)] : fact(term)));
     }
     for (const table of panel.querySelectorAll('table')) lines.push('', ...rowsOf(table));
     for (const log of panel.querySelectorAll('pre')) lines.push('', ...fenced(log.textContent));
