@@ -9,6 +9,7 @@ from orchestrator import internal
 from orchestrator.analyse.compare import Comparison
 from orchestrator.errors import MatrixctlError
 from orchestrator.files import write_atomically
+from orchestrator.record.find import find_previous
 from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
 from orchestrator.report import html, junit
@@ -17,7 +18,9 @@ _log = logging.getLogger(__name__)
 
 REPORTS: dict[str, Callable[[RunRecord, Comparison | None, Path], str]] = {
     "junit.xml": lambda record, comparison, folder: junit.render(record, comparison, see_from_here(folder)),
-    "index.html": lambda record, comparison, _: html.render(record, comparison),
+    "index.html": lambda record, comparison, folder: html.render(
+        record, comparison, find_previous(folder, record.run)
+    ),
 }
 """File -> what renders it, of the run in a folder."""
 

@@ -22,7 +22,7 @@ from orchestrator.outcome import ALARMS, Verdict, believed
 from orchestrator.record import journal
 from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.model import CellRecord, RunInfo, RunRecord
 from orchestrator.record.runs import begun, runs
 
 LATEST = "latest"
@@ -194,7 +194,36 @@ def choose_only(series: Iterable[str], where: str) -> str:
 
 
 def series_of(folder: Path) -> str:
-    """Return the series of a run; empty if it has none, or does not say.
+    """Return the series of a run; empty if it has none, or does not say."""
+    series = _read_begin(folder).get("series")
+    return series if isinstance(series, str) else ""
+
+
+def find_previous(folder: Path, run: RunInfo) -> str:
+    """Return the id of the newest run beside this one that was begun before it and asked for the same cells.
+
+    It is empty where there is none, or where its page is no longer there.
+    """
+    asked = _asked(run.model_dump(mode="json"))
+    for name in reversed(begun(folder.parent)):
+        other = folder.parent / name
+        if name < run.id and _asked(_read_begin(other)) == asked:
+            return name if (other / "index.html").is_file() else ""
+    return ""
+
+
+def _asked(run: dict[str, Any]) -> list[Any]:
+    """Return what says which cells a run asked for, and how; the command line may be typed in many ways."""
+    chosen = run.get("selection")
+    chosen = chosen if isinstance(chosen, dict) else {}
+    return [
+        *(run.get(key) for key in ("series", "profile", "filters")),
+        *(chosen.get(key) for key in ("cells", "options", "shard")),
+    ]
+
+
+def _read_begin(folder: Path) -> dict[str, Any]:
+    """Return what the first event of a run says of the run itself; an event of another shape says nothing.
 
     Only the begin of the journal is read: the run stands there before its cells.
     """
@@ -202,18 +231,17 @@ def series_of(folder: Path) -> str:
         with (folder / JOURNAL).open("rb") as file:
             head = file.readline(_HEAD)
             with suppress(ValueError):
-                return _series(from_json(head, allow_partial=True))
-            return _series(from_json(head + file.readline()))
+                return _run_of(from_json(head, allow_partial=True))
+            return _run_of(from_json(head + file.readline()))
     except (OSError, ValueError):
-        return ""
+        return {}
 
 
-def _series(event: Any) -> str:
-    """Return what the first event says; an event of any other shape says nothing."""
+def _run_of(event: Any) -> dict[str, Any]:
     value = event
-    for key in ("record", "run", "series"):
+    for key in ("record", "run"):
         value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, dict) else {}
 
 
 def is_good(record: RunRecord) -> bool:

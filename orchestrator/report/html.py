@@ -43,10 +43,11 @@ _GROUP_SHOWN = 3
 """Cells of one group of failures that stand in the open; the others are folded."""
 
 
-def render(record: RunRecord, comparison: Comparison | None = None) -> str:
+def render(record: RunRecord, comparison: Comparison | None = None, previous: str = "") -> str:
     """The whole page. Pure: the same record gives the same bytes.
 
     :param comparison: of another run with this one.
+    :param previous: the id of the run before it that asked for the same cells; its folder is beside this one.
     """
     record = _without_waiting_words(text.safe(record))
     disagree = disagreements.disagreements(record)
@@ -66,6 +67,7 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
         news=news,
         goes_on=headline.goes_on(record.run),
         resumed=headline.resumed(record.run),
+        previous=previous,
         exit_code=headline.exit_words(record),
         asked=asked.describe(record),
         tested=asked.tell_tested(record),

@@ -7,11 +7,13 @@ from typing import Literal
 import pytest
 from record_samples import AT, cell, record
 
+from orchestrator.app.output import write_reports
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.find import (
     NoSuchNightError,
     find_folder,
+    find_previous,
     find_run,
     is_good,
     only_series,
@@ -19,7 +21,7 @@ from orchestrator.record.find import (
     series_of,
 )
 from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, held
-from orchestrator.record.model import CellRecord, Exploration, RunRecord
+from orchestrator.record.model import CellRecord, Exploration, RunRecord, Selection
 
 GOOD = cell("a", Outcome.PASS).model_copy(update={"verdict": Verdict.AS_EXPECTED})
 BAD = cell("a", Outcome.FAIL).model_copy(update={"verdict": Verdict.REGRESSION})
@@ -34,9 +36,10 @@ def a_run(
     cells: Sequence[CellRecord] = (GOOD,),
     ends: bool = True,
     exploration: Exploration | None = None,
+    asked: Selection | None = None,
 ) -> Path:
     made = record(*cells)
-    told = {"id": name, "series": series, "exploration": exploration}
+    told = {"id": name, "series": series, "exploration": exploration, "selection": asked}
     run = made.run.model_copy(update={**told, "status": "running", "finished_at": None})
     with Journal(reports / name / JOURNAL) as journal:
         journal.append(RunStarted(record=made.model_copy(update={"run": run})))
@@ -213,3 +216,35 @@ def test_only_a_run_that_no_process_holds_is_cut_off(reports: Path) -> None:
     assert read_run(folder).run.status == "cut-off"
     with held(folder):
         assert read_run(folder).run.status == "running"
+
+
+def select(*cells: str, command: str = "") -> Selection:
+    return Selection(cells=cells, options=(), of=448, command=command)
+
+
+def test_the_previous_run_of_the_same_selection_is_found(tmp_path: Path) -> None:
+    """However it was typed; not one of other cells, of another series, a later one, or one without a page."""
+    a_run(tmp_path, "20261118-020000-0001", asked=select("a", command="matrixctl run --cell a"))
+    a_run(tmp_path, "20261118-030000-0002", asked=select("b"))
+    a_run(tmp_path, "20261118-040000-0003", asked=select("a"), series="nightly")
+    folder = a_run(tmp_path, "20261118-050000-0004", asked=select("a", command="matrixctl run --cell=a"))
+    a_run(tmp_path, "20261118-060000-0005", asked=select("a"))
+    run = read_run(folder).run
+    assert find_previous(folder, run) == ""
+    (tmp_path / "20261118-020000-0001" / "index.html").touch()
+    assert find_previous(folder, run) == "20261118-020000-0001"
+
+
+def test_a_first_run_has_none_before_it(tmp_path: Path) -> None:
+    folder = a_run(tmp_path, "20261118-020000-0001")
+    assert find_previous(folder, read_run(folder).run) == ""
+    assert find_previous(tmp_path / "nowhere" / "run", read_run(folder).run) == ""
+
+
+def test_a_page_leads_to_the_run_before_it(tmp_path: Path) -> None:
+    for name in ("20261118-020000-0001", "20261118-030000-0002"):
+        folder = a_run(tmp_path, name)
+        write_reports(read_run(folder), folder)
+    link = '<a href="../20261118-020000-0001/index.html">20261118-020000-0001</a>'
+    assert link in (tmp_path / "20261118-030000-0002" / "index.html").read_text()
+    assert "run before" not in (tmp_path / "20261118-020000-0001" / "index.html").read_text()

@@ -56,7 +56,10 @@ def test_where_the_clipboard_is_closed_the_text_is_there_to_be_taken(reader: Rea
     assert reader.js("document.activeElement.tagName") == "TEXTAREA"
 
 
-FRAMES = ("#0  0x0000005500a3c1f4 in open_in_place (len=1200) at e_chacha.c:412", "#1  qc_rx_pkts () at quic_rx.c:1201")
+FRAMES = (
+    "#0  0x0000005500a3c1f4 in open_in_place (len=1200) at e_chacha.c:412",
+    "#1  qc_rx_pkts () at quic_rx.c:1201",
+)
 
 
 def crash() -> RunRecord:
@@ -64,7 +67,7 @@ def crash() -> RunRecord:
     record = samples.mixed()
     cell = next(cell for cell in record.cells if cell.id == CELL.removeprefix("c-"))
     assert cell.outcome is not None
-    seen = Backtrace(tries=1, signal="SIGSEGV", frames=FRAMES, symbols="of the build", problem="", evidence=None)
+    seen = Backtrace(tries=1, signal="SIGSEGV", frames=FRAMES, symbols="its own", problem="", evidence=None)
     traced = Traced(
         outcome=cell.outcome,
         reason=cell.reason,
