@@ -1,7 +1,8 @@
 """Which cells a run was asked for, as one line for each report."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.matrix.model import CipherValue
 from orchestrator.matrix.select import FULL
 from orchestrator.record.model import RunInfo, RunRecord
 
@@ -53,9 +54,15 @@ def tell_tested(record: RunRecord) -> str:
     haproxy = _list("HAProxy version", (one.haproxy.name for one in axes), before="HAProxy ")
     tls = _list("TLS library", (one.tls.name for one in axes))
     arches = _list("architecture", (one.arch.name for one in axes))
-    suites = _list("cipher suite", (one.cipher.name for one in axes))
+    suites = _list_suites([one.cipher for one in axes])
     clients = _list("client", (one.client.name for one in axes))
     return f"HTTP/3 by {haproxy} with {tls}, on {arches}: {suites}, asked by {clients}."
+
+
+def _list_suites(ciphers: Sequence[CipherValue]) -> str:
+    named = [one.name for one in ciphers if one.suite]
+    chosen = [_list("cipher suite", named)] if named else []
+    return " and ".join([*chosen, "the default suite"] if len(named) < len(ciphers) else chosen)
 
 
 def _list(noun: str, values: Iterable[str], *, before: str = "") -> str:

@@ -6,9 +6,10 @@ from xml.etree import ElementTree as ET
 import pytest
 import samples
 
+from orchestrator.matrix.model import CipherValue
 from orchestrator.record.model import RunRecord, Selection
 from orchestrator.report import ctrf, headline, html, junit, markdown
-from orchestrator.report.asked import describe
+from orchestrator.report.asked import describe, tell_tested
 from orchestrator.report.step_summary import escape
 
 CELL = "arm64.haproxy-3.0.11.openssl-distro.default"
@@ -73,3 +74,18 @@ def test_one_is_no_plural() -> None:
     run = samples.run((cell,), status="interrupted")
     assert headline.parts(run)[0] == "Interrupted: 1 of 1 cell judged"
     assert "1 cells" not in html.render(run)
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "said"),
+    [
+        (samples.CIPHERS, "4 cipher suites and the default suite"),
+        (samples.CIPHERS[:1], "TLS_AES_128_GCM_SHA256"),
+        (samples.CIPHERS[-1:], "the default suite"),
+        (samples.CIPHERS[-2:], "TLS_AES_128_CCM_SHA256 and the default suite"),
+    ],
+)
+def test_the_default_offer_is_not_counted_as_a_suite(ciphers: tuple[CipherValue, ...], said: str) -> None:
+    cells = samples.product(samples.ccm, [samples.haproxy("3.0.11")], [samples.DISTRO], ciphers)
+    told = tell_tested(samples.run(cells))
+    assert told == f"HTTP/3 by HAProxy 3.0.11 with openssl-distro, on amd64 and arm64: {said}, asked by curl."
