@@ -35,10 +35,8 @@ def trace_crashes(run: Run) -> Run:
     Nothing that goes wrong here changes what a cell was judged; it says so in the backtrace's place.
     Each build's first cell comes before any build's second.
     """
-    if not run.context.options.backtraces:
-        return run
     started = time.monotonic()
-    for number, cell in enumerate(spread([cell for cell in run.cells if _is_due(run, cell)])):
+    for number, cell in enumerate(spread(run.crashed)):
         if run.context.cancel():
             return run
         if number >= _CELLS or time.monotonic() - started > _MINUTES * 60:
@@ -49,11 +47,6 @@ def trace_crashes(run: Run) -> Run:
         if not run.context.cancel():
             run.ledger.keep_backtrace(cell, made, text)
     return run
-
-
-def _is_due(run: Run, cell: Cell) -> bool:
-    record = run.context.recorder.cell(cell.id)
-    return record is not None and record.backtrace is None and backtrace.is_crash(record)
 
 
 def _explain(problem: str, *, tries: int = 0) -> Backtrace:
@@ -80,8 +73,7 @@ class _Program:
 
 
 def _trace(run: Run, cell: Cell) -> tuple[Backtrace, str]:
-    plan = run.planner.plan([cell])
-    program = _find_program(run, plan, cell)
+    program = _find_program(run, run.ledger.plan, cell)
     made = _make_session(run, cell, program.content)
     tries: list[backtrace.Trace] = []
     while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():

@@ -14,6 +14,7 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.journal import CellJudged
 from orchestrator.record.model import Backtrace, CellRecord
 from orchestrator.report import html
 
@@ -176,3 +177,24 @@ def test_a_server_image_of_the_debugger_and_files_of_its_own_serve_it(tmp_path: 
     assert [spec.image.partition(":")[0] for spec in servers] == ["matrixctl/debugger"]
     assert b"gdb -nx -batch" in seen[0]["supervise.sh"]
     assert {"handle.gdb", "backtrace.gdb"} <= set(seen[0])
+
+
+def test_a_run_that_is_cut_off_before_it_goes_on_with_it(tmp_path: Path) -> None:
+    """Nothing else is left of that run to plan: its build is found in the store all the same."""
+    judged: set[str] = set()
+
+    def stop(event: object) -> None:
+        if isinstance(event, CellJudged):
+            judged.add(event.cell.id)
+            if len(judged) == len(CELLS):
+                made.cancel.ask()
+
+    made = run(tmp_path, programs := Crashing())
+    made.listen = stop
+    assert only(made).backtrace is None
+    again = run(tmp_path, programs)
+    again.resume, again.engine.images = True, made.engine.images
+    cell = only(again)
+    found = traced(cell)
+    assert (found.signal, found.problem) == ("SIGSEGV", "")
+    assert programs.debugged == [cell.id]
