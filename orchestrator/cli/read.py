@@ -205,6 +205,9 @@ def _describe(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator
         yield flat(f"expected: {expectations.describe(cell.expected)}")
     if cell.cause:
         yield flat(f"cause: {cell.cause}")
+    if cell.backtrace:
+        yield flat(f"backtrace: {panel.backtrace(cell.backtrace)}")
+        yield from (flat(f"  {frame}") for frame in cell.backtrace.frames)
     if tally := attempts.tally(cell):
         yield f"attempts: {tally}"
     for attempt in cell.attempts:

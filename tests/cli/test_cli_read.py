@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from orchestrator.cli.main import main
 from orchestrator.outcome import Outcome
 from orchestrator.record.journal import JOURNAL, CellJudged, CellTraced, Journal, held, read
-from orchestrator.record.model import Traced
+from orchestrator.record.model import Backtrace, Traced
 
 FIRST, SECOND = (cell.id for cell in cells()[:2])
 
@@ -199,6 +199,20 @@ def test_logs_print_of_a_second_run_what_a_person_reads(out: Path) -> None:
         f"==> {folder}/haproxy.log <==\npacket decryption failed\n\n"
         f"==> {folder}/capture.pcapng <==\n(is for a program, not for a terminal)\n"
     )
+
+
+def test_logs_say_what_became_of_a_backtrace(out: Path) -> None:
+    *_, judged = (event for event in read(out / RUN / JOURNAL) if isinstance(event, CellJudged))
+    made = Backtrace(tries=3, signal="", frames=(), symbols="", problem="", evidence=None)
+    found = made.model_copy(update={"signal": "SIGSEGV", "frames": ("#0  tls_aead ()",), "symbols": "names alone"})
+    for backtrace, said in (
+        (made, "backtrace: none: it did not crash again under gdb, in 3 tries\n"),
+        (found, "after 3 tries; symbols: names alone\n  #0  tls_aead ()\n"),
+    ):
+        cell = judged.cell.model_copy(update={"backtrace": backtrace})
+        with Journal(out / RUN / JOURNAL) as journal:
+            journal.append(CellJudged(cell=cell, final=True))
+        assert said in invoke("logs", cell.id, "--out", out).stdout
 
 
 def test_logs_show_no_file_outside_the_runs_folder(out: Path) -> None:
