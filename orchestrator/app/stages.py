@@ -87,7 +87,7 @@ class Run:
 
     @property
     def unfinished(self) -> list[Cell]:
-        """The cells that an earlier part of the run has judged, and that one of the last stages still needs."""
+        """The cells that were judged before, and that one of the last stages still needs."""
         waiting = {cell.id for cell in self.waiting}
         judged = [cell for cell in self.cells if cell.id not in waiting]
         again = {cell.id for cell in (*self.untraced, *self.crashed)} if judged else set()

@@ -204,7 +204,8 @@ def test_logs_print_of_a_second_run_what_a_person_reads(out: Path) -> None:
 def test_logs_say_what_became_of_a_backtrace(out: Path) -> None:
     *_, judged = (event for event in read(out / RUN / JOURNAL) if isinstance(event, CellJudged))
     made = Backtrace(tries=3, signal="", frames=(), symbols="", problem="", evidence=None)
-    found = made.model_copy(update={"signal": "SIGSEGV", "frames": ("#0  tls_aead ()",), "symbols": "names alone"})
+    stopped = {"signal": "SIGSEGV", "frames": ("#0  tls_aead ()",), "symbols": "names alone"}
+    found = made.model_copy(update=stopped)
     for backtrace, said in (
         (made, "backtrace: none: it did not crash again under gdb, in 3 tries\n"),
         (found, "after 3 tries; symbols: names alone\n  #0  tls_aead ()\n"),
