@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator import internal
 from orchestrator.app.actions.build import find_library, make_task
+from orchestrator.app.actions.image import record_image
 from orchestrator.app.confirm import spread
 from orchestrator.app.stages import Run
 from orchestrator.errors import MatrixctlError, RecordError
@@ -98,12 +99,13 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
     model = capabilities.cpu_model(cell, context.host)
     limits = scaled(context.limits, emulated=bool(model))
     limits = limits.model_copy(update={"ready": 2 * limits.ready})  # gdb reads the symbols first
-    image = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
-    extra = packages.to_run(cell.haproxy, cell.tls)
+    name = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
+    image = context.images.get(name, arch, packages.to_run(cell.haproxy, cell.tls))
+    record_image(context, image)
     return Session(
         name="",
         run_id=context.run_id,
-        server_image=context.images.get(image, arch, extra).tag,
+        server_image=image.tag,
         client_image=context.images.client(cell.client).tag,
         platform=context.host.platform,
         haproxy=program,

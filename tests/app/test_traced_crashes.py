@@ -172,9 +172,10 @@ def test_a_server_image_of_the_debugger_and_files_of_its_own_serve_it(tmp_path: 
             return super().__call__(files, argv)
 
     made = run(tmp_path, Watching())
-    made.go()
+    record = made.go()
     servers = [spec for spec in made.engine.specs if "-debug-" in spec.name and spec.name.endswith("-server")]
     assert [spec.image.partition(":")[0] for spec in servers] == ["matrixctl/debugger"]
+    assert [one.name for one in record.components if one.version == servers[0].image] == ["debugger-amd64"]
     assert b"gdb -nx -batch" in seen[0]["supervise.sh"]
     assert {"handle.gdb", "backtrace.gdb"} <= set(seen[0])
 
