@@ -10,11 +10,12 @@ from builders import dead, server_line, vv
 from engine_run import GCM, EngineRun, Programs, chosen
 from fakes import Files, ran
 
+from orchestrator.cli.progress import describe
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.journal import CellJudged
+from orchestrator.record.journal import JOURNAL, CellJudged, read
 from orchestrator.record.model import Backtrace, CellRecord
 from orchestrator.report import html
 
@@ -154,6 +155,15 @@ def test_a_run_that_is_interrupted_meanwhile_keeps_no_word_of_it(tmp_path: Path)
     assert only(made).backtrace is None
     assert programs.debugged == []
     assert made.tracebacks == []
+
+
+def test_the_terminal_says_what_became_of_it_and_tells_the_failure_once(tmp_path: Path) -> None:
+    cell = only(run(tmp_path, Crashing()))
+    told = [str(line) for line in map(describe, read(tmp_path / "run" / JOURNAL)) if line]
+    assert [line for line in told if line.startswith("≡ backtrace")] == [
+        f"≡ backtrace  {cell.id}  of a second run under gdb, which stopped at SIGSEGV, after 1 try"
+    ]
+    assert len([line for line in told if cell.id in line and "server-crashed" in line]) == 1
 
 
 def test_a_page_shows_the_frames(tmp_path: Path) -> None:

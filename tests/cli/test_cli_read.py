@@ -118,6 +118,23 @@ def test_on_a_terminal_html_is_written_and_its_path_printed(out: Path) -> None:
     assert FIRST in Path(said).read_text()
 
 
+def test_a_report_of_some_cells_says_which_and_a_filter_asks_of_what_was_seen(out: Path) -> None:
+    whole = json.loads(invoke("report", RUN, "--out", out, "--format", "json").stdout)
+    suites = [cell["axes"]["cipher"]["name"] for cell in whole["cells"]]
+    asked = f"cipher={suites[0]}"
+    text = invoke("report", RUN, "--out", out, "--format", "markdown", "--filter", asked).stdout
+    assert FIRST in text
+    assert SECOND not in text
+    assert f"--filter {asked}" in text
+    none = invoke("report", RUN, "--out", out, "--format", "junit", "--filter", "negotiated=TLS_X")
+    assert none.exit_code == 2
+    assert "negotiated" in none.stderr
+    for more in (("--format", "json"), ("--bundle", out / "x.zip"), ("--base", RUN)):
+        refused = invoke("report", RUN, "--out", out, "--filter", asked, *more)
+        assert refused.exit_code == 2
+        assert "--filter" in refused.stderr
+
+
 def test_logs_tell_outcome_attempts_and_evidence_without_touching_the_terminal(out: Path) -> None:
     result = invoke("logs", FIRST, "--out", out)
     assert result.exit_code == 0
