@@ -1,6 +1,7 @@
 """The stage of a run that runs cells whose server crashed once more, under gdb, for a backtrace."""
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from orchestrator.probe import backtrace
 from orchestrator.probe.files import scaled
 from orchestrator.probe.session import Session
 from orchestrator.record.model import Backtrace
+
+_log = logging.getLogger(__name__)
 
 _CELLS, _MINUTES = 12, 10.0
 """Of one run: how many cells are run under gdb, and in how many minutes."""
@@ -167,6 +170,8 @@ def _build_with_symbols(run: Run, plan: Plan, build: BuildAction) -> bytes:
         source=run.sources.path(build.source) if build.source else None,
         parents=parents,
     )
+    if not context.store.has(digest):
+        _log.info("building %s with -g, for a backtrace", build.name)
     # The compiler's cache knows nothing of our -g.
     task = replace(task, script=script, caches=(), kept_cache=None)
     return member([compile_once(context.engine, context.store, task).path.read_bytes()], "haproxy")

@@ -136,6 +136,7 @@ def test_each_builds_debug_build_is_made_once_and_kept_in_the_store(tmp_path: Pa
     programs = Crashing(suites=tuple(one.cipher.suite or "" for one in CELLS))
     first = run(tmp_path, programs)
     first.go()
+    assert len([line for line in first.said if "with -g, for a backtrace" in line]) == 1, "it takes minutes"
     assert len(programs.debugged) == len(CELLS) == 3
     assert len(programs.built) == 4, "library, HAProxy, self-test, and HAProxy with -g"
 
