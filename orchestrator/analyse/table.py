@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.analyse.attributes import FACTORS, Attributes, Tests, describe, index_tests
+from orchestrator.analyse.attributes import FACTORS, Attributes, Tests, choose, describe, index_tests
 from orchestrator.analyse.conditions import find_runs
 from orchestrator.analyse.search import Factor, Rows
 from orchestrator.errors import UsageError
@@ -158,6 +158,23 @@ def pick(table: Table, positions: Iterable[int]) -> Table:
     return Table(
         rows=tuple(table.rows[i] for i in chosen), attributes=tuple(table.attributes[i] for i in chosen)
     )
+
+
+def keep_cells(record: RunRecord, filters: Sequence[str]) -> RunRecord:
+    """Return the record with the cells that match every filter, which asks of what was seen as well.
+
+    Its exit code and message stay: they are of the whole run.
+
+    :raises UsageError: for a bad filter, or one with a value that no cell has.
+    :raises NothingSelectedError: if no cell is left.
+    """
+    table = make_table([record])
+    rows = [row.cell for row in table.rows]
+    chosen = {rows[position].id for position in choose(rows, table.attributes, filters)}
+    cells = tuple(cell for cell in record.cells if cell.id in chosen)
+    judged = sum(cell.outcome is not None for cell in cells)
+    counts = {"planned": len(cells), "judged": judged, "filters": (*record.run.filters, *filters)}
+    return record.model_copy(update={"cells": cells, "run": record.run.model_copy(update=counts)})
 
 
 def _row(cells: Sequence[CellRecord]) -> tuple[Row, int]:

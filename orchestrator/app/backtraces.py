@@ -1,6 +1,7 @@
 """The stage of a run that runs cells whose server crashed once more, under gdb, for a backtrace."""
 
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator import internal
 from orchestrator.app.actions.build import find_library, make_task
+from orchestrator.app.actions.image import record_image
 from orchestrator.app.confirm import spread
 from orchestrator.app.stages import Run
 from orchestrator.errors import MatrixctlError, RecordError
@@ -24,6 +26,8 @@ from orchestrator.probe.files import scaled
 from orchestrator.probe.session import Session
 from orchestrator.record.model import Backtrace
 
+_log = logging.getLogger(__name__)
+
 _CELLS, _MINUTES = 12, 10.0
 """Of one run: how many cells are run under gdb, and in how many minutes."""
 _SYMBOLS = "build/symbols.sh.j2"
@@ -35,10 +39,8 @@ def trace_crashes(run: Run) -> Run:
     Nothing that goes wrong here changes what a cell was judged; it says so in the backtrace's place.
     Each build's first cell comes before any build's second.
     """
-    if not run.context.options.backtraces:
-        return run
     started = time.monotonic()
-    for number, cell in enumerate(spread([cell for cell in run.cells if _is_due(run, cell)])):
+    for number, cell in enumerate(spread(run.crashed)):
         if run.context.cancel():
             return run
         if number >= _CELLS or time.monotonic() - started > _MINUTES * 60:
@@ -49,11 +51,6 @@ def trace_crashes(run: Run) -> Run:
         if not run.context.cancel():
             run.ledger.keep_backtrace(cell, made, text)
     return run
-
-
-def _is_due(run: Run, cell: Cell) -> bool:
-    record = run.context.recorder.cell(cell.id)
-    return record is not None and record.backtrace is None and backtrace.is_crash(record)
 
 
 def _explain(problem: str, *, tries: int = 0) -> Backtrace:
@@ -80,8 +77,7 @@ class _Program:
 
 
 def _trace(run: Run, cell: Cell) -> tuple[Backtrace, str]:
-    plan = run.planner.plan([cell])
-    program = _find_program(run, plan, cell)
+    program = _find_program(run, run.ledger.plan, cell)
     made = _make_session(run, cell, program.content)
     tries: list[backtrace.Trace] = []
     while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():
@@ -106,12 +102,13 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
     model = capabilities.cpu_model(cell, context.host)
     limits = scaled(context.limits, emulated=bool(model))
     limits = limits.model_copy(update={"ready": 2 * limits.ready})  # gdb reads the symbols first
-    image = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
-    extra = packages.to_run(cell.haproxy, cell.tls)
+    name = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
+    image = context.images.get(name, arch, packages.to_run(cell.haproxy, cell.tls))
+    record_image(context, image)
     return Session(
         name="",
         run_id=context.run_id,
-        server_image=context.images.get(image, arch, extra).tag,
+        server_image=image.tag,
         client_image=context.images.client(cell.client).tag,
         platform=context.host.platform,
         haproxy=program,
@@ -173,6 +170,8 @@ def _build_with_symbols(run: Run, plan: Plan, build: BuildAction) -> bytes:
         source=run.sources.path(build.source) if build.source else None,
         parents=parents,
     )
+    if not context.store.has(digest):
+        _log.info("building %s with -g, for a backtrace", build.name)
     # The compiler's cache knows nothing of our -g.
     task = replace(task, script=script, caches=(), kept_cache=None)
     return member([compile_once(context.engine, context.store, task).path.read_bytes()], "haproxy")

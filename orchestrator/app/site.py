@@ -25,6 +25,8 @@ _NIGHTS = 3
 """Nights whose evidence is shown."""
 _FILES = 8
 """Files of one cell and night."""
+_TRACED = ("/traced/haproxy.log", "/traced/packets.txt")
+"""Those of a second run; the packets themselves are larger than a site may have."""
 _LONGEST = 1 << 16
 """Bytes of a file of evidence."""
 _EVIDENCE = 20 << 20
@@ -113,12 +115,17 @@ def read_known(year: Year) -> Known:
             result = night.results.get(visible(cell.id))
             if result is None or result.tone not in TROUBLE:
                 continue
-            for number, name in enumerate(cell.evidence[:_FILES], start=1):
+            for number, name in enumerate((*cell.evidence[:_FILES], *_list_traced(cell)), start=1):
                 one, size = _take_evidence(night, cell.id, number, name)
                 if one is not None and size <= left:
                     left -= size
                     evidence.setdefault(visible(cell.id), []).append(one)
     return Known(details=details, evidence=evidence, without=_WITHOUT)
+
+
+def _list_traced(cell: CellRecord) -> list[str]:
+    """Return the files of a cell's second run that a person reads first."""
+    return [path for path in (cell.traced.evidence if cell.traced else ()) if path.endswith(_TRACED)]
 
 
 def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evidence | None, int]:
@@ -139,7 +146,7 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
 
     return Evidence(
         path=f"evidence/{slug(f'{night.id} {cell} {name}')}-{number}.txt",
-        title=visible(name.rpartition("/")[2]),
+        title=visible("/".join(name.split("/")[-2 if name.endswith(_TRACED) else -1 :])),
         day=night.day,
         key=f"{night.digest} {size}",
         read=read,

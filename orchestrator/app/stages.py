@@ -20,7 +20,7 @@ from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction
 from orchestrator.plan.plan import Plan, expected_of
 from orchestrator.plan.planner import Planner
-from orchestrator.probe import traced
+from orchestrator.probe import backtrace, traced
 from orchestrator.probe.judge import conclude
 
 _EARLY = frozenset({"image", "source"})
@@ -78,12 +78,20 @@ class Run:
         return [cells[key] for key in found if key in cells]
 
     @property
+    def crashed(self) -> list[Cell]:
+        """The cells whose server crashed, and that are still to be run again under gdb."""
+        if not self.context.options.backtraces:
+            return []
+        records = ((cell, self.context.recorder.cell(cell.id)) for cell in self.cells)
+        return [cell for cell, made in records if made and not made.backtrace and backtrace.is_crash(made)]
+
+    @property
     def unfinished(self) -> list[Cell]:
-        """The cells that an earlier part of the run has judged, and neither confirmed nor traced."""
+        """The cells that were judged before, and that one of the last stages still needs."""
         waiting = {cell.id for cell in self.waiting}
         judged = [cell for cell in self.cells if cell.id not in waiting]
-        untraced = {cell.id for cell in self.untraced} if judged else set()
-        return [cell for cell in judged if cell.id in untraced or self.ledger.is_due(cell)]
+        again = {cell.id for cell in (*self.untraced, *self.crashed)} if judged else set()
+        return [cell for cell in judged if cell.id in again or self.ledger.is_due(cell)]
 
     def make_plan(self, planner: Planner) -> Plan:
         """Return the plan of the cells that are left; what those need that are probed again is part of it."""

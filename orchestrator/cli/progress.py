@@ -28,8 +28,8 @@ from orchestrator.record.journal import (
     RunResumed,
     RunStarted,
 )
-from orchestrator.record.model import ActionRecord, Attempt, CellRecord, RunRecord, Traced
-from orchestrator.report import attempts, units
+from orchestrator.record.model import ActionRecord, Attempt, Backtrace, CellRecord, RunRecord, Traced
+from orchestrator.report import attempts, panel, units
 from orchestrator.report.text import flat, terminal
 
 _MINUTES_FROM = 90
@@ -143,6 +143,8 @@ def _tell_cell(event: CellJudged | CellTraced) -> Text | None:
     if isinstance(event, CellTraced):
         return _tell_trace(event.cell, event.traced)
     cell = event.cell
+    if cell.backtrace is not None:  # its attempts have been told
+        return _tell_backtrace(cell.id, cell.backtrace)
     if cell.confirmation is not None:
         return _tell_confirmation(cell)
     return _tell_attempt(cell, cell.attempts[-1]) if cell.outcome is not None and cell.attempts else None
@@ -155,6 +157,12 @@ def _tell_trace(cell: str, made: Traced) -> Text:
     for said in made.missing:
         line.append(f"\n    {flat(said)}", style="dim")
     return line
+
+
+def _tell_backtrace(cell: str, found: Backtrace) -> Text:
+    """Return the line of a second run under gdb, which says nothing new of the cell's verdict either."""
+    where = ", ".join((found.signal, *found.frames[:1])) if found.signal else panel.backtrace(found)
+    return Text(flat(f"≡ backtrace  {cell}  {where}"))
 
 
 def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from orchestrator.analyse.compare import Comparison
+from orchestrator.analyse.table import keep_cells
 from orchestrator.app import bundle as bundles
 from orchestrator.app.output import see_from_here
 from orchestrator.cli import common, complete
@@ -64,6 +65,13 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
     metavar="FILE",
     help="Write a zip of the page, the evidence of all cells or of each --cell, and the run's inputs.",
 )
+@click.option(
+    "--filter",
+    "filters",
+    metavar="F",
+    multiple=True,
+    help="Of the cells that match alone: as for `explain`, so negotiated=, quic-api=, aes=, ... as well.",
+)
 @common.base
 @common.reports_folder
 @common.of_series
@@ -73,6 +81,7 @@ def report(
     *,
     form: str,
     cells: Sequence[str],
+    filters: Sequence[str],
     bundle: Path | None,
     base: str | None,
     out: Path | None,
@@ -98,7 +107,15 @@ def report(
             "the JSON of a report is the run's record, which knows of no other run",
             resolution=f"Compare them: matrixctl compare {shlex.join([base, run])} --format json",
         )
+    if filters and (bundle is not None or base is not None or form in {"json", _ISSUE}):
+        raise UsageError(
+            "--filter is for the page, JUnit, CTRF and Markdown of one run: what is packed, compared or read"
+            " by a program is the whole run",
+            resolution="--cell chooses the cells of a bundle; `jq` those of the JSON.",
+        )
     folder, record = read_named(run, out, series)
+    if filters:
+        record = keep_cells(record, filters)
     if form == _ISSUE:
         click.echo(_describe_issue(find_cell(record, cells[0]), record, folder), nl=False)
         return
@@ -107,7 +124,7 @@ def report(
         _write_bundle(bundle, record, folder, [find_cell(record, one) for one in cells], compared)
         return
     text = _RENDERERS[form](record, compared, see_from_here(folder) if folder else "")
-    if form == "html" and folder is not None and sys.stdout.isatty():
+    if form == "html" and folder is not None and not filters and sys.stdout.isatty():
         path = folder / "index.html"
         write_atomically(path, text.encode())
         click.echo(flat(str(path)))
@@ -205,6 +222,9 @@ def _describe(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator
         yield flat(f"expected: {expectations.describe(cell.expected)}")
     if cell.cause:
         yield flat(f"cause: {cell.cause}")
+    if cell.backtrace:
+        yield flat(f"backtrace: {panel.backtrace(cell.backtrace)}")
+        yield from (flat(f"  {frame}") for frame in cell.backtrace.frames)
     if tally := attempts.tally(cell):
         yield f"attempts: {tally}"
     for attempt in cell.attempts:

@@ -35,7 +35,8 @@ from orchestrator.record.model import (
 def fold(events: Iterable[Event]) -> RunRecord:
     """Return the record after the events, with counts. Pure: same events, same record.
 
-    :raises MatrixctlError: if the first event is not the start, or there is another start.
+    :raises MatrixctlError: if the first event is not the start, there is another start, or a cell is traced
+        that the run has not.
     """
     stream = iter(events)
     start, rest = next(stream, None), list(stream)
@@ -89,8 +90,14 @@ def fold(events: Iterable[Event]) -> RunRecord:
 
 
 def _change_cell(cells: Mapping[str, CellRecord], event: CellJudged | CellTraced) -> CellRecord:
-    """Return the cell as it was judged or traced anew; one says nothing of the other."""
+    """Return the cell as it was judged or traced anew; one says nothing of the other.
+
+    :raises MatrixctlError: where a cell was traced that the run has not.
+    """
     if isinstance(event, CellTraced):
+        if event.cell not in cells:
+            said = f"the journal has a second run of {event.cell!r}, which is no cell of the run"
+            raise MatrixctlError(said)
         return cells[event.cell].model_copy(update={"traced": event.traced})
     before = cells.get(event.cell.id)
     traced = event.cell.traced or (before.traced if before else None)

@@ -118,8 +118,8 @@ def _say(part: Part, problem: str) -> Iterator[CellRecord]:
 
 def _unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
     said = f"not judged: {part.title} {problem}" if problem else "not judged"
-    unknown = ("outcome", "reason", "confirmation", "observations", "attestation", "duration_s", "traced")
-    empty = dict.fromkeys(unknown)
+    unknown = ("outcome", "reason", "confirmation", "observations", "attestation", "duration_s")
+    empty = dict.fromkeys((*unknown, "backtrace", "traced"))
     return cell.model_copy(
         update={
             **empty,

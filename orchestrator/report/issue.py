@@ -12,7 +12,7 @@ from orchestrator.matrix.model import Software
 from orchestrator.matrix.names import titled
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.record.model import CellRecord, Component, RunRecord
-from orchestrator.report import attempts, expectations, explanation, panel, text, units
+from orchestrator.report import attempts, expectations, explanation, panel, text, trace, units
 from orchestrator.report.provenance import of as made_of
 from orchestrator.report.step_summary import escape
 
@@ -147,6 +147,8 @@ def _quote_last_words(cell: CellRecord, files: Mapping[str, str]) -> Iterator[st
             yield from _fence(content, "plain", end=False)
         yield ""
     yield from _quote(files, _LOGS, "plain", named=True)
+    if cell.traced and cell.traced.evidence:
+        yield f"\nPackets and traces, in the folder `traced`: {escape(trace.ended(cell))}."
 
 
 def _quote(

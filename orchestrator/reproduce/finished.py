@@ -10,7 +10,7 @@ from orchestrator import bounds
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import SourceUnreachableError, UsageError
 from orchestrator.execute.store.store import Store
-from orchestrator.files import read_limited
+from orchestrator.files import read_beneath, read_limited
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.model import Cell, Limits, Software
 from orchestrator.outcome import Reason
@@ -18,6 +18,7 @@ from orchestrator.plan.action import Action, SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
+from orchestrator.probe import traced
 from orchestrator.record.journal import SourcePinned
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.past import Past as PastRun
@@ -117,8 +118,8 @@ def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store)
             report=f"# {issue.title(record)}\n\n{text}",
         ),
     )
-    names = {path: f"evidence/{Path(path).name}" for path in evidence}
-    return replace(made, files={**made.files, **{names[path]: evidence[path] for path in evidence}})
+    kept = {f"evidence/{Path(path).name}": content for path, content in evidence.items()}
+    return replace(made, files={**made.files, **kept, **_read_traced(record, past.folder)})
 
 
 def find_unlike(past: PastRun, record: CellRecord) -> str:
@@ -247,4 +248,17 @@ def read_evidence(record: CellRecord, folder: Path) -> dict[str, bytes]:
         with suppress(OSError, ValueError):  # a report without it is better than none
             if file.resolve().is_relative_to(folder.resolve()):
                 found[path] = read_limited(file, bounds.EVIDENCE)
+    return found
+
+
+def _read_traced(record: CellRecord, folder: Path) -> dict[str, bytes]:
+    """Return what is there of the cell's second run, in a folder of its own: the first has the same names."""
+    found: dict[str, bytes] = {}
+    left = bounds.TRACED + bounds.EVIDENCE
+    for path in record.traced.evidence if record.traced else ():
+        with suppress(OSError):
+            content = read_beneath(folder, path, left)
+            if len(content) <= left:
+                found[f"evidence/{traced.FOLDER}/{Path(path).name}"] = content
+                left -= len(content)
     return found

@@ -31,6 +31,8 @@ _TYPES = {
     "txt": "text/plain",
     "xml": "application/atom+xml",
 }
+_BINARY = (".pcapng", ".sqlog")
+"""Names of what is for a program: it is saved, and not shown."""
 _ASSETS = {
     "style.css": ("report/style.css", "site/site.css"),
     "site.js": ("site/site.js",),
@@ -128,9 +130,10 @@ class _Answers:
 
     def show_evidence(self, request: Request) -> Response:
         content = read_beneath(self._folder(request), request.path_params["name"], _EVIDENCE_LIMIT)
-        if len(content) > _EVIDENCE_LIMIT:
+        if len(content) > _EVIDENCE_LIMIT:  # no capture is so large
             content = content[:_EVIDENCE_LIMIT] + b"\n[cut: the rest is in the folder of the run]\n"
-        return _answer(content, "text/plain")
+        is_text = not request.path_params["name"].endswith(_BINARY)
+        return _answer(content, "text/plain" if is_text else "application/octet-stream")
 
     def _folder(self, request: Request) -> Path:
         run: str = request.path_params["run"]

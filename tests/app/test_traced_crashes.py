@@ -10,10 +10,12 @@ from builders import dead, server_line, vv
 from engine_run import GCM, EngineRun, Programs, chosen
 from fakes import Files, ran
 
+from orchestrator.cli.progress import describe
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.outcome import Outcome, Reason, Verdict
+from orchestrator.record.journal import JOURNAL, CellJudged, read
 from orchestrator.record.model import Backtrace, CellRecord
 from orchestrator.report import html
 
@@ -134,6 +136,7 @@ def test_each_builds_debug_build_is_made_once_and_kept_in_the_store(tmp_path: Pa
     programs = Crashing(suites=tuple(one.cipher.suite or "" for one in CELLS))
     first = run(tmp_path, programs)
     first.go()
+    assert len([line for line in first.said if "with -g, for a backtrace" in line]) == 1, "it takes minutes"
     assert len(programs.debugged) == len(CELLS) == 3
     assert len(programs.built) == 4, "library, HAProxy, self-test, and HAProxy with -g"
 
@@ -155,6 +158,15 @@ def test_a_run_that_is_interrupted_meanwhile_keeps_no_word_of_it(tmp_path: Path)
     assert made.tracebacks == []
 
 
+def test_the_terminal_says_what_became_of_it_and_tells_the_failure_once(tmp_path: Path) -> None:
+    cell = only(run(tmp_path, Crashing()))
+    told = [str(line) for line in map(describe, read(tmp_path / "run" / JOURNAL)) if line]
+    assert [line for line in told if line.startswith("≡ backtrace")] == [
+        f"≡ backtrace  {cell.id}  SIGSEGV, #0  tls_aead (cipher=0x1) at include/haproxy/quic_tls.h:169"
+    ]
+    assert len([line for line in told if cell.id in line and "server-crashed" in line]) == 1
+
+
 def test_a_page_shows_the_frames(tmp_path: Path) -> None:
     page = html.render(run(tmp_path, Crashing()).go())
     assert "of a second run under gdb, which stopped at SIGSEGV, after 1 try" in page
@@ -171,8 +183,30 @@ def test_a_server_image_of_the_debugger_and_files_of_its_own_serve_it(tmp_path: 
             return super().__call__(files, argv)
 
     made = run(tmp_path, Watching())
-    made.go()
+    record = made.go()
     servers = [spec for spec in made.engine.specs if "-debug-" in spec.name and spec.name.endswith("-server")]
     assert [spec.image.partition(":")[0] for spec in servers] == ["matrixctl/debugger"]
+    assert [one.name for one in record.components if one.version == servers[0].image] == ["debugger-amd64"]
     assert b"gdb -nx -batch" in seen[0]["supervise.sh"]
     assert {"handle.gdb", "backtrace.gdb"} <= set(seen[0])
+
+
+def test_a_run_that_is_cut_off_before_it_goes_on_with_it(tmp_path: Path) -> None:
+    """Nothing else is left of that run to plan: its build is found in the store all the same."""
+    judged: set[str] = set()
+
+    def stop(event: object) -> None:
+        if isinstance(event, CellJudged):
+            judged.add(event.cell.id)
+            if len(judged) == len(CELLS):
+                made.cancel.ask()
+
+    made = run(tmp_path, programs := Crashing())
+    made.listen = stop
+    assert only(made).backtrace is None
+    again = run(tmp_path, programs)
+    again.resume, again.engine.images = True, made.engine.images
+    cell = only(again)
+    found = traced(cell)
+    assert (found.signal, found.problem) == ("SIGSEGV", "")
+    assert programs.debugged == [cell.id]

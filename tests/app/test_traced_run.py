@@ -69,6 +69,13 @@ def test_what_was_caught_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
     assert not [path for path in trace_of(record).evidence if "driver" in path]
 
 
+def test_the_image_that_captures_is_an_ingredient_of_the_run_and_of_no_cell(tmp_path: Path) -> None:
+    record = run(tmp_path).go()
+    (found,) = [one for one in record.components if one.kind == "image" and one.name == "capture-amd64"]
+    assert found.version.startswith("matrixctl/capture:")
+    assert found.used_by == ()
+
+
 def test_a_second_run_that_passes_changes_nothing_and_says_so(tmp_path: Path) -> None:
     record = run(tmp_path, lambda _, number: number == 1).go()
     (cell,) = record.cells

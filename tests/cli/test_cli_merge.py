@@ -33,7 +33,7 @@ from orchestrator.record.find import is_good, read_run
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, SourcePinned, read
-from orchestrator.record.model import CellRecord, RunRecord
+from orchestrator.record.model import Backtrace, CellRecord, RunRecord
 from orchestrator.record.runs import begun
 
 SHARDS = ("1/3", "2/3", "3/3")
@@ -305,11 +305,18 @@ def test_a_cell_that_another_attempt_was_to_decide_is_not_judged(tmp_path: Path,
     bench = Shards(tmp_path, made)
     parts = bench.all()
     (cell,) = cut(parts[1], 1)
-    change(parts[1], lambda event: event.update({"final": False}) if event["kind"] == "cell" else None)
+    crash = Backtrace(tries=3, signal="", frames=(), symbols="", problem="planted", evidence=None)
+
+    def leave_open(event: dict[str, Any]) -> None:
+        if event["kind"] == "cell":
+            event["final"], event["cell"]["backtrace"] = False, crash.model_dump()
+
+    change(parts[1], leave_open)
     assert bench.merge(*parts).returncode == 4
     assert unjudged(bench.record) == in_shard("2/3")
     (found,) = [one for one in bench.record.cells if one.id == cell]
     assert (found.attempts, found.evidence, found.observations) == ((), (), None)
+    assert (found.backtrace, found.traced) == (None, None)
 
 
 def test_a_regression_beats_a_shard_that_was_cut_off(tmp_path: Path, made: Made) -> None:

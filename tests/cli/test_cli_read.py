@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from orchestrator.cli.main import main
 from orchestrator.outcome import Outcome
 from orchestrator.record.journal import JOURNAL, CellJudged, CellTraced, Journal, held, read
-from orchestrator.record.model import Traced
+from orchestrator.record.model import Backtrace, Traced
 
 FIRST, SECOND = (cell.id for cell in cells()[:2])
 
@@ -118,6 +118,23 @@ def test_on_a_terminal_html_is_written_and_its_path_printed(out: Path) -> None:
     assert FIRST in Path(said).read_text()
 
 
+def test_a_report_of_some_cells_says_which_and_a_filter_asks_of_what_was_seen(out: Path) -> None:
+    whole = json.loads(invoke("report", RUN, "--out", out, "--format", "json").stdout)
+    suites = [cell["axes"]["cipher"]["name"] for cell in whole["cells"]]
+    asked = f"cipher={suites[0]}"
+    text = invoke("report", RUN, "--out", out, "--format", "markdown", "--filter", asked).stdout
+    assert FIRST in text
+    assert SECOND not in text
+    assert f"--filter {asked}" in text
+    none = invoke("report", RUN, "--out", out, "--format", "junit", "--filter", "negotiated=TLS_X")
+    assert none.exit_code == 2
+    assert "negotiated" in none.stderr
+    for more in (("--format", "json"), ("--bundle", out / "x.zip"), ("--base", RUN)):
+        refused = invoke("report", RUN, "--out", out, "--filter", asked, *more)
+        assert refused.exit_code == 2
+        assert "--filter" in refused.stderr
+
+
 def test_logs_tell_outcome_attempts_and_evidence_without_touching_the_terminal(out: Path) -> None:
     result = invoke("logs", FIRST, "--out", out)
     assert result.exit_code == 0
@@ -199,6 +216,21 @@ def test_logs_print_of_a_second_run_what_a_person_reads(out: Path) -> None:
         f"==> {folder}/haproxy.log <==\npacket decryption failed\n\n"
         f"==> {folder}/capture.pcapng <==\n(is for a program, not for a terminal)\n"
     )
+
+
+def test_logs_say_what_became_of_a_backtrace(out: Path) -> None:
+    *_, judged = (event for event in read(out / RUN / JOURNAL) if isinstance(event, CellJudged))
+    made = Backtrace(tries=3, signal="", frames=(), symbols="", problem="", evidence=None)
+    stopped = {"signal": "SIGSEGV", "frames": ("#0  tls_aead ()",), "symbols": "names alone"}
+    found = made.model_copy(update=stopped)
+    for backtrace, said in (
+        (made, "backtrace: none: it did not crash again under gdb, in 3 tries\n"),
+        (found, "after 3 tries; symbols: names alone\n  #0  tls_aead ()\n"),
+    ):
+        cell = judged.cell.model_copy(update={"backtrace": backtrace})
+        with Journal(out / RUN / JOURNAL) as journal:
+            journal.append(CellJudged(cell=cell, final=True))
+        assert said in invoke("logs", cell.id, "--out", out).stdout
 
 
 def test_logs_show_no_file_outside_the_runs_folder(out: Path) -> None:

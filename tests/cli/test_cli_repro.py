@@ -102,6 +102,22 @@ def test_a_folder_has_all_of_the_run_and_the_same_bytes_each_time(
     assert os.access(tmp_path / "one" / "reproduce.sh", os.X_OK)
 
 
+def test_a_folder_has_the_packets_of_a_second_run_and_names_them(tmp_path: Path) -> None:
+    one = [cell for cell in CELLS if cell.id == FAILING]
+    choices = {"evidence": "failing"}
+    EngineRun(tmp_path, one, programs=Programs(fails=lambda *_: True), choices=choices).go()
+    write_catalog(tmp_path)
+    done = repro(tmp_path, tmp_path / "one", FAILING)
+    assert done.returncode == 0, done.stderr
+    files = tree(tmp_path / "one")
+    for name, content in engine_run.CAUGHT.items():
+        assert files[f"evidence/{name}"] == content
+    assert files["evidence/haproxy.cfg"] == b"global\n", "as the first run had it"
+    readme = files["README.md"].decode()
+    assert "Packets and traces, in the folder `traced`: a second run, " in readme
+    assert "ended as the first: fail: handshake-then-hang." in readme
+
+
 def test_a_run_that_compiled_under_qemu_is_told_from_the_folder_that_crosses(tmp_path: Path) -> None:
     arm = [cell for cell in CELLS if cell.arch.name == "arm64" and cell.cipher.suite == CHACHA]
     settings = SETTINGS.model_copy(update={"build": "emulated"})

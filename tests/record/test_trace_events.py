@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import cast
 
+import pytest
 from record_samples import AT, cell, record
 
+from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
 from orchestrator.record.journal import CellJudged, CellTraced, RunStarted
@@ -36,6 +38,11 @@ def test_a_later_word_on_the_cell_keeps_the_trace() -> None:
     judged, traced = CellJudged(cell=FAILED), CellTraced(cell="a", traced=TRACED)
     (found,) = fold([START, judged, traced, CellJudged(cell=explained)]).cells
     assert (found.cause, found.traced) == (explained.cause, TRACED)
+
+
+def test_a_trace_of_a_cell_that_the_run_has_not_is_refused_in_a_sentence() -> None:
+    with pytest.raises(MatrixctlError, match="a second run of 'b', which is no cell of the run"):
+        fold([START, CellTraced(cell="b", traced=TRACED)])
 
 
 def test_a_record_from_before_there_were_traces_is_read() -> None:

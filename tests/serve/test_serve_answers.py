@@ -140,6 +140,9 @@ def test_the_report_of_a_run_is_made_anew_and_its_evidence_is_plain_text(
     assert evidence.status == 200
     assert evidence.headers["content-type"] == "text/plain; charset=utf-8"
     assert ours.ask(f"/reports/{bad}/cells/link.txt").status == 404
+    (reports / bad / "cells" / "capture.pcapng").write_bytes(b"\n\r\r\n\x00")
+    packets = ours.ask(f"/reports/{bad}/cells/capture.pcapng")
+    assert packets.headers["content-type"] == "application/octet-stream", "is saved, for Wireshark"
 
 
 def test_a_run_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:

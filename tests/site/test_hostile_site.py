@@ -18,9 +18,12 @@ from site_samples import MORNING, Series
 from orchestrator.app.history import add_run, find_folders, import_run
 from orchestrator.app.site import build_site, read_known, read_year
 from orchestrator.files import read_beneath
+from orchestrator.outcome import Outcome
+from orchestrator.record.find import read_run
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
-from orchestrator.record.model import RunRecord
+from orchestrator.record.journal import JOURNAL, CellTraced, Journal
+from orchestrator.record.model import RunRecord, Traced
 from orchestrator.report.text import visible
 from orchestrator.site.badges import draw
 from orchestrator.site.pages import as_json, as_script
@@ -223,6 +226,41 @@ def test_evidence_that_is_a_link_is_not_followed_into_the_site(tmp_path: Path, n
     texts = [path.read_text() for path in (tmp_path / "site" / "evidence").iterdir()]
     assert any("cannot be read" in text for text in texts)
     assert not any("the secret" in text for text in texts)
+
+
+def test_the_text_of_a_second_run_is_evidence_on_the_site_and_its_capture_is_not(
+    tmp_path: Path, nights: Series
+) -> None:
+    reports = tmp_path / "reports"
+    shutil.copytree(nights.reports, reports)
+    last = [reports / one.id for one in nights.year().nights[-3:]]
+    night, cell = next(
+        (night, one) for night in last for one in read_run(night).cells if one.outcome is Outcome.FAIL
+    )
+    names = ("haproxy.log", "packets.txt", "capture.pcapng", "h3.stderr")
+    paths = tuple(f"cells/{cell.id}/traced/{name}" for name in names)
+    for path in paths:
+        (night / path).parent.mkdir(parents=True, exist_ok=True)
+        (night / path).write_text(path)
+    made = Traced(
+        outcome=Outcome.FAIL,
+        reason=cell.reason,
+        message="",
+        started_at="2026-11-28T02:00:00Z",
+        duration_s=1.0,
+        negotiated_cipher=None,
+        evidence=paths,
+        missing=(),
+    )
+    with Journal(night / JOURNAL) as journal:
+        journal.append(CellTraced(cell=cell.id, traced=made))
+    with History(parse_place(str(tmp_path / "history.db"))) as kept:
+        for folder in find_folders(kept, reports):
+            import_run(kept, folder)
+        known = read_known(read_year(kept, None))
+    found = {one.title: one.read() for one in known.evidence[visible(cell.id)]}
+    told = {title: content for title, content in found.items() if title.startswith("traced/")}
+    assert told == {f"traced/{name}": path.encode() for name, path in zip(names[:2], paths, strict=False)}
 
 
 def test_the_site_has_hostile_ids_as_well(bad: Path) -> None:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
 from orchestrator.arch import ARCHES
+from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.plan.action import ImageAction
 from orchestrator.record.model import ActionStatus
 
@@ -43,17 +44,24 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
         )
     rest = _record_packages(context, action, packages)
     _record_emulator(context, action, packages, emulators)
-    for made in (context.images.get("base", context.host), image):
-        context.recorder.component(
-            "image",
-            action.name if made is image else f"{made.name}-{made.target}",
-            made.tag,
-            made.digest or made.id,
-            made.origin,
-            used_by=[action.key],
-            rest=rest if made is image else None,
-        )
+    record_image(context, context.images.get("base", context.host), used_by=[action.key])
+    record_image(context, image, action.name, used_by=[action.key], rest=rest)
     return "succeeded" if image.new else "cached"
+
+
+def record_image(
+    context: Context, image: ImageRef, name: str = "", *, used_by: Sequence[str] = (), rest: str | None = None
+) -> None:
+    """Write down an image. What captures or debugs is used by no action, as it decides nothing."""
+    context.recorder.component(
+        "image",
+        name or f"{image.name}-{image.target}",
+        image.tag,
+        image.digest or image.id,
+        image.origin,
+        used_by=used_by,
+        rest=rest,
+    )
 
 
 def _record_packages(context: Context, action: ImageAction, packages: Mapping[str, str]) -> str | None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from orchestrator.app.actions.image import record_image
 from orchestrator.app.context import Context
 from orchestrator.app.once import Once
 from orchestrator.errors import MatrixctlError
@@ -122,9 +123,11 @@ def _find_capturer(context: Context, probing: Probing) -> str:
 
     def make() -> str | MatrixctlError:
         try:
-            return context.images.get("capture", context.host).tag
+            image = context.images.get("capture", context.host)
         except MatrixctlError as error:
             return error
+        record_image(context, image)
+        return image.tag
 
     made = probing.capturer.get(make)
     if isinstance(made, MatrixctlError):
