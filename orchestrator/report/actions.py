@@ -1,6 +1,7 @@
 """Which actions of a run took longest, and what each kind took together. Pure."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from orchestrator.record.model import ActionRecord
@@ -28,11 +29,11 @@ class Kind(NamedTuple):
 
 def slowest(actions: Sequence[ActionRecord]) -> tuple[Took, ...]:
     """Return the actions that did not succeed, then the slowest ones, each group slowest first."""
-    order = sorted(actions, key=lambda one: -(one.duration_s or 0))
+    order = sorted(actions, key=lambda one: -_seconds(one))
     bad = [one for one in order if one.status not in _ENDED_WELL]
     good = [one for one in order if one.status in _ENDED_WELL][:_SLOWEST]
-    longest = max((one.duration_s or 0 for one in order), default=0) or 1
-    return tuple(Took(one, round(_WIDTH * (one.duration_s or 0) / longest)) for one in (*bad, *good))
+    longest = max(map(_seconds, order), default=0) or 1
+    return tuple(Took(one, round(_WIDTH * (_seconds(one) / longest))) for one in (*bad, *good))
 
 
 def kinds(actions: Sequence[ActionRecord]) -> tuple[Kind, ...]:
@@ -41,6 +42,16 @@ def kinds(actions: Sequence[ActionRecord]) -> tuple[Kind, ...]:
     for one in actions:
         found.setdefault(one.kind, []).append(one)
     return tuple(
-        Kind(name, len(members), sum(one.duration_s or 0 for one in members if one.status != "cached"))
+        Kind(name, len(members), _add(_seconds(one) for one in members if one.status != "cached"))
         for name, members in found.items()
     )
+
+
+def _seconds(action: ActionRecord) -> float:
+    """Return how long it took; a record that somebody else has written may say less than nothing."""
+    return max(action.duration_s or 0.0, 0.0)
+
+
+def _add(seconds: Iterable[float]) -> float:
+    """Return the sum; of a record with absurd durations it is no infinity, which no page can show."""
+    return min(sum(seconds), sys.float_info.max)
