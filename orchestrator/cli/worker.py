@@ -93,5 +93,5 @@ def command(
         )
         room = int(memory * _GIB) if memory else budget(engine.memory)
         logging.getLogger("distributed").setLevel(logging.ERROR)
-        with scratch_folder(Path(common.default_store())) as folder, contextlib.suppress(KeyboardInterrupt):
+        with scratch_folder() as folder, contextlib.suppress(KeyboardInterrupt):
             asyncio.run(work(scheduler, security, machine, room, folder=folder))

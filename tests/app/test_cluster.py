@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,10 +28,12 @@ from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
 from orchestrator.app.cluster.worker import work
 from orchestrator.arch import ARCHES
+from orchestrator.cli import worker as cli_worker
 from orchestrator.errors import EngineError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
+from orchestrator.execute.setup import doctor
 from orchestrator.execute.store.shared import open_store
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import RunRecord
@@ -518,3 +521,25 @@ def test_a_cell_is_confirmed_by_a_worker(site: Site) -> None:
     assert [attempt.why for attempt in record.cells[0].attempts] == ["first", "confirm 1", "confirm 2"]
     assert record.cells[0].verdict is Verdict.REGRESSION
     assert len(there.programs.probed) == 3
+
+
+def test_the_command_serves_on_a_machine_where_it_never_ran(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = EngineRun(tmp_path).engine
+    monkeypatch.setattr(cli_worker, "connect", lambda: engine)
+    monkeypatch.setattr(doctor, "examine", lambda _: ())
+    monkeypatch.setattr(doctor, "healthy", lambda _: True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "never"))
+    options = ["--scheduler", lab.address, "--insecure", "--remote-store", f"file://{tmp_path}/there"]
+    options += ["--store", str(tmp_path / "store")]
+
+    def end() -> None:
+        wait_for(lambda: bool(lab.scheduler.workers))
+        lab.close_scheduler()
+
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(end)
+        done = CliRunner().invoke(cli_worker.command, options)
+        ending.result()
+    assert done.exit_code == 0, done.output
