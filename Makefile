@@ -96,11 +96,11 @@ audit: $(AUDIT)/.ready ## Known vulnerabilities of what the lock files name (ask
 	  $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || exit 1; done
 
 .PHONY: test-tools
-test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOST=ssh://, PostgreSQL for the history
-	@command -v chromedriver >/dev/null && command -v chromium >/dev/null && [ -x /usr/sbin/sshd ] && \
+test-tools: # Chromium for the tests of the report, an ssh server for DOCKER_HOST=ssh://, PostgreSQL for the history, gh
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null && command -v gh >/dev/null && [ -x /usr/sbin/sshd ] && \
 	  ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -yq --no-install-recommends \
-	    chromium chromium-driver fonts-dejavu-core openssh-client openssh-server postgresql; }
+	    chromium chromium-driver fonts-dejavu-core gh openssh-client openssh-server postgresql; }
 
 .PHONY: bench
 bench: setup test-tools ## The benchmarks: their figures in the docs are made anew (an hour or more)

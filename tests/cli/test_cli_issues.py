@@ -53,7 +53,7 @@ def github() -> FakeGitHub:
 @pytest.fixture(params=["fake", "real"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, github: FakeGitHub) -> Iterator[Place]:
     if request.param == "real" and not shutil.which("gh"):
-        pytest.skip("needs gh, which no package of ours brings")
+        pytest.skip("needs gh: make test-tools")
     with fake_github.serving(github) as address:
         make = fake_github.fake_gh if request.param == "fake" else fake_github.real_gh
         made = Place(tmp_path, make(tmp_path / "gh", address))
