@@ -1,12 +1,11 @@
-"""The last stage of a run: what would wake somebody is probed again, alone, before it does."""
+"""The stage of a run that probes what would wake somebody once more, alone, before it does."""
 
 import time
 from collections.abc import Iterator, Sequence
 
-from orchestrator.app.stages import Run, schedule_actions
+from orchestrator.app.stages import Run, probe_alone
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.plan.action import ProbeAction, make_key
 from orchestrator.plan.plan import build_name
 
 _Kind = tuple[Verdict, Outcome | None, Reason | None]
@@ -61,13 +60,8 @@ def spread(cells: Sequence[Cell]) -> Sequence[Cell]:
 
 def _confirm(run: Run, cell: Cell) -> None:
     """Probe the cell again and settle it, unless the run is cut off."""
-    rounds, build = run.ledger.find_rounds(cell), run.ledger.plan.find_build(cell)
-    why_open = ""
-    if rounds and build:
-        name = f"confirm--{cell.id}"
-        key = make_key("probe", name)
-        action = ProbeAction(key=key, name=name, build=build.key, cells=(cell.id,), rounds=rounds)
-        failed = schedule_actions(run, [action], [action])
-        why_open = failed[key].message if key in failed else ""
+    rounds = run.ledger.find_rounds(cell)
+    failure = probe_alone(run, cell, "confirm", rounds=rounds) if rounds else None
+    why_open = failure.message if failure else ""
     if not run.context.cancel():
         run.ledger.settle(cell, why_open=why_open)

@@ -17,7 +17,7 @@ from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix, Patch
 from orchestrator.outcome import Reason
-from orchestrator.plan.action import Action, BuildAction, ImageAction
+from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, make_key
 from orchestrator.plan.plan import Plan, expected_of
 from orchestrator.plan.planner import Planner
 from orchestrator.probe import backtrace, traced
@@ -219,6 +219,25 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
         cancel=context.cancel,
         grace=_SHUTDOWN,
     )
+
+
+def probe_alone(
+    run: Run, cell: Cell, purpose: str, *, rounds: tuple[str, ...] = (), traced: bool = False
+) -> Failure | None:
+    """Probe one cell that was judged once more; return why that failed, or nothing.
+
+    A cell whose build is not in the plan is not probed.
+
+    :param purpose: what the action's name begins with.
+    :param rounds: as ``ProbeAction.rounds``, and ``traced`` likewise.
+    """
+    build = run.ledger.plan.find_build(cell)
+    if build is None:
+        return None
+    name = f"{purpose}--{cell.id}"
+    key = make_key("probe", name)
+    action = ProbeAction(key=key, name=name, build=build.key, cells=(cell.id,), rounds=rounds, traced=traced)
+    return schedule_actions(run, [action], [action]).get(key)
 
 
 def _find_slots(run: Run, actions: Sequence[Action]) -> Slots:

@@ -1,12 +1,10 @@
-"""The last stage of a run: some cells are run again to see what they do, each alone."""
+"""The stage of a run after its verdicts: some cells are run again to see what they do, each alone."""
 
 import logging
 import time
 
 from orchestrator import bounds
-from orchestrator.app.stages import Run, schedule_actions
-from orchestrator.matrix.model import Cell
-from orchestrator.plan.action import ProbeAction, make_key
+from orchestrator.app.stages import Run, probe_alone
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +24,7 @@ def trace_cells(run: Run) -> Run:
         elif _count_bytes(run) > bounds.TRACED_RUN:
             why = f"{bounds.size(bounds.TRACED_RUN)} are enough for one run"
         else:
-            _trace(run, left.pop(0))
+            probe_alone(run, left.pop(0), "trace", traced=True)
             continue
         _log.info("of %d more no packets are captured: %s", len(left), why)
         break
@@ -42,13 +40,3 @@ def _count_bytes(run: Run) -> int:
         for path in cell.traced.evidence
     )
     return sum(path.stat().st_size for path in paths if path.is_file())
-
-
-def _trace(run: Run, cell: Cell) -> None:
-    build = run.ledger.plan.find_build(cell)
-    if build is None:
-        return
-    name = f"trace--{cell.id}"
-    key = make_key("probe", name)
-    action = ProbeAction(key=key, name=name, build=build.key, cells=(cell.id,), traced=True)
-    schedule_actions(run, [action], [action])
