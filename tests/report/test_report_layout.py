@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from orchestrator import resources
-from orchestrator.matrix.model import ClientValue
+from orchestrator.matrix.model import ClientValue, Patch
 from orchestrator.record.model import RunRecord
 from orchestrator.report import html
 
@@ -252,3 +252,28 @@ def test_a_cell_and_its_button_are_as_wide_as_their_words(reader: Reader, width:
     assert reader.one(f"[id='{html.anchor(worst)}'] .asmarkdown").rect["width"] < 200
     cut = "[...document.querySelectorAll('.cell .how')].filter((one) => one.scrollWidth > one.clientWidth)"
     assert reader.js(f"{cut}.length") == 0
+
+
+CALM = """[...document.querySelectorAll('.build.calm > .quiet > summary')].map((one) => {
+  one.scrollIntoView();
+  const place = one.getBoundingClientRect();
+  return [Math.round(place.height), Math.round(place.width)];
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 800])
+def test_what_is_as_expected_of_a_build_is_one_line(reader: Reader, width: int) -> None:
+    record = samples.quick()
+    patch = Patch(name="fix.diff", sha256="1" * 64, path="fix.diff")
+    patched = record.cells[0].axes.tls.model_copy(update={"patches": (patch,)})
+    cells = tuple(
+        cell.model_copy(update={"axes": cell.axes.model_copy(update={"tls": patched})})
+        for cell in record.cells
+    )
+    reader.open(record.model_copy(update={"cells": cells}), width=width)
+    found = reader.js(CALM)
+    assert isinstance(found, list)
+    assert found
+    for height, wide in found:
+        assert height < 40, "more than one line"
+        assert wide > 100
