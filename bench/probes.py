@@ -37,9 +37,9 @@ from orchestrator.outcome import Outcome
 from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
-from orchestrator.probe.files import ORIGIN_PORT, scaled, session_files
 from orchestrator.probe.judge import Judgement
 from orchestrator.probe.prober import Circumstances, Images, Prober
+from orchestrator.probe.session_files import ORIGIN_PORT, scaled, session_files
 from orchestrator.record.model import RunRecord
 
 SIZES = (1, 2, 4, 8)

@@ -10,7 +10,7 @@ CPUID. What QEMU's CPUs have and lack was tried with QEMU 10.0, see docs/archite
 from collections.abc import Mapping
 from typing import Literal
 
-from orchestrator.value import Value
+from orchestrator.frozen_value import Value
 
 
 class Cpus(Value):

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 
 
 class Exit(IntEnum):
@@ -26,10 +26,10 @@ class MatrixctlError(Exception):
     exit_code = Exit.HARNESS
 
     def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
-        super().__init__(masked(brief))
-        self.brief = masked(brief)
-        self.details = masked(details)
-        self.resolution = masked(resolution)
+        super().__init__(mask_text(brief))
+        self.brief = mask_text(brief)
+        self.details = mask_text(details)
+        self.resolution = mask_text(resolution)
 
     def __str__(self) -> str:
         parts = [self.brief, self.details, self.resolution]

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from orchestrator.errors import Exit
-from orchestrator.value import Value
+from orchestrator.frozen_value import Value
 
 
 class Outcome(StrEnum):

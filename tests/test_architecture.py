@@ -15,14 +15,14 @@ MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.r
 VOCABULARY = {
     "bounds",
     "closecode",
-    "value",
+    "frozen_value",
     "errors",
     "arch",
     "outcome",
-    "internal",
-    "masked",
+    "unexpected_error",
+    "mask_passwords",
     "versions",
-    "files",
+    "atomic_files",
     "resources",
 }
 VOCABULARY |= {"__init__"}

@@ -8,12 +8,12 @@ from functools import lru_cache
 
 from orchestrator.arch import ARCHES
 from orchestrator.errors import NothingSelectedError
+from orchestrator.frozen_value import Value
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import AXES, HaproxyValue, TlsValue
 from orchestrator.matrix.select import Named, names, parse
 from orchestrator.record.model import Axes, CellRecord, SelfTest
-from orchestrator.value import Value
 
 FACTORS = ("negotiated", "quic-api", "aes", "emulated", "word-size", "byte-order", "patched", "client-stack")
 """Derived attributes that may be the condition of a cluster, the more telling ones first."""

@@ -6,9 +6,9 @@ The words are those of git-bisect(1): a step is good, bad, or skipped, since it 
 from collections.abc import Mapping
 from enum import StrEnum
 
+from orchestrator.frozen_value import Value
 from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.record.model import CellRecord, count_ends, counted
-from orchestrator.value import Value
 
 
 class Mark(StrEnum):

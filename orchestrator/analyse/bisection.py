@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from orchestrator.analyse.bisect import Border, Mark, find_border
+from orchestrator.frozen_value import Value, describe_schema
 from orchestrator.outcome import Reason
 from orchestrator.record.settings import Inputs, Settings
-from orchestrator.value import Value, describe_schema
 
 
 class Origin(Value):

@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 
+from orchestrator.frozen_value import Value
 from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
 from orchestrator.record.model import CellRecord, count_ends
-from orchestrator.value import Value
 
 
 class Change(StrEnum):

@@ -10,9 +10,9 @@ from orchestrator.analyse.ingredients import Difference, Ingredients, compare_ce
 from orchestrator.analyse.moves import Move, find_moves
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.errors import Exit
+from orchestrator.frozen_value import Value, describe_schema
 from orchestrator.matrix.model import AXES
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord
-from orchestrator.value import Value, describe_schema
 
 CAN_HAVE_A_SUSPECT = {Change.NEW_FAILURE, Change.CHANGED_REASON, Change.FIXED}
 """Judgement in both, and not the same: something has made the difference."""

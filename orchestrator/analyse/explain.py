@@ -17,10 +17,10 @@ from orchestrator.analyse.conditions import describe_border, write_condition
 from orchestrator.analyse.decide import Hypothesis, find_deciding, find_neighbours
 from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, positions
 from orchestrator.analyse.table import Kind, Table, make_table, pick
+from orchestrator.frozen_value import Value, describe_schema
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import Exploration, RunRecord
-from orchestrator.value import Value, describe_schema
 
 Confidence = Literal["strong", "fair", "weak"]
 

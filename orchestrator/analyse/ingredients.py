@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Literal, cast
 
+from orchestrator.frozen_value import Value
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.plan import session_of
 from orchestrator.record.model import (
@@ -17,7 +18,6 @@ from orchestrator.record.model import (
     Ingredient,
     RunRecord,
 )
-from orchestrator.value import Value
 
 Kind = Literal[
     "source",

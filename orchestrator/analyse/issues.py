@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.analyse.alarms import follow_alarms
+from orchestrator.frozen_value import Value
 from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
-from orchestrator.value import Value
 
 _MOST = 2000
 """Cells of an alarm that its mark has: GitHub's limit for a text is 65,536 characters."""

@@ -9,8 +9,8 @@ from math import sqrt
 from typing import Any
 
 from orchestrator.analyse.change import State, name_end
+from orchestrator.frozen_value import Value
 from orchestrator.outcome import Outcome
-from orchestrator.value import Value
 
 FLAKY_NIGHTS = 30
 """How many nights a flaky cell is remembered."""

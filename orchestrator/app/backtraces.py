@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from orchestrator import internal
+from orchestrator import unexpected_error
 from orchestrator.app.actions.build import find_library, make_task
 from orchestrator.app.actions.image import record_image
 from orchestrator.app.confirm import spread
@@ -22,8 +22,8 @@ from orchestrator.matrix.model import Cell
 from orchestrator.plan.action import BuildAction
 from orchestrator.plan.plan import Plan
 from orchestrator.probe import backtrace
-from orchestrator.probe.files import scaled
 from orchestrator.probe.session import Session
+from orchestrator.probe.session_files import scaled
 from orchestrator.record.model import Backtrace
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def _trace_or_explain(run: Run, cell: Cell) -> tuple[Backtrace, str]:
     except MatrixctlError as error:
         return _explain(error.brief), ""
     except Exception as error:  # noqa: BLE001 - a backtrace is no reason to lose a run
-        return _explain(internal.kept(run.context.folder, error)), ""
+        return _explain(unexpected_error.keep_traceback(run.context.folder, error)), ""
 
 
 @dataclass(frozen=True, kw_only=True)

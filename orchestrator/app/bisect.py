@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from orchestrator.analyse.bisect import choose_steps, is_no_step, is_split, judge_step, vote
 from orchestrator.analyse.bisection import Bisection, Candidate, Origin, Step
 from orchestrator.app import resume
+from orchestrator.atomic_files import make_ignored, read_limited, write_atomically
 from orchestrator.errors import EngineError, MatrixctlError, NothingSelectedError, UsageError
 from orchestrator.execute.sources import git, unpinned
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.store.store import Store
-from orchestrator.files import make_ignored, read_limited, write_atomically
 from orchestrator.matrix import patches, replacement
 from orchestrator.matrix.catalog import Catalog, Source, moving
 from orchestrator.matrix.model import Cell, Matrix, Software

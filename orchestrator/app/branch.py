@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator import bounds
+from orchestrator.atomic_files import make_ignored, read_limited, scratch_folder, write_atomically
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import FetchError
-from orchestrator.files import make_ignored, read_limited, scratch_folder, write_atomically
 from orchestrator.matrix.names import quoted
 from orchestrator.record.find import LAST_GOOD, find_run, series_of
 from orchestrator.record.history.history import History

@@ -11,10 +11,10 @@ from typing import IO
 from orchestrator import bounds
 from orchestrator.analyse.compare import Comparison
 from orchestrator.app.inputs import FOLDER as INPUTS
+from orchestrator.atomic_files import read_beneath
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import read_beneath
+from orchestrator.record.merge_parts import move_files
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.parts import move_files
 from orchestrator.report import html
 
 _MIB = 1 << 20

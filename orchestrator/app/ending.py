@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from orchestrator import internal
+from orchestrator import unexpected_error
 from orchestrator.app.context import Context
 from orchestrator.app.ledger import Ledger
 from orchestrator.errors import Exit, MatrixctlError, RecordError
@@ -15,7 +15,7 @@ from orchestrator.outcome import Outcome, Reason, exit_code
 from orchestrator.probe.judge import conclude
 from orchestrator.probe.prober import Circumstances
 from orchestrator.record import journal
-from orchestrator.record.count import complaints
+from orchestrator.record.check_count import find_complaints
 from orchestrator.record.model import RunRecord, utc_now
 
 _log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def _log_error(context: Context, error: Exception) -> str:
     if isinstance(error, MatrixctlError):
         _log.error("%s", error)
         return error.brief
-    line = internal.kept(context.folder, error)
+    line = unexpected_error.keep_traceback(context.folder, error)
     _log.error("%s", line)
     return line
 
@@ -103,10 +103,10 @@ def _end(
 def _find_miscount(context: Context, cells: Sequence[Cell], record: RunRecord, code: Exit) -> str:
     """Prove that no cell was lost; where that fails, return the sentence for the record."""
     record = record.model_copy(update={"run": record.run.model_copy(update={"exit_code": code})})
-    wrong = complaints([cell.id for cell in cells], record)
+    wrong = find_complaints([cell.id for cell in cells], record)
     if not wrong:
         return ""
     said = f"{Outcome.ERROR}: {Reason.INTERNAL}: the count of the cells does not close"
-    path = internal.keep(context.folder, "\n".join((said, *wrong)))
+    path = unexpected_error.write_report(context.folder, "\n".join((said, *wrong)))
     _log.error("%s: %s; it stands in %s, please report it", said, "; ".join(wrong), path.name)
     return f"{said}: {'; '.join(wrong)}"

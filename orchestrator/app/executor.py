@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
-from orchestrator import bounds, internal
+from orchestrator import bounds, unexpected_error
 from orchestrator.app.context import Context
 from orchestrator.app.ledger import Ledger
 from orchestrator.errors import MatrixctlError, RecordError
@@ -77,7 +77,7 @@ class Executor:
             return failure
         text = bounds.cut(str(error), bounds.MESSAGE)
         if not isinstance(error, MatrixctlError) and failure.reason is Reason.INTERNAL:
-            text = internal.kept(self.context.folder, error)
+            text = unexpected_error.keep_traceback(self.context.folder, error)
             failure = replace(failure, message=f"{action.kind} {action.name}: {text}")
         self.ledger.record_action(action, "failed", duration_s=took, message=text)
         self.ledger.record_failure(action, failure, text)

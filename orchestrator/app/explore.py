@@ -13,8 +13,8 @@ from orchestrator.app.stages import Run, Stage
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.names import listed
 from orchestrator.plan.plan import Plan
+from orchestrator.record.interrupted_run import Past
 from orchestrator.record.journal import CellsAsked, ExplorationEnded
-from orchestrator.record.past import Past
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import resources
+from orchestrator.atomic_files import read_limited
 from orchestrator.errors import MatrixctlError
-from orchestrator.files import read_limited
 from orchestrator.matrix.load import MAX_BYTES, load
 from orchestrator.matrix.model import Matrix
 from orchestrator.matrix.yamlfile import MAX_BYTES as MAX_SOURCES

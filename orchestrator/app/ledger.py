@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator import bounds, internal
+from orchestrator import bounds, unexpected_error
 from orchestrator.app.first_record import make_action
 from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import Exit, RecordError
@@ -18,7 +18,7 @@ from orchestrator.plan.plan import Plan, build_name
 from orchestrator.probe import confirm
 from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
 from orchestrator.probe.prober import Circumstances
-from orchestrator.probe.traced import FOLDER, Catch
+from orchestrator.probe.trace_attempt import FOLDER, Catch
 from orchestrator.record import journal
 from orchestrator.record.model import ActionStatus, Attempt, Backtrace, Build, CellRecord, Traced
 from orchestrator.record.recorder import Recorder
@@ -63,7 +63,7 @@ class Ledger:
         except RecordError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault in judging one cell is no other cell's
-            record = self._add_fault(cell, told, internal.kept(self.recorder.folder, error))
+            record = self._add_fault(cell, told, unexpected_error.keep_traceback(self.recorder.folder, error))
         self.recorder.emit(journal.CellJudged(cell=record, final=final))
         if not confirm.is_due(record, self.confirm):
             self._end_at_failure(record)

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator.atomic_files import sweep_half_made, sweep_scratch
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import Engine, Leftover
 from orchestrator.execute.store.store import Store
-from orchestrator.files import sweep_half_made, sweep_scratch
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.runs import never_begun, runs
 

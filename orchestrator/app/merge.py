@@ -9,17 +9,17 @@ from pathlib import Path
 
 from orchestrator.app.inputs import FOLDER, follow
 from orchestrator.app.output import write_reports
+from orchestrator.atomic_files import copy_limited, make_ignored, scratch_folder, sha256_of, sync_folder
 from orchestrator.bounds import size
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import copy_limited, make_ignored, scratch_folder, sha256_of, sync_folder
 from orchestrator.matrix.names import listed
 from orchestrator.record import journal
-from orchestrator.record.count import complaints
+from orchestrator.record.check_count import find_complaints
 from orchestrator.record.fold import fold, write_run_json
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.merge import Missing, merge
+from orchestrator.record.merge_parts import Part, read_part, refuse_strangers
 from orchestrator.record.model import RunRecord
-from orchestrator.record.parts import Part, read_part, refuse_strangers
 from orchestrator.record.runs import is_id, new_id, runs
 
 _log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _write(
     record = fold(journal.read(folder / JOURNAL))
     planned = {cell.id for part in parts for cell in part.past.start.record.cells}
     planned |= {cell.id for one in missing for cell in one.cells or ()}
-    if wrong := complaints(sorted(planned), record):
+    if wrong := find_complaints(sorted(planned), record):
         raise MatrixctlError(
             "The count of the merged cells does not close; this is a fault of matrixctl.",
             details="\n".join(wrong),

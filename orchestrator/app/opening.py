@@ -32,9 +32,9 @@ from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
+from orchestrator.record.interrupted_run import Past
 from orchestrator.record.journal import Event, RunResumed, RunStarted
 from orchestrator.record.model import RunRecord
-from orchestrator.record.past import Past
 from orchestrator.record.recorder import Recorder
 from orchestrator.record.settings import Inputs
 

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator import internal
+from orchestrator import unexpected_error
 from orchestrator.analyse.compare import Comparison
+from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import MatrixctlError
-from orchestrator.files import write_atomically
 from orchestrator.record.find import find_previous
 from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
@@ -45,7 +45,7 @@ def guard_listener(listen: Callable[[Event], None], folder: Path) -> Callable[[E
             if isinstance(error, OSError):
                 why = f"{error.strerror or error}; the run goes on"
             else:
-                why = internal.kept(folder, error)
+                why = unexpected_error.keep_traceback(folder, error)
             _log.warning("progress can no longer be shown: %s", why)
 
     return listening
@@ -69,7 +69,7 @@ def write_reports(
         except OSError as error:
             refused.append(error)
         except Exception as error:  # noqa: BLE001 - a fault in one renderer
-            broken.append(f"{name}: {internal.kept(folder, error)}")
+            broken.append(f"{name}: {unexpected_error.keep_traceback(folder, error)}")
     if refused:
         raise refused[0]
     if broken:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator import internal
+from orchestrator import unexpected_error
 from orchestrator.app.context import Context
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.system import process
@@ -53,5 +53,9 @@ def sweep(context: Context, *, alone: bool = True) -> None:
         if alone and context.cancel():
             context.engine.sweep()
     except Exception as error:  # noqa: BLE001 - the reaper's thread must go on
-        why = error.brief if isinstance(error, MatrixctlError) else internal.kept(context.folder, error)
+        why = (
+            error.brief
+            if isinstance(error, MatrixctlError)
+            else unexpected_error.keep_traceback(context.folder, error)
+        )
         _log.warning("could not remove what is left of %s: %s", context.run_id, why)

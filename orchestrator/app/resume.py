@@ -7,14 +7,14 @@ from itertools import chain
 from pathlib import Path
 
 from orchestrator import __version__, resources
+from orchestrator.atomic_files import sha256_of
 from orchestrator.errors import NothingSelectedError, UsageError
-from orchestrator.files import sha256_of
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
+from orchestrator.record.interrupted_run import Past
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.past import Past
 from orchestrator.record.settings import Inputs
 
 _SHOWN = 16

@@ -26,9 +26,9 @@ from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.record import journal
+from orchestrator.record.interrupted_run import Past, read_past
 from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
-from orchestrator.record.past import Past, read_past
 from orchestrator.record.runs import begin
 
 STAGES: tuple[Stage, ...] = (

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orchestrator import internal
+from orchestrator import unexpected_error
+from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import RecordError
-from orchestrator.files import write_atomically
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
 from orchestrator.plan.plan import build_name
@@ -58,7 +58,7 @@ class SelfTests:
         try:
             cause = self._find_cause(record)
         except Exception as error:  # noqa: BLE001 - an explanation is no reason to lose a verdict
-            self._broken = self._broken or internal.kept(self.recorder.folder, error)
+            self._broken = self._broken or unexpected_error.keep_traceback(self.recorder.folder, error)
             cause = f"What the self-test says of it cannot be told: {self._broken}"
         return record if cause == record.cause else record.model_copy(update={"cause": cause})
 
@@ -69,7 +69,7 @@ class SelfTests:
         except RecordError:
             raise
         except Exception as error:  # noqa: BLE001 - what it reads comes from a container
-            kept = internal.kept(self.recorder.folder, error)
+            kept = unexpected_error.keep_traceback(self.recorder.folder, error)
             _log.warning("the self-test could not be read: %s", kept)
 
     def _read(self, cells: Sequence[Cell], raw: Raw) -> None:

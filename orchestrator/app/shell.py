@@ -24,7 +24,7 @@ from orchestrator.plan.action import BuildAction
 from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates, session
-from orchestrator.probe.files import scaled, session_files
+from orchestrator.probe.session_files import scaled, session_files
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.reproduce.finished import Replanned
 from orchestrator.reproduce.folder import client_command

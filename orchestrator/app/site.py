@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrator.app.resume import digest_tool
+from orchestrator.atomic_files import read_beneath
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import read_beneath
 from orchestrator.record.find import choose_only, read_run
 from orchestrator.record.history.history import JUDGED, History
 from orchestrator.record.model import CellRecord

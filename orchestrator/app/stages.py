@@ -20,7 +20,7 @@ from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, make_key
 from orchestrator.plan.plan import Plan, expected_of
 from orchestrator.plan.planner import Planner
-from orchestrator.probe import backtrace, traced
+from orchestrator.probe import backtrace, trace_attempt
 from orchestrator.probe.judge import conclude
 
 _EARLY = frozenset({"image", "source"})
@@ -74,7 +74,7 @@ class Run:
         cells, evidence = {cell.id: cell for cell in self.cells}, self.context.options.evidence
         if evidence == "none":
             return []
-        found = traced.choose(self.context.recorder.record().cells, passing=evidence == "all")
+        found = trace_attempt.choose(self.context.recorder.record().cells, passing=evidence == "all")
         return [cells[key] for key in found if key in cells]
 
     @property

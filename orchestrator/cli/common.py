@@ -18,7 +18,7 @@ from orchestrator.cli import complete
 from orchestrator.cli.closing import unmet
 from orchestrator.execute.sources.version import Reader, identify_folder
 from orchestrator.execute.store.remote import check_url
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix import patches, replacement
 from orchestrator.matrix.catalog import Catalog, load_catalog
 from orchestrator.matrix.environment import find_unread
@@ -49,7 +49,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """Print one line to stderr; text from outside is never read as markup."""
-    errors.print(Text(terminal(masked(text))))
+    errors.print(Text(terminal(mask_text(text))))
 
 
 def as_json(value: Any, *, indent: int | None = 1) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from orchestrator.app.issues import Repository, sync_issues
+from orchestrator.atomic_files import write_atomically
 from orchestrator.cli import common, complete
 from orchestrator.cli.group import Ordered
-from orchestrator.cli.read import compare_with_base, read_named
+from orchestrator.cli.report import compare_with_base, read_named
 from orchestrator.cli.workflow import find_page, print_annotations
 from orchestrator.errors import UsageError
 from orchestrator.execute.sources.pinning import take_pins
 from orchestrator.execute.store.store import Store
-from orchestrator.files import write_atomically
 from orchestrator.plan.shards import MOST, Shard, list_builds, split, split_by_time
 from orchestrator.report import github_summary
 from orchestrator.report.text import flat, terminal

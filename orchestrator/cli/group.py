@@ -20,7 +20,7 @@ import click
 
 from orchestrator.cli.log import show_log
 from orchestrator.errors import Exit, MatrixctlError
-from orchestrator.masked import mask_command
+from orchestrator.mask_passwords import mask_command
 
 _BAD_PATH = {
     errno.EACCES,
@@ -175,13 +175,16 @@ def _say(text: str) -> None:
 def _explain_fault(error: Exception) -> None:
     import tempfile  # noqa: PLC0415 - see the top
 
-    from orchestrator import internal  # noqa: PLC0415
+    from orchestrator import unexpected_error  # noqa: PLC0415
 
     try:
         folder = Path(tempfile.mkdtemp(prefix="matrixctl-internal-"))
     except OSError:
         folder = Path()
-    _explain(f"error: internal: {internal.kept(folder, error)}", f"It lies in {folder.absolute()}.")
+    _explain(
+        f"error: internal: {unexpected_error.keep_traceback(folder, error)}",
+        f"It lies in {folder.absolute()}.",
+    )
 
 
 def _explain(brief: str, *others: str) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from orchestrator.atomic_files import write_new
 from orchestrator.cli.common import catalog, say
 from orchestrator.errors import UsageError
 from orchestrator.execute.sources.identify import TITLES, Identity
 from orchestrator.execute.sources.version import identify_folder
-from orchestrator.files import write_new
 from orchestrator.plan.render import Renderer
 from orchestrator.versions import Version
 

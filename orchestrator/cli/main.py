@@ -23,10 +23,10 @@ _COMMANDS = (
     Later("run", "orchestrator.cli.run:run", "Build HAProxy for the selected cells and probe HTTP/3."),
     Later(
         "report",
-        "orchestrator.cli.read:report",
+        "orchestrator.cli.report:report",
         "Print the report of RUN: HTML, JUnit, CTRF, JSON, Markdown.",
     ),
-    Later("logs", "orchestrator.cli.read:logs", "Print what is known of CELL, with each file of evidence."),
+    Later("logs", "orchestrator.cli.report:logs", "Print what is known of CELL, with each file of evidence."),
     Later(
         "explain",
         "orchestrator.cli.explain:command",

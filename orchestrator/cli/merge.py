@@ -18,7 +18,7 @@ from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.matrix import patches
 from orchestrator.plan.shards import parse, split
 from orchestrator.record.merge import Missing
-from orchestrator.record.parts import Part, find_missing
+from orchestrator.record.merge_parts import Part, find_missing
 from orchestrator.record.settings import Settings
 from orchestrator.report.text import flat
 

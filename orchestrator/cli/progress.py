@@ -15,7 +15,7 @@ from rich.text import Text
 
 from orchestrator.cli import common
 from orchestrator.cli.closing import STYLES, closing
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.plan.plan import Known, expected
@@ -106,7 +106,7 @@ class Lines(Quiet):
             self._print(line)
 
     def say(self, text: str) -> None:
-        self._print(Text(terminal(masked(text))))
+        self._print(Text(terminal(mask_text(text))))
 
     def summary(self, record: RunRecord, folder: Path) -> None:
         if self._cached:

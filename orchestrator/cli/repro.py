@@ -9,7 +9,7 @@ from orchestrator.cli import common, complete
 from orchestrator.cli.outfolder import find_old, replace_files
 from orchestrator.execute.store.store import Store
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_folder
-from orchestrator.record.past import Past, read_past
+from orchestrator.record.interrupted_run import Past, read_past
 from orchestrator.reproduce import finished
 from orchestrator.reproduce.folder import SCRIPT
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import click
 from click.core import ParameterSource
 
-from orchestrator import app, internal
+from orchestrator import app, unexpected_error
 from orchestrator.analyse.bisect import BAD, Mark, is_no_step, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
@@ -390,7 +390,10 @@ def _report_news(
     except (MatrixctlError, OSError) as error:
         return found, f"the report has no news since {base.run.id}: {error}"
     except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended and its exit code stays
-        return found, f"the report has no news since {base.run.id}: {internal.kept(folder, error)}"
+        return (
+            found,
+            f"the report has no news since {base.run.id}: {unexpected_error.keep_traceback(folder, error)}",
+        )
     return found, f"since {base.run.id}: {words.verdict(found)} ({words.headline(found)})"
 
 
@@ -419,7 +422,7 @@ def _write_down(place: "Place", folder: Path) -> None:
     except MatrixctlError as error:
         common.say(f"the run is not in the history: {error}")
     except Exception as error:  # noqa: BLE001 - a database has many ways to fail
-        common.say(f"the run is not in the history: {internal.kept(folder, error)}")
+        common.say(f"the run is not in the history: {unexpected_error.keep_traceback(folder, error)}")
     else:
         return
     command = shlex.join(["matrixctl", "history", "import", "--history", str(place), str(folder)])

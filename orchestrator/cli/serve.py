@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from orchestrator.atomic_files import scratch_folder
 from orchestrator.cli import common
 from orchestrator.cli.history import find_place
 from orchestrator.errors import UsageError
-from orchestrator.files import scratch_folder
 from orchestrator.report.text import flat
 
 _LAST_PORT = 65535

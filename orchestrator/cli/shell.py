@@ -22,7 +22,7 @@ from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import LocalHost
 from orchestrator.record.find import find_cell, find_folder
-from orchestrator.record.past import read_past
+from orchestrator.record.interrupted_run import read_past
 from orchestrator.reproduce.finished import replan
 
 

@@ -10,6 +10,7 @@ import click
 
 from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.arch import by_machine
+from orchestrator.atomic_files import scratch_folder
 from orchestrator.cli import common
 from orchestrator.cli.doctor import make_patient
 from orchestrator.cli.log import show_log
@@ -21,7 +22,6 @@ from orchestrator.execute.setup import doctor
 from orchestrator.execute.store.remote import INSTALL
 from orchestrator.execute.store.shared import open_store
 from orchestrator.execute.system.host import LocalHost
-from orchestrator.files import scratch_folder
 
 _GIB = 1 << 30
 

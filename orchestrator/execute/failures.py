@@ -1,6 +1,7 @@
 """Errors in the words of the outcome table."""
 
 from orchestrator import bounds
+from orchestrator.atomic_files import FULL
 from orchestrator.errors import (
     BuildError,
     ChecksumMismatchError,
@@ -15,7 +16,6 @@ from orchestrator.errors import (
     SourceUnreachableError,
 )
 from orchestrator.execute.schedule.scheduler import Failure
-from orchestrator.files import FULL
 from orchestrator.outcome import REASONS, Reason
 from orchestrator.plan.action import Action
 

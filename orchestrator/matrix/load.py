@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
-from orchestrator.files import read_limited
 from orchestrator.matrix import schema
 from orchestrator.matrix.checks import check_data, check_matrix, find_notes, spelled_out, spread
 from orchestrator.matrix.faults import explain

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator.arch import Arch
+from orchestrator.frozen_value import Value
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.value import Value
 
 AXES = ("arch", "haproxy", "tls", "cipher", "client", "execution")
 """Every axis, in the order in which it stands in a cell's id."""

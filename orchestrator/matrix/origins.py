@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.files import at_home
+from orchestrator.atomic_files import at_home
 from orchestrator.matrix.names import listed, nearest, quoted
 
 SCHEMES = ("https", "ssh", "git", "file")

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from orchestrator.atomic_files import at_home, read_limited
 from orchestrator.errors import ChecksumMismatchError, UsageError
-from orchestrator.files import at_home, read_limited
 from orchestrator.matrix.diffs import fit_prefixes
 from orchestrator.matrix.model import Cell, Patch, Software
 from orchestrator.matrix.names import listed, nearest, quoted

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from orchestrator import bounds
+from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
-from orchestrator.files import read_limited
+from orchestrator.frozen_value import Value
 from orchestrator.matrix.catalog import Moving, moving
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.names import listed
 from orchestrator.matrix.versionless import find_archs, find_software
-from orchestrator.value import Value
 
 _LARGEST = 1 << 20
 """Bytes of a file of pins; one pin has some 200."""

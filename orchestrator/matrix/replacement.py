@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from orchestrator.atomic_files import at_home
 from orchestrator.errors import UsageError
-from orchestrator.files import at_home
 from orchestrator.matrix import schema
 from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.expand import values_by_name

@@ -7,8 +7,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
-from orchestrator.files import read_limited
 from orchestrator.matrix.names import listed, nearest
 from orchestrator.matrix.yamltree import Fault, Tree, faulty, read
 

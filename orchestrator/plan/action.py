@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from orchestrator.arch import Arch
+from orchestrator.frozen_value import Value
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.matrix.model import ClientValue, HaproxyValue, Patch, TlsValue
-from orchestrator.value import Value
 
 Kind = Literal["image", "source", "tls", "haproxy", "selftest", "probe"]
 BuildKind = Literal["tls", "haproxy", "selftest"]

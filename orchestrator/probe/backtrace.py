@@ -18,7 +18,7 @@ from orchestrator.plan.render import Renderer
 from orchestrator.probe import session
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.classify import CRASHES
-from orchestrator.probe.files import session_files
+from orchestrator.probe.session_files import session_files
 from orchestrator.record.model import CellRecord
 
 TRIES = 3

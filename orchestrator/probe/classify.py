@@ -11,8 +11,8 @@ from typing import NamedTuple
 from orchestrator.closecode import ALERTS, CRYPTO
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
-from orchestrator.probe.ended import find_when, quote_client
-from orchestrator.probe.files import asked
+from orchestrator.probe.process_end import find_when, quote_client
+from orchestrator.probe.session_files import asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.frozen_value import Value
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.environment import find_unset
 from orchestrator.matrix.model import Cell, Unsupported
@@ -10,10 +11,9 @@ from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
 from orchestrator.probe import cpu, sanitize
 from orchestrator.probe.attest import Binary, attest, misbuilt
 from orchestrator.probe.classify import Finding, because, classify
-from orchestrator.probe.loading import refusal
+from orchestrator.probe.load_failure import find_refusal
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
 from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Load, Observations, counted
-from orchestrator.value import Value
 
 AGAIN = "again: "
 """Begins ``Attempt.why`` of an attempt that was made ``again``, for people."""
@@ -82,7 +82,7 @@ def _judgement(
     if proof.haproxy_version is None and proof.elf_machine == cell.arch.arch.elf_machine:
         if reported := sanitize.report(said):
             return because(Reason.SANITIZER, f"In `haproxy -vv` {reported}.")
-        if refused := refusal(cell, binary, said):
+        if refused := find_refusal(cell, binary, said):
             return because(*refused)
         died = signal_name(vv_status)
         if died is not None:

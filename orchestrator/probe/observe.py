@@ -9,7 +9,7 @@ from orchestrator import bounds
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
 from orchestrator.probe import sanitize
-from orchestrator.probe.files import Asked, asked
+from orchestrator.probe.session_files import Asked, asked
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)

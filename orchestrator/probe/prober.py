@@ -11,13 +11,14 @@ from typing import Any, Protocol
 from pydantic import Field
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential
 
-from orchestrator import bounds, internal
+from orchestrator import bounds, unexpected_error
 from orchestrator.arch import Arch
+from orchestrator.atomic_files import sync_folder, write_durably
 from orchestrator.errors import EngineLostError, MatrixctlError, RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.failures import reason_of
 from orchestrator.execute.images import emulation
-from orchestrator.files import sync_folder, write_durably
+from orchestrator.frozen_value import Value
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell, Limits, Unsupported
 from orchestrator.outcome import LASTING, Outcome, Reason
@@ -26,12 +27,11 @@ from orchestrator.probe import cpu, session
 from orchestrator.probe.attest import inspect
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.evidence import rank
-from orchestrator.probe.files import scaled, session_files
 from orchestrator.probe.judge import AGAIN, Judgement, conclude, judge
 from orchestrator.probe.observe import MALFORMED
-from orchestrator.probe.traced import FOLDER
+from orchestrator.probe.session_files import scaled, session_files
+from orchestrator.probe.trace_attempt import FOLDER
 from orchestrator.record.model import utc_now
-from orchestrator.value import Value
 
 FIRST = "first"
 TRIES = 3
@@ -258,7 +258,7 @@ class _Attempt:
         try:
             return judge(cell, self._binary, self._server, raw, self._prober.declared(cell))
         except Exception as error:  # noqa: BLE001 - what nobody foresaw in what a container said
-            return conclude(Reason.INTERNAL, internal.kept(self._prober.folder, error))
+            return conclude(Reason.INTERNAL, unexpected_error.keep_traceback(self._prober.folder, error))
 
     def close(self, error: Exception | None) -> None:
         """Judge the cells that no line came for."""
@@ -267,7 +267,7 @@ class _Attempt:
         reason = reason_of(error or MatrixctlError(""))
         message = str(error or "The probe driver said nothing of this cell.")
         if error is not None and not isinstance(error, MatrixctlError):
-            message = internal.kept(self._prober.folder, error)
+            message = unexpected_error.keep_traceback(self._prober.folder, error)
         for cell in list(self._open.values()):
             self._tell(cell, conclude(reason, message), self._describe_attempt(cell, 0.0))
 

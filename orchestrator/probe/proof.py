@@ -12,15 +12,22 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
 from orchestrator.execute.system.deadline import exceeded
+from orchestrator.frozen_value import whole
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import SUITES
 from orchestrator.matrix.clients import CLIENTS, control_client, quic_lacks
 from orchestrator.matrix.model import Cell, ClientValue, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
-from orchestrator.probe.files import CLIENT_SCRIPTS, FIRST_PORT, asked, bodies, client_files, job_values
+from orchestrator.probe.session_files import (
+    CLIENT_SCRIPTS,
+    FIRST_PORT,
+    asked,
+    bodies,
+    client_files,
+    job_values,
+)
 from orchestrator.record.model import ClientProof
-from orchestrator.value import whole
 
 DEFAULT = "default"
 """``ClientProof.suite`` of a client that nothing is forced on."""

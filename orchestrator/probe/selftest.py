@@ -11,11 +11,11 @@ from collections.abc import Set as AbstractSet
 from pydantic import ValidationError
 
 from orchestrator import bounds
+from orchestrator.frozen_value import whole
 from orchestrator.matrix.capability_table import AeadApi
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.observe import signal_name
 from orchestrator.record.model import AeadCheck, CellRecord, Exchange, SelfTest
-from orchestrator.value import whole
 
 _CHECKS = 1000
 """That are believed; the program writes about a hundred."""

@@ -15,9 +15,9 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
 from orchestrator.execute.system.deadline import exceeded
+from orchestrator.frozen_value import whole
 from orchestrator.matrix.model import Limits
-from orchestrator.probe.files import ORIGIN_PORT
-from orchestrator.value import whole
+from orchestrator.probe.session_files import ORIGIN_PORT
 
 _MIB = 1 << 20
 _SERVER_BASE = 256 * _MIB

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from orchestrator.atomic_files import read_limited
 from orchestrator.errors import Exit, MatrixctlError, UsageError
-from orchestrator.files import read_limited
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.matrix.select import alike, find_ids, list_some
 from orchestrator.outcome import ALARMS, Verdict, believed

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import MatrixctlError
-from orchestrator.files import write_atomically
 from orchestrator.record.journal import (
     ActionChanged,
     CellJudged,

@@ -14,9 +14,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from orchestrator.atomic_files import sync_folder, unheld, write_durably
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import sync_folder, unheld, write_durably
-from orchestrator.masked import masked
+from orchestrator.frozen_value import Value, whole
+from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.record.model import (
     ActionRecord,
@@ -30,7 +31,6 @@ from orchestrator.record.model import (
     utc_now,
 )
 from orchestrator.record.settings import Inputs, Settings
-from orchestrator.value import Value, whole
 
 _log = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ def _write_line(event: Event) -> tuple[Event, bytes]:
     except PydanticSerializationError:  # a file name, or an error of the engine's
         event = _LINE.validate_python(whole(event.model_dump()))
         said = event.model_dump_json()
-    clean = masked(said)
+    clean = mask_text(said)
     return (event if clean == said else _LINE.validate_json(clean)), clean.encode()
 
 

@@ -10,6 +10,7 @@ from orchestrator.errors import Exit
 from orchestrator.outcome import Verdict, severity
 from orchestrator.record import journal
 from orchestrator.record.journal import CellJudged, Event, RunFinished, RunStarted
+from orchestrator.record.merge_parts import Part, find_exit
 from orchestrator.record.model import (
     ActionRecord,
     ActionStatus,
@@ -18,7 +19,6 @@ from orchestrator.record.model import (
     SelfTest,
     ShardRecord,
 )
-from orchestrator.record.parts import Part, find_exit
 
 _NAMED = 5
 """Cells or shards that a sentence names."""

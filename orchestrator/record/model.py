@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator
 
+from orchestrator.frozen_value import Value
 from orchestrator.matrix.model import (
     ArchValue,
     CipherValue,
@@ -20,7 +21,6 @@ from orchestrator.matrix.model import (
     TlsValue,
 )
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict
-from orchestrator.value import Value
 
 
 def utc_now() -> str:

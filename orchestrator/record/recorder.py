@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from orchestrator import internal
+from orchestrator import unexpected_error
+from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import MatrixctlError, RecordError
-from orchestrator.files import write_atomically
 from orchestrator.record.fold import ended, fold, write_run_json
 from orchestrator.record.journal import (
     JOURNAL,
@@ -75,8 +75,9 @@ class Recorder:
         except MatrixctlError:
             raise
         except Exception as failure:
+            kept = unexpected_error.keep_traceback(self.folder, failure)
             raise MatrixctlError(
-                f"The report in {self.folder} cannot be made: {internal.kept(self.folder, failure)}",
+                f"The report in {self.folder} cannot be made: {kept}",
                 details="The journal beside it has every event up to here.",
             ) from failure
         finally:

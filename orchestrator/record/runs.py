@@ -8,8 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.atomic_files import make_ignored
 from orchestrator.errors import UsageError
-from orchestrator.files import make_ignored
 from orchestrator.record.journal import JOURNAL, held
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from orchestrator.frozen_value import describe_schema
 from orchestrator.record.model import RunRecord
-from orchestrator.value import describe_schema
 
 PATH = Path(__file__).with_name("schema.json")
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
+from orchestrator.frozen_value import Value
 from orchestrator.matrix.pins import Pins
-from orchestrator.value import Value
 
 CONFIRM_CELLS, CONFIRM_MINUTES = 3, 15.0
 """The bounds of ``--confirm``, unless told."""

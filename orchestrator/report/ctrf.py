@@ -17,7 +17,7 @@ from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import FAILURES, Outcome, Verdict
 from orchestrator.record.model import Attempt, CellRecord, Rule, RunInfo, RunRecord, counted
-from orchestrator.report import asked, attempts, expectations, headline, panel, summary, text
+from orchestrator.report import attempts, expectations, headline, panel, selection, summary, text
 from orchestrator.report.news import News, read_news
 
 VERSION = "0.0.0"
@@ -187,8 +187,8 @@ def _environment(record: RunRecord, news: News | None) -> dict[str, Any]:
         "healthy": headline.went_well(record),
         "extra": {
             "series": run.series,
-            "cells": asked.describe(record),
-            "command": asked.command(run),
+            "cells": selection.describe(record),
+            "command": selection.command(run),
             "matrix": run.matrix_digest,
             "engine": record.engines or "none",
             "exit_code": run.exit_code,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from orchestrator.frozen_value import Value
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import attempts
-from orchestrator.value import Value
 
 
 class Said(Value):

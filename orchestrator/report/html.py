@@ -18,18 +18,18 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import (
     actions,
-    asked,
     attempts,
     disagreements,
-    drawn,
     expectations,
     explanation,
     grid,
     groups,
     headline,
+    packed_panels,
     panel,
     proofs,
     provenance,
+    selection,
     selftests,
     summary,
     text,
@@ -69,9 +69,9 @@ def render(record: RunRecord, comparison: Comparison | None = None, previous: st
         resumed=headline.resumed(record.run),
         previous=previous,
         exit_code=headline.exit_words(record),
-        asked=asked.describe(record),
-        tested=asked.tell_tested(record),
-        command=asked.command(record.run),
+        asked=selection.describe(record),
+        tested=selection.tell_tested(record),
+        command=selection.command(record.run),
         bundle=shlex.join(["matrixctl", "report", record.run.id, "--bundle", f"{record.run.id}.zip"]),
         special=provenance.special(record),
         counts=summary.counts(record.cells),
@@ -90,7 +90,7 @@ def render(record: RunRecord, comparison: Comparison | None = None, previous: st
         selftest_of=_selftests(record),
         slowest=actions.slowest(record.actions),
         kinds=actions.kinds(record.actions),
-        data=drawn.pack(
+        data=packed_panels.pack(
             record, {build.name: build.place for build in builds}, words=words, more=told, href=_href
         ),
         style=Markup(style),  # noqa: S704 - our own file
@@ -241,7 +241,7 @@ def _builds(record: RunRecord, more: Collection[str]) -> tuple[_BuildCells, ...]
             place=place,
             name=name,
             special=provenance.of(members[0], record),
-            cells=(shown := tuple(cell for cell in members if not drawn.is_drawn(cell, more))),
+            cells=(shown := tuple(cell for cell in members if not packed_panels.is_drawn(cell, more))),
             drawn=len(members) - len(shown),
         )
         for place, (name, members) in enumerate(found.items())

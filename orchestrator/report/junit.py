@@ -21,12 +21,12 @@ from orchestrator.matrix.model import AXES
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import CellRecord, Rule, RunInfo, RunRecord
 from orchestrator.report import (
-    asked,
     attempts,
     expectations,
     headline,
     panel,
     provenance,
+    selection,
     summary,
     text,
     units,
@@ -121,8 +121,8 @@ def _properties(record: RunRecord, cell: CellRecord) -> dict[str, str]:
         "run.id": run.id,
         "run.status": run.status,
         "run.resumed": headline.resumed(run) or "never",
-        "run.cells": asked.describe(record),
-        "run.command": asked.command(run),
+        "run.cells": selection.describe(record),
+        "run.command": selection.command(run),
         "matrixctl.version": run.tool_version,
         "matrix.digest": run.matrix_digest,
         "host": "; ".join(f"{one.system}, {one.arch}, kernel {one.kernel}" for one in record.hosts),

@@ -7,7 +7,6 @@ from orchestrator.matrix.names import titled
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
-    asked,
     attempts,
     disagreements,
     expectations,
@@ -17,6 +16,7 @@ from orchestrator.report import (
     headline,
     news_markdown,
     provenance,
+    selection,
     selftests,
     summary,
     text,
@@ -98,12 +98,12 @@ def _facts(record: RunRecord) -> str:
         "started": units.moment(run.started_at),
         "resumed": headline.resumed(run),
         "took": units.duration(run.duration_s),
-        "cells": text.shorten(asked.describe(record), _MESSAGE),
+        "cells": text.shorten(selection.describe(record), _MESSAGE),
         "host": "; ".join(dict.fromkeys(f"{one.system}, {one.arch}" for one in record.hosts)),
         "engine": record.engines or "none",
         "matrixctl": run.tool_version,
         "exit code": headline.exit_words(record),
-        "command": text.shorten(asked.command(run), _MESSAGE),
+        "command": text.shorten(selection.command(run), _MESSAGE),
     }
     return " · ".join(f"{name} {escape(value)}" for name, value in facts.items() if value)
 

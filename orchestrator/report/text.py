@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from orchestrator.value import Value
+from orchestrator.frozen_value import Value
 
 V = TypeVar("V", bound=Value)
 Style = Literal["", "bold", "alarm", "unsure", "good", "dim"]

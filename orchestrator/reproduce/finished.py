@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from orchestrator import bounds
 from orchestrator.arch import ARCHES, Arch
+from orchestrator.atomic_files import read_beneath, read_limited
 from orchestrator.errors import SourceUnreachableError, UsageError
 from orchestrator.execute.store.store import Store
-from orchestrator.files import read_beneath, read_limited
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.model import Cell, Limits, Software
 from orchestrator.outcome import Reason
@@ -18,10 +18,10 @@ from orchestrator.plan.action import Action, SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
-from orchestrator.probe import traced
+from orchestrator.probe import trace_attempt
+from orchestrator.record.interrupted_run import Past as PastRun
 from orchestrator.record.journal import SourcePinned
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.past import Past as PastRun
 from orchestrator.report import issue
 from orchestrator.reproduce import foreign
 from orchestrator.reproduce.folder import (
@@ -259,6 +259,6 @@ def _read_traced(record: CellRecord, folder: Path) -> dict[str, bytes]:
         with suppress(OSError):
             content = read_beneath(folder, path, left)
             if len(content) <= left:
-                found[f"evidence/{traced.FOLDER}/{Path(path).name}"] = content
+                found[f"evidence/{trace_attempt.FOLDER}/{Path(path).name}"] = content
                 left -= len(content)
     return found

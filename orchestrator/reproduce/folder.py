@@ -24,7 +24,7 @@ from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import session
 from orchestrator.probe.certificates import SERVER_NAME
-from orchestrator.probe.files import scaled, session_files
+from orchestrator.probe.session_files import scaled, session_files
 
 SCRIPT = "reproduce.sh"
 _SCRIPTS = ("verdict.py", "certificates.sh")

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from orchestrator.atomic_files import read_beneath
 from orchestrator.errors import MatrixctlError
-from orchestrator.files import read_beneath
 from orchestrator.record.find import read_run
 from orchestrator.record.runs import begun
 from orchestrator.report import html

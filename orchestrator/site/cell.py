@@ -9,7 +9,7 @@ from orchestrator.analyse.moves import VERSIONED
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
-from orchestrator.site.made import Workshop
+from orchestrator.site.component_changes import Workshop
 from orchestrator.site.names import cell_page
 from orchestrator.site.news import measure_now
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.site import names
 from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
-from orchestrator.site.made import describe as describe_difference
+from orchestrator.site.component_changes import describe as describe_difference
 from orchestrator.site.names import arch_page, library_page
 from orchestrator.site.news import News, is_tested
 from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tones_of_nights

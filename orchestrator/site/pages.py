@@ -19,7 +19,7 @@ from orchestrator.report import html, summary, units
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site import names
 from orchestrator.site.charts import HEIGHTS, find_months
-from orchestrator.site.made import Workshop, describe
+from orchestrator.site.component_changes import Workshop, describe
 from orchestrator.site.news import News, choose_worse, compare_nights, recall_flaky
 from orchestrator.site.state import end_of
 from orchestrator.site.tracks import Track

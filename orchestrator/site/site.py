@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from orchestrator.site.alarm import make_alarms
+from orchestrator.site.axis_pages import make_parts
 from orchestrator.site.badges import make_badges
 from orchestrator.site.cell import Known, make_cell
 from orchestrator.site.coverage import make_coverage
@@ -12,7 +13,6 @@ from orchestrator.site.matrix import make_matrix
 from orchestrator.site.overview import make_overview
 from orchestrator.site.pages import Frame, Page, as_script, asset, overdue_sentence
 from orchestrator.site.pairs import make_pairs, number_cells
-from orchestrator.site.part import make_parts
 from orchestrator.site.run import make_run
 from orchestrator.site.state import OVERDUE_H, is_overdue
 from orchestrator.site.tracks import follow

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.atomic_files import SITE_MANIFEST, read_limited, replace_bytes
 from orchestrator.errors import UsageError
-from orchestrator.files import SITE_MANIFEST, read_limited, replace_bytes
 from orchestrator.site.pages import Page
 
 _FORMAT = 1

@@ -12,9 +12,9 @@ from orchestrator.matrix.model import Patch
 from orchestrator.outcome import Outcome
 from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
+from orchestrator.record.interrupted_run import Past
 from orchestrator.record.journal import RunStarted
 from orchestrator.record.model import CellRecord, Expected, RunRecord
-from orchestrator.record.past import Past
 from orchestrator.record.settings import Inputs
 
 INPUTS = Inputs(

@@ -21,7 +21,7 @@ from orchestrator.matrix.select import select
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
 from orchestrator.probe.judge import Judgement
-from orchestrator.record.count import complaints
+from orchestrator.record.check_count import find_complaints
 from orchestrator.record.fold import fold
 from orchestrator.record.journal import JOURNAL, CellsAsked, read
 from orchestrator.record.model import RunRecord
@@ -83,7 +83,7 @@ def test_what_was_not_needed_is_no_part_of_the_run_and_is_named(bench: Bench) ->
     assert sorted([*ids, *found.left]) == sorted(cell.id for cell in CELLS)
     assert (record.run.planned, record.run.judged) == (len(ids), len(ids))
     assert record.run.exit_code == Exit.FAILED
-    assert complaints(ids, record) == ()
+    assert find_complaints(ids, record) == ()
     assert not [cell for cell in record.cells if cell.outcome is None]
     assert ids[-len(found.rounds[-1]) :] == list(found.rounds[-1])
 

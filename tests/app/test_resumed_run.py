@@ -14,7 +14,7 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
 from orchestrator.probe.judge import AGAIN, Judgement
-from orchestrator.record.count import complaints
+from orchestrator.record.check_count import find_complaints
 from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunResumed, read
 from orchestrator.record.model import CellRecord, RunRecord
 
@@ -53,7 +53,7 @@ def test_wherever_the_journal_ends_the_resumed_run_is_the_same(tmp_path: Path) -
         record = bench.go()
         assert ends(record) == ends(whole), at
         assert (record.run.status, record.run.exit_code) == ("finished", whole.run.exit_code)
-        assert complaints([one.id for one in CELLS], record) == ()
+        assert find_complaints([one.id for one in CELLS], record) == ()
         events = list(read(tmp_path / str(at) / "run" / JOURNAL))
         judged = Counter(one.cell.id for one in events if isinstance(one, CellJudged))
         assert judged == Counter(one.id for one in CELLS)

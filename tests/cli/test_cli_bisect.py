@@ -33,7 +33,7 @@ from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.outcome import Outcome
 from orchestrator.probe.certificates import Certificates
 from orchestrator.record.find import read_run
-from orchestrator.record.past import read_past
+from orchestrator.record.interrupted_run import read_past
 
 SUITE = "TLS_AES_256_GCM_SHA384"
 CELL = f"amd64--haproxy-3.0.11--openssl-3.5.7--{SUITE}"
@@ -512,7 +512,7 @@ def test_what_has_changed_is_refused(bench: Bench, changed: str) -> None:
         case "tool":
             kept = bench.folder / "reports" / cut.id / "bisect.json"
             made = json.loads(kept.read_text())
-            made["origin"]["inputs"]["files"]["orchestrator/value.py"] = "0" * 16
+            made["origin"]["inputs"]["files"]["orchestrator/frozen_value.py"] = "0" * 16
             kept.write_text(json.dumps(made))
     before = len(bench.programs.tried)
     done = matrixctl("bisect", "--resume", cut.id, "--mirror", "mirror", cwd=bench.folder)
@@ -520,7 +520,7 @@ def test_what_has_changed_is_refused(bench: Bench, changed: str) -> None:
         "matrix": "matrix: its SHA-256 is ",
         "sources": f"entry of the sources haproxy {VERSIONS[5]}: its SHA-256 is ",
         "patch": "is made of something else: a value, or a patch",
-        "tool": "file of matrixctl orchestrator/value.py: its SHA-256 is ",
+        "tool": "file of matrixctl orchestrator/frozen_value.py: its SHA-256 is ",
     }[changed]
     said = f"the bisection {cut.id} cannot be resumed: what it began with has changed"
     assert done.returncode == 2, done.stderr

@@ -21,7 +21,7 @@ from orchestrator.analyse.compare import compare
 from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.app import merge
 from orchestrator.app.leftovers import remove_files
-from orchestrator.files import scratch_folder
+from orchestrator.atomic_files import scratch_folder
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load

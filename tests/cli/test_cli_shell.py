@@ -13,7 +13,7 @@ from fakes import FakeEngine, Files, ran
 from orchestrator.cli import shell
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
-from orchestrator.record.past import read_past
+from orchestrator.record.interrupted_run import read_past
 
 
 @dataclass

@@ -9,9 +9,9 @@ from click.testing import CliRunner, Result
 from samples import mixed
 
 from orchestrator.app.history import add_run
+from orchestrator.atomic_files import replace_bytes
 from orchestrator.cli.main import main
 from orchestrator.errors import Exit
-from orchestrator.files import replace_bytes
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.site import write

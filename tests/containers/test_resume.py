@@ -27,7 +27,7 @@ from conftest import Tell
 
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.record.count import complaints
+from orchestrator.record.check_count import find_complaints
 from orchestrator.record.fold import fold
 from orchestrator.record.journal import (
     JOURNAL,
@@ -241,7 +241,7 @@ def survive(made: Bed, calm: Undisturbed) -> None:
     assert judged == Counter(calm.verdicts.keys()), made.said
     assert verdicts(record) == calm.verdicts
     assert (record.run.status, record.run.exit_code) == ("finished", 0)
-    assert complaints(list(calm.verdicts), record) == ()
+    assert find_complaints(list(calm.verdicts), record) == ()
     assert found == []
     assert isinstance(events[0], RunStarted)
     assert isinstance(events[-1], RunFinished)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from another_process import another_process
 
+from orchestrator.atomic_files import sha256_of
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.store.prune import Item, choose, prune
 from orchestrator.execute.store.store import Store
-from orchestrator.files import sha256_of
 
 FIRST, SECOND, THIRD = "1" * 64, "2" * 64, "3" * 64
 DAY = 24 * 3600.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.atomic_files import sha256_of
 from orchestrator.execute.store.store import HeldSource, Store
-from orchestrator.files import sha256_of
 
 
 def kept(store: Store) -> HeldSource:

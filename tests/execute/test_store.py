@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.atomic_files import sha256_of
 from orchestrator.cli.log import show_log
 from orchestrator.errors import DeadlineError, UsageError
 from orchestrator.execute.store.store import Store
-from orchestrator.files import sha256_of
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from git_samples import Repository
 
+from orchestrator.atomic_files import SITE_MANIFEST, sha256_of
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import tree
 from orchestrator.execute.sources.unpinned import fetch
 from orchestrator.execute.store.store import Store
-from orchestrator.files import SITE_MANIFEST, sha256_of
 from orchestrator.matrix.catalog import Moving
 
 

@@ -18,9 +18,9 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ContainerSpec
 from orchestrator.execute.images import image_build
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Limits
-from orchestrator.probe import traced
+from orchestrator.probe import trace_attempt
 from orchestrator.probe.session import Session, specs
 
 CANARY = "c4n4ry-0f-4-s3cr3t"
@@ -131,7 +131,7 @@ def test_a_container_gets_one_volume_and_nothing_of_the_host(api: Recording) -> 
 
 def test_what_captures_has_that_power_alone_and_what_reads_has_none(api: Recording) -> None:
     server, _ = probe_specs()
-    capturing, reading = traced.specs(session(), "tools")
+    capturing, reading = trace_attempt.specs(session(), "tools")
     for one in (capturing, reading):
         host = made(api, one)["HostConfig"]
         assert host["Binds"] == [f"{server.volume}:/work:rw"]
@@ -253,4 +253,4 @@ def test_a_failed_image_build_does_not_tell_the_proxys_password() -> None:
     ],
 )
 def test_what_is_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert mask_text(text) == shown

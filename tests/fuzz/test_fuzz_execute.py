@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mutations import near_bytes, near_text, near_tree
 
 from orchestrator.arch import ARCHES
+from orchestrator.atomic_files import sha256_of
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.archive import member, pack
@@ -26,7 +27,6 @@ from orchestrator.execute.sources.identify import identify
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import os_release
 from orchestrator.execute.system.process import Completed
-from orchestrator.files import sha256_of
 
 DIGEST = "ab" * 32
 

@@ -19,14 +19,14 @@ from mutations import near_bytes, near_text, near_tree
 from record_samples import cell as a_record
 
 from orchestrator.errors import MatrixctlError
+from orchestrator.frozen_value import Value, whole
 from orchestrator.outcome import Outcome
 from orchestrator.probe import classify, cpu, observe, proof, selftest, session
 from orchestrator.probe.attest import attest, inspect, misbuilt
-from orchestrator.probe.files import asked
 from orchestrator.probe.judge import judge
 from orchestrator.probe.prober import _Attempt, _Ends
+from orchestrator.probe.session_files import asked
 from orchestrator.record.model import SelfTest
-from orchestrator.value import Value, whole
 
 CELL = cell()
 LINE, SERVER = line(CELL), server_line()

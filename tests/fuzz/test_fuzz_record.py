@@ -20,6 +20,7 @@ from orchestrator.cli.log import show_log
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
+from orchestrator.record.interrupted_run import read_past
 from orchestrator.record.journal import (
     JOURNAL,
     ActionChanged,
@@ -31,7 +32,6 @@ from orchestrator.record.journal import (
     read,
 )
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.past import read_past
 from orchestrator.report import ctrf, html, junit, markdown
 
 EVENTS: tuple[Event, ...] = (

@@ -9,8 +9,8 @@ import pytest
 from hostile import CORPUS, Hostile
 from matrix_samples import matrix
 
+from orchestrator.atomic_files import at_home
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import at_home
 from orchestrator.matrix import patches
 from orchestrator.matrix.catalog import load_catalog
 from orchestrator.matrix.expand import expand

@@ -7,8 +7,8 @@ from typing import Any
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome
 from orchestrator.probe.attest import Binary
-from orchestrator.probe.files import Asked, asked
 from orchestrator.probe.judge import Judgement, judge
+from orchestrator.probe.session_files import Asked, asked
 
 Raw = dict[str, Any]
 

@@ -12,8 +12,8 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.probe import classify as module
 from orchestrator.probe.classify import Finding, classify
-from orchestrator.probe.files import asked
 from orchestrator.probe.observe import observe
+from orchestrator.probe.session_files import asked
 
 GCM = cell()
 DEFAULT = cell(cipher="default")

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from orchestrator.probe import certificates
-from orchestrator.probe.files import asked
+from orchestrator.probe.session_files import asked
 
 LOGS = Path(__file__).parent / "gtlsclient"
 GET = {"name": "get-1k", "path": "/1k", "upload": None}

@@ -14,7 +14,7 @@ from client_scripts import SCRIPTS, loaded
 
 from orchestrator.execute.images.dockerfiles import CLIENT_PACKAGES
 from orchestrator.matrix.clients import CLIENTS
-from orchestrator.probe.files import CLIENT_SCRIPTS
+from orchestrator.probe.session_files import CLIENT_SCRIPTS
 
 ADAPTERS = "templates/probe/clients.py"
 PROGRAMS = {"curl": "curl", "gtlsclient": "ngtcp2-client", "aioquic": ""}
@@ -78,7 +78,9 @@ def test_each_script_that_an_adapter_needs_is_brought_along() -> None:
     wanted = {"clients.py", *scripts()}
     assert "aioquic_client.py" in wanted, "they are found"
     left_out = wanted - set(CLIENT_SCRIPTS)
-    assert not left_out, f"CLIENT_SCRIPTS of orchestrator/probe/files.py lacks {', '.join(sorted(left_out))}"
+    assert not left_out, (
+        f"CLIENT_SCRIPTS of orchestrator/probe/session_files.py lacks {', '.join(sorted(left_out))}"
+    )
     missing = [name for name in CLIENT_SCRIPTS if not (SCRIPTS / name).is_file()]
     assert not missing, f"templates/probe lacks {', '.join(missing)}"
 

@@ -9,9 +9,9 @@ from fakes import cell
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.classify import Finding, classify
-from orchestrator.probe.files import asked
 from orchestrator.probe.judge import judge
 from orchestrator.probe.observe import observe
+from orchestrator.probe.session_files import asked
 
 CELL = cell()
 SMALL, LARGE, UPLOAD = asked()

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.probe.files import asked
 from orchestrator.probe.judge import judge
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
+from orchestrator.probe.session_files import asked
 from orchestrator.record.model import Observations
 
 CELL = cell()

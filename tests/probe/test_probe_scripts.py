@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator import resources
 from orchestrator.arch import by_machine
-from orchestrator.probe.files import bodies
+from orchestrator.probe.session_files import bodies
 
 SCRIPTS = resources.root() / "templates" / "probe"
 

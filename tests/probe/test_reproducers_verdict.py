@@ -34,9 +34,9 @@ from orchestrator.matrix.model import Cell, Limits
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.classify import classify
-from orchestrator.probe.files import asked, session_files
 from orchestrator.probe.judge import _PROVES, _challenged, judge
 from orchestrator.probe.observe import observe
+from orchestrator.probe.session_files import asked, session_files
 
 CELL = cell(cipher=GCM)
 DEFAULT = cell(cipher="default")

@@ -16,8 +16,8 @@ from samples import hostile, mixed, quick
 from sqlalchemy import select, text
 
 from orchestrator.app.history import add_run, find_folders, import_run
+from orchestrator.atomic_files import is_ignored
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.files import is_ignored
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history import database, fill
 from orchestrator.record.history.database import make_engine, prepare

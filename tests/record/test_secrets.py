@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 from record_samples import cell, record
 
-from orchestrator import internal
+from orchestrator import unexpected_error
 from orchestrator.cli.group import Explaining, typed
 from orchestrator.errors import MatrixctlError
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import ComponentResolved, Event, RunStarted
 from orchestrator.record.model import Component
@@ -41,7 +41,7 @@ def test_no_error_tells_one() -> None:
 
 
 def test_nor_does_the_file_of_a_traceback(tmp_path: Path) -> None:
-    said = internal.kept(tmp_path, ValueError(URL))
+    said = unexpected_error.keep_traceback(tmp_path, ValueError(URL))
     assert CANARY not in said
     (kept,) = tmp_path.iterdir()
     assert CANARY not in kept.read_text()
@@ -51,19 +51,19 @@ def test_nor_does_the_file_of_a_traceback(tmp_path: Path) -> None:
 def test_a_text_that_is_nearly_a_password_takes_no_time() -> None:
     text = "@ ://" + ":" * 50_000
     began = time.process_time()
-    assert masked(text) == text
+    assert mask_text(text) == text
     assert time.process_time() - began < 1
-    assert masked("git://a:b:c@d:e@host/x") == "git://***@host/x"
+    assert mask_text("git://a:b:c@d:e@host/x") == "git://***@host/x"
 
 
 def test_over_http_a_user_alone_is_a_token() -> None:
     assert (
-        masked(f"fatal: 'https://{CANARY}@host/x.git/' not found")
+        mask_text(f"fatal: 'https://{CANARY}@host/x.git/' not found")
         == "fatal: 'https://***@host/x.git/' not found"
     )
-    assert masked(f"HTTP://{CANARY}@host") == "HTTP://***@host"
+    assert mask_text(f"HTTP://{CANARY}@host") == "HTTP://***@host"
     for plain in ("ssh://git@host/x", "https://host/@scope/x@1", "https://host/x?mail=a@b"):
-        assert masked(plain) == plain
+        assert mask_text(plain) == plain
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from record_samples import AT, cell, record
 from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
+from orchestrator.record.interrupted_run import Past
 from orchestrator.record.journal import CellJudged, CellTraced, RunStarted
+from orchestrator.record.merge_parts import Part
 from orchestrator.record.model import RunRecord, Traced
-from orchestrator.record.parts import Part
-from orchestrator.record.past import Past
 
 TRACED = Traced(
     outcome=Outcome.PASS,

@@ -30,10 +30,10 @@ from rich.text import Text
 
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import Comparison, compare
-from orchestrator.cli import common, read
+from orchestrator.cli import common, report
 from orchestrator.cli.closing import closing
 from orchestrator.cli.progress import describe
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.record import journal
 from orchestrator.record.journal import ActionChanged, CellJudged, RunStarted
 from orchestrator.record.model import RunRecord
@@ -198,7 +198,7 @@ def screen(record: RunRecord) -> Seen:
         if line is not None:
             console.print(line)
     for cell in record.cells[:3]:
-        logged = list(read._describe(cell, Path("nowhere"), every=True))
+        logged = list(report._describe(cell, Path("nowhere"), every=True))
         console.print(Text("\n".join(logged)))
     output = console.file.getvalue()  # type: ignore[attr-defined]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
@@ -299,7 +299,7 @@ def stored(row: Row) -> RunRecord:
 
 def values(row: Row) -> list[str]:
     """What of each field a person should read."""
-    return [visible(masked(hostile.text.replace("\ud800", "\ufffd"))) for hostile in row]
+    return [visible(mask_text(hostile.text.replace("\ud800", "\ufffd"))) for hostile in row]
 
 
 def test_every_text_of_the_model_is_in_the_plain_record() -> None:

@@ -9,7 +9,7 @@ import samples
 from orchestrator.matrix.model import CipherValue
 from orchestrator.record.model import RunRecord, Selection
 from orchestrator.report import ctrf, headline, html, junit, markdown
-from orchestrator.report.asked import describe, tell_tested
+from orchestrator.report.selection import describe, tell_tested
 from orchestrator.report.step_summary import escape
 
 CELL = "arm64.haproxy-3.0.11.openssl-distro.default"

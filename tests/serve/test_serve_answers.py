@@ -10,8 +10,8 @@ from asking import Served, served
 from fake_nights import run_nights
 from site_samples import Series
 
+from orchestrator.atomic_files import SITE_MANIFEST
 from orchestrator.errors import UsageError
-from orchestrator.files import SITE_MANIFEST
 from orchestrator.record.history.history import History
 from orchestrator.site.names import run_page
 from orchestrator.site.pages import POLICY

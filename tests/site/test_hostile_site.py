@@ -17,7 +17,7 @@ from site_samples import MORNING, Series
 
 from orchestrator.app.history import add_run, find_folders, import_run
 from orchestrator.app.site import build_site, read_known, read_year
-from orchestrator.files import read_beneath
+from orchestrator.atomic_files import read_beneath
 from orchestrator.outcome import Outcome
 from orchestrator.record.find import read_run
 from orchestrator.record.history.history import History

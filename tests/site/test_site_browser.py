@@ -32,7 +32,7 @@ from orchestrator.matrix.select import names, parse, values_of
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
-from orchestrator.site.made import describe
+from orchestrator.site.component_changes import describe
 from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.news import Group, News, find_moves
 from orchestrator.site.pages import CHANGE_TITLES, Frame, as_script, plain_sides

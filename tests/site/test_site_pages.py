@@ -20,9 +20,9 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history.history import History
 from orchestrator.site.badges import describe as describe_badge
 from orchestrator.site.charts import draw_calendar, draw_strip, draw_trouble
+from orchestrator.site.component_changes import Workshop
 from orchestrator.site.coverage import find_idle, measure_coverage
 from orchestrator.site.feed import is_confirmed
-from orchestrator.site.made import Workshop
 from orchestrator.site.matrix import draw_grid, list_entries
 from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.news import Group, Item, compare_nights, find_moves

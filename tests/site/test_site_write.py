@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.atomic_files import SITE_MANIFEST
 from orchestrator.errors import UsageError
-from orchestrator.files import SITE_MANIFEST
 from orchestrator.site.pages import Page
 from orchestrator.site.write import write_site
 

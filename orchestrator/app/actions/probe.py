@@ -17,7 +17,7 @@ from orchestrator.matrix.model import Cell, ClientValue, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import ProbeAction
 from orchestrator.plan.plan import Plan, runtime_image
-from orchestrator.probe import traced
+from orchestrator.probe import trace_attempt
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judgement, conclude
 from orchestrator.probe.prober import FIRST, Circumstances, Images, OnJudgement, Prober
@@ -54,7 +54,7 @@ class Probing:
     is_due: Callable[[Cell], bool]
     find_rounds: Callable[[Cell], tuple[str, ...]]
     settle: Callable[[Cell], None]
-    record_traced: Callable[[Cell, Judgement, Circumstances, traced.Catch], None]
+    record_traced: Callable[[Cell, Judgement, Circumstances, trace_attempt.Catch], None]
     proofs: Mapping[str, Once[tuple[ClientProof, ...]]] = field(default_factory=lambda: defaultdict(Once))
     capturer: Once[str | MatrixctlError] = field(default_factory=Once)
 
@@ -99,15 +99,15 @@ def _confirm(prober: Prober, cells: Sequence[Cell], haproxy: bytes, images: Imag
 def _trace(context: Context, probing: Probing, cell: Cell, haproxy: bytes, images: Images) -> None:
     """Run a judged cell again to see what it does; keep that, and write it down."""
     ends: list[tuple[Judgement, Circumstances]] = []
-    catch = traced.Catch()
+    catch = trace_attempt.Catch()
 
     def run(engine: Engine, made: Session, on_line: OnLine) -> None:
         nonlocal catch
-        catch = traced.run(engine, made, lambda: _find_capturer(context, probing), on_line)
+        catch = trace_attempt.run(engine, made, lambda: _find_capturer(context, probing), on_line)
 
     prober = replace(
         _make_prober(context, probing, None),
-        rounds=(traced.FOLDER,),
+        rounds=(trace_attempt.FOLDER,),
         traced=True,
         run=run,
         judged=lambda _, judged, told: ends.append((judged, told)),

@@ -19,12 +19,12 @@ from orchestrator.app.once import Once
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
 from orchestrator.arch import Arch
+from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import ExhaustedError, MatrixctlError, RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
-from orchestrator.files import scratch_folder
 from orchestrator.matrix.model import Limits
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan

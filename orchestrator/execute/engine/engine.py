@@ -11,8 +11,8 @@ from typing import IO, Annotated, Literal, Protocol
 from pydantic import Field
 
 from orchestrator import bounds
+from orchestrator.frozen_value import Value
 from orchestrator.record.model import EngineInfo
-from orchestrator.value import Value
 
 UID = 65534
 """Everything in a container runs as Debian's ``nobody``."""

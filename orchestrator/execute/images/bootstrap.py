@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from orchestrator import bounds
 from orchestrator.arch import Arch
+from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.system.host import Host, os_release
-from orchestrator.files import scratch_folder
 
 SUITE = "trixie"
 """Debian's release inside every image, whatever the host runs."""

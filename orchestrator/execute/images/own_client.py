@@ -16,12 +16,12 @@ from typing import IO, Any
 
 from orchestrator import bounds
 from orchestrator.arch import ARCHES
+from orchestrator.atomic_files import FULL, read_limited
 from orchestrator.errors import EngineError, SourceUnreachableError
 from orchestrator.execute.engine.engine import UID, Engine
 from orchestrator.execute.images import dockerfiles, image_build, saved_image, workshop
 from orchestrator.execute.images.workshop import ImageRef, Recipe, Workshop
 from orchestrator.execute.system.deadline import exceeded
-from orchestrator.files import FULL, read_limited
 from orchestrator.matrix import origins
 from orchestrator.matrix.model import ClientValue
 from orchestrator.plan.render import Renderer

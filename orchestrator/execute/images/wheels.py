@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.arch import Arch
+from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import DeadlineError, SourceUnreachableError
 from orchestrator.execute.sources.download import MAX_BYTES
 from orchestrator.execute.system.host import Host
-from orchestrator.files import scratch_folder
 from orchestrator.matrix.names import quoted
 from orchestrator.resources import root
 

@@ -22,7 +22,7 @@ from orchestrator.execute.engine.engine import Engine, Image
 from orchestrator.execute.images import dockerfiles, emulation, image_build, wheels
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.host import Host
-from orchestrator.value import Value
+from orchestrator.frozen_value import Value
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images import base_image, bootstrap, dockerfiles, workshop
 from orchestrator.execute.system.host import Host, is_debian
-from orchestrator.value import Value
+from orchestrator.frozen_value import Value
 
 _OLDEST = {"docker": ((20, 10), "docker.io"), "podman": ((4, 3), "podman")}
 """Engine: the oldest version that this was tried with, and Debian's package of it."""

@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from orchestrator.execute.system.deadline import within
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 
 MAX_BYTES = 512 << 20
 ATTEMPTS = 4
@@ -66,7 +66,7 @@ def shown(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:  # no URL, as `http://[`
-        return masked(url)
+        return mask_text(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 

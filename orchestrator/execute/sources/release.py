@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.atomic_files import FULL, at_home, copy_limited, is_server, sha256_of
 from orchestrator.errors import (
     ChecksumMismatchError,
     DeadlineError,
@@ -26,7 +27,6 @@ from orchestrator.execute.sources.download import (
 from orchestrator.execute.store.store import HeldSource, Store
 from orchestrator.execute.system import process
 from orchestrator.execute.system.host import Host, is_debian
-from orchestrator.files import FULL, at_home, copy_limited, is_server, sha256_of
 from orchestrator.matrix.catalog import Origin, Source
 
 _log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import bounds
+from orchestrator.atomic_files import SITE_MANIFEST, is_ignored
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError
-from orchestrator.files import SITE_MANIFEST, is_ignored
 from orchestrator.matrix.names import quoted
 
 _MATRIX = "matrix.yaml"

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.sources import git, tarball, tree
-from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
-from orchestrator.execute.sources.git import NoRefError
-from orchestrator.execute.store.store import Store
-from orchestrator.files import (
+from orchestrator.atomic_files import (
     FULL,
     at_home,
     copy_limited,
@@ -26,6 +21,11 @@ from orchestrator.files import (
     sha256_of,
     write_atomically,
 )
+from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
+from orchestrator.execute.sources import git, tarball, tree
+from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
+from orchestrator.execute.sources.git import NoRefError
+from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.plan.action import Action, SourceAction
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import bounds
+from orchestrator.atomic_files import read_limited, write_atomically
 from orchestrator.errors import MatrixctlError, SourceUnreachableError, UsageError
 from orchestrator.execute.sources import git, tarball, unpinned
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.sources.identify import NAMES, TITLES, Identity, identify
 from orchestrator.execute.store.store import Store
-from orchestrator.files import read_limited, write_atomically
 from orchestrator.matrix.catalog import Moving, moving
 from orchestrator.matrix.model import Software
 from orchestrator.matrix.names import quoted

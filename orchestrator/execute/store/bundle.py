@@ -20,11 +20,11 @@ from typing import IO, Annotated, Literal
 from pydantic import Field, ValidationError
 
 from orchestrator import bounds
+from orchestrator.atomic_files import open_regular, scratch_folder, sync_folder
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store.store import Store
-from orchestrator.files import open_regular, scratch_folder, sync_folder
+from orchestrator.frozen_value import Value
 from orchestrator.matrix.names import quoted
-from orchestrator.value import Value
 
 MOST = 10_000
 """Members of one file."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 
-from orchestrator.files import unheld
+from orchestrator.atomic_files import unheld
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from orchestrator.errors import DeadlineError, ExhaustedError, MatrixctlError, UsageError
-from orchestrator.execute.store.lease import Leases
-from orchestrator.files import (
+from orchestrator.atomic_files import (
     FULL,
     make_ignored,
     scratch_folder,
@@ -34,6 +32,8 @@ from orchestrator.files import (
     sync_folder,
     write_atomically,
 )
+from orchestrator.errors import DeadlineError, ExhaustedError, MatrixctlError, UsageError
+from orchestrator.execute.store.lease import Leases
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, column, create_engine, event, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.record.history import migrations
 from orchestrator.record.history.place import Place
 from orchestrator.record.history.tables import METADATA, VERSION_TABLE
@@ -45,7 +45,7 @@ def explained(place: Place) -> Iterator[None]:
     except (OverflowError, UnicodeEncodeError) as error:  # a time or number too large, a path that is no text
         raise MatrixctlError(f"the history {place} cannot be used: {error}") from None
     except SQLAlchemyError as error:
-        said = masked(str(getattr(error, "orig", None) or error).strip())
+        said = mask_text(str(getattr(error, "orig", None) or error).strip())
         why = next((meaning for words, meaning in _WHY.items() if words in said), "")
         raise MatrixctlError(
             f"the history {place} cannot be used: {why or said.splitlines()[0]}",

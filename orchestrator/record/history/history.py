@@ -14,8 +14,8 @@ from sqlalchemy import (
     update,
 )
 
+from orchestrator.atomic_files import make_ignored
 from orchestrator.errors import UsageError
-from orchestrator.files import make_ignored
 from orchestrator.matrix.names import listed, quoted
 from orchestrator.record.find import (
     LAST_GOOD,

@@ -7,7 +7,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.errors import UsageError
-from orchestrator.masked import masked
+from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.names import quoted
 
 _POSTGRESQL = "postgresql+psycopg"
@@ -25,7 +25,7 @@ class Place:
         if self.file:
             return str(self.file)
         shown = {key: "***" if "pass" in key.lower() else value for key, value in self.url.query.items()}
-        return masked(self.url.set(query=shown).render_as_string(hide_password=True))
+        return mask_text(self.url.set(query=shown).render_as_string(hide_password=True))
 
 
 def parse_place(text: str) -> Place:

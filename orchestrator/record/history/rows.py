@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
+from orchestrator.frozen_value import whole
 from orchestrator.matrix.names import quoted
 from orchestrator.outcome import Verdict, believed
 from orchestrator.record.find import is_good
@@ -25,7 +26,6 @@ from orchestrator.record.model import (
     RunRecord,
     count_ends,
 )
-from orchestrator.value import whole
 
 Row = dict[str, Any]
 

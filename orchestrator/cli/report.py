@@ -11,10 +11,10 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.table import keep_cells
 from orchestrator.app import bundle as bundles
 from orchestrator.app.output import see_from_here
+from orchestrator.atomic_files import write_atomically
 from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.errors import UsageError
-from orchestrator.files import write_atomically
 from orchestrator.probe.evidence import is_main, rank
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_run, read_run
 from orchestrator.record.model import CellRecord, RunRecord, Traced

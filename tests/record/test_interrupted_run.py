@@ -16,6 +16,7 @@ from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.record.find import read_run
 from orchestrator.record.fold import fold
+from orchestrator.record.interrupted_run import Past, read_past
 from orchestrator.record.journal import (
     JOURNAL,
     ActionChanged,
@@ -31,7 +32,6 @@ from orchestrator.record.journal import (
     read,
 )
 from orchestrator.record.model import CellRecord
-from orchestrator.record.past import Past, read_past
 
 START = RunStarted(at=AT, record=record(cell("a"), cell("b"), cell("c")))
 END = RunFinished(at=AT, status="finished", finished_at=AT, duration_s=1, exit_code=0, message="")

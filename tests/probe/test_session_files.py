@@ -10,7 +10,7 @@ from fakes import cell
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.files import asked, bodies, scaled, session_files
+from orchestrator.probe.session_files import asked, bodies, scaled, session_files
 
 DEFAULT = cell(tls="openssl-distro", cipher="default")
 CCM = cell(arch="arm64", cipher="TLS_AES_128_CCM_SHA256")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from client_scripts import loaded
 
-from orchestrator.probe.traced import read_suite
+from orchestrator.probe.trace_attempt import read_suite
 
 
 @pytest.mark.parametrize(

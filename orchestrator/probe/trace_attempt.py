@@ -15,8 +15,8 @@ from orchestrator.execute.engine.archive import member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe import session
-from orchestrator.probe.files import FIRST_PORT
 from orchestrator.probe.session import OnLine, Raw, Session
+from orchestrator.probe.session_files import FIRST_PORT
 from orchestrator.record.model import CellRecord
 
 FOLDER = "traced"

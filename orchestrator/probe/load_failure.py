@@ -33,7 +33,7 @@ class Refusal(NamedTuple):
     message: str
 
 
-def refusal(cell: Cell, binary: Binary, said: str) -> Refusal | None:
+def find_refusal(cell: Cell, binary: Binary, said: str) -> Refusal | None:
     """Return why the loader refuses the cell's HAProxy, or ``None`` where it says nothing of the kind.
 
     A library that is not there is our image's lack where HAProxy was compiled here, for the toolchain had it.

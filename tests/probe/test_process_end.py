@@ -12,7 +12,7 @@ from client_scripts import loaded_driver
 from fakes import cell
 
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.probe.files import asked
+from orchestrator.probe.session_files import asked
 
 CELL = cell()
 SMALL, LARGE, UPLOAD = asked()

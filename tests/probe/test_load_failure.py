@@ -8,7 +8,7 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import LASTING, Outcome, Reason
 from orchestrator.probe.attest import Binary
 from orchestrator.probe.judge import judge
-from orchestrator.probe.loading import refusal
+from orchestrator.probe.load_failure import find_refusal
 
 CELL = cell()
 PREBUILT = Cell(
@@ -108,4 +108,6 @@ def test_other_words_stay_unexplained() -> None:
 
 @pytest.mark.parametrize("filler", ["x", ":", "'", "error while loading shared libraries: ", "x: version `"])
 def test_a_long_line_of_other_words_are_read_in_no_time(filler: str) -> None:
-    assert refusal(CELL, BINARY, filler * ((1 << 17) // len(filler))) is None or filler.startswith("error")
+    assert find_refusal(CELL, BINARY, filler * ((1 << 17) // len(filler))) is None or filler.startswith(
+        "error"
+    )

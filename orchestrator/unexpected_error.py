@@ -5,21 +5,21 @@ import traceback
 from pathlib import Path
 
 from orchestrator import bounds
-from orchestrator.files import write_atomically
-from orchestrator.masked import masked
+from orchestrator.atomic_files import write_atomically
+from orchestrator.mask_passwords import mask_text
 
 
-def kept(folder: Path, error: BaseException) -> str:
+def keep_traceback(folder: Path, error: BaseException) -> str:
     """Write the traceback into a new file of the run's folder; return a line for a person. Never raises."""
-    said = bounds.cut(masked(_shown(error)), bounds.MESSAGE)
+    said = bounds.cut(mask_text(_shown(error)), bounds.MESSAGE)
     try:
-        path = keep(folder, masked("".join(traceback.format_exception(error))))
+        path = write_report(folder, mask_text("".join(traceback.format_exception(error))))
     except Exception as another:  # noqa: BLE001 - to fail here would hide what failed before
         return f"{said}; its traceback could not be kept ({another!r}), please report it"
     return f"{said}; the traceback is in {path.name}, please report it"
 
 
-def keep(folder: Path, text: str) -> Path:
+def write_report(folder: Path, text: str) -> Path:
     """Write what is needed to report a fault of matrixctl.
 
     :raises OSError: where the folder cannot be written.

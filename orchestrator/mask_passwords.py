@@ -15,7 +15,7 @@ _DATABASE = re.compile(r"(://).*", re.DOTALL)
 _HISTORY = "--history"
 
 
-def masked(text: str) -> str:
+def mask_text(text: str) -> str:
     """Return ``text`` with three asterisks for every user and password of a URL."""
     return _PASSWORD.sub("***@", text) if "@" in text else text
 
@@ -30,4 +30,4 @@ def mask_command(words: Sequence[str]) -> list[str]:
     for number, word in enumerate(shown):
         if word.startswith(f"{_HISTORY}=") or (number and shown[number - 1] == _HISTORY):
             shown[number] = _DATABASE.sub(r"\1...", word)
-    return [masked(_USER.sub("***@", word)) for word in shown]
+    return [mask_text(_USER.sub("***@", word)) for word in shown]

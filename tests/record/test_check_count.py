@@ -4,7 +4,7 @@ import pytest
 from record_samples import cell, record
 
 from orchestrator.outcome import Outcome, Verdict
-from orchestrator.record.count import complaints
+from orchestrator.record.check_count import find_complaints
 from orchestrator.record.model import CellRecord, RunRecord
 
 PASSED = cell("a", Outcome.PASS)
@@ -24,8 +24,8 @@ def counted(*cells: CellRecord, planned: int | None = None, exit_code: int | Non
 
 
 def test_a_record_with_every_cell_once_is_sound() -> None:
-    assert complaints(["a", "b"], counted(PASSED, LEFT)) == ()
-    assert complaints(["a"], counted(PASSED, exit_code=0)) == ()
+    assert find_complaints(["a", "b"], counted(PASSED, LEFT)) == ()
+    assert find_complaints(["a"], counted(PASSED, exit_code=0)) == ()
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ def test_a_record_with_every_cell_once_is_sound() -> None:
     ],
 )
 def test_what_does_not_add_up_is_named(planned: list[str], made: RunRecord, said: str) -> None:
-    assert said in complaints(planned, made)
+    assert said in find_complaints(planned, made)
 
 
 def test_a_count_that_was_written_down_wrong_is_found() -> None:
     made = counted(PASSED, LEFT)
     wrong = made.model_copy(update={"run": made.run.model_copy(update={"judged": 2})})
-    assert complaints(["a", "b"], wrong) == ("the record says that 2 cells were judged, and 1 were",)
+    assert find_complaints(["a", "b"], wrong) == ("the record says that 2 cells were judged, and 1 were",)
 
 
 def test_a_thousand_lost_cells_are_one_line() -> None:
-    (line, _) = complaints([f"c{number:04}" for number in range(1000)], counted(planned=1000))
+    (line, _) = find_complaints([f"c{number:04}" for number in range(1000)], counted(planned=1000))
     assert line.endswith("c0000, c0001, c0002, c0003, c0004 and 995 more")

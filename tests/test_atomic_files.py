@@ -12,15 +12,22 @@ from typing import Any
 import pytest
 from another_process import another_process
 
-from orchestrator import files
-from orchestrator.files import read_limited, scratch_folder, sweep_half_made, sweep_scratch, write_atomically
+from orchestrator import atomic_files
+from orchestrator.atomic_files import (
+    read_limited,
+    scratch_folder,
+    sweep_half_made,
+    sweep_scratch,
+    write_atomically,
+)
 
 WORKS = """
 import sys, time
 from pathlib import Path
-from orchestrator import files
+from orchestrator import atomic_files
 folder = Path(sys.argv[1])
-with files.scratch_folder(folder) as scratch, files._half_made(folder / "run.json") as (file, path):
+opened = atomic_files._half_made(folder / "run.json")
+with atomic_files.scratch_folder(folder) as scratch, opened as (file, path):
     (scratch / "deep").mkdir()
     (scratch / "deep" / "archive.tar").write_bytes(b"half")
     file.write(b"half"); file.flush()
@@ -79,7 +86,7 @@ def test_another_users_stay(tmp_path: Path) -> None:
 def test_a_sweeper_that_comes_between_making_and_locking_costs_another_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = files._claimed, []
+    real, calls = atomic_files._claimed, []
 
     def claimed(descriptor: int, path: Path) -> bool:
         calls.append(path)
@@ -87,7 +94,7 @@ def test_a_sweeper_that_comes_between_making_and_locking_costs_another_try(
             assert sweep(tmp_path) == {path}
         return real(descriptor, path)
 
-    monkeypatch.setattr(files, "_claimed", claimed)
+    monkeypatch.setattr(atomic_files, "_claimed", claimed)
     with scratch_folder(tmp_path) as folder:
         assert folder.is_dir()
     calls.clear()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import Cell
-from orchestrator.probe.files import asked
+from orchestrator.probe.session_files import asked
 from orchestrator.record.model import Exchange, Observations, Request
 
 _OK = 200

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from orchestrator.files import sweep_half_made
+from orchestrator.atomic_files import sweep_half_made
 from orchestrator.outcome import Verdict
 from orchestrator.record.fold import fold
 from orchestrator.record.journal import (

@@ -13,8 +13,8 @@ from orchestrator.outcome import exit_code
 from orchestrator.plan.shards import parse
 from orchestrator.record import journal
 from orchestrator.record.fold import ended
+from orchestrator.record.interrupted_run import Past, read_past
 from orchestrator.record.model import CellRecord, RunRecord
-from orchestrator.record.past import Past, read_past
 
 
 @dataclass(frozen=True, kw_only=True)

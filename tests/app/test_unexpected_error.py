@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeEngine, action
 from whole_run import CELLS, PASSED, Bench, UnforeseenError, summed
 
-from orchestrator import internal
+from orchestrator import unexpected_error
 from orchestrator.app import output
 from orchestrator.app.actions import build
 from orchestrator.app.selftests import SelfTests
@@ -273,7 +273,7 @@ def test_a_traceback_that_cannot_be_kept_is_said_to_be_lost(tmp_path: Path) -> N
         def __repr__(self) -> str:
             raise ValueError("no words")
 
-    line = internal.kept(tmp_path / "no such folder", Mute())
+    line = unexpected_error.keep_traceback(tmp_path / "no such folder", Mute())
     assert line.startswith("Mute; its traceback could not be kept (FileNotFoundError")
     assert line.endswith("please report it")
 

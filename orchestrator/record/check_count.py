@@ -10,15 +10,15 @@ _NAMED = 5
 """Cells that a complaint names."""
 
 
-def complaints(planned: Sequence[str], record: RunRecord) -> tuple[str, ...]:
+def find_complaints(planned: Sequence[str], record: RunRecord) -> tuple[str, ...]:
     """Return what does not add up, a sentence each. A sound record has none; any is our own fault.
 
     :param planned: the ids of the cells that were selected, from the selection itself and not the record.
     """
-    return tuple(_complaints(planned, record))
+    return tuple(_find_complaints(planned, record))
 
 
-def _complaints(planned: Sequence[str], record: RunRecord) -> Iterator[str]:
+def _find_complaints(planned: Sequence[str], record: RunRecord) -> Iterator[str]:
     run, found = record.run, Counter(cell.id for cell in record.cells)
     judged = [cell for cell in record.cells if cell.outcome is not None]
     unjudged = [cell for cell in record.cells if cell.outcome is None]
