@@ -10,6 +10,7 @@ from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
+from orchestrator.plan.action import Action
 from orchestrator.plan.render import Renderer
 from orchestrator.record.recorder import Recorder
 
@@ -28,6 +29,10 @@ class Context:
     options: Options
     recorder: Recorder
     cancel: Cancel
+
+    def has(self, action: Action) -> bool:
+        """Whether the store has what the action would compile, so that it takes nothing."""
+        return action.kind != "source" and action.digest is not None and self.store.has(action.digest)
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from orchestrator.app.context import Context
 from orchestrator.app.ledger import Ledger
 from orchestrator.errors import MatrixctlError, RecordError
 from orchestrator.execute.failures import engine_lost, failure_of
-from orchestrator.execute.schedule.scheduler import Failure
+from orchestrator.execute.schedule.pool import Failure
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import Plan

@@ -8,7 +8,8 @@ from orchestrator import bounds, unexpected_error
 from orchestrator.app.first_record import make_action
 from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import Exit, RecordError
-from orchestrator.execute.schedule.scheduler import Cancel, Failure
+from orchestrator.execute.schedule.pool import Failure
+from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.load import LoadMeter
 from orchestrator.matrix.model import Cell

@@ -143,7 +143,7 @@ def make_run(
             emulated_build=options.emulated_build,
         ),
         sources=sources,
-        do=actions(context=context, sources=sources, emulators=emulators, probing=probing).do,
+        actions=actions(context=context, sources=sources, emulators=emulators, probing=probing),
     )
 
 

@@ -38,8 +38,8 @@ class Options:
     jobs: int
     remote_store: str = ""
     """URL of what stands behind the store; empty: nothing."""
-    elsewhere: int = 0
-    """How many builds and probes may be under way on other machines; 0: they are done here."""
+    elsewhere: bool = False
+    """Whether other machines do the builds and probes: what they share goes to the remote store."""
     memory: int = 0
     """Bytes that containers may take at once; 0: what the engine's host can spare."""
     repeat: int = 1

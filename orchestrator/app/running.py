@@ -68,7 +68,7 @@ def run_matrix(
     :raises UsageError: where what it began with has changed, or another process writes to it.
     :raises MatrixctlError: where not even a record could be begun.
     """
-    store = open_store(options.store, options.remote_store, write=options.elsewhere > 0)
+    store = open_store(options.store, options.remote_store, write=options.elsewhere)
     folder = resume or begin(options.out, datetime.now(UTC))
     with journal.held(folder):
         past = read_past(folder) if resume is not None else None

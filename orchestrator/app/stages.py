@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
+from orchestrator.app.actions import Actions
 from orchestrator.app.context import Context
-from orchestrator.app.demand import budget, demand
-from orchestrator.app.executor import Do, Executor
+from orchestrator.app.executor import Executor
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.sources import Sources
 from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.order import Order
-from orchestrator.execute.schedule.scheduler import Failure, schedule
-from orchestrator.execute.schedule.slots import Demand, Slots
+from orchestrator.execute.schedule.pool import Failure
+from orchestrator.execute.schedule.scheduler import schedule
 from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix, Patch
@@ -50,7 +50,7 @@ class Run:
     cells: Sequence[Cell]
     planner: Planner
     sources: Sources
-    do: Do
+    actions: Actions
     started: float = 0.0
     waiting: Sequence[Cell] = ()
     reserve: Sequence[Cell] = ()
@@ -208,12 +208,11 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
     :param left: all that is left to do, from which the order follows.
     """
     context, ledger = run.context, run.ledger
+    executor = Executor(context=context, ledger=ledger, do=run.actions.do)
     return schedule(
         actions,
-        slots=_find_slots(run, actions),
-        demand=lambda action: _find_demand(run, action),
+        pool=run.actions.make_pool(ledger.plan, executor.execute),
         order=Order(left, lambda action: estimate(run, action)),
-        execute=Executor(context=context, ledger=ledger, do=run.do).execute,
         blocked=ledger.record_blocked,
         failed=run.failed,
         cancel=context.cancel,
@@ -240,28 +239,8 @@ def probe_alone(
     return schedule_actions(run, [action], [action]).get(key)
 
 
-def _find_slots(run: Run, actions: Sequence[Action]) -> Slots:
-    """Return what the actions share: this machine, or the places on others."""
-    options = run.context.options
-    if options.elsewhere and all(action.kind in _LATE for action in actions):
-        return Slots(cpus=options.elsewhere, memory=0)
-    memory = options.memory or budget(run.context.engine.memory)
-    return Slots(cpus=options.jobs, memory=memory, lanes=run.context.limits.sessions)
-
-
-def _find_demand(run: Run, action: Action) -> Demand:
-    if _is_stored(run, action) or (run.context.options.elsewhere and action.kind in _LATE):
-        return Demand()
-    return demand(action, run.ledger.plan.cells, run.context.options.jobs)
-
-
 def estimate(run: Run, action: Action) -> float:
     """Return how many seconds the action will take; none where the store has it."""
-    if _is_stored(run, action):
+    if run.context.has(action):
         return 0.0
     return expected_of(action, run.context.store.known_duration)
-
-
-def _is_stored(run: Run, action: Action) -> bool:
-    """Whether the store has what it would compile, so that it takes nothing."""
-    return action.kind != "source" and action.digest is not None and run.context.store.has(action.digest)

@@ -161,7 +161,7 @@ def leave(code: int) -> NoReturn:
 
 
 def _works() -> bool:
-    from orchestrator.execute.schedule.scheduler import THREADS  # noqa: PLC0415 - heavy, and rarely needed
+    from orchestrator.execute.schedule.pool import THREADS  # noqa: PLC0415 - heavy, and rarely needed
 
     return any(thread.name.startswith(THREADS) for thread in threading.enumerate())
 

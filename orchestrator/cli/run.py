@@ -326,7 +326,7 @@ def _find_workers(
         ca=params["tls_ca"], cert=params["tls_cert"], key=params["tls_key"], insecure=params["insecure"]
     )
     with connect_cluster(address, access.make_security(address)) as cluster:
-        yield partial(ClusterActions, cluster=cluster), replace(options, elsewhere=cluster.room)
+        yield partial(ClusterActions, cluster=cluster), replace(options, elsewhere=True)
 
 
 def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:

@@ -15,7 +15,7 @@ from orchestrator.errors import (
     PrerequisiteError,
     SourceUnreachableError,
 )
-from orchestrator.execute.schedule.scheduler import Failure
+from orchestrator.execute.schedule.pool import Failure
 from orchestrator.outcome import REASONS, Reason
 from orchestrator.plan.action import Action
 

@@ -146,7 +146,7 @@ class Site:
         (self.folder / "here").mkdir()
         self.url = f"file://{self.folder}/there"
         self.here = EngineRun(
-            self.folder / "here", fetches=True, choices={"remote_store": self.url, "elsewhere": 8}
+            self.folder / "here", fetches=True, choices={"remote_store": self.url, "elsewhere": True}
         )
         self.played: list[EngineRun] = []
 
@@ -493,7 +493,7 @@ def test_what_a_run_has_already_reaches_the_workers(site: Site) -> None:
     """Its store was there before its remote store was."""
     site.here.choices = {}
     site.here.go()
-    site.here.name, site.here.choices = "second", {"remote_store": site.url, "elsewhere": 8}
+    site.here.name, site.here.choices = "second", {"remote_store": site.url, "elsewhere": True}
     for tarball in site.here.mirror.iterdir():
         tarball.unlink()
     site.add()

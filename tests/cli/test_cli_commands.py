@@ -160,7 +160,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from orchestrator.cli.main import main, process
 from orchestrator.errors import RecordError
-from orchestrator.execute.schedule.scheduler import THREADS
+from orchestrator.execute.schedule.pool import THREADS
 
 @main.command()
 def stuck():

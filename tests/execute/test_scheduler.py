@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.execute.schedule.order import Order
-from orchestrator.execute.schedule.scheduler import Cancel, Failure, schedule
+from orchestrator.execute.schedule.pool import Failure, Pool
+from orchestrator.execute.schedule.scheduler import Cancel, schedule
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action, Kind
@@ -93,10 +94,12 @@ class Bench:
     ) -> dict[str, Failure]:
         return schedule(
             actions,
-            slots=Slots(cpus=self.slots, memory=self.memory, lanes=self.lanes),
-            demand=self.demand,
+            pool=Pool(
+                slots=Slots(cpus=self.slots, memory=self.memory, lanes=self.lanes),
+                demand=self.demand,
+                execute=self.execute,
+            ),
             order=Order(actions, lambda one: self.seconds.get(one.key, 1)),
-            execute=self.execute,
             blocked=self.block,
             failed=failed or {},
             cancel=self.cancel,

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from distributed import Client, Future, get_worker
 from distributed.scheduler import KilledWorker
@@ -19,6 +19,8 @@ from orchestrator.app.cluster.perform import Machine, perform
 from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
 from orchestrator.app.demand import demand
 from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
+from orchestrator.execute.schedule.pool import Execute, Pool
+from orchestrator.execute.schedule.slots import Demand
 from orchestrator.plan.action import Action, BuildAction, ProbeAction, SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.record.model import ActionStatus
@@ -35,6 +37,8 @@ _LOOKS_EVERY = 0.5
 _COUNTS_EVERY = 5.0
 _ALONE = 120.0
 """Seconds that a run waits for a worker where there is none: one may be about to start again."""
+WORKERS = "workers"
+"""The lane of what workers do."""
 _MOST = 256
 """Tasks that a run has under way; each is a thread here."""
 _PATIENCE = 20.0
@@ -208,9 +212,9 @@ class ClusterActions(Actions):
         :raises EngineLostError: where the scheduler is gone, or each worker that tried was lost.
         :raises MatrixctlError: as the worker raised it.
         """
-        if not isinstance(action, BuildAction | ProbeAction):
+        if not self._is_sent(action):
             return super().do(action, plan)
-        if isinstance(action, BuildAction) and (action.problem or self._has(action)):
+        if action.digest is not None and self.context.store.artifact(action.digest) is not None:
             return super().do(action, plan)
         done = self._have_done(self._make_task(action, plan), action, plan)
         self._write_down(done, action)
@@ -218,8 +222,20 @@ class ClusterActions(Actions):
             raise done.error
         return done.status
 
-    def _has(self, action: BuildAction) -> bool:
-        return action.digest is not None and self.context.store.artifact(action.digest) is not None
+    def make_pool(self, plan: Plan, execute: Execute) -> Pool:
+        """As here, with room for what workers do; they alone know what that takes of them."""
+        here = super().make_pool(plan, execute)
+        lanes = {**here.slots.lanes, WORKERS: self.cluster.room}
+        return replace(here, slots=replace(here.slots, lanes=lanes), end=self.cluster.cancel)
+
+    def _find_demand(self, action: Action, plan: Plan) -> Demand:
+        if self._is_sent(action) and not self.context.has(action):
+            return Demand(cpus=0, lane=WORKERS)
+        return super()._find_demand(action, plan)
+
+    def _is_sent(self, action: Action) -> TypeGuard[BuildAction | ProbeAction]:
+        """Whether a worker does it, if it is not done already. Images and sources are the run's own."""
+        return isinstance(action, BuildAction | ProbeAction) and not action.problem
 
     def _make_task(self, action: BuildAction | ProbeAction, plan: Plan) -> Task:
         # What probes a judged cell once more needs nothing to be done, and names its build all the same.
@@ -264,7 +280,7 @@ class ClusterActions(Actions):
             cast("Any", future).release()
 
     def _wait(self, future: "Future[Done]", task: Task) -> Done:
-        cancelled = False
+        cancelled = self.context.cancel()
         while True:
             try:
                 with _losing(task):
@@ -272,10 +288,8 @@ class ClusterActions(Actions):
             except TimeoutError:
                 if cancelled:
                     raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s") from None
-                if self.context.cancel():
-                    cancelled = True
-                    self.cluster.cancel()
-                else:
+                cancelled = self.context.cancel()
+                if not cancelled:
                     with _losing(task):
                         self.cluster.refuse_to_wait_alone()
             else:

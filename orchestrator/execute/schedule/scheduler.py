@@ -1,38 +1,20 @@
-"""Runs the actions of a plan in the order of its graph, within the slots of the machine.
+"""Runs the actions of a plan in the order of its graph, in a pool that has room for some at once.
 
-It knows nothing of what an action does: it is handed a function. A failed action blocks its
+It knows nothing of what an action does, nor where: it is handed a pool. A failed action blocks its
 dependents to a fixpoint; an unexpected exception does the same, and the run goes on.
 """
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from orchestrator.execute.schedule.order import Order, required
-from orchestrator.execute.schedule.slots import Demand, Slots
-from orchestrator.outcome import Outcome, Reason
+from orchestrator.execute.schedule.pool import Failure, Pool, find_internal
 from orchestrator.plan.action import Action
 
-THREADS = "action"
-"""How the names of the threads begin that do actions."""
 _POLL = 0.2
-_PASSES = 8
-"""How many later ones may overtake an action for which there is no room yet: then all wait for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why an action did not succeed, in the words of the outcome table."""
-
-    outcome: Outcome
-    reason: Reason
-    message: str
-    action: str
-    """Key of the action that failed first."""
 
 
 @dataclass(kw_only=True)
@@ -52,17 +34,14 @@ class Cancel:
         self._event.set()
 
 
-Execute = Callable[[Action], Failure | None]
 Blocked = Callable[[Action, Failure], None]
 
 
 def schedule(
     actions: Sequence[Action],
     *,
-    slots: Slots,
-    demand: Callable[[Action], Demand],
+    pool: Pool,
     order: Order,
-    execute: Execute,
     blocked: Blocked,
     failed: Mapping[str, Failure],
     cancel: Cancel,
@@ -70,7 +49,7 @@ def schedule(
 ) -> dict[str, Failure]:
     """Run all actions and return the failures by key.
 
-    :param demand: what an action takes of ``slots`` while it runs.
+    :param pool: does the actions; it is closed in the end.
     :param order: knows the actions; of those that are ready, it says which goes first.
     :param failed: failures of earlier actions that are in ``needs`` but not in ``actions``.
     :param blocked: called with each action that is not run and the failure that blocks it.
@@ -79,15 +58,12 @@ def schedule(
     """
     made = _Schedule(
         actions={action.key: action for action in actions},
-        slots=slots,
-        demand=demand,
+        pool=pool,
         order=order,
-        execute=execute,
         blocked=blocked,
         failures=dict(failed),
         cancel=cancel,
         patience=Patience(cancel, grace),
-        pool=ThreadPoolExecutor(max_workers=max(slots.cpus, 1), thread_name_prefix=THREADS),
     )
     made.run()
     return made.failures
@@ -96,19 +72,13 @@ def schedule(
 @dataclass(kw_only=True)
 class _Schedule:
     actions: Mapping[str, Action]
-    slots: Slots
-    demand: Callable[[Action], Demand]
+    pool: Pool
     order: Order
-    execute: Execute
     blocked: Blocked
     failures: dict[str, Failure]
     cancel: Cancel
     patience: "Patience"
-    pool: ThreadPoolExecutor
     _ready: set[str] = field(default_factory=set)
-    _running: dict[Future[Failure | None], tuple[str, Demand]] = field(default_factory=dict)
-    """What runs, and what it took: asked again, it might demand something else."""
-    _passed: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._sorter = TopologicalSorter(
@@ -126,10 +96,13 @@ class _Schedule:
                 self._start()
                 self._collect()
         finally:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.pool.close()
 
     def _over(self) -> bool:
-        return self.cancel() and (not self._running or self.patience.over())
+        if not self.cancel():
+            return False
+        self.pool.cancel()
+        return not self.pool.busy or self.patience.over()
 
     def _cause(self, action: Action) -> Failure | None:
         return next((self.failures[need] for need in required(action) if need in self.failures), None)
@@ -147,41 +120,22 @@ class _Schedule:
                     self._sorter.done(key)
 
     def _start(self) -> None:
-        """Start the actions that there is room for, the earliest result first.
+        """Start the actions that there is room for, the earliest result first."""
+        self._ready -= {action.key for action in self.pool.submit(self._offer())}
 
-        Actions that fit may overtake one without room, so that no CPU is idle, but only a limited number
-        of times. An action whose lane is full waits for its own lane and delays no other action.
-        """
-        waiting: list[str] = []
-        all_wait = False
+    def _offer(self) -> Iterator[Action]:
         for key in sorted(self._ready, key=self.order.rank):
-            if self.cancel() or all_wait:
+            if self.cancel():
                 return
-            demand = self.demand(self.actions[key])
-            if self.slots.fit(demand):
-                self._passed.update(waiting)
-                all_wait = any(map(self._passed_enough, waiting))
-                self._ready.remove(key)
-                self.slots.take(demand)
-                self._running[self.pool.submit(self.execute, self.actions[key])] = key, demand
-            elif not self.slots.full(demand.lane):
-                waiting.append(key)
-                all_wait = self._passed_enough(key)
-
-    def _passed_enough(self, key: str) -> bool:
-        return self._passed[key] >= _PASSES
+            yield self.actions[key]
 
     def _collect(self) -> None:
-        done, _ = wait(self._running, timeout=_POLL, return_when=FIRST_COMPLETED)
-        for future in done:
-            key, demand = self._running.pop(future)
-            self.slots.give_back(demand)
-            failure = _result(future, key)
+        for action, failure in self.pool.as_completed(_POLL):
             if failure is None:
-                self.order.done(key)
+                self.order.done(action.key)
             else:
-                self._fail(key, failure)
-            self._sorter.done(key)
+                self._fail(action.key, failure)
+            self._sorter.done(action.key)
 
     def _fail(self, key: str, failure: Failure) -> None:
         self.failures[key] = failure
@@ -193,17 +147,8 @@ def _report_blocked(blocked: Blocked, action: Action, cause: Failure) -> Failure
     try:
         blocked(action, cause)
     except Exception as error:  # noqa: BLE001 - whatever a listener raises
-        return _internal(action.key, error)
+        return find_internal(action, error)
     return cause
-
-
-def _result(future: Future[Failure | None], key: str) -> Failure | None:
-    error = future.exception()
-    return future.result() if error is None else _internal(key, error)
-
-
-def _internal(key: str, error: BaseException) -> Failure:
-    return Failure(outcome=Outcome.ERROR, reason=Reason.INTERNAL, message=f"{key}: {error!r}", action=key)
 
 
 class Patience:

@@ -25,9 +25,14 @@ class Slots:
     cpus: int
     memory: int
     lanes: Mapping[str, int] = field(default_factory=dict)
-    _cpus: int = 0
-    _memory: int = 0
-    _running: Counter[str] = field(default_factory=Counter)
+    _cpus: int = field(init=False, default=0)
+    _memory: int = field(init=False, default=0)
+    _running: Counter[str] = field(init=False, default_factory=Counter)
+
+    @property
+    def most(self) -> int:
+        """Return how many actions fit at once, whatever they demand, where those of no CPU have a lane."""
+        return max(self.cpus, 1) + sum(self.lanes.values())
 
     def fit(self, demand: Demand) -> bool:
         """Return whether there is room for it now."""

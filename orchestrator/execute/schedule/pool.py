@@ -1,0 +1,121 @@
+"""Where actions run, several at once: in threads, within the slots of the machine."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from orchestrator.execute.schedule.slots import Demand, Slots
+from orchestrator.outcome import Outcome, Reason
+from orchestrator.plan.action import Action
+
+THREADS = "action"
+"""How the names of the threads begin that do actions."""
+_PASSES = 8
+"""How many later ones may overtake an action for which there is no room yet: then all wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an action did not succeed, in the words of the outcome table."""
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    action: str
+    """Key of the action that failed first."""
+
+
+Execute = Callable[[Action], Failure | None]
+
+
+@dataclass(kw_only=True)
+class Pool:
+    """Does actions, as many at once as there is room for. It knows nothing of their order.
+
+    :ivar demand: what an action takes of ``slots`` while it runs.
+    :ivar execute: does an action, in a thread of its own; one that a worker does is waited for there.
+    :ivar end: tells what runs elsewhere to end; may take its time.
+    """
+
+    slots: Slots
+    demand: Callable[[Action], Demand]
+    execute: Execute
+    end: Callable[[], None] = lambda: None
+    _running: dict[Future[Failure | None], Action] = field(init=False, default_factory=dict)
+    _demands: dict[str, Demand] = field(init=False, default_factory=dict)
+    """Of what was ready: asked again, it might demand something else, and asking may take its time."""
+    _passed: Counter[str] = field(init=False, default_factory=Counter)
+    _cancelled: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=self.slots.most + 1, thread_name_prefix=THREADS)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        return bool(self._running)
+
+    def submit(self, ready: Iterable[Action]) -> list[Action]:
+        """Start the actions that there is room for, the first ones first; return those.
+
+        Actions that fit may overtake one without room, so that no CPU is idle, but only a limited number
+        of times. An action whose lane is full waits for its own lane and delays no other action.
+        """
+        started: list[Action] = []
+        waiting: list[str] = []
+        all_wait = False
+        for action in ready:
+            demand = self._find_demand(action)
+            if self.slots.fit(demand):
+                self._passed.update(waiting)
+                self.slots.take(demand)
+                self._running[self._threads.submit(self.execute, action)] = action
+                started.append(action)
+                all_wait = any(map(self._passed_enough, waiting))
+            elif not self.slots.full(demand.lane):
+                waiting.append(action.key)
+                all_wait = self._passed_enough(action.key)
+            if all_wait:
+                break
+        return started
+
+    def _find_demand(self, action: Action) -> Demand:
+        if action.key not in self._demands:
+            self._demands[action.key] = self.demand(action)
+        return self._demands[action.key]
+
+    def _passed_enough(self, key: str) -> bool:
+        return self._passed[key] >= _PASSES
+
+    def as_completed(self, timeout: float) -> Iterator[tuple[Action, Failure | None]]:
+        """Yield what has ended, each with its failure; wait so many seconds for the first.
+
+        What an action raised is a failure, too.
+        """
+        done, _ = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
+        for future in done:
+            action = self._running.pop(future)
+            self.slots.give_back(self._demands.pop(action.key))
+            error = future.exception()
+            yield action, future.result() if error is None else find_internal(action, error)
+
+    def cancel(self) -> None:
+        """Tell what runs to end; it is not waited for."""
+        if not self._cancelled:
+            self._cancelled = True
+            self._threads.submit(self.end)  # the one thread more: whom it tells may hang
+
+    def close(self) -> None:
+        """Let go of the threads; what still runs is left to itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def find_internal(action: Action, error: BaseException) -> Failure:
+    """Return the failure that an error means which nobody foresaw."""
+    return Failure(
+        outcome=Outcome.ERROR,
+        reason=Reason.INTERNAL,
+        message=f"{action.key}: {error!r}",
+        action=action.key,
+    )
