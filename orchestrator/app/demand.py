@@ -8,10 +8,12 @@ from orchestrator.matrix.model import Cell
 from orchestrator.plan.action import Action, BuildAction, BuildKind, ImageAction, ProbeAction, SourceAction
 from orchestrator.probe import session
 
-BUILD_MEMORY = 4 << 30
-SMALL_MEMORY = 1 << 30
+GIB = 1 << 30
+"""Bytes."""
+BUILD_MEMORY = 4 * GIB
+SMALL_MEMORY = GIB
 """To compile the self-test, which is one file, or to unpack a HAProxy."""
-_IMAGE_MEMORY = 1 << 30
+_IMAGE_MEMORY = GIB
 """Of a package installation; nothing holds it to that."""
 _RESERVE = 8
 """The part of the host's memory that is left to everything else: one in so many."""

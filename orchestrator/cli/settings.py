@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator import app
+from orchestrator.app.demand import GIB
 from orchestrator.cli import common
 from orchestrator.execute.images import bootstrap
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -41,7 +42,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         store=Path(settings.store),
         remote_store=settings.remote_store,
         jobs=settings.jobs or cpus,
-        memory=int((settings.memory or 0) * (1 << 30)),
+        memory=int((settings.memory or 0) * GIB),
         repeat=settings.repeat,
         confirm=settings.confirm,
         confirm_cells=settings.confirm_cells,

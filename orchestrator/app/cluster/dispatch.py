@@ -17,7 +17,7 @@ from distributed.security import Security
 from orchestrator.app.actions import Actions
 from orchestrator.app.cluster.perform import Machine, perform
 from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
-from orchestrator.app.demand import demand
+from orchestrator.app.demand import GIB, demand
 from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
 from orchestrator.execute.schedule.pool import Execute, Pool
 from orchestrator.execute.schedule.slots import Demand
@@ -32,7 +32,6 @@ STARTED = "matrixctl-started"
 """The topic on which a worker says that it begins a task."""
 PLUGIN = "matrixctl"
 """The name under which a worker has its ``Machine``."""
-_GIB = 1 << 30
 _LOOKS_EVERY = 0.5
 _COUNTS_EVERY = 5.0
 _ALONE = 120.0
@@ -93,7 +92,7 @@ class Cluster:
         if self.client.status != "running":
             raise EngineLostError(f"the scheduler {self.address} is gone")
         self.refuse_to_wait_alone()
-        resources = {"cpu": min(cpus, self.cpus), "memory": min(memory, self.memory) / _GIB}
+        resources = {"cpu": min(cpus, self.cpus), "memory": min(memory, self.memory) / GIB}
         name = f"{task.run_id}/{task.action.key}#{secrets.token_hex(3)}"
         made: Future[Done] = self.client.submit(do_here, task, resources=resources, pure=False, key=name)
         return made

@@ -15,10 +15,10 @@ from distributed.security import Security
 from orchestrator.app.cluster.dispatch import PLUGIN, Description
 from orchestrator.app.cluster.perform import Machine
 from orchestrator.app.cluster.task import find_tool
+from orchestrator.app.demand import GIB
 from orchestrator.errors import MatrixctlError
 
 _log = logging.getLogger(__name__)
-_GIB = 1 << 30
 
 
 @dataclass
@@ -56,7 +56,7 @@ async def work(
         "host": _find_own_address(address),
         "nthreads": machine.cpus,
         "memory_limit": 0,
-        "resources": {"cpu": machine.cpus, "memory": memory / _GIB},
+        "resources": {"cpu": machine.cpus, "memory": memory / GIB},
         "local_directory": str(folder),
         "security": security,
         "plugins": [Plugin(machine=machine, memory=memory)],
@@ -67,7 +67,7 @@ async def work(
     except (OSError, TimeoutError, ValueError) as error:
         raise MatrixctlError(f"the scheduler {address} does not answer: {error}") from None
     machine.address = worker.address
-    _log.info("%s does tasks for %s: %d CPUs, %.1f GiB", worker.address, address, machine.cpus, memory / _GIB)
+    _log.info("%s does tasks for %s: %d CPUs, %.1f GiB", worker.address, address, machine.cpus, memory / GIB)
     try:
         await worker.finished()
     finally:
