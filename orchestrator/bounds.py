@@ -33,6 +33,8 @@ TRACED = 16 * _MIB
 """Bytes of all files of one traced cell."""
 TRACED_RUN = 256 * _MIB
 """Bytes of all files of the traced cells of a run; no further cell is traced beyond it."""
+SENT = 256 * _MIB
+"""Bytes of evidence of one task of a cluster: they are in memory on the worker, and where the run is."""
 MESSAGE = 16 << 10
 """Characters of one message in a record."""
 WORDS = 400

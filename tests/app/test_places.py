@@ -14,11 +14,11 @@ from fake_host import FakeHost
 from fakes import FakeEngine, action
 from test_cluster import Lab, make_machine, wait_for
 
-from orchestrator import app
+from orchestrator import app, bounds
 from orchestrator.app.actions import Actions, build
 from orchestrator.app.actions.probe import Probing
 from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster
-from orchestrator.app.cluster.perform import Listener
+from orchestrator.app.cluster.perform import Listener, read_evidence
 from orchestrator.app.context import Context
 from orchestrator.app.executor import Executor
 from orchestrator.app.ledger import Ledger
@@ -243,3 +243,13 @@ def test_what_was_lost_is_done_again(place: Place) -> None:
     assert place.go([build_of("a"), build_of("b", "a")]) == {}
     assert place.ran == ["a", "a", "b"]
     assert place.events[-1].action.status == "succeeded"
+
+
+def test_evidence_that_is_too_much_to_send_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SENT", 10)
+    (tmp_path / "cells").mkdir()
+    for name, length in (("a", 6), ("b", 5), ("c", 4)):
+        (tmp_path / "cells" / name).write_bytes(b"x" * length)
+    (tmp_path / "cells" / "d").symlink_to("/etc/passwd")
+    left_out = b"(not sent: 5 bytes; a task sends at most 10 of evidence)\n"
+    assert dict(read_evidence(tmp_path)) == {"cells/a": b"x" * 6, "cells/b": left_out, "cells/c": b"x" * 4}

@@ -111,7 +111,7 @@ def perform(machine: Machine, task: Task) -> Done:
         return Done(
             status=status,
             said=tuple(listener.said),
-            files=dict(_read(folder)),
+            files=dict(read_evidence(folder)),
             log=_read_log(machine.store, task.action),
             error=_plain(error, machine.address),
             worker=machine.address,
@@ -205,12 +205,23 @@ def _read_log(store: Store, action: Action) -> bytes | None:
     return None
 
 
-def _read(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the files below a folder, at most as many bytes as one archive may have."""
-    left = bounds.ARCHIVE
+def read_evidence(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the files below a folder, for which there has to be memory here and where they are sent to.
+
+    In place of a file that does not fit into ``bounds.SENT`` any more comes a sentence that says so.
+    """
+    left = bounds.SENT
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink() and (left := left - path.stat().st_size) >= 0:
-            yield str(path.relative_to(folder)), path.read_bytes()
+        if path.is_symlink() or not path.is_file():
+            continue
+        size = path.stat().st_size
+        if size <= left:
+            left -= size
+            content = path.read_bytes()
+        else:
+            limit = bounds.size(bounds.SENT)
+            content = f"(not sent: {size} bytes; a task sends at most {limit} of evidence)\n".encode()
+        yield str(path.relative_to(folder)), content
 
 
 def _plain(error: Exception | None, worker: str) -> Exception | None:
