@@ -7,7 +7,8 @@ import re
 
 from orchestrator import bounds
 
-_FATAL = re.compile(r"^==\d+==\s*ERROR: (\w{1,40}Sanitizer): (.+)$", re.MULTILINE)
+_FATAL = re.compile(r"^(?:==\d+==\s*)?(?:ERROR|WARNING): (\w{1,40}Sanitizer): (.+)$", re.MULTILINE)
+"""ThreadSanitizer and MemorySanitizer call their reports warnings, the former without the process' number."""
 _SUMMARY = re.compile(r"^SUMMARY: (\w{1,40}Sanitizer): (.+)$", re.MULTILINE)
 _UNDEFINED = re.compile(r"^([^\s:]{1,200}:\d{1,9}:\d{1,9}): runtime error: (.+)$", re.MULTILINE)
 

@@ -205,6 +205,20 @@ def test_a_ref_that_is_not_there_names_the_nearest(store: Store, repository: Rep
     assert "v3.0.11" in refusal(store, moving(repository.folder, ref="v3.0.12")).brief
 
 
+def test_one_place_is_told_once_and_a_wrong_ref_asks_for_no_clone(
+    store: Store, repository: Repository, tmp_path: Path
+) -> None:
+    wrong = refusal(store, moving(repository.folder, ref="mastre"))
+    assert str(wrong).count("has no ref") == 1
+    assert wrong.resolution == "Correct the ref."
+    gone = refusal(store, moving(tmp_path / "gone", ref="master"))
+    assert str(gone).count("fatal:") == 1
+    assert "gone.git into a folder" in gone.resolution
+    (tmp_path / "mirror").mkdir()  # a mirror with a newer clone could have it
+    both = refusal(store, moving(repository.folder, ref="mastre"), tmp_path / "mirror")
+    assert "into a folder" in both.resolution
+
+
 def test_a_part_of_a_commit_is_told_to_need_all_digits(store: Store, repository: Repository) -> None:
     part = repository.git("rev-parse", "HEAD")[:10]
     error = refusal(store, moving(repository.folder, ref=part))

@@ -27,6 +27,21 @@ UBSAN = (
     "src/h3.c:1674:9: runtime error: index 8 out of bounds for type 'char [8]'\n    #0 0x1 in h3 src/h3.c:1\n"
 )
 
+TSAN = """\
+==================
+WARNING: ThreadSanitizer: data race (pid=7)
+  Write of size 4 at 0x55d4 by thread T1:
+    #0 h3_resp_headers_send src/h3.c:1674 (haproxy+0x55d1)
+SUMMARY: ThreadSanitizer: data race src/h3.c:1674 in h3_resp_headers_send
+==================
+"""
+# As clang 19 writes it.
+MSAN = """\
+==7==WARNING: MemorySanitizer: use-of-uninitialized-value
+    #0 0x55d1 in h3_resp_headers_send src/h3.c:1674:9
+SUMMARY: MemorySanitizer: use-of-uninitialized-value src/h3.c:1674:9 in h3_resp_headers_send
+"""
+
 
 @pytest.mark.parametrize(
     ("log", "said"),
@@ -36,6 +51,8 @@ UBSAN = (
         (UBSAN + ASAN, "UndefinedBehaviorSanitizer reports at src/h3.c:1674:9: index 8"),
         (ASAN + UBSAN, "AddressSanitizer reports global-buffer-overflow src/h3.c:1674"),
         ("==7==ERROR: LeakSanitizer: detected memory leaks\n", "LeakSanitizer reports detected memory leaks"),
+        (TSAN, "ThreadSanitizer reports data race src/h3.c:1674 in h3_resp_headers_send"),
+        (MSAN, "MemorySanitizer reports use-of-uninitialized-value src/h3.c:1674:9 in h3_resp_headers_send"),
     ],
 )
 def test_the_first_report_is_told_with_its_place(log: str, said: str) -> None:
@@ -50,6 +67,7 @@ def test_the_first_report_is_told_with_its_place(log: str, said: str) -> None:
         "",
         "==7==LeakSanitizer has encountered a fatal error.\n",
         "GET /?==7==ERROR: AddressSanitizer: x\n",
+        "==7==WARNING: AddressSanitizer failed to allocate 0x1000 bytes\n",
         "[ALERT] (7) : parsing [cfg:1:2]: runtime error is unknown\n",
     ],
 )
@@ -119,6 +137,6 @@ def test_address_sanitizer_raises_the_memory_of_a_session() -> None:
     assert session.memory(2, asan=True) - session.memory(2) == 2 * (448 << 20)
 
 
-@pytest.mark.parametrize("filler", ["x", "1:", "==7==ERROR: ", "x:1:2"])
+@pytest.mark.parametrize("filler", ["x", "1:", "==7==ERROR: ", "WARNING: ", "x:1:2"])
 def test_a_long_line_of_other_words_are_searched_in_no_time(filler: str) -> None:
     assert sanitize.report(filler * ((1 << 17) // len(filler))) is None

@@ -201,6 +201,7 @@ def _from_first(
     :raises SourceUnreachableError: with what was tried.
     """
     tried: list[str] = []
+    wrong_ref = True
     places = list(_places(moving, mirrors))
     for number, place in enumerate(places, start=1):
         until = deadline if number == len(places) else (time.monotonic() + deadline) / 2
@@ -208,12 +209,14 @@ def _from_first(
             return bring(place, *_resolve(place, moving, at, until), until)
         except FetchError as error:
             tried.append(f"{shown(place.where)}: {error}")
+            wrong_ref = wrong_ref and isinstance(error, NoRefError)
             _log.log(logging.WARNING if warn else logging.DEBUG, "%s: %s", moving, tried[-1])
-    told = tried[0] if len(tried) == 1 else "no place has it"
+    told, details = (tried[0], "") if len(tried) == 1 else ("no place has it", "\n".join(tried))
+    clone = f"Put a clone as {_name(moving)} into a folder, and pass that with --mirror."
     raise SourceUnreachableError(
         " ".join(f"{moving.component} {moving.version} from {moving}: {told}".split()),
-        details="\n".join(tried),
-        resolution=f"Put a clone as {_name(moving)} into a folder, and pass that with --mirror.",
+        details=details,
+        resolution="Correct the ref." if wrong_ref else clone,
     )
 
 
