@@ -56,6 +56,13 @@ def test_links_between_our_pages_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+def test_the_table_of_contents_names_each_page() -> None:
+    docs = ROOT / "docs"
+    text = (docs / "README.md").read_text()
+    pages = [page.relative_to(docs).as_posix() for page in PAGES if docs in page.parents]
+    assert [page for page in pages if page != "README.md" and f"]({page}" not in text] == []
+
+
 def test_every_dependency_has_a_reason() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     declared = re.findall(r'^  "([A-Za-z0-9-]+)(?:\[[a-z]+\])?(?:>=[0-9.]+)?",$', project, re.MULTILINE)
