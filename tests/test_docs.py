@@ -49,11 +49,27 @@ def test_the_sizes_of_the_profiles_are_the_default_matrix_s() -> None:
     assert told == [(name, str(len(select(cells, profile_filters(matrix, name))))) for name, _ in told]
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_our_pages_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    missing = [link for link in links if not (page.parent / link).exists()]
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text())
+    missing = [link for link, _ in links if not (page.parent / link).exists()]
     assert not missing
+    pages = [(page.parent / link if link else page, anchor) for link, anchor in links if anchor]
+    lost = [f"{to.name}#{name}" for to, name in pages if to.suffix == ".md" and name not in anchors(to)]
+    assert not lost
+
+
+def test_the_table_of_contents_names_each_page() -> None:
+    docs = ROOT / "docs"
+    text = (docs / "README.md").read_text()
+    pages = [page.relative_to(docs).as_posix() for page in PAGES if docs in page.parents]
+    assert [page for page in pages if page != "README.md" and f"]({page}" not in text] == []
 
 
 def test_every_dependency_has_a_reason() -> None:
