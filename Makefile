@@ -23,7 +23,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml orchestrator/__init__.py
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# A user outside the docker group needs sudo to reach the engine; where DOCKER_HOST is set nobody does.
+# A user outside the docker group needs sudo to reach the engine; where DOCKER_HOST is set no one does.
 ENGINE = $$([ -n "$$DOCKER_HOST" ] || [ -w /var/run/docker.sock ] || echo "$(SUDO)")
 
 .PHONY: setup
@@ -36,7 +36,7 @@ run: setup ## The main job: the quick profile, and where its report is
 
 # What the tests build is kept from one `make test` to the next, by digest as in any run; `make clean` leaves it.
 TEST_STORE ?= $${XDG_CACHE_HOME:-$$HOME/.cache}/matrixctl-tests
-# One seed: a change is judged by what it breaks. `make soak` looks for what nobody tried yet.
+# One seed: a change is judged by what it breaks. `make soak` looks for what was not tried yet.
 PYTEST = $(BIN)/pytest -p no:cacheprovider --durations=10 --run-containers --run-browser --fuzz-seconds=60 --fuzz-seed=2569 \
   --hypothesis-profile=full
 
@@ -55,7 +55,7 @@ test-rest:
 	$(PYTEST) -m 'not containers'
 
 .PHONY: soak
-soak: setup test-tools ## What takes longer than CI may: every library that can be had here, every client, again and again
+soak: setup test-tools ## What takes longer than CI may: every library that is available here, every client, again and again
 	$(BIN)/pytest tests/fuzz --fuzz-seconds=3600
 	$(BIN)/pytest -k hostile --whole-corpus
 	$(ENGINE) $(BIN)/pytest -m 'soak or fault' --run-containers --run-soak --run-browser --durations=0 -rA
@@ -83,7 +83,7 @@ lint: $(VENV)/.ready ## ruff and mypy, strict; the workflows: their schema, acti
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet .
 
-# --strict: where the list of vulnerabilities cannot be had, that is no clean bill of health.
+# --strict: where the list of vulnerabilities cannot be downloaded, nothing is known.
 AUDIT := .venv-audit
 $(AUDIT)/.ready: .ci/audit.lock
 	$(PYTHON) -m venv $(AUDIT)

@@ -235,7 +235,7 @@ def sweep_half_made(paths: Iterable[Path], *, dry_run: bool = False) -> tuple[Pa
 def _swept(paths: Iterable[Path], remove: Callable[[Path], object]) -> tuple[Path, ...]:
     gone = []
     for path in paths:
-        # Locked by the living; vanished; or on a file system without locks, where nobody can tell.
+        # Locked by the living; vanished; or on a file system without locks, where it cannot be told.
         with suppress(OSError), _opened(path) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(path)
@@ -245,7 +245,7 @@ def _swept(paths: Iterable[Path], remove: Callable[[Path], object]) -> tuple[Pat
 
 def _claimed(descriptor: int, path: Path) -> bool:
     """Lock a new file or folder; return false if a sweeper has already removed it."""
-    with suppress(OSError):  # no locks on this file system: then nobody sweeps there either
+    with suppress(OSError):  # no locks on this file system: then nothing is swept there either
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return path.exists()
 

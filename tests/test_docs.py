@@ -65,6 +65,16 @@ def test_links_between_our_pages_lead_somewhere(page: Path) -> None:
     assert not lost
 
 
+RIDDLES = re.compile(r"\b(nobody|whoever|for ever|be had|came about|spoilt|amid|lest)\b", re.IGNORECASE)
+"""Words that a reader with plain English looks up; CONTRIBUTING.md asks for others."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_are_in_plain_words(page: Path) -> None:
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert RIDDLES.findall(text) == []
+
+
 def test_the_table_of_contents_names_each_page() -> None:
     docs = ROOT / "docs"
     text = (docs / "README.md").read_text()

@@ -31,7 +31,7 @@ def find_moves(
 ) -> dict[str, Move]:
     """Return the cells that moved, by the id of the new one.
 
-    Only where each is the one that fits the other: of several nobody knows which became which.
+    Only where each is the one that fits the other: of several it is not known which became which.
 
     :param gone: vanished cells by id; ``new``: those that came.
     :param look: gives, of a cell and an axis, all but that axis's name and version, and that version.

@@ -29,7 +29,7 @@ _UNEXPLAINED_BITS = 8.0
 _NOISE_RATE = 0.05
 """What is tried first; then what was found."""
 _DENIED_BITS = 2.0
-"""What ``!=`` costs beside ``=``: it speaks of values that nobody has tried."""
+"""What ``!=`` costs beside ``=``: it speaks of values that were not tried."""
 _CARE = 2.5
 """What a pass counts beside a failure while boxes are looked for one by one: a box that is too large and
 takes in another fault would never be given up."""

@@ -44,8 +44,8 @@ def sweep_dead(engine: Engine, *, resumed: str = "") -> Iterator[Leftover]:
     :param resumed: the id of a run whose maker is known to be dead, even where an earlier boot hides that.
 
     What ``--keep`` left stays for the look inside that it was left for: only a person's ``matrixctl clean``
-    takes it. Never touched are things without our label and those of whom nobody here can say whether they
-    live. Two runs that sweep at once do not disturb each other.
+    takes it. Never touched are things without our label, and things of which it is not known here whether
+    they live. Two runs that sweep at once do not disturb each other.
 
     :raises EngineError: if the engine does not do what it is asked; what went is gone all the same.
     """

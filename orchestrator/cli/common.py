@@ -166,7 +166,7 @@ def cluster_access(command: Callable[..., R]) -> Callable[..., R]:
     """Add the options with which a process shows a scheduler who it is."""
     for option in (
         click.option(
-            "--insecure", is_flag=True, help="Without TLS: for a scheduler that nobody else reaches."
+            "--insecure", is_flag=True, help="Without TLS: for a scheduler that no one else reaches."
         ),
         click.option("--tls-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key."),
         click.option("--tls-cert", type=click.Path(path_type=Path), metavar="FILE", help="Our certificate."),

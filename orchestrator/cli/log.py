@@ -26,7 +26,7 @@ class _Shown(logging.Handler):
 
 @contextmanager
 def show_log(say: Callable[[str], None]) -> Iterator[None]:
-    """Give ``say``, and nobody else, what is logged meanwhile at the level INFO and above."""
+    """Give ``say`` alone what is logged meanwhile at the level INFO and above."""
     handlers, level = _PACKAGE.handlers, _PACKAGE.level
     _PACKAGE.handlers = [_Shown(say)]
     _PACKAGE.setLevel(logging.INFO)

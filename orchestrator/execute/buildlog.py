@@ -28,7 +28,7 @@ _PROGRAM = re.compile(
 )
 """Of make, of dash, of env and of ccache. A program that is called by a path is the source's own."""
 _ENDED_BY_IT = re.compile(rb"Error 127|exit code 127|Could not find compiler")
-"""127 is the shell's and make's word for it; configure scripts try programs that nobody misses."""
+"""127 is the shell's and make's word for it; configure scripts try programs that are not needed."""
 _OPTIONS = re.compile(rb"^\*\*\*\*\* Unsupported options: (.{1,200})$", re.MULTILINE)
 """OpenSSL's Configure, and QuicTLS'."""
 

@@ -138,7 +138,7 @@ def with_attempt(
 ) -> CellRecord:
     """The record after one more attempt.
 
-    Repeats reduce to the worst: one failure among them is a failure, and one that nobody expects counts
+    Repeats reduce to the worst: one failure among them is a failure, and one that is not expected counts
     before a known one. An attempt that replaces a broken one takes its place, and both stay in the list.
     """
     judged = _held(record, judged)

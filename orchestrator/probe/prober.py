@@ -257,7 +257,7 @@ class _Attempt:
         """A fault of ours in judging one cell spoils that one alone."""
         try:
             return judge(cell, self._binary, self._server, raw, self._prober.declared(cell))
-        except Exception as error:  # noqa: BLE001 - what nobody foresaw in what a container said
+        except Exception as error:  # noqa: BLE001 - whatever is unexpected in what a container said
             return conclude(Reason.INTERNAL, unexpected_error.keep_traceback(self._prober.folder, error))
 
     def close(self, error: Exception | None) -> None:

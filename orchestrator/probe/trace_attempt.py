@@ -165,8 +165,8 @@ def _fetch(engine: Engine, client: str, qlogs: Sequence[str], catch: Catch) -> N
 def choose(cells: Sequence[CellRecord], *, passing: bool) -> list[str]:
     """Return the ids of the cells that are worth a trace and have none, in the order of their worth.
 
-    Of those that fail alike a few are enough: at first those of which nobody knows the suite that they
-    negotiated, since a capture tells it; then each build once before one comes twice.
+    Of those that fail alike a few are enough: first those whose negotiated suite is not known, since a
+    capture tells it; then each build once before one comes twice.
 
     :param passing: all that pass are traced, too, after the others.
     """

@@ -255,7 +255,7 @@ def is_good(record: RunRecord) -> bool:
         record.run.status == "finished"
         and not (chosen and (chosen.cells or chosen.shard))
         and record.run.exploration is None
-        and record.run.exit_code != Exit.HARNESS  # a shard may be missing whose cells nobody knows
+        and record.run.exit_code != Exit.HARNESS  # a shard may be missing whose cells are unknown
         and bool(record.cells)
         and not any(believed(cell.outcome, cell.verdict) in _BAD for cell in record.cells)
     )

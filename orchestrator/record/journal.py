@@ -38,7 +38,7 @@ JOURNAL = "journal.jsonl"
 
 
 class UnplannedError(UsageError):
-    """A run that was cut off before its plan was written: nobody knows what its cells are."""
+    """A run that was cut off before its plan was written: its cells are not known."""
 
     def __init__(self, folder: Path) -> None:
         """:param folder: the run's."""

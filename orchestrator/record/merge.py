@@ -35,7 +35,7 @@ _FROM_BEST: tuple[ActionStatus, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A shard that was not given. ``cells`` is ``None`` where nobody knows which it has, for that ``why``."""
+    """A shard that was not given. ``cells`` is ``None`` where they are not known, for that ``why``."""
 
     shard: str
     cells: tuple[CellRecord, ...] | None
@@ -47,7 +47,7 @@ def merge(
 ) -> tuple[tuple[Event, ...], tuple[str, ...]]:
     """Return the events of the run that the parts make up, and what is not as it should be, a sentence each.
 
-    What a part that was cut off has judged to the end stays. Of a shard that was given twice nobody knows
+    What a part that was cut off has judged to the end stays. Of a shard that was given twice it is not known
     which one counts, so its cells are not judged.
 
     :param parts: as ``Part.place`` sorts them, and moved.

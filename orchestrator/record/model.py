@@ -380,11 +380,11 @@ class CellRecord(Value):
     build: Build
     expected: Expected | None = None
     confirmation: Confirmation | None = None
-    """``null`` where nothing had to be confirmed, or nobody asked for it."""
+    """``null`` where nothing had to be confirmed, or that was not asked for."""
     cause: str = ""
     """What the AEAD self-test of the cell's library says of a failure, one sentence, or empty."""
     backtrace: Backtrace | None = None
-    """``null`` where its server did not crash, or nobody looked."""
+    """``null`` where its server did not crash, or that was not looked at."""
     observations: Observations | None
     attestation: Attestation | None
     evidence: tuple[str, ...]

@@ -51,7 +51,7 @@ class Group:
 
     @property
     def quiet(self) -> bool:
-        """Return whether nobody has to look at the single cells: known failures that still fail."""
+        """Return whether no one has to look at the single cells: known failures that still fail."""
         known = all(cell.now and cell.now.verdict is Verdict.KNOWN_FAILURE for cell in self.cells)
         return self.change in {Change.STILL_FAILING, Change.EXPECTED_FAILURE} and known
 

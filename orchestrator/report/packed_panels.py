@@ -1,6 +1,6 @@
 """What the script of a report draws when it is asked for: panels of cells that ended as expected. Pure.
 
-In a large run these are nearly all cells, and nobody opens most of their panels. So the page has them as
+In a large run these are nearly all cells, and most of their panels are never opened. So the page has them as
 data: numbers into one list of parts, since most parts are those of many cells.
 """
 

@@ -19,7 +19,7 @@ HEIGHTS = {
     "as-expected": 6,
     "untried": 3,
 }
-"""Of a night in the strip of a cell: what is louder is taller, so that nobody has to tell colours apart."""
+"""Of a night in the strip of a cell: what is louder is taller, so that no one has to tell colours apart."""
 FLOOR = 20
 TROUBLE = TONES[: TONES.index("as-expected")]
 """The tones of what does not pass."""

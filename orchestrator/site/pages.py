@@ -231,5 +231,5 @@ def _age(night: Night, now: datetime) -> str:
     try:
         hours = round((now - datetime.fromisoformat(night.started_at)).total_seconds() / 3600)
     except (ValueError, TypeError):
-        return "nobody knows how"
+        return "an unknown time"
     return f"{hours} hours" if hours < 72 else f"{hours // 24} days"  # noqa: PLR2004 - days say more by then

@@ -75,7 +75,7 @@ def test_armhf_and_s390x_serve_every_cipher(ran: Ran, name: str) -> None:
     arch = ARCHES[name]
     first = ran.cell(f"{name}--haproxy-mended--openssl-distro--{GCM}")
     if (first.outcome, first.reason) == (Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE):
-        pytest.skip(first.message)  # a mirror amid its own update lacks packages of one architecture
+        pytest.skip(first.message)  # a mirror that is being updated lacks packages of one architecture
     for suite in (*SUITES, "default"):
         cell = ran.cell(f"{name}--haproxy-mended--openssl-distro--{suite}")
         assert (cell.outcome, cell.verdict) == (Outcome.PASS, Verdict.AS_EXPECTED), cell.message

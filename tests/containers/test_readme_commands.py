@@ -1,4 +1,4 @@
-"""The README's first commands, in their order, as whoever reads it pastes them."""
+"""The README's first commands, in their order, as a reader pastes them."""
 
 import os
 import subprocess

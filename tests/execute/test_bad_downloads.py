@@ -114,7 +114,7 @@ def test_a_body_without_end_ends_at_the_limit(server: Server, tmp_path: Path, ho
 
 
 @pytest.mark.fault(
-    "a source's server hangs before the headers or amid the body, or drips byte by byte, header or body",
+    "a source's server hangs before the headers or in the body, or drips byte by byte, header or body",
     "ended at the place's share of the time, and the next place is asked",
 )
 @pytest.mark.parametrize("how", ["hanging", "stops-midway", "trickle", "trickle-headers"])

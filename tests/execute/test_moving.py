@@ -481,7 +481,7 @@ def test_without_its_image_debian_s_haproxy_is_unknown_and_named(store: Store) -
 
 @pytest.mark.fault(
     "git is killed while it makes or fills the store's repository",
-    "the next fetch mends it: half of a repository and locks that nobody holds are no reason to fail",
+    "the next fetch mends it: half of a repository and locks that no one holds are no reason to fail",
 )
 @pytest.mark.parametrize("harm", ["begun", "locked", "damaged"])
 def test_what_a_killed_git_left_is_mended(store: Store, repository: Repository, harm: str) -> None:

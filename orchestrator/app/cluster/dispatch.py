@@ -87,7 +87,7 @@ class Cluster:
     def submit(self, task: Task, *, cpus: int, memory: int) -> "Future[Done]":
         """Send a task to a worker that has room for it.
 
-        :raises EngineLostError: where the scheduler is gone: Dask itself would wait for ever.
+        :raises EngineLostError: where the scheduler is gone: Dask itself would wait without end.
         """
         if self.client.status != "running":
             raise EngineLostError(f"the scheduler {self.address} is gone")
@@ -98,7 +98,7 @@ class Cluster:
         return made
 
     def refuse_to_wait_alone(self) -> None:
-        """:raises EngineLostError: where there has been no worker for long: Dask would wait for ever."""
+        """:raises EngineLostError: where there has been no worker for long: Dask would wait without end."""
         if self._counting.acquire(blocking=False):  # one of many threads asks for all
             try:
                 now = time.monotonic()

@@ -1,6 +1,6 @@
 """Who may join a cluster: Dask's own TLS, with the certificates that a site has.
 
-Whoever reaches an open scheduler can run code on each of its machines, other users of this one included:
+Anyone who reaches an open scheduler can run code on each of its machines, other users of this one included:
 https://distributed.dask.org/en/stable/tls.html.
 """
 
@@ -36,7 +36,7 @@ class Access:
             )
         if scheme == "tcp" and not self.insecure:
             raise UsageError(
-                f"{address} has no TLS: whoever reaches it can run code on each of its machines",
+                f"{address} has no TLS: anyone who reaches it can run code on each of its machines",
                 resolution="Write tls://HOST:8786 and give --tls-ca, --tls-cert and --tls-key; or add "
                 "--insecure where no one else can reach it, no other user of its machine either.",
             )
@@ -51,7 +51,7 @@ class Access:
 
 
 def _find_scheme(address: str) -> str:
-    """Return an empty one where no host or no port is in it: Dask would try to reach that for ever."""
+    """Return an empty one where no host or no port is in it: Dask would try to reach that without end."""
     with suppress(ValueError):
         parts = urlsplit(address)
         if parts.hostname and parts.port:

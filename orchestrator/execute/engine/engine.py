@@ -189,7 +189,7 @@ class Engine(Protocol):
         ...
 
     def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
-        """Run a program as nobody, without network, and with nothing to write to.
+        """Run a program as ``nobody``, without network, and with nothing to write to.
 
         ``stdout`` has all that it wrote; exit code 126: the machine cannot run it.
         """

@@ -132,7 +132,7 @@ def _systemd(host: Host) -> bool:
 
 
 def _answers(patient: doctor.Patient) -> bool:
-    """Whether a daemon is there, be it one that this user may not talk to."""
+    """Whether a daemon is there, also one that this user may not talk to."""
     try:
         patient.connect()
     except EngineError as error:
