@@ -1,6 +1,7 @@
 """What became of one cell from one run to another, by how it ended in each. Pure."""
 
 from enum import StrEnum
+from functools import cache
 
 from orchestrator.frozen_value import Value
 from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
@@ -84,6 +85,7 @@ class State(Value):
         return bool(self.passed and self.failed) or self.verdict is Verdict.FLAKY
 
 
+@cache
 def puts_to_test(outcome: Outcome | None, verdict: Verdict) -> bool:
     """Return whether the product was judged; a cell that was declared impossible was not."""
     if outcome is None or verdict is Verdict.NOT_JUDGED:

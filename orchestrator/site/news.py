@@ -98,11 +98,12 @@ def compare_nights(
     """
     was, now = year.nights[base], year.nights[head]
     moved = find_moves(was, now)
+    recalled = recall_judged(year, head) if base == head - 1 else {}
     groups: dict[tuple[Change, str], list[Item]] = {}
     counts: Counter[Change] = Counter()
     for name, before, after, move in _pair(was, now, moved):
-        if base == head - 1 and before and not is_tested(before) and is_tested(after):
-            before = find_last_judged(year, before.point.id, base) or before  # noqa: PLW2901 - see above
+        if name in recalled:
+            before = recalled[name][1]  # noqa: PLW2901 - see above
         if _stays(before, after):
             counts[Change.UNCHANGED] += 1
             continue
@@ -130,15 +131,24 @@ def compare_nights(
     )
 
 
-def find_last_judged(year: Year, cell: str, before: int) -> Result | None:
-    """Return how a cell ended in the last night, before one, in which it was put to the test."""
-    results = (night.results.get(cell) for night in reversed(year.nights[:before]))
-    return next((one for one in results if is_tested(one)), None)
+def recall_judged(year: Year, head: int) -> Mapping[str, tuple[Night, Result]]:
+    """Return the cells that a night, by its number, judged and the one before did not, with the last that did."""
+    was, now = year.nights[head - 1], year.nights[head]
+    lost = {name for name, one in was.results.items() if not is_tested(one)}
+    if not lost:
+        return {}
+    moved, found = find_moves(was, now), {}
+    for name, result in now.results.items():
+        old = moved[name].old if name in moved else name
+        if old in lost and is_tested(result) and (last := _find_judged(year, old, head - 1)):
+            found[name] = last
+    return found
 
 
-def has_lost(night: Night) -> bool:
-    """Return whether a night left a cell unjudged."""
-    return not all(map(is_tested, night.results.values()))
+def _find_judged(year: Year, cell: str, before: int) -> tuple[Night, Result] | None:
+    """Return the last night, before one, in which a cell was put to the test, and how it ended."""
+    nights = ((night, night.results.get(cell)) for night in reversed(year.nights[:before]))
+    return next(((night, one) for night, one in nights if one is not None and is_tested(one)), None)
 
 
 def is_tested(result: Result | None) -> bool:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any
 
 from jinja2 import Environment
@@ -202,9 +202,17 @@ def _environment() -> Environment:
         "flakiness": describe_flakiness,
         "inside_of": _inside_of,
         "plain_sides": plain_sides,
+        "strip_field": _strip_field,
     }
     environment.filters.update(filters)
     return environment
+
+
+@lru_cache(maxsize=1 << 12)
+def _strip_field(sign: object, root: str) -> Markup:
+    """Return a night of a strip: most cells have the same few."""
+    parts: Any = _environment().get_template("site_parts.html.j2").module
+    return Markup(parts.strip_field(sign, root))  # noqa: S704 - a template made it
 
 
 def plain_sides(meaning: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.site.names import run_page
-from orchestrator.site.news import News, has_lost
+from orchestrator.site.news import News, recall_judged
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
@@ -21,11 +21,12 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     after = nights[number + 1] if number + 1 < len(nights) else None
     good_number = frame.year.last_good(number)
     good = None if good_number is None else nights[good_number]
+    recalled = recall_judged(frame.year, number) if before else {}
     path = run_page(night.id)
     key = frame.key(
         *("" if one is None else one.digest for one in (night, before, good)),
         after and after.id,
-        *(one.digest for one in nights[:number] if before and has_lost(before)),
+        *(f"{cell} {last.digest}" for cell, (last, _) in recalled.items()),
         numbers.key(night),
         *(
             flakiness
