@@ -7,7 +7,7 @@ from fakes import cell
 
 from orchestrator.errors import ChecksumMismatchError, Exit, UsageError
 from orchestrator.matrix.model import Cell, Patch
-from orchestrator.matrix.patches import content, of_cells, parse, patched, read_patch
+from orchestrator.matrix.patches import content, of_cells, parse, patched, read_patch, to_apply
 
 DIFF = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
 
@@ -109,3 +109,10 @@ def test_another_form_is_a_usage_error(text: str) -> None:
 def test_a_name_that_no_file_can_have_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot be read: embedded null byte"):
         parse("openssl=\0folder/fix.diff")
+
+
+def test_what_is_applied_has_the_prefixes_that_the_file_lacks(tmp_path: Path) -> None:
+    (tmp_path / "fix.diff").write_text(DIFF.replace("a/x", "x").replace("b/x", "x"))
+    found = read_patch(tmp_path / "fix.diff")
+    assert to_apply(found).decode() == DIFF
+    assert content(found) == (tmp_path / "fix.diff").read_bytes()

@@ -1,6 +1,7 @@
 """Build scripts: golden texts, accepted by a shell, and no value of a matrix breaks out of them."""
 
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -255,6 +256,24 @@ def test_a_version_is_told_to_leave_out_what_it_knows_and_nothing_else(
     left_out = {argument.removeprefix("no-") for argument in given if argument.startswith("no-")}
     assert left_out <= set(options), "Configure ends with: Unsupported options"
     assert left_out == {"shared", "tests", "module"} & set(options)
+
+
+OTHER_CONFIGURES = sorted(
+    path for path in Path(__file__).with_name("configure").glob("*.txt") if path not in CONFIGURES
+)
+"""What those of other families take: names of --enable-, --disable- and --with-, or CMake's options, and what
+autotools bring to each; they only warn of a name that they do not know, and go on without it."""
+SAYS = re.compile(r"--(?:enable|disable|with|without)-([a-z0-9-]+)(?:=.*)?|-D((?!CMAKE_)[A-Z_]+)=.*")
+
+
+@pytest.mark.parametrize("known", OTHER_CONFIGURES, ids=lambda path: path.stem)
+def test_no_other_configure_is_told_what_it_does_not_know(tmp_path: Path, known: Path) -> None:
+    family = known.stem.rpartition("-")[0]
+    name = next(name for name in CONFIGURED_BY if name.startswith(family))
+    given = run(script(recipes()[f"tls:{name}--arm64"], str(tmp_path)), tmp_path)[CONFIGURED_BY[name][0]]
+    said = {found[1] or found[2] for found in map(SAYS.fullmatch, given) if found}
+    assert said
+    assert said <= set(known.read_text().split())
 
 
 def test_every_openssl_of_the_sources_has_its_configure_here() -> None:
