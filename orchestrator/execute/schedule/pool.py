@@ -35,12 +35,14 @@ class Pool:
 
     :ivar demand: what an action takes of ``slots`` while it runs.
     :ivar execute: does an action, in a thread of its own; one that a worker does is waited for there.
+    :ivar width: how many compiles there is room for at once.
     :ivar end: tells what runs elsewhere to end; may take its time.
     """
 
     slots: Slots
     demand: Callable[[Action], Demand]
     execute: Execute
+    width: int = 1
     end: Callable[[], None] = lambda: None
     _running: dict[Future[Failure | None], Action] = field(init=False, default_factory=dict)
     _demands: dict[str, Demand] = field(init=False, default_factory=dict)
