@@ -20,6 +20,7 @@ class Order:
     order in which actions end.
 
     :param width: how many actions are done at once; where it is one, none is urgent.
+    :ivar version: another number once the rank of any action that is not done has changed.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Order:
                 self._serves[key].append(result)
         self._width, self._tail, self._open = width, _measure_tails(plan, self._cost), set(plan)
         self._work = sum(self._cost.values())
+        self._calm = sorted(self._tail.values()) if width > 1 else []
+        self.version = 0
 
     def rank(self, key: str) -> tuple[float, float, int]:
         """Return the sort key: smaller is earlier. An action that leads to no result comes last."""
@@ -53,6 +56,7 @@ class Order:
         self._forget(key)
         for result in self._serves[key]:
             self._left[result] -= self._cost[key]
+            self.version += result in self._open
 
     def lost(self, key: str) -> None:
         """Note that the action failed: results that need it are no longer possible."""
@@ -66,11 +70,15 @@ class Order:
             reached += new
         for one in seen & self._open:
             self._forget(one)
+        self.version += 1
 
     def _forget(self, key: str) -> None:
         """Take the action out of the work that is left."""
         self._open.remove(key)
         self._work -= self._cost[key]
+        while self._calm and self._calm[-1] * self._width >= self._work:
+            self._calm.pop()
+            self.version += 1
 
 
 def required(action: Action) -> list[str]:
