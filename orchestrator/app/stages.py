@@ -209,10 +209,11 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
     """
     context, ledger = run.context, run.ledger
     executor = Executor(context=context, ledger=ledger, do=run.actions.do)
+    pool = run.actions.make_pool(ledger.plan, executor.execute)
     return schedule(
         actions,
-        pool=run.actions.make_pool(ledger.plan, executor.execute),
-        order=Order(left, lambda action: estimate(run, action)),
+        pool=pool,
+        order=Order(left, lambda action: estimate(run, action), width=pool.width),
         blocked=ledger.record_blocked,
         failed=run.failed,
         cancel=context.cancel,

@@ -18,14 +18,14 @@ def ranked(order: Order, *keys: str) -> list[str]:
 
 def test_all_of_a_diamond_costs_the_whole_of_it_and_counts_the_top_once() -> None:
     order = Order(DIAMOND, lambda one: SECONDS[one.key])
-    assert [order.rank(one.key) for one in DIAMOND] == [(4_321_000, place) for place in range(4)]
+    assert [order.rank(one.key) for one in DIAMOND] == [(0, 4_321_000, place) for place in range(4)]
 
 
 def test_what_is_done_brings_its_results_nearer() -> None:
     order = Order([*DIAMOND, action("z")], lambda one: SECONDS.get(one.key, 4320))
     assert ranked(order, "a", "z") == ["z", "a"]
     order.done("a")
-    assert order.rank("b") == (4_320_000, 1)
+    assert order.rank("b") == (0, 4_320_000, 1)
     assert ranked(order, "b", "z") == ["b", "z"]  # as dear now, and first in the plan
 
 
@@ -38,23 +38,23 @@ def test_a_shared_action_ranks_by_the_cheapest_result_that_it_serves() -> None:
 def test_what_cannot_lead_to_a_result_any_more_comes_last() -> None:
     order = Order(DIAMOND, lambda _: 1)
     order.lost("b")
-    assert order.rank("c") == (math.inf, 2)
+    assert order.rank("c") == (0, math.inf, 2)
     order.done("c")
-    assert order.rank("c") == (math.inf, 2)
+    assert order.rank("c") == (0, math.inf, 2)
 
 
 def test_an_optional_need_that_fails_loses_nothing() -> None:
     plan = [action("a"), action("s"), action("p", "a", "s", optional=("s",))]
     order = Order(plan, lambda _: 1)
     order.lost("s")
-    assert order.rank("a") == (3000, 0)
+    assert order.rank("a") == (0, 3000, 0)
 
 
 def test_needs_outside_the_plan_cost_nothing() -> None:
     order = Order([action("a", "done-before")], lambda _: 1)
-    assert order.rank("a") == (1000, 0)
+    assert order.rank("a") == (0, 1000, 0)
     order.lost("done-before")
-    assert order.rank("a") == (math.inf, 0)
+    assert order.rank("a") == (0, math.inf, 0)
 
 
 @given(st.permutations(["n0", "n1", "n2", "n3"]), st.lists(st.floats(0, 1e5), min_size=5, max_size=5))

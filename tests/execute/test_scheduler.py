@@ -91,6 +91,7 @@ class Bench:
         *,
         failed: Mapping[str, Failure] | None = None,
         grace: float = 5.0,
+        kind: type[Order] = Order,
     ) -> dict[str, Failure]:
         return schedule(
             actions,
@@ -99,7 +100,7 @@ class Bench:
                 demand=self.demand,
                 execute=self.execute,
             ),
-            order=Order(actions, lambda one: self.seconds.get(one.key, 1)),
+            order=kind(actions, lambda one: self.seconds.get(one.key, 1)),
             blocked=self.block,
             failed=failed or {},
             cancel=self.cancel,
@@ -118,6 +119,22 @@ def test_every_action_runs_once_after_what_it_needs() -> None:
 
 def test_no_actions_are_done_at_once() -> None:
     assert Bench().run([]) == {}
+
+
+def test_many_that_are_ready_are_ranked_no_more_often_each_than_few() -> None:
+    """Else a thousand that wait for room are ranked anew whenever one of them ends."""
+    ranked = 0
+
+    class Counting(Order):
+        def rank(self, key: str) -> tuple[float, float, int]:
+            nonlocal ranked
+            ranked += 1
+            return super().rank(key)
+
+    bench = Bench(slots=2)
+    bench.run([action(f"n{number}") for number in range(300)], kind=Counting)
+    assert len(bench.ran) == 300
+    assert ranked <= 2 * 300
 
 
 def test_what_leads_soonest_to_a_result_comes_first() -> None:

@@ -224,8 +224,9 @@ class ClusterActions(Actions):
     def make_pool(self, plan: Plan, execute: Execute) -> Pool:
         """As here, with room for what workers do; they alone know what that takes of them."""
         here = super().make_pool(plan, execute)
-        lanes = {**here.slots.lanes, WORKERS: self.cluster.room}
-        return replace(here, slots=replace(here.slots, lanes=lanes), end=self.cluster.cancel)
+        room = self.cluster.room
+        slots = replace(here.slots, lanes={**here.slots.lanes, WORKERS: room})
+        return replace(here, slots=slots, width=room, end=self.cluster.cancel)
 
     def _find_demand(self, action: Action, plan: Plan) -> Demand:
         if self._is_sent(action) and not self.context.has(action):

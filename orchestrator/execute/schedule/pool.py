@@ -1,7 +1,7 @@
 """Where actions run, several at once: in threads, within the slots of the machine."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -35,16 +35,20 @@ class Pool:
 
     :ivar demand: what an action takes of ``slots`` while it runs.
     :ivar execute: does an action, in a thread of its own; one that a worker does is waited for there.
+    :ivar width: how many compiles there is room for at once.
     :ivar end: tells what runs elsewhere to end; may take its time.
     """
 
     slots: Slots
     demand: Callable[[Action], Demand]
     execute: Execute
+    width: int = 1
     end: Callable[[], None] = lambda: None
     _running: dict[Future[Failure | None], Action] = field(init=False, default_factory=dict)
     _demands: dict[str, Demand] = field(init=False, default_factory=dict)
     """Of what was ready: asked again, it might demand something else, and asking may take its time."""
+    _asked: Counter[Demand] = field(init=False, default_factory=Counter)
+    """How many that are ready have each demand; there are few."""
     _passed: Counter[str] = field(init=False, default_factory=Counter)
     _cancelled: bool = field(init=False, default=False)
 
@@ -56,8 +60,10 @@ class Pool:
         """Whether anything runs."""
         return bool(self._running)
 
-    def submit(self, ready: Iterable[Action]) -> list[Action]:
+    def submit(self, ready: Sequence[Action], *, stop: Callable[[], bool] = lambda: False) -> list[Action]:
         """Start the actions that there is room for, the first ones first; return those.
+
+        :param stop: asked before each; true: start no more.
 
         Actions that fit may overtake one without room, so that no CPU is idle, but only a limited number
         of times. An action whose lane is full waits for its own lane and delays no other action.
@@ -65,9 +71,17 @@ class Pool:
         started: list[Action] = []
         waiting: list[str] = []
         all_wait = False
+        self._find_demands(ready)
+        left = +self._asked
         for action in ready:
-            demand = self._find_demand(action)
+            demand = self._demands[action.key]
+            if stop() or not any(map(self.slots.fit, left)):
+                break
+            left[demand] -= 1
+            if not left[demand]:
+                del left[demand]
             if self.slots.fit(demand):
+                self._asked[demand] -= 1
                 self._passed.update(waiting)
                 self.slots.take(demand)
                 self._running[self._threads.submit(self.execute, action)] = action
@@ -80,10 +94,11 @@ class Pool:
                 break
         return started
 
-    def _find_demand(self, action: Action) -> Demand:
-        if action.key not in self._demands:
-            self._demands[action.key] = self.demand(action)
-        return self._demands[action.key]
+    def _find_demands(self, ready: Sequence[Action]) -> None:
+        for action in ready:
+            if action.key not in self._demands:
+                demand = self._demands[action.key] = self.demand(action)
+                self._asked[demand] += 1
 
     def _passed_enough(self, key: str) -> bool:
         return self._passed[key] >= _PASSES

@@ -6,7 +6,7 @@ dependents to a fixpoint; an unexpected exception does the same, and the run goe
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -78,7 +78,9 @@ class _Schedule:
     failures: dict[str, Failure]
     cancel: Cancel
     patience: "Patience"
-    _ready: set[str] = field(default_factory=set)
+    _ready: list[Action] = field(default_factory=list)
+    """The earliest result first, as long as the order has this version."""
+    _version: int = -1
 
     def __post_init__(self) -> None:
         self._sorter = TopologicalSorter(
@@ -114,20 +116,19 @@ class _Schedule:
                 action = self.actions[key]
                 cause = self._cause(action)
                 if cause is None:
-                    self._ready.add(key)
+                    self._ready.append(action)
+                    self._version = -1
                 else:
                     self._fail(key, _report_blocked(self.blocked, action, cause))
                     self._sorter.done(key)
 
     def _start(self) -> None:
         """Start the actions that there is room for, the earliest result first."""
-        self._ready -= {action.key for action in self.pool.submit(self._offer())}
-
-    def _offer(self) -> Iterator[Action]:
-        for key in sorted(self._ready, key=self.order.rank):
-            if self.cancel():
-                return
-            yield self.actions[key]
+        if self._version != self.order.version:
+            self._ready.sort(key=lambda action: self.order.rank(action.key))
+            self._version = self.order.version
+        for action in self.pool.submit(self._ready, stop=self.cancel):
+            self._ready.remove(action)
 
     def _collect(self) -> None:
         for action, failure in self.pool.as_completed(_POLL):
