@@ -10,7 +10,7 @@ from orchestrator.analyse.conditions import find_runs
 from orchestrator.analyse.search import Factor, Rows
 from orchestrator.errors import UsageError
 from orchestrator.matrix.model import AXES, AxisValue
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import Named
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, believed
 from orchestrator.record.model import Axes, CellRecord, RunRecord, is_intermittent
@@ -197,8 +197,8 @@ def _same(records: Sequence[RunRecord], known: CellRecord, record: RunRecord, ce
     other = [axis for axis in AXES if getattr(known.axes, axis) != getattr(cell.axes, axis)]
     if other:
         raise UsageError(
-            f"the cell {quoted(cell.id)} is not the same one in these runs: its {listed(other)} differs",
-            details=f"runs: {listed([one.run.id for one in records])}",
+            f"the cell {quoted(cell.id)} is not the same one in these runs: its {join_names(other)} differs",
+            details=f"runs: {join_names([one.run.id for one in records])}",
             resolution=f"Leave out {record.run.id}, or compare the runs: matrixctl compare BASE HEAD.",
         )
 

@@ -23,7 +23,7 @@ from orchestrator.plan.action import BuildAction
 from orchestrator.plan.plan import Plan
 from orchestrator.probe import backtrace
 from orchestrator.probe.session import Session
-from orchestrator.probe.session_files import scaled
+from orchestrator.probe.session_files import scale_limits
 from orchestrator.record.model import Backtrace
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ def _trace(run: Run, cell: Cell) -> tuple[Backtrace, str]:
 def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
     context, arch = run.context, cell.arch.arch
     model = capabilities.cpu_model(cell, context.host)
-    limits = scaled(context.limits, emulated=bool(model))
+    limits = scale_limits(context.limits, emulated=bool(model))
     limits = limits.model_copy(update={"ready": 2 * limits.ready})  # gdb reads the symbols first
     name = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
     image = context.images.get(name, arch, packages.to_run(cell.haproxy, cell.tls))

@@ -24,7 +24,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches, replacement
 from orchestrator.matrix.catalog import Catalog, Source, moving
 from orchestrator.matrix.model import Cell, Matrix, Software
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.pins import Pin, Pins
 from orchestrator.record.model import CellRecord, utc_now
 from orchestrator.record.settings import Settings
@@ -93,7 +93,7 @@ def _find_version(text: str, value: Software, order: Sequence[str], known: Mappi
         raise UsageError(why, resolution="Add it to a file of your own and pass that with --sources.")
     raise UsageError(
         f"no version {quoted(text)} of {value.family} in the sources{nearest(version, order)}",
-        details=f"versions: {listed(order)}",
+        details=f"versions: {join_names(order)}",
         resolution="Add it to a file of your own and pass that with --sources.",
     )
 
@@ -337,7 +337,7 @@ def describe(bisection: Bisection) -> str:
     if not border.between:
         return f"the first {mark} one is {after}"
     before = bisection.candidates[border.before].title
-    names = listed([bisection.candidates[one].name for one in border.between])
+    names = join_names([bisection.candidates[one].name for one in border.between])
     return f"the first {mark} one comes after {before}, at {after} at the latest; not told: {names}"
 
 

@@ -24,7 +24,7 @@ from orchestrator.record.find import LAST_GOOD, find_run, series_of
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL
-from orchestrator.record.runs import begun, is_id
+from orchestrator.record.runs import is_id, list_begun
 
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _RUN = re.compile(r"runs/(?P<id>[^/]+)\.jsonl\.gz")
@@ -137,7 +137,7 @@ def _check_branch(branch: str) -> None:
 
 def _choose(reports: Path, nights: int) -> Iterator[str]:
     by_series: dict[str, list[str]] = {}
-    for name in begun(reports):
+    for name in list_begun(reports):
         by_series.setdefault(series_of(reports / name), []).append(name)
     for series, names in by_series.items():
         yield from names[-nights:]

@@ -19,12 +19,12 @@ _RESERVE = 8
 """The part of the host's memory that is left to everything else: one in so many."""
 
 
-def budget(memory: int) -> int:
+def find_budget(memory: int) -> int:
     """What containers may take at once, in bytes, of all that the engine's host has."""
     return memory - memory // _RESERVE
 
 
-def demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
+def find_demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
     """A compile takes all jobs; everything else, unpacking included, takes one.
 
     A download takes none of the host's memory.

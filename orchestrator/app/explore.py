@@ -11,7 +11,7 @@ from orchestrator.app import stages
 from orchestrator.app.first_record import make_action
 from orchestrator.app.stages import Run, Stage
 from orchestrator.matrix.model import Cell
-from orchestrator.matrix.names import listed
+from orchestrator.matrix.names import join_names
 from orchestrator.plan.plan import Plan
 from orchestrator.record.interrupted_run import Past
 from orchestrator.record.journal import CellsAsked, ExplorationEnded
@@ -72,7 +72,7 @@ def explore(run: Run) -> Run:
 
 def _tell(found: Explanation) -> str:
     told = [f"{one.reason or one.outcome}: {' '.join(one.when)}" for one in found.clusters]
-    told += [f"unexplained: {listed(found.unexplained)}"] if found.unexplained else []
+    told += [f"unexplained: {join_names(found.unexplained)}"] if found.unexplained else []
     return "; ".join(told) or "nothing fails so far"
 
 
@@ -80,7 +80,7 @@ def _explain_end(found: Explanation, wanted: Sequence[str], minutes: float | Non
     """Return why no more cells are asked for, and what cannot be told yet."""
     if wanted:
         what = "1 cell more" if len(wanted) == 1 else f"{len(wanted)} cells more"
-        end = f"the {minutes:g} minutes would not do for {what}: {listed(wanted)}"
+        end = f"the {minutes:g} minutes would not do for {what}: {join_names(wanted)}"
     elif found.clusters:
         end = "each explanation was tried from all sides that there are cells for"
     elif found.failing:
@@ -90,7 +90,7 @@ def _explain_end(found: Explanation, wanted: Sequence[str], minutes: float | Non
     doubt = [one for one in found.clusters if one.alternatives or one.confounded]
     told = [f"{' '.join(one.when)} has explanations beside it that fit as well" for one in doubt]
     if found.unexplained:
-        told.append(f"no combination explains {listed(found.unexplained)}")
+        told.append(f"no combination explains {join_names(found.unexplained)}")
     return "; ".join((end, *told))
 
 

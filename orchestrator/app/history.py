@@ -16,7 +16,7 @@ from orchestrator.record.history.history import Added, History, old_runs
 from orchestrator.record.history.rows import clean, name_night, read_start
 from orchestrator.record.journal import held
 from orchestrator.record.model import RunRecord
-from orchestrator.record.runs import begun
+from orchestrator.record.runs import list_begun
 
 
 class GoesOnError(UsageError):
@@ -91,7 +91,7 @@ def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flaki
 
 def find_folders(history: History, reports: Path) -> list[Path]:
     """Return the folders of all runs: those below ``reports``, and those that the history remembers."""
-    there = {name: reports / name for name in begun(reports)}
+    there = {name: reports / name for name in list_begun(reports)}
     known = {run["id"]: Path(run["folder"]) for run in history.runs() if run["folder"]}
     gone = {name for name, folder in known.items() if not folder.is_dir()}
     return [(known | there)[name] for name in sorted(known | there) if name in there or name not in gone]
@@ -103,7 +103,7 @@ def remove_folders(history: History, reports: Path, keep_nights: int, *, dry_run
     Only of runs that the history has as they are now, and only below ``reports``: what the history says of a
     place is not enough to remove what lies there.
     """
-    there = set(begun(reports))
+    there = set(list_begun(reports))
     for run in old_runs(history.runs(), keep_nights):
         folder = reports / run["id"]
         if run["id"] not in there or folder.is_symlink():

@@ -11,7 +11,7 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import Engine, Leftover
 from orchestrator.execute.store.store import Store
 from orchestrator.record.journal import JOURNAL
-from orchestrator.record.runs import never_begun, runs
+from orchestrator.record.runs import list_runs, never_begun
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def remove_files(store: Store | None, out: Path, *, dry_run: bool = False) -> tu
 
 
 def _hidden(out: Path) -> Iterator[Path]:
-    for name in runs(out):
+    for name in list_runs(out):
         folder = out / name
         # A run that ended can have left something only where its report is; evidence may be a hundred
         # thousand files.

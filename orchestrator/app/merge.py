@@ -12,7 +12,7 @@ from orchestrator.app.output import write_reports
 from orchestrator.atomic_files import copy_limited, make_ignored, scratch_folder, sha256_of, sync_folder
 from orchestrator.bounds import size
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.matrix.names import listed
+from orchestrator.matrix.names import join_names
 from orchestrator.record import journal
 from orchestrator.record.check_count import find_complaints
 from orchestrator.record.fold import fold, write_run_json
@@ -20,7 +20,7 @@ from orchestrator.record.journal import JOURNAL
 from orchestrator.record.merge import Missing, merge
 from orchestrator.record.merge_parts import Part, read_part, refuse_strangers
 from orchestrator.record.model import RunRecord
-from orchestrator.record.runs import is_id, new_id, runs
+from orchestrator.record.runs import is_id, list_runs, new_id
 
 _log = logging.getLogger(__name__)
 
@@ -65,12 +65,12 @@ def read_parts(folders: Sequence[Path]) -> tuple[Part, ...]:
 def _find(folder: Path) -> Path:
     if (folder / JOURNAL).is_file():
         return folder
-    found = runs(folder)
+    found = list_runs(folder)
     if len(found) == 1:
         return folder / found[0]
     if found:
         raise UsageError(
-            f"{folder} holds {len(found)} runs: {listed(found)}", resolution="Name those that are meant."
+            f"{folder} holds {len(found)} runs: {join_names(found)}", resolution="Name those that are meant."
         )
     raise UsageError(f"{folder} is no run's folder, and holds none: there is no {JOURNAL}")
 

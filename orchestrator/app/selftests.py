@@ -98,7 +98,7 @@ class SelfTests:
     def _record(self, made: SelfTest, build: str) -> None:
         key = (made.tls, made.arch, made.execution)
         before = self._known.get(key)
-        self._known[key] = made if before is None else selftest.joined(before, made, build)
+        self._known[key] = made if before is None else selftest.join_results(before, made, build)
         if self._known[key] != before:
             self.recorder.emit(journal.SelfTested(selftest=self._known[key]))
 

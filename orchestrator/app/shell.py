@@ -24,7 +24,7 @@ from orchestrator.plan.action import BuildAction
 from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates, session
-from orchestrator.probe.session_files import scaled, session_files
+from orchestrator.probe.session_files import scale_limits, session_files
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.reproduce.finished import Replanned
 from orchestrator.reproduce.folder import client_command
@@ -90,7 +90,7 @@ def _session(
     tested = _find_digest(again, run, "selftest")
     if tested and means.store.artifact(tested):
         programs["selftest"] = _read(means.store, tested, "selftest", cell)
-    limits = scaled(again.limits, emulated=bool(model))
+    limits = scale_limits(again.limits, emulated=bool(model))
     made = session.Session(
         name=name,
         run_id=name,

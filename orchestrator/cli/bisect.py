@@ -27,7 +27,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, Cell
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import FULL, LIST_IDS, select_ids
 from orchestrator.outcome import Reason
 from orchestrator.record.model import utc_now
@@ -297,7 +297,9 @@ class _Steps:
         begun, mirrors = self._begun, self._mirrors or settings.mirrors
         selection, cells = _find_cells(settings, begun.cell, begun.axis, candidates, mirrors)
         if missing := [one.name for one in candidates if one.name not in cells]:
-            raise UsageError(f"the matrix has no cell for {listed(missing)}: it excludes what it should try")
+            raise UsageError(
+                f"the matrix has no cell for {join_names(missing)}: it excludes what it should try"
+            )
         values = (*settings.replacements, *(one.value for one in candidates))
         ids = tuple(cells[one.name].id for one in candidates)
         now = {"replacements": values, "cells": ids, "repeat": attempts, "backtraces": False}

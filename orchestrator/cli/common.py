@@ -117,7 +117,7 @@ class Choice:
         cells = take(cells, self.shard) if self.shard else cells
         if self.pins:
             refuse_others(self.pins, matrix, cells)
-        cells = patches.patched(cells, [patches.parse(text) for text in self.patch_files])
+        cells = patches.apply_patches(cells, [patches.parse(text) for text in self.patch_files])
         return Selection(
             matrix=matrix,
             all_cells=every,

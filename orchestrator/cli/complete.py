@@ -14,7 +14,7 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import AXES, Cell, Matrix
 from orchestrator.matrix.select import FULL, values_of
 from orchestrator.record.find import LAST_GOOD, LATEST, find_run, read_run
-from orchestrator.record.runs import runs
+from orchestrator.record.runs import list_runs
 
 _Find = Callable[[click.Context, str], Iterable[str]]
 
@@ -73,7 +73,7 @@ def find_judged_cells(context: click.Context, _: str) -> Iterable[str]:
 
 def find_runs(context: click.Context, _: str) -> Iterable[str]:
     """Return the words for runs, and the ids below ``--reports``."""
-    return (LATEST, LAST_GOOD, *runs(_reports(context)))
+    return (LATEST, LAST_GOOD, *list_runs(_reports(context)))
 
 
 def offer(find: _Find) -> Callable[[click.Context, click.Parameter, str], list[str]]:

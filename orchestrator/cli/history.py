@@ -21,7 +21,7 @@ from orchestrator.record.find import find_run
 from orchestrator.record.history.history import History, old_runs
 from orchestrator.record.history.place import Place, parse_place
 from orchestrator.record.history.rows import Row
-from orchestrator.record.runs import begun
+from orchestrator.record.runs import list_begun
 from orchestrator.report import units
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.report.text import flat
@@ -114,7 +114,7 @@ def import_(run: Sequence[str], *, every: bool, place: Place, reports: Path, ser
     if bool(run) == every:
         raise UsageError("which runs?", resolution="Name them, or say --all.")
     if every:
-        found = [reports / name for name in begun(reports)]
+        found = [reports / name for name in list_begun(reports)]
         if not found:
             raise UsageError(f"no run below {reports} yet", resolution="--reports says where they are.")
     else:

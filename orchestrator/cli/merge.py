@@ -85,7 +85,7 @@ def _cut(selection: common.Selection, shards: Sequence[str], settings: Settings)
             raise UsageError(f"the cells cannot be cut into {of} shards, only into {len(cut[of])}")
         made = cut[of][number - 1]
         mine, runner = set(made.cells), ARCHES[made.runner]
-        cells = patches.patched([cell for cell in selection.cells if cell.id in mine], given)
+        cells = patches.apply_patches([cell for cell in selection.cells if cell.id in mine], given)
         records = (make_cell(cell, runner, settings.again, selection.expectations, None) for cell in cells)
         found.append(Missing(shard=shard, cells=tuple(records)))
     return tuple(found)

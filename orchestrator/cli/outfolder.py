@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.reproduce.folder import SCRIPT, Folder
 
 _MARK = ".matrixctl-render"
@@ -40,11 +40,13 @@ def replace_files(out: Path, old: frozenset[str], folder: Folder) -> None:
     """
     files: Mapping[str, bytes | Path] = {**folder.files, **folder.copies}
     if outside := [path for path in files if not _is_below(path)]:
-        raise UsageError(f"these files would not lie in {out}: {listed([quoted(path) for path in outside])}")
+        raise UsageError(
+            f"these files would not lie in {out}: {join_names([quoted(path) for path in outside])}"
+        )
     foreign = [path for path in files if path not in old and (out / path).exists()]
     if foreign:
         raise UsageError(
-            f"in {out}, these files are not matrixctl's: {listed(foreign)}",
+            f"in {out}, these files are not matrixctl's: {join_names(foreign)}",
             resolution="Move them away first.",
         )
     out.mkdir(parents=True, exist_ok=True)

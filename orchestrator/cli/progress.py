@@ -18,7 +18,7 @@ from orchestrator.cli.closing import STYLES, closing
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Verdict, verdict
-from orchestrator.plan.plan import Known, expected
+from orchestrator.plan.plan import Known, estimate_seconds
 from orchestrator.record.journal import (
     ActionChanged,
     CellJudged,
@@ -225,7 +225,7 @@ class LiveView(Lines):
         super().listen(event)
 
     def _plan(self, actions: Sequence[ActionRecord]) -> None:
-        self._waiting = {(a.kind, a.name): expected(a.kind, a.name, self._known) for a in actions}
+        self._waiting = {(a.kind, a.name): estimate_seconds(a.kind, a.name, self._known) for a in actions}
 
     def _draw(self) -> Group:
         now = time.monotonic()
@@ -246,7 +246,7 @@ class LiveView(Lines):
         """An upper bound: it takes one action after another, and a build may turn out to be in the store."""
         now = time.monotonic()
         late = [
-            max(0.0, expected(*key, self._known) - (now - since))
+            max(0.0, estimate_seconds(*key, self._known) - (now - since))
             for key, since in list(self._running.items())
         ]
         left = sum(self._waiting.values()) + sum(late)

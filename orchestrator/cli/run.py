@@ -351,7 +351,7 @@ def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[C
         return ()
     chosen = {cell.id for cell in selection.cells}
     given = [patches.parse(text) for text in settings.patches]
-    every = patches.patched(patches.without_unseen(selection.all_cells, given), given)
+    every = patches.apply_patches(patches.without_unseen(selection.all_cells, given), given)
     return [
         cell
         for cell in every
@@ -402,11 +402,11 @@ def _check_place(history: str) -> "Place":
 
     :raises UsageError: if it is neither a file nor the URL of a database, or the database has no driver.
     """
-    from orchestrator.record.history.database import explained, make_engine  # noqa: PLC0415 - heavy, an option
+    from orchestrator.record.history.database import explain_errors, make_engine  # noqa: PLC0415 - heavy, an option
     from orchestrator.record.history.place import parse_place  # noqa: PLC0415
 
     place = parse_place(history)
-    with explained(place):
+    with explain_errors(place):
         make_engine(place).dispose()
     return place
 

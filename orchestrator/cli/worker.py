@@ -66,7 +66,7 @@ def command(
     from orchestrator.app.cluster.perform import Machine  # noqa: PLC0415 - heavy, and an extra
     from orchestrator.app.cluster.security import Access  # noqa: PLC0415
     from orchestrator.app.cluster.worker import work  # noqa: PLC0415
-    from orchestrator.app.demand import GIB, budget  # noqa: PLC0415
+    from orchestrator.app.demand import GIB, find_budget  # noqa: PLC0415
 
     security = Access(ca=tls_ca, cert=tls_cert, key=tls_key, insecure=insecure).make_security(scheduler)
     if not remote_store:
@@ -89,7 +89,7 @@ def command(
         machine = Machine(
             address="", host=host, engine=engine, store=kept, cpus=cpus or engine.cpus, images=make_images
         )
-        room = int(memory * GIB) if memory else budget(engine.memory)
+        room = int(memory * GIB) if memory else find_budget(engine.memory)
         logging.getLogger("distributed").setLevel(logging.ERROR)
         with scratch_folder() as folder, contextlib.suppress(KeyboardInterrupt):
             asyncio.run(work(scheduler, security, machine, room, folder=folder))

@@ -12,7 +12,7 @@ from orchestrator.arch import ALIASES
 from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import by_name, find_idle
 from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, HaproxyValue, Matrix, TlsValue
-from orchestrator.matrix.names import listed, nearest, quoted, titled
+from orchestrator.matrix.names import join_names, nearest, quoted, titled
 from orchestrator.matrix.select import names, parse
 from orchestrator.matrix.yamltree import Fault, Path, Tree
 
@@ -245,7 +245,7 @@ def foreign_to(haproxy: AxisValue, libraries: Sequence[AxisValue]) -> list[AxisV
 
 def not_linked(libraries: Sequence[str]) -> str:
     return (
-        f"Debian's HAProxy is linked with Debian's OpenSSL, not with {listed(libraries)}: "
+        f"Debian's HAProxy is linked with Debian's OpenSSL, not with {join_names(libraries)}: "
         "name it in an include with tls: openssl-distro"
     )
 

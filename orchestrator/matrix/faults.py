@@ -21,7 +21,7 @@ from orchestrator.matrix.names import (
     NAME_RULE,
     PACKAGE,
     PACKAGE_RULE,
-    listed,
+    join_names,
     nearest,
     quoted,
 )
@@ -96,7 +96,7 @@ def _explained(tree: Tree, detail: ErrorDetails) -> Fault:
     kind = detail["type"]
     if kind == "extra_forbidden":
         valid = _valid_keys(path)
-        message = f"unknown key{nearest(str(path[-1]), valid)} (keys: {listed(valid)})"
+        message = f"unknown key{nearest(str(path[-1]), valid)} (keys: {join_names(valid)})"
         return tree.fault(path, message, at_key=True)
     if kind == "missing":
         return tree.fault(path, f"the key {detail['loc'][-1]!r} is missing")
@@ -107,7 +107,9 @@ def _explained(tree: Tree, detail: ErrorDetails) -> Fault:
 def _message(tree: Tree, detail: ErrorDetails, path: Path) -> str:
     kind, given = detail["type"], detail["input"]
     if path[:2] == ("axes", "arch") and isinstance(given, Mapping):
-        return f"an arch is one record in orchestrator/arch.py and has a name alone here: {listed(ARCHES)}"
+        return (
+            f"an arch is one record in orchestrator/arch.py and has a name alone here: {join_names(ARCHES)}"
+        )
     if kind == "string_type" and isinstance(given, bool | int | float):
         return f'YAML reads {tree.raw[path]} as {_number(given)}; write it in quotes: "{tree.raw[path]}"'
     if kind in _KINDS:

@@ -42,7 +42,7 @@ def nearest(wrong: str, names: Collection[str], aliases: Mapping[str, str] = {})
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
 
 
-def listed(names: Collection[str]) -> str:
+def join_names(names: Collection[str]) -> str:
     """Return the names for a message, at most the first twenty."""
     shown = ", ".join(list(names)[:_SHOWN])
     more = len(names) - _SHOWN

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.atomic_files import at_home
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 
 SCHEMES = ("https", "ssh", "git", "file")
 ARCH = "{arch}"
@@ -76,7 +76,8 @@ def image(text: str) -> str | None:
     if is_saved(text):
         return folder(text)
     if not re.fullmatch(IMAGE, text) or len(text) > _LONGEST:
-        return f"{quoted(text)} is no image, as in example.org/curl:8.16, and no saved one ({listed(_SAVED)})"
+        saved = join_names(_SAVED)
+        return f"{quoted(text)} is no image, as in example.org/curl:8.16, and no saved one ({saved})"
     return None
 
 
@@ -89,7 +90,7 @@ def package(text: str) -> str | None:
     return None
 
 
-def located(text: str, beside: Path) -> str:
+def locate(text: str, beside: Path) -> str:
     """A path of the file, seen from here: relative ones are relative to ``beside``, the matrix' folder."""
     return str(beside / at_home(text))
 
@@ -97,7 +98,7 @@ def located(text: str, beside: Path) -> str:
 def split_git(text: str, beside: Path) -> tuple[str, str]:
     """Return URL and ref of an accepted ``git:``; a plain folder as ``located`` says."""
     url, _, ref = text.partition(" ")
-    return (url if "://" in url else located(url, beside)), ref
+    return (url if "://" in url else locate(url, beside)), ref
 
 
 def _url(url: str) -> str | None:
@@ -111,7 +112,7 @@ def _url(url: str) -> str | None:
         return None if _FOLDER.fullmatch(url) else f"{quoted(url)} is no URL and no plain folder's path"
     if scheme not in SCHEMES:
         asked = f"git is not asked over {quoted(scheme)}{nearest(scheme, SCHEMES)}"
-        return f"{quoted(url)}: {asked} ({listed(SCHEMES)})"
+        return f"{quoted(url)}: {asked} ({join_names(SCHEMES)})"
     if "@" in rest.partition("/")[0] and scheme != "ssh":
         return f"the URL {_NAMED}"
     return None if _URL.fullmatch(url) else f"{quoted(url)} is no URL that git may be given"

@@ -11,7 +11,7 @@ from orchestrator.atomic_files import at_home, read_limited
 from orchestrator.errors import ChecksumMismatchError, UsageError
 from orchestrator.matrix.diffs import fit_prefixes
 from orchestrator.matrix.model import Cell, Patch, Software
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 
 S = TypeVar("S", bound=Software)
 
@@ -88,7 +88,7 @@ def parse(text: str) -> tuple[str, Patch]:
     return component, read_patch(at_home(file))
 
 
-def patched(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:
+def apply_patches(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:
     """Return the cells with the patches added, in order, to the components of that name or family.
 
     :raises UsageError: for a component that no cell has or that is not compiled, for two patches of one
@@ -163,7 +163,7 @@ def _refuse_unknown(component: str, cells: Sequence[Cell]) -> None:
         known = sorted({*values, *(value.family for value in values.values())})
         raise UsageError(
             f"--patch: no selected cell has the component {quoted(component)}{nearest(component, known)}",
-            details=f"components: {listed(known)}",
+            details=f"components: {join_names(known)}",
         )
     if not any(value.is_compiled for value in mine):
         names = ", ".join(value.name for value in mine)

@@ -12,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.frozen_value import Value
 from orchestrator.matrix.catalog import Moving, moving
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.matrix.names import listed
+from orchestrator.matrix.names import join_names
 from orchestrator.matrix.versionless import find_archs, find_software
 
 _LARGEST = 1 << 20
@@ -118,4 +118,4 @@ def refuse_others(pins: Pins, matrix: Matrix, cells: Iterable[Cell]) -> None:
         )
     missing = [f"{one.component} {one}" for one in find_moving(cells) if not pins.find(one)]
     if missing:
-        raise UsageError(f"the pins have none for {listed(missing)}", resolution=_MAKE)
+        raise UsageError(f"the pins have none for {join_names(missing)}", resolution=_MAKE)

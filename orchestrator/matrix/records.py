@@ -41,7 +41,7 @@ from orchestrator.matrix.names import (
     NAME_LENGTH,
     PACKAGE,
     PACKAGE_LENGTH,
-    listed,
+    join_names,
     nearest,
     quoted,
 )
@@ -78,7 +78,7 @@ def check_haproxy_version(text: str) -> str:
 
 def check_family(name: str) -> str:
     if name not in FAMILIES:
-        raise fault(f"no family {quoted(name)}{nearest(name, FAMILIES)} (family: {listed(FAMILIES)})")
+        raise fault(f"no family {quoted(name)}{nearest(name, FAMILIES)} (family: {join_names(FAMILIES)})")
     return name
 
 
@@ -87,7 +87,7 @@ def check_tls_version(family: str, version: str) -> None:
     if version != DISTRO_VERSION:
         check_version(version)
     elif family not in DISTRO:
-        raise fault(f"the base image has no development package of {family}; only of {listed(DISTRO)}")
+        raise fault(f"the base image has no development package of {family}; only of {join_names(DISTRO)}")
 
 
 def _git(text: str) -> str:
@@ -112,7 +112,7 @@ def _patch(text: str, info: ValidationInfo) -> str:
     """The file is read here and once more when it becomes a value: a fault of it has a line that way."""
     _path(text)
     try:
-        read_patch(Path(origins.located(text, beside(info))))
+        read_patch(Path(origins.locate(text, beside(info))))
     except UsageError as error:
         raise fault(error.brief) from None
     return text
@@ -257,7 +257,7 @@ class TlsRecord(Spec):
 
 def _variable(name: str) -> str:
     if name not in VARIABLES:
-        only = f"only masks of the CPU: {listed(VARIABLES)}"
+        only = f"only masks of the CPU: {join_names(VARIABLES)}"
         raise fault(f"{quoted(name)} cannot be set{nearest(name, VARIABLES)} ({only})")
     return name
 
@@ -298,13 +298,13 @@ def check_own_family(name: str) -> str:
             f"no {name} of one's own: a script of ours drives it, and its lock file names its version"
         )
     if name not in OWN:
-        raise fault(f"no client family {quoted(name)}{nearest(name, OWN)} (family: {listed(OWN)})")
+        raise fault(f"no client family {quoted(name)}{nearest(name, OWN)} (family: {join_names(OWN)})")
     return name
 
 
 def _check_suite(name: str) -> str:
     if name not in SUITES:
-        raise fault(f"no cipher {quoted(name)}{nearest(name, SUITES)} (cipher: {listed(SUITES)})")
+        raise fault(f"no cipher {quoted(name)}{nearest(name, SUITES)} (cipher: {join_names(SUITES)})")
     return name
 
 
@@ -363,7 +363,8 @@ class ClientRecord(Spec):
         given = [place for place in _CLIENT_PLACES if getattr(self, place) is not None]
         if len(given) != 1:
             raise fault(
-                f"a client comes from one of {listed(_CLIENT_PLACES)}; {listed(given) or 'none'} is given"
+                f"a client comes from one of {join_names(_CLIENT_PLACES)};"
+                f" {join_names(given) or 'none'} is given"
             )
         return self
 
@@ -382,7 +383,9 @@ def _not_compiled(what: str, key: str) -> PydanticCustomError:
 def _check_versioned(record: HaproxyRecord | TlsRecord) -> None:
     """A source that moves says its version itself, so it may be left out there."""
     if record.version is None and all(getattr(record, place, None) is None for place in PLACES):
-        raise fault(f"the key 'version' is missing; only with {listed(PLACES)} it is read from the source")
+        raise fault(
+            f"the key 'version' is missing; only with {join_names(PLACES)} it is read from the source"
+        )
 
 
 def _only_place(info: ValidationInfo) -> None:
@@ -446,14 +449,14 @@ def client(record: ClientRecord, folder: Path) -> ClientValue:
     values: dict[str, Any] = {"family": record.family, "lacks": record.lacks}
     values["declared_version"] = record.version or ""
     if record.package is not None:
-        where = (origins.located(one, folder) if origins.is_deb(one) else one for one in record.package)
+        where = (origins.locate(one, folder) if origins.is_deb(one) else one for one in record.package)
         return ClientValue(name=record.name, source="package", where=tuple(where), **values)
     if record.path is not None:
         return ClientValue(
-            name=record.name, source="path", where=(origins.located(record.path, folder),), **values
+            name=record.name, source="path", where=(origins.locate(record.path, folder),), **values
         )
     image = record.image or ""
-    where_image = origins.located(image, folder) if origins.is_saved(image) else image
+    where_image = origins.locate(image, folder) if origins.is_saved(image) else image
     return ClientValue(name=record.name, source="image", where=(where_image,), **values)
 
 
@@ -463,9 +466,9 @@ def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:
         return {"source": "git", "where": where, "ref": ref}
     for kind in ("path", "prebuilt", "tarball"):
         if (given := getattr(record, kind, None)) is not None:
-            return {"source": kind, "where": origins.located(given, folder)}
+            return {"source": kind, "where": origins.locate(given, folder)}
     return {"source": "tarball"}
 
 
 def _patches(files: tuple[str, ...], folder: Path) -> tuple[Patch, ...]:
-    return tuple(read_patch(Path(origins.located(file, folder))) for file in files)
+    return tuple(read_patch(Path(origins.locate(file, folder))) for file in files)

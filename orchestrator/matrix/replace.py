@@ -10,7 +10,7 @@ from orchestrator.matrix.checks import foreign_to, not_linked
 from orchestrator.matrix.expand import expand, values_by_name
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Expectation, Matrix
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import Filter, Term, held_by, parse
 
 Values = Mapping[str, Mapping[str, AxisValue]]
@@ -145,7 +145,9 @@ def _note(matrix: Matrix, made: Matrix, new: Values, *, excludes: int) -> str:
     parts = [
         f"{rules} {'rule' if rules == 1 else 'rules'} of expect" if rules else "",
         f"{excludes} of exclude" if excludes else "",
-        f"parts of the {'profile' if len(changed) == 1 else 'profiles'} {listed(changed)}" if changed else "",
+        f"parts of the {'profile' if len(changed) == 1 else 'profiles'} {join_names(changed)}"
+        if changed
+        else "",
     ]
     named = ", ".join(part for part in parts if part)
     what = " and ".join(new)

@@ -20,7 +20,7 @@ from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.expand import values_by_name
 from orchestrator.matrix.faults import explain
 from orchestrator.matrix.model import AXES, AxisValue, Matrix
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.records import PLACES
 from orchestrator.matrix.yamltree import Tree, read
 
@@ -77,7 +77,7 @@ def parse(text: str) -> Replacement:
     if axis not in AXES:
         raise UsageError(
             f"--with {quoted(text)}: no axis {quoted(axis)}{nearest(axis, AXES)}",
-            details=f"axes: {listed(AXES)}",
+            details=f"axes: {join_names(AXES)}",
         )
     if rest.lstrip().startswith("{"):
         tree = _long(text, rest.strip())
@@ -143,14 +143,14 @@ def _short(text: str, axis: str, rest: str) -> str | Mapping[str, str]:
     if first in PLACES:
         raise _refused(text, f"of which library? name its family, as in tls=openssl:{rest}")
     if first not in FAMILIES:
-        raise _refused(text, f"no family {quoted(first)}{nearest(first, FAMILIES)} ({listed(FAMILIES)})")
+        raise _refused(text, f"no family {quoted(first)}{nearest(first, FAMILIES)} ({join_names(FAMILIES)})")
     kind, _, where = place.partition(":")
     return {"family": first, **_place(text, kind, where)}
 
 
 def _place(text: str, kind: str, where: str) -> dict[str, str]:
     if kind not in PLACES:
-        raise _refused(text, f"no source {quoted(kind)}{nearest(kind, PLACES)} ({listed(PLACES)})")
+        raise _refused(text, f"no source {quoted(kind)}{nearest(kind, PLACES)} ({join_names(PLACES)})")
     if not where.strip():
         raise _refused(text, f"{kind}: names nothing")
     if kind == "git":

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.capability_table import SUITES
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.records import Spec, fault
 from orchestrator.matrix.select import parse
 from orchestrator.matrix.until import parse_until
@@ -29,7 +29,7 @@ def one_of(names: Collection[str], what: str, aliases: Mapping[str, str] = {}) -
     def check(name: str) -> str:
         if name not in names:
             hint = nearest(name, names, aliases)
-            raise fault(f"no {what} {quoted(name)}{hint} ({what}: {listed(names)})")
+            raise fault(f"no {what} {quoted(name)}{hint} ({what}: {join_names(names)})")
         return name
 
     return AfterValidator(check)
@@ -98,9 +98,9 @@ class Expect(Spec):
             return reason
         fitting = [one for one, row in REASONS.items() if row.outcome == outcome]
         if reason is None and fitting:
-            raise fault(f"{outcome} needs a reason (reason: {listed(fitting)})")
+            raise fault(f"{outcome} needs a reason (reason: {join_names(fitting)})")
         if reason is not None and reason not in fitting:
-            known = f"; it has {listed(fitting)}" if fitting else ", which has none: leave the key out"
+            known = f"; it has {join_names(fitting)}" if fitting else ", which has none: leave the key out"
             raise fault(f"{reason} is no reason of {outcome}{known}")
         return reason
 

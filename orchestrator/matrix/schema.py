@@ -30,7 +30,7 @@ from orchestrator.matrix.model import (
     HaproxyValue,
     Limits,
 )
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.records import (
     DEFAULT_EXECUTION,
     DISTRO_VERSION,
@@ -62,7 +62,8 @@ def _check_tls(text: str) -> str:
     if not family:
         wrong = text.rpartition("-")[0] or text
         raise fault(
-            f"{quoted(text)} is no <family>-<version>{nearest(wrong, FAMILIES)} (family: {listed(FAMILIES)})"
+            f"{quoted(text)} is no <family>-<version>{nearest(wrong, FAMILIES)}"
+            f" (family: {join_names(FAMILIES)})"
         )
     check_tls_version(family, version)
     return text

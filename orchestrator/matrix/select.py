@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from orchestrator.arch import ALIASES
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.matrix.model import AXES, AxisValue, Cell, Matrix
-from orchestrator.matrix.names import listed, nearest, quoted
+from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.versions import Version
 
 FULL = "full"
@@ -90,7 +90,7 @@ def parse(text: str, axes: Sequence[str] = AXES) -> Filter:
     if axis not in axes:
         raise UsageError(
             f"filter {quoted(text)}: no axis {quoted(axis)}{nearest(axis, axes)}",
-            details=f"axes: {listed(axes)}",
+            details=f"axes: {join_names(axes)}",
         )
     if op in _COMPARE:
         bounds = ((op, _version(text, rest)),)
@@ -152,7 +152,7 @@ def _not_one(wanted: str, fitting: Sequence[str], known: Collection[str]) -> str
 def list_some(ids: Sequence[str]) -> str:
     """Return a few of the ids, and how many more there are."""
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return f"{listed(ids[:_NAMED])}{more}"
+    return f"{join_names(ids[:_NAMED])}{more}"
 
 
 def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
     profiles = {FULL: (), **matrix.profiles}
     if name not in profiles:
         raise UsageError(
-            f"no profile {quoted(name)}{nearest(name, profiles)}", details=f"profiles: {listed(profiles)}"
+            f"no profile {quoted(name)}{nearest(name, profiles)}", details=f"profiles: {join_names(profiles)}"
         )
     return profiles[name]
 
@@ -228,7 +228,7 @@ def held_by(item: Filter, term: Term, values: Mapping[str, Named], *, strict: bo
         raise UsageError(
             f"filter {quoted(item.text)}: no cell has {item.axis} {quoted(word)}"
             f"{nearest(word.strip('*?'), {*values, *families}, ALIASES if item.axis == 'arch' else {})}",
-            details=f"values of {item.axis}: {listed(values)}",
+            details=f"values of {item.axis}: {join_names(values)}",
         )
     return held
 
@@ -251,21 +251,21 @@ def _in_range(item: Filter, span: Range, values: Mapping[str, Named], *, strict:
     if values and not versioned:
         raise UsageError(
             f"filter {quoted(item.text)}: the values of {item.axis} have no order",
-            details=f"values of {item.axis}: {listed(values)}",
+            details=f"values of {item.axis}: {join_names(values)}",
             resolution=f"name them: {item.axis}={next(iter(values))}",
         )
     if span.family is None and len(families) > 1:
         op, bound = span.bounds[0]
         raise UsageError(
             f"filter {quoted(item.text)}: {item.axis} has several families, whose versions do not compare",
-            details=f"families: {listed(families)}",
+            details=f"families: {join_names(families)}",
             resolution=f"name one: '{item.axis}={families[0]}{op}{bound}'"
             + (f" or {item.axis}={families[0]}@{bound}.." if op == ">=" else ""),
         )
     if strict and span.family is not None and span.family not in families:
         raise UsageError(
             f"filter {quoted(item.text)}: no family {quoted(span.family)}{nearest(span.family, families)}",
-            details=f"families: {listed(families)}",
+            details=f"families: {join_names(families)}",
         )
     return {
         name

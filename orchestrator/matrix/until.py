@@ -6,7 +6,7 @@ from datetime import date
 
 from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.model import Cell
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.versions import Version
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -56,6 +56,6 @@ def parse_until(text: str) -> Until:
     if family not in _COMPONENTS or not version.strip():
         raise ValueError(
             f"{quoted(text)} is neither a day (2027-01-31) nor a component and a version (haproxy 3.0.11);"
-            f" components: {listed(_COMPONENTS)}"
+            f" components: {join_names(_COMPONENTS)}"
         )
     return Until(family=family, version=Version.parse(version.strip()))

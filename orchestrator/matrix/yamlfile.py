@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import listed, nearest
+from orchestrator.matrix.names import join_names, nearest
 from orchestrator.matrix.yamltree import Fault, Tree, faulty, read
 
 MAX_BYTES = 1 << 20
@@ -51,7 +51,7 @@ def _fault(tree: Tree, model: type[BaseModel], details: ErrorDetails) -> Fault:
     if kind == "extra_forbidden":
         known = _keys(model, at[:-1])
         hint = nearest(str(at[-1]), known)
-        return tree.fault(at, f"unknown key{hint} (keys: {listed(known)})", at_key=True)
+        return tree.fault(at, f"unknown key{hint} (keys: {join_names(known)})", at_key=True)
     if at and at[-1] == "[key]":
         return tree.fault(at[:-1], _message(details), at_key=True)
     if kind == "string_type" and isinstance(details["input"], bool | int | float):

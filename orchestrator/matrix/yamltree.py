@@ -55,7 +55,7 @@ class Tree:
         while place is None:
             place = self.marks.get(inner, (1, 1) if not inner else None)
             inner = inner[:-1]
-        return Fault(line=place[0], column=place[1], path=spelled(path), message=message)
+        return Fault(line=place[0], column=place[1], path=spell_path(path), message=message)
 
     def add(self, found: Iterable[Fault]) -> None:
         """Add faults of validation; a value that YAML could not read is nothing by now, and told already."""
@@ -70,7 +70,7 @@ def faulty(path: object, faults: Iterable[Fault], *, resolution: str = "") -> Us
     return UsageError(f"{path}: {count}", details="\n".join(lines), resolution=resolution)
 
 
-def spelled(path: Path) -> str:
+def spell_path(path: Path) -> str:
     """``axes.tls[1].version``; the whole file is ``(file)``. A key that is no plain name is quoted."""
     text = "".join(_step(part) for part in path)
     return text.removeprefix(".") or "(file)"
@@ -147,9 +147,9 @@ class _Reader:
             if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode) or key.tag not in _TEXT:
                 shown = quoted(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
                 message = f"a key must be text, not {shown}"
-                self.tree.faults.append(Fault(**place, path=spelled(path), message=message))
+                self.tree.faults.append(Fault(**place, path=spell_path(path), message=message))
             elif key.value in seen:
-                where = spelled((*path, key.value))
+                where = spell_path((*path, key.value))
                 self.tree.faults.append(Fault(**place, path=where, message="the key stands here twice"))
             else:
                 seen.add(key.value)

@@ -116,7 +116,7 @@ Known = Callable[[str, str], float | None]
 """Kind and name of an action -> seconds that it last took on this machine, or ``None``."""
 
 
-def expected(kind: str, name: str, known: Known, *, compiles: bool = True) -> float:
+def estimate_seconds(kind: str, name: str, known: Known, *, compiles: bool = True) -> float:
     """Seconds that an action will take: this machine's own last figure, else a default of its kind."""
     return known(kind, name) or (FALLBACK_SECONDS[kind] if compiles else UNPACK_SECONDS)
 
@@ -124,7 +124,7 @@ def expected(kind: str, name: str, known: Known, *, compiles: bool = True) -> fl
 def expected_of(action: Action, known: Known) -> float:
     """As ``expected``, of an action of a plan."""
     compiles = not isinstance(action, BuildAction) or action.compiles
-    return expected(action.kind, action.name, known, compiles=compiles)
+    return estimate_seconds(action.kind, action.name, known, compiles=compiles)
 
 
 def estimate(plan: Plan, cached: Iterable[str], known: Known) -> dict[str, float]:

@@ -12,7 +12,7 @@ from orchestrator.closecode import ALERTS, CRYPTO
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.probe.process_end import find_when, quote_client
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
 CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
@@ -158,7 +158,7 @@ def _requests_in_order(cell: Cell, seen: Observations) -> Finding | None:
         found = _request(cell, seen, request)
         if found is not None:
             return found
-    missing = [wanted.name for wanted in asked()][len(requests) :]
+    missing = [wanted.name for wanted in list_requests()][len(requests) :]
     if missing:
         return because(Reason.INTERNAL, f"The client reported nothing of {', '.join(missing)}.")
     return None

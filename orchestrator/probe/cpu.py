@@ -8,7 +8,7 @@ from orchestrator.matrix.model import Cell
 _AES = "aes"
 
 
-def features(arch: Arch, diagnostics: str) -> tuple[str, ...]:
+def read_features(arch: Arch, diagnostics: str) -> tuple[str, ...]:
     """What programs see, from ``ld.so --list-diagnostics`` of glibc; empty where it does not tell.
 
     Not from ``/proc/cpuinfo``: under QEMU's user mode that file is the host's.
@@ -19,7 +19,7 @@ def features(arch: Arch, diagnostics: str) -> tuple[str, ...]:
     )
 
 
-def contradiction(cell: Cell, diagnostics: str) -> str | None:
+def find_contradiction(cell: Cell, diagnostics: str) -> str | None:
     """Why the CPU is not the one that ``execution`` asks for, one sentence; ``None`` if it is.
 
     Only ``aes-on`` and ``aes-off`` say something that can be checked, and only where ``Cpus.bits``
@@ -31,7 +31,7 @@ def contradiction(cell: Cell, diagnostics: str) -> str | None:
     line, _ = arch.cpus.bits[_AES]
     if f"{line}=" not in diagnostics:
         return f"The server's CPU does not tell whether it has AES instructions ({wanted} was asked for)."
-    has = _AES in features(arch, diagnostics)
+    has = _AES in read_features(arch, diagnostics)
     if has == (wanted == "aes-on"):
         return None
     return f"The server's CPU has {'' if has else 'no '}AES instructions, and {wanted} was asked for."

@@ -90,7 +90,7 @@ def _judgement(
             return because(reason, f"`haproxy -vv` died of {died}.")
         return because(Reason.INTERNAL, f"`haproxy -vv` said nothing (status {vv_status}).")
     found = misbuilt(cell, proof)
-    if found is None and (wrong := cpu.contradiction(cell, server["cpu"])):
+    if found is None and (wrong := cpu.find_contradiction(cell, server["cpu"])):
         found = Reason.EMULATION, wrong
     if found is None and (unset := find_unset(cell.execution.environment, server["cpu"])):
         found = Reason.INTERNAL, f"The server's programs did not get {', '.join(unset)}."

@@ -9,7 +9,7 @@ from orchestrator import bounds
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
 from orchestrator.probe import sanitize
-from orchestrator.probe.session_files import Asked, asked
+from orchestrator.probe.session_files import Asked, list_requests
 from orchestrator.record.model import Exchange, Observations, Request, Server
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -57,7 +57,7 @@ def signal_name(code: int | None) -> str | None:
 def _exchange(raw: Mapping[str, Any] | None) -> Exchange | None:
     if raw is None:
         return None
-    wanted = {request.name: request for request in asked()}
+    wanted = {request.name: request for request in list_requests()}
     return Exchange(
         exit_code=int(raw["exit_code"]),
         duration_s=float(raw["duration_s"]),

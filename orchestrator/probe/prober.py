@@ -29,7 +29,7 @@ from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.evidence import rank
 from orchestrator.probe.judge import AGAIN, Judgement, conclude, judge
 from orchestrator.probe.observe import MALFORMED
-from orchestrator.probe.session_files import scaled, session_files
+from orchestrator.probe.session_files import scale_limits, session_files
 from orchestrator.probe.trace_attempt import FOLDER
 from orchestrator.record.model import utc_now
 
@@ -162,7 +162,7 @@ class Prober:
         first = cells[0]
         arch = first.arch.arch
         model = capabilities.cpu_model(first, self.host)
-        limits = scaled(self.limits, emulated=bool(model))
+        limits = scale_limits(self.limits, emulated=bool(model))
         return session.Session(
             name=f"matrixctl-{self.run_id}-probe-{secrets.token_hex(3)}",
             run_id=self.run_id,
@@ -297,7 +297,7 @@ class _Attempt:
         self._prober.judged(cell, judged, told.model_copy(update={"final": final}))
 
     def _features(self, cell: Cell) -> tuple[str, ...]:
-        return cpu.features(cell.arch.arch, str(self._server.get("cpu", "")))
+        return cpu.read_features(cell.arch.arch, str(self._server.get("cpu", "")))
 
     def _kept(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.matrix.clients import control_client
 from orchestrator.matrix.model import Cell
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import Exchange, Observations, Request
 
 _OK = 200
@@ -44,7 +44,7 @@ def _progress(exchange: Exchange | None, client: str) -> str:
     answered = [one for one in requests if not one.exit_code]
     passed = [one.name for one in answered if _whole(one)]
     wrong = [one.name for one in answered if not _whole(one)]
-    unasked = [one.name for one in asked()][len(requests) :]
+    unasked = [one.name for one in list_requests()][len(requests) :]
     parts = [f"{_listed(passed)} had passed" if passed else "no request had passed"]
     if wrong:
         parts.append(f"{_listed(wrong)} had come back wrong")

@@ -22,10 +22,10 @@ from orchestrator.probe import certificates
 from orchestrator.probe.session_files import (
     CLIENT_SCRIPTS,
     FIRST_PORT,
-    asked,
-    bodies,
     client_files,
     job_values,
+    list_requests,
+    make_bodies,
 )
 from orchestrator.record.model import ClientProof
 
@@ -115,7 +115,7 @@ def _entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
 
 def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     """Path below WORK -> content."""
-    requests = asked()[_GET : _GET + 1]
+    requests = list_requests()[_GET : _GET + 1]
     proof = {
         **job_values(bench.limits, requests),
         "server_pem": f"{WORK}/server.pem",
@@ -125,7 +125,7 @@ def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     made = {
         "ca.pem": own.ca,
         "server.pem": own.server,
-        **{f"bodies/{name}": body for name, body in bodies().items()},
+        **{f"bodies/{name}": body for name, body in make_bodies().items()},
         **{name: bench.renderer.source(f"probe/{name}").encode() for name in ("prove.py", *CLIENT_SCRIPTS)},
         "proof.json": json.dumps(proof, indent=1).encode(),
     }

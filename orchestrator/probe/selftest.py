@@ -114,7 +114,7 @@ def _problem(exit_code: int, *, timed_out: bool, strange: int, told: bool) -> st
     return ""
 
 
-def joined(first: SelfTest, second: SelfTest, where: str) -> SelfTest:
+def join_results(first: SelfTest, second: SelfTest, where: str) -> SelfTest:
     """One result of two runs of the same self-test. ``where`` names the second.
 
     A check on which they differ has failed: the same program gave two answers.

@@ -34,16 +34,16 @@ class Asked:
 
 
 @cache  # 40 ms, and asked for with every cell
-def bodies() -> Mapping[str, bytes]:
+def make_bodies() -> Mapping[str, bytes]:
     """The origin's files: 1 KiB and 1 MiB that no compression or repetition could fake."""
     stream = b"".join(hashlib.sha256(number.to_bytes(8, "big")).digest() for number in range(_MIB // 32))
     return {"1k": stream[:1024], "1m": stream}
 
 
 @cache
-def asked() -> tuple[Asked, ...]:
+def list_requests() -> tuple[Asked, ...]:
     """The requests of one exchange, in order: first small, then large, then the upload."""
-    content = bodies()
+    content = make_bodies()
     digests = {name: hashlib.sha256(body).hexdigest() for name, body in content.items()}
     return tuple(
         Asked(name=name, path=path, upload=upload, sha256=digests[body], length=len(content[body]))
@@ -55,7 +55,7 @@ def asked() -> tuple[Asked, ...]:
     )
 
 
-def scaled(limits: Limits, *, emulated: bool) -> Limits:
+def scale_limits(limits: Limits, *, emulated: bool) -> Limits:
     """The limits that hold for a server, which is slower under emulation."""
     factor = limits.emulated if emulated else 1
     return limits.model_copy(update={"ready": limits.ready * factor, "request": limits.request * factor})
@@ -74,10 +74,10 @@ def session_files(
     :param certificates: ``None``: they are made later, by who uses the files.
     :param traced: the one cell is run to see what it does, not to judge it; see templates/probe/tracing.py.
     """
-    requests = asked()
+    requests = list_requests()
     files: dict[str, bytes] = {
         **({"ca.pem": certificates.ca, "server.pem": certificates.server} if certificates else {}),
-        **{f"bodies/{name}": body for name, body in bodies().items()},
+        **{f"bodies/{name}": body for name, body in make_bodies().items()},
         **{
             name: renderer.source(f"probe/{name}").encode()
             for name in (*_SCRIPTS, *CLIENT_SCRIPTS, *(TRACING_SCRIPTS if traced else ()))

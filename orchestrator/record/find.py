@@ -16,14 +16,14 @@ from pydantic_core import from_json
 
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import Exit, MatrixctlError, UsageError
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import alike, find_ids, list_some
 from orchestrator.outcome import ALARMS, Verdict, believed
 from orchestrator.record import journal
 from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord
-from orchestrator.record.runs import begun, runs
+from orchestrator.record.runs import list_begun, list_runs
 
 LATEST = "latest"
 LAST_GOOD = "last-good"
@@ -53,7 +53,7 @@ def find_run(name: str, reports: Path, *, series: str | None = None, before: str
     :raises NoSuchNightError: where ``latest``, ``latest~N`` or ``last-good`` means none yet.
     :raises UsageError: if there is none, with the nearest ids; or if it is not clear which series is meant.
     """
-    known = runs(reports)
+    known = list_runs(reports)
     if name in known:
         return reports / name
     if name == LAST_GOOD:
@@ -66,7 +66,7 @@ def find_run(name: str, reports: Path, *, series: str | None = None, before: str
         return path
     raise UsageError(
         f"no run {quoted(name)} below {reports}, and no folder of that name with a {JOURNAL}",
-        details=f"nearest: {listed(get_close_matches(name, known, n=3, cutoff=0.3) or known[-3:])}"
+        details=f"nearest: {join_names(get_close_matches(name, known, n=3, cutoff=0.3) or known[-3:])}"
         if known
         else "",
         resolution=f"RUN is {WHAT}; --reports says where runs are looked for.",
@@ -146,7 +146,7 @@ def find_cell(record: RunRecord, name: str) -> CellRecord:
     near = get_close_matches(name, alike(name, cells), n=3, cutoff=0.3)
     raise UsageError(
         f"the run {record.run.id} has no cell {quoted(name)}",
-        details=f"nearest: {listed(near)}" if near else "",
+        details=f"nearest: {join_names(near)}" if near else "",
         resolution=all_of_them,
     )
 
@@ -175,7 +175,7 @@ def only_series(reports: Path) -> str:
 
     :raises UsageError: where there are several.
     """
-    return choose_only({series_of(reports / name) for name in begun(reports)}, f"below {reports}")
+    return choose_only({series_of(reports / name) for name in list_begun(reports)}, f"below {reports}")
 
 
 def choose_only(series: Iterable[str], where: str) -> str:
@@ -187,7 +187,7 @@ def choose_only(series: Iterable[str], where: str) -> str:
     names = sorted({*series} - {""})
     if len(names) > 1:
         raise UsageError(
-            f"the runs {where} belong to {len(names)} series: {listed(names)}",
+            f"the runs {where} belong to {len(names)} series: {join_names(names)}",
             resolution="Say which one with --series.",
         )
     return names[0] if names else ""
@@ -205,7 +205,7 @@ def find_previous(folder: Path, run: RunInfo) -> str:
     It is empty where there is none, or where its page is no longer there.
     """
     asked = _asked(run.model_dump(mode="json"))
-    for name in reversed(begun(folder.parent)):
+    for name in reversed(list_begun(folder.parent)):
         other = folder.parent / name
         if name < run.id and _asked(_read_begin(other)) == asked:
             return name if (other / "index.html").is_file() else ""
@@ -263,7 +263,7 @@ def is_good(record: RunRecord) -> bool:
 
 def _of_series(reports: Path, series: str | None) -> Iterator[str]:
     """Return the ids of the runs, the newest first."""
-    return (n for n in reversed(begun(reports)) if series is None or series_of(reports / n) == series)
+    return (n for n in reversed(list_begun(reports)) if series is None or series_of(reports / n) == series)
 
 
 def _of(series: str | None) -> str:
@@ -289,7 +289,7 @@ def _of_day(reports: Path, day: date, series: str | None) -> Path:
     near = get_close_matches(f"{day:%Y%m%d}", ids, n=3, cutoff=0.3) or ids[:3]
     raise UsageError(
         f"no run{_of(series)} below {reports} began on {day} (UTC)",
-        details=f"nearest: {listed(near)}" if near else "",
+        details=f"nearest: {join_names(near)}" if near else "",
     )
 
 

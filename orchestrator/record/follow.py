@@ -6,7 +6,7 @@ from pathlib import Path
 from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL, CellJudged, Event, goes_on, read_more
 from orchestrator.record.model import RunRecord
-from orchestrator.record.runs import begun
+from orchestrator.record.runs import list_begun
 
 
 class Follower:
@@ -53,7 +53,7 @@ class Follower:
 
 def find_newest(reports: Path) -> Path | None:
     """Return the folder of the newest run that goes on; where none does, of the newest; else ``None``."""
-    names = begun(reports)
+    names = list_begun(reports)
     for name in reversed(names):
         with suppress(OSError):  # somebody cleans meanwhile
             if goes_on(reports / name):

@@ -18,17 +18,17 @@ _TAIL = 1 << 16
 _MINUTE = 60
 
 
-def runs(out: Path) -> tuple[str, ...]:
+def list_runs(out: Path) -> tuple[str, ...]:
     """Return the folders below ``out`` that have a journal, the oldest run first."""
     return tuple(sorted(path.parent.name for path in out.glob(f"*/{JOURNAL}")))
 
 
-def begun(out: Path) -> tuple[str, ...]:
+def list_begun(out: Path) -> tuple[str, ...]:
     """Return the ids of the runs below ``out`` that have begun, the oldest first.
 
     A sample, or a run that a person renamed, has no id.
     """
-    return tuple(name for name in runs(out) if is_id(name) and _has_event(out / name / JOURNAL))
+    return tuple(name for name in list_runs(out) if is_id(name) and _has_event(out / name / JOURNAL))
 
 
 def _has_event(journal: Path) -> bool:
@@ -44,7 +44,7 @@ def is_id(name: str) -> bool:
 
 def new_id(out: Path, now: datetime) -> str:
     """Return an id for a run that begins ``now``; it sorts after all that exist, for any clock."""
-    last = max((_number(name) for name in runs(out) if is_id(name)), default=0)
+    last = max((_number(name) for name in list_runs(out) if is_id(name)), default=0)
     number = int(now.timestamp()) * _TAIL + secrets.randbelow(_TAIL)
     if number <= last:
         number = last + 1 + secrets.randbelow(1 << 8)  # two that begin at once are still two

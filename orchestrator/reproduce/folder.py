@@ -24,7 +24,7 @@ from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import session
 from orchestrator.probe.certificates import SERVER_NAME
-from orchestrator.probe.session_files import scaled, session_files
+from orchestrator.probe.session_files import scale_limits, session_files
 
 SCRIPT = "reproduce.sh"
 _SCRIPTS = ("verdict.py", "certificates.sh")
@@ -131,7 +131,7 @@ def make_folder(
         client="client-aioquic" if any(cell.client.family == "aioquic" for cell in cells) else "client",
     )
     steps = _steps(needed, renderer, images.toolchain)
-    mine = scaled(limits, emulated=first.emulated_on(host))
+    mine = scale_limits(limits, emulated=first.emulated_on(host))
     work = dict(session_files(renderer, cells, mine, None))
     work["expected.json"] = _as_json(_expected(cells, host, past))
     work |= {name: renderer.source(f"reproduce/{name}").encode() for name in _SCRIPTS}
@@ -242,7 +242,7 @@ def _image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
     """Return the files of the images that the script makes, and of no other."""
     target = cell.arch.arch
     known = {
-        **dockerfiles.rendered(host, [target]),
+        **dockerfiles.render_dockerfiles(host, [target]),
         **dockerfiles.rendered_variant("toolchain", host, target, packages.to_build(cell.haproxy, cell.tls)),
         **dockerfiles.rendered_variant(
             runtime_image(cell, host), host, target, packages.to_run(cell.haproxy, cell.tls)

@@ -24,7 +24,7 @@ from orchestrator.matrix import environment, origins, patches, records
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import ClientSource
-from orchestrator.matrix.names import CPU_MODEL, NAME, NAME_LENGTH, listed, quoted
+from orchestrator.matrix.names import CPU_MODEL, NAME, NAME_LENGTH, join_names, quoted
 from orchestrator.record.model import ActionRecord, CellRecord
 
 
@@ -36,19 +36,21 @@ class _Part(BaseModel):
 
 def _known_arch(name: str) -> str:
     if name not in ARCHES:
-        raise records.fault(f"no architecture {quoted(name)} ({listed(ARCHES)})")
+        raise records.fault(f"no architecture {quoted(name)} ({join_names(ARCHES)})")
     return name
 
 
 def _as_known(arch: Arch) -> Arch:
     if ARCHES.get(arch.name) != arch:
-        raise records.fault(f"{quoted(arch.name)} is no architecture as it is known here ({listed(ARCHES)})")
+        raise records.fault(
+            f"{quoted(arch.name)} is no architecture as it is known here ({join_names(ARCHES)})"
+        )
     return arch
 
 
 def _known_client(family: str) -> str:
     if family not in CLIENTS:
-        raise records.fault(f"no client family {quoted(family)} ({listed(CLIENTS)})")
+        raise records.fault(f"no client family {quoted(family)} ({join_names(CLIENTS)})")
     return family
 
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from orchestrator.atomic_files import read_beneath
 from orchestrator.errors import MatrixctlError
 from orchestrator.record.find import read_run
-from orchestrator.record.runs import begun
+from orchestrator.record.runs import list_begun
 from orchestrator.report import html
 from orchestrator.serve.guard import Guard, Hosts
 from orchestrator.serve.watch import RunWatch, SiteWatch
@@ -137,7 +137,7 @@ class _Answers:
 
     def _folder(self, request: Request) -> Path:
         run: str = request.path_params["run"]
-        if run not in begun(self._from.reports):
+        if run not in list_begun(self._from.reports):
             raise HTTPException(404)
         return self._from.reports / run
 

@@ -3,7 +3,7 @@
 import pytest
 from fakes import cell
 
-from orchestrator.app.demand import BUILD_MEMORY, budget, demand, demand_of_build
+from orchestrator.app.demand import BUILD_MEMORY, demand_of_build, find_budget, find_demand
 from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix.catalog import Catalog
@@ -21,7 +21,7 @@ GIB = 1 << 30
 
 
 def demands(kind: str, jobs: int = 4) -> set[Demand]:
-    return {demand(one, PLAN.cells, jobs) for one in PLAN.actions.values() if one.kind == kind}
+    return {find_demand(one, PLAN.cells, jobs) for one in PLAN.actions.values() if one.kind == kind}
 
 
 def test_a_compile_takes_every_job_and_what_its_container_may() -> None:
@@ -63,7 +63,7 @@ def test_a_session_with_address_sanitizer_takes_more() -> None:
         cells
     )
     (probe,) = (one for one in plan.actions.values() if one.kind == "probe")
-    assert demand(probe, plan.cells, 4).memory == memory(len(CELLS), asan=True) > memory(len(CELLS))
+    assert find_demand(probe, plan.cells, 4).memory == memory(len(CELLS), asan=True) > memory(len(CELLS))
 
 
 @pytest.mark.parametrize("kind", ["source", "image", "selftest"])
@@ -72,7 +72,7 @@ def test_everything_else_takes_one_cpu_and_stands_in_no_lane(kind: str) -> None:
 
 
 def test_two_compiles_never_run_at_once_and_two_images_do() -> None:
-    slots = Slots(cpus=4, memory=budget(16 * GIB))
+    slots = Slots(cpus=4, memory=find_budget(16 * GIB))
     (image,), (compile_,) = demands("image"), demands("haproxy")
     slots.take(image)
     assert slots.fit(image)
@@ -83,7 +83,7 @@ def test_two_compiles_never_run_at_once_and_two_images_do() -> None:
 
 
 def test_a_small_machine_gives_all_that_it_has_to_one_alone() -> None:
-    slots = Slots(cpus=8, memory=budget(2 * GIB))
+    slots = Slots(cpus=8, memory=find_budget(2 * GIB))
     assert slots.memory == 2 * GIB * 7 // 8
     (compile_,), (image,) = demands("haproxy", jobs=1), demands("image")
     assert slots.fit(compile_)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from engine_run import GCM, EngineRun, chosen
 
-from orchestrator.matrix.patches import patched, read_patch
+from orchestrator.matrix.patches import apply_patches, read_patch
 from orchestrator.record.model import RunRecord
 
 CELLS = chosen("arch=amd64", "tls=openssl-3.5.7", f"cipher={GCM}")
@@ -74,7 +74,7 @@ def test_a_patch_is_used_by_the_build_that_it_goes_into(tmp_path: Path, moves: b
         (tmp_path / f"{name}.diff").write_text("--- a/Makefile\n+++ b/Makefile\n")
         given[name] = read_patch(tmp_path / f"{name}.diff")
     cells = [replace(cell, haproxy=cell.haproxy.model_copy(update=moved)) for cell in CELLS]
-    record = EngineRun(tmp_path, patched(cells, list(given.items()))).go()
+    record = EngineRun(tmp_path, apply_patches(cells, list(given.items()))).go()
     used = {one.name: one.used_by for one in record.components if one.kind == "patch"}
     assert used == {
         "haproxy.diff": ("haproxy:haproxy-3.0.11--openssl-3.5.7--amd64",),

@@ -34,7 +34,7 @@ from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, RunFinished, SourcePinned, read
 from orchestrator.record.model import Backtrace, CellRecord, RunRecord
-from orchestrator.record.runs import begun
+from orchestrator.record.runs import list_begun
 
 SHARDS = ("1/3", "2/3", "3/3")
 MERGED = "20261128-020000-abcd"
@@ -633,7 +633,7 @@ def test_what_a_killed_merge_left_is_removed_later(tmp_path: Path) -> None:
     left.mkdir(parents=True)
     (left / JOURNAL).write_text("half")
     with scratch_folder(tmp_path) as living:
-        assert begun(tmp_path) == ()
+        assert list_begun(tmp_path) == ()
         assert remove_files(None, tmp_path) == (left.parent,)
         assert living.is_dir()
     assert not left.parent.exists()

@@ -22,7 +22,7 @@ from urllib3.exceptions import ProtocolError
 from orchestrator.errors import EngineError, EngineLostError, ExhaustedError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.execute.engine.docker_errors import explained
+from orchestrator.execute.engine.docker_errors import explain_errors
 from orchestrator.execute.engine.engine import Image, Leftover
 
 
@@ -151,7 +151,7 @@ def test_nobody_there_is_a_loss(daemon: Daemon) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_the_package_and_its_transports_raise_is_a_loss(error: Exception) -> None:
-    with pytest.raises(EngineLostError, match="Docker failed to do it") as caught, explained("do it"):
+    with pytest.raises(EngineLostError, match="Docker failed to do it") as caught, explain_errors("do it"):
         raise error
     assert caught.value.__cause__ is error
 

@@ -192,30 +192,32 @@ def test_the_environments_proxies_win_over_apts(
 
 
 def test_the_toolchain_crosses_to_the_other_architecture() -> None:
-    on_amd = dockerfiles.rendered(AMD, BOTH)["toolchain-arm64.Dockerfile"]
+    on_amd = dockerfiles.render_dockerfiles(AMD, BOTH)["toolchain-arm64.Dockerfile"]
     assert "FROM matrixctl-toolchain\n" in on_amd
     for package in ("g++-aarch64-linux-gnu", "libc6-dev-arm64-cross"):
         assert f"      {package} \\\n" in on_amd
     assert "RUN matrixctl-extract trixie arm64 /target libcrypt-dev libssl-dev \\\n" in on_amd
-    on_arm = dockerfiles.rendered(ARM, BOTH)
+    on_arm = dockerfiles.render_dockerfiles(ARM, BOTH)
     assert "      gcc-x86-64-linux-gnu \\\n" in on_arm["toolchain-amd64.Dockerfile"]
     assert "toolchain-arm64.Dockerfile" not in on_arm
 
 
 def test_nothing_of_a_foreign_architecture_is_in_the_hosts_toolchain() -> None:
-    text = dockerfiles.rendered(AMD, BOTH)["toolchain.Dockerfile"]
+    text = dockerfiles.render_dockerfiles(AMD, BOTH)["toolchain.Dockerfile"]
     assert not [arch.name for arch in BOTH if f":{arch.name}" in text or f"-{arch.gnu}" in text]
 
 
 def test_every_image_can_be_made_by_hand() -> None:
-    files = dockerfiles.rendered(AMD, BOTH)
+    files = dockerfiles.render_dockerfiles(AMD, BOTH)
     assert "FROM scratch\nADD base.tar /\n" in files["base.Dockerfile"]
     assert "runtime-arm64.sh" not in files
 
 
-@pytest.mark.parametrize("name", [name for name in dockerfiles.rendered(AMD, BOTH) if name.endswith(".sh")])
+@pytest.mark.parametrize(
+    "name", [name for name in dockerfiles.render_dockerfiles(AMD, BOTH) if name.endswith(".sh")]
+)
 def test_the_scripts_are_shell(name: str) -> None:
-    script = dockerfiles.rendered(AMD, BOTH)[name]
+    script = dockerfiles.render_dockerfiles(AMD, BOTH)[name]
     shell = shutil.which("dash") or "sh"
     checked = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
@@ -223,7 +225,7 @@ def test_the_scripts_are_shell(name: str) -> None:
 
 def test_every_instruction_stands_on_a_line_of_its_own() -> None:
     known = {"FROM", "ADD", "LABEL", "ENV", "RUN", "CMD"}
-    for name, text in dockerfiles.rendered(AMD, BOTH).items():
+    for name, text in dockerfiles.render_dockerfiles(AMD, BOTH).items():
         if name.endswith(".Dockerfile"):
             joined = text.replace("\\\n", " ")
             lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]

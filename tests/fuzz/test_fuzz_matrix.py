@@ -204,7 +204,7 @@ def test_origins(fuzz: Fuzz, tmp_path: Path) -> None:
                 url, ref = origins.split_git(text, tmp_path)
                 assert not (url + ref).startswith("-")
             elif why is None:
-                found.append(origins.located(text, tmp_path))
+                found.append(origins.locate(text, tmp_path))
         return found
 
     fuzz(
@@ -221,7 +221,7 @@ def test_patches(fuzz: Fuzz, tmp_path: Path) -> None:
         written(tmp_path / "fix.diff", content)
         component, patch = patches.parse(text.replace("DIR", str(tmp_path)))
         assert patches.content(patch) == content
-        return patches.patched(CELLS[:40], [(component, patch)])
+        return patches.apply_patches(CELLS[:40], [(component, patch)])
 
     fuzz(st.tuples(near_bytes(DIFF), near_text("openssl=DIR/fix.diff", "haproxy=DIR/fix.diff")), call)
 

@@ -25,7 +25,7 @@ from orchestrator.probe import classify, cpu, observe, proof, selftest, session
 from orchestrator.probe.attest import attest, inspect, misbuilt
 from orchestrator.probe.judge import judge
 from orchestrator.probe.prober import _Attempt, _Ends
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import SelfTest
 
 CELL = cell()
@@ -37,7 +37,10 @@ LOGS = tuple(
 ANSWER = "\n".join(line for line in LOGS[0].splitlines() if line.lower().startswith(("http", "quic")))
 """What is read of a long log."""
 REAL = Path(sys.executable).resolve().read_bytes()[:4096] + test_prober.BINARY
-GET, POST = ({"name": one.name, "path": one.path, "upload": one.upload} for one in (asked()[0], asked()[2]))
+GET, POST = (
+    {"name": one.name, "path": one.path, "upload": one.upload}
+    for one in (list_requests()[0], list_requests()[2])
+)
 
 
 def of_json(value: Any) -> bytes:
@@ -112,7 +115,7 @@ def test_cpu_diagnostics(fuzz: Fuzz) -> None:
     sample = "dl_hwcap=0x8\nx86.cpu_features.features[0x0].cpuid[0x2]=0x7ffafbff\ndl_platform=haswell\n"
 
     def call(text: str) -> object:
-        return [(cpu.features(one.arch.arch, text), cpu.contradiction(one, text)) for one in arches]
+        return [(cpu.read_features(one.arch.arch, text), cpu.find_contradiction(one, text)) for one in arches]
 
     fuzz(near_text(sample), call)
 
@@ -142,7 +145,7 @@ def test_selftest_output(fuzz: Fuzz) -> None:
             checks=checks,
             evidence=(),
         )
-        joined = selftest.joined(test, test, "another")
+        joined = selftest.join_results(test, test, "another")
         return kept(joined), selftest.cause(failed, [joined], "evp-cipher")
 
     fuzz(outputs, call)

@@ -7,7 +7,7 @@ from fakes import cell
 
 from orchestrator.errors import ChecksumMismatchError, Exit, UsageError
 from orchestrator.matrix.model import Cell, Patch
-from orchestrator.matrix.patches import content, of_cells, parse, patched, read_patch, to_apply
+from orchestrator.matrix.patches import apply_patches, content, of_cells, parse, read_patch, to_apply
 
 DIFF = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
 
@@ -29,7 +29,7 @@ def names(cells: tuple[Cell, ...]) -> dict[str, list[str]]:
 
 
 def test_a_family_is_patched_wherever_it_is_compiled() -> None:
-    assert names(patched(CELLS, [("openssl", patch())])) == {
+    assert names(apply_patches(CELLS, [("openssl", patch())])) == {
         "openssl-distro": [],
         "openssl-3.5.7": ["fix.diff"],
         "openssl-3.0.22": ["fix.diff"],
@@ -38,14 +38,14 @@ def test_a_family_is_patched_wherever_it_is_compiled() -> None:
 
 
 def test_a_name_is_that_value_alone_and_order_is_kept() -> None:
-    made = patched(CELLS, [("openssl-3.5.7", patch("b.diff")), ("openssl-3.5.7", patch("a.diff"))])
+    made = apply_patches(CELLS, [("openssl-3.5.7", patch("b.diff")), ("openssl-3.5.7", patch("a.diff"))])
     assert names(made)["openssl-3.5.7"] == ["b.diff", "a.diff"]
     assert names(made)["openssl-3.0.22"] == []
 
 
 def test_patches_of_the_matrix_come_first() -> None:
     given = with_haproxy(cell(), patches=(patch("of-the-matrix.diff"),))
-    (made,) = patched([given], [("haproxy", patch())])
+    (made,) = apply_patches([given], [("haproxy", patch())])
     assert [one.name for one in made.haproxy.patches] == ["of-the-matrix.diff", "fix.diff"]
     assert of_cells([made]) == {
         patch("of-the-matrix.diff"): ("3.0.11",),
@@ -68,22 +68,22 @@ def test_patches_of_the_matrix_come_first() -> None:
 )
 def test_what_is_refused(given: list[tuple[str, Patch]], told: str) -> None:
     with pytest.raises(UsageError) as caught:
-        patched(CELLS, given)
+        apply_patches(CELLS, given)
     assert told in caught.value.brief
     assert caught.value.exit_code is Exit.USAGE
 
 
 def test_one_patch_for_two_components_is_no_clash() -> None:
-    made = patched(CELLS[1:2], [("haproxy", patch()), ("openssl", patch())])
+    made = apply_patches(CELLS[1:2], [("haproxy", patch()), ("openssl", patch())])
     assert of_cells(made) == {patch(): ("3.0.11", "openssl-3.5.7")}
 
 
 def test_a_prebuilt_haproxy_has_no_patched_library_in_it() -> None:
     prebuilt = with_haproxy(cell(), source="prebuilt", where="x")
     with pytest.raises(UsageError, match=r"prebuilt: the patches of openssl-3\.5\.7"):
-        patched([prebuilt], [("openssl", patch())])
+        apply_patches([prebuilt], [("openssl", patch())])
     with pytest.raises(UsageError, match="haproxy is not compiled here"):
-        patched([prebuilt], [("haproxy", patch())])
+        apply_patches([prebuilt], [("haproxy", patch())])
 
 
 def test_a_file_is_read_once_and_verified_when_it_is_used(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome
 from orchestrator.probe.attest import Binary
 from orchestrator.probe.judge import Judgement, judge
-from orchestrator.probe.session_files import Asked, asked
+from orchestrator.probe.session_files import Asked, list_requests
 
 Raw = dict[str, Any]
 
@@ -91,13 +91,13 @@ def broken(wanted: Asked, code: int, error: str, *, received: int = 0, **changed
 
 def exchange(requests: Sequence[Raw] | None = None, *, exit_code: int = 0, **each: Any) -> Raw:
     """One exchange; it ends with its first failure."""
-    made = [request(wanted, **each) for wanted in asked()] if requests is None else list(requests)
+    made = [request(wanted, **each) for wanted in list_requests()] if requests is None else list(requests)
     return {"exit_code": exit_code, "duration_s": 0.05, "requests": made}
 
 
 def first_broken(code: int, error: str, **changed: Any) -> Raw:
     """An exchange whose first request failed."""
-    return exchange([broken(asked()[0], code, error, **changed)], exit_code=code)
+    return exchange([broken(list_requests()[0], code, error, **changed)], exit_code=code)
 
 
 def line(cell: Cell, **changed: Any) -> Raw:

@@ -13,11 +13,11 @@ from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.probe import classify as module
 from orchestrator.probe.classify import Finding, classify
 from orchestrator.probe.observe import observe
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 
 GCM = cell()
 DEFAULT = cell(cipher="default")
-SMALL, LARGE, UPLOAD = asked()
+SMALL, LARGE, UPLOAD = list_requests()
 TIMED_OUT = "Connection timed out after 8002 milliseconds"
 SHUT_DOWN = "QUIC connection has been shut down"
 QEMU = "qemu-aarch64-static: Could not open '/lib/ld-linux-aarch64.so.1': No such file or directory"
@@ -28,7 +28,7 @@ ALERT = (
 
 def after(number: int, *last: Raw, code: int = 0) -> Raw:
     """An exchange whose first requests went well."""
-    return exchange([*(request(wanted) for wanted in asked()[:number]), *last], exit_code=code)
+    return exchange([*(request(wanted) for wanted in list_requests()[:number]), *last], exit_code=code)
 
 
 def second(**changed: object) -> Raw:

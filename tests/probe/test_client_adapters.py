@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from orchestrator.probe import certificates
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 
 LOGS = Path(__file__).parent / "gtlsclient"
 GET = {"name": "get-1k", "path": "/1k", "upload": None}
@@ -195,7 +195,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "transport": "h3",
         "folder": str(tmp_path / "cell"),
         "request_s": 2,
-        "requests": [{"name": one.name, "path": one.path, "upload": one.upload} for one in asked()],
+        "requests": [{"name": one.name, "path": one.path, "upload": one.upload} for one in list_requests()],
     }
 
 

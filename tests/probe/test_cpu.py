@@ -5,7 +5,7 @@ from fakes import cell
 
 from orchestrator.arch import ARCHES
 from orchestrator.matrix.model import Cell, ExecutionValue
-from orchestrator.probe.cpu import contradiction, features
+from orchestrator.probe.cpu import find_contradiction, read_features
 
 EPYC = """\
 dl_hwcap=0x2
@@ -51,7 +51,7 @@ def on(execution: str, arch: str = "amd64") -> Cell:
     ],
 )
 def test_what_the_loader_says_of_the_cpu(arch: str, said: str, found: tuple[str, ...]) -> None:
-    assert features(ARCHES[arch], said) == found
+    assert read_features(ARCHES[arch], said) == found
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,6 @@ def test_what_the_loader_says_of_the_cpu(arch: str, said: str, found: tuple[str,
     ],
 )
 def test_a_cpu_that_was_not_asked_for_is_seen(asked: Cell, said: str, wrong: str | None) -> None:
-    found = contradiction(asked, said)
+    found = find_contradiction(asked, said)
     assert (found is None) == (wrong is None)
     assert (wrong or "") in (found or "")

@@ -11,10 +11,10 @@ from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.classify import Finding, classify
 from orchestrator.probe.judge import judge
 from orchestrator.probe.observe import observe
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 
 CELL = cell()
-SMALL, LARGE, UPLOAD = asked()
+SMALL, LARGE, UPLOAD = list_requests()
 ILLEGAL_PARAMETER = 0x100 + 47
 """A CRYPTO_ERROR: TLS alert 47 (RFC 9001, section 4.8)."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.judge import judge
 from orchestrator.probe.observe import MALFORMED, observe, signal_name
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import Observations
 
 CELL = cell()
@@ -31,7 +31,7 @@ def test_a_good_line() -> None:
     )
     assert (first.bytes_received, first.bytes_sent, upload.bytes_sent) == (1024, 0, 1 << 20)
     assert (first.handshake_s, first.first_byte_s, first.total_s) == (0.007, 0.009, 0.012)
-    assert upload.sha256 == upload.expected_sha256 == asked()[2].sha256
+    assert upload.sha256 == upload.expected_sha256 == list_requests()[2].sha256
     assert seen.control is not None
     assert {one.http_version for one in seen.control.requests} == {"2"}
     assert (seen.negotiated_cipher, seen.negotiated_protocol) == ("TLS_AES_128_GCM_SHA256", "TLSv1.3")
@@ -43,7 +43,7 @@ def test_a_good_line() -> None:
 
 
 def test_what_never_happened_is_null_and_never_zero() -> None:
-    raw = line(CELL, h3=exchange([broken(asked()[0], 28, "timed out")]), control=None, ready_s=None)
+    raw = line(CELL, h3=exchange([broken(list_requests()[0], 28, "timed out")]), control=None, ready_s=None)
     seen = observe(CELL, raw)
     assert seen.h3 is not None
     (first,) = seen.h3.requests
@@ -110,7 +110,7 @@ def planted(raw: Raw, path: tuple[Any, ...], value: Any) -> Any:
     return copy
 
 
-WHOLE = line(CELL, h3=exchange([request(asked()[0])]), control=None)
+WHOLE = line(CELL, h3=exchange([request(list_requests()[0])]), control=None)
 PLACES = paths(WHOLE)
 
 
@@ -159,7 +159,7 @@ def test_a_garbled_first_line_is_the_harnesss_fault(server: Any, status: Any) ->
 
 
 def test_a_request_that_nobody_asked_for_is_refused() -> None:
-    odd = {**request(asked()[0]), "name": "get-1g"}
+    odd = {**request(list_requests()[0]), "name": "get-1g"}
     assert judge(CELL, BINARY, server_line(), line(CELL, h3=exchange([odd])), None).reason is Reason.INTERNAL
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator import resources
 from orchestrator.arch import by_machine
-from orchestrator.probe.session_files import bodies
+from orchestrator.probe.session_files import make_bodies
 
 SCRIPTS = resources.root() / "templates" / "probe"
 
@@ -42,7 +42,7 @@ def test_the_python_scripts_compile(name: str, tmp_path: Path) -> None:
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     work = tmp_path_factory.mktemp("origin")
     (work / "bodies").mkdir()
-    for name, body in bodies().items():
+    for name, body in make_bodies().items():
         (work / "bodies" / name).write_bytes(body)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -73,7 +73,7 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[i
 
 @pytest.mark.parametrize("name", ["1k", "1m"])
 def test_the_origin_gives_the_bodies(port: int, name: str) -> None:
-    assert ask(port, "GET", f"/{name}") == (200, bodies()[name])
+    assert ask(port, "GET", f"/{name}") == (200, make_bodies()[name])
 
 
 @pytest.mark.parametrize("path", ["/", "/2k", "/../driver.py", "//etc/passwd"])
@@ -81,7 +81,7 @@ def test_the_origin_gives_nothing_else(port: int, path: str) -> None:
     assert ask(port, "GET", path) == (404, b"")
 
 
-@pytest.mark.parametrize("body", [b"", b"x", bodies()["1m"]], ids=len)
+@pytest.mark.parametrize("body", [b"", b"x", make_bodies()["1m"]], ids=len)
 def test_the_origin_confirms_what_it_received(port: int, body: bytes) -> None:
     status, answer = ask(port, "POST", "/upload", body)
     assert status == 200
@@ -103,7 +103,7 @@ def test_one_connection_carries_several_requests(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     for name in ("1k", "1m", "1k"):
         connection.request("GET", f"/{name}")
-        assert connection.getresponse().read() == bodies()[name]
+        assert connection.getresponse().read() == make_bodies()[name]
     connection.close()
 
 

@@ -12,16 +12,16 @@ from client_scripts import loaded_driver
 from fakes import cell
 
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.probe.session_files import asked
+from orchestrator.probe.session_files import list_requests
 
 CELL = cell()
-SMALL, LARGE, UPLOAD = asked()
+SMALL, LARGE, UPLOAD = list_requests()
 CLOSED = "Empty reply from server"
 
 
 def after(number: int, *last: Raw, code: int = 0, version: str = "3") -> Raw:
     """An exchange whose first requests went well."""
-    good = (request(wanted, http_version=version) for wanted in asked()[:number])
+    good = (request(wanted, http_version=version) for wanted in list_requests()[:number])
     return exchange([*good, *last], exit_code=code)
 
 

@@ -36,11 +36,11 @@ from orchestrator.plan.render import Renderer
 from orchestrator.probe.classify import classify
 from orchestrator.probe.judge import _PROVES, _challenged, judge
 from orchestrator.probe.observe import observe
-from orchestrator.probe.session_files import asked, session_files
+from orchestrator.probe.session_files import list_requests, session_files
 
 CELL = cell(cipher=GCM)
 DEFAULT = cell(cipher="default")
-FIRST, _, UPLOAD = asked()
+FIRST, _, UPLOAD = list_requests()
 CCM = cell(cipher="TLS_AES_128_CCM_SHA256")
 OFFERED = cell(cipher="TLS_AES_128_CCM_SHA256", client="gtlsclient")
 
@@ -92,13 +92,17 @@ RAWS = {
     "wrong bytes": (CELL, good_line(CELL, h3=exchange(sha256="3" * 64))),
     "upload lost": (
         CELL,
-        good_line(CELL, h3=exchange([request(one) for one in asked()[:2]] + [request(UPLOAD, text="{}")])),
+        good_line(
+            CELL, h3=exchange([request(one) for one in list_requests()[:2]] + [request(UPLOAD, text="{}")])
+        ),
     ),
     "upload broken": (
         CELL,
         good_line(
             CELL,
-            h3=exchange([request(one) for one in asked()[:2]] + [broken(UPLOAD, 28, "t", handshake_s=0.1)]),
+            h3=exchange(
+                [request(one) for one in list_requests()[:2]] + [broken(UPLOAD, 28, "t", handshake_s=0.1)]
+            ),
         ),
     ),
     "certificate": (CELL, good_line(CELL, h3=first_broken(60, "certificate"))),
@@ -209,11 +213,12 @@ SHAPES: dict[str, Raw] = {
     "no cipher": {"h3": exchange(cipher=None)},
     "upload broken": {
         "h3": exchange(
-            [request(one) for one in asked()[:2]] + [broken(UPLOAD, 28, "t", handshake_s=0.1)], exit_code=28
+            [request(one) for one in list_requests()[:2]] + [broken(UPLOAD, 28, "t", handshake_s=0.1)],
+            exit_code=28,
         )
     },
     "second handshake refused": {
-        "h3": exchange([request(FIRST, status=500), broken(asked()[1], 28, "t", close_code=0x128)])
+        "h3": exchange([request(FIRST, status=500), broken(list_requests()[1], 28, "t", close_code=0x128)])
     },
     "certificate": {"h3": first_broken(60, "certificate")},
     "stopped": {"h3": first_broken(124, "stopped")},

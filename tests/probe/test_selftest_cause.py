@@ -4,7 +4,7 @@ import pytest
 from fakes import cell
 
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.probe.selftest import cause, joined, read
+from orchestrator.probe.selftest import cause, join_results, read
 from orchestrator.record.model import (
     AeadCheck,
     Axes,
@@ -182,22 +182,22 @@ def test_openssls_date_of_release_is_left_out() -> None:
 
 def test_two_builds_that_agree_are_one_result() -> None:
     one, two = result(check("open", ok=True)), result(check("open", ok=True))
-    assert joined(one, two, "build-2") == one
+    assert join_results(one, two, "build-2") == one
 
 
 def test_two_builds_that_differ_are_told() -> None:
     one, two = result(check("open", ok=True)), result(check("open"))
-    (told,) = joined(one, two, "build-2").checks
+    (told,) = join_results(one, two, "build-2").checks
     assert told.ok is False
     assert told.detail == f"not each time, in build-2 it failed: {DETAIL}"
-    (told,) = joined(two, one, "build-1").checks
+    (told,) = join_results(two, one, "build-1").checks
     assert told.ok is False
     assert told.detail == f"not each time, in build-1 it did not: {DETAIL}"
 
 
 def test_a_result_replaces_none() -> None:
     none = result().model_copy(update={"problem": "it did not compile", "evidence": ("actions/x.log",)})
-    both = joined(none, result(check("open", ok=True)), "build-2")
+    both = join_results(none, result(check("open", ok=True)), "build-2")
     assert both.checks
     assert both.problem == ""
     assert both.evidence == ("actions/x.log", "selftests/a.json")

@@ -10,7 +10,7 @@ from fakes import cell
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.session_files import asked, bodies, scaled, session_files
+from orchestrator.probe.session_files import list_requests, make_bodies, scale_limits, session_files
 
 DEFAULT = cell(tls="openssl-distro", cipher="default")
 CCM = cell(arch="arm64", cipher="TLS_AES_128_CCM_SHA256")
@@ -203,22 +203,22 @@ def test_the_server_outlasts_the_client_so_that_a_hang_shows_as_one() -> None:
 
 
 def test_bodies_are_what_their_digests_say_and_never_change() -> None:
-    content = bodies()
+    content = make_bodies()
     assert {name: len(body) for name, body in content.items()} == {"1k": 1024, "1m": 1 << 20}
     # Fixed, so that records of two runs can be compared.
-    assert [request.sha256[:16] for request in asked()] == [
+    assert [request.sha256[:16] for request in list_requests()] == [
         "369b5bafe1ca5f56",
         "642607a558c9c932",
         "642607a558c9c932",
     ]
-    assert asked()[0].sha256 == hashlib.sha256(content["1k"]).hexdigest()
-    assert [request.upload for request in asked()] == [None, None, "1m"]
+    assert list_requests()[0].sha256 == hashlib.sha256(content["1k"]).hexdigest()
+    assert [request.upload for request in list_requests()] == [None, None, "1m"]
 
 
 def test_emulation_stretches_what_runs_under_it_and_nothing_else() -> None:
     limits = Limits(ready=2, request=3, emulated=4, build=5)
-    assert scaled(limits, emulated=False) == limits
-    assert scaled(limits, emulated=True) == Limits(ready=8, request=12, emulated=4, build=5)
+    assert scale_limits(limits, emulated=False) == limits
+    assert scale_limits(limits, emulated=True) == Limits(ready=8, request=12, emulated=4, build=5)
 
 
 def paths(cells: Sequence[Cell]) -> list[str]:

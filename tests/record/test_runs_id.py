@@ -32,7 +32,7 @@ def test_the_order_stays_whatever_the_clock_does(tmp_path: Path) -> None:
     jumps = [timedelta(), timedelta(), -timedelta(days=400), timedelta(hours=1), -timedelta(seconds=1)] * 8
     names = [begun(tmp_path, NOW + jump) for jump in jumps]
     assert len(set(names)) == len(names)
-    assert list(runs.runs(tmp_path)) == names
+    assert list(runs.list_runs(tmp_path)) == names
     assert find_run(LATEST, tmp_path).name == names[-1]
 
 
@@ -62,5 +62,5 @@ def test_a_run_that_is_removed_meanwhile_is_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stays = begun(tmp_path, NOW)
-    monkeypatch.setattr(runs, "runs", lambda _: ("20261122-220005-0000", stays))
-    assert runs.begun(tmp_path) == (stays,)
+    monkeypatch.setattr(runs, "list_runs", lambda _: ("20261122-220005-0000", stays))
+    assert runs.list_begun(tmp_path) == (stays,)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from orchestrator.app.actions import build, image, probe, source
 from orchestrator.app.context import Context
-from orchestrator.app.demand import budget, demand
+from orchestrator.app.demand import find_budget, find_demand
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.sources import Sources
 from orchestrator.execute.schedule.pool import Execute, Pool
@@ -29,7 +29,7 @@ class Actions:
     def make_pool(self, plan: Plan, execute: Execute) -> Pool:
         """Return what has room for the actions of a plan and does them by ``execute``."""
         context = self.context
-        memory = context.options.memory or budget(context.engine.memory)
+        memory = context.options.memory or find_budget(context.engine.memory)
         return Pool(
             slots=Slots(cpus=context.options.jobs, memory=memory, lanes=context.limits.sessions),
             demand=lambda action: self._find_demand(action, plan),
@@ -37,7 +37,9 @@ class Actions:
         )
 
     def _find_demand(self, action: Action, plan: Plan) -> Demand:
-        return Demand() if self.context.has(action) else demand(action, plan.cells, self.context.options.jobs)
+        if self.context.has(action):
+            return Demand()
+        return find_demand(action, plan.cells, self.context.options.jobs)
 
     def do(self, action: Action, plan: Plan) -> ActionStatus:
         """Do one action, or find it done.

@@ -17,7 +17,7 @@ from distributed.security import Security
 from orchestrator.app.actions import Actions
 from orchestrator.app.cluster.perform import Machine, perform
 from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
-from orchestrator.app.demand import GIB, demand
+from orchestrator.app.demand import GIB, find_demand
 from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
 from orchestrator.execute.schedule.pool import Execute, Pool
 from orchestrator.execute.schedule.slots import Demand
@@ -271,7 +271,7 @@ class ClusterActions(Actions):
         return (source.sha256, source.file) if source and source.sha256 else None
 
     def _have_done(self, task: Task, action: Action, plan: Plan) -> Done:
-        wanted = demand(action, plan.cells, self.cluster.cpus)
+        wanted = find_demand(action, plan.cells, self.cluster.cpus)
         with _losing(task):
             future = self.cluster.submit(task, cpus=wanted.cpus, memory=wanted.memory)
         try:

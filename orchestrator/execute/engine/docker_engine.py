@@ -25,7 +25,7 @@ from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine import docker_exec, docker_leftovers, docker_shell, owner
-from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
+from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explain_errors
 from orchestrator.execute.engine.docker_images import DockerImages
 from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult, Leftover
 from orchestrator.record.model import EngineInfo
@@ -108,7 +108,7 @@ class DockerEngine(DockerImages):
             return False
 
     def info(self) -> EngineInfo:
-        with explained("tell its version"):
+        with explain_errors("tell its version"):
             version = self.client.version()
         try:
             arch = by_machine(version["Arch"])
@@ -126,7 +126,7 @@ class DockerEngine(DockerImages):
 
     @cached_property
     def _host(self) -> Mapping[str, Any]:
-        with explained("describe its host"):
+        with explain_errors("describe its host"):
             return cast("Mapping[str, Any]", self.client.info())
 
     @property
@@ -145,12 +145,12 @@ class DockerEngine(DockerImages):
         return docker_exec.running(self._api, name)
 
     def create_volume(self, name: str, run_id: str) -> None:
-        with explained(f"create the volume {name}"):
+        with explain_errors(f"create the volume {name}"):
             self.client.volumes.create(name=name, labels=owner.labels(run_id, kept=self._keep))
 
     @_again
     def remove_volume(self, name: str) -> None:
-        with explained(f"remove the volume {name}"):
+        with explain_errors(f"remove the volume {name}"):
             try:
                 self._api.remove_volume(name, force=True)
             except NotFound:
@@ -177,7 +177,7 @@ class DockerEngine(DockerImages):
             tmpfs={"/tmp": "size=256m"},  # noqa: S108 - inside the container
             init=True,
         )
-        with explained(f"create the container {spec.name}"):
+        with explain_errors(f"create the container {spec.name}"):
             api.create_container(
                 spec.image,
                 command=list(spec.argv),
@@ -195,11 +195,11 @@ class DockerEngine(DockerImages):
             )
 
     def put(self, name: str, archive: bytes) -> None:
-        with explained(f"put files into {name}"):
+        with explain_errors(f"put files into {name}"):
             self._api.put_archive(name, WORK, archive)
 
     def start(self, name: str) -> None:
-        with explained(f"start {name}"):
+        with explain_errors(f"start {name}"):
             self._api.start(name)
 
     def exec(
@@ -212,7 +212,7 @@ class DockerEngine(DockerImages):
 
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
         left = limit
-        with explained(f"get {path} from {name}"):
+        with explain_errors(f"get {path} from {name}"):
             chunks, _ = self._api.get_archive(name, path)
             for chunk in chunks:
                 left -= len(chunk)
@@ -222,7 +222,7 @@ class DockerEngine(DockerImages):
 
     @_again
     def remove(self, name: str) -> None:
-        with explained(f"remove {name}"):
+        with explain_errors(f"remove {name}"):
             try:
                 self._api.remove_container(name, force=True, v=False)
             except NotFound:

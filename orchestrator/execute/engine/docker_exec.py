@@ -11,7 +11,7 @@ from docker.errors import NotFound
 
 from orchestrator import bounds
 from orchestrator.errors import DeadlineError, EngineError, EngineLostError
-from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
+from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explain_errors
 from orchestrator.execute.engine.engine import ExecResult
 
 GRACE = 5
@@ -42,7 +42,7 @@ def execute(
     bounded = ["timeout", "-k", str(GRACE), f"{timeout:.1f}", *argv]
     backstop = timeout + GRACE + _BACKSTOP
     started = time.monotonic()
-    with explained(f"run {argv[0]} in {name}"):
+    with explain_errors(f"run {argv[0]} in {name}"):
         exec_id = api.exec_create(name, bounded, stdin=False)["Id"]
         out, err = bounds.Head(bounds.OUTPUT), bounds.Head(bounds.OUTPUT)
         take = out.add if on_line is None else _per_line(argv[0], on_line)
@@ -64,7 +64,7 @@ def execute(
 
 def running(api: docker.APIClient, name: str) -> bool:
     """See ``Engine.running``."""
-    with explained(f"tell whether {name} runs"):
+    with explain_errors(f"tell whether {name} runs"):
         try:
             return bool(api.inspect_container(name)["State"]["Running"])
         except NotFound:

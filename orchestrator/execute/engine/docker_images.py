@@ -20,7 +20,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine import archive, owner
-from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, explained
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, explain_errors
 from orchestrator.execute.engine.engine import UID, ExecResult, Image
 from orchestrator.execute.system.deadline import within
 
@@ -46,7 +46,7 @@ class DockerImages:
         self.client, self._api = client, client.api
 
     def find_image(self, name: str) -> Image | None:
-        with explained(f"look for the image {name}"):
+        with explain_errors(f"look for the image {name}"):
             try:
                 said = self._api.inspect_image(name)  # type: ignore[no-untyped-call]
             except ImageNotFound:
@@ -60,7 +60,7 @@ class DockerImages:
         )
 
     def list_images(self, label: str) -> tuple[Image, ...]:
-        with explained(f"list the images that bear {label}"):
+        with explain_errors(f"list the images that bear {label}"):
             # One alone: Podman 4.3 has no image that bears two.
             listed = self._api.images(filters={"label": label})
         found = [image for one in listed if (image := self.find_image(one["Id"])) is not None]
@@ -108,7 +108,7 @@ class DockerImages:
             )
             return _follow(events, given_up)
 
-        with explained(f"build the image {tag}"):
+        with explain_errors(f"build the image {tag}"):
             started = time.monotonic()
             try:
                 return within(timeout, work, TimeoutError)
@@ -118,7 +118,7 @@ class DockerImages:
                 return _LATE
 
     def remove_image(self, image: str) -> None:
-        with explained(f"remove the image {image}"):
+        with explain_errors(f"remove the image {image}"):
             self._api.remove_image(image, force=True)
 
     def run(self, image: str, argv: tuple[str, ...], *, timeout: float) -> ExecResult:
@@ -131,7 +131,7 @@ class DockerImages:
             pids_limit=32,
         )
         with (
-            explained(f"run {argv[0]} in {image}"),
+            explain_errors(f"run {argv[0]} in {image}"),
             _container(self._api, image, argv, user=f"{UID}:{UID}", host_config=walls) as name,
         ):
             return _run_to_its_end(self._api, name, timeout, tail="all")
@@ -150,7 +150,7 @@ class DockerImages:
         argv = ("sh", "-c", script)
         told: dict[str, Any] = {"environment": dict(environment), "use_config_proxy": True}
         with (
-            explained(f"run a script in {image}"),
+            explain_errors(f"run a script in {image}"),
             _container(self._api, image, argv, user="0:0", **told) as name,
         ):
             done = _run_to_its_end(self._api, name, timeout, tail=_LINES)
@@ -161,7 +161,7 @@ class DockerImages:
     def copy_file(self, image: str, path: str, into: IO[bytes]) -> None:
         walls = self._api.create_host_config(network_mode="none")
         with (
-            explained(f"copy {path} out of {image}"),
+            explain_errors(f"copy {path} out of {image}"),
             _container(self._api, image, (), host_config=walls) as name,
         ):
             _copy(self._api, name, path, into)

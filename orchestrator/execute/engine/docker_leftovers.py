@@ -8,7 +8,7 @@ import docker
 from docker.errors import APIError
 
 from orchestrator.execute.engine import owner
-from orchestrator.execute.engine.docker_errors import explained
+from orchestrator.execute.engine.docker_errors import explain_errors
 from orchestrator.execute.engine.engine import Leftover
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
@@ -17,7 +17,7 @@ _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
 
 def find(api: docker.APIClient, label: str) -> tuple[Leftover, ...]:
     """Return what bears a label: containers, then the volumes that they may hold."""
-    with explained(f"list what bears the label {label}"):
+    with explain_errors(f"list what bears the label {label}"):
         # One label alone: two at once Podman 4.3 takes for either.
         containers = api.containers(all=True, filters={"label": label})
         volumes = api.volumes(filters={"label": label})["Volumes"] or ()
@@ -40,7 +40,7 @@ def _name_of(container: Mapping[str, Any]) -> str:
 def remove(api: docker.APIClient, leftover: Leftover) -> bool:
     """See ``Engine.remove_leftover``."""
     remove_it = api.remove_container if leftover.kind == "container" else api.remove_volume
-    with explained(f"remove the {leftover.kind} {leftover.name}"):
+    with explain_errors(f"remove the {leftover.kind} {leftover.name}"):
         try:
             remove_it(leftover.name, force=True)
         except APIError as error:

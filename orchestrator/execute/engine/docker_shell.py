@@ -15,7 +15,7 @@ import docker
 
 from orchestrator.errors import EngineLostError
 from orchestrator.execute.engine import docker_exec
-from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explained
+from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explain_errors
 
 _PIECE = 1 << 16
 _OUT = 1
@@ -25,7 +25,7 @@ _OUT = 1
 def interact(api: docker.APIClient, name: str, argv: tuple[str, ...]) -> int:
     """See ``Engine.interact``."""
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    with explained(f"open a shell in {name}"):
+    with explain_errors(f"open a shell in {name}"):
         environment = {"TERM": "xterm"} if terminal else {}  # what the container knows, and each imitates
         made = api.exec_create(name, list(argv), stdin=True, tty=terminal, environment=environment)
         exec_id = made["Id"]

@@ -249,7 +249,7 @@ def rendered_variant(image: str, host: Arch, target: Arch, extra: Sequence[str])
     return {f"{name}.Dockerfile": text}
 
 
-def rendered(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
+def render_dockerfiles(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
     """Every Dockerfile and script, by file name, with the parents' names as a person has them."""
     files = {
         "base.Dockerfile": base_dockerfile(),

@@ -32,7 +32,7 @@ class Order:
         self._serves: dict[str, list[str]] = {key: [] for key in plan}
         self._blocks: dict[str, list[str]] = {key: [] for key in plan}
         for key, action in plan.items():
-            for need in required(action):
+            for need in list_required(action):
                 self._blocks.setdefault(need, []).append(key)
         self._left: dict[str, float] = {}
         for result in plan.keys() - {need for action in plan.values() for need in action.needs}:
@@ -81,7 +81,7 @@ class Order:
             self.version += 1
 
 
-def required(action: Action) -> list[str]:
+def list_required(action: Action) -> list[str]:
     """Return the needs without which the action cannot be done."""
     return [need for need in action.needs if need not in action.optional]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
-from orchestrator.execute.schedule.order import Order, required
+from orchestrator.execute.schedule.order import Order, list_required
 from orchestrator.execute.schedule.pool import Failure, Pool, find_internal
 from orchestrator.plan.action import Action
 
@@ -107,7 +107,7 @@ class _Schedule:
         return not self.pool.busy or self.patience.over()
 
     def _cause(self, action: Action) -> Failure | None:
-        return next((self.failures[need] for need in required(action) if need in self.failures), None)
+        return next((self.failures[need] for need in list_required(action) if need in self.failures), None)
 
     def _block(self) -> None:
         """Collect the actions that are ready, and block those that can no longer be done."""

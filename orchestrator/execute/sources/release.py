@@ -256,7 +256,7 @@ def _from_pypi(origin: Origin, sha256: str) -> _Candidate:
 def _pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--no-binary", package, "-r", str(wanted), "-d", str(folder)]
-    environment = process.inherited(_FOR_PIP)
+    environment = process.read_inherited(_FOR_PIP)
     try:
         done = process.run(argv, timeout=max(0.1, until - time.monotonic()), env=environment)
     except DeadlineError:

@@ -150,7 +150,7 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
             process.wait(timeout=GRACE)
 
 
-def inherited(names: re.Pattern[str]) -> dict[str, str]:
+def read_inherited(names: re.Pattern[str]) -> dict[str, str]:
     """Return the part of our environment that a program may see if it runs other people's code."""
     return {name: value for name, value in os.environ.items() if names.fullmatch(name)}
 

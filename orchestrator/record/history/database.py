@@ -35,7 +35,7 @@ _RESCUE = "Move it away: `matrixctl history import --all` makes a new one from t
 
 
 @contextmanager
-def explained(place: Place) -> Iterator[None]:
+def explain_errors(place: Place) -> Iterator[None]:
     """Turn an error of the database into a sentence.
 
     :raises MatrixctlError: in its place.

@@ -52,7 +52,7 @@ def drop_unused(connection: Connection) -> None:
     told = connection.execute(select(INGREDIENT_SETS.c.members)).scalars()
     still_there = {number for members in told for number in json.loads(members)}
     gone = set(connection.execute(select(INGREDIENTS.c.number)).scalars()) - still_there
-    for some in batched(sorted(gone), AT_ONCE):
+    for some in split_batches(sorted(gone), AT_ONCE):
         connection.execute(delete(INGREDIENTS).where(INGREDIENTS.c.number.in_(some)))
 
 
@@ -107,7 +107,7 @@ def _name_sets(made: Made) -> Mapping[frozenset[Ingredient], str]:
 def _find_digests(connection: Connection, digests: Iterable[str]) -> Mapping[str, int]:
     """Return the numbers of the sets of those digests, where there are any."""
     found: dict[str, int] = {}
-    for some in batched(sorted(digests), AT_ONCE):
+    for some in split_batches(sorted(digests), AT_ONCE):
         query = select(INGREDIENT_SETS.c.digest, INGREDIENT_SETS.c.number)
         query = query.where(INGREDIENT_SETS.c.digest.in_(some))
         found |= {row[0]: row[1] for row in connection.execute(query)}
@@ -139,7 +139,7 @@ def _number_by(
 
     def known() -> dict[tuple[Any, ...], int]:
         found = dict[tuple[Any, ...], int]()
-        for some in batched(sorted(keys), AT_ONCE):
+        for some in split_batches(sorted(keys), AT_ONCE):
             query = select(table.c.number, *columns).where(tuple_(*columns).in_(some))
             found |= {tuple(row[1:]): row[0] for row in connection.execute(query)}
         return found
@@ -152,7 +152,7 @@ def _number_by(
     return found
 
 
-def batched(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def split_batches(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Return the values in pieces."""
     for start in range(0, len(values), size):
         yield values[start : start + size]

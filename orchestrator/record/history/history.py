@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from orchestrator.atomic_files import make_ignored
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import listed, quoted
+from orchestrator.matrix.names import join_names, quoted
 from orchestrator.record.find import (
     LAST_GOOD,
     WHAT,
@@ -28,7 +28,7 @@ from orchestrator.record.find import (
     read_run,
 )
 from orchestrator.record.history import fill, rows
-from orchestrator.record.history.database import explained, make_engine, prepare, writing
+from orchestrator.record.history.database import explain_errors, make_engine, prepare, writing
 from orchestrator.record.history.place import Place
 from orchestrator.record.history.rows import Row
 from orchestrator.record.history.tables import (
@@ -66,10 +66,10 @@ class History:
         :raises MatrixctlError: where the database refuses.
         """
         self.place = place
-        with explained(place):
+        with explain_errors(place):
             self._engine: Engine = make_engine(place)
         try:
-            with explained(place):
+            with explain_errors(place):
                 if place.file is not None:
                     make_ignored(place.file.parent)
                 prepare(self._engine, place)
@@ -104,9 +104,9 @@ class History:
         :raises UsageError: where the history has a run of that id that says something else.
         """
         record, digest = rows.clean(record)
-        with explained(self.place):
+        with explain_errors(self.place):
             new = rows.run_row(record, digest, folder, utc_now())
-        with explained(self.place), writing(self._engine) as connection:
+        with explain_errors(self.place), writing(self._engine) as connection:
             old = connection.execute(select(RUNS).where(RUNS.c.id == record.run.id)).mappings().first()
             if old is None:
                 number = fill.insert_one(connection, RUNS, new)
@@ -132,7 +132,7 @@ class History:
 
     def remove(self, ids: Iterable[str]) -> None:
         """Forget runs, all of them or none; what no other run has goes with them."""
-        with explained(self.place), writing(self._engine) as connection:
+        with explain_errors(self.place), writing(self._engine) as connection:
             numbers = list(
                 connection.execute(select(RUNS.c.number).where(RUNS.c.id.in_(list(ids)))).scalars()
             )
@@ -183,7 +183,7 @@ class History:
         if not mine:
             raise UsageError(
                 f"the history {self.place} has no run {quoted(name)}",
-                details=f"the newest: {listed(known[:3])}" if known else "",
+                details=f"the newest: {join_names(known[:3])}" if known else "",
                 resolution=f"RUN is {WHAT}." if known else "Fill it with: matrixctl history import --all",
             )
         return mine[0]
@@ -288,23 +288,23 @@ class History:
         )
         if cells is None:
             return self._ask(query)
-        pieces = (query.where(CELLS.c.id.in_(some)) for some in fill.batched(cells, fill.AT_ONCE))
+        pieces = (query.where(CELLS.c.id.in_(some)) for some in fill.split_batches(cells, fill.AT_ONCE))
         return [row for piece in pieces for row in self._ask(piece)]
 
     def find_sets(self, made: fill.Made) -> Mapping[str, tuple[int, int]]:
         """Return the numbers of what cells are made of; only of those of which both sets are known."""
-        with explained(self.place), self._engine.connect() as connection:
+        with explain_errors(self.place), self._engine.connect() as connection:
             return fill.find_sets(connection, made)
 
     def read_sets(self, numbers: Iterable[int]) -> Mapping[int, frozenset[Ingredient]]:
         """Return sets of ingredients by their numbers."""
         found: dict[int, list[int]] = {}
-        for some in fill.batched(sorted(set(numbers)), fill.AT_ONCE):
+        for some in fill.split_batches(sorted(set(numbers)), fill.AT_ONCE):
             query = select(INGREDIENT_SETS).where(INGREDIENT_SETS.c.number.in_(some))
             found |= {row["number"]: json.loads(row["members"]) for row in self._ask(query)}
         every = sorted({number for members in found.values() for number in members})
         known: dict[int, Ingredient] = {}
-        for some in fill.batched(every, fill.AT_ONCE):
+        for some in fill.split_batches(every, fill.AT_ONCE):
             query = select(INGREDIENTS).where(INGREDIENTS.c.number.in_(some))
             known |= {row.pop("number"): Ingredient(**row) for row in self._ask(query)}
         return {number: frozenset(known[one] for one in members) for number, members in found.items()}
@@ -408,11 +408,11 @@ class History:
         return self._tuples(query)
 
     def _tuples(self, query: Any) -> list[Any]:
-        with explained(self.place), self._engine.connect() as connection:
+        with explain_errors(self.place), self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(query)]
 
     def _ask(self, query: Any) -> list[Row]:
-        with explained(self.place), self._engine.connect() as connection:
+        with explain_errors(self.place), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
 
