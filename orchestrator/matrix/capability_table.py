@@ -243,14 +243,17 @@ TABLE = (
     ),
     Capability(
         family="wolfssl",
-        haproxy="2.7",
+        haproxy="2.8-dev1",
         tls="5.6.6",
         api="native",
         make_flags=_WOLFSSL,
         library_lacks=_CCM,
         haproxy_lacks=_CCM,
         ciphersuites=False,
-        source=("HAProxy 3.0.11, CHANGELOG 2.7.0: USE_QUIC with USE_OPENSSL_WOLFSSL",),
+        source=(
+            "HAProxy 2.8-dev1, Makefile: USE_OPENSSL_WOLFSSL brings USE_OPENSSL along",
+            "Seen with 2.7.0: these flags end with `Must define USE_OPENSSL`",
+        ),
     ),
     Capability(
         family="wolfssl",
