@@ -8,6 +8,7 @@ import click
 
 from bench import (
     builds,
+    distributed,
     explore,
     figures,
     history,
@@ -30,7 +31,7 @@ _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
 OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "exploring.md"}
 """Benchmarks whose figures stand on a page of their own."""
-ALONE = {"history", "report", "shards", "site", "transfer"}
+ALONE = {"distributed", "history", "report", "shards", "site", "transfer"}
 """Benchmarks whose section says itself where it was measured, or has nothing measured in it."""
 
 
@@ -49,6 +50,7 @@ def _benchmarks(
         "explore": explore.measure,
         "localise": lambda: localise.measure(seeds),
         "shards": shards.measure,
+        "distributed": distributed.measure,
         "site": site.measure,
         "transfer": lambda: transfer.measure(store, common.say, empty=empty),
         "warm": lambda: warm.measure(host(), store, say=common.say),
@@ -62,6 +64,7 @@ NAMES = (
     "report",
     "history",
     "shards",
+    "distributed",
     "site",
     "transfer",
     "explore",
@@ -98,7 +101,7 @@ def main(
 ) -> None:
     """Measure what matrixctl costs: some benchmarks, or all of them.
 
-    scale, report, history, shards, site, transfer, explore, localise, warm, probes, builds.
+    scale, report, history, shards, distributed, site, transfer, explore, localise, warm, probes, builds.
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """

@@ -23,7 +23,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.select import profile_filters, select
 from orchestrator.plan.action import Action
-from orchestrator.plan.plan import FALLBACK_SECONDS, expected_of
+from orchestrator.plan.plan import expected_of
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
@@ -151,14 +151,3 @@ def read_recorded(path: Path = RECORDED) -> Seconds:
 def guess(action: Action) -> float:
     """Return what a run knows of an action that no store has a figure of."""
     return expected_of(action, lambda *_: None)
-
-
-__all__ = [
-    "FALLBACK_SECONDS",
-    "Simulation",
-    "find_bound",
-    "guess",
-    "list_actions",
-    "read_recorded",
-    "simulate",
-]

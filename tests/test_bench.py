@@ -12,6 +12,7 @@ from shard_samples import best_cut, random_builds
 from bench import (
     builds,
     deciding,
+    distributed,
     explore,
     figures,
     history,
@@ -25,6 +26,7 @@ from bench import (
     warm,
 )
 from bench.__main__ import ALONE, NAMES, OWN_PAGES, PAGE
+from bench.local_cluster import Local
 from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError
@@ -171,6 +173,31 @@ def test_runners_are_counted_exactly(seed: int) -> None:
         assert shards.count_runners(groups, limit) == fewest
 
 
+def test_several_machines_are_told() -> None:
+    cost = distributed.Cost(actions=1_000, here=1, there=14.5, waiting=160, wait=0.5, waited=25)
+    nights = [distributed.simulate_night(workers, "quick") for workers in (1, 64)]
+    local = Local(name="Ours", start=0.9, memory=36 << 20, each=0.00025, interrupted=0.2)
+    made = distributed.section(cost, nights, [local])
+    assert [row[0] for row in made.rows] == ["1", "64"]
+    assert all(len(row) == len(made.header) for row in made.rows)
+    assert float(made.rows[0][2]) > float(made.rows[1][2]) > 0
+    assert made.notes[0].endswith("1 times (target: at least 0.9 times): met.")
+    assert "1.00 ms each by threads here, 14.50 ms by 4 workers" in made.notes[2]
+    assert "80 % of the workers' time" in made.notes[3]
+    assert made.notes[4].startswith("Ours: first action after 0.90 s, 36 MiB, 0.25 ms")
+
+
+def test_trivial_actions_go_the_way_of_real_ones() -> None:
+    assert distributed.time_here(distributed.make_actions(5)) > 0
+
+
+@pytest.mark.soak
+def test_workers_that_are_processes_are_timed() -> None:
+    made = distributed.measure(20, 8, 0.1)
+    assert len(made.notes) == 8
+    assert "`LocalCluster`, processes: first action after" in made.notes[6]
+
+
 def test_a_transfer_is_told() -> None:
     one = transfer.Moved(
         title="quick",
@@ -294,7 +321,9 @@ def test_the_pages_have_their_marks_and_the_figures_of_github() -> None:
     for page in (PAGE, *OWN_PAGES.values()):
         assert page.read_text().count(figures.BEGIN) == page.read_text().count(figures.END) == 1
     assert [
-        title for title in ("Shards", "Export and import of the store") if f"### {title}\n" not in text
+        title
+        for title in ("Shards", "Several machines", "Export and import of the store")
+        if f"### {title}\n" not in text
     ] == []
     assert {*NAMES} >= ALONE
 

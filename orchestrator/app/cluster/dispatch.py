@@ -38,7 +38,7 @@ _ALONE = 120.0
 """Seconds that a run waits for a worker where there is none: one may be about to start again."""
 WORKERS = "workers"
 """The lane of what workers do."""
-_MOST = 256
+MOST = 256
 """Tasks that a run has under way; each is a thread here."""
 _PATIENCE = 20.0
 """Seconds in which workers end what was cancelled."""
@@ -82,7 +82,7 @@ class Cluster:
     @property
     def room(self) -> int:
         """Return how many tasks are sent at once: enough that no worker waits for the next."""
-        return min(_MOST, 2 * sum(worker.cpus for worker in self.workers.values()))
+        return min(MOST, 2 * sum(worker.cpus for worker in self.workers.values()))
 
     def submit(self, task: Task, *, cpus: int, memory: int) -> "Future[Done]":
         """Send a task to a worker that has room for it.
