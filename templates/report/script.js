@@ -562,7 +562,10 @@
   const fold = (open) => { for (const box of document.querySelectorAll('.fold')) box.open = open; };
   if (narrow.matches) fold(false);
   narrow.addEventListener('change', () => { if (!narrow.matches) fold(true); });
-  addEventListener('beforeprint', () => fold(true));
+  addEventListener('beforeprint', () => {
+    fold(true);
+    document.getElementById('timeline')?.setAttribute('open', '');
+  });
   function drawControls(shown, counts) {
     rows.value = view.rows;
     columns.value = view.columns;

@@ -188,6 +188,7 @@ def test_axe_finds_no_fault(reader: Reader, width: int) -> None:
     record = nights.bad()
     worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
     reader.open(record, f"#{html.anchor(worst)}", width=width)
+    reader.one("#timeline > summary").click()
     reader.driver.set_script_timeout(300)
     reader.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     found = reader.driver.execute_async_script(
