@@ -3,7 +3,6 @@
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, Literal, TypeVar
 
 from orchestrator.value import Value
@@ -98,7 +97,7 @@ def _walk(value: Any, show: Callable[[str], str]) -> Any:
         items = [_walk(item, show) for item in value]
         same = all(map(operator.is_, items, value))
         return value if same else kind(items)
-    if _is_value(kind):
+    if Value in kind.__mro__:  # isinstance asks an abstract class, and there are millions of values
         fields = {}
         for name, item in value.__dict__.items():
             shown = _walk(item, show)
@@ -111,9 +110,3 @@ def _walk(value: Any, show: Callable[[str], str]) -> Any:
 
 
 _PLAIN = frozenset({int, float, bool, type(None)})
-
-
-@cache
-def _is_value(kind: type) -> bool:
-    """Return whether it is a kind of record. A record has few kinds, and millions of values."""
-    return issubclass(kind, Value)
