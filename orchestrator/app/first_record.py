@@ -30,6 +30,7 @@ from orchestrator.record.model import (
     RunInfo,
     RunRecord,
     Selection,
+    Span,
     utc_now,
 )
 
@@ -151,9 +152,18 @@ def make_rules(expectations: Expectations, cells: Sequence[Cell]) -> tuple[Rule,
 
 
 def make_action(
-    action: Action, status: ActionStatus, *, duration_s: float | None = None, message: str = ""
+    action: Action,
+    status: ActionStatus,
+    *,
+    started_at: str | None = None,
+    duration_s: float | None = None,
+    message: str = "",
 ) -> ActionRecord:
-    """Return the record of an action, without its log."""
+    """Return the record of an action, without its log.
+
+    :param started_at: when it began, in UTC; ``None`` where it did not.
+    """
+    span = started_at and Span(started_at=started_at, duration_s=duration_s, status=status)
     return ActionRecord(
         digest=action.digest,
         kind=action.kind,
@@ -163,6 +173,7 @@ def make_action(
         log=None,
         message=message,
         needs=action.needs,
+        spans=(span,) if span else (),
     )
 
 

@@ -216,10 +216,19 @@ class Ledger:
     # Actions, and what their failure means for the cells.
 
     def record_action(
-        self, action: Action, status: ActionStatus, *, duration_s: float | None = None, message: str = ""
+        self,
+        action: Action,
+        status: ActionStatus,
+        *,
+        started_at: str | None = None,
+        duration_s: float | None = None,
+        message: str = "",
     ) -> None:
-        """Write down the action as it is now, with its log where there is one."""
-        record = make_action(action, status, duration_s=duration_s, message=message)
+        """Write down the action as it is now, with its log where there is one.
+
+        :param started_at: when it began, in UTC; ``None`` where it did not.
+        """
+        record = make_action(action, status, started_at=started_at, duration_s=duration_s, message=message)
         event = journal.ActionChanged(action=record.model_copy(update={"log": self._keep_log(action)}))
         self.recorder.emit(event)
 

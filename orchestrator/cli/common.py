@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from orchestrator import resources
 from orchestrator.cli import complete
 from orchestrator.cli.closing import unmet
+from orchestrator.cli.pipes import Aside
 from orchestrator.execute.sources.version import Reader, identify_folder
 from orchestrator.execute.store.remote import check_url
 from orchestrator.mask_passwords import mask_text
@@ -43,7 +43,7 @@ HERE = Path("matrix.yaml")
 OURS = resources.root() / "matrix.yaml"
 """The matrix that comes with matrixctl."""
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+errors = Aside(stderr=True, highlight=False, soft_wrap=True)
 """Where everything for people goes that is not the answer itself."""
 
 

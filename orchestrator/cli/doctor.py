@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import common
 from orchestrator.cli.log import show_log
+from orchestrator.cli.pipes import Answer
 from orchestrator.errors import Exit
 from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
@@ -75,4 +75,4 @@ def _show(checks: list[doctor.Check]) -> None:
             said.append(f"\n→ {terminal(check.remedy)}", style="bold")
         table.add_row(check.name, _MARKS[check.state], said)
     if checks:
-        Console(highlight=False).print(table)
+        Answer(highlight=False).print(table)

@@ -65,14 +65,18 @@ class Explaining(Ordered):
 
         The words say whether it is one: the command line may be so bad that no command sees it.
         """
-        words = sys.argv[1:] if args is None else args
+        words, stdout = sys.argv[1:] if args is None else args, sys.stdout
         if "_MATRIXCTL_COMPLETE" in os.environ:
             import_module("orchestrator.cli.complete")  # before click chooses what it does for the shell
         try:
             return super().main(args, *given, **more)
+        except BrokenPipeError:  # what click had to say of a bad command line
+            _end_unread(_READER_GONE)
         except SystemExit as end:
             if any(word.startswith(AS_STEP) for word in words) and not _is_of_a_step(end.code):
                 sys.exit(STEP_ABORTED)
+            if sys.stdout is not stdout:  # click puts another in its place where nobody reads a help text
+                sys.exit(_READER_GONE)
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -85,8 +89,7 @@ class Explaining(Ordered):
         except KeyboardInterrupt as error:
             sys.exit(find_exit(error))
         except BrokenPipeError:  # the reader of our output went away: `matrixctl cells | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(_READER_GONE)
+            _end_unread(_READER_GONE)
         except OSError as error:  # a folder that cannot be written, a disk that is full, an engine that left
             _explain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
             sys.exit(find_exit(error))
@@ -164,6 +167,18 @@ def _works() -> bool:
     from orchestrator.execute.schedule.pool import THREADS  # noqa: PLC0415 - heavy, and rarely needed
 
     return any(thread.name.startswith(THREADS) for thread in threading.enumerate())
+
+
+def _end_unread(code: int) -> NoReturn:
+    """End with this code, though nobody reads what was to be printed."""
+    from orchestrator.cli.pipes import silence  # noqa: PLC0415 - see the top
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the other one may have its reader still
+            silence(stream)
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

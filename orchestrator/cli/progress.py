@@ -15,6 +15,7 @@ from rich.text import Text
 
 from orchestrator.cli import common
 from orchestrator.cli.closing import STYLES, closing
+from orchestrator.cli.pipes import silence
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Verdict, verdict
@@ -80,14 +81,20 @@ class Quiet:
 
 
 class JsonLines(Quiet):
-    """Events on stdout, one JSON object per line, as in ``journal.jsonl``; the rest to stderr."""
+    """Events on stdout, one JSON object per line, as in ``journal.jsonl``; the rest to stderr.
+
+    Where their reader has left, the run goes on to its end without them.
+    """
 
     def say(self, text: str) -> None:
         common.say(text)
 
     def listen(self, event: Event) -> None:
-        sys.stdout.write(common.as_json(event.model_dump(mode="json"), indent=None) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(common.as_json(event.model_dump(mode="json"), indent=None) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence(sys.stdout)
 
 
 class Lines(Quiet):

@@ -5,11 +5,12 @@ import sys
 
 import click
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.pipes import Answer
 from orchestrator.report.text import flat
 
 _NOT_A_TERMINAL = 200
@@ -17,10 +18,10 @@ _NOT_A_TERMINAL = 200
 _ANY = 10_000
 
 
-def console() -> Console:
+def console() -> Answer:
     """Return a console as wide as the terminal, or as COLUMNS says."""
     narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, width=None if narrow else _NOT_A_TERMINAL)
+    return Answer(highlight=False, width=None if narrow else _NOT_A_TERMINAL)
 
 
 def table(*columns: str, gap: int = 2) -> Table:

@@ -58,7 +58,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 before = components.get(_place(component))
                 components[_place(component)] = _used_by_both(before, component) if before else component
             case ActionChanged(action=action):
-                actions[action.kind, action.name] = action
+                actions[action.kind, action.name] = _keep_spans(actions, action)
             case SelfTested(selftest=test):
                 selftests[test.tls, test.arch, test.execution] = test
             case CellJudged() | CellTraced():
@@ -68,7 +68,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 clients |= {_proof(one): one for one in proofs}
             case RunResumed(actions=more):
                 actions |= {key: _cut_off(action) for key, action in actions.items()}
-                actions |= {(item.kind, item.name): item for item in more}
+                actions |= {(item.kind, item.name): _keep_spans(actions, item) for item in more}
             case CellsAsked(cells=asked, actions=more):
                 planned |= {item.id for item in asked}
                 cells |= {item.id: item for item in asked if item.id not in cells}
@@ -148,7 +148,22 @@ _UNFINISHED = {"status": "running", "finished_at": None, "duration_s": None, "ex
 
 
 def _cut_off(action: ActionRecord) -> ActionRecord:
-    return action.model_copy(update={"status": "interrupted"}) if action.status == "running" else action
+    if action.status != "running":
+        return action
+    spans = tuple(
+        span.model_copy(update={"status": "interrupted"}) if span.status == "running" else span
+        for span in action.spans
+    )
+    return action.model_copy(update={"status": "interrupted", "spans": spans})
+
+
+def _keep_spans(actions: Mapping[tuple[str, str], ActionRecord], now: ActionRecord) -> ActionRecord:
+    """Return the action as it is now, and all times that it was worked on: each as it was told last."""
+    before = actions.get((now.kind, now.name))
+    if before is None or not before.spans:
+        return now
+    spans = {(span.shard, span.started_at): span for span in (*before.spans, *now.spans)}
+    return now.model_copy(update={"spans": tuple(spans.values())})
 
 
 def _proof(one: ClientProof) -> tuple[str, str, str]:

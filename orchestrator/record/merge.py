@@ -18,6 +18,7 @@ from orchestrator.record.model import (
     ClientProof,
     SelfTest,
     ShardRecord,
+    Span,
 )
 
 _NAMED = 5
@@ -166,7 +167,13 @@ def _start(
             "cells": tuple(cell if cell.outcome is None else _unjudged(cell, parts[0], "") for cell in cells),
             "actions": tuple(
                 action.model_copy(
-                    update={"status": "waiting", "duration_s": None, "log": None, "message": ""}
+                    update={
+                        "status": "waiting",
+                        "duration_s": None,
+                        "log": None,
+                        "message": "",
+                        "spans": (),
+                    }
                 )
                 for action in _merge_actions(parts)
             ),
@@ -217,16 +224,20 @@ def _count_faults(test: SelfTest) -> tuple[int, bool]:
 
 
 def _merge_actions(parts: Sequence[Part]) -> tuple[ActionRecord, ...]:
-    """Return each action once, with the worst of its ends and all that it waited for anywhere."""
+    """Return each action once, with the worst of its ends, all that it waited for, and all times of work."""
     found: dict[tuple[str, str], ActionRecord] = {}
-    for action in (action for part in parts for action in part.record.actions):
+    spans: dict[tuple[str, str], list[Span]] = {}
+    for place, action in ((place, one) for place, part in enumerate(parts) for one in part.record.actions):
+        spans.setdefault((action.kind, action.name), []).extend(
+            span.model_copy(update={"shard": place}) for span in action.spans
+        )
         before = found.setdefault((action.kind, action.name), action)
         worst = max(before, action, key=lambda one: _FROM_BEST.index(one.status))
         needs = None
         if before.needs is not None and action.needs is not None:
             needs = tuple(dict.fromkeys((*before.needs, *action.needs)))
         found[action.kind, action.name] = worst.model_copy(update={"needs": needs})
-    return tuple(found.values())
+    return tuple(one.model_copy(update={"spans": tuple(spans[key])}) for key, one in found.items())
 
 
 # What was not as it should be, a sentence each.

@@ -412,6 +412,18 @@ class CellRecord(Value):
 ActionStatus = Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]
 
 
+class Span(Value):
+    """One time that an action was worked on. A run that was resumed or merged may have several of one."""
+
+    started_at: str
+    duration_s: float | None
+    """``null`` while it goes on, and where it was cut off."""
+    status: ActionStatus
+    """How it ended."""
+    shard: int | None = None
+    """Of a merged run: the place in ``shards`` of the run that did it, counted from 0."""
+
+
 def is_intermittent(cell: CellRecord) -> bool:
     """Return whether the product failed in some attempts at the cell and passed in others."""
     ends = {attempt.outcome for attempt in counted(cell.attempts)}
@@ -430,6 +442,8 @@ class ActionRecord(Value):
     message: str
     needs: tuple[str, ...] | None = None
     """The actions that it waited for, each as ``KIND:NAME``; ``null`` in older records."""
+    spans: tuple[Span, ...] = ()
+    """When it was worked on; empty where it never began, and in older records."""
 
     @property
     def key(self) -> str:
@@ -595,7 +609,7 @@ class RunRecord(Value):
     ``Execution.cpu_model`` of each emulated server, and what a comparison needs: ``ActionRecord.needs``,
     ``Component.used_by`` and ``rest``, ``RunInfo.series``, ``selection``, ``limits``
     and ``tool_digest``, ``Attempt.load``; ``CellRecord.confirmation`` and ``RunInfo.fail_on_flaky``;
-    ``shards``; ``RunInfo.exploration``; ``CellRecord.traced``. What version 2 lacks
+    ``shards``; ``RunInfo.exploration``; ``CellRecord.traced``; ``ActionRecord.spans``. What version 2 lacks
     has a default, so its records are still read."""
     run: RunInfo
     components: tuple[Component, ...]

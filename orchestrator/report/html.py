@@ -33,6 +33,7 @@ from orchestrator.report import (
     selftests,
     summary,
     text,
+    timeline,
     trace,
     units,
 )
@@ -90,6 +91,7 @@ def render(record: RunRecord, comparison: Comparison | None = None, previous: st
         selftest_of=_selftests(record),
         slowest=actions.slowest(record.actions),
         kinds=actions.kinds(record.actions),
+        timeline=timeline.draw(record),
         data=packed_panels.pack(
             record, {build.name: build.place for build in builds}, words=words, more=told, href=_href
         ),
@@ -168,6 +170,7 @@ def make_environment(*folders: str) -> Environment:
         share_of=attempts.share,
         is_short=_is_short,
         preface_of=attempts.preface,
+        timeline_of=timeline,
         trace_of=trace,
         tally_of=attempts.tally,
         confirmation_of=attempts.confirmation,

@@ -23,6 +23,7 @@ _ID, _FOLDER = "\x01", "\x02"
 text that is shown has these characters."""
 _MESSAGE, _STATUS = 2000, 500
 """Characters of a cell's message, and of an action's."""
+_dump = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def is_drawn(cell: CellRecord, more: Collection[str]) -> bool:
@@ -52,7 +53,7 @@ def pack(
     reasons = {name: i for i, name in enumerate(dict.fromkeys(cell.reason or "" for cell in cells))}
     panels = [list(_panel(cell, href)) if is_drawn(cell, more) else [] for cell in cells]
     parts, packed = _share(panels)
-    data = {
+    plain = {
         "axes": names,
         "states": summary.STATES,
         "titles": words.titles,
@@ -66,25 +67,25 @@ def pack(
         "many": grid.MANY,
         "emulated": sorted(grid.emulated(cells)),
         "builds": list(builds),
-        "parts": parts,
         "actions": [_action(one, href) for one in record.actions],
-        "cells": [
-            [
-                builds[cell.build.name],
-                cell.id.removeprefix(cell.build.name),
-                int(cell.id.startswith(cell.build.name)),
-                [index[axis][getattr(cell.axes, axis).name] for axis in AXES],
-                summary.STATES.index(summary.state(cell)),
-                summary.VERDICTS.index(summary.verdict(cell)),
-                reasons[cell.reason or ""],
-                int(summary.emulated(cell)),
-                attempts.share(cell),
-                *found,
-            ]
-            for cell, found in zip(cells, packed, strict=True)
-        ],
     }
-    dumped = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    rows = (
+        [
+            builds[cell.build.name],
+            cell.id.removeprefix(cell.build.name),
+            int(cell.id.startswith(cell.build.name)),
+            [index[axis][getattr(cell.axes, axis).name] for axis in AXES],
+            summary.STATES.index(summary.state(cell)),
+            summary.VERDICTS.index(summary.verdict(cell)),
+            reasons[cell.reason or ""],
+            int(summary.emulated(cell)),
+            attempts.share(cell),
+        ]
+        for cell in cells
+    )
+    # Each part is written once, and what is written is put together as it is.
+    whole = (f"{_dump(row)[:-1]}{''.join(found)}]" for row, found in zip(rows, packed, strict=True))
+    dumped = f'{_dump(plain)[:-1]},"parts":[{",".join(parts)}],"cells":[{",".join(whole)}]}}'
     return Markup(dumped.replace("<", "\\u003c"))  # noqa: S704 - no "<" is left, so no tag can end or begin
 
 
@@ -148,16 +149,12 @@ def _judged(value: str, good: bool | None) -> Part:
     return shown if good is None else [shown, int(good)]
 
 
-def _share(panels: Sequence[list[Part]]) -> tuple[list[Any], list[list[Any]]]:
-    """Return the parts that several panels have, and the panels with numbers in their place."""
-    keys = [[json.dumps(part) for part in one] for one in panels]
+def _share(panels: Sequence[list[Part]]) -> tuple[list[str], list[list[str]]]:
+    """Return the parts that several panels have, and the panels with numbers in their place; all as JSON.
+
+    What a panel has begins with a comma, to follow what stands before it.
+    """
+    keys = [[_dump(part) for part in one] for one in panels]
     often = Counter(key for one in keys for key in one)
-    places: dict[str, int] = {}
-    packed = [
-        [
-            places.setdefault(key, len(places)) if often[key] > 1 else part
-            for key, part in zip(own, one, strict=True)
-        ]
-        for own, one in zip(keys, panels, strict=True)
-    ]
-    return [json.loads(key) for key in places], packed
+    places = {key: place for place, key in enumerate(key for key, count in often.items() if count > 1)}
+    return list(places), [[f",{places.get(key, key)}" for key in one] for one in keys]

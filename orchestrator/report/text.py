@@ -91,14 +91,22 @@ def _walk(value: Any, show: Callable[[str], str]) -> Any:
     kind = type(value)
     if kind is str:
         return show(value)
+    if kind in _PLAIN:
+        return value
     if kind is tuple or kind is list:
         items = [_walk(item, show) for item in value]
         same = all(map(operator.is_, items, value))
         return value if same else kind(items)
-    if isinstance(value, Value):
-        found = {name: _walk(item, show) for name, item in value.__dict__.items()}
-        fields = {name: item for name, item in found.items() if item is not value.__dict__[name]}
+    if Value in kind.__mro__:  # isinstance asks an abstract class, and there are millions of values
+        fields = {}
+        for name, item in value.__dict__.items():
+            shown = _walk(item, show)
+            if shown is not item:
+                fields[name] = shown
         return value.model_copy(update=fields) if fields else value
     if isinstance(value, Mapping):
         return {key: _walk(item, show) for key, item in value.items()}
     return value
+
+
+_PLAIN = frozenset({int, float, bool, type(None)})

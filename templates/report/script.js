@@ -336,6 +336,7 @@
       const next = as === '/' ? original : drawTable();
       if (holder.firstElementChild !== next) holder.replaceChildren(next);
       drawnAs = as;
+      document.body.classList.toggle('wide', next.matches('.dense'));
       readTable(next);
     }
     dim(shown);
@@ -562,7 +563,10 @@
   const fold = (open) => { for (const box of document.querySelectorAll('.fold')) box.open = open; };
   if (narrow.matches) fold(false);
   narrow.addEventListener('change', () => { if (!narrow.matches) fold(true); });
-  addEventListener('beforeprint', () => fold(true));
+  addEventListener('beforeprint', () => {
+    fold(true);
+    document.getElementById('timeline')?.setAttribute('open', '');
+  });
   function drawControls(shown, counts) {
     rows.value = view.rows;
     columns.value = view.columns;
@@ -736,9 +740,11 @@
   }
   addEventListener('resize', fit);
 
-  // Whatever is wider than the page can be scrolled with the keyboard, and says what it is.
-  function reach() {
-    for (const box of document.querySelectorAll('.scroll:not(#grid)')) {
+  // Whatever is wider than the page can be scrolled with the keyboard, and says what it is. What is folded is looked
+  // at when it opens: to ask for its width, a browser would lay it out, each of thousands of panels by itself.
+  function reach(within) {
+    for (const box of within.querySelectorAll('.scroll:not(#grid)')) {
+      if (box.closest('details:not([open])')) continue;
       const wide = box.scrollWidth > box.clientWidth;
       if (wide === box.hasAttribute('tabindex')) continue;
       if (!wide) { box.removeAttribute('tabindex'); continue; }
@@ -748,12 +754,12 @@
       box.setAttribute('aria-label', 'Table: ' + title);
     }
   }
-  addEventListener('resize', reach);
-  document.addEventListener('toggle', reach, true);
+  addEventListener('resize', () => reach(document));
+  document.addEventListener('toggle', (event) => reach(event.target), true);
 
   addEventListener('hashchange', read);
   addEventListener('popstate', read);
   read();
   if (drawnAs === null) draw();
-  reach();
+  reach(document);
 })();

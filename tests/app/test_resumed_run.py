@@ -82,6 +82,11 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, kind: str) -> None:
     assert (record.run.status, record.run.exit_code, record.run.message) == ("finished", 0, "")
     assert [one.stood for one in record.run.resumed] == [stood]
     assert {one.status for one in record.actions} == {"succeeded"}
+    times = {one.key: [span.started_at for span in one.spans] for one in record.actions}
+    assert all(times.values())
+    assert all(
+        times[one.key][: len(one.spans)] == [span.started_at for span in one.spans] for one in first.actions
+    )
 
 
 def test_a_finished_run_has_nothing_left_and_its_report_is_written_again(tmp_path: Path) -> None:

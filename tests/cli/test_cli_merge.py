@@ -168,8 +168,8 @@ def test_three_shards_are_the_undisturbed_run(
     tmp_path: Path, made: Made, hangs: Callable[[str, int], bool]
 ) -> None:
     bench = Shards(tmp_path, made, hangs)
-    whole = read_run(bench.run(""))
-    done = bench.merge(*reversed(bench.all()))
+    whole, parts = read_run(bench.run("")), bench.all()
+    done = bench.merge(*reversed(parts))
     assert done.returncode == whole.run.exit_code == (1 if hangs is odd else 0), done.stderr
     merged = bench.record
     assert ends(merged.cells) == ends(whole.cells)
@@ -186,6 +186,8 @@ def test_three_shards_are_the_undisturbed_run(
     assert [one.shard for one in merged.shards] == list(SHARDS)
     assert [set(one.cells) for one in merged.shards] == [in_shard(shard) for shard in SHARDS]
     assert {one.key for one in merged.actions} == {one.key for one in whole.actions}
+    worked = {(one.key, span.shard) for one in merged.actions for span in one.spans}
+    assert worked == {(one.key, place) for place, part in enumerate(parts) for one in read_run(part).actions}
     assert merged.selftests
     assert merged.clients
     assert is_good(merged) == (hangs is not odd)

@@ -24,6 +24,7 @@ from orchestrator.record.model import (
     RunRecord,
     Selection,
     ShardRecord,
+    Span,
     Traced,
 )
 
@@ -85,7 +86,8 @@ def plain() -> RunRecord:
     broken = {"outcome": Outcome.ERROR, "reason": Reason.DEADLINE, "verdict": Verdict.NOT_JUDGED}
     cells += [unjudged, cells[0].model_copy(update=broken)]
     cells = [cell.model_copy(update={"id": f"{cell.id}-{number}"}) for number, cell in enumerate(cells)]
-    log = {"log": "actions/x.log", "status": "failed", "needs": ("source:x",)}
+    span = Span(started_at="2026-11-22T07:00:00Z", duration_s=1.5, status="failed", shard=0)
+    log = {"log": "actions/x.log", "status": "failed", "needs": ("source:x",), "spans": (span,)}
     action = night.actions[1].model_copy(update=log)
     parts = [
         component.model_copy(update={"used_by": ("haproxy:x",), "rest": "x"})

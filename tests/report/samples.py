@@ -1,6 +1,7 @@
 """Realistic run records: a quick run that passes, one with every outcome, a running one, a large one."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,7 @@ from orchestrator.record.model import (
     RunInfo,
     RunRecord,
     Server,
+    Span,
 )
 
 SUITES = (
@@ -223,6 +225,11 @@ COMPONENTS = (
 )
 
 
+def _later(seconds: int) -> str:
+    """So long after the start of the run."""
+    return (datetime(2026, 11, 22, 6, 58, 1, tzinfo=UTC) + timedelta(seconds=seconds)).isoformat()
+
+
 def actions(builds: Iterable[str]) -> tuple[ActionRecord, ...]:
     fetch = ActionRecord(
         digest=DIGEST,
@@ -242,8 +249,9 @@ def actions(builds: Iterable[str]) -> tuple[ActionRecord, ...]:
             duration_s=64.2,
             log=f"actions/{name}.log",
             message="",
+            spans=(Span(started_at=_later(32 * place), duration_s=64.2, status="succeeded"),),
         )
-        for name in builds
+        for place, name in enumerate(builds)
     )
     return (fetch, *rest)
 

@@ -188,6 +188,7 @@ def test_axe_finds_no_fault(reader: Reader, width: int) -> None:
     record = nights.bad()
     worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
     reader.open(record, f"#{html.anchor(worst)}", width=width)
+    reader.one("#timeline > summary").click()
     reader.driver.set_script_timeout(300)
     reader.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     found = reader.driver.execute_async_script(
@@ -196,6 +197,30 @@ def test_axe_finds_no_fault(reader: Reader, width: int) -> None:
         "(one) => one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 120)).join(' | '))));"
     )
     assert found == []
+
+
+COUNT_WIDTHS = """
+const real = Object.getOwnPropertyDescriptor(Element.prototype, 'scrollWidth');
+window.widths = 0;
+const get = function () { window.widths += 1; return real.get.call(this); };
+Object.defineProperty(Element.prototype, 'scrollWidth', {get});
+"""
+
+
+def test_what_is_folded_is_not_laid_out_to_be_measured(reader: Reader) -> None:
+    """Of 10,000 cells that failed, a browser laid out each panel by itself, and the page did not open."""
+    page = "Page.addScriptToEvaluateOnNewDocument"
+    added = reader.driver.execute_cdp_cmd(page, {"source": COUNT_WIDTHS})
+    try:
+        reader.open(samples.mixed(), width=390)
+    finally:
+        reader.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    folded = len(reader.all(".cell:not([open]) .scroll"))
+    assert folded > 40
+    assert 0 < int(str(reader.js("window.widths"))) < folded
+    reader.js("document.querySelector('.cell').open = true; return 0")
+    opened = "document.querySelector('.cell .scroll').hasAttribute('tabindex')"
+    WebDriverWait(reader.driver, 60).until(lambda _: reader.js(opened))
 
 
 def test_chips_without_a_cell_are_no_tab_stops(reader: Reader) -> None:
