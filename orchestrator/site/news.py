@@ -132,7 +132,7 @@ def compare_nights(
 
 
 def recall_judged(year: Year, head: int) -> Mapping[str, tuple[Night, Result]]:
-    """Return the cells that a night, by its number, judged and the one before did not, with the last that did."""
+    """Return the cells of a night that the one before did not judge, each with the last night that did."""
     was, now = year.nights[head - 1], year.nights[head]
     lost = {name for name, one in was.results.items() if not is_tested(one)}
     if not lost:
