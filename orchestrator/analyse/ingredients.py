@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Literal, cast
 
@@ -112,6 +112,7 @@ class Ingredients:
         )
         self._where_of = {cell: number for number, one in enumerate(record.shards) for cell in one.cells}
         self._declarations: dict[tuple[str, str], str] = {}
+        self._name = cache(self._name_one)  # most cells have the same ones
 
     @cached_property
     def tells(self) -> bool:
@@ -192,16 +193,16 @@ class Ingredients:
         return found
 
     def _list(self, made: Made) -> frozenset[Ingredient]:
-        return frozenset(
-            Ingredient(*slot, version, digest or "", slot in self.built_in)
-            for slot, things in made.items()
-            for version, digest in things
-        )
+        return frozenset([self._name(slot, thing) for slot, things in made.items() for thing in things])
+
+    def _name_one(self, slot: Slot, thing: tuple[str, str | None]) -> Ingredient:
+        version, digest = thing
+        return Ingredient(*slot, version, digest or "", slot in self.built_in)
 
     def _gather(self, reached: frozenset[str], where: _Where) -> Made:
         found: dict[Slot, set[tuple[str, str | None]]] = {}
         for component in where.components:
-            if not reached.intersection(component.used_by or ()):
+            if reached.isdisjoint(component.used_by or ()):
                 continue
             if component.kind == "image":
                 if component.rest is not None:

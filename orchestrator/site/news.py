@@ -17,7 +17,7 @@ from orchestrator.analyse.nights import (
     recall_flakiness,
 )
 from orchestrator.outcome import ALARMS, Verdict
-from orchestrator.site.component_changes import Workshop
+from orchestrator.site.made import Workshop
 from orchestrator.site.year import Night, Part, Point, Result, Year
 
 LOUD = (
@@ -132,7 +132,7 @@ def compare_nights(
 
 
 def recall_judged(year: Year, head: int) -> Mapping[str, tuple[Night, Result]]:
-    """Return the cells that night number ``head`` judged and the one before did not, and who did last."""
+    """Return the cells of a night that the one before did not judge, each with the last night that did."""
     was, now = year.nights[head - 1], year.nights[head]
     lost = {name for name, one in was.results.items() if not is_tested(one)}
     if not lost:

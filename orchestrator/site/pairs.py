@@ -69,7 +69,7 @@ def make_pairs(frame: Frame, numbers: Numbering) -> Iterator[Page]:
         yield Page(
             path=run_page(night.id).removesuffix(".html") + ".js",
             make=partial(_script, night.id, tell),
-            key=frame.key("pairs", night.digest, numbers.key(night), *frame.recall(number).items()),
+            key=frame.key("pairs", night.key, numbers.key(night), *frame.recall(number).items()),
         )
 
 

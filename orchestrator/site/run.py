@@ -24,9 +24,9 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     recalled = recall_judged(frame.year, number) if before else {}
     path = run_page(night.id)
     key = frame.key(
-        *("" if one is None else one.digest for one in (night, before, good)),
+        *("" if one is None else one.key for one in (night, before, good)),
         after and after.id,
-        *(f"{cell} {last.digest}" for cell, (last, _) in recalled.items()),
+        *(f"{cell} {last.key}" for cell, (last, _) in recalled.items()),
         numbers.key(night),
         *(
             flakiness

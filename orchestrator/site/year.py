@@ -123,6 +123,11 @@ class Night:
     alarms: tuple[Alarm, ...]
     parts: frozenset[Part]
 
+    @cached_property
+    def key(self) -> str:
+        """Return what tells it from any other. An alarm's key is not in the record, and may change."""
+        return f"{self.digest} {self.alarms}"
+
     @property
     def judged(self) -> int:
         """Return how many cells have an outcome."""
