@@ -17,7 +17,7 @@ from orchestrator.analyse.nights import (
     recall_flakiness,
 )
 from orchestrator.outcome import ALARMS, Verdict
-from orchestrator.site.made import Workshop
+from orchestrator.site.component_changes import Workshop
 from orchestrator.site.year import Night, Part, Point, Result, Year
 
 LOUD = (

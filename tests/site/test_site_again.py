@@ -10,7 +10,7 @@ from fake_nights import FAULT, NIGHTS
 from site_samples import MORNING, Series
 
 from orchestrator.app.history import add_run, import_run
-from orchestrator.files import SITE_MANIFEST
+from orchestrator.atomic_files import SITE_MANIFEST
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.find import read_run
 from orchestrator.record.history.history import History
