@@ -32,7 +32,7 @@ from orchestrator.record.model import ClientProof
 DEFAULT = "default"
 """``ClientProof.suite`` of a client that nothing is forced on."""
 _GET = 0
-"""Which of ``asked()`` is asked for: the small body, which the good servers have as a file."""
+"""The request of ``list_requests()`` that is sent: the small body, which the good servers have as a file."""
 _MEMORY = 512 << 20
 
 
