@@ -188,12 +188,14 @@ TABLE = (
         haproxy_lacks=_CCM,
         zero_rtt=True,
         aes_by_hardware=True,
+        proved="2026-11-29: HAProxy 3.4.0 with aws-lc-5.1.0",
         source=(
             # "implement CHACHA20_POLY1305 for AWS-LC", for what became 3.1-dev5.
             "https://www.haproxy.org/download/3.1/src/snapshot/CHANGELOG-3.1-dev4-20240726",
             "the client's order: https://github.com/haproxy/haproxy/issues/3024",
             "no AES without hardware: https://github.com/aws/aws-lc/issues/2814",
             "0-RTT from 3.1 on: https://github.com/haproxy/haproxy/issues/3270",
+            "Seen with 3.4.0 and 5.1.0: GCM and ChaCha20 answer, CCM is refused",
         ),
     ),
     Capability(
