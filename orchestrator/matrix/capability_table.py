@@ -167,7 +167,11 @@ TABLE = (
         haproxy_lacks=frozenset({CHACHA20}),
         ciphersuites=False,
         aes_by_hardware=True,
-        source=("HAProxy 3.0.11, CHANGELOG 2.7-dev6: ChaCha20 is left out of the build",),
+        proved="2026-11-29: HAProxy 2.7.0 with libressl-3.9.2",
+        source=(
+            "HAProxy 3.0.11, CHANGELOG 2.7-dev6: ChaCha20 is left out of the build",
+            "Seen with 2.7.0 and 3.9.2: GCM answers, a ChaCha20 client crashes it",
+        ),
     ),
     Capability(
         family="libressl",
@@ -252,6 +256,7 @@ TABLE = (
         library_lacks=_CCM,
         haproxy_lacks=_CCM,
         ciphersuites=False,
+        proved="2026-11-29: HAProxy 2.8.0 with wolfssl-5.7.2",
         source=(
             "HAProxy 2.8-dev1, Makefile: USE_OPENSSL_WOLFSSL brings USE_OPENSSL along",
             "Seen with 2.7.0: these flags end with `Must define USE_OPENSSL`",
