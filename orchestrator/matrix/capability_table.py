@@ -167,7 +167,11 @@ TABLE = (
         haproxy_lacks=frozenset({CHACHA20}),
         ciphersuites=False,
         aes_by_hardware=True,
-        source=("HAProxy 3.0.11, CHANGELOG 2.7-dev6: ChaCha20 is left out of the build",),
+        proved="2026-11-29: HAProxy 2.7.0 with libressl-3.9.2",
+        source=(
+            "HAProxy 3.0.11, CHANGELOG 2.7-dev6: ChaCha20 is left out of the build",
+            "Seen with 2.7.0 and 3.9.2: GCM answers, a ChaCha20 client crashes it",
+        ),
     ),
     Capability(
         family="libressl",
@@ -188,12 +192,14 @@ TABLE = (
         haproxy_lacks=_CCM,
         zero_rtt=True,
         aes_by_hardware=True,
+        proved="2026-11-29: HAProxy 3.4.0 with aws-lc-5.1.0",
         source=(
             # "implement CHACHA20_POLY1305 for AWS-LC", for what became 3.1-dev5.
             "https://www.haproxy.org/download/3.1/src/snapshot/CHANGELOG-3.1-dev4-20240726",
             "the client's order: https://github.com/haproxy/haproxy/issues/3024",
             "no AES without hardware: https://github.com/aws/aws-lc/issues/2814",
             "0-RTT from 3.1 on: https://github.com/haproxy/haproxy/issues/3270",
+            "Seen with 3.4.0 and 5.1.0: GCM and ChaCha20 answer, CCM is refused",
         ),
     ),
     Capability(
@@ -250,6 +256,7 @@ TABLE = (
         library_lacks=_CCM,
         haproxy_lacks=_CCM,
         ciphersuites=False,
+        proved="2026-11-29: HAProxy 2.8.0 with wolfssl-5.7.2",
         source=(
             "HAProxy 2.8-dev1, Makefile: USE_OPENSSL_WOLFSSL brings USE_OPENSSL along",
             "Seen with 2.7.0: these flags end with `Must define USE_OPENSSL`",
