@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from math import fsum
 from multiprocessing.queues import Queue
 from pathlib import Path
 from statistics import fmean
@@ -77,22 +79,34 @@ def measure(actions: int = ACTIONS, waiting: int = WAITING, wait: float = WAIT) 
         there=time_there(make_actions(actions), seconds=0.0),
         waiting=waiting,
         wait=wait,
-        waited=time_there(make_actions(waiting), seconds=wait),
+        waited=time_there(make_actions(waiting), seconds=wait).wall,
     )
     return section(cost, [simulate_night(workers) for workers in _SHOWN], compare())
 
 
 @dataclass(frozen=True, kw_only=True)
+class Took:
+    """Seconds by the clock, and of CPU in all processes together: on a busy machine these say more."""
+
+    wall: float
+    cpu: float
+
+    def tell(self, actions: int) -> str:
+        """Return what each action took."""
+        return f"{1000 * self.wall / actions:.2f} ms ({1000 * self.cpu / actions:.2f} ms of CPU)"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What tasks cost: all seconds.
+    """What tasks cost.
 
     :ivar here: for all trivial actions, by threads of this process; ``there``: by workers.
     :ivar waited: for those that wait for ``wait``, by workers.
     """
 
     actions: int
-    here: float
-    there: float
+    here: Took
+    there: Took
     waiting: int
     wait: float
     waited: float
@@ -151,9 +165,10 @@ def section(cost: Cost, nights: Sequence[Night], locals_: Sequence[Local]) -> Se
             ),
             f"The worst of these: {worst.bound / worst.makespan:.2f} at {worst.workers} workers.",
             (
-                f"{cost.actions:,} trivial actions: {1000 * cost.here / cost.actions:.2f} ms each by threads"
-                f" here, {1000 * cost.there / cost.actions:.2f} ms by {WORKERS} workers that are processes"
-                f" here: {cost.there / cost.here:.1f} times as long."
+                f"{cost.actions:,} trivial actions, by threads here: {cost.here.tell(cost.actions)} each. By"
+                f" {WORKERS} workers that are processes here: {cost.there.tell(cost.actions)},"
+                f" {cost.there.wall / cost.here.wall:.1f} times as long,"
+                f" {cost.there.cpu / cost.here.cpu:.1f} times the CPU."
             ),
             (
                 f"{cost.waiting} actions that wait {cost.wait:g} s, {WORKERS} workers:"
@@ -206,14 +221,14 @@ def make_actions(number: int) -> list[Action]:
     ]
 
 
-def time_here(actions: Sequence[Action]) -> float:
+def time_here(actions: Sequence[Action]) -> Took:
     """Return the seconds that threads of this process take, with the same store as workers have."""
     with tempfile.TemporaryDirectory() as folder:
         store = WaitingStore(Path(folder) / "store", 0)
         return _time(actions, Actions, store, Path(folder))
 
 
-def time_there(actions: Sequence[Action], *, seconds: float) -> float:
+def time_there(actions: Sequence[Action], *, seconds: float) -> Took:
     """Return the seconds that workers take, from the first action to the last."""
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -224,7 +239,7 @@ def time_there(actions: Sequence[Action], *, seconds: float) -> float:
         return _time(actions, make, Store(Path(folder) / "store"), Path(folder))
 
 
-def _time(actions: Sequence[Action], make: Callable[..., Actions], store: Store, folder: Path) -> float:
+def _time(actions: Sequence[Action], make: Callable[..., Actions], store: Store, folder: Path) -> Took:
     context = _make_context(store, folder)
     plan = Plan(actions={one.key: one for one in actions}, cells={})
     ledger = Ledger(
@@ -245,7 +260,7 @@ def _time(actions: Sequence[Action], make: Callable[..., Actions], store: Store,
         probing=cast("Any", SimpleNamespace(certificates=_LEFT_OUT)),
     )
     executor = Executor(context=context, ledger=ledger, do=doer.do)
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), _read_cpu()
     pool = doer.make_pool(plan, executor.execute)
     failures = schedule(
         actions,
@@ -256,10 +271,17 @@ def _time(actions: Sequence[Action], make: Callable[..., Actions], store: Store,
         cancel=context.cancel,
         grace=0,
     )
-    took = time.perf_counter() - started
+    took = Took(wall=time.perf_counter() - started, cpu=_read_cpu() - busy)
     if failures:
         raise RuntimeError(next(iter(failures.values())).message)
     return took
+
+
+def _read_cpu() -> float:
+    """Return the seconds of CPU that this process and its children have taken."""
+    psutil: Any = import_module("psutil")  # comes with distributed, and has no types
+    own = psutil.Process()
+    return fsum(one.cpu_times().user + one.cpu_times().system for one in (own, *own.children()))
 
 
 def _make_context(store: Store, folder: Path) -> Context:

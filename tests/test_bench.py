@@ -174,7 +174,8 @@ def test_runners_are_counted_exactly(seed: int) -> None:
 
 
 def test_several_machines_are_told() -> None:
-    cost = distributed.Cost(actions=1_000, here=1, there=14.5, waiting=160, wait=0.5, waited=25)
+    here, there = distributed.Took(wall=1, cpu=0.5), distributed.Took(wall=14.5, cpu=10)
+    cost = distributed.Cost(actions=1_000, here=here, there=there, waiting=160, wait=0.5, waited=25)
     nights = [distributed.simulate_night(workers, "quick") for workers in (1, 64)]
     local = Local(name="Ours", start=0.9, memory=36 << 20, each=0.00025, interrupted=0.2)
     made = distributed.section(cost, nights, [local])
@@ -182,13 +183,14 @@ def test_several_machines_are_told() -> None:
     assert all(len(row) == len(made.header) for row in made.rows)
     assert float(made.rows[0][2]) > float(made.rows[1][2]) > 0
     assert made.notes[0].endswith("1 times (target: at least 0.9 times): met.")
-    assert "1.00 ms each by threads here, 14.50 ms by 4 workers" in made.notes[2]
+    assert "by threads here: 1.00 ms (0.50 ms of CPU) each." in made.notes[2]
+    assert "14.50 ms (10.00 ms of CPU), 14.5 times as long, 20.0 times the CPU." in made.notes[2]
     assert "80 % of the workers' time" in made.notes[3]
     assert made.notes[4].startswith("Ours: first action after 0.90 s, 36 MiB, 0.25 ms")
 
 
 def test_trivial_actions_go_the_way_of_real_ones() -> None:
-    assert distributed.time_here(distributed.make_actions(5)) > 0
+    assert distributed.time_here(distributed.make_actions(5)).wall > 0
 
 
 @pytest.mark.soak

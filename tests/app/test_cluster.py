@@ -55,10 +55,12 @@ class Lab:
         return str(self.scheduler.address)
 
     async def _start(self) -> Any:
+        # Without an address it takes port 8787, which another test run may have.
+        page: Any = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
         if self.access is None:
-            return await Scheduler(host="127.0.0.1", port=0, dashboard=False)
+            return await Scheduler(host="127.0.0.1", port=0, **page)
         security = self.access.make_security("tls://127.0.0.1:8786")
-        return await Scheduler(host="tls://127.0.0.1", port=0, dashboard=False, security=security)
+        return await Scheduler(host="tls://127.0.0.1", port=0, security=security, **page)
 
     def _call(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)

@@ -196,7 +196,7 @@ def test_actions_are_done_in_the_order_of_the_schedule(place: Place) -> None:
     assert place.go([build_of(key, *needs[key]) for key in needs], seconds) == {}
     assert order == place.ran
     assert sorted(order) == sorted(needs)
-    assert order[0] == "slow"
+    assert "slow" in order[:2], "a cluster is sent two at once"
     assert all(order.index(need) < order.index(key) for key in needs for need in needs[key])
 
 

@@ -281,11 +281,11 @@ class ClusterActions(Actions):
 
     def _wait(self, future: "Future[Done]", task: Task) -> Done:
         cancelled = self.context.cancel()
+        ended = threading.Event()
+        cast("Any", future).add_done_callback(lambda _: ended.set())
         while True:
-            try:
-                with _losing(task):
-                    done: Done = future.result(timeout=_PATIENCE if cancelled else _LOOKS_EVERY)
-            except TimeoutError:
+            # Not result(timeout=...): on a busy machine that raises UnboundLocalError now and then.
+            if not ended.wait(_PATIENCE if cancelled else _LOOKS_EVERY):
                 if cancelled:
                     raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s") from None
                 cancelled = self.context.cancel()
@@ -293,6 +293,8 @@ class ClusterActions(Actions):
                     with _losing(task):
                         self.cluster.refuse_to_wait_alone()
             else:
+                with _losing(task):
+                    done: Done = future.result()
                 for worker in self.cluster.list_lost(str(future.key)):
                     _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
                 return done
