@@ -341,7 +341,6 @@ def test_a_run_that_is_not_there_is_a_sentence(
         kept.find(name, None)
 
 
-
 def test_what_is_asked_of_one_cell_reads_no_other(tmp_path: Path) -> None:
     """SQLite may as well read all results of each run: a million of them in five years."""
     record, steps = night(17), []
