@@ -13,7 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from samples import hostile, mixed, quick
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from orchestrator.app.history import add_run, find_folders, import_run
 from orchestrator.atomic_files import is_ignored
@@ -339,6 +339,27 @@ def test_a_run_that_is_not_there_is_a_sentence(
     add_run(kept, night(18))
     with pytest.raises(UsageError, match="has no run"):
         kept.find(name, None)
+
+
+def test_what_is_asked_of_one_cell_reads_no_other(tmp_path: Path) -> None:
+    """SQLite may as well read all results of each run: a million of them in five years."""
+    record, steps = night(17), []
+
+    def explain(connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if not statement.startswith("EXPLAIN"):
+            told = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            steps.extend(row[3] for row in told)
+
+    with History(parse_place(str(tmp_path / "history.db"))) as kept:
+        add_run(kept, record)
+        run, cell = kept.find("latest", "nightly"), record.cells[0].id
+        event.listen(kept._engine, "before_cursor_execute", explain)
+        kept.last_pass(cell, run)
+        kept.known_since(cell, run)
+        kept.timeline(cell, "nightly")
+    of_results = [one for one in steps if "results" in one]
+    assert len(of_results) > 3
+    assert [one for one in of_results if "cell=?" not in one] == []
 
 
 def test_old_nights_are_forgotten_with_what_no_other_run_has(kept: History) -> None:

@@ -256,8 +256,7 @@ class History:
         query = (
             select(RUNS.c.id.label("run_id"), RUNS.c.night, RESULTS)
             .join(RESULTS, RESULTS.c.run == RUNS.c.number)
-            .join(CELLS, CELLS.c.number == RESULTS.c.cell)
-            .where(CELLS.c.id == cell, RUNS.c.series == series)
+            .where(_is_of(cell), RUNS.c.series == series)
             .order_by(RUNS.c.id.desc())
             .limit(limit)
         )
@@ -314,8 +313,7 @@ class History:
         query = (
             select(func.max(RUNS.c.night).label("night"))
             .join(RESULTS, RESULTS.c.run == RUNS.c.number)
-            .join(CELLS, CELLS.c.number == RESULTS.c.cell)
-            .where(CELLS.c.id == cell, RESULTS.c.outcome == "pass")
+            .where(_is_of(cell), RESULTS.c.outcome == "pass")
             .where(RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
         )
         return next((row["night"] for row in self._ask(query)), None)
@@ -325,8 +323,7 @@ class History:
         mine = (
             select(RUNS.c.id, RUNS.c.night, RESULTS.c.verdict)
             .join(RESULTS, RESULTS.c.run == RUNS.c.number)
-            .join(CELLS, CELLS.c.number == RESULTS.c.cell)
-            .where(CELLS.c.id == cell, RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
+            .where(_is_of(cell), RUNS.c.series == run["series"], RUNS.c.id <= run["id"])
             .subquery()
         )
         other = select(func.max(mine.c.id)).where(mine.c.verdict.not_in(["known-failure", "not-judged"]))
@@ -414,6 +411,14 @@ class History:
     def _ask(self, query: Any) -> list[Row]:
         with explain_errors(self.place), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _is_of(cell: str) -> Any:
+    """Return the condition that a result is of a cell.
+
+    With a join in its place SQLite reads all results of each run, and looks at their cells.
+    """
+    return RESULTS.c.cell.in_(select(CELLS.c.number).where(CELLS.c.id == cell))
 
 
 def old_runs(runs: Sequence[Row], keep_nights: int) -> list[Row]:
