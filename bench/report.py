@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from selenium import webdriver
@@ -64,7 +65,8 @@ def measure(cells: int = CELLS, many: int = MANY, *, open_it: bool = True) -> Se
         rows.append((f"{count:,}", f"{100 // bad} %", f"{rendered_s:.2f} s", f"{size:.1f} MiB", *seen))
         if bad > 1:
             notes += _compare(count, rendered_s, size, opened)
-    notes.append(f"{machine.describe()} The page of failures alone has no target.")
+    notes.append("The page of failures alone has no target.")
+    notes.append(f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine.describe_short()}.")
     header = (
         "cells",
         "not as expected",
@@ -85,7 +87,7 @@ def _compare(cells: int, rendered_s: float, size: float, opened: Opened | None) 
     yield against(f"{name}, rendered in", rendered_s, _RENDERED_S, "s")
     yield against(f"{name}, size", size, _SIZE_MIB, "MiB")
     if opened is not None:
-        yield against(f"{name}, thousands of nodes", opened.nodes / 1000, _NODES / 1000, "")
+        yield against(f"{name}, nodes", opened.nodes / 1000, _NODES / 1000, "thousand")
         yield against(f"{name}, a filter", opened.filter_ms, _FILTER_MS, "ms")
 
 
