@@ -78,7 +78,8 @@ def test_between_them_it_keeps_the_lines_that_are_not_about_packets(tracing: Any
     assert tracing.LOG < len(kept) < tracing.LOG + 300
     total = len(b"".join(middle))
     cut = total - tracing.LOG - len(b"[00|qcm|3|mux_quic.c:91] releasing QUIC stream\n")
-    assert f"haproxy.log: {cut} of its {total} bytes are cut, most of it about single packets" in found["notes"]
+    said = f"haproxy.log: {cut} of its {total} bytes are cut, most of it about single packets"
+    assert said in found["notes"]
 
 
 def test_what_is_too_much_between_them_is_cut_whole(tracing: Any, tmp_path: Path) -> None:
