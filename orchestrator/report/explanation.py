@@ -44,6 +44,12 @@ class Shown:
         return f"{named}, {units.count(cells, 'cell')}"
 
     @property
+    def cause(self) -> str:
+        """Return in few words what the self-test found, else how its cells end, and when."""
+        reasons = dict.fromkeys(str(one.reason or one.outcome) for one in self.every)
+        return name_cause(self.cluster.cause) or f"{' and '.join(reasons)} with {' '.join(self.cluster.when)}"
+
+    @property
     def quiet(self) -> bool:
         """Return true if nothing has to be done: each of its failures is known."""
         return self.verdict is Verdict.KNOWN_FAILURE

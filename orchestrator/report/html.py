@@ -63,7 +63,7 @@ def render(record: RunRecord, comparison: Comparison | None = None, previous: st
     return page.render(
         record=record,
         run=record.run,
-        headline=headline.parts(record),
+        headline=headline.parts(record, clusters),
         level=headline.level(record),
         news=news,
         goes_on=headline.goes_on(record.run),

@@ -10,7 +10,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
 from orchestrator.record.interrupted_run import Past
-from orchestrator.record.journal import CellJudged, CellTraced, CellUntraced, RunStarted
+from orchestrator.record.journal import CellJudged, CellTraced, CellUntraced, Event, RunStarted
 from orchestrator.record.merge_parts import Part
 from orchestrator.record.model import RunRecord, Traced
 
@@ -42,7 +42,7 @@ def test_a_later_word_on_the_cell_keeps_the_trace() -> None:
 
 def test_why_there_is_none_stays_until_there_is_one() -> None:
     explained = FAILED.model_copy(update={"cause": "a self-test says why"})
-    events = [
+    events: list[Event] = [
         START,
         CellJudged(cell=FAILED),
         CellUntraced(cell="a", why="no time"),
