@@ -22,9 +22,11 @@ COMMANDS = "; ".join(
         *(
             f"trace {source} {words}"
             # Not "developer", which is each function's beginning and end, and four fifths of the text.
-            # From 3.4 on qmux is an alias of qcm.
-            for source, level in (("quic", "data"), ("qmux", "state"), ("h3", "state"))
-            for words in ("sink stdout", f"level {level}", "verbosity clean", "start now")
+            # From 3.4 on qmux is an alias of qcm. Only "minimal" names the stream.
+            for source, level, verbosity in (
+                ("quic", "data", "clean"), ("qmux", "state", "minimal"), ("h3", "state", "minimal")
+            )
+            for words in ("sink stdout", f"level {level}", f"verbosity {verbosity}", "start now")
         ),
     ]
 )

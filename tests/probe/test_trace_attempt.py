@@ -122,6 +122,7 @@ def test_haproxy_is_asked_to_trace_and_waited_for_until_it_has_heard_all(
         one.ask_for_traces(tmp_path)
         asked.join()
     assert "trace quic sink stdout; trace quic level data" in heard[0]
+    assert "trace qmux verbosity minimal" in heard[0], "else no line names its stream"
     assert one.notes == ["HAProxy says to `trace`: Unknown trace source"]
 
 
