@@ -11,8 +11,8 @@ from orchestrator import unexpected_error
 from orchestrator.app.actions.build import find_library, make_task
 from orchestrator.app.actions.image import record_image
 from orchestrator.app.confirm import spread
-from orchestrator.app.stages import Run
-from orchestrator.errors import MatrixctlError, RecordError
+from orchestrator.app.stages import Run, lift_fail_fast
+from orchestrator.errors import DeadlineError, MatrixctlError, RecordError
 from orchestrator.execute.compile import compile_once
 from orchestrator.execute.engine.archive import member
 from orchestrator.execute.engine.engine import WORK
@@ -29,39 +29,66 @@ from orchestrator.record.model import Backtrace
 _log = logging.getLogger(__name__)
 
 _CELLS, _MINUTES = 12, 10.0
-"""Of one run: how many cells are run under gdb, and in how many minutes."""
+"""Of one run: how many cells are run under gdb, and in how many minutes, with what is built for that."""
+_SHORTEST = 5.0
+"""Seconds below which nothing is begun."""
+_BOUNDS = f"a run gets backtraces of {_CELLS} cells, in {_MINUTES:g} minutes"
 _SYMBOLS = "build/symbols.sh.j2"
 
 
-def trace_crashes(run: Run) -> Run:
+def take_backtraces(run: Run) -> Run:
     """Run each cell whose server crashed once more under gdb, and keep what it says.
 
     Nothing that goes wrong here changes what a cell was judged; it says so in the backtrace's place.
-    Each build's first cell comes before any build's second.
+    Each build's first cell comes before any build's second. What still goes on when the time is over is cut
+    off, but for an image that is being made.
     """
-    started = time.monotonic()
-    for number, cell in enumerate(spread(run.crashed)):
-        if run.context.cancel():
-            return run
-        if number >= _CELLS or time.monotonic() - started > _MINUTES * 60:
-            why = f"a run gets backtraces of {_CELLS} cells, in {_MINUTES:g} minutes"
-            run.ledger.keep_backtrace(cell, _explain(why), "")
-            continue
-        made, text = _trace_or_explain(run, cell)
-        if not run.context.cancel():
-            run.ledger.keep_backtrace(cell, made, text)
+    clock = _Clock(ends=time.monotonic() + _MINUTES * 60)
+    with lift_fail_fast(run):
+        for number, cell in enumerate(spread(run.crashed)):
+            if run.context.cancel():
+                return run
+            if number >= _CELLS or clock.left() < _SHORTEST:
+                run.ledger.keep_backtrace(cell, _explain(_BOUNDS), "")
+                continue
+            made, text = _run_or_explain(run, cell, clock)
+            if not run.context.cancel():
+                run.ledger.keep_backtrace(cell, made, text)
     return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clock:
+    """The time for all backtraces of a run. ``ends`` is of ``time.monotonic()``."""
+
+    ends: float
+
+    def left(self) -> float:
+        """Return the seconds that are left."""
+        return self.ends - time.monotonic()
+
+    def allow(self) -> float:
+        """Return the seconds that what begins now may take.
+
+        :raises MatrixctlError: where there are too few to begin.
+        """
+        left = self.left()
+        if left < _SHORTEST:
+            raise MatrixctlError(_BOUNDS)
+        return left
 
 
 def _explain(problem: str, *, tries: int = 0) -> Backtrace:
     return Backtrace(tries=tries, signal="", frames=(), symbols="", problem=problem, evidence=None)
 
 
-def _trace_or_explain(run: Run, cell: Cell) -> tuple[Backtrace, str]:
+def _run_or_explain(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str]:
     try:
-        return _trace(run, cell)
+        return _run_under_gdb(run, cell, clock)
     except RecordError:
         raise
+    except DeadlineError as error:
+        return _explain(_BOUNDS if clock.left() < _SHORTEST else error.brief), ""
     except MatrixctlError as error:
         return _explain(error.brief), ""
     except Exception as error:  # noqa: BLE001 - a backtrace is no reason to lose a run
@@ -76,13 +103,14 @@ class _Program:
     symbols: str
 
 
-def _trace(run: Run, cell: Cell) -> tuple[Backtrace, str]:
-    program = _find_program(run, run.ledger.plan, cell)
+def _run_under_gdb(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str]:
+    program = _find_program(run, run.ledger.plan, cell, clock)
     made = _make_session(run, cell, program.content)
-    tries: list[backtrace.Trace] = []
+    tries: list[backtrace.Said] = []
     while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():
         name = f"matrixctl-{run.context.run_id}-debug-{secrets.token_hex(3)}"
-        tries.append(backtrace.trace(run.context.engine, replace(made, name=name)))
+        once = replace(made, name=name, longest=clock.allow())
+        tries.append(backtrace.run_under_gdb(run.context.engine, once))
     if not tries:
         raise MatrixctlError("the run was interrupted before it was run under gdb")
     last = tries[-1]
@@ -124,7 +152,7 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
     )
 
 
-def _find_program(run: Run, plan: Plan, cell: Cell) -> _Program:
+def _find_program(run: Run, plan: Plan, cell: Cell, clock: _Clock) -> _Program:
     """Return the build with -g where its code is that of the cell's, else the cell's own.
 
     :raises MatrixctlError: where the store has not the cell's build.
@@ -138,7 +166,7 @@ def _find_program(run: Run, plan: Plan, cell: Cell) -> _Program:
         source = "Debian's" if cell.haproxy.source == "distro" else "a prebuilt HAProxy's"
         return _Program(content=own, symbols=f"{source} own, as it was not compiled here: mostly none")
     try:
-        other = _build_with_symbols(run, plan, build)
+        other = _build_with_symbols(run, plan, build, clock)
     except RecordError:
         raise
     except (MatrixctlError, OSError, KeyError) as error:
@@ -153,7 +181,7 @@ def _find_program(run: Run, plan: Plan, cell: Cell) -> _Program:
     return _Program(content=other, symbols=f"{same}. A library of our own has its names alone")
 
 
-def _build_with_symbols(run: Run, plan: Plan, build: BuildAction) -> bytes:
+def _build_with_symbols(run: Run, plan: Plan, build: BuildAction, clock: _Clock) -> bytes:
     """Build HAProxy as the cell's was, with -g; it lies in the store under a digest of its own."""
     context, recipe = run.context, build.recipe
     if recipe is None or build.digest is None:
@@ -173,5 +201,5 @@ def _build_with_symbols(run: Run, plan: Plan, build: BuildAction) -> bytes:
     if not context.store.has(digest):
         _log.info("building %s with -g, for a backtrace", build.name)
     # The compiler's cache knows nothing of our -g.
-    task = replace(task, script=script, caches=(), kept_cache=None)
+    task = replace(task, script=script, caches=(), kept_cache=None, timeout=min(task.timeout, clock.allow()))
     return member([compile_once(context.engine, context.store, task).path.read_bytes()], "haproxy")

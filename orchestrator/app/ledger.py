@@ -146,6 +146,10 @@ class Ledger:
         )
         self.recorder.emit(journal.CellTraced(cell=cell.id, traced=traced))
 
+    def record_untraced(self, cell: Cell, why: str) -> None:
+        """Write down why a judged cell was not run again, though it was to be."""
+        self.recorder.emit(journal.CellUntraced(cell=cell.id, why=why))
+
     def _end_at_failure(self, record: CellRecord) -> None:
         if self.fail_fast and verdict_exit(record.verdict) is Exit.FAILED:
             self.cancel.ask(fail_fast=True)

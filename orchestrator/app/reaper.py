@@ -27,10 +27,11 @@ def reap(context: Context, *, alone: bool = True) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(_LOOKS_EVERY):
-            if context.cancel():
-                if alone:
+            with context.cancel.held() as stopping:
+                if stopping and alone:
                     process.end_all()
-                sweep(context, alone=alone)
+                if stopping:
+                    sweep(context, alone=alone)
 
     # Between two containers, too, `matrixctl clean` has to see that a run is going on.
     context.engine.create_volume(f"matrixctl-{context.run_id}", context.run_id)

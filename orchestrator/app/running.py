@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.app import stages
 from orchestrator.app.actions import Actions
-from orchestrator.app.backtraces import trace_crashes
+from orchestrator.app.backtraces import take_backtraces
 from orchestrator.app.confirm import confirm_alarms
 from orchestrator.app.ending import close_run
 from orchestrator.app.explore import divide, explore
@@ -17,7 +17,7 @@ from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
 from orchestrator.app.resume import nothing_left
 from orchestrator.app.stages import Run, Stage
-from orchestrator.app.trace import trace_cells
+from orchestrator.app.traces import take_traces
 from orchestrator.errors import RecordError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -39,8 +39,8 @@ STAGES: tuple[Stage, ...] = (
     stages.build_and_probe,
     explore,
     confirm_alarms,
-    trace_cells,
-    trace_crashes,
+    take_traces,
+    take_backtraces,
 )
 """What is done between the first event and the last."""
 

@@ -1,7 +1,8 @@
 """The stages of a run between its first and its last event: each takes a run and returns the next."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from orchestrator.app.actions import Actions
@@ -11,7 +12,7 @@ from orchestrator.app.ledger import Ledger
 from orchestrator.app.sources import Sources
 from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.order import Order
-from orchestrator.execute.schedule.pool import Failure
+from orchestrator.execute.schedule.pool import Failure, is_idle
 from orchestrator.execute.schedule.scheduler import schedule
 from orchestrator.matrix import capabilities, patches
 from orchestrator.matrix.expect import Expectations
@@ -74,7 +75,7 @@ class Run:
         cells, evidence = {cell.id: cell for cell in self.cells}, self.context.options.evidence
         if evidence == "none":
             return []
-        found = trace_attempt.choose(self.context.recorder.record().cells, passing=evidence == "all")
+        found = trace_attempt.choose(self.context.recorder.record().cells, every=evidence == "all")
         return [cells[key] for key in found if key in cells]
 
     @property
@@ -219,6 +220,19 @@ def schedule_actions(run: Run, actions: Sequence[Action], left: Sequence[Action]
         cancel=context.cancel,
         grace=_SHUTDOWN,
     )
+
+
+@contextmanager
+def lift_fail_fast(run: Run) -> Iterator[None]:
+    """Let a run that ``--fail-fast`` ended do what is in this block: look at its failure.
+
+    Not where an action did not end in time, nor where the work is done elsewhere: there it stays cancelled.
+    """
+    if run.context.options.elsewhere or not is_idle():
+        yield
+        return
+    with run.context.cancel.lifted():
+        yield
 
 
 def probe_alone(

@@ -152,7 +152,7 @@ def logs(cell: str, *, run: str, out: Path | None, series: str | None, every: bo
     client was told and said, over HTTP/3 and in the control.
     """
     folder, record = read_named(run, out, series)
-    click.echo("\n".join(_describe(find_cell(record, cell), folder, every=every)))
+    click.echo("\n".join(_describe(record, find_cell(record, cell), folder, every=every)))
 
 
 def _write_bundle(
@@ -212,7 +212,7 @@ def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | N
     return found, record
 
 
-def _describe(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:
+def _describe(record: RunRecord, cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
     yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
     if cell.message:
@@ -236,6 +236,9 @@ def _describe(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator
     yield from _list_evidence(cell, folder, every=every)
     if cell.traced:
         yield from _describe_trace(cell, cell.traced, folder)
+    elif absence := trace.explain_absence(cell, trace.find_traces(record.cells)):
+        yield ""
+        yield flat(f"traced: {absence}")
 
 
 def _list_evidence(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:

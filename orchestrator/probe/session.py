@@ -4,6 +4,7 @@ The server has no network but its own loopback; the client joins that namespace 
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -64,6 +65,8 @@ class Session:
     """HAProxy is compiled with AddressSanitizer."""
     debugged: bool = False
     """HAProxy runs under gdb, in an image that has one."""
+    longest: float | None = None
+    """Seconds after which it is cut off, where that is earlier than its limits say."""
     before: tuple[str, ...] = ()
     """Stands before HAProxy, the self-test and the loader: their variables, and any emulator."""
 
@@ -188,4 +191,4 @@ def _deadline(session: Session) -> float:
         + 10
         + (2 * DEBUGGING if session.debugged else 0)
     )
-    return 30 + session.cells * each
+    return min(30 + session.cells * each, math.inf if session.longest is None else session.longest)

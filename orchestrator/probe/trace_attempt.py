@@ -35,8 +35,8 @@ _SUITES = {
     0x1305: "TLS_AES_128_CCM_8_SHA256",
 }
 """RFC 8446, B.4."""
-_EACH = 3
-"""Of the cells that fail alike, how many are traced."""
+EACH = 3
+"""Of the cells that fail alike, how many are traced, unless all are."""
 _QLOG = re.compile(r"qlog-\d{1,2}(\.\w{1,10})?")
 
 
@@ -162,21 +162,23 @@ def _fetch(engine: Engine, client: str, qlogs: Sequence[str], catch: Catch) -> N
         catch.missing.append(f"capture.pcapng ends after {bounds.size(bounds.CAPTURE)}")
 
 
-def choose(cells: Sequence[CellRecord], *, passing: bool) -> list[str]:
+def choose(cells: Sequence[CellRecord], *, every: bool) -> list[str]:
     """Return the ids of the cells that are worth a trace and have none, in the order of their worth.
 
-    Of those that fail alike a few are enough: first those whose negotiated suite is not known, since a
-    capture tells it; then each build once before one comes twice.
+    Of those that fail alike a few come first: those whose negotiated suite is not known, since a capture
+    tells it, before others; then each build once before one comes twice.
 
-    :param passing: all that pass are traced, too, after the others.
+    :param every: the others that fail are traced as well, after a few of each kind, and last what passes.
     """
     alike: dict[tuple[Outcome, Reason | None], list[CellRecord]] = {}
     for cell in cells:
         if cell.outcome in {Outcome.FAIL, Outcome.PASS} and cell.observations and cell.observations.h3:
             alike.setdefault((cell.outcome, cell.reason), []).append(cell)
     passes = alike.pop((Outcome.PASS, None), [])
-    chosen = [cell for same in alike.values() for cell in _spread(same)[:_EACH]]
-    return [cell.id for cell in (*chosen, *(passes if passing else ())) if cell.traced is None]
+    spread = [_spread(same) for same in alike.values()]
+    chosen = [cell for same in spread for cell in same[:EACH]]
+    others = [cell for same in spread for cell in same[EACH:]]
+    return [cell.id for cell in (*chosen, *((*others, *passes) if every else ())) if cell.traced is None]
 
 
 def _spread(cells: Sequence[CellRecord]) -> list[CellRecord]:

@@ -10,6 +10,7 @@ from orchestrator.record.journal import (
     CellJudged,
     CellsAsked,
     CellTraced,
+    CellUntraced,
     ClientsProved,
     ComponentResolved,
     Event,
@@ -61,7 +62,7 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 actions[action.kind, action.name] = _keep_spans(actions, action)
             case SelfTested(selftest=test):
                 selftests[test.tls, test.arch, test.execution] = test
-            case CellJudged() | CellTraced():
+            case CellJudged() | CellTraced() | CellUntraced():
                 cell = _change_cell(cells, event)
                 cells[cell.id] = cell
             case ClientsProved(clients=proofs):
@@ -89,19 +90,24 @@ def fold(events: Iterable[Event]) -> RunRecord:
     )
 
 
-def _change_cell(cells: Mapping[str, CellRecord], event: CellJudged | CellTraced) -> CellRecord:
+def _change_cell(
+    cells: Mapping[str, CellRecord], event: CellJudged | CellTraced | CellUntraced
+) -> CellRecord:
     """Return the cell as it was judged or traced anew; one says nothing of the other.
 
     :raises MatrixctlError: where a cell was traced that the run has not.
     """
-    if isinstance(event, CellTraced):
-        if event.cell not in cells:
-            said = f"the journal has a second run of {event.cell!r}, which is no cell of the run"
-            raise MatrixctlError(said)
-        return cells[event.cell].model_copy(update={"traced": event.traced})
-    before = cells.get(event.cell.id)
-    traced = event.cell.traced or (before.traced if before else None)
-    return event.cell.model_copy(update={"traced": traced})
+    if isinstance(event, CellJudged):
+        before = cells.get(event.cell.id)
+        traced = event.cell.traced or (before.traced if before else None)
+        untraced = event.cell.untraced or (before.untraced if before else "")
+        return event.cell.model_copy(update={"traced": traced, "untraced": untraced if not traced else ""})
+    if event.cell not in cells:
+        said = f"the journal has a second run of {event.cell!r}, which is no cell of the run"
+        raise MatrixctlError(said)
+    if isinstance(event, CellUntraced):
+        return cells[event.cell].model_copy(update={"untraced": event.why})
+    return cells[event.cell].model_copy(update={"traced": event.traced, "untraced": ""})
 
 
 def _change_run(run: RunInfo, event: Event) -> RunInfo:

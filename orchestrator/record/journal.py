@@ -135,6 +135,15 @@ class CellTraced(_Event):
     traced: Traced
 
 
+class CellUntraced(_Event):
+    """A judged cell was to be run a second time, and was not; its judgement stays as it is."""
+
+    kind: Literal["cell-untraced"] = "cell-untraced"
+    cell: str
+    """Its id."""
+    why: str
+
+
 class ClientsProved(_Event):
     """What the clients of one image could do with good servers; replaces what was known of them."""
 
@@ -165,6 +174,7 @@ Event = (
     | SelfTested
     | CellJudged
     | CellTraced
+    | CellUntraced
     | RunFinished
 )
 _DURABLE = RunStarted | RunResumed | CellsAsked | SourcePinned | CellJudged | CellTraced | RunFinished

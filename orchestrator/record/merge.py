@@ -129,6 +129,7 @@ def _unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
             "attempts": (),
             "evidence": (),
             "cause": "",
+            "untraced": "",
         }
     )
 

@@ -392,6 +392,8 @@ class CellRecord(Value):
     reproducer: str
     traced: Traced | None = None
     """``null`` where it was not run a second time."""
+    untraced: str = ""
+    """Why it was not, though it was its turn: a limit of time or size, or what failed."""
 
     @property
     def files(self) -> tuple[str, ...]:

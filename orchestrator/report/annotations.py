@@ -66,13 +66,13 @@ def write(annotations: Iterable[Annotation], find: Callable[[str], Place | None]
 
 
 def _annotate(record: RunRecord, compared: Comparison | None) -> Iterator[Annotation]:
+    clusters = explanation.show(record)
     if not headline.went_well(record):
-        first, *more = headline.parts(record)
+        first, *more = headline.parts(record, clusters)
         again = headline.goes_on(record.run)
         lines = (record.run.message, *more, f"It goes on with: {again}" if again else "")
         yield Annotation("error", first, lines)
     cells = {cell.id: cell for cell in record.cells}
-    clusters = explanation.show(record)
     for shown in clusters:
         if kind := _kind(shown.verdict):
             members = [cells[one] for cluster in shown.every for one in explanation.members(cluster)]

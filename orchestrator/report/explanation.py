@@ -15,6 +15,10 @@ SHOWN = 10
 """Cells that are named; JSON has all."""
 NOTHING = "Nothing to explain: no cell fails."
 COMMAND = "matrixctl run"
+_RAN = "each of them has run, as far as the values of this run go"
+_WITHOUT_NEIGHBOURS = (
+    f"it has none in this run: ask for more values, or let `{COMMAND} --explain` choose the cells"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,12 @@ class Shown:
             dict.fromkeys(str(one.reason or one.outcome) for one in self.every)
         )
         return f"{named}, {units.count(cells, 'cell')}"
+
+    @property
+    def cause(self) -> str:
+        """Return in few words what the self-test found, else how its cells end, and when."""
+        reasons = dict.fromkeys(str(one.reason or one.outcome) for one in self.every)
+        return name_cause(self.cluster.cause) or f"{' and '.join(reasons)} with {' '.join(self.cluster.when)}"
 
     @property
     def quiet(self) -> bool:
@@ -179,6 +189,6 @@ def unexplained(found: Explanation) -> Iterator[tuple[str, str]]:
     if count == 1:
         yield "", "one cell proves no combination; its neighbours would tell which of its values matters"
         if not found.neighbours:
-            yield "", "each of them has run, as far as the values of this run go"
+            yield "", _WITHOUT_NEIGHBOURS if found.passing + found.missing == 0 else _RAN
     for words in found.neighbours:
         yield "would tell", f"{COMMAND} {words}"

@@ -27,12 +27,12 @@ def render(record: RunRecord, compared: Comparison | None = None, *, limit: int 
 def _sections(record: RunRecord, compared: Comparison | None) -> Iterator[Section]:
     """Yield the sections; those without anything to say have no line."""
     shown = text.safe(record)
-    yield Section("state", tuple(markdown.write_state(shown)))
+    clusters = explanation.show(shown)
+    yield Section("state", tuple(markdown.write_state(shown, clusters)))
     if news := read_news(compared):
         yield Section("news", tuple(news_markdown.write_headline(news)))
         for group in news.groups:
             yield Section(f"news: {group.title}", tuple(news_markdown.write_group(group)))
-    clusters = explanation.show(shown)
     yield Section("clusters", tuple(markdown.write_clusters(clusters)))
     for story in tell_alarms(record, compared):
         yield Section(story.title, tuple(write_alarm(story, _CELLS)))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from orchestrator.errors import Exit
 from orchestrator.outcome import ALARMS, Outcome, Verdict, exit_code
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord, is_intermittent
-from orchestrator.report import summary, units
+from orchestrator.report import explanation, summary, units
 from orchestrator.report.causes import count_causes, name_causes
+from orchestrator.report.explanation import Shown
 from orchestrator.report.selftests import unsound
 
 _NAMED = 3
@@ -53,19 +54,22 @@ def choose_level(
     return "note" if Verdict.NOW_PASSING in found or not sound else "calm"
 
 
-def parts(record: RunRecord) -> tuple[str, ...]:
+def parts(record: RunRecord, clusters: Sequence[Shown] | None = None) -> tuple[str, ...]:
     """Return the run in words: the main finding, fit for a heading, then whatever else there is.
 
     A cell that was not judged is counted as such; nothing but a finished run of expected ends says
     "as expected".
+
+    :param clusters: those of ``explanation.show``, where somebody has them already.
     """
     if not record.cells:
         return ("No cell: there is nothing to judge",)
-    return (*_parts(record), *_intermittent(record.cells))
+    clusters = explanation.show(record) if clusters is None else clusters
+    return (*_parts(record, clusters), *_intermittent(record.cells))
 
 
-def _parts(record: RunRecord) -> tuple[str, ...]:
-    loud, quiet = _loud(record), _quiet(record.cells)
+def _parts(record: RunRecord, clusters: Sequence[Shown]) -> tuple[str, ...]:
+    loud, quiet = _loud(record, clusters), _quiet(record.cells)
     if not went_well(record):
         judged = sum(cell.outcome is not None for cell in record.cells)
         ended = UNFINISHED.get(record.run.status, f"Ended with exit code {record.run.exit_code}")
@@ -142,7 +146,7 @@ def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
 _Piece = tuple[tuple[str, str], int, list[str], int]
 
 
-def _loud(record: RunRecord) -> list[_Piece]:
+def _loud(record: RunRecord, clusters: Sequence[Shown]) -> list[_Piece]:
     """Return what needs attention: nouns, how many, their causes (or rules), how many causes are found."""
     found: list[_Piece] = []
     stale = [rule.place for rule in record.rules if rule.stale]
@@ -156,11 +160,28 @@ def _loud(record: RunRecord) -> list[_Piece]:
         if verdict is Verdict.NOT_JUDGED and record.run.status != "finished":
             cells = [cell for cell in cells if cell.outcome]
         if cells and verdict in ALARMS:
-            found.append((nouns, len(cells), [*name_causes(cells, record.cells)], count_causes(cells)))
+            found.append((nouns, len(cells), *_find_causes(cells, record, clusters)))
         elif cells:
             reasons = Counter(str(cell.reason) for cell in cells if cell.reason)
             found.append((nouns, len(cells), [name for name, _ in reasons.most_common()], 0))
     return found
+
+
+def _find_causes(
+    cells: Sequence[CellRecord], record: RunRecord, clusters: Sequence[Shown]
+) -> tuple[list[str], int]:
+    """Return the causes of some failures, and how many; 0 where not each of the cells has one.
+
+    That is what self-tests found, else the clusters that the report shows, if they explain all.
+    """
+    if count := count_causes(cells):
+        return [*name_causes(cells, record.cells)], count
+    left, found = {cell.id for cell in cells}, list[str]()
+    for shown in clusters:
+        if explained := left & explanation.explained((shown,)):
+            left -= explained
+            found.append(shown.cause)
+    return ([*name_causes(cells, record.cells)], 0) if left else (found, len(found))
 
 
 def _phrase(nouns: tuple[str, str], count: int, named: list[str], causes: int, *, total: int = 0) -> str:

@@ -52,7 +52,7 @@ def render(record: RunRecord, cell: CellRecord, files: Mapping[str, str], *, ste
         "Do you have an idea how to solve the issue?": (),
         "What is your configuration?": _quote(files, (_CONFIGURATION,), "haproxy"),
         "Output of `haproxy -vv`": _quote_version(cell, files),
-        "Last Outputs and Backtraces": _quote_last_words(cell, files),
+        "Last Outputs and Backtraces": _quote_last_words(record, cell, files),
         "Additional Information": _add(record, cell),
     }
     return "".join(f"### {name}\n\n{_join(lines)}\n\n" for name, lines in sections.items())
@@ -139,7 +139,7 @@ def _quote_version(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
         yield from _fence("\n".join(map(text.flat, lines)), "plain")
 
 
-def _quote_last_words(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
+def _quote_last_words(record: RunRecord, cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
     if cell.backtrace:
         yield f"Backtrace: {escape(panel.backtrace(cell.backtrace))}.\n"
         found = [content for path, content in files.items() if path.rpartition("/")[2] == _BACKTRACE]
@@ -149,6 +149,8 @@ def _quote_last_words(cell: CellRecord, files: Mapping[str, str]) -> Iterator[st
     yield from _quote(files, _LOGS, "plain", named=True)
     if cell.traced and cell.traced.evidence:
         yield f"\nPackets and traces, in the folder `traced`: {escape(trace.ended(cell))}."
+    if absence := trace.explain_absence(cell, trace.find_traces(record.cells)):
+        yield f"\n{escape(str(absence))}."
 
 
 def _quote(

@@ -50,9 +50,9 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
 
 def _blocks(record: RunRecord, news: News | None) -> Iterator[str]:
     """Pieces that may stand or be cut off one by one."""
-    yield from write_state(record)
-    yield from news_markdown.render(news)
     clusters = explanation.show(record)
+    yield from write_state(record, clusters)
+    yield from news_markdown.render(news)
     yield from write_clusters(clusters)
     found = groups.groups(record, explanation.explained(clusters))
     for group in found:
@@ -68,9 +68,9 @@ def _blocks(record: RunRecord, news: News | None) -> Iterator[str]:
             yield from write_group(group)
 
 
-def write_state(record: RunRecord) -> Iterator[str]:
+def write_state(record: RunRecord, clusters: Sequence[explanation.Shown]) -> Iterator[str]:
     """Yield the run in words, its facts, and what made it special."""
-    first, *more = (escape(part) for part in headline.parts(record))
+    first, *more = (escape(part) for part in headline.parts(record, clusters))
     yield f"## {_LEVELS[headline.level(record)]}{first}\n"
     if more:
         yield "; ".join(more) + "\n"

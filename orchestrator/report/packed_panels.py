@@ -33,7 +33,7 @@ def is_drawn(cell: CellRecord, more: Collection[str]) -> bool:
     """
     told = (
         (cell.expected and cell.expected.stale)
-        or (cell.cause or cell.confirmation or cell.backtrace or cell.traced)
+        or (cell.cause or cell.confirmation or cell.backtrace or cell.traced or cell.untraced)
         or cell.id in more
     )
     return summary.verdict(cell) is Verdict.AS_EXPECTED and len(cell.attempts) <= 1 and not told

@@ -1,7 +1,58 @@
-"""What is said of the second run of a cell, whose packets and traces were kept."""
+"""What is said of the second run of a cell, with its packets and traces, or why there is none. Pure."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
 from orchestrator.report import units
+
+_NAMED = 3
+"""Cells that fail alike, of which so many are named."""
+_REMEDY = "the command that runs this cell again keeps its own, run --evidence all those of every cell"
+
+Traces = Mapping[tuple[Outcome | None, Reason | None], tuple[str, ...]]
+"""Ids of cells that have packets, by how they ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absence:
+    """Why a cell has no packets. ``others`` are cells that have some, and fail alike."""
+
+    said: str
+    others: tuple[str, ...]
+    remedy: str = _REMEDY
+
+    def __str__(self) -> str:
+        """Return it as one sentence."""
+        named = f": {', '.join(self.others)}" if self.others else ""
+        return f"no packets: {self.said}{named}; {self.remedy}"
+
+
+def find_traces(cells: Iterable[CellRecord]) -> Traces:
+    """Return which cells have packets and traces of a second run."""
+    found: dict[tuple[Outcome | None, Reason | None], tuple[str, ...]] = {}
+    for cell in cells:
+        if cell.traced and cell.traced.evidence:
+            end = cell.outcome, cell.reason
+            found[end] = (*found.get(end, ()), cell.id)
+    return found
+
+
+def explain_absence(cell: CellRecord, traces: Traces) -> Absence | None:
+    """Return why the cell has no packets though there might be some; ``None`` where none were to be.
+
+    Those are cells that a limit left out, and those that fail as others do that have packets.
+    """
+    if cell.traced is not None:
+        return None
+    if cell.untraced:
+        return Absence(said=cell.untraced, others=())
+    others = traces.get((cell.outcome, cell.reason), ())[:_NAMED]
+    if cell.outcome is not Outcome.FAIL or not others or not (cell.observations and cell.observations.h3):
+        return None
+    how = "1 cell that fails alike has" if len(others) == 1 else f"{len(others)} cells that fail alike have"
+    return Absence(said=f"{how} them", others=others)
 
 
 def ended(cell: CellRecord) -> str:

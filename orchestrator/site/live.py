@@ -39,7 +39,7 @@ def tell_run(record: RunRecord, judged: Sequence[str], *, report: str) -> Mappin
     :param report: the address of the run's report.
     """
     cells = {cell.id: cell for cell in record.cells}
-    first, *others = headline.parts(record)
+    first, *others = headline.parts(record, ())
     done = [cell for cell in record.cells if cell.outcome is not None]
     return {
         "run": visible(record.run.id),

@@ -217,7 +217,7 @@ clients.limit_files()
 if SESSION.get("traced"):
     import tracing
 
-    TRACING = tracing.Tracing(WORK)
+    TRACING = tracing.Tracing(WORK, SESSION["ready_s"])
     TRACING.begin()
 print(json.dumps(server()), flush=True)
 for declared in SESSION["cells"]:

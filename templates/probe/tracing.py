@@ -5,6 +5,7 @@ capture.sh, in a container beside this one, the packets.
 """
 
 import os
+import re
 import shutil
 import socket
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 STARTS, ENDS = 5, 5  # seconds that a capture, and HAProxy's socket, has to begin; a capture, to be written to its end
 LOG, HEAD = 1 << 20, 1 << 18  # bytes that are kept of HAProxy's log with its traces, and of them at its beginning
+MIDDLE = 1 << 19  # bytes that are kept beside, of lines from between
 QLOG, QLOGS = 2 << 20, 4  # bytes of one, and how many
 ANSWER_S = 2
 COMMANDS = "; ".join(
@@ -20,17 +22,25 @@ COMMANDS = "; ".join(
         *(
             f"trace {source} {words}"
             # Not "developer", which is each function's beginning and end, and four fifths of the text.
-            for source, level in (("quic", "data"), ("qmux", "state"), ("h3", "state"))
-            for words in ("sink stdout", f"level {level}", "verbosity clean", "start now")
+            # From 3.4 on qmux is an alias of qcm. Only "minimal" names the stream.
+            for source, level, verbosity in (
+                ("quic", "data", "clean"), ("qmux", "state", "minimal"), ("h3", "state", "minimal")
+            )
+            for words in ("sink stdout", f"level {level}", f"verbosity {verbosity}", "start now")
         ),
     ]
 )
 
 
-class Tracing:
-    """One attempt at one cell."""
+# What is sent and received packet by packet, with its further lines: four fifths of the text, and in the capture.
+PACKETS = re.compile(rb"\[\d+\|quic\||\s")
 
-    def __init__(self, work: Path) -> None:
+
+class Tracing:
+    """One attempt at one cell. ``patience_s``: seconds that this server may take to begin."""
+
+    def __init__(self, work: Path, patience_s: float = 0) -> None:
+        self.patience_s = max(STARTS, patience_s)
         self.folder, self.notes = work / "traced", []
         self.qlogs = work / "qlogs"
 
@@ -47,7 +57,7 @@ class Tracing:
     def ask_for_traces(self, folder: Path) -> None:
         """Have HAProxy trace from now on, to its log."""
         try:
-            with connected(folder / "stats.sock") as client:
+            with connected(folder / "stats.sock", self.patience_s) as client:
                 client.sendall(f"{COMMANDS}\n".encode())
                 answer = b""
                 while piece := client.recv(4096):  # to its end: a client that goes away takes its commands with it
@@ -70,18 +80,25 @@ class Tracing:
         return {"notes": self.notes, "qlogs": sorted(path.name for path in self.folder.glob("qlog-*"))}
 
     def keep_log(self, path: Path) -> None:
-        """Beginning and end of HAProxy's log."""
+        """Beginning and end of HAProxy's log; from between the lines that are not about single packets."""
         total = size(path)
         with path.open("rb") as file, (self.folder / "haproxy.log").open("wb") as kept:
             if total <= LOG:
                 shutil.copyfileobj(file, kept)
                 return
             kept.write(file.read(HEAD))
-            cut = total - LOG
+            between = total - LOG
+            lines = file.read(between).splitlines(keepends=True)
+            # The first and the last are parts of lines.
+            others = [line for line in lines[1:-1] if not PACKETS.match(line)]
+            told, cut = b"".join(others), between
+            if others and len(told) <= MIDDLE:
+                cut -= len(told)
+                kept.write(f"\n(cut: {cut} of {total} bytes, these are lines of between)\n".encode() + told)
             kept.write(f"\n(cut: {cut} of {total} bytes)\n".encode())
-            file.seek(HEAD + cut)
             kept.write(file.read(LOG - HEAD))
-        self.notes.append(f"haproxy.log: {cut} of its {total} bytes are cut, in the middle")
+        which = "most of it about single packets" if cut < between else "in the middle"
+        self.notes.append(f"haproxy.log: {cut} of its {total} bytes are cut, {which}")
 
     def keep_qlogs(self) -> None:
         found = sorted(path for path in self.qlogs.iterdir() if path.is_file())
@@ -94,9 +111,9 @@ class Tracing:
             self.notes.append(f"{len(found) - QLOGS} qlogs more are left out")
 
 
-def connected(path: Path) -> socket.socket:
+def connected(path: Path, patience_s: float) -> socket.socket:
     """A connection to HAProxy's socket, which opens a moment after its QUIC listener; under QEMU some moments."""
-    until = time.monotonic() + STARTS
+    until = time.monotonic() + patience_s
     while True:
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(ANSWER_S)

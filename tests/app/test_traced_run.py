@@ -8,11 +8,11 @@ from engine_run import CAUGHT, GCM, EngineRun, Programs, chosen
 from fakes import ran
 
 from orchestrator import bounds
-from orchestrator.app import trace
+from orchestrator.app import traces
 from orchestrator.cli.progress import describe
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.journal import JOURNAL, CellTraced, read
+from orchestrator.record.journal import JOURNAL, ActionChanged, CellTraced, read
 from orchestrator.record.model import CellRecord, RunRecord, Traced
 
 SUITES = chosen("arch=amd64", "tls=openssl-3.5.7", "cipher=*GCM*,*CHACHA*")
@@ -101,6 +101,12 @@ def test_of_cells_that_fail_alike_three_are_traced(tmp_path: Path) -> None:
     assert "default" in {cell.axes.cipher.name for cell in found}, "nobody knows its suite"
 
 
+def test_with_all_each_cell_that_fails_alike_is_traced(tmp_path: Path) -> None:
+    cells = chosen("arch=amd64", "tls=openssl-3.5.7", "cipher=*GCM*,*CHACHA*,default")
+    made = EngineRun(tmp_path, cells, programs=Programs(fails=lambda *_: True), choices={"evidence": "all"})
+    assert [bool(cell.traced) for cell in made.go().cells] == [True] * len(cells)
+
+
 def no_capture(dockerfile: str) -> ExecResult:
     return ran(exit_code=1, stderr=b"planted") if "tshark" in dockerfile else ran()
 
@@ -131,15 +137,17 @@ def test_an_engine_that_grants_no_capture_costs_the_packets_alone(tmp_path: Path
 def test_no_more_is_kept_than_a_run_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "TRACED_RUN", 10)
     made = run(tmp_path, lambda *_: True, many=True)
-    assert len([cell for cell in made.go().cells if cell.traced]) == 1
+    cells = made.go().cells
+    assert [bool(cell.traced) for cell in cells].count(True) == 1
+    assert all(bool(cell.traced) != bool(cell.untraced) for cell in cells), "each says which"
     assert "of 2 more no packets are captured: 10 are enough for one run" in made.said
 
 
 def test_the_minutes_for_that_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "_MINUTES", 0.0)
+    monkeypatch.setattr(traces, "_MINUTES", 0.0)
     made = run(tmp_path)
     assert [cell.traced for cell in made.go().cells] == [None]
-    assert "of 1 more no packets are captured: the 0 minutes for that are over" in made.said
+    assert "of 1 more no packets are captured: the 0 minutes that a run has for that were over" in made.said
 
 
 def test_a_capture_that_is_too_large_is_left_out_and_named(
@@ -168,6 +176,29 @@ def test_a_resumed_run_keeps_the_traces_that_it_has(tmp_path: Path) -> None:
     assert [cell.traced for cell in record.cells if cell.id == first.id] == [first.traced]
     paths = [tmp_path / "run" / path for cell in record.cells if cell.traced for path in cell.traced.evidence]
     assert all(path.exists() for path in paths)
+
+
+def test_what_fail_fast_ended_at_has_its_packets(tmp_path: Path) -> None:
+    made = run(tmp_path, lambda *_: True, many=True, fail_fast=True, jobs=1)
+    record = made.go()
+    assert (record.run.status, record.run.exit_code) == ("finished", 1)
+    judged = [cell for cell in record.cells if cell.outcome]
+    assert 0 < len(judged) <= len(record.cells)
+    assert all(cell.traced for cell in judged)
+    assert made.cancel(), "the end of the run is that of --fail-fast"
+    assert made.engine.left == set()
+
+
+def test_ctrl_c_ends_the_second_run_after_fail_fast(tmp_path: Path) -> None:
+    def stop(event: object) -> None:
+        if isinstance(event, ActionChanged) and event.action.name.startswith("trace--"):
+            made.cancel.ask()
+
+    made = run(tmp_path, fail_fast=True)
+    made.listen = stop
+    record = made.go()
+    assert (record.run.status, record.run.exit_code) == ("interrupted", 130)
+    assert [cell.traced for cell in record.cells] == [None]
 
 
 def test_the_terminal_tells_the_second_run_apart(tmp_path: Path) -> None:

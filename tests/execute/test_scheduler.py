@@ -382,6 +382,47 @@ def test_the_first_who_cancels_says_why() -> None:
     assert not interrupted.fail_fast
 
 
+def test_fail_fast_is_lifted_for_a_block_and_a_person_is_not() -> None:
+    fault = Cancel()
+    fault.ask(fail_fast=True)
+    with fault.lifted():
+        assert not fault()
+    assert fault()
+    assert fault.fail_fast
+    with fault.lifted():
+        fault.ask()
+    assert fault()
+    assert not fault.fail_fast, "somebody ended what came after"
+    twice = Cancel()
+    twice.ask(fail_fast=True)
+    twice.ask()
+    for stopped in (twice, fault):
+        with stopped.lifted():
+            assert stopped()
+    going_on = Cancel()
+    with going_on.lifted():
+        assert not going_on()
+    assert not going_on()
+
+
+def test_what_is_held_is_not_lifted_before_its_end() -> None:
+    cancel, order = Cancel(), list[str]()
+    cancel.ask(fail_fast=True)
+
+    def lift() -> None:
+        with cancel.lifted():
+            order.append("lifted")
+
+    with cancel.held() as stopping:
+        assert stopping
+        thread = threading.Thread(target=lift)
+        thread.start()
+        thread.join(0.1)
+        order.append("swept")
+    thread.join()
+    assert order == ["swept", "lifted"]
+
+
 LANES = {"one": 1, "two": 2}
 DEMANDS = st.builds(
     Demand,

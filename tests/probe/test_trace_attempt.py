@@ -65,6 +65,36 @@ def test_a_long_log_keeps_its_beginning_and_its_end_and_says_what_is_cut(
     assert "the client wrote no TLS keys" in found["notes"]
 
 
+def test_between_them_it_keeps_the_lines_that_are_not_about_packets(tracing: Any, tmp_path: Path) -> None:
+    packets = b"[00|quic|2|quic_tx.c:448] TX pkt\n  odcid(8)\n" * 30000
+    middle = packets.splitlines(keepends=True)
+    middle.insert(len(middle) // 3, b"[00|qcm|3|mux_quic.c:91] releasing QUIC stream\n")
+    (tmp_path / "haproxy.log").write_bytes(b"".join(middle))
+    one = tracing.Tracing(tmp_path)
+    one.begin()
+    found = one.end(tmp_path)
+    kept = (tmp_path / "traced" / "haproxy.log").read_bytes()
+    assert kept.count(b"releasing QUIC stream") == 1
+    assert tracing.LOG < len(kept) < tracing.LOG + 300
+    total = len(b"".join(middle))
+    cut = total - tracing.LOG - len(b"[00|qcm|3|mux_quic.c:91] releasing QUIC stream\n")
+    said = f"haproxy.log: {cut} of its {total} bytes are cut, most of it about single packets"
+    assert said in found["notes"]
+
+
+def test_what_is_too_much_between_them_is_cut_whole(tracing: Any, tmp_path: Path) -> None:
+    line = b"[00|h3|3|h3.c:91] a frame\n"
+    (tmp_path / "haproxy.log").write_bytes(line * (2 * (tracing.LOG + tracing.MIDDLE) // len(line)))
+    one = tracing.Tracing(tmp_path)
+    one.begin()
+    assert any("are cut, in the middle" in note for note in one.end(tmp_path)["notes"])
+    assert (tmp_path / "traced" / "haproxy.log").stat().st_size < tracing.LOG + 300
+
+
+def test_a_slow_server_has_as_long_for_its_socket_as_for_its_listener(tracing: Any, tmp_path: Path) -> None:
+    assert tracing.Tracing(tmp_path, 30).patience_s == 30
+
+
 def test_a_large_qlog_is_left_out_and_named(tracing: Any, tmp_path: Path) -> None:
     tracing.QLOG = 3
     one = tracing.Tracing(tmp_path)
@@ -92,6 +122,7 @@ def test_haproxy_is_asked_to_trace_and_waited_for_until_it_has_heard_all(
         one.ask_for_traces(tmp_path)
         asked.join()
     assert "trace quic sink stdout; trace quic level data" in heard[0]
+    assert "trace qmux verbosity minimal" in heard[0], "else no line names its stream"
     assert one.notes == ["HAProxy says to `trace`: Unknown trace source"]
 
 

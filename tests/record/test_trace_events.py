@@ -10,7 +10,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
 from orchestrator.record.interrupted_run import Past
-from orchestrator.record.journal import CellJudged, CellTraced, RunStarted
+from orchestrator.record.journal import CellJudged, CellTraced, CellUntraced, Event, RunStarted
 from orchestrator.record.merge_parts import Part
 from orchestrator.record.model import RunRecord, Traced
 
@@ -38,6 +38,20 @@ def test_a_later_word_on_the_cell_keeps_the_trace() -> None:
     judged, traced = CellJudged(cell=FAILED), CellTraced(cell="a", traced=TRACED)
     (found,) = fold([START, judged, traced, CellJudged(cell=explained)]).cells
     assert (found.cause, found.traced) == (explained.cause, TRACED)
+
+
+def test_why_there_is_none_stays_until_there_is_one() -> None:
+    explained = FAILED.model_copy(update={"cause": "a self-test says why"})
+    events: list[Event] = [
+        START,
+        CellJudged(cell=FAILED),
+        CellUntraced(cell="a", why="no time"),
+        CellJudged(cell=explained),
+    ]
+    (found,) = fold(events).cells
+    assert (found.cause, found.untraced) == (explained.cause, "no time")
+    (found,) = fold([*events, CellTraced(cell="a", traced=TRACED)]).cells
+    assert (found.untraced, found.traced) == ("", TRACED)
 
 
 def test_a_trace_of_a_cell_that_the_run_has_not_is_refused_in_a_sentence() -> None:

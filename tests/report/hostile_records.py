@@ -84,7 +84,7 @@ def plain() -> RunRecord:
     cells = [_full(cell) for cell in chosen.values()]
     unjudged = cells[0].model_copy(update={"outcome": None, "verdict": Verdict.NOT_JUDGED})
     broken = {"outcome": Outcome.ERROR, "reason": Reason.DEADLINE, "verdict": Verdict.NOT_JUDGED}
-    cells += [unjudged, cells[0].model_copy(update=broken)]
+    cells += [unjudged, cells[0].model_copy(update=broken), cells[0].model_copy(update={"traced": None})]
     cells = [cell.model_copy(update={"id": f"{cell.id}-{number}"}) for number, cell in enumerate(cells)]
     span = Span(started_at="2026-11-22T07:00:00Z", duration_s=1.5, status="failed", shard=0)
     log = {"log": "actions/x.log", "status": "failed", "needs": ("source:x",), "spans": (span,)}
@@ -184,6 +184,7 @@ def _full(cell: Any) -> Any:
                 evidence=("cells/a/traced/capture.pcapng",),
                 missing=("x",),
             ),
+            "untraced": "x",
         }
     )
 

@@ -197,8 +197,8 @@ def screen(record: RunRecord) -> Seen:
     for line in [*lines, *closing(record, Path("run"))]:
         if line is not None:
             console.print(line)
-    for cell in record.cells[:3]:
-        logged = list(report._describe(cell, Path("nowhere"), every=True))
+    for cell in (*record.cells[:3], record.cells[-1]):
+        logged = list(report._describe(record, cell, Path("nowhere"), every=True))
         console.print(Text("\n".join(logged)))
     output = console.file.getvalue()  # type: ignore[attr-defined]
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)

@@ -48,6 +48,26 @@ def test_the_headline_counts_causes_and_names_them() -> None:
     assert headline.parts(one_fault())[0] == SENTENCE
 
 
+def test_without_a_self_test_the_headline_counts_the_clusters_of_the_page() -> None:
+    cells = tuple(cell.model_copy(update={"cause": ""}) for cell in one_fault().cells)
+    hangs = tuple(
+        samples.cell(cell.axes, Reason.HANDSHAKE_THEN_HANG)
+        if cell.axes.cipher.name == SUITES[2]
+        else samples.cell(cell.axes, None)
+        for cell in cells
+    )
+    record = one_fault().model_copy(update={"cells": hangs})
+    (shown,) = explanation.show(record)
+    count = len(explanation.explained((shown,)))
+    said = (
+        f"{count} regressions in 20 cells, 1 cause: handshake-then-hang with {' '.join(shown.cluster.when)}"
+    )
+    assert headline.parts(record)[0] == said
+    assert said in html.render(record).replace("&lt;", "<")
+    assert headline.parts(record, ())[0].startswith(f"{count} regressions in 20 cells: handshake-then-hang")
+    assert "1 cause" not in headline.parts(record, ())[0], "where nobody explains it"
+
+
 def test_cells_of_one_cause_are_one_group_with_their_reasons_counted() -> None:
     (group,) = (one for one in groups(one_fault()) if not one.quiet)
     assert (group.title, len(group.cells)) == (f"regression: {FAULT}", 5)

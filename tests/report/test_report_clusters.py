@@ -6,6 +6,7 @@ import nights
 import samples
 from issue_2569 import CHACHA20, record
 
+from orchestrator.analyse.explain import explain
 from orchestrator.cli.closing import closing
 from orchestrator.outcome import FAILURES, Verdict
 from orchestrator.record.model import RunRecord
@@ -85,3 +86,13 @@ def test_what_is_not_explained_stays_with_its_group() -> None:
     failing = {one.id for one in nights.bad().cells if one.outcome in FAILURES}
     assert shown
     assert explanation.explained(shown) < failing
+
+
+def test_a_single_cell_is_told_where_neighbours_come_from() -> None:
+    failing = next(cell for cell in record().cells if cell.outcome in FAILURES)
+    alone = record().model_copy(update={"cells": (failing,)})
+    said = [text for _, text in explanation.unexplained(explain([alone]))]
+    assert said[1:] == [
+        "one cell proves no combination; its neighbours would tell which of its values matters",
+        "it has none in this run: ask for more values, or let `matrixctl run --explain` choose the cells",
+    ]

@@ -8,7 +8,7 @@ import samples
 
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord, RunRecord, Traced
-from orchestrator.report import ctrf, html, junit, trace
+from orchestrator.report import ctrf, html, issue, junit, trace
 
 CHACHA = "TLS_CHACHA20_POLY1305_SHA256"
 FOLDER = "cells/a/traced"
@@ -62,4 +62,43 @@ def test_junit_and_ctrf_attach_them(name: str) -> None:
     kinds = {one["path"]: one["contentType"] for one in test["attachments"]}
     assert kinds[f"{FOLDER}/{name}"] == (
         "application/octet-stream" if name.endswith(".pcapng") else "text/plain"
+    )
+
+
+def alike(count: int) -> tuple[CellRecord, ...]:
+    """So many cells that hang alike, the last one without packets."""
+    cells = [hang().model_copy(update={"id": f"cell-{number}"}) for number in range(count)]
+    return (*cells[:-1], cells[-1].model_copy(update={"traced": None}))
+
+
+def test_a_cell_without_packets_leads_to_those_that_fail_alike() -> None:
+    record = samples.run(alike(6))
+    page = html.render(record)
+    said = "no packets: 3 cells that fail alike have them: "
+    links = ", ".join(f'<a href="#c-cell-{number}">cell-{number}</a>' for number in range(3))
+    assert f"<dd>{said}{links}; the command that runs this cell again" in page
+    text = issue.render(record, record.cells[-1], {}, steps=())
+    assert "no packets: 3 cells that fail alike have them: cell&#45;0" in text.replace("cell-", "cell&#45;")
+    assert "run --evidence all" in text.replace("&#45;", "-")
+    assert said not in issue.render(record, record.cells[0], {}, steps=())
+
+
+def test_what_a_limit_left_out_says_which() -> None:
+    (cell,) = alike(1)
+    cell = cell.model_copy(update={"untraced": "the 10 minutes were over"})
+    assert "no packets: the 10 minutes were over; the command" in html.render(run(cell))
+    found = trace.explain_absence(cell, trace.find_traces([cell, *alike(4)]))
+    assert found is not None
+    assert found.others == (), "what kept it from its turn, not what others have"
+
+
+def test_without_packets_of_any_or_of_a_cell_that_was_asked_nothing_there_is_nothing_to_say() -> None:
+    traces = trace.find_traces(alike(4))
+    *_, last = alike(4)
+    assert trace.explain_absence(last, {}) is None
+    assert trace.explain_absence(last.model_copy(update={"observations": None}), traces) is None
+    assert trace.explain_absence(last.model_copy(update={"reason": Reason.SERVER_CRASHED}), traces) is None
+    assert (
+        trace.explain_absence(last.model_copy(update={"outcome": Outcome.PASS, "reason": None}), traces)
+        is None
     )

@@ -1,5 +1,7 @@
 """Where actions run, several at once: in threads, within the slots of the machine."""
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,6 +13,8 @@ from orchestrator.plan.action import Action
 
 THREADS = "action"
 """How the names of the threads begin that do actions."""
+_ENDING = 2.0
+"""Seconds that a thread has to end after its last action."""
 _PASSES = 8
 """How many later ones may overtake an action for which there is no room yet: then all wait for it."""
 
@@ -124,6 +128,15 @@ class Pool:
     def close(self) -> None:
         """Let go of the threads; what still runs is left to itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def is_idle() -> bool:
+    """Return whether no action runs; one that a cancelled schedule did not wait for may still do so."""
+    threads = [one for one in threading.enumerate() if one.name.startswith(THREADS)]
+    until = time.monotonic() + _ENDING
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def find_internal(action: Action, error: BaseException) -> Failure:

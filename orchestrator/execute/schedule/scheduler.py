@@ -6,7 +6,8 @@ dependents to a fixpoint; an unexpected exception does the same, and the run goe
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -23,6 +24,9 @@ class Cancel:
 
     fail_fast: bool = False
     _event: threading.Event = field(default_factory=threading.Event)
+    _again: bool = False
+    """Somebody asked once more, after ``--fail-fast`` had."""
+    _held: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self) -> bool:
         return self._event.is_set()
@@ -31,7 +35,30 @@ class Cancel:
         """Ask the run to stop: nothing new starts. The first reason counts."""
         if not self._event.is_set():
             self.fail_fast = fail_fast
+        self._again = self._again or not fail_fast
         self._event.set()
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Yield whether the run is to stop; that is not taken back before the end of this block."""
+        with self._held:
+            yield self()
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Take back for this block what ``--fail-fast`` asked for, so that its failure can be looked at.
+
+        What a person asks for, before or meanwhile, stays. Nothing of what was to stop may still run.
+        """
+        lift = self() and self.fail_fast and not self._again
+        if lift:
+            with self._held:
+                self._event.clear()
+        try:
+            yield
+        finally:
+            if lift and not self():
+                self.ask(fail_fast=True)
 
 
 Blocked = Callable[[Action, Failure], None]

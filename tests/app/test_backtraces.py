@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from builders import dead, server_line, vv
 from engine_run import GCM, EngineRun, Programs, chosen
 from fakes import Files, ran
 
+from orchestrator.app import backtraces
 from orchestrator.cli.progress import describe
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import ExecResult
@@ -156,6 +158,33 @@ def test_a_run_that_is_interrupted_meanwhile_keeps_no_word_of_it(tmp_path: Path)
     assert only(made).backtrace is None
     assert programs.debugged == []
     assert made.tracebacks == []
+
+
+def test_what_fail_fast_ended_at_has_its_backtrace(tmp_path: Path) -> None:
+    made = run(tmp_path, programs := Crashing(), fail_fast=True, jobs=1)
+    assert traced(only(made)).signal == "SIGSEGV"
+    assert len(programs.debugged) == 1
+    assert made.cancel()
+    assert made.engine.left == set()
+
+
+def test_all_of_it_has_ten_minutes_in_which_tries_and_builds_are_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtraces, "_MINUTES", 2.0)
+    made = run(tmp_path, Crashing())
+    assert traced(only(made)).signal == "SIGSEGV"
+    assert max(made.engine.timeouts[-2:]) <= 120, "that of the build with -g, and that of gdb"
+
+
+def test_without_time_nothing_is_begun_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtraces, "_MINUTES", 0.0)
+    made = run(tmp_path, programs := Crashing())
+    found = traced(only(made))
+    assert (found.tries, found.problem) == (0, "a run gets backtraces of 12 cells, in 10 minutes")
+    assert programs.debugged == []
 
 
 def test_the_terminal_says_what_became_of_it_and_tells_the_failure_once(tmp_path: Path) -> None:
