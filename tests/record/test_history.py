@@ -343,7 +343,8 @@ def test_a_run_that_is_not_there_is_a_sentence(
 
 def test_what_is_asked_of_one_cell_reads_no_other(tmp_path: Path) -> None:
     """SQLite may as well read all results of each run: a million of them in five years."""
-    record, steps = night(17), []
+    record = night(17)
+    steps: list[str] = []
 
     def explain(connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
         if not statement.startswith("EXPLAIN"):
