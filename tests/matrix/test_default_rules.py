@@ -89,11 +89,11 @@ SEEN = re.compile(
 AES_OFF = next(cell.execution for cell in CELLS if cell.execution.name == "aes-off")
 
 
-def test_every_rule_was_seen_by_a_run_but_these() -> None:
-    """A new rule is seen before it is declared; nothing may be added here."""
-    never = {rule.when for rule in FOUND.rules if not SEEN.fullmatch(rule.seen)}
-    assert {"execution=aes-off" in when for when in never} == {True}
-    assert {rule.seen for rule in FOUND.rules if rule.when in never} == {"never"}
+def test_every_rule_was_seen_by_a_run_but_one() -> None:
+    """A new rule is seen before it is declared."""
+    (never,) = (rule for rule in FOUND.rules if not SEEN.fullmatch(rule.seen))
+    assert never.seen == "never"
+    assert {"haproxy=3.0-dev13..3.1", "execution=aes-off"} < set(never.when)
 
 
 @pytest.mark.parametrize(
