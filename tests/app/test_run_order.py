@@ -44,7 +44,7 @@ def timeless(record: RunRecord) -> str:
         )
         for one in record.cells
     ]
-    actions = [one.model_copy(update={"duration_s": None}) for one in record.actions]
+    actions = [one.model_copy(update={"duration_s": None, "spans": ()}) for one in record.actions]
     kept = record.model_copy(update={"run": None, "cells": cells, "actions": actions})
     return kept.model_dump_json(indent=1, warnings=False)
 
