@@ -3,11 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +157,20 @@ class Site:
         self,
         before: Callable[[str], None] = lambda _: None,
         packages: Mapping[str, Mapping[str, str]] = PACKAGES,
+        own_images: Sequence[str] = (),
         **told: Any,
     ) -> EngineRun:
-        """Start a worker."""
+        """Start a worker.
+
+        :param packages: of the images that it makes itself.
+        :param own_images: those that it has made.
+        """
         folder = self.folder / f"worker-{len(self.played)}"
         programs = Programs(before=before, cells=self.here.cells, **told)
         machine, played = make_machine(folder, self.url, programs, packages)
         played.programs.cells = self.here.cells
+        for name in own_images:
+            machine.images(600).get(name, machine.host)
         self.lab.add(machine, folder)
         self.played.append(played)
         wait_for(lambda: len(self.lab.scheduler.workers) == len(self.lab.workers))
@@ -233,14 +241,56 @@ def test_a_build_that_fails_there_fails_here_with_its_log(site: Site) -> None:
     assert "planted" in (site.here.folder / "run" / failed.log).read_text()
 
 
-def test_a_worker_with_another_compiler_builds_nothing(site: Site) -> None:
-    name = "gcc-14-x86-64-linux-gnu"
-    planned = PACKAGES["toolchain"][name]
-    there = site.add(packages={**PACKAGES, "toolchain": {**PACKAGES["toolchain"], name: "99-1"}})
+def test_a_worker_builds_and_probes_in_the_images_of_the_run(site: Site) -> None:
+    """It made images itself on another day: of the same recipes, with other packages."""
+    images = ("toolchain", "runtime", "client")
+    there = site.add(packages={name: {"gcc": "99"} for name in images}, own_images=images)
+    own = {image.id for image in there.engine.images.values()}
+    record = site.go()
+    assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
+    used = {spec.image for spec in there.engine.specs}
+    assert len(used) == 3
+    assert used <= {image.id for image in site.here.engine.images.values()}
+    assert not used & own
+
+
+def test_an_image_is_made_once_and_travels_once(site: Site) -> None:
+    one = site.add()
+    site.go()
+    assert one.engine.built == []
+    saved = [name for verb, name in site.here.engine.calls if verb == "save_image"]
+    loaded = [verb for verb, _ in one.engine.calls if verb == "load_image"]
+    assert len(saved) == len(set(saved)) == len(loaded) == 3
+    site.here.name = "second"
+    site.go()
+    again = [name for verb, name in site.here.engine.calls if verb == "save_image"]
+    assert again == saved, "the store has noted which files they are"
+    for file in (site.folder / "there" / "images").iterdir():
+        assert file.name == f"{sha256(file.read_bytes()).hexdigest()}.tar"
+
+
+def test_an_image_with_other_bytes_is_not_loaded(site: Site) -> None:
+    site.add()
+    site.go()
+    images = site.folder / "there" / "images"
+    for file in images.iterdir():
+        file.write_bytes(b"something else")
+    site.lab.remove(next(iter(site.lab.scheduler.workers)))
+    site.lab.workers.clear()
+    fresh, site.here.name = site.add(), "second"
     record = site.go()
     assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
-    assert f"{name} 99-1 in place of {planned}" in record.cells[0].message
-    assert "build" not in there.programs.ran
+    assert "has something else as the image" in record.cells[0].message
+    assert ("load_image", "") not in fresh.engine.calls
+    assert len(list(images.iterdir())) == 2, "the one that was asked for is gone"
+
+
+def test_a_saved_image_that_is_another_one_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = site.add()
+    monkeypatch.setattr(there.engine, "load_image", lambda _: None)
+    record = site.go()
+    assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
+    assert "is not the one that it is called" in record.cells[0].message
 
 
 def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:

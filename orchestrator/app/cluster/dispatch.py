@@ -4,9 +4,11 @@ import logging
 import secrets
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard, cast
 
@@ -15,9 +17,11 @@ from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
 from orchestrator.app.actions import Actions
+from orchestrator.app.cluster.images import Given, Wanted, give_image, list_for_build, list_for_probe
 from orchestrator.app.cluster.perform import Machine, perform
 from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
 from orchestrator.app.demand import GIB, find_demand
+from orchestrator.app.once import Once
 from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
 from orchestrator.execute.schedule.pool import Execute, Pool
 from orchestrator.execute.schedule.slots import Demand
@@ -204,6 +208,7 @@ class ClusterActions(Actions):
     """Makes images and fetches sources here, and has the rest done by workers. Safe for several threads."""
 
     cluster: Cluster
+    _given: Mapping[Wanted, Once[Given]] = field(default_factory=lambda: defaultdict(Once))
 
     def do(self, action: Action, plan: Plan) -> ActionStatus:
         """Do one action, or have it done.
@@ -252,6 +257,7 @@ class ClusterActions(Actions):
             needed=needed,
             cells=cells,
             source=self._find_source(action, plan),
+            images=self._give_images(action, plan),
             limits=self.context.limits,
             repeat=self.context.options.repeat,
             keep=self.context.options.keep,
@@ -260,6 +266,14 @@ class ClusterActions(Actions):
                 key: self.probing.declared(plan.cells[key]) for key in action.cells if key in plan.cells
             },
         )
+
+    def _give_images(self, action: BuildAction | ProbeAction, plan: Plan) -> Mapping[Wanted, Given]:
+        """Put the images of a task where workers take them; return them by what is wanted."""
+        if isinstance(action, ProbeAction):
+            wanted = list_for_probe(plan.cells[action.cells[0]], self.context.host)
+        else:
+            wanted = list_for_build(action.recipe, self.context.host) if action.recipe else ()
+        return {one: self._given[one].get(partial(give_image, self.context, one)) for one in wanted}
 
     def _find_source(self, action: Action, plan: Plan) -> tuple[str, str] | None:
         if not isinstance(action, BuildAction) or not action.source:

@@ -13,6 +13,7 @@ from typing import cast
 from orchestrator import bounds
 from orchestrator.app.actions import build, probe
 from orchestrator.app.actions.probe import Probing
+from orchestrator.app.cluster.images import Taker, TaskImages
 from orchestrator.app.cluster.task import Call, Done, Task, find_tool
 from orchestrator.app.context import Context
 from orchestrator.app.once import Once
@@ -61,7 +62,8 @@ class Listener(Recorder):
 class Machine:
     """What the tasks of one worker share. Safe for several threads.
 
-    :ivar images: makes the images, each within so many seconds.
+    :ivar images: makes images here, each within so many seconds.
+    :ivar taker: takes those that others have made.
     """
 
     address: str
@@ -70,10 +72,14 @@ class Machine:
     store: Store
     cpus: int
     images: Callable[[float], ImageSet]
+    taker: Taker = field(init=False)
     _images: dict[float, ImageSet] = field(default_factory=dict)
     _proofs: dict[str, _Proofs] = field(default_factory=dict)
     _cancels: dict[str, Cancel] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.taker = Taker(engine=self.engine, store=self.store)
 
     def find_images(self, limits: Limits) -> ImageSet:
         """Return the images that runs with the same limit for one share."""
@@ -134,7 +140,7 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
         host=machine.host,
         engine=machine.engine,
         store=machine.store,
-        images=machine.find_images(task.limits),
+        images=_find_images(machine, task),
         renderer=Renderer(None),
         limits=task.limits,
         options=options,
@@ -143,32 +149,18 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
     )
 
 
+def _find_images(machine: Machine, task: Task) -> TaskImages:
+    own = machine.find_images(task.limits)
+    return TaskImages(shop=own.shop, given=task.images, take=machine.taker.take, own=own)
+
+
 def _do(context: Context, task: Task, machine: Machine) -> ActionStatus:
     plan = Plan(actions={**task.needed, task.action.key: task.action}, cells=task.cells)
     if isinstance(task.action, BuildAction):
-        _refuse_other_packages(context, task.action)
         return build.do(context, task.action, plan, lambda _: _find_source(context.store, task))
     if isinstance(task.action, ProbeAction):
         return probe.do(context, task.action, plan, _make_probing(task, context, machine))
     raise MatrixctlError(f"{task.action.kind} is no kind that a worker does; this is a fault of matrixctl.")
-
-
-def _refuse_other_packages(context: Context, action: BuildAction) -> None:
-    """:raises MatrixctlError: where our own compiler is not the one that the digest to be made says."""
-    recipe, digest = action.recipe, action.digest
-    if recipe is None or digest is None or not recipe.packages or context.store.artifact(digest) is not None:
-        return
-    here = context.images.packages(*build.name_toolchain(recipe, context.host))
-    other = [
-        f"{name} {here.get(name, 'missing')} in place of {version}"
-        for name, version in recipe.packages
-        if here.get(name) != version
-    ]
-    if other:
-        raise MatrixctlError(
-            f"this worker's toolchain has {', '.join(other)}",
-            resolution="Make the images of all machines from the same mirror: matrixctl clean --images",
-        )
 
 
 def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from orchestrator.app.cluster.images import Given, Wanted
 from orchestrator.app.resume import digest_tool
 from orchestrator.matrix.model import Cell, Limits, Unsupported
 from orchestrator.plan.action import Action
@@ -46,6 +47,7 @@ class Task:
     :ivar needed: the actions that it needs, by their keys.
     :ivar cells: its own, by id; of a probe also one for each thing that its clients have to prove.
     :ivar source: SHA-256 and file of what is compiled.
+    :ivar images: what it is done in.
     :ivar declared: what is declared impossible of its cells.
     """
 
@@ -56,6 +58,7 @@ class Task:
     needed: Mapping[str, Action]
     cells: Mapping[str, Cell]
     source: tuple[str, str] | None
+    images: Mapping[Wanted, Given]
     limits: Limits
     repeat: int
     keep: bool
