@@ -16,6 +16,7 @@ from orchestrator.cli.doctor import make_patient
 from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
+from orchestrator.execute.images.emulation import list_registered
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.setup import doctor
@@ -87,7 +88,13 @@ def command(
             return ImageSet(shop=shop)
 
         machine = Machine(
-            address="", host=host, engine=engine, store=kept, cpus=cpus or engine.cpus, images=make_images
+            address="",
+            host=host,
+            engine=engine,
+            store=kept,
+            cpus=cpus or engine.cpus,
+            images=make_images,
+            emulates=() if common.is_engine_remote() else list_registered(),
         )
         room = int(memory * GIB) if memory else find_budget(engine.memory)
         logging.getLogger("distributed").setLevel(logging.ERROR)

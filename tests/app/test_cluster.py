@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from distributed import Scheduler, Worker
-from engine_run import PACKAGES, EngineRun, Programs, chosen
+from engine_run import GCM, PACKAGES, EngineRun, Programs, chosen
 from fake_host import FakeHost
 
 from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
@@ -28,7 +28,7 @@ from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
 from orchestrator.app.cluster.worker import work
-from orchestrator.arch import ARCHES
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli import worker as cli_worker
 from orchestrator.errors import EngineError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
@@ -36,6 +36,7 @@ from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.store.shared import open_store
+from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import RunRecord
 
@@ -115,7 +116,13 @@ def lab() -> Iterator[Lab]:
 
 
 def make_machine(
-    folder: Path, url: str, programs: Programs, packages: Mapping[str, Mapping[str, str]]
+    folder: Path,
+    url: str,
+    programs: Programs,
+    packages: Mapping[str, Mapping[str, str]],
+    *,
+    host: Arch = ARCHES["amd64"],
+    cpus: int = 2,
 ) -> tuple[Machine, EngineRun]:
     folder.mkdir()
     played = EngineRun(folder, programs=programs, packages=packages, fetches=True)
@@ -125,16 +132,14 @@ def make_machine(
         shop = Workshop(
             engine=played.engine,
             host=FakeHost(),
-            arch=ARCHES["amd64"],
+            arch=host,
             proxies={},
             store=store,
             limit=limit,
         )
         return ImageSet(shop=shop)
 
-    machine = Machine(
-        address="", host=ARCHES["amd64"], engine=played.engine, store=store, cpus=2, images=images
-    )
+    machine = Machine(address="", host=host, engine=played.engine, store=store, cpus=cpus, images=images)
     return machine, played
 
 
@@ -158,6 +163,8 @@ class Site:
         before: Callable[[str], None] = lambda _: None,
         packages: Mapping[str, Mapping[str, str]] = PACKAGES,
         own_images: Sequence[str] = (),
+        arch: str = "amd64",
+        cpus: int = 2,
         **told: Any,
     ) -> EngineRun:
         """Start a worker.
@@ -167,7 +174,7 @@ class Site:
         """
         folder = self.folder / f"worker-{len(self.played)}"
         programs = Programs(before=before, cells=self.here.cells, **told)
-        machine, played = make_machine(folder, self.url, programs, packages)
+        machine, played = make_machine(folder, self.url, programs, packages, host=ARCHES[arch], cpus=cpus)
         played.programs.cells = self.here.cells
         for name in own_images:
             machine.images(600).get(name, machine.host)
@@ -180,6 +187,7 @@ class Site:
         access = self.lab.access
         security = access.make_security(self.lab.address) if access else None
         with connect_cluster(self.lab.address, security) as cluster:
+            self.here.choices = {**self.here.choices, "natives": cluster.find_natives(ARCHES["amd64"])}
             self.here.actions = partial(ClusterActions, cluster=cluster)
             return self.here.go()
 
@@ -293,6 +301,122 @@ def test_a_saved_image_that_is_another_one_is_refused(site: Site, monkeypatch: p
     assert "is not the one that it is called" in record.cells[0].message
 
 
+def chosen_for_two() -> tuple[Cell, ...]:
+    """A cell of this machine's architecture, and one of another."""
+    return chosen("arch=amd64,arm64", "tls=openssl-3.5.7", f"cipher={GCM}")
+
+
+def test_cells_of_a_workers_architecture_are_probed_there_natively(site: Site) -> None:
+    site.here.cells = chosen_for_two()
+    ours, theirs = site.add(), site.add(arch="arm64")
+    record = site.go()
+    assert {cell.verdict for cell in record.cells} == {Verdict.AS_EXPECTED}
+    mine, foreign = record.cells
+    assert (mine.execution.mode, mine.execution.host_arch) == ("native", "amd64")
+    assert (foreign.execution.mode, foreign.execution.host_arch) == ("native", "arm64")
+    assert foreign.execution.cpu_model is None
+    assert ours.programs.probed == [mine.id]
+    assert theirs.programs.probed == [foreign.id]
+    assert "build" not in theirs.programs.ran, "it is compiled where the toolchain of the run is native"
+    platforms = {spec.platform for spec in theirs.engine.specs}
+    assert platforms == {"linux/arm64"}
+    made = {one.name for one in record.components if one.kind == "image"}
+    assert {"client-arm64", "runtime-arm64", "client-amd64", "runtime-amd64"} <= made
+    assert "emulated-runtime-arm64" not in made
+    assert "curl in client-arm64" in {one.name for one in record.components}
+    assert theirs.engine.left == set()
+
+
+def test_where_no_worker_is_of_an_architecture_it_is_emulated(site: Site) -> None:
+    site.here.cells = chosen_for_two()
+    site.add()
+    record = site.go()
+    assert [cell.execution.mode for cell in record.cells] == ["native", "emulated"]
+    assert {cell.verdict for cell in record.cells} == {Verdict.AS_EXPECTED}
+
+
+def test_a_run_that_goes_on_is_not_mixed_with_another_execution(site: Site) -> None:
+    site.here.cells = chosen_for_two()
+    site.add(before=lambda kind: site.here.cancel.ask() if kind == "build" else None)
+    assert site.go().run.status != "finished"
+    site.add(arch="arm64")
+    site.here.cancel, site.here.resume = Cancel(), True
+    with pytest.raises(UsageError, match="cannot be resumed") as caught:
+        site.go()
+    assert "the machine that probes it is arm64, and was amd64" in str(caught.value)
+
+
+def test_two_workers_of_an_architecture_have_the_same_images(site: Site) -> None:
+    """The one that makes them gives them to the other, whose own would have other packages."""
+    site.here.cells = chosen("arch=arm64", "tls=openssl-3.5.7,distro", f"cipher={GCM}")
+    site.add()
+    together = threading.Barrier(2, timeout=60)
+
+    def meet(kind: str) -> None:
+        if kind == "driver":
+            together.wait()
+
+    other = {name: {"libc6": "99"} for name in PACKAGES}
+    both = [site.add(meet, packages, arch="arm64", cpus=1) for packages in (PACKAGES, other)]
+    site.go()
+    one, two = ({spec.image for spec in played.engine.specs} for played in both)
+    assert one == two
+    assert sorted(bool(played.engine.built) for played in both) == [False, True]
+
+
+def test_without_a_worker_that_can_compile_it_says_so(site: Site) -> None:
+    site.add(arch="arm64")
+    with pytest.raises(UsageError, match="are arm64, and the engine of this run is amd64"):
+        site.go()
+
+
+def test_a_worker_with_a_wrong_label_is_caught_by_attestation(site: Site) -> None:
+    """It says that it is arm64, and what runs there is not."""
+    site.here.cells = chosen_for_two()
+    site.add()
+    liar = site.add(arch="arm64")
+    amd64, arm64 = site.here.cells
+    liar.programs.cells = [replace(arm64, arch=amd64.arch)]
+    record = site.go()
+    found = record.cells[1]
+    assert (found.outcome, found.reason) == (Outcome.MISBUILT, Reason.WRONG_ARCH), found.message
+    assert "x86_64, not aarch64" in found.message
+
+
+def test_what_no_worker_has_room_for_does_not_wait_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that the run began with is lost, and a smaller one comes."""
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._ALONE", 0.5)
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._LOOKS_AT_WORKERS_EVERY", 0.1)
+    over = threading.Event()
+
+    def leave(kind: str) -> None:
+        if kind == "build":
+            first = next(iter(site.lab.scheduler.workers))
+            site.lab.drop(first)
+            over.wait(60)
+            raise EngineError("the machine is off")
+
+    site.add(before=leave)
+
+    def come() -> None:
+        wait_for(lambda: any("build" in one.programs.ran for one in site.played))
+        wait_for(lambda: not site.lab.scheduler.workers)
+        site.lab.workers.pop()
+        site.add(cpus=1)
+
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(come)
+        try:
+            record = site.go()
+        finally:
+            over.set()
+        coming.result()
+    assert {cell.reason for cell in record.cells} == {Reason.ENGINE_UNAVAILABLE}
+    assert "that is large enough" in record.cells[0].message
+
+
 def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     begun, lost = threading.Event(), threading.Event()
 
@@ -324,7 +448,7 @@ def test_where_no_worker_is_left_the_run_does_not_wait_for_ever(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.app.cluster.dispatch._ALONE", 0.5)
-    monkeypatch.setattr("orchestrator.app.cluster.dispatch._COUNTS_EVERY", 0.1)
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._LOOKS_AT_WORKERS_EVERY", 0.1)
     over = threading.Event()
 
     def leave(kind: str) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from orchestrator.app.actions import build
 from orchestrator.app.context import Context
@@ -23,7 +23,7 @@ from orchestrator.execute.store.shared import SharedStore
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import packages
 from orchestrator.matrix.model import Cell, ClientValue
-from orchestrator.plan.action import Recipe
+from orchestrator.plan.action import ImageAction, Recipe
 from orchestrator.plan.plan import runtime_image
 
 
@@ -40,6 +40,11 @@ class Wanted:
     arch: str
     extra: tuple[str, ...] = ()
     client: ClientValue | None = None
+
+    @classmethod
+    def of(cls, action: ImageAction) -> Self:
+        """Return what an action of the plan makes."""
+        return cls(name=action.image, arch=action.arch, extra=action.extra, client=action.client)
 
     def make(self, images: ImageSet) -> ImageRef:
         """Return the image, made or found."""

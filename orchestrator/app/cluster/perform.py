@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import cast
 
 from orchestrator import bounds
-from orchestrator.app.actions import build, probe
+from orchestrator.app.actions import build, image, probe
 from orchestrator.app.actions.probe import Probing
-from orchestrator.app.cluster.images import Taker, TaskImages
+from orchestrator.app.cluster.images import Given, Taker, TaskImages, Wanted, give_image
 from orchestrator.app.cluster.task import Call, Done, Task, find_tool
 from orchestrator.app.context import Context
+from orchestrator.app.emulators import Emulators
 from orchestrator.app.once import Once
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
@@ -27,7 +28,7 @@ from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
-from orchestrator.plan.action import Action, BuildAction, ProbeAction
+from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.render import Renderer
 from orchestrator.record.journal import Event
@@ -63,6 +64,7 @@ class Machine:
     """What the tasks of one worker share. Safe for several threads.
 
     :ivar images: makes images here, each within so many seconds.
+    :ivar emulates: the names of the architectures whose programs its kernel hands to a QEMU.
     :ivar taker: takes those that others have made.
     """
 
@@ -72,6 +74,7 @@ class Machine:
     store: Store
     cpus: int
     images: Callable[[float], ImageSet]
+    emulates: tuple[str, ...] = ()
     taker: Taker = field(init=False)
     _images: dict[float, ImageSet] = field(default_factory=dict)
     _proofs: dict[str, _Proofs] = field(default_factory=dict)
@@ -108,10 +111,13 @@ def perform(machine: Machine, task: Task) -> Done:
     with scratch_folder(Path(tempfile.gettempdir())) as folder:
         listener, error = Listener(folder), None
         status: ActionStatus = "failed"
+        given: Given | None = None
         try:
             context = _make_context(machine, task, listener)
             with machine.store.in_use(), reap(context, alone=False):
                 status = _do(context, task, machine)
+                if isinstance(task.action, ImageAction):
+                    given = give_image(context, Wanted.of(task.action))
         except Exception as caught:  # noqa: BLE001 - it ends one action, there as here
             error = caught
         return Done(
@@ -120,6 +126,7 @@ def perform(machine: Machine, task: Task) -> Done:
             files=dict(read_evidence(folder)),
             log=_read_log(machine.store, task.action),
             error=_plain(error, machine.address),
+            given=given,
             worker=machine.address,
         )
 
@@ -156,6 +163,9 @@ def _find_images(machine: Machine, task: Task) -> TaskImages:
 
 def _do(context: Context, task: Task, machine: Machine) -> ActionStatus:
     plan = Plan(actions={**task.needed, task.action.key: task.action}, cells=task.cells)
+    if isinstance(task.action, ImageAction):
+        emulators = Emulators(host=context.host, natives=frozenset(), remote=True)
+        return image.do(context, task.action, emulators)
     if isinstance(task.action, BuildAction):
         return build.do(context, task.action, plan, lambda _: _find_source(context.store, task))
     if isinstance(task.action, ProbeAction):

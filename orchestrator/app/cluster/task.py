@@ -81,6 +81,7 @@ class Done:
     :ivar said: what it told and what it wrote down, in that order.
     :ivar files: its evidence, by path below the run's folder.
     :ivar log: of a build; ``None`` where there is none.
+    :ivar given: the image that it made, as the other workers take it.
     :ivar worker: the address of who did it.
     """
 
@@ -89,4 +90,5 @@ class Done:
     files: Mapping[str, bytes]
     log: bytes | None
     error: Exception | None
+    given: Given | None
     worker: str

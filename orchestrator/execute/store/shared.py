@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from orchestrator import bounds
+from orchestrator.atomic_files import sha256_of, write_atomically
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store import bundle
 from orchestrator.execute.store.bundle import Wanted
 from orchestrator.execute.store.prune import Item, Pruned, choose
 from orchestrator.execute.store.remote import Remote, connect_remote
 from orchestrator.execute.store.store import Artifact, HeldSource, Store
-from orchestrator.files import sha256_of, write_atomically
 
 _log = logging.getLogger(__name__)
 
