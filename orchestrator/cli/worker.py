@@ -73,8 +73,13 @@ def command(
     if not remote_store:
         raise UsageError("worker needs --remote-store: what it builds is of use to the others alone")
     patient = make_patient()
-    if not doctor.healthy(doctor.examine(patient)):
-        raise MatrixctlError("this machine lacks what a run needs", resolution="See: matrixctl doctor")
+    missing = [check for check in doctor.examine(patient) if check.state is doctor.State.MISSING]
+    if missing:
+        raise MatrixctlError(
+            "this machine lacks what a run needs",
+            details="\n".join(f"{check.name}: {check.found}" for check in missing),
+            resolution="See: matrixctl doctor",
+        )
     engine = connect()
     with show_log(common.say):
         kept = open_store(store or common.default_store(), remote_store, write=True)
