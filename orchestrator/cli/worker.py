@@ -96,6 +96,7 @@ def command(
             address="",
             host=host,
             engine=engine,
+            keeping=connect(keep=True),
             store=kept,
             cpus=cpus or engine.cpus,
             images=make_images,

@@ -139,7 +139,15 @@ def make_machine(
         )
         return ImageSet(shop=shop)
 
-    machine = Machine(address="", host=host, engine=played.engine, store=store, cpus=cpus, images=images)
+    machine = Machine(
+        address="",
+        host=host,
+        engine=played.engine,
+        keeping=played.keeping,
+        store=store,
+        cpus=cpus,
+        images=images,
+    )
     return machine, played
 
 
@@ -418,6 +426,27 @@ def test_what_no_worker_has_room_for_does_not_wait_for_ever(
     assert "that is large enough" in record.cells[0].message
 
 
+def test_what_is_kept_on_a_worker_is_marked_as_kept(site: Site) -> None:
+    site.here.choices = {**site.here.choices, "keep": True}
+    there = site.add()
+    site.go()
+    assert there.keeping.left, "containers, for inspection"
+    assert ("sweep", "") not in there.keeping.calls
+    assert there.engine.left == set()
+
+
+def test_a_fault_of_a_workers_comes_home_with_its_traceback(site: Site) -> None:
+    def fail(kind: str) -> None:
+        if kind == "driver":
+            raise ZeroDivisionError("planted there")
+
+    site.add(before=fail)
+    record = site.go()
+    assert {cell.reason for cell in record.cells} == {Reason.INTERNAL}
+    told = [path for path in site.here.tracebacks if path.name in record.cells[0].message]
+    assert "in fail\n" in told[0].read_text()
+
+
 def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     begun, lost = threading.Event(), threading.Event()
 
@@ -556,8 +585,18 @@ def test_no_scheduler_is_a_sentence() -> None:
 
 
 def test_evidence_is_written_in_folders_of_the_run_alone() -> None:
-    assert is_evidence("cells/a/haproxy.log")
-    for path in ("journal.jsonl", "/etc/passwd", "../x/y", "cells/../../x", "", "."):
+    for path in ("cells/a/haproxy.log", "internal-0a1b2c.txt"):
+        assert is_evidence(path)
+    for path in (
+        "journal.jsonl",
+        "internal-/../a.txt",
+        "internal-.txt",
+        "/etc/passwd",
+        "../x/y",
+        "cells/../../x",
+        "",
+        ".",
+    ):
         assert not is_evidence(path)
 
 
@@ -704,7 +743,7 @@ def test_the_command_serves_on_a_machine_where_it_never_ran(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = EngineRun(tmp_path).engine
-    monkeypatch.setattr(cli_worker, "connect", lambda: engine)
+    monkeypatch.setattr(cli_worker, "connect", lambda **_: engine)
     monkeypatch.setattr(doctor, "examine", lambda _: ())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "never"))
     options = ["--scheduler", lab.address, "--insecure", "--remote-store", f"file://{tmp_path}/there"]

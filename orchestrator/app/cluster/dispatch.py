@@ -1,6 +1,7 @@
 """The side of the run: sends builds and probes to the workers, and writes down what comes back."""
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -36,6 +37,7 @@ STARTED = "matrixctl-started"
 """The topic on which a worker says that it begins a task."""
 PLUGIN = "matrixctl"
 """The name under which a worker has its ``Machine``."""
+_TRACEBACK = re.compile(r"internal-[0-9a-f]{6}\.txt")
 _LOOKS_EVERY = 0.5
 _LOOKS_AT_WORKERS_EVERY = 5.0
 _ALONE = 120.0
@@ -439,6 +441,10 @@ def _pick_for_proofs(plan: Plan) -> Iterator[Any]:
 
 
 def is_evidence(path: str) -> bool:
-    """Return whether a path is one that a session writes: in a folder of the run's, not among its files."""
+    """Return whether a path is one that a task writes: in a folder of the run's, or the file of a traceback.
+
+    A worker writes none of the other files of a run.
+    """
     parts = PurePosixPath(path).parts
-    return len(parts) > 1 and not path.startswith("/") and ".." not in parts
+    is_below = len(parts) > 1 and not path.startswith("/") and ".." not in parts
+    return is_below or _TRACEBACK.fullmatch(path) is not None

@@ -34,6 +34,7 @@ from orchestrator.plan.render import Renderer
 from orchestrator.record.journal import Event
 from orchestrator.record.model import ActionStatus, ClientProof
 from orchestrator.record.recorder import Recorder
+from orchestrator.unexpected_error import keep_traceback
 
 _Proofs = defaultdict[str, Once[tuple[ClientProof, ...]]]
 
@@ -63,6 +64,7 @@ class Listener(Recorder):
 class Machine:
     """What the tasks of one worker share. Safe for several threads.
 
+    :ivar keeping: the same engine; what it makes is marked, so that it stays when the worker starts again.
     :ivar images: makes images here, each within so many seconds.
     :ivar emulates: the names of the architectures whose programs its kernel hands to a QEMU.
     :ivar taker: takes those that others have made.
@@ -71,6 +73,7 @@ class Machine:
     address: str
     host: Arch
     engine: Engine
+    keeping: Engine
     store: Store
     cpus: int
     images: Callable[[float], ImageSet]
@@ -109,7 +112,7 @@ def perform(machine: Machine, task: Task) -> Done:
     if task.tool != find_tool():
         raise MatrixctlError(f"this worker is {find_tool()}, and the run is {task.tool}")
     with scratch_folder(Path(tempfile.gettempdir())) as folder:
-        listener, error = Listener(folder), None
+        listener, error = Listener(folder), cast("Exception | None", None)
         status: ActionStatus = "failed"
         given: Given | None = None
         try:
@@ -119,13 +122,13 @@ def perform(machine: Machine, task: Task) -> Done:
                 if isinstance(task.action, ImageAction):
                     given = give_image(context, Wanted.of(task.action))
         except Exception as caught:  # noqa: BLE001 - it ends one action, there as here
-            error = caught
+            error = _make_plain(caught, machine.address, folder)
         return Done(
             status=status,
             said=tuple(listener.said),
             files=dict(read_evidence(folder)),
             log=_read_log(machine.store, task.action),
-            error=_plain(error, machine.address),
+            error=error,
             given=given,
             worker=machine.address,
         )
@@ -145,7 +148,7 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
     return Context(
         run_id=f"{task.run_id}-{secrets.token_hex(3)}",  # what is left of one task is swept beside others
         host=machine.host,
-        engine=machine.engine,
+        engine=machine.keeping if task.keep else machine.engine,
         store=machine.store,
         images=_find_images(machine, task),
         renderer=Renderer(None),
@@ -226,10 +229,13 @@ def read_evidence(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield str(path.relative_to(folder)), content
 
 
-def _plain(error: Exception | None, worker: str) -> Exception | None:
-    """Return an error that can be pickled, of other packages the text alone, and that ends no whole run."""
+def _make_plain(error: Exception, worker: str, folder: Path) -> Exception:
+    """Return an error that can be pickled and that ends no whole run.
+
+    Of an unexpected one the traceback goes into a file that is sent with the evidence.
+    """
     if isinstance(error, RecordError):  # our folder for a task is not the run's
         return ExhaustedError(f"on the worker {worker}: {error.brief}")
-    if error is None or isinstance(error, MatrixctlError):
+    if isinstance(error, MatrixctlError):
         return error
-    return RuntimeError(f"{type(error).__name__}: {error}")
+    return RuntimeError(f"on the worker {worker}: {keep_traceback(folder, error)}")
