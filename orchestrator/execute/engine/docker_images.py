@@ -124,7 +124,7 @@ class DockerImages:
         # The daemon says nothing before it has gathered all layers.
         asked = {"names": tag}
         with (
-            explained(f"save the image {tag}"),
+            explain_errors(f"save the image {tag}"),
             self._api.get(
                 _url(self._api, "images/get"), params=asked, stream=True, timeout=_SAVING_DEADLINE
             ) as answer,
@@ -137,7 +137,7 @@ class DockerImages:
 
     def load_image(self, saved: IO[bytes]) -> None:
         with (
-            explained("load a saved image"),
+            explain_errors("load a saved image"),
             self._api.post(
                 _url(self._api, "images/load"),
                 params={"quiet": "1"},
