@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from bench.local_cluster import Local, compare
 from orchestrator import app
 from orchestrator.app.actions import Actions
 from orchestrator.app.cluster.dispatch import MOST, ClusterActions, connect_cluster
+from orchestrator.app.cluster.images import Given, Wanted
 from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.worker import work
 from orchestrator.app.context import Context
@@ -235,7 +236,7 @@ def time_there(actions: Sequence[Action], *, seconds: float) -> Took:
         start_cluster(Path(folder), seconds) as address,
         connect_cluster(address, None) as cluster,
     ):
-        make = partial(ClusterActions, cluster=cluster)
+        make = partial(_WithoutImages, cluster=cluster)
         return _time(actions, make, Store(Path(folder) / "store"), Path(folder))
 
 
@@ -307,6 +308,13 @@ def _make_context(store: Store, folder: Path) -> Context:
     )
 
 
+class _WithoutImages(ClusterActions):
+    """Sends tasks that are done in no image."""
+
+    def _give_images(self, *_: object) -> Mapping[Wanted, Given]:
+        return {}
+
+
 class _Engine:
     """Answers at once, and has nothing."""
 
@@ -374,8 +382,9 @@ def serve_worker(address: str, folder: Path, seconds: float) -> None:
         address="",
         host=ARCHES["amd64"],
         engine=cast("Any", _Engine()),
+        keeping=cast("Any", _Engine()),
         store=WaitingStore(folder / "store", seconds),
         cpus=1,
-        images=lambda _: _LEFT_OUT,
+        images=lambda _: cast("Any", SimpleNamespace(shop=_LEFT_OUT)),
     )
     asyncio.run(work(address, None, made, 1 << 33, folder=folder))

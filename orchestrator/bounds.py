@@ -17,6 +17,8 @@ LOG = 8 * _MIB
 LOG_END = 256 << 10
 ARCHIVE = 1024 * _MIB
 """Bytes of one archive out of a container; the largest library that we build has 100 MiB."""
+IMAGE = 4096 * _MIB
+"""Bytes of one saved image, and of all files in it; the largest toolchain of ours has 1.4 GiB."""
 REFS = 32 * _MIB
 """Bytes that git may say of a repository's refs, and of itself; HAProxy's refs have 100 KiB."""
 BLOB = 64 * _MIB

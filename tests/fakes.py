@@ -1,6 +1,7 @@
 """Real implementations in memory: an engine that records its calls, and cells made without a file."""
 
 import io
+import json
 import re
 import subprocess
 import sys
@@ -81,6 +82,8 @@ class FakeEngine:
         self.started: set[str] = set()
         self.built: list[str] = []
         self.images: dict[str, Image] = {}
+        self._contents: dict[str, Mapping[str, str]] = {}
+        """The packages of each image, by its id."""
         self.of_others: dict[tuple[str, str], dict[str, str]] = {}
         """Labels of what other processes left, by kind and name."""
         self.digest: str | None = "sha256:" + "d" * 64
@@ -217,9 +220,10 @@ class FakeEngine:
         if done.exit_code == 0:
             own = dict(re.findall('^LABEL (.*)="(.*)"$', dockerfile, re.MULTILINE))
             number = len(self.built)
-            made_of = sha256(
-                f"{platform} {tag} {dockerfile}".encode()
-            )  # not of its turn: threads build images
+            content = self._packages.get(own.get("matrixctl.image", ""), {})
+            # Not of its turn: threads build images.
+            made_of = sha256(f"{platform} {tag} {dockerfile} {sorted(content.items())}".encode())
+            self._contents[f"sha256:{made_of.hexdigest()}"] = content
             self.images[tag] = Image(
                 id=f"sha256:{made_of.hexdigest()}",
                 tags=(tag,),
@@ -228,6 +232,19 @@ class FakeEngine:
                 created=f"2026-01-01T00:00:{number:02}Z",
             )
         return done
+
+    def save_image(self, tag: str, into: IO[bytes]) -> None:
+        self._called("save_image", tag)
+        image = self._image(tag)
+        held = {"image": image.model_dump(), "packages": self._contents.get(image.id)}
+        into.write(json.dumps(held).encode())
+
+    def load_image(self, saved: IO[bytes]) -> None:
+        self._called("load_image", "")
+        held = json.loads(saved.read())
+        image = Image.model_validate(held["image"])
+        self._contents[image.id] = held["packages"]
+        self.images[image.tags[0]] = image
 
     def remove_image(self, image: str) -> None:
         self._called("remove_image", image)
@@ -277,7 +294,8 @@ class FakeEngine:
             into.write(DEB[path])
             return
         assert path == "/var/lib/dpkg/status", "the file of an image that is asked for"
-        for package, version in self._packages.get(there.labels["matrixctl.image"], {}).items():
+        own = self._packages.get(there.labels["matrixctl.image"], {})
+        for package, version in self._contents.get(there.id, own).items():
             name, _, arch = package.partition(":")
             fields = {"Package": name, "Architecture": arch or there.arch, "Version": version}
             lines = [f"{field}: {value}\n" for field, value in fields.items()]

@@ -127,6 +127,8 @@ def _run_under_gdb(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str]
 
 def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
     context, arch = run.context, cell.arch.arch
+    if context.find_host(cell) != context.host:
+        raise MatrixctlError(f"it crashed on a worker of {arch.name}, and gdb runs here: {context.host.name}")
     model = capabilities.cpu_model(cell, context.host)
     limits = scale_limits(context.limits, emulated=bool(model))
     limits = limits.model_copy(update={"ready": 2 * limits.ready})  # gdb reads the symbols first

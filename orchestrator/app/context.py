@@ -9,7 +9,7 @@ from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
-from orchestrator.matrix.model import Limits
+from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.action import Action
 from orchestrator.plan.render import Renderer
 from orchestrator.record.recorder import Recorder
@@ -33,6 +33,10 @@ class Context:
     def has(self, action: Action) -> bool:
         """Whether the store has what the action would compile, so that it takes nothing."""
         return action.kind != "source" and action.digest is not None and self.store.has(action.digest)
+
+    def find_host(self, cell: Cell) -> Arch:
+        """Return the architecture of the machine that a cell is probed on: of this one, or a worker's."""
+        return cell.find_host(self.host, self.options.natives)
 
     @property
     def folder(self) -> Path:

@@ -1,5 +1,6 @@
 """Which QEMU runs the servers of a run's emulated cells."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -14,6 +15,8 @@ class Emulators:
     """The versions of QEMU: of the images that bring their own, and of the kernel of the engine's host."""
 
     host: Arch
+    natives: AbstractSet[str]
+    """As in ``Cell.find_host``."""
     remote: bool
     """The engine is on another machine, whose kernel cannot be asked."""
     _inside: dict[str, str] = field(default_factory=dict)
@@ -24,7 +27,10 @@ class Emulators:
 
     def find_version(self, cell: Cell) -> str | None:
         """Return the version that runs a cell's server; ``None``: it is native, or its image is not there."""
-        return self._inside.get(cell.arch.name) if cell.emulated_on(self.host) else None
+        return self._inside.get(cell.arch.name) if self._runs(cell) else None
+
+    def _runs(self, cell: Cell) -> bool:
+        return cell.emulated_on(cell.find_host(self.host, self.natives))
 
     def find_host_version(self, arch: Arch) -> str | None:
         """Return the version of the kernel's emulator, which runs compilers; ``None``: it cannot be asked."""

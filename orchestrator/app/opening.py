@@ -95,7 +95,7 @@ def make_run(
     :raises RecordError: if what it was begun with cannot be kept in its folder.
     """
     options, recorder = context.options, context.recorder
-    emulators = Emulators(host=context.host, remote=options.remote_engine)
+    emulators = Emulators(host=context.host, natives=options.natives, remote=options.remote_engine)
     again = keep_inputs(recorder, matrix, options.settings) if options.settings else options.again
     ledger = Ledger(
         recorder=recorder,
@@ -106,7 +106,7 @@ def make_run(
         confirm=options.confirm,
         load=None if options.elsewhere else LoadMeter(),
         new_cell=lambda cell: make_cell(
-            cell, context.host, again, expectations, emulators.find_version(cell)
+            cell, context.find_host(cell), again, expectations, emulators.find_version(cell)
         ),
     )
     sources = Sources(
@@ -141,6 +141,7 @@ def make_run(
             renderer=context.renderer,
             packages={},
             emulated_build=options.emulated_build,
+            natives=options.natives,
         ),
         sources=sources,
         actions=actions(context=context, sources=sources, emulators=emulators, probing=probing),

@@ -40,6 +40,8 @@ class Options:
     """URL of what stands behind the store; empty: nothing."""
     elsewhere: bool = False
     """Whether other machines do the builds and probes: what they share goes to the remote store."""
+    natives: frozenset[str] = frozenset()
+    """The names of foreign architectures whose cells other machines probe natively. Others are emulated."""
     memory: int = 0
     """Bytes that containers may take at once; 0: what the engine's host can spare."""
     repeat: int = 1

@@ -143,7 +143,7 @@ def _cell(was: CellRecord, now: CellRecord) -> Iterator[str]:
             if getattr(one, name) != getattr(other, name):
                 yield f"{axis}.{name} is {_plain(getattr(other, name))}, and was {_plain(getattr(one, name))}"
     if was.execution.host_arch != now.execution.host_arch:
-        yield f"the engine's machine is {now.execution.host_arch}, and was {was.execution.host_arch}"
+        yield f"the machine that probes it is {now.execution.host_arch}, and was {was.execution.host_arch}"
     if was.expected != now.expected:
         yield "something else is expected of it"
 

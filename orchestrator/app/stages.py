@@ -60,7 +60,7 @@ class Run:
 
     def is_runnable(self, cell: Cell) -> bool:
         """Whether the cell is probed: it may be declared impossible, or there is no machine for it."""
-        if capabilities.emulator_cannot(cell, self.context.host) is not None:
+        if capabilities.emulator_cannot(cell, self.context.find_host(cell)) is not None:
             return False
         return self.context.options.challenge_unsupported or self.expectations.runs(cell)
 
@@ -133,7 +133,7 @@ def _find_patched(plan: Plan, patch: Patch) -> list[str]:
 def judge_unsupported(run: Run) -> Run:
     """Judge the cells that are declared impossible and are not tried."""
     for cell in run.waiting:
-        declared = capabilities.unsupported(cell, run.context.host)
+        declared = capabilities.unsupported(cell, run.context.find_host(cell))
         if declared is not None and not run.is_runnable(cell):
             run.ledger.record_attempt(cell, conclude(Reason(declared.reason), declared.message))
     return run

@@ -428,6 +428,11 @@ def default_store() -> Path:
     return Path(base) / "matrixctl"
 
 
+def is_engine_remote() -> bool:
+    """Return whether the engine is on another machine, whose kernel cannot be asked."""
+    return not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+
+
 def default_out() -> Path:
     """Return ``reports/`` in the working directory."""
     return Path("reports")

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
 from orchestrator.app.actions import Actions
 from orchestrator.app.output import write_reports
+from orchestrator.arch import by_machine
 from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, typed
@@ -29,14 +30,14 @@ from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
 from orchestrator.cli.worker import refuse_without_dask
 from orchestrator.cli.workflow import StepCommand, open_step
 from orchestrator.errors import Exit, MatrixctlError, NothingSelectedError, UsageError
-from orchestrator.execute.engine.engine import connect
+from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources.download import shown
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.pins import has_pins
-from orchestrator.matrix.select import LIST_IDS
+from orchestrator.matrix.select import LIST_IDS, select_executed
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.find import WHAT, find_folder, read_run, series_of
 from orchestrator.record.journal import JOURNAL, RunStarted, read
@@ -45,6 +46,7 @@ from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Evidenc
 from orchestrator.report import comparison as words
 from orchestrator.report import explain_text
 from orchestrator.report.summary import verdict
+from orchestrator.report.units import count
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import Place
@@ -138,6 +140,15 @@ _CONFIRM = 3
     help="Let the workers of this Dask scheduler build and probe: tls://HOST:8786.",
 )
 @common.cluster_access
+@click.option(
+    "--native-only", "only", flag_value="native", default="", help="No cell that would be run under QEMU."
+)
+@click.option(
+    "--emulated-only",
+    "only",
+    flag_value="emulated",
+    help="Only those under QEMU, also where a worker could run them natively.",
+)
 @common.mirror_places
 @common.matrix_sources
 @click.option("--keep", is_flag=True, help="Keep containers and volumes for inspection.")
@@ -273,21 +284,23 @@ def _run(
     cancel = Cancel()
     cancel_on_signals(cancel)
     known = Store(options.store).known_duration
-    with (
-        progress(selection.cells, known=known, quiet=quiet, as_json=as_json) as view,
-        show_log(view.say),
-        _find_workers(context.params, options) as (actions, options),
-    ):
+    with ExitStack() as stack:
+        actions, options = stack.enter_context(_find_workers(context.params, options, engine))
+        cells, reserve = _select_executed(
+            selection.cells, _list_reserve(selection, settings), settings.only, engine, options.natives
+        )
+        view = stack.enter_context(progress(cells, known=known, quiet=quiet, as_json=as_json))
+        stack.enter_context(show_log(view.say))
         record, folder = app.run_matrix(
             selection.matrix,
-            selection.cells,
+            cells,
             common.catalog([Path(path) for path in settings.sources]),
             engine,
             options,
             expectations=selection.expectations,
             listen=view.listen,
             cancel=cancel,
-            reserve=_list_reserve(selection, settings),
+            reserve=reserve,
             resume=folder,
             actions=actions,
         )
@@ -306,7 +319,7 @@ def _run(
 
 @contextmanager
 def _find_workers(
-    params: Mapping[str, Any], options: app.Options
+    params: Mapping[str, Any], options: app.Options, engine: Engine
 ) -> Iterator[tuple[Callable[..., Actions], app.Options]]:
     """Yield what does the actions of the run, and its options: here, or with --scheduler elsewhere.
 
@@ -326,7 +339,15 @@ def _find_workers(
         ca=params["tls_ca"], cert=params["tls_cert"], key=params["tls_key"], insecure=params["insecure"]
     )
     with connect_cluster(address, access.make_security(address)) as cluster:
-        yield partial(ClusterActions, cluster=cluster), replace(options, elsewhere=True)
+        if not (params["quiet"] or params["as_json"]):
+            common.say(f"{address}: {count(len(cluster.workers), 'worker')}")
+        natives = cluster.find_natives(by_machine(engine.info().arch))
+        if options.settings and options.settings.only == "emulated":
+            natives = frozenset()
+        yield (
+            partial(ClusterActions, cluster=cluster),
+            replace(options, elsewhere=True, natives=natives),
+        )
 
 
 def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:
@@ -357,6 +378,26 @@ def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[C
         for cell in every
         if cell.id not in chosen and (selection.pins is None or has_pins(selection.pins, cell))
     ]
+
+
+def _select_executed(
+    cells: Sequence[Cell], reserve: Sequence[Cell], only: str, engine: Engine, natives: frozenset[str]
+) -> tuple[Sequence[Cell], Sequence[Cell]]:
+    """Return those of the run's cells, and of its reserve, that are run as was asked for.
+
+    :raises NothingSelectedError: where none of its cells is.
+    """
+    if not only:
+        return cells, reserve
+    host = by_machine(engine.info().arch)
+    left, kept = (select_executed(some, only, host, natives) for some in (cells, reserve))
+    if not left:
+        other = "natively" if only == "emulated" else "under QEMU"
+        raise NothingSelectedError(
+            f"--{only}-only leaves no cell: all {len(cells)} that are selected would be run {other}",
+            resolution="Leave it out, or select other cells; with --scheduler, start a native worker.",
+        )
+    return left, kept
 
 
 def _not_one(count: int) -> UsageError:
@@ -455,6 +496,7 @@ def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) ->
         **{name: params[name] for name in ("fail_fast", "allow_blocked", "challenge_unsupported")},
         **{name: params[name] for name in ("confirm_cells", "confirm_minutes", "fail_on_flaky")},
         **{name: params[name] for name in ("explain", "budget_minutes")},
+        only=params["only"] or "",
         backtraces=params["backtraces"] and not params["as_bisect"],
     )
 

@@ -57,7 +57,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         allow_blocked=settings.allow_blocked,
         challenge_unsupported=settings.challenge_unsupported,
         emulated_build=settings.build == "emulated",
-        remote_engine=not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://"),
+        remote_engine=common.is_engine_remote(),
         again=settings.again,
         settings=settings,
         series=settings.series,

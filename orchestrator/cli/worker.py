@@ -16,6 +16,7 @@ from orchestrator.cli.doctor import make_patient
 from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.engine.engine import connect
+from orchestrator.execute.images.emulation import list_registered
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.setup import doctor
@@ -72,8 +73,13 @@ def command(
     if not remote_store:
         raise UsageError("worker needs --remote-store: what it builds is of use to the others alone")
     patient = make_patient()
-    if not doctor.healthy(doctor.examine(patient)):
-        raise MatrixctlError("this machine lacks what a run needs", resolution="See: matrixctl doctor")
+    missing = [check for check in doctor.examine(patient) if check.state is doctor.State.MISSING]
+    if missing:
+        raise MatrixctlError(
+            "this machine lacks what a run needs",
+            details="\n".join(f"{check.name}: {check.found}" for check in missing),
+            resolution="See: matrixctl doctor",
+        )
     engine = connect()
     with show_log(common.say):
         kept = open_store(store or common.default_store(), remote_store, write=True)
@@ -87,7 +93,14 @@ def command(
             return ImageSet(shop=shop)
 
         machine = Machine(
-            address="", host=host, engine=engine, store=kept, cpus=cpus or engine.cpus, images=make_images
+            address="",
+            host=host,
+            engine=engine,
+            keeping=connect(keep=True),
+            store=kept,
+            cpus=cpus or engine.cpus,
+            images=make_images,
+            emulates=() if common.is_engine_remote() else list_registered(),
         )
         room = int(memory * GIB) if memory else find_budget(engine.memory)
         logging.getLogger("distributed").setLevel(logging.ERROR)

@@ -1,6 +1,7 @@
 """The values of the axes, and the cell: what the rest of the package knows about a matrix."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
@@ -184,6 +185,14 @@ class Cell:
     def emulated_on(self, host: Arch) -> bool:
         """Return whether QEMU runs the server: its architecture is foreign, or a CPU is wanted."""
         return self.arch.arch != host or bool(self.execution.cpu)
+
+    def find_host(self, here: Arch, natives: AbstractSet[str]) -> Arch:
+        """Return the architecture of the machine that the cell is probed on.
+
+        :param here: of the machine where the run is.
+        :param natives: the names of those for which other machines do it.
+        """
+        return self.arch.arch if self.arch.name in natives and not self.execution.cpu else here
 
     @property
     def axes(self) -> Mapping[str, AxisValue]:

@@ -3,11 +3,12 @@
 import heapq
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-from orchestrator.arch import ALIASES
+from orchestrator.arch import ALIASES, Arch
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.matrix.model import AXES, AxisValue, Cell, Matrix
 from orchestrator.matrix.names import join_names, nearest, quoted
@@ -118,6 +119,22 @@ def select(
     if not left:
         raise _nothing(cells, allowed)
     return left
+
+
+def select_executed(
+    cells: Sequence[Cell], only: str, host: Arch, natives: AbstractSet[str]
+) -> tuple[Cell, ...]:
+    """Return the cells that are run natively, or those that are run under QEMU.
+
+    :param only: ``native`` or ``emulated``; empty: all.
+    :param host: of the engine's machine.
+    :param natives: as in ``Cell.find_host``.
+    """
+    return tuple(
+        cell
+        for cell in cells
+        if not only or cell.emulated_on(cell.find_host(host, natives)) == (only == "emulated")
+    )
 
 
 def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:

@@ -1,6 +1,7 @@
 """Makes the plan: the actions that the cells need, each once. Same cells and versions, same plan."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from orchestrator.arch import Arch
@@ -39,6 +40,8 @@ class Planner:
     renderer: Renderer
     packages: Mapping[str, Mapping[str, str]]
     emulated_build: bool = False
+    natives: AbstractSet[str] = frozenset()
+    """As in ``Cell.find_host``."""
     moved: Mapping[str, Source] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     _relevant: dict[tuple[str, str, bool], tuple[tuple[str, str], ...]] = field(
@@ -75,8 +78,9 @@ class Planner:
         selftest = "" if foreign else self._add_selftest(actions, first.tls, target)
         tests = (selftest,) if selftest else ()
         extra = needed.to_run(first.haproxy, first.tls)
-        runtime = self._add_image(actions, runtime_image(first, self.host), target, extra)
-        images = (runtime, self._add_client(actions, first.client))
+        host = first.find_host(self.host, self.natives)
+        runtime = self._add_image(actions, runtime_image(first, host), target, extra)
+        images = (runtime, self._add_client(actions, first.client, host))
         name = session_name(first)
         _add(
             actions,
@@ -91,19 +95,23 @@ class Planner:
             ),
         )
 
-    def _add_client(self, actions: dict[str, Action], client: ClientValue) -> str:
-        """Add the image of the clients; for the matrix' own client one that grows from it."""
-        ours = self._add_image(actions, "client", self.host)
+    def _add_client(self, actions: dict[str, Action], client: ClientValue, host: Arch) -> str:
+        """Add the image of the clients; for the matrix' own client one that grows from it.
+
+        :param host: of the machine that they run on. One that is not ours makes its images of its own.
+        """
+        ours = self._add_image(actions, "client", host)
         if not client.is_own:
             return ours
-        name = f"client-{self.host.name} with {client.name}"
+        name = f"client-{host.name} with {client.name}"
         key = make_key("image", name)
         # The packages of the archive are extracted in a container of the toolchain.
-        tools = (self._add_image(actions, "toolchain", self.host),) if client.source == "package" else ()
+        extracted = client.source == "package" and host == self.host
+        tools = (self._add_image(actions, "toolchain", self.host),) if extracted else ()
         _add(
             actions,
             ImageAction(
-                key=key, name=name, image="client", arch=self.host.name, client=client, needs=(ours, *tools)
+                key=key, name=name, image="client", arch=host.name, client=client, needs=(ours, *tools)
             ),
         )
         return key
@@ -279,7 +287,10 @@ class Planner:
         if key not in actions:
             # A foreign target's toolchain grows from the host's; the runtime's root and the emulated
             # toolchain are assembled in a container of it, and so does one with further packages.
-            grown = image != "client" and ((image, arch) != ("toolchain", self.host) or bool(extra))
+            # A runtime of another machine's is made there.
+            away = image == "runtime" and arch != self.host
+            own = (image, arch) == ("toolchain", self.host) and not extra
+            grown = image != "client" and not away and not own
             needs = (self._add_image(actions, "toolchain", self.host),) if grown else ()
             _add(
                 actions,

@@ -12,6 +12,8 @@ CONFIRM_CELLS, CONFIRM_MINUTES = 3, 15.0
 
 
 Evidence = Literal["none", "failing", "all"]
+Only = Literal["", "native", "emulated"]
+"""Which cells a run has: all, or those that are run natively, or under QEMU."""
 
 
 class Settings(Value):
@@ -61,6 +63,8 @@ class Settings(Value):
     """Of ``--pins``, absolute; for the reproducers."""
     pins: Pins | None = None
     """What it had in it: the run goes on with that, and is merged with runs of the same."""
+    only: Only = ""
+    """``--native-only`` or ``--emulated-only``; empty: neither."""
     remote_store: str = ""
     """Its URL, which has no password in it."""
     command: str = ""
@@ -77,6 +81,7 @@ class Settings(Value):
         options += [word for text in self.patches for word in ("--patch", text)]
         options += ["--pins", self.pins_file] if self.pins_file else []
         options += ["--build", self.build] if self.build != "cross" else []
+        options += [f"--{self.only}-only"] if self.only else []
         options += ["--challenge-unsupported"] if self.challenge_unsupported else []
         options += [word for path in self.sources for word in ("--sources", path)]
         options += [word for where in self.mirrors for word in ("--mirror", where)]

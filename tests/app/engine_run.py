@@ -215,10 +215,14 @@ class EngineRun:
     actions: Callable[..., Any] = Actions
     """What does the actions."""
     engine: FakeEngine = field(init=False)
+    keeping: FakeEngine = field(init=False)
+    """Of a worker: the engine as it is for ``--keep``."""
 
     def __post_init__(self) -> None:
         self.programs.cells = self.cells
         self.engine = FakeEngine(self.programs, builder=self.builder, packages=self.packages)
+        self.keeping = FakeEngine(self.programs, builder=self.builder, packages=self.packages)
+        self.keeping.images = self.engine.images
         self.store = Store(self.folder / "store")
         self.mirror = self.folder / "mirror"
         self.mirror.mkdir(exist_ok=True)

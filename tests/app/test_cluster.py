@@ -3,11 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from distributed import Scheduler, Worker
-from engine_run import PACKAGES, EngineRun, Programs, chosen
+from engine_run import GCM, PACKAGES, EngineRun, Programs, chosen
 from fake_host import FakeHost
 
 from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
@@ -27,7 +28,7 @@ from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
 from orchestrator.app.cluster.worker import work
-from orchestrator.arch import ARCHES
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli import worker as cli_worker
 from orchestrator.errors import EngineError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
@@ -35,6 +36,7 @@ from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.store.shared import open_store
+from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import RunRecord
 
@@ -114,7 +116,13 @@ def lab() -> Iterator[Lab]:
 
 
 def make_machine(
-    folder: Path, url: str, programs: Programs, packages: Mapping[str, Mapping[str, str]]
+    folder: Path,
+    url: str,
+    programs: Programs,
+    packages: Mapping[str, Mapping[str, str]],
+    *,
+    host: Arch = ARCHES["amd64"],
+    cpus: int = 2,
 ) -> tuple[Machine, EngineRun]:
     folder.mkdir()
     played = EngineRun(folder, programs=programs, packages=packages, fetches=True)
@@ -124,7 +132,7 @@ def make_machine(
         shop = Workshop(
             engine=played.engine,
             host=FakeHost(),
-            arch=ARCHES["amd64"],
+            arch=host,
             proxies={},
             store=store,
             limit=limit,
@@ -132,7 +140,13 @@ def make_machine(
         return ImageSet(shop=shop)
 
     machine = Machine(
-        address="", host=ARCHES["amd64"], engine=played.engine, store=store, cpus=2, images=images
+        address="",
+        host=host,
+        engine=played.engine,
+        keeping=played.keeping,
+        store=store,
+        cpus=cpus,
+        images=images,
     )
     return machine, played
 
@@ -156,13 +170,22 @@ class Site:
         self,
         before: Callable[[str], None] = lambda _: None,
         packages: Mapping[str, Mapping[str, str]] = PACKAGES,
+        own_images: Sequence[str] = (),
+        arch: str = "amd64",
+        cpus: int = 2,
         **told: Any,
     ) -> EngineRun:
-        """Start a worker."""
+        """Start a worker.
+
+        :param packages: of the images that it makes itself.
+        :param own_images: those that it has made.
+        """
         folder = self.folder / f"worker-{len(self.played)}"
         programs = Programs(before=before, cells=self.here.cells, **told)
-        machine, played = make_machine(folder, self.url, programs, packages)
+        machine, played = make_machine(folder, self.url, programs, packages, host=ARCHES[arch], cpus=cpus)
         played.programs.cells = self.here.cells
+        for name in own_images:
+            machine.images(600).get(name, machine.host)
         self.lab.add(machine, folder)
         self.played.append(played)
         wait_for(lambda: len(self.lab.scheduler.workers) == len(self.lab.workers))
@@ -172,6 +195,7 @@ class Site:
         access = self.lab.access
         security = access.make_security(self.lab.address) if access else None
         with connect_cluster(self.lab.address, security) as cluster:
+            self.here.choices = {**self.here.choices, "natives": cluster.find_natives(ARCHES["amd64"])}
             self.here.actions = partial(ClusterActions, cluster=cluster)
             return self.here.go()
 
@@ -233,14 +257,194 @@ def test_a_build_that_fails_there_fails_here_with_its_log(site: Site) -> None:
     assert "planted" in (site.here.folder / "run" / failed.log).read_text()
 
 
-def test_a_worker_with_another_compiler_builds_nothing(site: Site) -> None:
-    name = "gcc-14-x86-64-linux-gnu"
-    planned = PACKAGES["toolchain"][name]
-    there = site.add(packages={**PACKAGES, "toolchain": {**PACKAGES["toolchain"], name: "99-1"}})
+def test_a_worker_builds_and_probes_in_the_images_of_the_run(site: Site) -> None:
+    """It made images itself on another day: of the same recipes, with other packages."""
+    images = ("toolchain", "runtime", "client")
+    there = site.add(packages={name: {"gcc": "99"} for name in images}, own_images=images)
+    own = {image.id for image in there.engine.images.values()}
+    record = site.go()
+    assert [cell.verdict for cell in record.cells] == [Verdict.AS_EXPECTED]
+    used = {spec.image for spec in there.engine.specs}
+    assert len(used) == 3
+    assert used <= {image.id for image in site.here.engine.images.values()}
+    assert not used & own
+
+
+def test_an_image_is_made_once_and_travels_once(site: Site) -> None:
+    one = site.add()
+    site.go()
+    assert one.engine.built == []
+    saved = [name for verb, name in site.here.engine.calls if verb == "save_image"]
+    loaded = [verb for verb, _ in one.engine.calls if verb == "load_image"]
+    assert len(saved) == len(set(saved)) == len(loaded) == 3
+    site.here.name = "second"
+    site.go()
+    again = [name for verb, name in site.here.engine.calls if verb == "save_image"]
+    assert again == saved, "the store has noted which files they are"
+    for file in (site.folder / "there" / "images").iterdir():
+        assert file.name == f"{sha256(file.read_bytes()).hexdigest()}.tar"
+
+
+def test_an_image_with_other_bytes_is_not_loaded(site: Site) -> None:
+    site.add()
+    site.go()
+    images = site.folder / "there" / "images"
+    for file in images.iterdir():
+        file.write_bytes(b"something else")
+    site.lab.remove(next(iter(site.lab.scheduler.workers)))
+    site.lab.workers.clear()
+    fresh, site.here.name = site.add(), "second"
     record = site.go()
     assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
-    assert f"{name} 99-1 in place of {planned}" in record.cells[0].message
-    assert "build" not in there.programs.ran
+    assert "has something else as the image" in record.cells[0].message
+    assert ("load_image", "") not in fresh.engine.calls
+    assert len(list(images.iterdir())) == 2, "the one that was asked for is gone"
+
+
+def test_a_saved_image_that_is_another_one_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = site.add()
+    monkeypatch.setattr(there.engine, "load_image", lambda _: None)
+    record = site.go()
+    assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}
+    assert "is not the one that it is called" in record.cells[0].message
+
+
+def chosen_for_two() -> tuple[Cell, ...]:
+    """A cell of this machine's architecture, and one of another."""
+    return chosen("arch=amd64,arm64", "tls=openssl-3.5.7", f"cipher={GCM}")
+
+
+def test_cells_of_a_workers_architecture_are_probed_there_natively(site: Site) -> None:
+    site.here.cells = chosen_for_two()
+    ours, theirs = site.add(), site.add(arch="arm64")
+    record = site.go()
+    assert {cell.verdict for cell in record.cells} == {Verdict.AS_EXPECTED}
+    mine, foreign = record.cells
+    assert (mine.execution.mode, mine.execution.host_arch) == ("native", "amd64")
+    assert (foreign.execution.mode, foreign.execution.host_arch) == ("native", "arm64")
+    assert foreign.execution.cpu_model is None
+    assert ours.programs.probed == [mine.id]
+    assert theirs.programs.probed == [foreign.id]
+    assert "build" not in theirs.programs.ran, "it is compiled where the toolchain of the run is native"
+    platforms = {spec.platform for spec in theirs.engine.specs}
+    assert platforms == {"linux/arm64"}
+    made = {one.name for one in record.components if one.kind == "image"}
+    assert {"client-arm64", "runtime-arm64", "client-amd64", "runtime-amd64"} <= made
+    assert "emulated-runtime-arm64" not in made
+    assert "curl in client-arm64" in {one.name for one in record.components}
+    assert theirs.engine.left == set()
+
+
+def test_where_no_worker_is_of_an_architecture_it_is_emulated(site: Site) -> None:
+    site.here.cells = chosen_for_two()
+    site.add()
+    record = site.go()
+    assert [cell.execution.mode for cell in record.cells] == ["native", "emulated"]
+    assert {cell.verdict for cell in record.cells} == {Verdict.AS_EXPECTED}
+
+
+def test_a_run_that_goes_on_is_not_mixed_with_another_execution(site: Site) -> None:
+    site.here.cells = chosen_for_two()
+    site.add(before=lambda kind: site.here.cancel.ask() if kind == "build" else None)
+    assert site.go().run.status != "finished"
+    site.add(arch="arm64")
+    site.here.cancel, site.here.resume = Cancel(), True
+    with pytest.raises(UsageError, match="cannot be resumed") as caught:
+        site.go()
+    assert "the machine that probes it is arm64, and was amd64" in str(caught.value)
+
+
+def test_two_workers_of_an_architecture_have_the_same_images(site: Site) -> None:
+    """The one that makes them gives them to the other, whose own would have other packages."""
+    site.here.cells = chosen("arch=arm64", "tls=openssl-3.5.7,distro", f"cipher={GCM}")
+    site.add()
+    together = threading.Barrier(2, timeout=60)
+
+    def meet(kind: str) -> None:
+        if kind == "driver":
+            together.wait()
+
+    other = {name: {"libc6": "99"} for name in PACKAGES}
+    both = [site.add(meet, packages, arch="arm64", cpus=1) for packages in (PACKAGES, other)]
+    site.go()
+    one, two = ({spec.image for spec in played.engine.specs} for played in both)
+    assert one == two
+    loaded = [verb for played in both for verb, _ in played.engine.calls if verb == "load_image"]
+    assert len(loaded) == len(one) == 2, "each by the one that had not made it"
+
+
+def test_without_a_worker_that_can_compile_it_says_so(site: Site) -> None:
+    site.add(arch="arm64")
+    with pytest.raises(UsageError, match="are arm64, and the engine of this run is amd64"):
+        site.go()
+
+
+def test_a_worker_with_a_wrong_label_is_caught_by_attestation(site: Site) -> None:
+    """It says that it is arm64, and what runs there is not."""
+    site.here.cells = chosen_for_two()
+    site.add()
+    liar = site.add(arch="arm64")
+    amd64, arm64 = site.here.cells
+    liar.programs.cells = [replace(arm64, arch=amd64.arch)]
+    record = site.go()
+    found = record.cells[1]
+    assert (found.outcome, found.reason) == (Outcome.MISBUILT, Reason.WRONG_ARCH), found.message
+    assert "x86_64, not aarch64" in found.message
+
+
+def test_what_no_worker_has_room_for_does_not_wait_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that the run began with is lost, and a smaller one comes."""
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._ALONE", 0.5)
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._LOOKS_AT_WORKERS_EVERY", 0.1)
+    over = threading.Event()
+
+    def leave(kind: str) -> None:
+        if kind == "build":
+            first = next(iter(site.lab.scheduler.workers))
+            site.lab.drop(first)
+            over.wait(60)
+            raise EngineError("the machine is off")
+
+    site.add(before=leave)
+
+    def come() -> None:
+        wait_for(lambda: any("build" in one.programs.ran for one in site.played))
+        wait_for(lambda: not site.lab.scheduler.workers)
+        site.lab.workers.pop()
+        site.add(cpus=1)
+
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(come)
+        try:
+            record = site.go()
+        finally:
+            over.set()
+        coming.result()
+    assert {cell.reason for cell in record.cells} == {Reason.ENGINE_UNAVAILABLE}
+    assert "that is large enough" in record.cells[0].message
+
+
+def test_what_is_kept_on_a_worker_is_marked_as_kept(site: Site) -> None:
+    site.here.choices = {**site.here.choices, "keep": True}
+    there = site.add()
+    site.go()
+    assert there.keeping.left, "containers, for inspection"
+    assert ("sweep", "") not in there.keeping.calls
+    assert there.engine.left == set()
+
+
+def test_a_fault_of_a_workers_comes_home_with_its_traceback(site: Site) -> None:
+    def fail(kind: str) -> None:
+        if kind == "driver":
+            raise ZeroDivisionError("planted there")
+
+    site.add(before=fail)
+    record = site.go()
+    assert {cell.reason for cell in record.cells} == {Reason.INTERNAL}
+    told = [path for path in site.here.tracebacks if path.name in record.cells[0].message]
+    assert "in fail\n" in told[0].read_text()
 
 
 def test_a_lost_worker_costs_no_verdict_and_is_said(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -274,7 +478,7 @@ def test_where_no_worker_is_left_the_run_does_not_wait_for_ever(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.app.cluster.dispatch._ALONE", 0.5)
-    monkeypatch.setattr("orchestrator.app.cluster.dispatch._COUNTS_EVERY", 0.1)
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._LOOKS_AT_WORKERS_EVERY", 0.1)
     over = threading.Event()
 
     def leave(kind: str) -> None:
@@ -381,8 +585,18 @@ def test_no_scheduler_is_a_sentence() -> None:
 
 
 def test_evidence_is_written_in_folders_of_the_run_alone() -> None:
-    assert is_evidence("cells/a/haproxy.log")
-    for path in ("journal.jsonl", "/etc/passwd", "../x/y", "cells/../../x", "", "."):
+    for path in ("cells/a/haproxy.log", "internal-0a1b2c.txt"):
+        assert is_evidence(path)
+    for path in (
+        "journal.jsonl",
+        "internal-/../a.txt",
+        "internal-.txt",
+        "/etc/passwd",
+        "../x/y",
+        "cells/../../x",
+        "",
+        ".",
+    ):
         assert not is_evidence(path)
 
 
@@ -529,9 +743,8 @@ def test_the_command_serves_on_a_machine_where_it_never_ran(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = EngineRun(tmp_path).engine
-    monkeypatch.setattr(cli_worker, "connect", lambda: engine)
+    monkeypatch.setattr(cli_worker, "connect", lambda **_: engine)
     monkeypatch.setattr(doctor, "examine", lambda _: ())
-    monkeypatch.setattr(doctor, "healthy", lambda _: True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "never"))
     options = ["--scheduler", lab.address, "--insecure", "--remote-store", f"file://{tmp_path}/there"]
     options += ["--store", str(tmp_path / "store")]

@@ -65,7 +65,7 @@ class SecondDaemon:
     def prepare(self) -> None:
         """Make its place and its bridge."""
         # In memory: a gigabyte of images comes, and goes, sooner than on a disk.
-        _run("mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(self.folder))
+        _run("mount", "-t", "tmpfs", "-o", "size=6g", "tmpfs", str(self.folder))
         self._bridge, address = _add_bridge()
         _run("ip", "address", "add", address, "dev", self._bridge)
         _run("ip", "link", "set", self._bridge, "up")

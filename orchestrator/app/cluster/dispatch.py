@@ -1,12 +1,15 @@
 """The side of the run: sends builds and probes to the workers, and writes down what comes back."""
 
 import logging
+import re
 import secrets
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, TypeGuard, cast
 
@@ -15,16 +18,18 @@ from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
 from orchestrator.app.actions import Actions
+from orchestrator.app.cluster.images import Given, Wanted, give_image, list_for_build, list_for_probe
 from orchestrator.app.cluster.perform import Machine, perform
 from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
 from orchestrator.app.demand import GIB, find_demand
+from orchestrator.app.once import Once
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
 from orchestrator.execute.schedule.pool import Execute, Pool
 from orchestrator.execute.schedule.slots import Demand
-from orchestrator.plan.action import Action, BuildAction, ProbeAction, SourceAction
+from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
 from orchestrator.plan.plan import Plan
 from orchestrator.record.model import ActionStatus
-from orchestrator.report.units import count
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +37,11 @@ STARTED = "matrixctl-started"
 """The topic on which a worker says that it begins a task."""
 PLUGIN = "matrixctl"
 """The name under which a worker has its ``Machine``."""
+_TRACEBACK = re.compile(r"internal-[0-9a-f]{6}\.txt")
 _LOOKS_EVERY = 0.5
-_COUNTS_EVERY = 5.0
+_LOOKS_AT_WORKERS_EVERY = 5.0
 _ALONE = 120.0
-"""Seconds that a run waits for a worker where there is none: one may be about to start again."""
+"""Seconds that a run waits for a worker where none has room: one may be about to start again."""
 WORKERS = "workers"
 """The lane of what workers do."""
 MOST = 256
@@ -64,52 +70,76 @@ class Cluster:
     workers: Mapping[str, Description]
     _started: dict[str, list[str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _seen: float = field(default_factory=time.monotonic)
-    _counted: float = field(default_factory=time.monotonic)
-    """When there was a worker, and when that was asked, of ``time.monotonic()``."""
-    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _present: list[Mapping[str, float]] = field(default_factory=list)
+    """What each worker had when that was last asked."""
+    _looked: float = 0.0
+    """When that was, of ``time.monotonic()``."""
+    _looking: threading.Lock = field(default_factory=threading.Lock)
+    _roomy: dict[frozenset[tuple[str, float]], float] = field(default_factory=dict)
+    """When a worker had room for what was wanted, likewise."""
 
-    @property
-    def cpus(self) -> int:
-        """Return the CPUs of the smallest worker: a compile takes as many."""
-        return min(worker.cpus for worker in self.workers.values())
+    def find_smallest(self, arch: Arch) -> tuple[int, int]:
+        """Return the CPUs and bytes that each worker of an architecture has at least; a compile takes all."""
+        own = [worker for worker in self.workers.values() if worker.arch == arch.name]
+        return min((one.cpus for one in own), default=1), min((one.memory for one in own), default=0)
 
-    @property
-    def memory(self) -> int:
-        """Return the bytes of the smallest worker."""
-        return min(worker.memory for worker in self.workers.values())
+    def find_natives(self, here: Arch) -> frozenset[str]:
+        """Return the foreign architectures that workers have.
+
+        :param here: that of the machine where the run is.
+        :raises UsageError: where no worker has that one: builds need it, and the images that are made here.
+        """
+        found = {worker.arch for worker in self.workers.values()}
+        if here.name not in found:
+            raise UsageError(
+                f"the workers of {self.address} are {' and '.join(sorted(found))}, and the engine of this run"
+                f" is {here.name}",
+                resolution=f"Start a worker on a machine of {here.name} as well: it compiles.",
+            )
+        return frozenset(found - {here.name})
 
     @property
     def room(self) -> int:
         """Return how many tasks are sent at once: enough that no worker waits for the next."""
         return min(MOST, 2 * sum(worker.cpus for worker in self.workers.values()))
 
-    def submit(self, task: Task, *, cpus: int, memory: int) -> "Future[Done]":
+    def submit(self, task: Task, resources: Mapping[str, float]) -> "Future[Done]":
         """Send a task to a worker that has room for it.
 
         :raises EngineLostError: where the scheduler is gone: Dask itself would wait without end.
         """
         if self.client.status != "running":
             raise EngineLostError(f"the scheduler {self.address} is gone")
-        self.refuse_to_wait_alone()
-        resources = {"cpu": min(cpus, self.cpus), "memory": min(memory, self.memory) / GIB}
+        self.refuse_to_wait(resources)
         name = f"{task.run_id}/{task.action.key}#{secrets.token_hex(3)}"
-        made: Future[Done] = self.client.submit(do_here, task, resources=resources, pure=False, key=name)
+        made: Future[Done] = self.client.submit(
+            do_here, task, resources=dict(resources), pure=False, key=name
+        )
         return made
 
-    def refuse_to_wait_alone(self) -> None:
-        """:raises EngineLostError: where there has been no worker for long: Dask would wait without end."""
-        if self._counting.acquire(blocking=False):  # one of many threads asks for all
+    def refuse_to_wait(self, resources: Mapping[str, float]) -> None:
+        """:raises EngineLostError: where no worker had room for long: Dask would wait without end."""
+        if self._looking.acquire(blocking=False):  # one of many threads asks for all
             try:
-                now = time.monotonic()
-                if now - self._counted >= _COUNTS_EVERY:
-                    self._counted = now
-                    self._seen = now if self.client.nthreads() else self._seen
+                if time.monotonic() - self._looked >= _LOOKS_AT_WORKERS_EVERY:
+                    said = self.client.scheduler_info()["workers"].values()
+                    self._present = [worker["resources"] for worker in said]
+                    self._looked = time.monotonic()
             finally:
-                self._counting.release()
-        alone = self._counted - self._seen
+                self._looking.release()
+        with self._lock:
+            wanted = frozenset(resources.items())
+            if any(_has_room(present, resources) for present in self._present):
+                self._roomy[wanted] = self._looked
+            alone = self._looked - self._roomy.setdefault(wanted, self._looked)
         if alone >= _ALONE:
-            raise EngineLostError(f"the scheduler {self.address} has had no worker for {alone:.0f} s")
+            if not self._present:
+                raise EngineLostError(f"the scheduler {self.address} has had no worker for {alone:.0f} s")
+            raise EngineLostError(
+                f"the scheduler {self.address} has had no worker for {alone:.0f} s that is large enough",
+                details="\n".join([f"wanted: {_tell(resources)}", *map(_tell, self._present)]),
+                resolution="Start such a worker again, then: matrixctl run --resume RUN",
+            )
 
     @property
     def asker(self) -> str:
@@ -130,6 +160,15 @@ class Cluster:
         """Return the workers that began a task and were lost."""
         with self._lock:
             return self._started.get(key, [])[:-1]
+
+
+def _has_room(present: Mapping[str, float], resources: Mapping[str, float]) -> bool:
+    return all(present.get(name, 0) >= amount for name, amount in resources.items())
+
+
+def _tell(resources: Mapping[str, float]) -> str:
+    said = {"cpu": "{:.0f} CPUs", "memory": "{:.1f} GiB"}
+    return ", ".join(said.get(name, name).format(amount) for name, amount in resources.items())
 
 
 def find_machine() -> Machine:
@@ -173,7 +212,6 @@ def connect_cluster(address: str, security: Security | None, *, patience: float 
         found = client.run(describe_here, on_error="return")
         _refuse_others(found)
         cluster = Cluster(address=address, client=client, workers=found)
-        _log.info("%s: %s", address, count(len(found), "worker"))
         client.subscribe_topic(STARTED, cluster.note_start)
         yield cluster
 
@@ -204,6 +242,10 @@ class ClusterActions(Actions):
     """Makes images and fetches sources here, and has the rest done by workers. Safe for several threads."""
 
     cluster: Cluster
+    _given: Mapping[Wanted, Once[Given]] = field(default_factory=lambda: defaultdict(Once))
+    """The images that were made here."""
+    _made: Mapping[str, Once[tuple[Given, ActionStatus]]] = field(default_factory=lambda: defaultdict(Once))
+    """Those that workers made, by the keys of their actions."""
 
     def do(self, action: Action, plan: Plan) -> ActionStatus:
         """Do one action, or have it done.
@@ -211,6 +253,8 @@ class ClusterActions(Actions):
         :raises EngineLostError: where the scheduler is gone, or each worker that tried was lost.
         :raises MatrixctlError: as the worker raised it.
         """
+        if isinstance(action, ImageAction) and self._is_foreign(action):
+            return self._have_made(action, plan)[1]
         if not self._is_sent(action):
             return super().do(action, plan)
         if action.digest is not None and self.context.store.artifact(action.digest) is not None:
@@ -237,7 +281,47 @@ class ClusterActions(Actions):
         """Whether a worker does it, if it is not done already. Images and sources are the run's own."""
         return isinstance(action, BuildAction | ProbeAction) and not action.problem
 
-    def _make_task(self, action: BuildAction | ProbeAction, plan: Plan) -> Task:
+    def _is_foreign(self, action: ImageAction) -> bool:
+        """Whether it is an image of a worker's own architecture; what we make for others runs here."""
+        return action.image in {"runtime", "client"} and action.arch != self.context.host.name
+
+    def _have_made(self, action: ImageAction, plan: Plan) -> tuple[Given, ActionStatus]:
+        """Have an image made by a worker of its architecture, once."""
+
+        def have() -> tuple[Given, ActionStatus]:
+            done = self._have_done(self._make_task(action, plan), action, plan)
+            self._write_down(done, action)
+            if done.error is not None or done.given is None:
+                raise done.error or MatrixctlError(f"{action.name} was not made")
+            return done.given, done.status
+
+        return self._made[action.key].get(have)
+
+    def _find_resources(self, action: Action, plan: Plan) -> dict[str, float]:
+        """Return what a worker must have for an action: an architecture, and room."""
+        host = self._find_host(action, plan)
+        cpus, memory = self.cluster.find_smallest(host)
+        wanted = find_demand(action, plan.cells, cpus)
+        found = {
+            "cpu": min(wanted.cpus, cpus),
+            "memory": min(wanted.memory, memory) / GIB,
+            f"arch={host.name}": 1,
+        }
+        if isinstance(action, BuildAction) and action.recipe and action.recipe.compiler_arch != host:
+            found[f"emulate={action.recipe.compiler_arch.name}"] = 1
+        return found
+
+    def _find_host(self, action: Action, plan: Plan) -> Arch:
+        """Return the architecture of the machine that does it."""
+        match action:
+            case ImageAction():
+                return ARCHES[action.arch]
+            case ProbeAction():
+                return self.context.find_host(plan.cells[action.cells[0]])
+            case _:
+                return self.context.host
+
+    def _make_task(self, action: ImageAction | BuildAction | ProbeAction, plan: Plan) -> Task:
         # What probes a judged cell once more needs nothing to be done, and names its build all the same.
         named = {action.build} if isinstance(action, ProbeAction) else set()
         needed = {key: plan.actions[key] for key in {*action.needs, *named} if key in plan.actions}
@@ -252,6 +336,7 @@ class ClusterActions(Actions):
             needed=needed,
             cells=cells,
             source=self._find_source(action, plan),
+            images=self._give_images(action, plan),
             limits=self.context.limits,
             repeat=self.context.options.repeat,
             keep=self.context.options.keep,
@@ -260,6 +345,20 @@ class ClusterActions(Actions):
                 key: self.probing.declared(plan.cells[key]) for key in action.cells if key in plan.cells
             },
         )
+
+    def _give_images(self, action: Action, plan: Plan) -> Mapping[Wanted, Given]:
+        """Put the images of a task where workers take them; return them by what is wanted."""
+        host, wanted = self._find_host(action, plan), tuple[Wanted, ...]()
+        if isinstance(action, ProbeAction):
+            wanted = list_for_probe(plan.cells[action.cells[0]], host)
+        elif isinstance(action, BuildAction) and action.recipe:
+            wanted = list_for_build(action.recipe, host)
+        if host != self.context.host:
+            images = (one for one in plan.actions.values() if isinstance(one, ImageAction))
+            return {
+                Wanted.of(one): self._have_made(one, plan)[0] for one in images if Wanted.of(one) in wanted
+            }
+        return {one: self._given[one].get(partial(give_image, self.context, one)) for one in wanted}
 
     def _find_source(self, action: Action, plan: Plan) -> tuple[str, str] | None:
         if not isinstance(action, BuildAction) or not action.source:
@@ -271,15 +370,15 @@ class ClusterActions(Actions):
         return (source.sha256, source.file) if source and source.sha256 else None
 
     def _have_done(self, task: Task, action: Action, plan: Plan) -> Done:
-        wanted = find_demand(action, plan.cells, self.cluster.cpus)
+        resources = self._find_resources(action, plan)
         with _losing(task):
-            future = self.cluster.submit(task, cpus=wanted.cpus, memory=wanted.memory)
+            future = self.cluster.submit(task, resources)
         try:
-            return self._wait(future, task)
+            return self._wait(future, task, resources)
         finally:
             cast("Any", future).release()
 
-    def _wait(self, future: "Future[Done]", task: Task) -> Done:
+    def _wait(self, future: "Future[Done]", task: Task, resources: Mapping[str, float]) -> Done:
         cancelled = self.context.cancel()
         ended = threading.Event()
         cast("Any", future).add_done_callback(lambda _: ended.set())
@@ -291,7 +390,7 @@ class ClusterActions(Actions):
                 cancelled = self.context.cancel()
                 if not cancelled:
                     with _losing(task):
-                        self.cluster.refuse_to_wait_alone()
+                        self.cluster.refuse_to_wait(resources)
             else:
                 with _losing(task):
                     done: Done = future.result()
@@ -342,6 +441,10 @@ def _pick_for_proofs(plan: Plan) -> Iterator[Any]:
 
 
 def is_evidence(path: str) -> bool:
-    """Return whether a path is one that a session writes: in a folder of the run's, not among its files."""
+    """Return whether a path is one that a task writes: in a folder of the run's, or the file of a traceback.
+
+    A worker writes none of the other files of a run.
+    """
     parts = PurePosixPath(path).parts
-    return len(parts) > 1 and not path.startswith("/") and ".." not in parts
+    is_below = len(parts) > 1 and not path.startswith("/") and ".." not in parts
+    return is_below or _TRACEBACK.fullmatch(path) is not None

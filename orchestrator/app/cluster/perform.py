@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import cast
 
 from orchestrator import bounds
-from orchestrator.app.actions import build, probe
+from orchestrator.app.actions import build, image, probe
 from orchestrator.app.actions.probe import Probing
+from orchestrator.app.cluster.images import Given, Taker, TaskImages, Wanted, give_image
 from orchestrator.app.cluster.task import Call, Done, Task, find_tool
 from orchestrator.app.context import Context
+from orchestrator.app.emulators import Emulators
 from orchestrator.app.once import Once
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
@@ -26,12 +28,13 @@ from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
-from orchestrator.plan.action import Action, BuildAction, ProbeAction
+from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.render import Renderer
 from orchestrator.record.journal import Event
 from orchestrator.record.model import ActionStatus, ClientProof
 from orchestrator.record.recorder import Recorder
+from orchestrator.unexpected_error import keep_traceback
 
 _Proofs = defaultdict[str, Once[tuple[ClientProof, ...]]]
 
@@ -61,19 +64,28 @@ class Listener(Recorder):
 class Machine:
     """What the tasks of one worker share. Safe for several threads.
 
-    :ivar images: makes the images, each within so many seconds.
+    :ivar keeping: the same engine; what it makes is marked, so that it stays when the worker starts again.
+    :ivar images: makes images here, each within so many seconds.
+    :ivar emulates: the names of the architectures whose programs its kernel hands to a QEMU.
+    :ivar taker: takes those that others have made.
     """
 
     address: str
     host: Arch
     engine: Engine
+    keeping: Engine
     store: Store
     cpus: int
     images: Callable[[float], ImageSet]
+    emulates: tuple[str, ...] = ()
+    taker: Taker = field(init=False)
     _images: dict[float, ImageSet] = field(default_factory=dict)
     _proofs: dict[str, _Proofs] = field(default_factory=dict)
     _cancels: dict[str, Cancel] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.taker = Taker(engine=self.engine, store=self.store)
 
     def find_images(self, limits: Limits) -> ImageSet:
         """Return the images that runs with the same limit for one share."""
@@ -100,20 +112,24 @@ def perform(machine: Machine, task: Task) -> Done:
     if task.tool != find_tool():
         raise MatrixctlError(f"this worker is {find_tool()}, and the run is {task.tool}")
     with scratch_folder(Path(tempfile.gettempdir())) as folder:
-        listener, error = Listener(folder), None
+        listener, error = Listener(folder), cast("Exception | None", None)
         status: ActionStatus = "failed"
+        given: Given | None = None
         try:
             context = _make_context(machine, task, listener)
             with machine.store.in_use(), reap(context, alone=False):
                 status = _do(context, task, machine)
+                if isinstance(task.action, ImageAction):
+                    given = give_image(context, Wanted.of(task.action))
         except Exception as caught:  # noqa: BLE001 - it ends one action, there as here
-            error = caught
+            error = _make_plain(caught, machine.address, folder)
         return Done(
             status=status,
             said=tuple(listener.said),
             files=dict(read_evidence(folder)),
             log=_read_log(machine.store, task.action),
-            error=_plain(error, machine.address),
+            error=error,
+            given=given,
             worker=machine.address,
         )
 
@@ -132,9 +148,9 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
     return Context(
         run_id=f"{task.run_id}-{secrets.token_hex(3)}",  # what is left of one task is swept beside others
         host=machine.host,
-        engine=machine.engine,
+        engine=machine.keeping if task.keep else machine.engine,
         store=machine.store,
-        images=machine.find_images(task.limits),
+        images=_find_images(machine, task),
         renderer=Renderer(None),
         limits=task.limits,
         options=options,
@@ -143,32 +159,21 @@ def _make_context(machine: Machine, task: Task, listener: Listener) -> Context:
     )
 
 
+def _find_images(machine: Machine, task: Task) -> TaskImages:
+    own = machine.find_images(task.limits)
+    return TaskImages(shop=own.shop, given=task.images, take=machine.taker.take, own=own)
+
+
 def _do(context: Context, task: Task, machine: Machine) -> ActionStatus:
     plan = Plan(actions={**task.needed, task.action.key: task.action}, cells=task.cells)
+    if isinstance(task.action, ImageAction):
+        emulators = Emulators(host=context.host, natives=frozenset(), remote=True)
+        return image.do(context, task.action, emulators)
     if isinstance(task.action, BuildAction):
-        _refuse_other_packages(context, task.action)
         return build.do(context, task.action, plan, lambda _: _find_source(context.store, task))
     if isinstance(task.action, ProbeAction):
         return probe.do(context, task.action, plan, _make_probing(task, context, machine))
     raise MatrixctlError(f"{task.action.kind} is no kind that a worker does; this is a fault of matrixctl.")
-
-
-def _refuse_other_packages(context: Context, action: BuildAction) -> None:
-    """:raises MatrixctlError: where our own compiler is not the one that the digest to be made says."""
-    recipe, digest = action.recipe, action.digest
-    if recipe is None or digest is None or not recipe.packages or context.store.artifact(digest) is not None:
-        return
-    here = context.images.packages(*build.name_toolchain(recipe, context.host))
-    other = [
-        f"{name} {here.get(name, 'missing')} in place of {version}"
-        for name, version in recipe.packages
-        if here.get(name) != version
-    ]
-    if other:
-        raise MatrixctlError(
-            f"this worker's toolchain has {', '.join(other)}",
-            resolution="Make the images of all machines from the same mirror: matrixctl clean --images",
-        )
 
 
 def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:
@@ -224,10 +229,13 @@ def read_evidence(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield str(path.relative_to(folder)), content
 
 
-def _plain(error: Exception | None, worker: str) -> Exception | None:
-    """Return an error that can be pickled, of other packages the text alone, and that ends no whole run."""
+def _make_plain(error: Exception, worker: str, folder: Path) -> Exception:
+    """Return an error that can be pickled and that ends no whole run.
+
+    Of an unexpected one the traceback goes into a file that is sent with the evidence.
+    """
     if isinstance(error, RecordError):  # our folder for a task is not the run's
         return ExhaustedError(f"on the worker {worker}: {error.brief}")
-    if error is None or isinstance(error, MatrixctlError):
+    if isinstance(error, MatrixctlError):
         return error
-    return RuntimeError(f"{type(error).__name__}: {error}")
+    return RuntimeError(f"on the worker {worker}: {keep_traceback(folder, error)}")

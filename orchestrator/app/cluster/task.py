@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from orchestrator.app.cluster.images import Given, Wanted
 from orchestrator.app.resume import digest_tool
 from orchestrator.matrix.model import Cell, Limits, Unsupported
 from orchestrator.plan.action import Action
@@ -46,6 +47,7 @@ class Task:
     :ivar needed: the actions that it needs, by their keys.
     :ivar cells: its own, by id; of a probe also one for each thing that its clients have to prove.
     :ivar source: SHA-256 and file of what is compiled.
+    :ivar images: what it is done in.
     :ivar declared: what is declared impossible of its cells.
     """
 
@@ -56,6 +58,7 @@ class Task:
     needed: Mapping[str, Action]
     cells: Mapping[str, Cell]
     source: tuple[str, str] | None
+    images: Mapping[Wanted, Given]
     limits: Limits
     repeat: int
     keep: bool
@@ -78,6 +81,7 @@ class Done:
     :ivar said: what it told and what it wrote down, in that order.
     :ivar files: its evidence, by path below the run's folder.
     :ivar log: of a build; ``None`` where there is none.
+    :ivar given: the image that it made, as the other workers take it.
     :ivar worker: the address of who did it.
     """
 
@@ -86,4 +90,5 @@ class Done:
     files: Mapping[str, bytes]
     log: bytes | None
     error: Exception | None
+    given: Given | None
     worker: str

@@ -35,6 +35,13 @@ class Plugin(WorkerPlugin):
             tool=find_tool(), arch=self.machine.host.name, cpus=self.machine.cpus, memory=self.memory
         )
 
+    def list_resources(self) -> dict[str, float]:
+        """Return what Dask gives tasks by: of each label as much as tasks can be under way."""
+        machine = self.machine
+        labels = (f"arch={machine.host.name}", *(f"emulate={name}" for name in machine.emulates))
+        own = dict.fromkeys(labels, float(machine.cpus))
+        return {"cpu": machine.cpus, "memory": self.memory / GIB, **own}
+
 
 class QuietWorker(Worker):
     """A Dask worker without its page: ``dashboard=False`` alone leaves a server that tells metrics."""
@@ -52,14 +59,15 @@ async def work(
 
     :raises MatrixctlError: where the scheduler does not answer.
     """
+    plugin = Plugin(machine=machine, memory=memory)
     options: dict[str, Any] = {
         "host": _find_own_address(address),
         "nthreads": machine.cpus,
         "memory_limit": 0,
-        "resources": {"cpu": machine.cpus, "memory": memory / GIB},
+        "resources": plugin.list_resources(),
         "local_directory": str(folder),
         "security": security,
-        "plugins": [Plugin(machine=machine, memory=memory)],
+        "plugins": [plugin],
     }
     try:
         async with asyncio.timeout(30):

@@ -3,6 +3,7 @@
 They are built by the classic builder, which every engine has behind Docker's API.
 """
 
+import json
 import re
 import secrets
 import tempfile
@@ -27,6 +28,8 @@ from orchestrator.execute.system.deadline import within
 REGISTRY_DEADLINE = 8
 """Seconds that a registry has to say the digest of a tag."""
 _PULL_DEADLINE = 30
+_SAVING_DEADLINE = 600
+"""Seconds in which it says nothing while it saves or loads an image."""
 _CUT = (requests.Timeout, requests.ConnectionError, urllib3.exceptions.HTTPError, TimeoutError)
 """How the end of a connection shows, no matter who ended it."""
 _FILE = 4096 << 20
@@ -117,6 +120,38 @@ class DockerImages:
                     raise
                 return _LATE
 
+    def save_image(self, tag: str, into: IO[bytes]) -> None:
+        # The daemon says nothing before it has gathered all layers.
+        asked = {"names": tag}
+        with (
+            explain_errors(f"save the image {tag}"),
+            self._api.get(
+                _url(self._api, "images/get"), params=asked, stream=True, timeout=_SAVING_DEADLINE
+            ) as answer,
+        ):
+            _refuse_failure(answer, f"the image {tag} cannot be saved")
+            for chunk in answer.iter_content(1 << 20):
+                if into.tell() > bounds.IMAGE:
+                    raise EngineError(f"the saved image {tag} is larger than {bounds.size(bounds.IMAGE)}")
+                into.write(chunk)
+
+    def load_image(self, saved: IO[bytes]) -> None:
+        with (
+            explain_errors("load a saved image"),
+            self._api.post(
+                _url(self._api, "images/load"),
+                params={"quiet": "1"},
+                data=saved,
+                headers={"Content-Type": "application/x-tar"},
+                stream=True,
+                timeout=_SAVING_DEADLINE,
+            ) as answer,
+        ):
+            _refuse_failure(answer, "a saved image cannot be loaded")
+            for line in answer.iter_lines():
+                if error := json.loads(line).get("error"):
+                    raise EngineError(f"a saved image cannot be loaded: {bounds.cut(error, bounds.WORDS)}")
+
     def remove_image(self, image: str) -> None:
         with explain_errors(f"remove the image {image}"):
             self._api.remove_image(image, force=True)
@@ -170,6 +205,11 @@ class DockerImages:
 def _tag(tag: str) -> str:
     """As it was given: Podman puts a registry's name before it."""
     return tag.removeprefix("localhost/").removeprefix("docker.io/")
+
+
+def _refuse_failure(answer: requests.Response, what: str) -> None:
+    if not answer.ok:
+        raise EngineError(f"{what}: {bounds.cut(answer.text, bounds.WORDS)}")
 
 
 def _url(api: docker.APIClient, path: str) -> str:

@@ -184,6 +184,14 @@ class Engine(Protocol):
         """
         ...
 
+    def save_image(self, tag: str, into: IO[bytes]) -> None:
+        """Write the saved image of a tag to ``into``, as ``docker save`` does: the same bytes each time."""
+        ...
+
+    def load_image(self, saved: IO[bytes]) -> None:
+        """Load a saved image, as ``docker load`` does; whatever is in it gets the tags that it names."""
+        ...
+
     def remove_image(self, image: str) -> None:
         """Remove an image by its id, with all tags."""
         ...

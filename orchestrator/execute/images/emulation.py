@@ -5,8 +5,9 @@ is of a foreign architecture itself: the kernel of the engine's machine has to h
 """
 
 import re
+from pathlib import Path
 
-from orchestrator.arch import Arch
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import DeadlineError, EmulationError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.system.host import Host
@@ -88,6 +89,15 @@ def _run(engine: Engine, image: str, argv: tuple[str, ...]) -> tuple[int, str]:
     if done.timed_out:
         raise DeadlineError(f"`{argv[-2]} {argv[-1]}` in {image} did not end within {_PROOF_DEADLINE} s")
     return done.exit_code, done.stdout.decode(errors="replace").strip()
+
+
+def list_registered(entries: Path = Path("/proc/sys/fs/binfmt_misc")) -> tuple[str, ...]:
+    """Return the names of the architectures whose programs the local kernel hands to a QEMU."""
+    return tuple(
+        arch.name
+        for arch in ARCHES.values()
+        if (entry := entries / f"qemu-{arch.qemu}").is_file() and entry.read_text().startswith("enabled")
+    )
 
 
 def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:

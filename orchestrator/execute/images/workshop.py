@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from orchestrator.arch import Arch
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import EngineError, SourceUnreachableError
 from orchestrator.execute.engine.engine import Engine, Image
 from orchestrator.execute.images import dockerfiles, emulation, image_build, wheels
@@ -300,8 +300,18 @@ def _make(
 
 
 def proved(engine: Engine, image: Image, arch: Arch, target: Arch) -> ImageRef:
-    """Never trust a tag: the recorded architecture, and the one that a program in it sees, must be ours."""
+    """Return what an image is, once ``prove`` has held it against that."""
     ref = _ref(image, arch, target)
+    prove(engine, image, ref)
+    return ref
+
+
+def prove(engine: Engine, image: Image, ref: ImageRef) -> None:
+    """Never trust a tag: the recorded architecture, and the one that a program in it sees, must be ours.
+
+    :raises EngineError, EmulationError: where they are not.
+    """
+    arch, target = ARCHES[ref.arch], ARCHES[ref.target]
     if image.arch != arch.platform.split("/")[1]:
         raise EngineError(
             f"the image {ref.tag} is recorded as {image.arch}, not as {arch.name}",
@@ -311,7 +321,6 @@ def proved(engine: Engine, image: Image, arch: Arch, target: Arch) -> ImageRef:
         emulation.cpu_proof(engine, ref.tag, target, target.cpus.default)
     else:
         emulation.proof(engine, ref.tag, arch)
-    return ref
 
 
 def _ref(image: Image, arch: Arch, target: Arch) -> ImageRef:

@@ -6,6 +6,7 @@ answer any more, the run goes on without it.
 """
 
 import logging
+import re
 import threading
 import time
 from collections import Counter
@@ -13,8 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from orchestrator import bounds
+from orchestrator.atomic_files import sha256_of, write_atomically
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store import bundle
 from orchestrator.execute.store.bundle import Wanted
@@ -26,8 +29,11 @@ _log = logging.getLogger(__name__)
 
 _ROOM = 1 << 20
 """What an export has beside its content, at most: its index, the blocks of its tar."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 _YOUNG = 24 * 3600
 """Seconds in which nothing is pruned: a run may be about to take it."""
+_SAVING = 1800
+"""Seconds that one waits for another who saves the same image."""
 
 
 class SharedStore(Store):
@@ -78,6 +84,54 @@ class SharedStore(Store):
         held = super().put_source(fetched, sha256=sha256, file=file, origin=origin, keep_note=keep_note)
         self._share_source(sha256, file)
         return held
+
+    def give_image(self, image: str, save: Callable[[IO[bytes]], None]) -> str:
+        """Give the others a saved image; return the SHA-256 of what was put there, by which they take it.
+
+        Which one that is of an image is noted here: it is saved again only where it is gone from there.
+
+        :param image: its id.
+        :param save: writes it.
+        :raises MatrixctlError: where it cannot be put there: those who wait for it cannot do without.
+        """
+        note = self.images / "saved" / image.rpartition(":")[2]
+        with self.lock(f"saved-{note.name[:16]}", deadline=time.monotonic() + _SAVING):
+            known = note.read_text() if note.is_file() else ""
+            if _SHA256.fullmatch(known) and self._remote.holds(_name_image(known)):
+                return known
+            with self.scratch() as scratch:
+                file = scratch / "image"
+                with file.open("wb") as saved:  # not compressed: that takes longer than a local network
+                    save(saved)
+                sha256 = sha256_of(file)
+                if self._remote.put(_name_image(sha256), file):
+                    self._note("given")
+            with self._writing():
+                note.parent.mkdir(exist_ok=True)
+                write_atomically(note, sha256.encode())
+        return sha256
+
+    @contextmanager
+    def take_image(self, sha256: str) -> Iterator[Path]:
+        """Copy a saved image from there and give the file, which is held against its digest.
+
+        :raises MatrixctlError: where it is not there, or is something else.
+        """
+        with self.scratch() as scratch:
+            file = scratch / "image"
+            if not self._remote.get(_name_image(sha256), file, most=bounds.IMAGE):
+                raise MatrixctlError(
+                    f"the image {sha256[:12]} of the run is not in {self._remote.url}",
+                    resolution="Run and worker need the same --remote-store. If it was pruned: run again.",
+                )
+            if sha256_of(file) != sha256:
+                self._remote.remove(_name_image(sha256))
+                raise MatrixctlError(
+                    f"{self._remote.url} has something else as the image {sha256[:12]}, and it was removed",
+                    resolution="Run again. Who else can write there?",
+                )
+            self._note("taken")
+            yield file
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -160,6 +214,10 @@ class SharedStore(Store):
         except MatrixctlError as error:
             self._writes = False
             _log.warning("%s; nothing more is put there", error)
+
+
+def _name_image(sha256: str) -> str:
+    return f"images/{sha256}.tar"
 
 
 def open_store(root: Path, url: str, *, write: bool = False) -> Store:
