@@ -381,7 +381,8 @@ class ClusterActions(Actions):
     def _wait(self, future: "Future[Done]", task: Task, resources: Mapping[str, float]) -> Done:
         cancelled = self.context.cancel()
         ended = threading.Event()
-        cast("Any", future).add_done_callback(lambda _: ended.set())
+        with _losing(task):
+            cast("Any", future).add_done_callback(lambda _: ended.set())
         while True:
             # Not result(timeout=...): on a busy machine that raises UnboundLocalError now and then.
             if not ended.wait(_PATIENCE if cancelled else _LOOKS_EVERY):
