@@ -26,7 +26,7 @@ def find_rounds(cell: CellRecord, wanted: int | None) -> tuple[str, ...]:
     found = set(_judge_attempts(cell))
     if not is_due(cell, wanted) or (found & ALARMS and found - ALARMS):
         return ()
-    made = {one.why for one in cell.attempts}
+    made = {one.why.partition(",")[0] for one in cell.attempts}  # a reason why it was made again may follow
     names = (f"{_ROUND} {number + 1}" for number in range(_count_wanted(cell, wanted)))
     return tuple(why for why in names if why not in made)
 

@@ -274,7 +274,8 @@ class Load(Value):
 class Attempt(Value):
     """One try at a cell.
 
-    ``why`` is "first", "repeat 2", "confirm 1", or the harness's failure that made it try again.
+    ``why`` is "first", "repeat 2", "confirm 1", or the harness's failure that made it try again. Behind a
+    comma it may say which worker of a cluster was lost before.
     """
 
     number: int

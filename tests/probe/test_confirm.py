@@ -110,6 +110,13 @@ def test_an_alarm_is_probed_again_as_often_as_wanted(
     assert find_rounds(cell, wanted) == rounds
 
 
+def test_an_attempt_that_a_lost_worker_began_is_one_round_of_them() -> None:
+    cell = ended(HANG, HANG)
+    *first, last = cell.attempts
+    lost = last.model_copy(update={"why": f"{last.why}, after tls://192.0.2.1:40001 was lost"})
+    assert find_rounds(cell.model_copy(update={"attempts": (*first, lost)}), 2) == ("confirm 2",)
+
+
 def test_repeats_that_disagree_are_settled_without_another_attempt() -> None:
     repeated = ended(HANG, None, HANG, first=3)
     assert is_due(repeated, 3)

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,6 +29,7 @@ from orchestrator.execute.schedule.pool import Execute, Pool
 from orchestrator.execute.schedule.slots import Demand
 from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
 from orchestrator.plan.plan import Plan
+from orchestrator.probe.prober import Circumstances
 from orchestrator.record.model import ActionStatus
 
 _log = logging.getLogger(__name__)
@@ -395,9 +396,10 @@ class ClusterActions(Actions):
             else:
                 with _losing(task):
                     done: Done = future.result()
-                for worker in self.cluster.list_lost(str(future.key)):
+                lost = self.cluster.list_lost(str(future.key))
+                for worker in lost:
                     _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
-                return done
+                return _note_lost(done, lost) if lost else done
 
     def _write_down(self, done: Done, action: Action) -> None:
         """Write down what a task told, as if it had been done here: evidence first."""
@@ -411,6 +413,22 @@ class ClusterActions(Actions):
                 getattr(self.probing, said.field)(*said.arguments)
             else:
                 self.context.recorder.emit(said)
+
+
+def _note_lost(done: Done, lost: Sequence[str]) -> Done:
+    """Return what became of a task, with the reason in each attempt why it was made again."""
+    again = f", after {' and '.join(lost)} {'was' if len(lost) == 1 else 'were'} lost"
+
+    def note(argument: Any) -> Any:
+        if isinstance(argument, Circumstances):
+            return argument.model_copy(update={"why": f"{argument.why}{again}"})
+        return argument
+
+    said = [
+        replace(one, arguments=tuple(map(note, one.arguments))) if isinstance(one, Call) else one
+        for one in done.said
+    ]
+    return replace(done, said=tuple(said))
 
 
 @contextmanager
