@@ -496,6 +496,30 @@ def test_where_no_worker_is_left_the_run_does_not_wait_for_ever(
     assert "has had no worker for" in record.cells[0].message
 
 
+def test_what_loses_each_worker_is_done_again_three_times_at_most(site: Site) -> None:
+    begun: list[str] = []
+    addresses: list[str] = []
+    over = threading.Event()
+
+    def leave(number: int, kind: str) -> None:
+        if kind == "driver":
+            begun.append(addresses[number])
+            site.lab.drop(addresses[number])
+            over.wait(60)
+            raise EngineError("the machine is off")
+
+    for number in range(5):
+        site.add(before=partial(leave, number))
+        addresses += site.lab.scheduler.workers.keys() - addresses
+    try:
+        record = site.go()
+    finally:
+        over.set()
+    assert len(begun) == len({*begun}) == 4
+    assert {cell.verdict for cell in record.cells} == {Verdict.NOT_JUDGED}
+    assert "each worker that tried" in record.cells[0].message
+
+
 def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
     ended = threading.Event()
     there = None
