@@ -119,7 +119,7 @@ def _open(page: bytes) -> Opened | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.html"
         path.write_bytes(page)
-        with _browse() as driver:
+        with browse() as driver:
             if driver is None:
                 return None
             return Opened(
@@ -147,7 +147,7 @@ def _spent(driver: webdriver.Chrome) -> float:
 
 def open_page(path: Path) -> float | None:
     """Return the seconds from the navigation to the end of the load event; ``None`` without Chromium."""
-    with _browse() as driver:
+    with browse() as driver:
         return None if driver is None else _load(driver, path)
 
 
@@ -158,7 +158,8 @@ def _load(driver: webdriver.Chrome, path: Path) -> float:
 
 
 @contextmanager
-def _browse() -> Iterator[webdriver.Chrome | None]:
+def browse() -> Iterator[webdriver.Chrome | None]:
+    """Start a Chromium of its own without a window, and end it; ``None`` where there is none."""
     program, service = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or service is None:
         yield None
