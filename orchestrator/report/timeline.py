@@ -207,8 +207,15 @@ def _find_chain(works: Sequence[_Work], done: Done) -> tuple[_Work, ...]:
 
 
 def _find_last_need(work: _Work, done: Done) -> _Work | None:
-    """Return which of the things that it needs ended last before it began."""
-    needed = (one for key in work.action.needs or () for one in done.get((work.span.shard, key), ()))
+    """Return which of the things that it needs ended last before it began.
+
+    What probes a judged cell once more names no need: its stage of the run waits for all that came before.
+    """
+    shard = work.span.shard
+    if work.action.kind == "probe" and work.action.needs == ():
+        needed = (one for (place, _), works in done.items() if place == shard for one in works)
+    else:
+        needed = (one for key in work.action.needs or () for one in done.get((shard, key), ()))
     return max(
         (one for one in needed if one.end <= work.start + _SLACK_S), key=lambda one: one.end, default=None
     )

@@ -66,6 +66,22 @@ def test_the_chain_is_what_each_waited_for_longest() -> None:
     assert machine.waits.count("M") == 1
 
 
+def test_what_is_probed_once_more_waited_for_all_before_it() -> None:
+    found = drawn(
+        work("haproxy:h", 0, 20),
+        work("probe:p", 20, 10, "haproxy:h"),
+        work("probe:elsewhere", 20, 11.5, shard=2),
+        work("probe:confirm--p", 32, 8),
+        work("probe:trace--p", 40, 5),
+    )
+    assert [(one.action.name, one.idle) for one in found.steps] == [
+        ("h", "–"),  # noqa: RUF001 - a dash in a table
+        ("p", "–"),  # noqa: RUF001 - a dash in a table
+        ("confirm--p", "2.00 s"),
+        ("trace--p", "–"),  # noqa: RUF001 - a dash in a table
+    ]
+
+
 def test_cached_and_cut_off_actions_are_not_on_it() -> None:
     found = drawn(
         work("tls:a", 0, 50),
