@@ -97,7 +97,7 @@ def test_paper_shows_every_colour_though_backgrounds_are_left_out(
     assert known["pass-bg"] in painted
 
 
-SWATCHES = """[...document.querySelectorAll('.swatch')].map((swatch) => {
+SWATCHES = """[...document.querySelectorAll('.legend .swatch')].map((swatch) => {
   const style = getComputedStyle(swatch), page = getComputedStyle(document.body);
   return [swatch.className, style.backgroundColor, style.borderTopColor, page.backgroundColor];
 })"""
