@@ -71,7 +71,7 @@ def heads(cell: CellRecord) -> tuple[Head, ...]:
     """Return the heads of the requests table. An exchange without a request has one column, of a dash."""
     return tuple(
         Head(
-            title=f"{title}, {client} {exchange.exit_code}" if exchange.exit_code else title,
+            title=f"{title}, {client}: exit {exchange.exit_code}" if exchange.exit_code else title,
             names=tuple(request.name for request in exchange.requests) or (units.NOT_MEASURED,),
         )
         for title, client, exchange in exchanges(cell)

@@ -14,7 +14,7 @@ import samples
 
 from orchestrator import resources
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.record.model import RunInfo, RunRecord
+from orchestrator.record.model import Backtrace, RunInfo, RunRecord
 from orchestrator.report import html, panel, summary, units
 
 
@@ -218,6 +218,25 @@ def test_rules_of_other_cells_are_folded_away() -> None:
     assert "no cell of this run" not in html.render(record)
 
 
+def test_the_packages_of_the_images_are_folded_and_what_is_tested_is_not() -> None:
+    page = page_of(nights.bad)
+    section = page[page.index('<h2 id="h-components">') :].partition("</section>")[0]
+    shown, _, folded = section.partition("<details>")
+    assert "<td>source<" in shown
+    assert "<td>package<" not in shown
+    kinds = set(re.findall(r"<tr><td>([a-z]+)<", folded))
+    assert kinds == {"package"}
+
+
+def test_a_frame_of_a_backtrace_keeps_the_line_at_its_end() -> None:
+    frame = f"#0  f (secret={'x' * 300}) at src/quic_ssl.c:247"
+    seen = Backtrace(tries=1, signal="SIGSEGV", frames=(frame,), symbols="", problem="", evidence=None)
+    record = samples.mixed()
+    cell = next(cell for cell in record.cells if cell.verdict is Verdict.REGRESSION)
+    crashed = cell.model_copy(update={"backtrace": seen})
+    assert frame in html.render(record.model_copy(update={"cells": (crashed,)}))
+
+
 def test_a_panel_names_the_client_the_close_code_and_the_cpu_model() -> None:
     page = page_of(nights.bad)
     assert "0x128 = TLS alert 40 handshake_failure" in page
@@ -238,7 +257,7 @@ def test_a_control_that_broke_off_is_told_with_the_client_that_asked_it() -> Non
     seen = cell.observations.model_copy(update={"control": control})
     broken = cell.model_copy(update={"observations": seen})
     page = html.render(nights.bad().model_copy(update={"cells": (broken,)}))
-    assert "control: HTTP/2, TCP, curl 28" in page
+    assert "control: HTTP/2, TCP, curl: exit 28" in page
     assert "control: HTTP/2, get-1k: curl 28, Operation timed out" in page
 
 
