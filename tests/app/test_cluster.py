@@ -33,6 +33,7 @@ from orchestrator.cli import worker as cli_worker
 from orchestrator.errors import EngineError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
+from orchestrator.execute.schedule.pool import is_idle
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.store.shared import open_store
@@ -538,6 +539,30 @@ def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
     assert [cell.outcome for cell in record.cells] == [None]
     assert there.engine.left == set()
     assert ("sweep", "") not in there.engine.calls, "that would end the tasks of other runs, too"
+
+
+def test_ctrl_c_ends_the_wait_for_a_result_that_does_not_come(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task may have ended, and its worker be lost before it sends what the task told."""
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._PATIENCE", 0.1)
+    monkeypatch.setattr("orchestrator.app.stages._SHUTDOWN", 10.0)
+    over = asyncio.Event()
+
+    async def gather(*_: Any, **__: Any) -> dict[str, str]:
+        site.here.cancel.ask()
+        await over.wait()
+        return {"status": "OK"}
+
+    site.lab.scheduler.handlers["gather"] = gather
+    site.add()
+    try:
+        record = site.go()
+        assert is_idle(), "no thread waits for it any more"
+    finally:
+        site.lab.loop.call_soon_threadsafe(over.set)
+    ended = {one.status for one in record.actions if one.kind in {"tls", "haproxy"}}
+    assert "interrupted" in ended
 
 
 def test_the_scheduler_gone_is_as_an_engine_that_is_gone(site: Site) -> None:

@@ -1,5 +1,6 @@
 """The side of the run: sends builds and probes to the workers, and writes down what comes back."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -7,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -117,6 +119,19 @@ class Cluster:
             do_here, task, resources=dict(resources), pure=False, key=name
         )
         return made
+
+    def ask(self, future: "Future[Done]") -> "futures.Future[Done]":
+        """Return what will have the result of a task, once that has come here.
+
+        Not by ``result(timeout=...)``: on a busy machine it raises UnboundLocalError now and then. Nor by
+        ``result()`` once the task has ended: its worker may be lost before it has sent what the task told.
+        """
+
+        async def gather() -> Done:
+            done: Done = await self.client.gather(future, asynchronous=True)
+            return done
+
+        return asyncio.run_coroutine_threadsafe(gather(), self.client.loop.asyncio_loop)
 
     def refuse_to_wait(self, resources: Mapping[str, float]) -> None:
         """:raises EngineLostError: where no worker had room for long: Dask would wait without end."""
@@ -381,25 +396,24 @@ class ClusterActions(Actions):
 
     def _wait(self, future: "Future[Done]", task: Task, resources: Mapping[str, float]) -> Done:
         cancelled = self.context.cancel()
-        ended = threading.Event()
         with _losing(task):
-            cast("Any", future).add_done_callback(lambda _: ended.set())
-        while True:
-            # Not result(timeout=...): on a busy machine that raises UnboundLocalError now and then.
-            if not ended.wait(_PATIENCE if cancelled else _LOOKS_EVERY):
+            told = self.cluster.ask(future)
+        try:
+            while not futures.wait([told], timeout=_PATIENCE if cancelled else _LOOKS_EVERY).done:
                 if cancelled:
-                    raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s") from None
+                    raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s")
                 cancelled = self.context.cancel()
                 if not cancelled:
                     with _losing(task):
                         self.cluster.refuse_to_wait(resources)
-            else:
-                with _losing(task):
-                    done: Done = future.result()
-                lost = self.cluster.list_lost(str(future.key))
-                for worker in lost:
-                    _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
-                return _note_lost(done, lost) if lost else done
+        finally:
+            told.cancel()
+        with _losing(task):
+            done = told.result()
+        lost = self.cluster.list_lost(str(future.key))
+        for worker in lost:
+            _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
+        return _note_lost(done, lost) if lost else done
 
     def _write_down(self, done: Done, action: Action) -> None:
         """Write down what a task told, as if it had been done here: evidence first."""
@@ -436,7 +450,7 @@ def _losing(task: Task) -> Iterator[None]:
     """:raises EngineLostError: for whatever Dask raises where a scheduler or workers are gone."""
     try:
         yield
-    except (MatrixctlError, TimeoutError):
+    except MatrixctlError:
         raise
     except KilledWorker as error:
         raise EngineError(
