@@ -423,6 +423,25 @@ def test_what_is_held_is_not_lifted_before_its_end() -> None:
     assert order == ["swept", "lifted"]
 
 
+def test_a_person_who_asks_while_it_is_about_to_be_lifted_is_heard() -> None:
+    """The reaper may sweep for seconds, and what is lifted waits for it."""
+    cancel, found = Cancel(), list[bool]()
+    cancel.ask(fail_fast=True)
+
+    def lift() -> None:
+        with cancel.lifted():
+            found.append(cancel())
+
+    with cancel.held():
+        thread = threading.Thread(target=lift)
+        thread.start()
+        thread.join(0.1)
+        cancel.ask()
+    thread.join()
+    assert found == [True]
+    assert cancel()
+
+
 LANES = {"one": 1, "two": 2}
 DEMANDS = st.builds(
     Demand,
