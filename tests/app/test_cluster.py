@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,14 +24,14 @@ from distributed import Scheduler, Worker
 from engine_run import GCM, PACKAGES, EngineRun, Programs, chosen
 from fake_host import FakeHost
 
-from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
+from orchestrator.app.cluster.dispatch import Cluster, ClusterActions, connect_cluster, is_evidence
 from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
 from orchestrator.app.cluster.worker import work
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli import worker as cli_worker
-from orchestrator.errors import EngineError, MatrixctlError, UsageError
+from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.pool import is_idle
@@ -519,6 +520,30 @@ def test_what_loses_each_worker_is_done_again_three_times_at_most(site: Site) ->
     assert len(begun) == len({*begun}) == 4
     assert {cell.verdict for cell in record.cells} == {Verdict.NOT_JUDGED}
     assert "each worker that tried" in record.cells[0].message
+
+
+def test_a_worker_that_leaves_has_time_to_come_back_whatever_is_asked_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is wanted once in an hour waits no shorter than what is wanted all the time."""
+    now, present = 1000.0, {"tcp://a": {"resources": {"cpu": 4.0}}}
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch.time.monotonic", lambda: now)
+    client: Any = SimpleNamespace(scheduler_info=lambda: {"workers": present})
+    cluster = Cluster(address="a", client=client, workers={})
+    for _ in range(100):
+        cluster.refuse_to_wait({"cpu": 1})
+        if now == 1000.0:
+            cluster.refuse_to_wait({"cpu": 4})
+        now += 30
+    present.clear()
+    cluster.refuse_to_wait({"cpu": 4})
+    now += 3600  # images are made here
+    cluster.refuse_to_wait({"cpu": 4})
+    now += 60
+    cluster.refuse_to_wait({"cpu": 4})
+    now += 60
+    with pytest.raises(EngineLostError, match="no worker for 120 s"):
+        cluster.refuse_to_wait({"cpu": 4})
 
 
 def test_ctrl_c_ends_what_runs_there(site: Site) -> None:

@@ -135,19 +135,18 @@ class Cluster:
 
     def refuse_to_wait(self, resources: Mapping[str, float]) -> None:
         """:raises EngineLostError: where no worker had room for long: Dask would wait without end."""
+        wanted = frozenset(resources.items())
         if self._looking.acquire(blocking=False):  # one of many threads asks for all
             try:
                 if time.monotonic() - self._looked >= _LOOKS_AT_WORKERS_EVERY:
                     said = self.client.scheduler_info()["workers"].values()
-                    self._present = [worker["resources"] for worker in said]
-                    self._looked = time.monotonic()
+                    self._note_present([worker["resources"] for worker in said], time.monotonic())
             finally:
                 self._looking.release()
         with self._lock:
-            wanted = frozenset(resources.items())
-            if any(_has_room(present, resources) for present in self._present):
+            if wanted not in self._roomy or self._has_room(wanted):
                 self._roomy[wanted] = self._looked
-            alone = self._looked - self._roomy.setdefault(wanted, self._looked)
+            alone = self._looked - self._roomy[wanted]
         if alone >= _ALONE:
             if not self._present:
                 raise EngineLostError(f"the scheduler {self.address} has had no worker for {alone:.0f} s")
@@ -156,6 +155,19 @@ class Cluster:
                 details="\n".join([f"wanted: {_tell(resources)}", *map(_tell, self._present)]),
                 resolution="Start such a worker again, then: matrixctl run --resume RUN",
             )
+
+    def _note_present(self, present: list[Mapping[str, float]], now: float) -> None:
+        """Note what each worker has, also for what is wanted by none at the moment.
+
+        What was so while nothing was sent, and so nothing asked, is not known: that is no time of waiting.
+        """
+        with self._lock:
+            known = now - self._looked < _ALONE
+            self._present, self._looked = present, now
+            self._roomy.update({one: now for one in self._roomy if not known or self._has_room(one)})
+
+    def _has_room(self, wanted: frozenset[tuple[str, float]]) -> bool:
+        return any(all(one.get(name, 0) >= amount for name, amount in wanted) for one in self._present)
 
     @property
     def asker(self) -> str:
@@ -176,10 +188,6 @@ class Cluster:
         """Return the workers that began a task and were lost."""
         with self._lock:
             return self._started.get(key, [])[:-1]
-
-
-def _has_room(present: Mapping[str, float], resources: Mapping[str, float]) -> bool:
-    return all(present.get(name, 0) >= amount for name, amount in resources.items())
 
 
 def _tell(resources: Mapping[str, float]) -> str:
