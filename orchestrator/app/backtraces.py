@@ -109,8 +109,13 @@ def _run_under_gdb(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str]
     tries: list[backtrace.Said] = []
     while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():
         name = f"matrixctl-{run.context.run_id}-debug-{secrets.token_hex(3)}"
-        once = replace(made, name=name, longest=clock.allow())
-        tries.append(backtrace.run_under_gdb(run.context.engine, once))
+        try:
+            once = replace(made, name=name, longest=clock.allow())
+            tries.append(backtrace.run_under_gdb(run.context.engine, once))
+        except MatrixctlError:
+            if not tries:
+                raise
+            break  # what the tries before said is worth more than why there are no more
     if not tries:
         raise MatrixctlError("the run was interrupted before it was run under gdb")
     last = tries[-1]

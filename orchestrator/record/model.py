@@ -402,14 +402,16 @@ class CellRecord(Value):
         return (*self.evidence, *(self.traced.evidence if self.traced else ()))
 
     @property
-    def captured_cipher(self) -> str | None:
-        """Return the suite that the capture shows, where the server's own answer never came to tell it.
-
-        A second run that ended otherwise says nothing of the first.
-        """
-        told = self.observations.negotiated_cipher if self.observations else None
+    def traced_alike(self) -> Traced | None:
+        """Return the second run where it ended as the first: another end says nothing of it."""
         same = self.traced and (self.traced.outcome, self.traced.reason) == (self.outcome, self.reason)
-        return self.traced.negotiated_cipher if self.traced and same and not told else None
+        return self.traced if same else None
+
+    @property
+    def captured_cipher(self) -> str | None:
+        """Return the suite that the capture shows, where the server's own answer never came to tell it."""
+        told = self.observations.negotiated_cipher if self.observations else None
+        return self.traced_alike.negotiated_cipher if self.traced_alike and not told else None
 
 
 ActionStatus = Literal["waiting", "running", "succeeded", "cached", "failed", "blocked", "interrupted"]

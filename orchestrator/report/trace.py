@@ -1,7 +1,8 @@
 """What is said of the second run of a cell, with its packets and traces, or why there is none. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
@@ -9,9 +10,10 @@ from orchestrator.report import units
 
 _NAMED = 3
 """Cells that fail alike, of which so many are named."""
+_PACKETS = "capture.pcapng"
 _REMEDY = "the command that runs this cell again keeps its own, run --evidence all those of every cell"
 
-Traces = Mapping[tuple[Outcome | None, Reason | None], tuple[str, ...]]
+Traces = Mapping[tuple[Outcome | None, Reason | None], Sequence[str]]
 """Ids of cells that have packets, by how they ended."""
 
 
@@ -30,12 +32,12 @@ class Absence:
 
 
 def find_traces(cells: Iterable[CellRecord]) -> Traces:
-    """Return which cells have packets and traces of a second run."""
-    found: dict[tuple[Outcome | None, Reason | None], tuple[str, ...]] = {}
+    """Return which cells have packets of a second run that ended as the first."""
+    found: dict[tuple[Outcome | None, Reason | None], list[str]] = {}
     for cell in cells:
-        if cell.traced and cell.traced.evidence:
-            end = cell.outcome, cell.reason
-            found[end] = (*found.get(end, ()), cell.id)
+        kept = cell.traced_alike.evidence if cell.traced_alike else ()
+        if any(PurePosixPath(path).name == _PACKETS for path in kept):
+            found.setdefault((cell.outcome, cell.reason), []).append(cell.id)
     return found
 
 
@@ -48,7 +50,7 @@ def explain_absence(cell: CellRecord, traces: Traces) -> Absence | None:
         return None
     if cell.untraced:
         return Absence(said=cell.untraced, others=())
-    others = traces.get((cell.outcome, cell.reason), ())[:_NAMED]
+    others = tuple(traces.get((cell.outcome, cell.reason), ())[:_NAMED])
     if cell.outcome is not Outcome.FAIL or not others or not (cell.observations and cell.observations.h3):
         return None
     how = "1 cell that fails alike has" if len(others) == 1 else f"{len(others)} cells that fail alike have"
@@ -60,7 +62,7 @@ def ended(cell: CellRecord) -> str:
     made = cell.traced
     if made is None:
         return ""
-    same = (made.outcome, made.reason) == (cell.outcome, cell.reason)
+    same = cell.traced_alike is not None
     reason = f": {made.reason}" if made.reason else ""
     how = (
         f"ended as the first: {made.outcome}{reason}" if same else f"ended otherwise: {made.outcome}{reason}"

@@ -13,7 +13,7 @@ from fakes import Files, ran
 
 from orchestrator.app import backtraces
 from orchestrator.cli.progress import describe
-from orchestrator.errors import EngineError
+from orchestrator.errors import DeadlineError, EngineError
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -175,6 +175,30 @@ def test_all_of_it_has_ten_minutes_in_which_tries_and_builds_are_cut_off(
     made = run(tmp_path, Crashing())
     assert traced(only(made)).signal == "SIGSEGV"
     assert max(made.engine.timeouts[-2:]) <= 120, "that of the build with -g, and that of gdb"
+
+
+def test_what_gdb_said_stays_where_the_time_is_over_before_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_of_time(number: int) -> str:
+        if number == 2:
+            monkeypatch.setattr(backtraces, "_SHORTEST", 1e9)
+        return EXITED
+
+    found = traced(only(run(tmp_path, Crashing(tells=end_of_time))))
+    assert (found.tries, found.signal, found.problem) == (2, "", "")
+    assert found.evidence
+    assert EXITED in (tmp_path / "run" / found.evidence).read_text()
+
+
+def test_what_gdb_said_stays_where_the_next_try_is_cut_off(tmp_path: Path) -> None:
+    def cut_off(number: int) -> str:
+        if number == 2:
+            raise DeadlineError("gdb took too long")
+        return EXITED
+
+    found = traced(only(run(tmp_path, Crashing(tells=cut_off))))
+    assert (found.tries, found.problem) == (1, "")
 
 
 def test_without_time_nothing_is_begun_and_that_is_said(

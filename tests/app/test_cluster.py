@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,16 +24,17 @@ from distributed import Scheduler, Worker
 from engine_run import GCM, PACKAGES, EngineRun, Programs, chosen
 from fake_host import FakeHost
 
-from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster, is_evidence
+from orchestrator.app.cluster.dispatch import Cluster, ClusterActions, connect_cluster, is_evidence
 from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
 from orchestrator.app.cluster.worker import work
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli import worker as cli_worker
-from orchestrator.errors import EngineError, MatrixctlError, UsageError
+from orchestrator.errors import EngineError, EngineLostError, MatrixctlError, UsageError
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
+from orchestrator.execute.schedule.pool import is_idle
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.store.shared import open_store
@@ -520,6 +522,30 @@ def test_what_loses_each_worker_is_done_again_three_times_at_most(site: Site) ->
     assert "each worker that tried" in record.cells[0].message
 
 
+def test_a_worker_that_leaves_has_time_to_come_back_whatever_is_asked_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is wanted once in an hour waits no shorter than what is wanted all the time."""
+    now, present = 1000.0, {"tcp://a": {"resources": {"cpu": 4.0}}}
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch.time.monotonic", lambda: now)
+    client: Any = SimpleNamespace(scheduler_info=lambda: {"workers": present})
+    cluster = Cluster(address="a", client=client, workers={})
+    for _ in range(100):
+        cluster.refuse_to_wait({"cpu": 1})
+        if now == 1000.0:
+            cluster.refuse_to_wait({"cpu": 4})
+        now += 30
+    present.clear()
+    cluster.refuse_to_wait({"cpu": 4})
+    now += 3600  # images are made here
+    cluster.refuse_to_wait({"cpu": 4})
+    now += 60
+    cluster.refuse_to_wait({"cpu": 4})
+    now += 60
+    with pytest.raises(EngineLostError, match="no worker for 120 s"):
+        cluster.refuse_to_wait({"cpu": 4})
+
+
 def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
     ended = threading.Event()
     there = None
@@ -538,6 +564,30 @@ def test_ctrl_c_ends_what_runs_there(site: Site) -> None:
     assert [cell.outcome for cell in record.cells] == [None]
     assert there.engine.left == set()
     assert ("sweep", "") not in there.engine.calls, "that would end the tasks of other runs, too"
+
+
+def test_ctrl_c_ends_the_wait_for_a_result_that_does_not_come(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task may have ended, and its worker be lost before it sends what the task told."""
+    monkeypatch.setattr("orchestrator.app.cluster.dispatch._PATIENCE", 0.1)
+    monkeypatch.setattr("orchestrator.app.stages._SHUTDOWN", 10.0)
+    over = asyncio.Event()
+
+    async def gather(*_: Any, **__: Any) -> dict[str, str]:
+        site.here.cancel.ask()
+        await over.wait()
+        return {"status": "OK"}
+
+    site.lab.scheduler.handlers["gather"] = gather
+    site.add()
+    try:
+        record = site.go()
+        assert is_idle(), "no thread waits for it any more"
+    finally:
+        site.lab.loop.call_soon_threadsafe(over.set)
+    ended = {one.status for one in record.actions if one.kind in {"tls", "haproxy"}}
+    assert "interrupted" in ended
 
 
 def test_the_scheduler_gone_is_as_an_engine_that_is_gone(site: Site) -> None:

@@ -222,6 +222,30 @@ def test_a_heavy_action_is_overtaken_by_light_ones_but_not_for_ever() -> None:
     assert bench.ran.index("heavy") == 1 + 8
 
 
+def test_what_takes_nothing_of_the_machine_overtakes_what_waits_for_room() -> None:
+    """What workers do, as long as an image is made here."""
+    away = [f"w{number:02}" for number in range(20)]
+    bench = Bench(
+        slots=2,
+        weights={"here": 2},
+        demands={key: Demand(cpus=0, lane="workers") for key in away},
+        lanes={"workers": 4},
+        seconds={"long": 0, "here": 0, **dict.fromkeys(away, 9)},
+    )
+    all_done = threading.Event()
+
+    def wait_for_the_others(one: Action) -> None:
+        if one.key == "long":
+            all_done.wait(2)
+        elif len(bench.ran) == 1 + len(away):
+            all_done.set()
+
+    bench.doing = wait_for_the_others
+    assert bench.run([action("long"), action("here"), *(action(key) for key in away)]) == {}
+    assert bench.ran[-1] == "here"
+    assert sorted(bench.ran[:-1]) == ["long", *away]
+
+
 def test_the_order_of_the_failures_and_of_who_is_blocked_is_not_that_of_the_end() -> None:
     """Two needs fail; whichever ends first, the blocked one names the same."""
     for slow in ("a", "b"):
@@ -421,6 +445,25 @@ def test_what_is_held_is_not_lifted_before_its_end() -> None:
         order.append("swept")
     thread.join()
     assert order == ["swept", "lifted"]
+
+
+def test_a_person_who_asks_while_it_is_about_to_be_lifted_is_heard() -> None:
+    """The reaper may sweep for seconds, and what is lifted waits for it."""
+    cancel, found = Cancel(), list[bool]()
+    cancel.ask(fail_fast=True)
+
+    def lift() -> None:
+        with cancel.lifted():
+            found.append(cancel())
+
+    with cancel.held():
+        thread = threading.Thread(target=lift)
+        thread.start()
+        thread.join(0.1)
+        cancel.ask()
+    thread.join()
+    assert found == [True]
+    assert cancel()
 
 
 LANES = {"one": 1, "two": 2}

@@ -102,3 +102,20 @@ def test_without_packets_of_any_or_of_a_cell_that_was_asked_nothing_there_is_not
         trace.explain_absence(last.model_copy(update={"outcome": Outcome.PASS, "reason": None}), traces)
         is None
     )
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        pytest.param({"evidence": (f"{FOLDER}/haproxy.log",)}, id="no packets were captured"),
+        pytest.param({"outcome": Outcome.PASS, "reason": None}, id="the packets are of a pass"),
+    ],
+)
+def test_what_shows_no_failure_is_no_reason_why_others_have_no_packets(lacks: dict[str, object]) -> None:
+    first, second, last = alike(3)
+    assert first.traced is not None
+    first = first.model_copy(update={"traced": first.traced.model_copy(update=lacks)})
+    assert trace.explain_absence(last, trace.find_traces([first])) is None
+    found = trace.explain_absence(last, trace.find_traces([first, second]))
+    assert found is not None
+    assert found.others == (second.id,)

@@ -1,5 +1,6 @@
 """The side of the run: sends builds and probes to the workers, and writes down what comes back."""
 
+import asyncio
 import logging
 import re
 import secrets
@@ -7,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -118,21 +120,33 @@ class Cluster:
         )
         return made
 
+    def ask(self, future: "Future[Done]") -> "futures.Future[Done]":
+        """Return what will have the result of a task, once that has come here.
+
+        Not by ``result(timeout=...)``: on a busy machine it raises UnboundLocalError now and then. Nor by
+        ``result()`` once the task has ended: its worker may be lost before it has sent what the task told.
+        """
+
+        async def gather() -> Done:
+            done: Done = await self.client.gather(future, asynchronous=True)
+            return done
+
+        return asyncio.run_coroutine_threadsafe(gather(), self.client.loop.asyncio_loop)
+
     def refuse_to_wait(self, resources: Mapping[str, float]) -> None:
         """:raises EngineLostError: where no worker had room for long: Dask would wait without end."""
+        wanted = frozenset(resources.items())
         if self._looking.acquire(blocking=False):  # one of many threads asks for all
             try:
                 if time.monotonic() - self._looked >= _LOOKS_AT_WORKERS_EVERY:
                     said = self.client.scheduler_info()["workers"].values()
-                    self._present = [worker["resources"] for worker in said]
-                    self._looked = time.monotonic()
+                    self._note_present([worker["resources"] for worker in said], time.monotonic())
             finally:
                 self._looking.release()
         with self._lock:
-            wanted = frozenset(resources.items())
-            if any(_has_room(present, resources) for present in self._present):
+            if wanted not in self._roomy or self._has_room(wanted):
                 self._roomy[wanted] = self._looked
-            alone = self._looked - self._roomy.setdefault(wanted, self._looked)
+            alone = self._looked - self._roomy[wanted]
         if alone >= _ALONE:
             if not self._present:
                 raise EngineLostError(f"the scheduler {self.address} has had no worker for {alone:.0f} s")
@@ -141,6 +155,19 @@ class Cluster:
                 details="\n".join([f"wanted: {_tell(resources)}", *map(_tell, self._present)]),
                 resolution="Start such a worker again, then: matrixctl run --resume RUN",
             )
+
+    def _note_present(self, present: list[Mapping[str, float]], now: float) -> None:
+        """Note what each worker has, also for what is wanted by none at the moment.
+
+        What was so while nothing was sent, and so nothing asked, is not known: that is no time of waiting.
+        """
+        with self._lock:
+            known = now - self._looked < _ALONE
+            self._present, self._looked = present, now
+            self._roomy.update({one: now for one in self._roomy if not known or self._has_room(one)})
+
+    def _has_room(self, wanted: frozenset[tuple[str, float]]) -> bool:
+        return any(all(one.get(name, 0) >= amount for name, amount in wanted) for one in self._present)
 
     @property
     def asker(self) -> str:
@@ -161,10 +188,6 @@ class Cluster:
         """Return the workers that began a task and were lost."""
         with self._lock:
             return self._started.get(key, [])[:-1]
-
-
-def _has_room(present: Mapping[str, float], resources: Mapping[str, float]) -> bool:
-    return all(present.get(name, 0) >= amount for name, amount in resources.items())
 
 
 def _tell(resources: Mapping[str, float]) -> str:
@@ -381,25 +404,24 @@ class ClusterActions(Actions):
 
     def _wait(self, future: "Future[Done]", task: Task, resources: Mapping[str, float]) -> Done:
         cancelled = self.context.cancel()
-        ended = threading.Event()
         with _losing(task):
-            cast("Any", future).add_done_callback(lambda _: ended.set())
-        while True:
-            # Not result(timeout=...): on a busy machine that raises UnboundLocalError now and then.
-            if not ended.wait(_PATIENCE if cancelled else _LOOKS_EVERY):
+            told = self.cluster.ask(future)
+        try:
+            while not futures.wait([told], timeout=_PATIENCE if cancelled else _LOOKS_EVERY).done:
                 if cancelled:
-                    raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s") from None
+                    raise MatrixctlError(f"no worker ended {task.action.name} in {_PATIENCE:g} s")
                 cancelled = self.context.cancel()
                 if not cancelled:
                     with _losing(task):
                         self.cluster.refuse_to_wait(resources)
-            else:
-                with _losing(task):
-                    done: Done = future.result()
-                lost = self.cluster.list_lost(str(future.key))
-                for worker in lost:
-                    _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
-                return _note_lost(done, lost) if lost else done
+        finally:
+            told.cancel()
+        with _losing(task):
+            done = told.result()
+        lost = self.cluster.list_lost(str(future.key))
+        for worker in lost:
+            _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
+        return _note_lost(done, lost) if lost else done
 
     def _write_down(self, done: Done, action: Action) -> None:
         """Write down what a task told, as if it had been done here: evidence first."""
@@ -436,7 +458,7 @@ def _losing(task: Task) -> Iterator[None]:
     """:raises EngineLostError: for whatever Dask raises where a scheduler or workers are gone."""
     try:
         yield
-    except (MatrixctlError, TimeoutError):
+    except MatrixctlError:
         raise
     except KilledWorker as error:
         raise EngineError(

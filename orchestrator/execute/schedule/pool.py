@@ -70,7 +70,8 @@ class Pool:
         :param stop: asked before each; true: start no more.
 
         Actions that fit may overtake one without room, so that no CPU is idle, but only a limited number
-        of times. An action whose lane is full waits for its own lane and delays no other action.
+        of times. An action whose lane is full waits for its own lane and delays no other action; one that
+        is done elsewhere delays none, and waits for none.
         """
         started: list[Action] = []
         waiting: list[str] = []
@@ -79,24 +80,27 @@ class Pool:
         left = +self._asked
         for action in ready:
             demand = self._demands[action.key]
-            if stop() or not any(map(self.slots.fit, left)):
+            if stop() or not any(self._fit(one, all_wait=all_wait) for one in left):
                 break
             left[demand] -= 1
             if not left[demand]:
                 del left[demand]
-            if self.slots.fit(demand):
+            if self._fit(demand, all_wait=all_wait):
                 self._asked[demand] -= 1
-                self._passed.update(waiting)
                 self.slots.take(demand)
                 self._running[self._threads.submit(self.execute, action)] = action
                 started.append(action)
-                all_wait = any(map(self._passed_enough, waiting))
+                if not demand.is_elsewhere:
+                    self._passed.update(waiting)
+                    all_wait = any(map(self._passed_enough, waiting))
             elif not self.slots.full(demand.lane):
                 waiting.append(action.key)
-                all_wait = self._passed_enough(action.key)
-            if all_wait:
-                break
+                all_wait = all_wait or self._passed_enough(action.key)
         return started
+
+    def _fit(self, demand: Demand, *, all_wait: bool) -> bool:
+        """Return whether there is room for it, where what needs this machine may have to wait."""
+        return self.slots.fit(demand) and (demand.is_elsewhere or not all_wait)
 
     def _find_demands(self, ready: Sequence[Action]) -> None:
         for action in ready:

@@ -52,8 +52,10 @@ class Cancel:
         """
         lift = self() and self.fail_fast and not self._again
         if lift:
-            with self._held:
+            with self._held:  # it may take its time
                 self._event.clear()
+            if self._again:
+                self._event.set()
         try:
             yield
         finally:

@@ -14,6 +14,11 @@ class Demand:
     """Bytes: the sum of the memory limits of its containers."""
     lane: str = ""
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Return whether it takes nothing of this machine, and so no room of what waits here."""
+        return not self.cpus and not self.memory
+
 
 @dataclass(kw_only=True)
 class Slots:
