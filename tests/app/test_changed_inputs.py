@@ -102,7 +102,7 @@ def test_another_machine_and_another_expectation_are_named() -> None:
     expects = Expected(outcome=Outcome.FAIL, reason=None, cipher=None, because="x", rule="m:1", stale="")
     moved = first.model_copy(update={"execution": elsewhere, "expected": expects})
     assert planned(moved, cell("b")).splitlines() == [
-        "cell a: the engine's machine is arm64, and was amd64",
+        "cell a: the machine that probes it is arm64, and was amd64",
         "cell a: something else is expected of it",
     ]
 
