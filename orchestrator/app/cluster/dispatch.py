@@ -162,7 +162,7 @@ class Cluster:
         What was so while nothing was sent, and so nothing asked, is not known: that is no time of waiting.
         """
         with self._lock:
-            known = now - self._looked < _ALONE
+            known = now - self._looked < 10 * _LOOKS_AT_WORKERS_EVERY
             self._present, self._looked = present, now
             self._roomy.update({one: now for one in self._roomy if not known or self._has_room(one)})
 
