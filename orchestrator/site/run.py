@@ -29,10 +29,10 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
         *(f"{cell} {last.key}" for cell, (last, _) in recalled.items()),
         numbers.key(night),
         *(
-            flakiness
+            one
             for other in (number - 1 if number else None, good_number)
             if other is not None
-            for flakiness in frame.find_flaky(other, number).values()
+            for one in frame.find_flaky(other, number).items()
         ),
     )
 

@@ -9,12 +9,14 @@ import pytest
 from fake_nights import FAULT, NIGHTS
 from site_samples import MORNING, Series
 
+from orchestrator.analyse.nights import Flakiness
 from orchestrator.app.history import add_run, import_run
 from orchestrator.atomic_files import SITE_MANIFEST
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.find import read_run
 from orchestrator.record.history.history import History
 from orchestrator.site.cell import Known
+from orchestrator.site.pages import Frame
 from orchestrator.site.site import make_site
 from orchestrator.site.year import Night, Year
 
@@ -112,3 +114,16 @@ def test_an_alarm_that_has_another_key_changes_the_pages_that_lead_to_it(year: Y
     nights = (*year.nights[:number], night, *year.nights[number + 1 :])
     changed = {*keys(replace(year, nights=nights)).items()} - {*keys(year).items()}
     assert {f"runs/{night.id}.{kind}" for kind in ("html", "json", "js")} <= {path for path, _ in changed}
+
+
+def test_another_cell_that_is_as_flaky_changes_the_page(year: Year, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where older nights were imported again that end otherwise."""
+    flaky = Flakiness(since="", nights=9, attempts=9, failed=1, low=0.0, high=0.4, failures=("fail",))
+    first, second, *_ = year.last.results
+
+    def keys_where_flaky(cell: str) -> dict[str, str]:
+        monkeypatch.setattr(Frame, "find_flaky", lambda *_: {cell: flaky})
+        return keys(year)
+
+    changed = {*keys_where_flaky(first).items()} - {*keys_where_flaky(second).items()}
+    assert f"runs/{year.last.id}.html" in {path for path, _ in changed}
