@@ -24,6 +24,7 @@ from bench import (
 )
 from orchestrator.arch import Arch, by_machine
 from orchestrator.cli import common
+from orchestrator.cli.main import collect_seldom
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
 
@@ -145,4 +146,5 @@ def _measure(
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as the program that is measured
     main()

@@ -101,6 +101,7 @@ class Ingredients:
         self.record = record
         self._actions = {action.key: action for action in record.actions}
         self._shared: dict[tuple[str, int], Made] = {}
+        self._gathered: dict[tuple[int, ...], Made] = {}
         run = record.run
         self._wheres = [
             _Where(host=one.host, engine=one.engine, components=one.components) for one in record.shards
@@ -163,7 +164,12 @@ class Ingredients:
         session = session_of(cell.build.name, cell.axes.execution, cell.axes.client)
         key = session, self._where_of.get(cell.id, -1)
         if key not in self._shared:
-            self._shared[key] = self._gather(self._reach(cell.build.name, session), self._wheres[key[1]])
+            reached, where = self._reach(cell.build.name, session), self._wheres[key[1]]
+            used = [one for one in where.components if not reached.isdisjoint(one.used_by or ())]
+            alike = key[1], *map(id, used)  # most sessions use the same; the record keeps the components
+            if alike not in self._gathered:
+                self._gathered[alike] = self._gather(used, where)
+            self._shared[key] = self._gathered[alike]
         return self._shared[key]
 
     def own(self, cell: CellRecord) -> Made:
@@ -199,11 +205,9 @@ class Ingredients:
         version, digest = thing
         return Ingredient(*slot, version, digest or "", slot in self.built_in)
 
-    def _gather(self, reached: frozenset[str], where: _Where) -> Made:
+    def _gather(self, used: Iterable[Component], where: _Where) -> Made:
         found: dict[Slot, set[tuple[str, str | None]]] = {}
-        for component in where.components:
-            if reached.isdisjoint(component.used_by or ()):
-                continue
+        for component in used:
             if component.kind == "image":
                 if component.rest is not None:
                     found["image", f"other packages of {component.name}"] = {("", component.rest)}

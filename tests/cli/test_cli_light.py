@@ -1,5 +1,6 @@
 """What needs no engine does not import one: ``--version`` and ``--help`` answer at once."""
 
+import gc
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import click
 import pytest
 from cli_samples import NO_ENGINE
 
-from orchestrator.cli.main import main
+from orchestrator.cli.main import main, process
 
 HEAVY = {
     "alembic",
@@ -110,3 +111,13 @@ def test_the_list_of_commands_says_what_their_own_help_says(name: str) -> None:
     assert (command.name, listed.name) == (name, name)
     first, _, _ = (command.help or "").partition("\n\n")
     assert listed.help == " ".join(first.split())
+
+
+def test_a_process_of_the_program_looks_for_garbage_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = gc.get_threshold()
+    monkeypatch.setattr("orchestrator.cli.main.main", lambda **_: None)
+    try:
+        process()
+        assert gc.get_threshold()[0] > before[0]
+    finally:
+        gc.set_threshold(*before)
