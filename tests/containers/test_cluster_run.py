@@ -142,6 +142,7 @@ def test_a_worker_that_is_killed_changes_no_verdict(
     verdicts = {cell.id: (cell.outcome, cell.reason, cell.verdict) for cell in undisturbed.cells}
     assert {cell.id: (cell.outcome, cell.reason, cell.verdict) for cell in record.cells} == verdicts
     assert {len(cell.attempts) for cell in record.cells} == {2}
+    assert any("was lost" in one.why for cell in record.cells for one in cell.attempts)
     built = [action for action in record.actions if action.kind in {"tls", "haproxy", "selftest"}]
     assert {action.status for action in built} == ({"succeeded"} if builds else {"cached"})
     assert "making the image" not in (tmp_path / "second").read_text()
