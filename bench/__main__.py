@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -32,8 +33,6 @@ _DOCS = Path(__file__).parents[1] / "docs"
 PAGE = _DOCS / "performance.md"
 OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "exploring.md"}
 """Benchmarks whose figures stand on a page of their own."""
-ALONE = {"distributed", "history", "report", "shards", "site", "transfer"}
-"""Benchmarks whose section says itself where it was measured, or has nothing measured in it."""
 
 
 def _benchmarks(
@@ -106,15 +105,10 @@ def main(
 
     `localise` and `builds` take a quarter of an hour or more each. Leave the machine alone meanwhile.
     """
-    if write and names and not {*OWN_PAGES, *ALONE} >= {*names}:
-        raise click.UsageError(
-            "--write takes the figures of one whole run: name none but"
-            f" {', '.join(sorted({*OWN_PAGES, *ALONE}))}"
-        )
     try:
         if not names or "builds" in names:
             builds.refuse_without_emulator(machine.foreign(by_machine(os.uname().machine)))
-        _measure(
+        measure(
             names or NAMES,
             _benchmarks(
                 store or common.default_store(), jobs or os.cpu_count() or 1, database, seeds, empty_engine
@@ -125,24 +119,20 @@ def main(
         raise click.ClickException(str(error)) from None
 
 
-def _measure(
+def measure(
     names: Sequence[str], benchmarks: Mapping[str, Callable[[], figures.Section]], *, write: bool
 ) -> None:
-    parts: dict[Path, list[str]] = {}
-    whole = set(names) >= {*NAMES}
+    """Measure one after another; each that ends is printed and written at once."""
     for name in names:
         common.say(f"{name} ...")
+        where = machine.describe()
         section = benchmarks[name]()
-        text = figures.markdown(section)
-        click.echo(text)
-        if write and name in ALONE and not whole:
-            figures.replace(PAGE, section)
-            common.say(f"written to {PAGE}")
-        else:
-            parts.setdefault(OWN_PAGES.get(name, PAGE), [f"{machine.describe()}\n"]).append(text)
-    for page, sections in parts.items() if write else ():
-        figures.rewrite(page, "\n".join(sections))
-        common.say(f"written to {page}")
+        section = replace(section, notes=(*section.notes, where))
+        click.echo(figures.markdown(section))
+        if write:
+            page = OWN_PAGES.get(name, PAGE)
+            figures.write(page, section)
+            common.say(f"written to {page}")
 
 
 if __name__ == "__main__":

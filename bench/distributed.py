@@ -17,7 +17,7 @@ from statistics import fmean
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bench import machine, simulation
+from bench import simulation
 from bench.figures import Section, against
 from bench.local_cluster import Local, compare
 from orchestrator import app
@@ -181,7 +181,6 @@ def section(cost: Cost, nights: Sequence[Night], locals_: Sequence[Local]) -> Se
                 " while an action waits."
                 for one in locals_
             ),
-            f"Measured with {machine.describe_short()}.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Figures as values, as Markdown, and between the two marks of docs/performance.md."""
+"""Figures as values, as Markdown, and between the two marks of their page in docs."""
 
 import re
 from collections.abc import Sequence
@@ -40,29 +40,17 @@ def _line(row: Sequence[str]) -> str:
     return f"| {' | '.join(row)} |"
 
 
-def rewrite(page: Path, text: str) -> None:
-    """Put ``text`` between the marks.
+def write(page: Path, section: Section) -> None:
+    """Put the section between the marks in the place of what it said before, or behind all others.
 
     :raises ValueError: where the page has not both marks, in order, once.
     """
     before, _, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    figures, end, after = rest.partition(END)
     if not end or BEGIN in after:
         raise ValueError(f"{page} has to have the two marks of the figures, once each: {BEGIN} {END}")
+    parts = re.split(r"^(?=### )", figures.lstrip(), flags=re.MULTILINE)
+    known = {part.partition("\n")[0]: part for part in parts if part}
+    known[f"### {section.title}"] = markdown(section)
+    text = "\n".join(f"{part.strip()}\n" for part in known.values())
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
-
-
-def replace(page: Path, section: Section) -> None:
-    """Put one section between the marks in the place of what it said before, or behind all others.
-
-    :raises ValueError: see ``rewrite``.
-    """
-    _, _, rest = page.read_text().partition(BEGIN)
-    figures, _, _ = rest.partition(END)
-    before, *parts = re.split(r"^(?=### )", figures, flags=re.MULTILINE)
-    title, known = f"### {section.title}\n", [part.split("\n", 1)[0] + "\n" for part in parts]
-    if title in known:
-        parts[known.index(title)] = markdown(section)
-    else:
-        parts.append(markdown(section))
-    rewrite(page, "\n".join(f"{part.strip()}\n" for part in (before, *parts)))

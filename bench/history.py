@@ -3,11 +3,11 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
-from bench import machine, report
+from bench import report
 from bench.figures import Section, against
 from orchestrator.analyse.nights import first_night
 from orchestrator.app.history import add_run, import_run
@@ -43,10 +43,7 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, url: str | None = None)
         title="The history",
         header=("database", "results", "a second from memory", "a second from folders", "slowest query"),
         rows=tuple(row for row, _ in measured),
-        notes=(
-            *(note for _, notes in measured for note in notes),
-            f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine.describe_short()}.",
-        ),
+        notes=tuple(note for _, notes in measured for note in notes),
     )
 
 

@@ -6,12 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator.app import local_host
-from orchestrator.arch import ARCHES, Arch, by_machine
+from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
-from orchestrator.execute.images import emulation
 from orchestrator.execute.system import process
-from orchestrator.execute.system.host import LocalHost
 
 
 def foreign(host: Arch) -> Arch:
@@ -20,25 +18,14 @@ def foreign(host: Arch) -> Arch:
 
 
 def describe() -> str:
-    """One Markdown list: date, CPU, memory, system, Docker, QEMU, and how busy it was."""
+    """One sentence: date, CPU, memory, system, Docker, and how busy the machine is now."""
     host = local_host()
-    compilers = emulation.qemu_version(LocalHost(), foreign(by_machine(host.arch)))
-    lines = (
-        ("Date", f"{datetime.now(UTC):%Y-%m-%d}"),
-        ("CPU", f"{_cpu()}, {host.cpus} cores, {host.arch}"),
-        ("Memory", f"{host.memory_bytes / (1 << 30):.0f} GiB"),
-        ("System", f"{host.system}, Linux {host.kernel.partition('-')[0]}"),
-        ("Docker", _docker()),
-        ("QEMU of an emulated build", compilers or "none"),
-        ("Load before the start", f"{os.getloadavg()[0]:.1f}"),
+    memory = f"{host.memory_bytes / (1 << 30):.0f} GiB"
+    system = f"{host.system}, Linux {host.kernel.partition('-')[0]}"
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {_cpu()}, {host.cpus} cores, {memory}, {system},"
+        f" {_docker()}, load {os.getloadavg()[0]:.1f} before it."
     )
-    return "\n".join(f"- {name}: {value}" for name, value in lines)
-
-
-def describe_short() -> str:
-    """The same in one phrase, for figures that are taken on their own."""
-    host = local_host()
-    return f"{_cpu()}, {host.cpus} cores, load {os.getloadavg()[0]:.1f}"
 
 
 def _cpu() -> str:
@@ -54,6 +41,6 @@ def _cpu() -> str:
 
 def _docker() -> str:
     try:
-        return docker_engine.connect().info().version
+        return f"Docker {docker_engine.connect().info().version}"
     except MatrixctlError:
-        return "none"
+        return "no Docker"

@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from bench import machine
 from bench.figures import Section, against
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import RunRecord
@@ -66,7 +64,6 @@ def measure(cells: int = CELLS, many: int = MANY, *, open_it: bool = True) -> Se
         if bad > 1:
             notes += _compare(count, rendered_s, size, opened)
     notes.append("The page of failures alone has no target.")
-    notes.append(f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine.describe_short()}.")
     header = (
         "cells",
         "not as expected",

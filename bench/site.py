@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench import machine, report
+from bench import report
 from bench.figures import Section, against
 from bench.history import _night
 from orchestrator.app.history import add_run
@@ -64,7 +64,6 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, open_it: bool = True) -
             against("size", written.size / 1e6, 100, "MB"),
             against("first page", page / 1e3, 300, "kB"),
             *([against("first page, opened by Chromium", opened, 1, "s")] if opened is not None else []),
-            f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine.describe_short()}.",
         ),
     )
 

@@ -4,10 +4,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
-from bench import machine
 from bench.figures import Section
 from orchestrator import resources
 from orchestrator.app.needs import find_needs
@@ -124,7 +123,7 @@ def section(moved: Sequence[Moved], images: Sequence[Images]) -> Section:
                 f" made in {one.save_s:.0f} s{_told(one.load_s)}; making the images took {one.made_s:.0f} s."
                 for one in images
             ),
-            f"Measured on {datetime.now(UTC):%Y-%m-%d}, store and images there: {machine.describe_short()}.",
+            "Store and images were there.",
         ),
     )
 
