@@ -9,9 +9,7 @@ import record_samples
 import samples
 from shard_samples import best_cut, random_builds
 
-from bench import (
-    __main__ as program,
-)
+from bench import __main__ as program
 from bench import (
     builds,
     deciding,
@@ -224,6 +222,7 @@ def test_a_transfer_is_told() -> None:
     assert "made in 40 s; making" in never.notes[0]
 
 
+@pytest.mark.browser
 def test_report_is_opened_by_chromium() -> None:
     ((*_, opened, nodes, filtered), *_) = report.measure(100, 100).rows
     assert int(nodes.replace(",", "")) > 1000
