@@ -60,7 +60,8 @@ def list_versions(
 
     Those whose digest is unknown come apart: they cannot be downloaded.
 
-    :param good: a version or the name of a value; empty for the oldest, as ``bad`` is for the newest.
+    :param good: a version or the name of a value; empty for the oldest (the newest, if the oldest is bad).
+    :param bad: the same; empty for the cell's own (the newest, if that is good or cannot be downloaded).
     :raises UsageError: for an end that is not known, and where there is nothing to choose.
     """
     value = _software(cell, axis)
@@ -76,12 +77,25 @@ def list_versions(
             " digest, and a bisection takes two",
             resolution="Name more with --sources FILE, or commits with --git DIR.",
         )
-    ends = [_find_version(text, value, order, known) for text in (good or order[0], bad or order[-1])]
-    first, last = sorted(map(order.index, ends))
+    first, last = sorted(map(order.index, _find_ends(value, order, known, good, bad)))
     chosen = tuple(_make_version(axis, value, version) for version in order[first : last + 1])
     low, high = (Version.parse(order[end]) for end in (first, last))
     lacking = [one for one, has in known.items() if not has and low < Version.parse(one) < high]
     return chosen, tuple(lacking)
+
+
+def _find_ends(
+    value: Software, order: Sequence[str], known: Mapping[str, bool], good: str, bad: str
+) -> tuple[str, str]:
+    """Return the good and the bad one."""
+    oldest, newest = order[0], order[-1]
+    passes = _find_version(good, value, order, known) if good else None
+    if bad:
+        fails = _find_version(bad, value, order, known)
+    else:
+        own = (value.version,) if value.version in order else ()
+        fails = next(end for end in (*own, newest, oldest) if end != passes)
+    return passes or (newest if fails == oldest else oldest), fails
 
 
 def _find_version(text: str, value: Software, order: Sequence[str], known: Mapping[str, bool]) -> str:

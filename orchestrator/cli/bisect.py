@@ -47,9 +47,12 @@ _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 @click.argument("cell", required=False, metavar="CELL", shell_complete=complete.cells)
 @click.option("--axis", type=click.Choice(["haproxy", "tls"]), default="haproxy", show_default=True)
 @click.option(
-    "--good", default="", metavar="V", help="A version or commit that passes [default: the oldest]."
+    "--good",
+    default="",
+    metavar="V",
+    help="A version or commit that passes [default: the oldest, or the newest if CELL has the oldest].",
 )
-@click.option("--bad", default="", metavar="V", help="One that fails [default: the newest, HEAD].")
+@click.option("--bad", default="", metavar="V", help="One that fails [default: CELL's own, HEAD].")
 @click.option(
     "--git",
     "clone",
