@@ -114,6 +114,9 @@ def test_other_runs_add_outcomes(here: Path) -> None:
     assert done.returncode == 0
     assert f"with the outcomes of {RUN}" in done.stdout
     assert f"note: {RUN} is a run of another matrix" in done.stdout
+    own = record().run.id
+    assert f"note: 1 of the 43 failing cells does not fail in {own}, but in another run\n" in done.stdout
+    assert "in another run" not in matrixctl("explain", "r.json", cwd=here).stdout
 
 
 @pytest.mark.parametrize(
