@@ -175,3 +175,11 @@ def test_the_page_of_the_command_line_names_each_command_and_no_option_that_is_n
             for text in (*option.opts, *option.secondary_opts)
         }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - known == set()
+
+
+def test_the_tests_that_hold_the_claims_about_security_are_there() -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    table = page.partition("## The tests\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`([a-z_/]*test_[a-z_]+\.py)`", table)
+    assert named
+    assert [one for one in named if not (ROOT / "tests" / one).is_file()] == []

@@ -2,7 +2,8 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, combinations, islice
+from collections.abc import Set as AbstractSet
+from itertools import chain, combinations, islice, pairwise
 
 from orchestrator.analyse.attributes import Attributes, predict
 from orchestrator.analyse.search import Rows, positions
@@ -18,6 +19,8 @@ Hypothesis = dict[str, frozenset[str]]
 _STARTS, _CANDIDATES, _SMALL, _NEIGHBOURS = 12, 4000, 60, 12
 """Failing cells from which one goes; combinations that are looked at; those of which all subsets are tried;
 neighbours that are named."""
+_FIXING = {"--patch", "--pins"}
+"""Options of ``run`` that hold for the matrix as it is: beside these a cell has to be a declared one."""
 
 
 def find_deciding(table: Table, cells: Rows, hypotheses: Sequence[Hypothesis]) -> tuple[str, ...]:
@@ -28,10 +31,10 @@ def find_deciding(table: Table, cells: Rows, hypotheses: Sequence[Hypothesis]) -
     if not hypotheses[1:]:
         return ()
     told: dict[frozenset[int], str] = {}
-    for axes, words in islice(_candidates(table, cells), _CANDIDATES):
+    for axes in islice(_candidates(table, cells), _CANDIDATES):
         apart = tell_apart(table, axes, hypotheses)
         if apart and apart not in told:
-            told[apart] = words
+            told[apart] = write_words(table, axes)
     return _cover(told)
 
 
@@ -76,16 +79,15 @@ def _cover(told: Mapping[frozenset[int], str]) -> tuple[str, ...]:
     return tuple(picked)
 
 
-def _candidates(table: Table, cells: Rows) -> Iterator[tuple[Axes, str]]:
+def _candidates(table: Table, cells: Rows) -> Iterator[Axes]:
     """Yield the cells that were not run: those of the run itself, then neighbours of the failing ones."""
     for row in table.rows:
         if row.end == MISSING and is_possible(row.cell.axes):
-            yield row.cell.axes, shlex.join(["--cell", row.cell.id])
+            yield row.cell.axes
     seen = set(table.by_names)
     starts = [table.rows[i].cell.axes for i in islice(positions(cells), _STARTS)]
     near = list(_new_neighbours(table, starts, seen))
-    for axes in chain(near, _new_neighbours(table, near, seen)):
-        yield axes, write_words(table, axes)
+    yield from chain(near, _new_neighbours(table, near, seen))
 
 
 def _new_neighbours(table: Table, starts: Sequence[Axes], seen: set[tuple[str, ...]]) -> Iterator[Axes]:
@@ -119,14 +121,39 @@ def _holds(hypothesis: Hypothesis, known: Attributes | dict[str, Named | None]) 
 
 
 def write_words(table: Table, axes: Axes) -> str:
-    """Return the words that choose a cell of the matrix, whether the run had it or not.
+    """Return the words with which ``matrixctl run`` runs one cell, whether the matrix declares it or not.
 
-    They name every axis: where a run was of one value alone, its matrix may have more.
+    They begin with the options of the run: without its matrix and sources they would mean another cell. They
+    name every axis: where a run was of one value alone, its matrix may have more.
     """
     row = table.by_names.get(names_of(axes))
     if row is not None:
-        return shlex.join(["--cell", row.cell.id])
-    return shlex.join(word for axis in AXES for word in ("--filter", f"{axis}={getattr(axes, axis).name}"))
+        return shlex.join([*_list_options(row.cell), "--cell", row.cell.id])
+    options = _list_options(table.rows[0].cell)
+    replaced = _list_replaced(options)
+    values = [
+        word
+        for axis in AXES
+        for word in ("--filter" if axis in replaced else "--with", f"{axis}={getattr(axes, axis).name}")
+    ]
+    return shlex.join([*options, *values])
+
+
+def _list_replaced(options: Sequence[str]) -> AbstractSet[str]:
+    """Return the axes on which ``--with`` would change what the options of a run mean."""
+    if _FIXING & {*options}:
+        return {*AXES}
+    return {value.partition("=")[0] for option, value in pairwise(options) if option == "--with"}
+
+
+def _list_options(cell: CellRecord) -> list[str]:
+    """Return the options of the run that made the cell what it is, as its reproducer has them."""
+    try:
+        words = shlex.split(cell.reproducer)
+    except ValueError:  # a record that another program wrote
+        return []
+    known = words[:2] == ["matrixctl", "run"] and "--cell" in words
+    return words[2 : words.index("--cell")] if known else []
 
 
 def is_possible(axes: Axes) -> bool:

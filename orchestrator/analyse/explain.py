@@ -19,7 +19,7 @@ from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, p
 from orchestrator.analyse.table import Kind, Table, make_table, pick
 from orchestrator.frozen_value import Value, describe_schema
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import Outcome, Reason
+from orchestrator.outcome import FAILURES, Outcome, Reason
 from orchestrator.record.model import Exploration, RunRecord
 
 Confidence = Literal["strong", "fair", "weak"]
@@ -104,7 +104,9 @@ def json_schema() -> dict[str, Any]:
 
 
 def explain(records: Sequence[RunRecord], filters: Sequence[str] = ()) -> Explanation:
-    """Explain the failures of the first run; the others add outcomes.
+    """Explain the failures of several runs together: what failed in one of them is a failure.
+
+    The first run gives the explanation its name; what fails in others alone is told as a note.
 
     :raises UsageError: for a bad filter, and for runs whose cells are not the same ones.
     :raises NothingSelectedError: if a filter leaves no cell.
@@ -122,6 +124,7 @@ def explain(records: Sequence[RunRecord], filters: Sequence[str] = ()) -> Explan
         ),
         *(f"{run.id} is not finished" for run in (first, *others) if run.status != "finished"),
         *(_tell_exploration(one, one.run.exploration) for one in records if one.run.exploration),
+        *_tell_foreign(table, records[0]),
     )
     return explain_table(table, run=first.id, also=tuple(run.id for run in others), notes=notes)
 
@@ -129,6 +132,15 @@ def explain(records: Sequence[RunRecord], filters: Sequence[str] = ()) -> Explan
 def _tell_exploration(record: RunRecord, one: Exploration) -> str:
     why = f": {one.end}" if one.end else ""
     return f"{len(record.cells)} of {one.selected} cells were asked for, to explain the failures{why}"
+
+
+def _tell_foreign(table: Table, first: RunRecord) -> Iterator[str]:
+    own = {cell.id for cell in first.cells if cell.outcome in FAILURES}
+    failing = [row.cell.id for row in table.rows if isinstance(row.end, tuple)]
+    count = sum(id_ not in own for id_ in failing)
+    if count:
+        fail = "does not fail" if count == 1 else "do not fail"
+        yield f"{count} of the {len(failing)} failing cells {fail} in {first.run.id}, but in another run"
 
 
 def explain_table(

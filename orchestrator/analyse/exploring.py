@@ -69,7 +69,7 @@ def choose_next(
 def _list_decisive(found: Explanation) -> list[str]:
     """Return the ids of cells that would tell explanations apart."""
     words = [shlex.split(text) for cluster in found.clusters for text in cluster.decide]
-    return [cell for option, cell, *_ in words if option == "--cell"]
+    return [cell for *_, option, cell in words if option == "--cell"]
 
 
 def _claim(table: Table, cluster: Cluster) -> Claim:

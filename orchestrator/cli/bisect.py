@@ -129,7 +129,10 @@ def _search(begun: Bisection, folder: Path, given: Mapping[str, Any]) -> Bisecti
 
 def _refuse_beside_resume(context: click.Context) -> None:
     """:raises UsageError: for what the bisection's own command line has said already."""
-    options = {option.name: option.opts[0] for option in context.command.params}
+    options = {
+        option.name: "CELL" if isinstance(option, click.Argument) else option.opts[0]
+        for option in context.command.params
+    }
     given = [
         options[name]
         for name in context.params

@@ -28,7 +28,7 @@ def command(
 ) -> None:
     """Name the smallest combinations that explain the failures.
 
-    The failures of the first RUN are explained; the others add outcomes. RUN is an id, a folder, a
+    Several RUNs add up: a cell that failed in one of them is a failure. RUN is an id, a folder, a
     run.json, `latest`, `latest~N`, a date or `last-good`.
     """
     reports = out or common.default_out()

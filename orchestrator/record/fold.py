@@ -32,6 +32,9 @@ from orchestrator.record.model import (
     RunRecord,
 )
 
+_Actions = dict[tuple[str, str], ActionRecord]
+"""By kind and name."""
+
 
 def fold(events: Iterable[Event]) -> RunRecord:
     """Return the record after the events, with counts. Pure: same events, same record.
@@ -54,12 +57,11 @@ def fold(events: Iterable[Event]) -> RunRecord:
     rules = start.record.rules
     for event in rest:
         run = _change_run(run, event)
+        actions |= _change_actions(actions, event)
         match event:
             case ComponentResolved(component=component):
                 before = components.get(_place(component))
                 components[_place(component)] = _used_by_both(before, component) if before else component
-            case ActionChanged(action=action):
-                actions[action.kind, action.name] = _keep_spans(actions, action)
             case SelfTested(selftest=test):
                 selftests[test.tls, test.arch, test.execution] = test
             case CellJudged() | CellTraced() | CellUntraced():
@@ -67,15 +69,10 @@ def fold(events: Iterable[Event]) -> RunRecord:
                 cells[cell.id] = cell
             case ClientsProved(clients=proofs):
                 clients |= {_proof(one): one for one in proofs}
-            case RunResumed(actions=more):
-                actions |= {key: _cut_off(action) for key, action in actions.items()}
-                actions |= {(item.kind, item.name): _keep_spans(actions, item) for item in more}
-            case CellsAsked(cells=asked, actions=more):
+            case CellsAsked(cells=asked):
                 planned |= {item.id for item in asked}
                 cells |= {item.id: item for item in asked if item.id not in cells}
                 rules = tuple(_hold(rule, asked) for rule in rules)
-                new = {(item.kind, item.name): item for item in more}
-                actions |= {key: item for key, item in new.items() if key not in actions}
     judged = sum(cell.outcome is not None for cell in cells.values())
     return start.record.model_copy(
         update={
@@ -88,6 +85,23 @@ def fold(events: Iterable[Event]) -> RunRecord:
             "rules": rules,
         }
     )
+
+
+def _change_actions(actions: _Actions, event: Event) -> _Actions:
+    """Return the actions that an event changes."""
+    match event:
+        case ActionChanged(action=action):
+            return {(action.kind, action.name): _keep_spans(actions, action)}
+        case RunResumed(actions=more):
+            cut = {key: _cut_off(action) for key, action in actions.items()}
+            return cut | {(item.kind, item.name): _keep_spans(cut, item) for item in more}
+        case RunFinished():  # of what had not ended by then, the run did not wait for the end
+            return {key: _cut_off(action) for key, action in actions.items()}
+        case CellsAsked(actions=more):
+            new = {(item.kind, item.name): item for item in more}
+            return {key: item for key, item in new.items() if key not in actions}
+        case _:
+            return {}
 
 
 def _change_cell(

@@ -11,7 +11,10 @@ from orchestrator.report import units
 _NAMED = 3
 """Cells that fail alike, of which so many are named."""
 _PACKETS = "capture.pcapng"
-_REMEDY = "the command that runs this cell again keeps its own, run --evidence all those of every cell"
+_REMEDY = (
+    "the command that runs this cell again keeps its packets; "
+    "matrixctl run --evidence all keeps those of every cell"
+)
 
 Traces = Mapping[tuple[Outcome | None, Reason | None], Sequence[str]]
 """Ids of cells that have packets, by how they ended."""

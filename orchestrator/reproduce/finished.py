@@ -109,7 +109,7 @@ def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store)
         renderer=Renderer(),
         limits=again.limits,
         host=again.host,
-        sources=again.sources,
+        sources={**_find_unpublished(again, store), **again.sources},
         past=Past(
             expected=_expect(record),
             packages=_find_packages(past.record, again),
@@ -188,6 +188,18 @@ def _find_pinned(plan: Plan, past: PastRun, store: Store) -> tuple[dict[str, Sou
         pinned[action.key] = source.model_copy(update={"version": action.moving.version})
         files[source.file] = held.path
     return pinned, files
+
+
+def _find_unpublished(again: Replanned, store: Store) -> dict[str, Path]:
+    """Return the files of those sources that have no address, by name, as far as the store has them."""
+    found = {}
+    for action in find_needed(again.plan, again.action):
+        source = action.source if isinstance(action, SourceAction) else None
+        if source and source.sha256 and not source.origins:
+            held = store.source(source.sha256, source.file)
+            if held is not None:
+                found[source.file] = held.path
+    return found
 
 
 def _refuse_other_sources(plan: Plan, record: RunRecord) -> None:

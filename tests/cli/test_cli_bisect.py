@@ -413,7 +413,7 @@ def test_tags_are_names_and_a_fix_lies_the_other_way_round(bench: Bench, tmp_pat
         (("--bad", "3.0-dev12"), "the digest of haproxy 3.0-dev12 is unknown"),
         (("--good", "3.0.11", "--bad", "3.0.11"), "fewer than two candidates"),
         (("--flaky", "6/5"), "it is K/N"),
-        (("--resume", "none"), "--resume goes with no"),
+        (("--resume", "none"), "--resume goes with no --sources, CELL:"),
     ],
 )
 def test_what_cannot_be_bisected_is_a_sentence(

@@ -1,15 +1,19 @@
 """``matrixctl explain`` as a person or a script calls it."""
 
 import json
+import shlex
 from pathlib import Path
 
 import jsonschema
 import pytest
 from cli_samples import RUN, a_run, matrixctl
 from issue_2569 import CHACHA20, record
-from samples import mixed, quick
+from samples import cell, mixed, quick
 
-from orchestrator.record.model import RunRecord
+from orchestrator.matrix.expand import expand
+from orchestrator.matrix.load import load
+from orchestrator.outcome import Reason
+from orchestrator.record.model import Axes, RunRecord
 
 
 @pytest.fixture
@@ -21,6 +25,50 @@ def here(tmp_path: Path) -> Path:
 
 def write(path: Path, found: RunRecord) -> None:
     path.write_text(found.model_dump_json())
+
+
+MATRIX = """\
+version: 1
+axes:
+  arch: [amd64, arm64]
+  haproxy: ["3.0.11"]
+  tls: [openssl-3.5.7, openssl-distro]
+  cipher: [default]
+  client: [curl]
+include:
+  - arch: amd64
+    haproxy: "3.0.11"
+    tls: [openssl-3.5.7, openssl-distro]
+    cipher: TLS_AES_128_GCM_SHA256
+    client: gtlsclient
+"""
+
+
+@pytest.mark.parametrize(
+    "failing", ["gtlsclient", "openssl-distro--TLS_AES_128_GCM_SHA256--client.gtlsclient"]
+)
+@pytest.mark.parametrize("more", [(), ("--with", "client=curl", "--with", "client=gtlsclient")])
+def test_the_cells_that_would_tell_more_can_be_pasted(
+    failing: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The run was of a matrix of its own, in which a client and a suite have no cell without each other."""
+    (tmp_path / "own.yaml").write_text(MATRIX)
+    ids = matrixctl("cells", "--matrix", "own.yaml", *more, "--format", "ids", cwd=tmp_path).stdout.split()
+    options = shlex.join(["--matrix", "own.yaml", *more])
+    cells = [
+        cell(Axes.model_validate(one.axes), Reason.WRONG_BODY if failing in one.id else None).model_copy(
+            update={"id": one.id, "reproducer": f"matrixctl run {options} --cell {one.id}"}
+        )
+        for one in expand(load(tmp_path / "own.yaml"))
+    ]
+    assert {one.id for one in cells} <= {*ids}
+    write(tmp_path / "own.json", quick().model_copy(update={"cells": tuple(cells)}))
+    found = json.loads(matrixctl("explain", "own.json", "--format", "json", cwd=tmp_path).stdout)
+    told = [*found["neighbours"], *(words for cluster in found["clusters"] for words in cluster["decide"])]
+    assert told
+    for words in told:
+        listed = matrixctl("cells", *shlex.split(words), "--format", "ids", cwd=tmp_path)
+        assert len(listed.stdout.split()) == 1, (words, listed.stderr)
 
 
 def test_a_lone_record_is_enough(here: Path) -> None:
@@ -66,6 +114,9 @@ def test_other_runs_add_outcomes(here: Path) -> None:
     assert done.returncode == 0
     assert f"with the outcomes of {RUN}" in done.stdout
     assert f"note: {RUN} is a run of another matrix" in done.stdout
+    own = record().run.id
+    assert f"note: 1 of the 43 failing cells does not fail in {own}, but in another run\n" in done.stdout
+    assert "in another run" not in matrixctl("explain", "r.json", cwd=here).stdout
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,25 @@ def test_debians_own_haproxy_is_taken_from_the_store(tmp_path: Path) -> None:
     assert "no longer has that" in lost.stderr
 
 
+def test_a_tarball_without_an_address_is_taken_from_the_store(
+    made: tuple[Path, RunRecord], tmp_path: Path
+) -> None:
+    """It can come from nowhere else. Where the store has lost it, README.md says so."""
+    names = {one.file for one in engine_run.CATALOG.sources.values()}
+    files = tree(reproduced(made, tmp_path))
+    taken = {path.removeprefix("sources/") for path in files if path.startswith("sources/")}
+    assert taken
+    assert taken <= names
+    assert all(f"| {name} | ".encode() in files["README.md"] for name in taken)
+    assert files["README.md"].count(b"| in `sources/` |") == len(taken)
+    shutil.copytree(made[0], tmp_path / "pruned")
+    shutil.rmtree(tmp_path / "pruned" / "store" / "sources")
+    assert repro(tmp_path / "pruned", tmp_path / "two", FAILING).returncode == 0
+    text = (tmp_path / "two" / "README.md").read_text()
+    assert text.count("| no address is known: it has to lie in FOLDER |") == len(taken)
+    assert not (tmp_path / "two" / "sources").exists()
+
+
 def changed(folder: Path, to: Path, old: str, new: str, *, at: str = "") -> Path:
     """A copy of what lies around the run, whose journal says otherwise in every line that has ``at``."""
     shutil.copytree(folder, to)

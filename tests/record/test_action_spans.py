@@ -3,7 +3,7 @@
 from record_samples import AT, action, record
 
 from orchestrator.record.fold import ended, fold
-from orchestrator.record.journal import ActionChanged, Event, RunResumed, RunStarted
+from orchestrator.record.journal import ActionChanged, Event, RunFinished, RunResumed, RunStarted
 from orchestrator.record.model import ActionRecord, Span
 
 FIRST, LATER = "2026-01-02T03:04:05.000+00:00", "2026-01-02T04:04:05.000+00:00"
@@ -38,6 +38,16 @@ def test_work_that_was_cut_off_has_no_end() -> None:
     for made in (fold([*cut, resumed]), ended(fold(cut))):
         (found,) = made.actions
         assert found.spans == (Span(started_at=FIRST, duration_s=None, status="interrupted"),)
+
+
+def test_work_for_whose_end_the_run_did_not_wait_runs_no_longer() -> None:
+    """No cancel ends a download, or the making of an image."""
+    end = RunFinished(at=AT, status="interrupted", finished_at=AT, duration_s=9, exit_code=130, message="")
+    (found,) = fold([START, worked("running", FIRST), end]).actions
+    assert found.status == "interrupted"
+    assert found.spans == (Span(started_at=FIRST, duration_s=None, status="interrupted"),)
+    (done,) = fold([START, worked("running", FIRST), worked("succeeded", FIRST, 7.5), end]).actions
+    assert done.status == "succeeded"
 
 
 def test_records_from_before_are_read() -> None:

@@ -1,5 +1,6 @@
 """Clusters stand before the cells: in the page, in Markdown, in the last lines of a run."""
 
+import re
 from pathlib import Path
 
 import nights
@@ -61,6 +62,20 @@ def test_a_cluster_of_known_failures_is_told_in_short() -> None:
     assert "irrelevant" not in text
     page = html.render(known())
     assert page.index("<summary>More</summary>") < page.index("<dt>irrelevant</dt>")
+
+
+def test_a_command_that_would_decide_stands_on_the_page_whole() -> None:
+    """With all options of its run it may be long, and half of one does something else."""
+    base = record()
+    options = f"--matrix /{'long/' * 300}matrix.yaml"
+    cells = (
+        one.model_copy(update={"reproducer": f"matrixctl run {options} --cell {one.id}"})
+        for one in base.cells
+    )
+    page = html.render(base.model_copy(update={"cells": tuple(cells)}))
+    assert re.search(
+        f"<code>matrixctl run {re.escape(options)} --with [^<]* --with execution=default</code>", page
+    )
 
 
 def test_the_most_urgent_cluster_stands_first() -> None:
