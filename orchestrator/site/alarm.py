@@ -43,8 +43,9 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, Alarm]) -> Iterator[
             cells=cells,
             strip=[_sign(night, by_night.get(night.id)) for night in nights[-SHOWN:]],
             calendar=draw_calendar(
-                ((night, "regression" if night.id in by_night else "as-expected") for night in nights), NIGHTS
+                ((night, "regression" if night.id in by_night else ABSENT) for night in nights), NIGHTS
             ),
+            tile_titles={"regression": "up", ABSENT: "not up"},
         ),
     )
     yield Page(

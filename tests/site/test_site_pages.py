@@ -184,6 +184,9 @@ def test_the_page_of_an_alarm_says_that_it_is_over(built: Path, year: Year) -> N
     page = text_of(built / alarm_page(key))
     assert "It is over: last up in the night of 2026-11-24" in page
     assert "arch=arm64" in page
+    assert "passes" not in page, "nothing but this alarm is told of a night"
+    assert "2026-11-24: up" in page
+    assert "2026-11-25: not up" in page
 
 
 def test_links_lead_to_pages_that_are_there(built: Path) -> None:
