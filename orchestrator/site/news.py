@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.analyse import moves
 from orchestrator.analyse.change import Change, State, classify, is_worse, puts_to_test
@@ -62,6 +62,8 @@ class Group:
     """The one thing that changed for each of its cells, and nothing else did."""
     differences: tuple[Difference, ...]
     """What changed for each of them."""
+    before: str = ""
+    """The day of a night that ended so already, when what would be the suspect had not changed yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +131,31 @@ def compare_nights(
         counts=counts,
         parts=tuple(compare_parts(was.parts, now.parts)),
     )
+
+
+def drop_suspects(year: Year, workshop: Workshop, news: News) -> News:
+    """Return the news of two nights that are far apart, without suspects that a night between them clears.
+
+    What changed when a cell failed already is not why it fails.
+    """
+    first, end = year.nights.index(news.base), year.nights.index(news.head)
+    between = year.nights[first + 1 : end]
+    return replace(news, groups=tuple(_drop_suspect(group, workshop, between) for group in news.groups))
+
+
+def _drop_suspect(group: Group, workshop: Workshop, between: Sequence[Night]) -> Group:
+    if group.suspect is None:
+        return group
+    for night in between:
+        for item in group.items:
+            ended = night.results.get(item.cell) or (item.move and night.results.get(item.move.old))
+            if not ended or not item.was or not item.now:
+                continue
+            alike = (ended.outcome, ended.reason) == (item.now.outcome, item.now.reason)
+            changed = workshop.differ(item.was, ended)
+            if alike and changed is not None and group.suspect not in changed:
+                return replace(group, suspect=None, before=night.day)
+    return group
 
 
 def recall_judged(year: Year, head: int) -> Mapping[str, tuple[Night, Result]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.site.names import run_page
-from orchestrator.site.news import News, recall_judged
+from orchestrator.site.news import News, drop_suspects, recall_judged
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
@@ -26,6 +26,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     key = frame.key(
         *("" if one is None else one.key for one in (night, before, good)),
         after and after.id,
+        *(one.key for one in nights[number if good_number is None else good_number + 1 : number]),
         *(f"{cell} {last.key}" for cell, (last, _) in recalled.items()),
         numbers.key(night),
         *(
@@ -47,7 +48,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
             state=describe(night, news),
             segments=segments(night),
             news=news,
-            good_news=None if good_number is None else frame.compare(good_number, number),
+            good_news=_compare_good(frame, good_number, number),
             bad=_find_bad(night),
             report=f"matrixctl report {night.id}",
         )
@@ -58,6 +59,13 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
         make=lambda: as_json(_tell(night, frame.compare(number - 1, number) if before else None, numbers)),
         key=key,
     )
+
+
+def _compare_good(frame: Frame, good: int | None, number: int) -> News | None:
+    """Return the news of a night against the last good one before it."""
+    if good is None:
+        return None
+    return drop_suspects(frame.year, frame.workshop, frame.compare(good, number))
 
 
 def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:

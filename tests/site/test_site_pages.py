@@ -25,7 +25,7 @@ from orchestrator.site.coverage import find_idle, measure_coverage
 from orchestrator.site.feed import is_confirmed
 from orchestrator.site.matrix import draw_grid, list_entries
 from orchestrator.site.names import alarm_page, cell_page, run_page
-from orchestrator.site.news import Group, Item, compare_nights, find_moves
+from orchestrator.site.news import Group, Item, compare_nights, drop_suspects, find_moves
 from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
 from orchestrator.site.overview import find_standing
 from orchestrator.site.pages import Frame
@@ -177,6 +177,33 @@ def test_every_run_is_compared_with_the_one_before_and_the_last_good_one(built: 
     assert "That is the night before." in fault
     first = text_of(built / run_page(year.nights[0].id))
     assert "None of the nights before was good" in first
+
+
+def test_what_changed_after_the_first_failure_is_no_suspect(built: Path, year: Year, frame: Frame) -> None:
+    """Curl is all that changed since the last good night, two nights after the fault came."""
+    assert FAULT[0] < CURL
+    (group,) = [one for one in frame.compare(FAULT[0] - 1, CURL).groups if one.suspect]
+    assert group.change is Change.NEW_FAILURE
+    page = text_of(built / run_page(year.nights[CURL].id))
+    assert "Suspect" not in page
+    assert "Changed of what they depend on: curl in client-amd64: 8.14.1-2 → 8.14.1-3." in page
+    assert "That is not why: in the night of 2026-11-21 this was so already" in page
+
+
+def test_what_changed_with_the_first_failure_stays_the_suspect(year: Year) -> None:
+    """As if curl had changed in the night of the fault."""
+    of_curl = {name: year.nights[CURL].results[name].made for name in (BROKEN, OLD)}
+
+    def with_curl(night: Night) -> Night:
+        made = {name: night.results[name]._replace(made=one) for name, one in of_curl.items()}
+        return replace(night, results={**night.results, **made})
+
+    nights = (*year.nights[: FAULT[0]], *map(with_curl, year.nights[FAULT[0] : CURL + 1]))
+    frame = frame_of(replace(year, nights=nights))
+    news = drop_suspects(frame.year, frame.workshop, frame.compare(FAULT[0] - 1, CURL))
+    (suspect,) = [group.suspect for group in news.groups if group.change is Change.NEW_FAILURE]
+    assert suspect is not None
+    assert suspect.name == "curl in client-amd64"
 
 
 def test_the_page_of_an_alarm_says_that_it_is_over(built: Path, year: Year) -> None:
