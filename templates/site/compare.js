@@ -189,9 +189,9 @@
     note(base, now, 2);
     note(head, was, 3);
     if (!lines.size) return make('p', {class: 'intro'}, 'No source, package, image or emulator.');
-    const rows = [...lines.values()].sort().map(([kind, name, one, other]) => make('tr', {}, make('td', {}, kind), make('th', {scope: 'row'}, name), make('td', {}, one.join(', ') || '–'), make('td', {}, other.join(', ') || '–')));
+    const rows = [...lines.values()].sort().map(([kind, name, one, other]) => make('tr', {}, make('td', {}, kind), make('th', {scope: 'row'}, name), make('td', {'data-name': 'was'}, one.join(', ') || '–'), make('td', {'data-name': 'is'}, other.join(', ') || '–')));
     const head_ = make('tr', {}, ...['kind', 'what', 'was', 'is'].map((name) => make('th', {scope: 'col'}, name)));
-    return make('div', {class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'What else changed'}, make('table', {class: 'list'}, make('thead', {}, head_), make('tbody', {}, ...rows)));
+    return make('div', {class: 'scroll', tabindex: '0', role: 'group', 'aria-label': 'What else changed'}, make('table', {class: 'list changed stack'}, make('thead', {}, head_), make('tbody', {}, ...rows)));
   }
   function choose(name) {
     const box = make('select', {});

@@ -304,6 +304,21 @@ def test_no_page_scrolls_sideways(visitor: Reader, pages: tuple[str, ...], width
         assert visitor.js(over) == 0, page
 
 
+def test_a_phone_shows_each_field_of_a_list(visitor: Reader, year: Year, pages: tuple[str, ...]) -> None:
+    """No column lies beyond the edge, where few would look for it; the matrix alone is wider."""
+    lists = "[...document.querySelectorAll('table.list')]"
+    script = f"return {lists}.map((one) => one.offsetWidth - one.parentElement.clientWidth)"
+    seen = 0
+    for page in pages:
+        visitor.visit(page, f"#base={year.nights[0].id}&head={year.last.id}", width=390)
+        if page == "compare.html":
+            wait(visitor, "document.querySelector('table.list')")
+        wide = visitor.driver.execute_script(script)
+        seen += len(wide)
+        assert [one for one in wide if one > 0] == [], page
+    assert seen > 3
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_page(visitor: Reader, pages: tuple[str, ...], scheme: str) -> None:
     source = AXE.read_text(encoding="utf-8")
