@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
@@ -183,3 +184,23 @@ def test_the_tests_that_hold_the_claims_about_security_are_there() -> None:
     named = re.findall(r"`([a-z_/]*test_[a-z_]+\.py)`", table)
     assert named
     assert [one for one in named if not (ROOT / "tests" / one).is_file()] == []
+
+
+def test_the_script_of_the_night_finds_the_program_where_cron_runs_it(tmp_path: Path) -> None:
+    """Cron and systemd read no profile, and pipx installs below the home; the night's own end is told."""
+    (script,) = re.findall(
+        r"```sh\n(#!/bin/sh\n.*?)```", (ROOT / "docs" / "nightly.md").read_text(), re.DOTALL
+    )
+    program = tmp_path / ".local" / "bin" / "matrixctl"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$1 $MATRIXCTL_HISTORY"\ntest "$1" != run\n')
+    program.chmod(0o755)
+    night = subprocess.run(
+        ["/bin/sh", "-c", script.replace("/srv/matrixctl", str(tmp_path))],
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        check=False,
+        text=True,
+    )
+    assert night.stdout.split("\n")[:3] == [f"{one} reports/history.db" for one in ("run", "site", "clean")]
+    assert night.returncode == 1
