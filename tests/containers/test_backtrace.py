@@ -37,12 +37,13 @@ def names_the_function(ran: Ran, cell: CellRecord) -> None:
     found = cell.backtrace
     assert found is not None
     assert (found.signal, found.problem) == ("SIGSEGV", ""), found
-    assert "ha_quic_set_encryption_secrets (" in found.frames[0], found
-    assert "at src/quic_ssl.c:247" in found.frames[0], found
+    # Where gcc inlines what is called there, its frames stand above it: two for arm64.
+    (named,) = (frame for frame in found.frames[:3] if "ha_quic_set_encryption_secrets (" in frame)
+    assert named.endswith("at src/quic_ssl.c:247")
     assert "its .text is the probed one's" in found.symbols
     asked = ["report", str(ran.folder), "--cell", cell.id, "--format", "issue"]
     text = CliRunner().invoke(main, asked).stdout
-    for part in ("\nHAProxy version 3.0.11", "\nfrontend probe\n", "\n#0  ha_quic_set_encryption_secrets ("):
+    for part in ("\nHAProxy version 3.0.11", "\nfrontend probe\n", f"\n{named}"):
         assert part in text
 
 
