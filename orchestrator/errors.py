@@ -60,6 +60,10 @@ class ExhaustedError(EngineError):
     """Memory or disk ran out on the engine's host (outcome ``error: exhausted``)."""
 
 
+class TooLargeError(EngineError):
+    """What was asked of the engine is larger than may be taken in."""
+
+
 class RecordError(MatrixctlError):
     """The run's folder cannot be written. This ends the run: an unwritten event does not count."""
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from orchestrator import bounds
 from orchestrator.arch import ARCHES
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.archive import member, pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, Image, Leftover
@@ -177,7 +177,7 @@ class FakeEngine:
             raise EngineError(f"Docker failed to get {path} from {name}.")
         archive = pack(found)
         if len(archive) > limit:
-            raise EngineError(f"{path} in {name} is larger than {bounds.size(limit)}.")
+            raise TooLargeError(f"{path} in {name} is larger than {bounds.size(limit)}.")
         yield from (archive[start : start + 1000] for start in range(0, len(archive), 1000))
 
     def remove(self, name: str) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from orchestrator import bounds
-from orchestrator.errors import MatrixctlError
+from orchestrator.errors import MatrixctlError, TooLargeError
 from orchestrator.execute.engine.archive import member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container
 from orchestrator.outcome import Outcome, Reason
@@ -152,7 +152,7 @@ def _fetch(engine: Engine, client: str, qlogs: Sequence[str], catch: Catch) -> N
         try:
             content = member(engine.get(client, f"{_PLACE}/{name}", limit=limit), name)
         except MatrixctlError as error:
-            if "larger" in error.brief or name in qlogs:
+            if isinstance(error, TooLargeError) or name in qlogs:
                 catch.missing.append(f"{name} is left out: {error.brief}")
             continue
         if content:

@@ -10,7 +10,7 @@ import docker
 import pytest
 
 from orchestrator import bounds
-from orchestrator.errors import DeadlineError, EngineError
+from orchestrator.errors import DeadlineError, EngineError, TooLargeError
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.docker_exec import read_frames
 
@@ -139,6 +139,6 @@ def test_an_archive_without_an_end_is_given_up() -> None:
 
     taken: list[int] = []
     blocks = map(len, engine(None, archive=endless()).get("c", "/work/out"))
-    with pytest.raises(EngineError, match=r"/work/out in c is larger than 1024 MiB"):
+    with pytest.raises(TooLargeError, match=r"/work/out in c is larger than 1024 MiB"):
         taken.extend(blocks)
     assert sum(taken) == bounds.ARCHIVE

@@ -23,7 +23,7 @@ from tenacity import (
 
 from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import docker_exec, docker_leftovers, docker_shell, owner
 from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explain_errors
 from orchestrator.execute.engine.docker_images import DockerImages
@@ -217,7 +217,7 @@ class DockerEngine(DockerImages):
             for chunk in chunks:
                 left -= len(chunk)
                 if left < 0:
-                    raise EngineError(f"{path} in {name} is larger than {bounds.size(limit)}.")
+                    raise TooLargeError(f"{path} in {name} is larger than {bounds.size(limit)}.")
                 yield chunk
 
     @_again

@@ -19,7 +19,7 @@ import urllib3
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from orchestrator import bounds
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import archive, owner
 from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, explain_errors
 from orchestrator.execute.engine.engine import UID, ExecResult, Image
@@ -132,7 +132,7 @@ class DockerImages:
             _refuse_failure(answer, f"the image {tag} cannot be saved")
             for chunk in answer.iter_content(1 << 20):
                 if into.tell() > bounds.IMAGE:
-                    raise EngineError(f"the saved image {tag} is larger than {bounds.size(bounds.IMAGE)}")
+                    raise TooLargeError(f"the saved image {tag} is larger than {bounds.size(bounds.IMAGE)}")
                 into.write(chunk)
 
     def load_image(self, saved: IO[bytes]) -> None:
@@ -293,7 +293,7 @@ def _copy(api: docker.APIClient, name: str, path: str, into: IO[bytes]) -> None:
         chunks, _ = api.get_archive(name, path)
         for chunk in chunks:
             if whole.tell() > _FILE:
-                raise EngineError(f"{path} in {name} is larger than {bounds.size(_FILE)}.")
+                raise TooLargeError(f"{path} in {name} is larger than {bounds.size(_FILE)}.")
             whole.write(chunk)
         whole.seek(0)
         archive.copy_member(whole, path.rpartition("/")[2], into)
