@@ -67,8 +67,8 @@ busy: $(VENV)/.ready ## The unit tests, with all their examples, three times bes
 	trap 'kill $$loops 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	for round in 1 2 3; do $(BIN)/pytest -q --hypothesis-profile=full || exit 1; done
 
-# These rooms join the others: their tests play whole commands, runs, workflows and servers.
-WHOLE := app cli containers github serve
+# Their tests play whole commands, runs, workflows and servers, or try inputs as long as there is time.
+WHOLE := app cli containers fuzz github serve
 .PHONY: unit
 unit: $(VENV)/.ready ## The tests of the parts: no engine, no browser, no whole run (a minute)
 	$(BIN)/pytest -m 'not whole' $(WHOLE:%=--ignore=tests/%)

@@ -110,8 +110,15 @@ def _results(reporter: pytest.TerminalReporter) -> dict[str, set[str]]:
     return results
 
 
+_WHOLE = {"nights", "bucket"}
+"""Fixtures that play a month of runs, and a server."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        if _WHOLE & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.whole)
         if (marker := item.get_closest_marker("fault")) is not None:
             _faults[item.nodeid] = marker.args[0]
     for name, why in _FLAGS.items():

@@ -14,27 +14,31 @@ ROOT = Path(__file__).resolve().parent.parent
 JUDGED = ("app", "cli", "containers", "execute", "probe")
 """Tests of what happens; those of tables and pages go through all reasons by themselves."""
 
-
-@cache
-def read_code() -> str:
-    """Return what gives reasons."""
-    files = (ROOT / "orchestrator").rglob("*.py")
-    return "\n".join(path.read_text() for path in sorted(files) if path.name != "outcome.py")
+NAMED = re.compile(r"\bReason\.(\w+)")
+QUOTED = re.compile(r"(?<=[\"' ])[a-z-]+(?=[\"':])")
 
 
 @cache
-def read_tests() -> str:
-    files = (path for room in JUDGED for path in (ROOT / "tests" / room).rglob("*.py"))
-    return "\n".join(path.read_text() for path in sorted(files))
+def find_given() -> set[str]:
+    """Return the names of the reasons that code gives."""
+    files = [path for path in (ROOT / "orchestrator").rglob("*.py") if path.name != "outcome.py"]
+    return {name for path in files for name in NAMED.findall(path.read_text())}
+
+
+@cache
+def find_tested() -> set[str]:
+    """Return the names of the reasons that tests expect, and each quoted word, which may be its value."""
+    texts = [path.read_text() for room in JUDGED for path in (ROOT / "tests" / room).rglob("*.py")]
+    return {name for text in texts for name in (*NAMED.findall(text), *QUOTED.findall(text))}
 
 
 def lacking(reason: str) -> list[str]:
     """What a reason of this value lacks."""
-    name = re.escape(reason.upper().replace("-", "_"))
+    name = reason.upper().replace("-", "_")
     found = []
-    if not re.search(rf"\bReason\.{name}\b", read_code()):
+    if name not in find_given():
         found.append("nothing in orchestrator/ gives it")
-    if not re.search(rf"\bReason\.{name}\b|[\"' ]{re.escape(reason)}[\"':]", read_tests()):
+    if not {name, reason} & find_tested():
         found.append(f"no test in tests/{{{','.join(JUDGED)}}} expects it: plant a fault that ends so")
     return found
 

@@ -31,7 +31,10 @@ SHA256 = hashlib.sha256(TARBALL).hexdigest()
 DAY = 24 * 3600
 
 
-@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.whole)])
+_S3 = pytest.param("s3", marks=pytest.mark.whole)
+
+
+@pytest.fixture(params=["memory", "file", _S3])
 def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A place where nothing is yet."""
     where = f"{os.urandom(6).hex()}/store"
@@ -159,7 +162,7 @@ def _put_slowly(url: str, folder: Path) -> None:
     place.put(f"artifacts/{BUILD}", folder / "large")
 
 
-@pytest.mark.parametrize("url", ["file", "s3"], indirect=True)
+@pytest.mark.parametrize("url", ["file", _S3], indirect=True)
 def test_half_a_put_is_never_seen(url: str, tmp_path: Path) -> None:
     spawned = multiprocessing.get_context("spawn").Process(target=_put_slowly, args=(url, tmp_path))
     spawned.start()
@@ -394,6 +397,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert "pip install matrixctl" not in str(caught.value)
 
 
+@pytest.mark.whole
 def test_nothing_of_it_is_imported_without_the_option() -> None:
     code = "import sys, orchestrator.cli.main, orchestrator.cli.run; sys.exit('fsspec' in sys.modules)"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0

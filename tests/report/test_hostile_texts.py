@@ -329,6 +329,7 @@ def forms(shown: str) -> set[str]:
     return {shown, shown.replace("::", "<U+003A>:", 1), shown.replace("##[", "<U+0023>#[")}
 
 
+@pytest.mark.whole
 def test_data_is_ascii_and_comes_back_as_it_was(table: list[Row]) -> None:
     for row in table:
         data(stored(row))
