@@ -25,7 +25,7 @@ Do = Callable[[Action, Plan], ActionStatus]
 
 
 class _Begun(NamedTuple):
-    """When an action began: the time in UTC, and a clock that nobody sets."""
+    """When an action began: the time in UTC, and a clock that no one sets."""
 
     at: str
     clock: float

@@ -75,7 +75,7 @@ class Explaining(Ordered):
         except SystemExit as end:
             if any(word.startswith(AS_STEP) for word in words) and not _is_of_a_step(end.code):
                 sys.exit(STEP_ABORTED)
-            if sys.stdout is not stdout:  # click puts another in its place where nobody reads a help text
+            if sys.stdout is not stdout:  # click puts another in its place where no one reads a help text
                 sys.exit(_READER_GONE)
             raise
 
@@ -170,7 +170,7 @@ def _works() -> bool:
 
 
 def _end_unread(code: int) -> NoReturn:
-    """End with this code, though nobody reads what was to be printed."""
+    """End with this code, though no one reads what was to be printed."""
     from orchestrator.cli.pipes import silence  # noqa: PLC0415 - see the top
 
     for stream in (sys.stdout, sys.stderr):

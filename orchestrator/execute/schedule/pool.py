@@ -144,7 +144,7 @@ def is_idle() -> bool:
 
 
 def find_internal(action: Action, error: BaseException) -> Failure:
-    """Return the failure that an error means which nobody foresaw."""
+    """Return the failure for an error that is a fault of ours."""
     return Failure(
         outcome=Outcome.ERROR,
         reason=Reason.INTERNAL,

@@ -1,8 +1,8 @@
 """A part of a store as one file: a tar, compressed with gzip, that another machine's store takes in.
 
-Its first member is ``index.json``, which names all others in their order, with sizes and digests. Whoever
-reads it takes no other word: not the names, kinds and sizes of a tar's headers, nor how much a packed stream
-has to say. Format: ustar, https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html.
+Its first member is ``index.json``, which names all others in their order, with sizes and digests. A reader
+believes nothing else: not the names, kinds and sizes of a tar's headers, nor how long a packed stream is.
+Format: ustar, https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html.
 """
 
 import gzip
