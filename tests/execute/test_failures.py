@@ -17,6 +17,7 @@ from orchestrator.errors import (
     PackageMissingError,
     PrerequisiteError,
     SourceUnreachableError,
+    TooLargeError,
 )
 from orchestrator.execute.failures import engine_lost, failure_of, reason_of
 from orchestrator.outcome import Outcome, Reason
@@ -33,6 +34,7 @@ TABLE = [
     (EngineError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (EngineLostError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (ExhaustedError("x"), Reason.EXHAUSTED, Outcome.ERROR),
+    (TooLargeError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (MatrixctlError("x"), Reason.INTERNAL, Outcome.ERROR),
     (OSError("x"), Reason.INTERNAL, Outcome.ERROR),
     (OSError(errno.ENOSPC, "x"), Reason.EXHAUSTED, Outcome.ERROR),
