@@ -1,6 +1,7 @@
 """The direction of the road: a room looks at the rooms before it; some things happen in one place alone."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import orchestrator
+from orchestrator.app.running import STAGES
 
 PACKAGE = Path(orchestrator.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py"))
@@ -102,6 +104,21 @@ def inside(module: Path) -> list[str]:
 def test_a_room_looks_only_at_the_rooms_before_it(module: Path) -> None:
     own = rank(".".join(module.parts))
     assert [name for name in inside(module) if rank(name) > own] == []
+
+
+CONCEPTS = (PACKAGE.parent / "docs" / "concepts.md").read_text()
+
+
+def test_the_page_of_concepts_has_the_stages_of_a_run_in_their_order() -> None:
+    names = [getattr(stage, "__name__", str(stage)) for stage in STAGES]
+    shown = CONCEPTS.partition("open_run ─> ")[2].partition(" ─> close_run")[0]
+    assert re.split(r"\s+─>\s+", shown) == names
+
+
+@pytest.mark.parametrize("name", sorted(set().union(*EXECUTE) - {"__init__"}))
+def test_the_page_of_concepts_names_each_sub_room_of_execute(name: str) -> None:
+    (row,) = (line for line in CONCEPTS.splitlines() if line.startswith("| `execute/` |"))
+    assert f"`{name}`" in row or f"`{name}/`" in row
 
 
 def sub_rank(parts: tuple[str, ...]) -> int:
