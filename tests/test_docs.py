@@ -76,6 +76,19 @@ def test_the_pages_are_in_plain_words(page: Path) -> None:
     assert RIDDLES.findall(text) == []
 
 
+FIGURES = re.compile(r"<!-- figures.*?<!-- end of the figures -->", re.DOTALL)
+CODE = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_prose_of_the_pages_fits_a_window(page: Path) -> None:
+    """Tables, code, figures and pictures are as wide as they are."""
+    prose = CODE.sub("", FIGURES.sub("", page.read_text()))
+    lines = (line for line in prose.splitlines() if not line.startswith(("|", "    ", "![")))
+    wide = [line for line in lines if len(line) > 120]
+    assert wide == []
+
+
 def test_the_table_of_contents_names_each_page() -> None:
     docs = ROOT / "docs"
     text = (docs / "README.md").read_text()
