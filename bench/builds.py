@@ -14,6 +14,8 @@ from bench import command
 from bench.figures import Section, against
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
+from orchestrator.execute.images import emulation
+from orchestrator.execute.system.host import LocalHost
 
 TARGET_RATIO = 8.0
 _TIMEOUT = 3 * 3600
@@ -41,10 +43,13 @@ def measure(target: Arch, store: Path, *, jobs: int, say: Callable[[str], None])
     for build in ("cross", "emulated", "cross"):
         say(f"builds: {build}" + (", ten to thirty minutes" if build == "emulated" else ""))
         seconds[build].append(_build(target, build, store, jobs=jobs))
-    return section(target, seconds["cross"], seconds["emulated"], jobs=jobs)
+    qemu = emulation.qemu_version(LocalHost(), target)
+    return section(target, seconds["cross"], seconds["emulated"], jobs=jobs, qemu=qemu)
 
 
-def section(target: Arch, cross: list[float], emulated: list[float], *, jobs: int) -> Section:
+def section(
+    target: Arch, cross: list[float], emulated: list[float], *, jobs: int, qemu: str | None
+) -> Section:
     """The table; the ratio is that of the means."""
     ratio = statistics.fmean(emulated) / statistics.fmean(cross)
     return Section(
@@ -57,7 +62,7 @@ def section(target: Arch, cross: list[float], emulated: list[float], *, jobs: in
             *((f"cross-compiled for {target.name}, again", f"{again:.1f}") for again in cross[1:]),
         ),
         notes=(
-            f"`make -j{jobs}` each time, with an empty compiler cache.",
+            f"`make -j{jobs}` each time, with an empty compiler cache. The host's QEMU: {qemu or 'unknown'}.",
             against("The cross-build is cheaper", ratio, TARGET_RATIO, "times", at_least=True),
         ),
     )
