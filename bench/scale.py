@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.figures import Section, against
 from orchestrator.arch import ARCHES, Arch
+from orchestrator.cli.main import collect_seldom
 from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Catalog, Source
 from orchestrator.matrix.expand import expand
@@ -195,6 +196,7 @@ def peak_rss() -> int:
 
 
 def _main() -> None:
+    collect_seldom()  # as the program that is measured
     with tempfile.TemporaryDirectory() as folder:
         measured = point(int(sys.argv[1]), Path(folder))
     print(json.dumps(measured.__dict__))  # noqa: T201 - the answer to the process that asked

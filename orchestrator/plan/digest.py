@@ -15,17 +15,15 @@ from orchestrator.arch import Arch
 SCHEMA = 2
 """Raised when the meaning of an input changes, so that older artifacts are no longer found."""
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 _TOOLS = re.compile(r"(gcc|g\+\+|cpp|binutils)(-[0-9]+)?-(?P<gnu>[a-z0-9-]+-linux-gnu[a-z0-9]*)")
 _LIBRARIES = ("libc6-dev", "libcrypt-dev", "linux-libc-dev", "libgcc-14-dev", "libstdc++-14-dev")
 
 
 def digest(kind: str, inputs: Mapping[str, Any], parents: tuple[str, ...] = ()) -> str:
     """SHA-256 (hex) of canonical JSON of the inputs and the sorted digests of the parents."""
-    canonical = json.dumps(
-        {"schema": SCHEMA, "kind": kind, "inputs": inputs, "parents": sorted(parents)},
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
+    canonical = _CANONICAL.encode(
+        {"schema": SCHEMA, "kind": kind, "inputs": inputs, "parents": sorted(parents)}
     )
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -55,8 +55,8 @@ class Planner:
         sessions: dict[str, list[Cell]] = {}
         for cell in cells:
             sessions.setdefault(session_name(cell), []).append(cell)
-        for group in sessions.values():
-            self._add_session(actions, group)
+        for name, group in sessions.items():
+            self._add_session(actions, name, group)
         served: dict[str, list[str]] = {}
         for action in reversed(list(actions.values())):
             # A set: two that need the same third one often serve the same cells.
@@ -69,19 +69,19 @@ class Planner:
         verify(made)
         return made
 
-    def _add_session(self, actions: dict[str, Action], group: Sequence[Cell]) -> None:
+    def _add_session(self, actions: dict[str, Action], name: str, group: Sequence[Cell]) -> None:
         first = group[0]
         target = first.arch.arch
-        build = self._add_haproxy(actions, first)
-        # A prebuilt HAProxy has a library in it that is not ours to test.
+        # A prebuilt HAProxy has a library in it that is not ours to build or to test.
         foreign = first.haproxy.source == "prebuilt" and first.tls.source != "distro"
-        selftest = "" if foreign else self._add_selftest(actions, first.tls, target)
+        library = "" if foreign else self._add_library(actions, first.tls, target)
+        build = self._add_haproxy(actions, first, library)
+        selftest = "" if foreign else self._add_selftest(actions, first.tls, target, library)
         tests = (selftest,) if selftest else ()
         extra = needed.to_run(first.haproxy, first.tls)
         host = first.find_host(self.host, self.natives)
         runtime = self._add_image(actions, runtime_image(first, host), target, extra)
         images = (runtime, self._add_client(actions, first.client, host))
-        name = session_name(first)
         _add(
             actions,
             ProbeAction(
@@ -116,7 +116,7 @@ class Planner:
         )
         return key
 
-    def _add_haproxy(self, actions: dict[str, Action], cell: Cell) -> str:
+    def _add_haproxy(self, actions: dict[str, Action], cell: Cell, library: str) -> str:
         haproxy, tls, target = cell.haproxy, cell.tls, cell.arch.arch
         return self._add_build(
             actions,
@@ -127,7 +127,7 @@ class Planner:
             software=haproxy,
             haproxy=haproxy,
             tls=tls,
-            library=self._add_library(actions, tls, target) if haproxy.is_compiled else "",
+            library=library if haproxy.is_compiled else "",
         )
 
     def _add_library(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
@@ -138,7 +138,7 @@ class Planner:
         name = f"{tls.name}--{target.name}"
         return self._add_build(actions, "tls", name, target, template=template, software=tls, tls=tls)
 
-    def _add_selftest(self, actions: dict[str, Action], tls: TlsValue, target: Arch) -> str:
+    def _add_selftest(self, actions: dict[str, Action], tls: TlsValue, target: Arch, library: str) -> str:
         return self._add_build(
             actions,
             "selftest",
@@ -146,7 +146,7 @@ class Planner:
             target,
             template="build/selftest.sh.j2",
             tls=tls,
-            library=self._add_library(actions, tls, target),
+            library=library,
         )
 
     def _add_build(
