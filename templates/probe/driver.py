@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import typing
 import urllib.request
 from pathlib import Path
 
@@ -22,7 +23,8 @@ TAIL = 65536  # bytes of a log that are handed on
 FILES = 64  # of a cell that are handed on
 # Seconds in which a process that died has its status written; QEMU needs some for a crash, and gdb more.
 DYING = SESSION.get("dying_s", 2)
-CLOSING = SESSION.get("closing_s", 0.05)  # of them where all went well, since a process may also die as it closes the connection
+# Seconds in which it may yet die where all went well, as it closes the connection. The next cell is asked meanwhile.
+CLOSING = SESSION.get("closing_s", 0.1)
 NAP = 0.02  # seconds that it sleeps beside a client, to see how late it wakes
 TRACING = None  # of a traced attempt, which has one cell
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
@@ -84,8 +86,8 @@ def origin_listens() -> bool:
     return True
 
 
-def handshake_failures(folder: Path) -> "int | None":
-    """HAProxy's counter quic_hdshk_fail: a refusal shows there at once, while curl tries until its time-out."""
+def read_statistics(folder: Path) -> bytes:
+    """HAProxy's statistics; empty where it does not answer."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(STATS_S)
@@ -93,10 +95,15 @@ def handshake_failures(folder: Path) -> "int | None":
             client.sendall(b"show stat typed\n")
             answer = everything(client)
     except OSError:
-        return None
+        return b""
     (folder / "stats.txt").write_bytes(answer)
+    return answer
+
+
+def handshake_failures(statistics: bytes) -> "int | None":
+    """HAProxy's counter quic_hdshk_fail: a refusal shows there at once, while curl tries until its time-out."""
     # F.2.0.66.quic_hdshk_fail.1:MCP:u64:3
-    lines = (line.rpartition(b":") for line in answer.splitlines() if line.startswith(b"F."))
+    lines = (line.rpartition(b":") for line in statistics.splitlines() if line.startswith(b"F."))
     values = [value for name, _, value in lines if b".quic_hdshk_fail." in name]
     counts = [int(value) for value in values if value.isdigit() and len(value) < 19]
     return sum(counts) if counts else None
@@ -135,12 +142,11 @@ class Lateness(threading.Thread):
 
 def probe(cell: dict) -> dict:
     with Lateness() as lateness:
-        result = ask(cell)
+        result = ask(cell, WORK / cell["folder"])
     return {**result, "late_s": lateness.worst}
 
 
-def ask(cell: dict) -> dict:
-    folder = WORK / cell["folder"]
+def ask(cell: dict, folder: Path) -> dict:
     started = time.monotonic()
     ready = wait_ready(cell, folder)
     result = {"id": cell["id"], "ready_s": ready, "h3": None, "control": None, "handshake_failures": None}
@@ -151,32 +157,62 @@ def ask(cell: dict) -> dict:
             TRACING.ask_for_traces(folder)
         phase = "h3"
         result["h3"] = exchange(cell, phase)
-        result["handshake_failures"] = handshake_failures(folder)
+        statistics = read_statistics(folder)
+        result["handshake_failures"] = handshake_failures(statistics)
         result["origin_ok"] = origin_answers()
-        if not ended(folder, result["h3"]) and result["origin_ok"]:
+        # Its one thread writes statistics in several turns: one that ends them has outlived the connection's end.
+        lives = went_well(result["h3"]) and statistics.endswith(b"\n\n")
+        if not (ended(folder) if lives else dies(folder, DYING)) and result["origin_ok"]:
             phase = "control"
             result["control"] = exchange(cell, phase)
-            ended(folder, result["control"])
-            phase = "stop" if went_well(result["control"]) else phase
+            if went_well(result["control"]):
+                phase = "stop"
+            else:
+                dies(folder, DYING)
+    result["duration_s"] = time.monotonic() - started
+    return {**result, "phase": phase, "over": time.monotonic()}
+
+
+def finish(cell: dict, result: dict) -> dict:
+    """The result once its process has had its time to die, which it may do after all was answered."""
+    folder, phase = WORK / cell["folder"], result.pop("phase")
+    if phase == "stop":
+        dies(folder, result["over"] + CLOSING - time.monotonic())
+    del result["over"]
     result["exit_code"] = status(folder)
     result["ended_in"] = None if result["exit_code"] is None else phase
-    result["duration_s"] = time.monotonic() - started
     result["files"] = evidence(folder)
     if TRACING:
         result["traced"] = TRACING.end(folder)
     return result
 
 
+def finished(cells: list) -> typing.Iterator[dict]:
+    """The results in order, each when the next cell was asked: meanwhile its process may die of it."""
+    before = None
+    for cell in cells:
+        result = probe(cell)
+        if before:
+            yield finish(*before)
+        before = cell, result
+    if before:
+        yield finish(*before)
+
+
 def went_well(exchange: dict) -> bool:
     return not exchange["exit_code"] and all(one["status"] == 200 for one in exchange["requests"])
 
 
-def ended(folder: Path, exchange: dict) -> bool:
-    """Whether the process has ended, by an exchange that is over: a dying one is waited for, until it says so."""
-    until = time.monotonic() + (CLOSING if went_well(exchange) else DYING)
-    while status(folder) is None and time.monotonic() < until:
-        time.sleep(0.01)
+def ended(folder: Path) -> bool:
     return status(folder) is not None
+
+
+def dies(folder: Path, seconds: float) -> bool:
+    """Whether the process ends within so many seconds; one that is dying is waited for, until it says so."""
+    until = time.monotonic() + seconds
+    while not ended(folder) and time.monotonic() < until:
+        time.sleep(0.01)
+    return ended(folder)
 
 
 def evidence(folder: Path) -> dict:
@@ -220,5 +256,5 @@ if SESSION.get("traced"):
     TRACING = tracing.Tracing(WORK, SESSION["ready_s"])
     TRACING.begin()
 print(json.dumps(server()), flush=True)
-for declared in SESSION["cells"]:
-    print(json.dumps({"kind": "cell", **probe(declared)}), flush=True)
+for done in finished(SESSION["cells"]):
+    print(json.dumps({"kind": "cell", **done}), flush=True)

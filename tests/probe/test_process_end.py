@@ -144,6 +144,7 @@ def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Clock) -> Any
 
 GOOD = {"exit_code": 0, "requests": [{"status": 200}]}
 BAD = {"exit_code": 52, "requests": [{"status": None}]}
+WHOLE = b"F.2.0.66.quic_hdshk_fail.1:MCP:u64:0\n\n"
 
 
 @pytest.mark.parametrize(
@@ -178,27 +179,59 @@ def test_the_driver_tells_the_phase_and_asks_no_dead_process(
         return shown[transport]
 
     driver.wait_ready, driver.exchange = wait_ready, exchange
-    driver.handshake_failures, driver.origin_answers = lambda _: 0, lambda: True
-    said = driver.probe({"id": "a", "folder": ".", "port": 1})
+    driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
+    (said,) = driver.finished([{"id": "a", "folder": "."}])
     assert asked_of == list(shown)
     assert (said["ended_in"], said["exit_code"]) == (phase, 139 if dies else None)
+    assert not {"phase", "over"} & said.keys()
 
 
 @pytest.mark.parametrize(
-    ("said", "takes", "phase"),
+    ("answers", "takes", "phase"),
     [
-        pytest.param(BAD, 1.5, "h3", id="a crash under QEMU, after a failure"),
-        pytest.param(BAD, 60.0, None, id="it lives"),
-        pytest.param(GOOD, 0.03, "h3", id="as it closes the connection"),
+        pytest.param((BAD, WHOLE), 1.5, "h3", id="a crash under QEMU, after a failure"),
+        pytest.param((BAD, WHOLE), 60.0, None, id="it lives"),
+        pytest.param((GOOD, b""), 1.5, "h3", id="as it closes the connection"),
+        pytest.param((GOOD, WHOLE[:-1]), 0.03, "h3", id="its statistics break off"),
+        pytest.param((GOOD, WHOLE), 0.03, "stop", id="after the last answer"),
+        pytest.param((GOOD, WHOLE), 60.0, None, id="all goes well"),
     ],
 )
 def test_a_process_that_dies_slowly_is_waited_for(
-    driver: Any, clock: Clock, said: Raw, takes: float, phase: str | None
+    driver: Any, clock: Clock, answers: tuple[Raw, bytes], takes: float, phase: str | None
 ) -> None:
-    """Under QEMU a crash takes its time, and until then nothing but the client's failure shows it."""
-    clock.ends = takes
+    """Under QEMU a crash takes its time, and until then nothing but a failure shows it."""
+    clock.ends, (said, statistics) = takes, answers
     driver.wait_ready, driver.exchange = lambda *_: 0.1, lambda *_: said
-    driver.handshake_failures, driver.origin_answers = lambda _: 0, lambda: True
-    told = driver.probe({"id": "a", "folder": ".", "port": 1})
+    driver.read_statistics, driver.origin_answers = lambda _: statistics, lambda: True
+    (told,) = driver.finished([{"id": "a", "folder": "."}])
     assert told["ended_in"] == phase
     assert (told["control"] is None) == (phase == "h3"), "a dead server is asked no more"
+
+
+def test_what_goes_well_waits_for_nothing_but_at_the_end(driver: Any, clock: Clock) -> None:
+    def exchange(*_: object) -> Raw:
+        clock.sleep(0.06)
+        return GOOD
+
+    driver.wait_ready, driver.exchange = lambda *_: 0.1, exchange
+    driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
+    assert len(list(driver.finished([{"id": str(number), "folder": "."} for number in range(9)]))) == 9
+    assert clock.now == pytest.approx(9 * 2 * 0.06 + driver.CLOSING)
+
+
+def test_a_server_that_dies_while_the_next_one_is_asked_is_seen(driver: Any, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+
+    def exchange(cell: Mapping[str, str], transport: str) -> Any:
+        if (cell["id"], transport) == ("b", "control"):
+            (tmp_path / "status").write_text("139\n")
+        return GOOD
+
+    driver.wait_ready, driver.exchange = lambda *_: 0.1, exchange
+    driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
+    told = list(driver.finished([{"id": "a", "folder": "."}, {"id": "b", "folder": "b"}]))
+    assert [(one["id"], one["exit_code"], one["ended_in"]) for one in told] == [
+        ("a", 139, "stop"),
+        ("b", None, None),
+    ]
