@@ -24,7 +24,7 @@ FILES = 64  # of a cell that are handed on
 # Seconds in which a process that died has its status written; QEMU needs some for a crash, and gdb more.
 DYING = SESSION.get("dying_s", 2)
 # Seconds in which it may yet die where all went well, as it closes the connection. The next cell is asked meanwhile.
-CLOSING = SESSION.get("closing_s", 0.1)
+CLOSING = SESSION.get("closing_s", 0.05)
 NAP = 0.02  # seconds that it sleeps beside a client, to see how late it wakes
 TRACING = None  # of a traced attempt, which has one cell
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
