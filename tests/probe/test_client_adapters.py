@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import stat
 import sys
 from collections.abc import Iterator
@@ -262,6 +263,13 @@ def test_what_the_words_of_curl_show(
 def test_a_client_that_does_not_end_is_stopped(clients: Any, job: dict[str, Any], tmp_path: Path) -> None:
     program(tmp_path, "curl", "exec sleep 60")
     assert clients.ask({**job, "request_s": 0.05}) == (clients.OURS, [])
+
+
+def test_a_client_that_another_kills_is_not_stopped_by_us(
+    clients: Any, job: dict[str, Any], tmp_path: Path
+) -> None:
+    program(tmp_path, "curl", "kill -KILL $$")
+    assert clients.ask(job) == (-signal.SIGKILL, [])
 
 
 def test_gtlsclient_is_judged_by_what_it_downloaded(
