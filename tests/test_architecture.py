@@ -19,6 +19,7 @@ VOCABULARY = {
     "closecode",
     "frozen_value",
     "errors",
+    "phrases",
     "arch",
     "outcome",
     "unexpected_error",

@@ -10,9 +10,9 @@ from orchestrator.analyse.conditions import find_runs
 from orchestrator.analyse.search import Factor, Rows
 from orchestrator.errors import UsageError
 from orchestrator.matrix.model import AXES, AxisValue
-from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import Named
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, believed
+from orchestrator.phrases import join_names, quoted
 from orchestrator.record.model import Axes, CellRecord, RunRecord, is_intermittent
 
 Kind = tuple[Outcome, Reason | None]

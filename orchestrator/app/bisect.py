@@ -24,8 +24,8 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches, replacement
 from orchestrator.matrix.catalog import Catalog, Source, moving
 from orchestrator.matrix.model import Cell, Matrix, Software
-from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.pins import Pin, Pins
+from orchestrator.phrases import join_names, nearest, quoted
 from orchestrator.record.model import CellRecord, utc_now
 from orchestrator.record.settings import Settings
 from orchestrator.versions import Version

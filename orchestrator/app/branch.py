@@ -19,7 +19,7 @@ from orchestrator.atomic_files import make_ignored, read_limited, scratch_folder
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import FetchError
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 from orchestrator.record.find import LAST_GOOD, find_run, series_of
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place

@@ -11,7 +11,7 @@ from orchestrator.app import stages
 from orchestrator.app.first_record import make_action
 from orchestrator.app.stages import Run, Stage
 from orchestrator.matrix.model import Cell
-from orchestrator.matrix.names import join_names
+from orchestrator.phrases import join_names
 from orchestrator.plan.plan import Plan
 from orchestrator.record.interrupted_run import Past
 from orchestrator.record.journal import CellsAsked, ExplorationEnded

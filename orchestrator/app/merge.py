@@ -12,7 +12,7 @@ from orchestrator.app.output import write_reports
 from orchestrator.atomic_files import copy_limited, make_ignored, scratch_folder, sha256_of, sync_folder
 from orchestrator.bounds import size
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.matrix.names import join_names
+from orchestrator.phrases import join_names
 from orchestrator.record import journal
 from orchestrator.record.check_count import find_complaints
 from orchestrator.record.fold import fold, write_run_json

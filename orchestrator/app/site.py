@@ -16,7 +16,7 @@ from orchestrator.report.expectations import wanted
 from orchestrator.report.text import visible
 from orchestrator.site.cell import Detail, Evidence, Known
 from orchestrator.site.charts import TROUBLE
-from orchestrator.site.names import slug
+from orchestrator.site.page_paths import slug
 from orchestrator.site.site import make_site
 from orchestrator.site.write import Written, write_site
 from orchestrator.site.year import NIGHTS, Night, Year, make_year

@@ -27,9 +27,9 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, Cell
-from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import FULL, LIST_IDS, select_ids
 from orchestrator.outcome import Reason
+from orchestrator.phrases import join_names, quoted
 from orchestrator.record.model import utc_now
 from orchestrator.record.runs import new_id
 from orchestrator.record.settings import Settings

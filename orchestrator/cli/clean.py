@@ -16,7 +16,7 @@ from orchestrator.execute.images import workshop
 from orchestrator.execute.store import prune
 from orchestrator.execute.store.shared import Bounds, prune_remote
 from orchestrator.execute.store.store import Store
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 from orchestrator.report.units import count, size
 
 _DEFAULT = Path()

@@ -26,11 +26,11 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import Expectations, resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.matrix.names import quoted
 from orchestrator.matrix.pins import Pins, read_pins, refuse_others
 from orchestrator.matrix.replace import replace_values
 from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
 from orchestrator.matrix.versionless import find_archs, with_version, with_versions
+from orchestrator.phrases import quoted
 from orchestrator.plan.shards import take
 from orchestrator.record.find import SERIES, WHAT
 from orchestrator.report import units

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import join_names, quoted
+from orchestrator.phrases import join_names, quoted
 from orchestrator.reproduce.folder import SCRIPT, Folder
 
 _MARK = ".matrixctl-render"

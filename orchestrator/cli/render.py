@@ -13,7 +13,7 @@ from orchestrator.execute.sources.unpinned import Moved
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
 from orchestrator.preview import engine_here, packages_here
-from orchestrator.reproduce import planned
+from orchestrator.reproduce import planned_folders
 from orchestrator.reproduce.folder import SCRIPT
 
 
@@ -50,7 +50,7 @@ def render(
         at = selection.pins.find(what) if selection.pins else ""
         return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, package=package, at=at)
 
-    made = planned.render(selection.cells, common.catalog(sources), limits, host, bring)
+    made = planned_folders.render(selection.cells, common.catalog(sources), limits, host, bring)
     replace_files(out, old, made.folder)
     for problem in made.left_out:
         common.say(problem)

@@ -14,9 +14,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.frozen_value import Value
 from orchestrator.matrix.model import HaproxyValue, Software
-from orchestrator.matrix.names import nearest, quoted
 from orchestrator.matrix.origins import ARCH
 from orchestrator.matrix.yamlfile import parse
+from orchestrator.phrases import nearest, quoted
 
 _PLAIN = r"[0-9A-Za-z][0-9A-Za-z.+~_-]*"
 _POOL = re.compile(rf"[a-z-]+/[a-z0-9]+/{_PLAIN}/{_PLAIN}")

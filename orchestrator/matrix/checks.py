@@ -11,10 +11,19 @@ from typing import Any
 from orchestrator.arch import ALIASES
 from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import by_name, find_idle
-from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, HaproxyValue, Matrix, TlsValue
-from orchestrator.matrix.names import join_names, nearest, quoted, titled
+from orchestrator.matrix.model import (
+    AXES,
+    DEFAULTS,
+    REQUIRED,
+    AxisValue,
+    HaproxyValue,
+    Matrix,
+    TlsValue,
+    titled,
+)
 from orchestrator.matrix.select import names, parse
 from orchestrator.matrix.yamltree import Fault, Path, Tree
+from orchestrator.phrases import join_names, nearest, quoted
 
 MAX_CELLS = 1_000_000
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any
 
-from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, Cell, Matrix
-from orchestrator.matrix.names import titled
+from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, Cell, Matrix, titled
 
 Names = tuple[str, ...]
 """One combination: a name for each axis of AXES."""

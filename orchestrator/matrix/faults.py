@@ -10,7 +10,7 @@ from orchestrator.arch import ARCHES
 from orchestrator.matrix import schema
 from orchestrator.matrix.environment import VALUE, VALUE_RULE
 from orchestrator.matrix.model import REQUIRED
-from orchestrator.matrix.names import (
+from orchestrator.matrix.name_rules import (
     CONFIGURE_FLAG,
     CONFIGURE_FLAG_RULE,
     CPU_MODEL,
@@ -21,13 +21,11 @@ from orchestrator.matrix.names import (
     NAME_RULE,
     PACKAGE,
     PACKAGE_RULE,
-    join_names,
-    nearest,
-    quoted,
 )
 from orchestrator.matrix.records import ExecutionRecord, HaproxyRecord, Spec, TlsRecord
 from orchestrator.matrix.rulespec import Expect
 from orchestrator.matrix.yamltree import Fault, Path, Tree
+from orchestrator.phrases import join_names, nearest, quoted
 
 _MODELS: Mapping[str, type[Spec]] = {
     "axes": schema.Axes,

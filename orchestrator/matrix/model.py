@@ -86,6 +86,11 @@ class HaproxyValue(Software):
     family: str = "haproxy"
 
 
+def titled(haproxy: str) -> str:
+    """Return a HAProxy's name as ids and builds have it: a version alone says little in a list of files."""
+    return haproxy if haproxy.startswith("haproxy-") else f"haproxy-{haproxy}"
+
+
 class TlsValue(Software):
     """A value of the axis ``tls``."""
 

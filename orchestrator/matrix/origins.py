@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.atomic_files import at_home
-from orchestrator.matrix.names import join_names, nearest, quoted
+from orchestrator.phrases import join_names, nearest, quoted
 
 SCHEMES = ("https", "ssh", "git", "file")
 ARCH = "{arch}"

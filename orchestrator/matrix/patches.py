@@ -11,7 +11,7 @@ from orchestrator.atomic_files import at_home, read_limited
 from orchestrator.errors import ChecksumMismatchError, UsageError
 from orchestrator.matrix.diffs import fit_prefixes
 from orchestrator.matrix.model import Cell, Patch, Software
-from orchestrator.matrix.names import join_names, nearest, quoted
+from orchestrator.phrases import join_names, nearest, quoted
 
 S = TypeVar("S", bound=Software)
 

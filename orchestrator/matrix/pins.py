@@ -12,8 +12,8 @@ from orchestrator.errors import UsageError
 from orchestrator.frozen_value import Value
 from orchestrator.matrix.catalog import Moving, moving
 from orchestrator.matrix.model import Cell, Matrix
-from orchestrator.matrix.names import join_names
 from orchestrator.matrix.versionless import find_archs, find_software
+from orchestrator.phrases import join_names
 
 _LARGEST = 1 << 20
 """Bytes of a file of pins; one pin has some 200."""

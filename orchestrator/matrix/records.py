@@ -32,7 +32,7 @@ from orchestrator.matrix.model import (
     SourceKind,
     TlsValue,
 )
-from orchestrator.matrix.names import (
+from orchestrator.matrix.name_rules import (
     CONFIGURE_FLAG,
     CPU_MODEL,
     FLAG_LENGTH,
@@ -41,11 +41,9 @@ from orchestrator.matrix.names import (
     NAME_LENGTH,
     PACKAGE,
     PACKAGE_LENGTH,
-    join_names,
-    nearest,
-    quoted,
 )
 from orchestrator.matrix.patches import read_patch
+from orchestrator.phrases import join_names, nearest, quoted
 from orchestrator.versions import Version
 
 DISTRO_VERSION = "distro"

@@ -10,8 +10,8 @@ from orchestrator.matrix.checks import foreign_to, not_linked
 from orchestrator.matrix.expand import expand, values_by_name
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Expectation, Matrix
-from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import Filter, Term, held_by, parse
+from orchestrator.phrases import join_names, quoted
 
 Values = Mapping[str, Mapping[str, AxisValue]]
 """By axis and name."""

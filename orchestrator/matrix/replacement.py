@@ -20,9 +20,9 @@ from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.expand import values_by_name
 from orchestrator.matrix.faults import explain
 from orchestrator.matrix.model import AXES, AxisValue, Matrix
-from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.records import PLACES
 from orchestrator.matrix.yamltree import Tree, read
+from orchestrator.phrases import join_names, nearest, quoted
 
 _EXAMPLES = (
     "as in haproxy=path:.   haproxy=git:URL#REF   tls=libressl:path:../libressl   tls=openssl-3.5.7"

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.capability_table import SUITES
-from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.records import Spec, fault
 from orchestrator.matrix.select import parse
 from orchestrator.matrix.until import parse_until
 from orchestrator.outcome import REASONS, Outcome, Reason
+from orchestrator.phrases import join_names, nearest, quoted
 
 _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _REASONS = tuple(reason.value for reason in Reason)

@@ -30,7 +30,6 @@ from orchestrator.matrix.model import (
     HaproxyValue,
     Limits,
 )
-from orchestrator.matrix.names import join_names, nearest, quoted
 from orchestrator.matrix.records import (
     DEFAULT_EXECUTION,
     DISTRO_VERSION,
@@ -47,6 +46,7 @@ from orchestrator.matrix.records import (
 )
 from orchestrator.matrix.rulespec import Expect, FilterText, one_of
 from orchestrator.matrix.select import FULL
+from orchestrator.phrases import join_names, nearest, quoted
 
 DEFAULT_CIPHER = "default"
 CIPHERS = (*SUITES, DEFAULT_CIPHER)

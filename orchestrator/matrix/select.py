@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from orchestrator.arch import ALIASES, Arch
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.matrix.model import AXES, AxisValue, Cell, Matrix
-from orchestrator.matrix.names import join_names, nearest, quoted
+from orchestrator.phrases import join_names, nearest, quoted
 from orchestrator.versions import Version
 
 FULL = "full"

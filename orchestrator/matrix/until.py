@@ -6,7 +6,7 @@ from datetime import date
 
 from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.model import Cell
-from orchestrator.matrix.names import join_names, quoted
+from orchestrator.phrases import join_names, quoted
 from orchestrator.versions import Version
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)

@@ -9,8 +9,8 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import join_names, nearest
 from orchestrator.matrix.yamltree import Fault, Tree, faulty, read
+from orchestrator.phrases import join_names, nearest
 
 MAX_BYTES = 1 << 20
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 
 MAX_NODES = 50_000
 """After the expansion of aliases: what stops a "billion laughs"."""

@@ -7,8 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.matrix.model import DEFAULTS, Cell, ClientValue, ExecutionValue
-from orchestrator.matrix.names import titled
+from orchestrator.matrix.model import DEFAULTS, Cell, ClientValue, ExecutionValue, titled
 from orchestrator.plan.action import Action, BuildAction, ProbeAction, make_key
 
 FALLBACK_SECONDS = {

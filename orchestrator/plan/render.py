@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import resources
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 
 
 def environment(loader: BaseLoader, **options: Any) -> ImmutableSandboxedEnvironment:

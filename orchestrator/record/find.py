@@ -16,9 +16,9 @@ from pydantic_core import from_json
 
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import Exit, MatrixctlError, UsageError
-from orchestrator.matrix.names import join_names, quoted
 from orchestrator.matrix.select import alike, find_ids, list_some
 from orchestrator.outcome import ALARMS, Verdict, believed
+from orchestrator.phrases import join_names, quoted
 from orchestrator.record import journal
 from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL

@@ -8,8 +8,7 @@ is markup.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from orchestrator.matrix.model import Software
-from orchestrator.matrix.names import titled
+from orchestrator.matrix.model import Software, titled
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.record.model import CellRecord, Component, RunRecord
 from orchestrator.report import attempts, expectations, explanation, panel, text, trace, units

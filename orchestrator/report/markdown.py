@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from orchestrator.analyse.compare import Comparison
-from orchestrator.matrix.names import titled
+from orchestrator.matrix.model import titled
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (

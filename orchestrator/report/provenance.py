@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.matrix.catalog import moving
-from orchestrator.matrix.model import Patch, Software
-from orchestrator.matrix.names import titled
+from orchestrator.matrix.model import Patch, Software, titled
 from orchestrator.record.model import CellRecord, RunRecord
 
 _SHA = 12

@@ -24,7 +24,8 @@ from orchestrator.matrix import environment, origins, patches, records
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import ClientSource
-from orchestrator.matrix.names import CPU_MODEL, NAME, NAME_LENGTH, join_names, quoted
+from orchestrator.matrix.name_rules import CPU_MODEL, NAME, NAME_LENGTH
+from orchestrator.phrases import join_names, quoted
 from orchestrator.record.model import ActionRecord, CellRecord
 
 

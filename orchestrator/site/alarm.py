@@ -6,8 +6,8 @@ from functools import partial
 from orchestrator.outcome import REASONS
 from orchestrator.report import units
 from orchestrator.site.charts import draw_calendar
-from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.night import SHOWN, Sign
+from orchestrator.site.page_paths import alarm_page, cell_page, run_page
 from orchestrator.site.pages import Frame, Page, as_json
 from orchestrator.site.year import ABSENT, NIGHTS, Alarm, Night
 

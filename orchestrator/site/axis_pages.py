@@ -6,8 +6,8 @@ from functools import partial
 
 from orchestrator.site.charts import draw_trouble
 from orchestrator.site.matrix import Entry, draw_grid, list_entries
-from orchestrator.site.names import arch_page, cell_page, library_page, run_page
 from orchestrator.site.night import ALARMING, SHOWN, Sign, all_stand, count_tones, tally
+from orchestrator.site.page_paths import arch_page, cell_page, library_page, run_page
 from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.year import ABSENT, TONES, Night, Point, Result, Year, tone_of
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as ET
 
-from orchestrator.site.names import slug
 from orchestrator.site.night import count_tones
+from orchestrator.site.page_paths import slug
 from orchestrator.site.pages import TONE_TITLES, Frame, Page
 from orchestrator.site.year import TONES, UNTRIED, Result
 

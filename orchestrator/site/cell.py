@@ -10,9 +10,9 @@ from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
 from orchestrator.site.component_changes import Workshop
-from orchestrator.site.names import cell_page
 from orchestrator.site.news import measure_now
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
+from orchestrator.site.page_paths import cell_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, Night, Point, Result, Rule, Year, tone_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.outcome import REASONS, Verdict
-from orchestrator.site.names import cell_page
 from orchestrator.site.news import is_tested
+from orchestrator.site.page_paths import cell_page
 from orchestrator.site.pages import Frame, Page, as_json
 from orchestrator.site.state import end_of
 from orchestrator.site.year import Result, Rule, Year

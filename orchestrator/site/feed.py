@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 from orchestrator.analyse.change import Change
 from orchestrator.report import units
-from orchestrator.site.names import run_page
 from orchestrator.site.news import Group
+from orchestrator.site.page_paths import run_page
 from orchestrator.site.pages import Frame, Page
 from orchestrator.site.state import end_of
 from orchestrator.site.year import Night

@@ -8,8 +8,8 @@ from typing import Any
 from orchestrator.matrix.model import AXES
 from orchestrator.report import summary
 from orchestrator.report.grid import COLUMNS, CROWD, ROWS
-from orchestrator.site.names import cell_page
 from orchestrator.site.night import count_tones, find_since, tally
+from orchestrator.site.page_paths import cell_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json, as_script, asset
 from orchestrator.site.year import TONES, Point, Result, tone_of
 

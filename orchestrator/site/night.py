@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.report import summary
-from orchestrator.site import names
+from orchestrator.site import page_paths
 from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES
 from orchestrator.site.state import end_of
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Result, tone_of
@@ -64,7 +64,7 @@ def sign_of_night(night: Night, before: Night | None) -> Sign:
     many = sum(tone_of(result) == loudest for result in night.results.values())
     said = f"{night.day}: {many} of {len(night.results)} {TONE_TITLES[tone]}"
     return Sign(
-        page=names.run_page(night.id),
+        page=page_paths.run_page(night.id),
         title=said if night.is_whole else f"{said}, and it is not whole",
         short=night.day[-2:],
         tone=tone,
@@ -77,7 +77,7 @@ def sign_of_cell(night: Night, result: Result | None, *, mark: bool) -> Sign:
     """Return the sign of a cell in a night."""
     state = summary.state(result) if result else ""
     return Sign(
-        page=names.run_page(night.id),
+        page=page_paths.run_page(night.id),
         title=f"{night.day}: {end_of(result)}" + (", with another version" if mark else ""),
         short=night.day[-2:],
         tone=str(result.verdict) if result else ABSENT,

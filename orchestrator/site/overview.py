@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from orchestrator.site import names
+from orchestrator.site import page_paths
 from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
 from orchestrator.site.component_changes import describe as describe_difference
-from orchestrator.site.names import arch_page, library_page
 from orchestrator.site.news import News, is_tested
 from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tones_of_nights
+from orchestrator.site.page_paths import arch_page, library_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.state import describe
 from orchestrator.site.year import NIGHTS, Alarm, Night, Point, Year
@@ -82,7 +82,7 @@ def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
                 "cells": one.alarm.cells,
                 "since": one.since,
                 "nights": one.nights,
-                "page": names.alarm_page(one.alarm.key),
+                "page": page_paths.alarm_page(one.alarm.key),
             }
             for one in alarms
         ],
@@ -90,7 +90,7 @@ def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
             {
                 "id": one.id,
                 "day": one.day,
-                "page": names.run_page(one.id),
+                "page": page_paths.run_page(one.id),
                 "whole": one.is_whole,
                 "good": one.good,
                 "cells": dict(tally(count_tones(one.results.values()))),

@@ -17,7 +17,7 @@ from orchestrator.analyse.nights import Flakiness
 from orchestrator.outcome import Verdict
 from orchestrator.report import html, summary, units
 from orchestrator.report.comparison import describe_flakiness
-from orchestrator.site import names
+from orchestrator.site import page_paths
 from orchestrator.site.charts import HEIGHTS, find_months
 from orchestrator.site.component_changes import Workshop, describe
 from orchestrator.site.news import News, choose_worse, compare_nights, recall_flaky
@@ -192,11 +192,11 @@ def _environment() -> Environment:
         change_titles=CHANGE_TITLES,
     )
     filters: Mapping[str, Callable[..., Any]] = {
-        "cell_page": names.cell_page,
-        "run_page": names.run_page,
-        "alarm_page": names.alarm_page,
-        "library_page": names.library_page,
-        "arch_page": names.arch_page,
+        "cell_page": page_paths.cell_page,
+        "run_page": page_paths.run_page,
+        "alarm_page": page_paths.alarm_page,
+        "library_page": page_paths.library_page,
+        "arch_page": page_paths.arch_page,
         "ending": end_of,
         "difference": describe,
         "flakiness": describe_flakiness,

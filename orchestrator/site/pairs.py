@@ -12,8 +12,8 @@ from orchestrator.analyse.compare import CAN_HAVE_A_SUSPECT
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
-from orchestrator.site.names import cell_page, run_page
 from orchestrator.site.news import state_of
+from orchestrator.site.page_paths import cell_page, run_page
 from orchestrator.site.pages import CHANGE_TITLES, Frame, Page, as_json, as_script, asset, plain_sides
 from orchestrator.site.year import Night, Result, Year
 

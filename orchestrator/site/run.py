@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.site.names import run_page
 from orchestrator.site.news import News, drop_suspects, recall_judged
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
+from orchestrator.site.page_paths import run_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.pairs import Numbering, tell_ends
 from orchestrator.site.state import describe

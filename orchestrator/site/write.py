@@ -48,7 +48,7 @@ def write_site(folder: Path, pages: Iterable[Page]) -> Written:
         _write_manifest(folder, {})
     try:
         for page in pages:
-            assert _PATH.fullmatch(page.path), page.path  # noqa: S101 - names.py makes no others
+            assert _PATH.fullmatch(page.path), page.path  # noqa: S101 - page_paths.py makes no others
             old, path = before.get(page.path, {}), folder / page.path
             if page.key and page.key == old.get("key") and _size(path) == old["size"]:
                 after[page.path] = old

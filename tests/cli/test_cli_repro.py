@@ -19,7 +19,7 @@ from orchestrator.cli.outfolder import replace_files
 from orchestrator.errors import UsageError
 from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.record.model import RunRecord
-from orchestrator.reproduce import planned
+from orchestrator.reproduce import planned_folders
 from orchestrator.reproduce.folder import Folder
 
 CELLS = chosen("arch=a*64", "tls=openssl-3.5.7", "cipher!=TLS_AES_128_CCM_SHA256")
@@ -374,7 +374,7 @@ def test_no_name_is_a_command_of_the_script(tmp_path: Path) -> None:
     fix.write_text(DIFF)
     (one, *_) = CELLS
     one = patched(replace(one, tls=one.tls.model_copy(update={"name": "$(touch PWNED)`touch PWNED`'"})), fix)
-    made = planned.render(
+    made = planned_folders.render(
         [one], engine_run.CATALOG, Limits(), ARCHES["amd64"], lambda _: pytest.fail("moves")
     )
     (name,) = {path.partition("/patches/")[0] for path in made.folder.files if "/patches/" in path}

@@ -25,7 +25,7 @@ from orchestrator.matrix.catalog import Catalog, Moving, Source, load_catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
-from orchestrator.reproduce import planned
+from orchestrator.reproduce import planned_folders
 
 pytestmark = pytest.mark.whole
 
@@ -67,7 +67,7 @@ def bring(moving: Moving) -> Moved:
 
 
 def rendered(cells: Sequence[Cell], known: Catalog) -> Files:
-    made = planned.render(cells, known, Limits(), HOST, bring)
+    made = planned_folders.render(cells, known, Limits(), HOST, bring)
     return made.folder.files
 
 

@@ -13,7 +13,7 @@ from site_samples import Series
 from orchestrator.atomic_files import SITE_MANIFEST
 from orchestrator.errors import UsageError
 from orchestrator.record.history.history import History
-from orchestrator.site.names import run_page
+from orchestrator.site.page_paths import run_page
 from orchestrator.site.pages import POLICY
 
 LAST = "20261127-020000-000b"

@@ -33,8 +33,8 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site.component_changes import describe
-from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.news import Group, News, find_moves
+from orchestrator.site.page_paths import alarm_page, cell_page, run_page
 from orchestrator.site.pages import CHANGE_TITLES, Frame, as_script, plain_sides
 from orchestrator.site.pairs import make_pairs, number_cells
 from orchestrator.site.year import Result, Year

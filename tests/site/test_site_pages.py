@@ -24,10 +24,10 @@ from orchestrator.site.component_changes import Workshop
 from orchestrator.site.coverage import find_idle, measure_coverage
 from orchestrator.site.feed import is_confirmed
 from orchestrator.site.matrix import draw_grid, list_entries
-from orchestrator.site.names import alarm_page, cell_page, run_page
 from orchestrator.site.news import Group, Item, compare_nights, drop_suspects, find_moves
 from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
 from orchestrator.site.overview import find_standing
+from orchestrator.site.page_paths import alarm_page, cell_page, run_page
 from orchestrator.site.pages import Frame
 from orchestrator.site.state import describe, is_overdue
 from orchestrator.site.tracks import follow

@@ -18,7 +18,7 @@ from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import DeadlineError, SourceUnreachableError
 from orchestrator.execute.sources.download import MAX_BYTES
 from orchestrator.execute.system.host import Host
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 from orchestrator.resources import root
 
 PYTHON = "3.13"

@@ -19,8 +19,8 @@ from orchestrator.errors import DeadlineError, PrerequisiteError
 from orchestrator.execute.sources.download import MAX_BYTES, SHARE_OVER, FetchError
 from orchestrator.execute.system import process
 from orchestrator.execute.system.process import Completed
-from orchestrator.matrix.names import quoted
 from orchestrator.matrix.origins import SCHEMES
+from orchestrator.phrases import quoted
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PART_OF_COMMIT = re.compile(r"[0-9a-fA-F]{4,39}")

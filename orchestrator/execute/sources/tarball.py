@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.sources.tree import MAX_FILES
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 
 MAX_UNPACKED = 4 << 30
 """Bytes of all its files together; OpenSSL has 150 MiB."""

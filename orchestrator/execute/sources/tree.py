@@ -13,7 +13,7 @@ from orchestrator.atomic_files import SITE_MANIFEST, is_ignored
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 
 _MATRIX = "matrix.yaml"
 MAX_FILES = 200_000

@@ -24,8 +24,8 @@ from orchestrator.execute.sources.identify import NAMES, TITLES, Identity, ident
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, moving
 from orchestrator.matrix.model import Software
-from orchestrator.matrix.names import quoted
 from orchestrator.matrix.pins import Pins
+from orchestrator.phrases import quoted
 from orchestrator.versions import Version
 
 _LARGEST = 1 << 20

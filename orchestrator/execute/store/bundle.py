@@ -24,7 +24,7 @@ from orchestrator.atomic_files import open_regular, scratch_folder, sync_folder
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store.store import Store
 from orchestrator.frozen_value import Value
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 
 MOST = 10_000
 """Members of one file."""

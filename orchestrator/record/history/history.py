@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from orchestrator.atomic_files import make_ignored
 from orchestrator.errors import UsageError
-from orchestrator.matrix.names import join_names, quoted
+from orchestrator.phrases import join_names, quoted
 from orchestrator.record.find import (
     LAST_GOOD,
     WHAT,

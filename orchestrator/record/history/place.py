@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestrator.errors import UsageError
 from orchestrator.mask_passwords import mask_text
-from orchestrator.matrix.names import quoted
+from orchestrator.phrases import quoted
 
 _POSTGRESQL = "postgresql+psycopg"
 

@@ -13,8 +13,8 @@ from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
 from orchestrator.frozen_value import whole
-from orchestrator.matrix.names import quoted
 from orchestrator.outcome import Verdict, believed
+from orchestrator.phrases import quoted
 from orchestrator.record.find import is_good
 from orchestrator.record.model import (
     Alarm,

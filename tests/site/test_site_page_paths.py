@@ -6,7 +6,7 @@ from hostile import CORPUS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.site.names import cell_page, slug
+from orchestrator.site.page_paths import cell_page, slug
 from orchestrator.site.write import _PATH
 
 
