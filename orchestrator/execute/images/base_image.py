@@ -33,7 +33,9 @@ def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
     dockerfile = dockerfiles.base_dockerfile(image)
     key = workshop.key_of("base", shop.arch, dockerfile, digest)
     origin = image if "@" in image else f"{image}, loaded by hand"
-    recipe = workshop.Recipe(name="base", arch=shop.arch, target=shop.arch, key=key, dockerfile=dockerfile)
+    recipe = workshop.ImageRecipe(
+        name="base", arch=shop.arch, target=shop.arch, key=key, dockerfile=dockerfile
+    )
     return workshop.ensure(shop, recipe, origin=origin, digest=digest)
 
 
@@ -47,7 +49,7 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
     key = workshop.key_of("base", shop.arch, dockerfile, bootstrap.SUITE)
     return workshop.ensure(
         shop,
-        workshop.Recipe(
+        workshop.ImageRecipe(
             name="base",
             arch=shop.arch,
             target=shop.arch,

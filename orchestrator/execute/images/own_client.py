@@ -20,7 +20,7 @@ from orchestrator.atomic_files import FULL, read_limited
 from orchestrator.errors import EngineError, SourceUnreachableError
 from orchestrator.execute.engine.engine import UID, Engine
 from orchestrator.execute.images import dockerfiles, image_build, saved_image, workshop
-from orchestrator.execute.images.workshop import ImageRef, Recipe, Workshop
+from orchestrator.execute.images.workshop import ImageRecipe, ImageRef, Workshop
 from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix import origins
 from orchestrator.matrix.model import ClientValue
@@ -103,7 +103,7 @@ def _is_engines(client: ClientValue) -> bool:
 
 def _recipe(
     engine: Engine, ours: ImageRef, client: ClientValue, content: IO[bytes]
-) -> tuple[Recipe, str | None]:
+) -> tuple[ImageRecipe, str | None]:
     """Return the recipe, and a digest of what it adds; write that to ``content``, but for an engine's image.
 
     What comes from the archive is not known before it is extracted: it has no digest.
@@ -125,7 +125,7 @@ def _recipe(
     )
     arch = ARCHES[ours.arch]
     key = workshop.key_of("client", arch, dockerfile, ours.key)
-    made = Recipe(
+    made = ImageRecipe(
         name="client", arch=arch, target=arch, key=key, dockerfile=dockerfile, root_name=dockerfiles.OWN_TAR
     )
     return made, digest

@@ -67,7 +67,7 @@ class Workshop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ImageRecipe:
     """One image that can be made. ``arch`` is that of its programs, ``target`` the one that it serves."""
 
     name: str
@@ -130,27 +130,27 @@ def ensure_capture(shop: Workshop, base: ImageRef) -> ImageRef:
     return ensure(shop, recipe, origin=base.tag)
 
 
-def _toolchain(host: Arch, base: ImageRef) -> Recipe:
+def _toolchain(host: Arch, base: ImageRef) -> ImageRecipe:
     return _grown(host, base, "toolchain", dockerfiles.toolchain_dockerfile(base.tag))
 
 
-def _variant(host: Arch, toolchain: ImageRef, extra: tuple[str, ...]) -> Recipe:
+def _variant(host: Arch, toolchain: ImageRef, extra: tuple[str, ...]) -> ImageRecipe:
     return _grown(host, toolchain, "toolchain", dockerfiles.variant_dockerfile(toolchain.tag, extra))
 
 
-def _cross(host: Arch, target: Arch, toolchain: ImageRef, extra: tuple[str, ...] = ()) -> Recipe:
+def _cross(host: Arch, target: Arch, toolchain: ImageRef, extra: tuple[str, ...] = ()) -> ImageRecipe:
     dockerfile = dockerfiles.cross_dockerfile(target, toolchain.tag, extra)
     return replace(_grown(host, toolchain, "toolchain", dockerfile), target=target)
 
 
-def _client(host: Arch, base: ImageRef, *, aioquic: str) -> Recipe:
+def _client(host: Arch, base: ImageRef, *, aioquic: str) -> ImageRecipe:
     recipe = _grown(host, base, "client", dockerfiles.client_dockerfile(base.tag, aioquic=aioquic))
     return replace(recipe, root_name="aioquic.tar")
 
 
-def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> Recipe:
+def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> ImageRecipe:
     key = key_of(name, host, dockerfile, parent.key)
-    return Recipe(name=name, arch=host, target=host, key=key, dockerfile=dockerfile)
+    return ImageRecipe(name=name, arch=host, target=host, key=key, dockerfile=dockerfile)
 
 
 def ensure_root(
@@ -176,11 +176,11 @@ def ensure_root(
     return ensure(shop, recipe, origin=base.tag, make_root=make_root)
 
 
-def _root(name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[str, ...] = ()) -> Recipe:
+def _root(name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[str, ...] = ()) -> ImageRecipe:
     dockerfile = dockerfiles.root_dockerfile(name, host, target)
     arch = dockerfiles.root_arch(name, host, target)
     key = key_of(name, arch, dockerfile + dockerfiles.root_script(name, host, target, extra), base.key)
-    return Recipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
+    return ImageRecipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
 
 
 def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, ...], ImageRef]:
@@ -216,7 +216,7 @@ def find_images(
 
 def _find_recipe(
     host: Arch, base: ImageRef, toolchain: ImageRef | None, *, name: str, arch: Arch, extra: tuple[str, ...]
-) -> Recipe | None:
+) -> ImageRecipe | None:
     """Return the recipe of an image, or ``None`` where it grows from a toolchain that is not here."""
     if name == "client":
         return _client(host, base, aioquic=wheels.lock_digest())
@@ -229,7 +229,7 @@ def _find_recipe(
     return _variant(host, toolchain, extra) if arch == host else _cross(host, arch, toolchain, extra)
 
 
-def find(engine: Engine, recipe: Recipe) -> ImageRef | None:
+def find(engine: Engine, recipe: ImageRecipe) -> ImageRef | None:
     """Return the image of a recipe if it is here, unproved."""
     image = engine.find_image(recipe.tag)
     return None if image is None else _ref(image, recipe.arch, recipe.target)
@@ -243,7 +243,7 @@ def key_of(name: str, arch: Arch, text: str, base: str) -> str:
 
 def ensure(
     shop: Workshop,
-    recipe: Recipe,
+    recipe: ImageRecipe,
     *,
     origin: str,
     digest: str | None = None,
@@ -264,14 +264,14 @@ def ensure(
         return _known(shop, recipe) or _make(shop, recipe, origin=origin, digest=digest, make_root=make_root)
 
 
-def _known(shop: Workshop, recipe: Recipe) -> ImageRef | None:
+def _known(shop: Workshop, recipe: ImageRecipe) -> ImageRef | None:
     image = shop.engine.find_image(recipe.tag)
     return None if image is None else proved(shop.engine, image, recipe.arch, recipe.target)
 
 
 def _make(
     shop: Workshop,
-    recipe: Recipe,
+    recipe: ImageRecipe,
     *,
     origin: str,
     digest: str | None,
