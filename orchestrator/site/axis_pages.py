@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.site.charts import draw_trouble
-from orchestrator.site.matrix import Entry, draw_grid, list_entries
+from orchestrator.site.matrix import MatrixEntry, draw_grid, list_entries
 from orchestrator.site.night import ALARMING, SHOWN, Sign, all_stand, count_tones, tally
 from orchestrator.site.page_paths import arch_page, cell_page, library_page, run_page
 from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES, Frame, Page, as_json
@@ -37,7 +37,7 @@ def _make_each(
     kind: str,
     name_of: Callable[[Point], str],
     page_of: Callable[[str], str],
-    entries: tuple[Entry, ...],
+    entries: tuple[MatrixEntry, ...],
 ) -> Iterator[Page]:
     year = frame.year
     groups: dict[str, list[list[Result]]] = {}

@@ -15,7 +15,7 @@ from orchestrator.site.year import TONES, Point, Result, tone_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class MatrixEntry:
     """A cell in the matrix. ``age``: nights for which it has ended like this, the last one included."""
 
     result: Result
@@ -30,10 +30,10 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class MatrixField:
     """One field: no cell, one, or several, the worst first."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[MatrixEntry, ...]
 
     @property
     def tally(self) -> tuple[tuple[str, int], ...]:
@@ -42,19 +42,19 @@ class Field:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class MatrixLine:
     """A row: its names, and the fields of the columns."""
 
     names: tuple[str, ...]
-    fields: tuple[Field, ...]
+    fields: tuple[MatrixField, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class MatrixGrid:
     """Columns lie together by the first of their names, rows by theirs."""
 
     columns: tuple[tuple[str, ...], ...]
-    lines: tuple[Line, ...]
+    lines: tuple[MatrixLine, ...]
     inside: tuple[str, ...]
 
     @property
@@ -71,23 +71,25 @@ class Grid:
         return found
 
 
-def list_entries(frame: Frame) -> tuple[Entry, ...]:
+def list_entries(frame: Frame) -> tuple[MatrixEntry, ...]:
     """Return the cells of the last night."""
     last = frame.year.last.results
     return tuple(_entry(result, frame.tracks[name].results) for name, result in last.items())
 
 
-def _entry(result: Result, track: Sequence[Result | None]) -> Entry:
+def _entry(result: Result, track: Sequence[Result | None]) -> MatrixEntry:
     first = find_since(track)
-    return Entry(result=result, age=len(track) - first, whole=first == 0)
+    return MatrixEntry(result=result, age=len(track) - first, whole=first == 0)
 
 
-def severity(entry: Entry) -> tuple[int, int, int]:
+def severity(entry: MatrixEntry) -> tuple[int, int, int]:
     """Return a key that sorts the worst first, and of those alike the newest."""
     return (*summary.severity(entry.result), entry.age)
 
 
-def draw_grid(entries: Iterable[Entry], rows: Sequence[str] = ROWS, columns: Sequence[str] = COLUMNS) -> Grid:
+def draw_grid(
+    entries: Iterable[MatrixEntry], rows: Sequence[str] = ROWS, columns: Sequence[str] = COLUMNS
+) -> MatrixGrid:
     """Return a grid, both sides in the order in which the matrix declares their values."""
     every = tuple(entries)
     ranks = {axis: {name: n for n, name in enumerate(values(axis, every))} for axis in AXES}
@@ -98,18 +100,18 @@ def draw_grid(entries: Iterable[Entry], rows: Sequence[str] = ROWS, columns: Seq
     def ordered(keys: Iterable[tuple[str, ...]], axes: Sequence[str]) -> list[tuple[str, ...]]:
         return sorted(keys, key=lambda one: [ranks[a][name] for a, name in zip(axes, one, strict=True)])
 
-    slots: dict[tuple[str, ...], dict[tuple[str, ...], list[Entry]]] = {}
+    slots: dict[tuple[str, ...], dict[tuple[str, ...], list[MatrixEntry]]] = {}
     for entry in every:
         point = entry.result.point
         slots.setdefault(key(point, rows), {}).setdefault(key(point, columns), []).append(entry)
     across = ordered({column for row in slots.values() for column in row}, columns)
-    return Grid(
+    return MatrixGrid(
         columns=tuple(across),
         lines=tuple(
-            Line(
+            MatrixLine(
                 names=names,
                 fields=tuple(
-                    Field(entries=tuple(sorted(slots[names].get(column, ()), key=severity)))
+                    MatrixField(entries=tuple(sorted(slots[names].get(column, ()), key=severity)))
                     for column in across
                 ),
             )
@@ -119,7 +121,7 @@ def draw_grid(entries: Iterable[Entry], rows: Sequence[str] = ROWS, columns: Seq
     )
 
 
-def values(axis: str, entries: Iterable[Entry]) -> tuple[str, ...]:
+def values(axis: str, entries: Iterable[MatrixEntry]) -> tuple[str, ...]:
     """Return the names on an axis, in the order of their first appearance."""
     return tuple(dict.fromkeys(getattr(entry.result.point, axis) for entry in entries))
 
@@ -146,7 +148,7 @@ def make_matrix(frame: Frame) -> Iterator[Page]:
     yield Page(path="matrix.js", make=lambda: asset("site/filter.js") + asset("site/matrix.js"))
 
 
-def _tell(entries: Sequence[Entry]) -> dict[str, Any]:
+def _tell(entries: Sequence[MatrixEntry]) -> dict[str, Any]:
     """Return what the script needs of each cell, as numbers into short lists."""
     axes = {axis: values(axis, entries) for axis in AXES}
     index = {axis: {name: n for n, name in enumerate(found)} for axis, found in axes.items()}

@@ -28,7 +28,7 @@ _NOTES = {
 }
 
 
-class _Entry(tarfile.TarInfo):
+class _BoundedEntry(tarfile.TarInfo):
     """One that takes little memory, however well the archive is packed.
 
     tarfile names ``_proc_member`` as the method to override. The map of a file with holes has no limit.
@@ -59,7 +59,7 @@ def check(path: Path) -> None:
     links: set[str] = set()
     size = 0
     try:
-        with tarfile.open(path, tarinfo=_Entry) as tar:
+        with tarfile.open(path, tarinfo=_BoundedEntry) as tar:
             for number, entry in enumerate(tar, start=1):
                 size += entry.size
                 if number > MAX_FILES:
@@ -92,7 +92,7 @@ def peek(path: Path, names: Collection[str] = (), limit: int = 1 << 20) -> Peek:
     tops: set[str] = set()
     dots = 0
     try:
-        with tarfile.open(path, tarinfo=_Entry) as tar:
+        with tarfile.open(path, tarinfo=_BoundedEntry) as tar:
             for entry in tar:
                 dots = max(dots, int(entry.name.startswith("./")))
                 name = entry.name.removeprefix("./")

@@ -24,7 +24,7 @@ _NO_SOURCES = {".git", ".hg", ".libs", ".svn", "CVS", "__pycache__"}
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
-class _Entry:
+class _TreeEntry:
     """One file or link, and what it looked like: two looks at a tree that rests are equal."""
 
     path: str
@@ -68,7 +68,7 @@ def _changed(tree: Path) -> SourceUnreachableError:
     )
 
 
-def _look(tree: Path, deadline: float) -> list[_Entry]:
+def _look(tree: Path, deadline: float) -> list[_TreeEntry]:
     paths = git.files(tree, deadline=deadline) if (tree / ".git").exists() else list(_walk(tree))
     paths = list(_without_ours(paths))
     _refuse_beyond_links(tree, paths)
@@ -114,7 +114,7 @@ def _walk(tree: Path) -> Iterator[str]:
                 yield os.path.normpath(os.path.join(inside, name))  # noqa: PTH118 - bytes-true, not a Path
 
 
-def _entry(tree: Path, path: str) -> _Entry | None:
+def _entry(tree: Path, path: str) -> _TreeEntry | None:
     """Return the entry; ``None`` for a tracked file that is gone, and for a submodule."""
     try:
         found = os.lstat(tree / path)
@@ -124,7 +124,7 @@ def _entry(tree: Path, path: str) -> _Entry | None:
         return None
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
         raise SourceUnreachableError(f"{tree / path} is neither a file nor a link")
-    return _Entry(
+    return _TreeEntry(
         path=path,
         mode=found.st_mode,
         size=found.st_size,
@@ -133,7 +133,7 @@ def _entry(tree: Path, path: str) -> _Entry | None:
     )
 
 
-def _write(tree: Path, entries: list[_Entry], to: Path, prefix: str) -> None:
+def _write(tree: Path, entries: list[_TreeEntry], to: Path, prefix: str) -> None:
     with tarfile.open(to, "w", format=tarfile.PAX_FORMAT) as tar:
         for entry in entries:
             info = tarfile.TarInfo(f"{prefix}/{entry.path}")
@@ -147,7 +147,7 @@ def _write(tree: Path, entries: list[_Entry], to: Path, prefix: str) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def _content(tree: Path, entry: _Entry) -> bytes:
+def _content(tree: Path, entry: _TreeEntry) -> bytes:
     """Return the content of a regular file; refuse one that is a link, a pipe or longer by now."""
     try:
         descriptor = os.open(tree / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
