@@ -23,7 +23,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.select import profile_filters, select
 from orchestrator.plan.action import Action
-from orchestrator.plan.plan import expected_of
+from orchestrator.plan.plan import estimate_action
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
@@ -150,4 +150,4 @@ def read_recorded(path: Path = RECORDED) -> Seconds:
 
 def guess(action: Action) -> float:
     """Return what a run knows of an action that no store has a figure of."""
-    return expected_of(action, lambda *_: None)
+    return estimate_action(action, lambda *_: None)

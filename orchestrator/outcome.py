@@ -164,8 +164,8 @@ LASTING = frozenset({Reason.PACKAGE_MISSING})
 """Failures of the harness that another try cannot change."""
 
 
-class Expects(Protocol):
-    """What is expected of a cell: by a rule of the matrix, or by a declaration (then ``rule`` is empty)."""
+class Expectation(Protocol):
+    """What an outcome is compared with: a rule of the matrix, or a declaration (then ``rule`` is empty)."""
 
     @property
     def outcome(self) -> Outcome: ...
@@ -177,7 +177,7 @@ class Expects(Protocol):
     def rule(self) -> str: ...
 
 
-def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expects | None) -> Verdict:
+def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expectation | None) -> Verdict:
     """Return the verdict on an outcome by what was expected; docs/outcomes.md has it as a table.
 
     ``expected`` is ``None`` for a cell that no rule meets and that is not declared unsupported.

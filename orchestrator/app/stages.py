@@ -19,7 +19,7 @@ from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix, Patch
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, make_key
-from orchestrator.plan.plan import Plan, expected_of
+from orchestrator.plan.plan import Plan, estimate_action
 from orchestrator.plan.planner import Planner
 from orchestrator.probe import backtrace, trace_attempt
 from orchestrator.probe.judge import conclude
@@ -258,4 +258,4 @@ def estimate(run: Run, action: Action) -> float:
     """Return how many seconds the action will take; none where the store has it."""
     if run.context.has(action):
         return 0.0
-    return expected_of(action, run.context.store.known_duration)
+    return estimate_action(action, run.context.store.known_duration)

@@ -61,20 +61,20 @@ def agree(built: str, running: str) -> bool:
     return own_name(built) == own_name(running)
 
 
-def expected(tls: TlsValue) -> str:
+def spell_banner(tls: TlsValue) -> str:
     """Return family and version as the declared library should say them."""
     banner = BANNERS[tls.family]
     return f"{banner.word} {banner.token(tls.version)}"
 
 
-def is_expected(tls: TlsValue, said: str) -> bool:
+def is_declared(tls: TlsValue, said: str) -> bool:
     """Return whether that is the declared library.
 
     The version of a moving source (a branch, a working tree) is what the table of capabilities takes it for:
     only its family can be compared.
     """
     said_word, _, said_rest = own_name(said).partition(" ")
-    word, _, token = expected(tls).partition(" ")
+    word, _, token = spell_banner(tls).partition(" ")
     if said_word != word:
         return False
     said_token = said_rest.partition(" ")[0]

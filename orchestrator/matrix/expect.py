@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix import capabilities
-from orchestrator.matrix.model import AXES, AxisValue, Cell, Expectation, Matrix, Unsupported
+from orchestrator.matrix.model import AXES, AxisValue, Cell, ExpectRule, Matrix, Unsupported
 from orchestrator.matrix.select import exact, names, parse, values_of
 from orchestrator.matrix.until import parse_until
 from orchestrator.outcome import Outcome, Reason
@@ -28,15 +28,15 @@ Bits = int
 
 @dataclass(frozen=True, kw_only=True)
 class Expectations:
-    """The rules of a matrix against all its cells. ``met`` counts the cells that each rule fits."""
+    """What is expected of all cells of a matrix. ``met`` counts the cells that each of its rules fits."""
 
-    rules: tuple[Expectation, ...]
+    rules: tuple[ExpectRule, ...]
     met: tuple[int, ...]
     today: date
-    counting: Mapping[str, Expectation]
+    counting: Mapping[str, ExpectRule]
     """The rule that counts, by the cell's id."""
 
-    def rule(self, cell: Cell) -> Expectation | None:
+    def rule(self, cell: Cell) -> ExpectRule | None:
         """Return the rule that counts for the cell.
 
         A cell that is declared unsupported for what the server lacks is held against a rule that says
@@ -58,7 +58,7 @@ class Expectations:
         """Return true if the cell is not declared unsupported, or if a rule makes it worth a try."""
         return capabilities.unsupported(cell) is None or self.rule(cell) is not None
 
-    def stale(self, rule: Expectation, cells: Sequence[Cell]) -> str:
+    def stale(self, rule: ExpectRule, cells: Sequence[Cell]) -> str:
         """Return why the rule is out of date for the first such cell, or an empty string."""
         if not rule.until:
             return ""
@@ -66,7 +66,7 @@ class Expectations:
         held = (cell for cell in cells if self.rule(cell) is rule)
         return next((why for cell in held if (why := until.passed(cell, self.today))), "")
 
-    def unmet(self) -> tuple[Expectation, ...]:
+    def unmet(self) -> tuple[ExpectRule, ...]:
         """Return the rules that fit no cell of the whole matrix."""
         return tuple(rule for rule, met in zip(self.rules, self.met, strict=True) if not met)
 
@@ -96,7 +96,7 @@ def resolve(matrix: Matrix, cells: Sequence[Cell], today: date) -> Expectations:
 
 
 def _compiled(
-    rules: Sequence[Expectation], values: Mapping[str, Mapping[str, AxisValue]]
+    rules: Sequence[ExpectRule], values: Mapping[str, Mapping[str, AxisValue]]
 ) -> tuple[Mapping[str, Mapping[str, Bits]], Sequence[tuple[int, int]]]:
     """Return, by axis and name, the rules that match it; and how specific each rule is."""
     every = (1 << len(rules)) - 1
@@ -127,9 +127,9 @@ def _met_by(cells: Sequence[Cell], tables: Mapping[str, Mapping[str, Bits]]) -> 
 
 def _winners(
     matrix: Matrix, groups: Mapping[Bits, Cell], ranks: Sequence[tuple[int, int]]
-) -> dict[Bits, Expectation]:
+) -> dict[Bits, ExpectRule]:
     """Return the rule that counts for each set of rules."""
-    winners: dict[Bits, Expectation] = {}
+    winners: dict[Bits, ExpectRule] = {}
     contradictions: dict[tuple[int, int], Cell] = {}
     for met, cell in groups.items():
         numbers = [number for number in range(len(ranks)) if met >> number & 1]
@@ -146,7 +146,7 @@ def _winners(
     return winners
 
 
-def _promise(rule: Expectation) -> tuple[object, ...]:
+def _promise(rule: ExpectRule) -> tuple[object, ...]:
     return rule.outcome, rule.reason, rule.cipher
 
 

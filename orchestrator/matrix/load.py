@@ -13,7 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.matrix import schema
 from orchestrator.matrix.checks import check_data, check_matrix, find_notes, spelled_out, spread
 from orchestrator.matrix.faults import explain
-from orchestrator.matrix.model import AXES, DEFAULTS, Expectation, Limits, Matrix
+from orchestrator.matrix.model import AXES, DEFAULTS, ExpectRule, Limits, Matrix
 from orchestrator.matrix.rulespec import Expect
 from orchestrator.matrix.yamltree import Tree, faulty, read
 from orchestrator.outcome import Outcome, Reason
@@ -112,13 +112,13 @@ def _matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence
         digest=digest,
         path=str(path),
         expect=tuple(
-            _expectation(one, f"{path.name}:{line}") for one, line in zip(file.expect, lines, strict=True)
+            _make_rule(one, f"{path.name}:{line}") for one, line in zip(file.expect, lines, strict=True)
         ),
     )
 
 
-def _expectation(rule: Expect, place: str) -> Expectation:
-    return Expectation(
+def _make_rule(rule: Expect, place: str) -> ExpectRule:
+    return ExpectRule(
         when=rule.when,
         outcome=Outcome(rule.outcome),
         reason=Reason(rule.reason) if rule.reason else None,

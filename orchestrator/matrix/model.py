@@ -211,8 +211,8 @@ class Cell:
         }
 
 
-class Expectation(Value):
-    """One ``expect`` rule: what is documented of the cells that pass every filter of ``when``."""
+class ExpectRule(Value):
+    """A rule of ``expect:`` as read: what is documented of the cells that pass every filter of ``when``."""
 
     when: tuple[str, ...]
     outcome: Outcome
@@ -248,6 +248,6 @@ class Matrix:
     limits: Limits
     digest: str
     path: str
-    expect: tuple[Expectation, ...] = ()
+    expect: tuple[ExpectRule, ...] = ()
     notes: tuple[str, ...] = ()
     """Of entries without effect: ``matrix.yaml:41:5: exclude[0]: removes nothing: ...``."""

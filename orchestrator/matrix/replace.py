@@ -9,7 +9,7 @@ from orchestrator.errors import UsageError
 from orchestrator.matrix.checks import foreign_to, not_linked
 from orchestrator.matrix.expand import expand, values_by_name
 from orchestrator.matrix.expect import resolve
-from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Expectation, Matrix
+from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, ExpectRule, Matrix
 from orchestrator.matrix.select import Filter, Term, held_by, parse
 from orchestrator.phrases import join_names, quoted
 
@@ -84,7 +84,7 @@ class _Scope:
     def filters(self, texts: Sequence[str]) -> tuple[str, ...]:
         return tuple(left for text in texts if (left := self._left(text)))
 
-    def rule(self, rule: Expectation) -> Expectation | None:
+    def rule(self, rule: ExpectRule) -> ExpectRule | None:
         """Return the rule; ``None`` if it asks for replaced values only: it says nothing of the new ones."""
         if any(not parse(text).negated and not self._left(text) for text in rule.when):
             return None

@@ -120,8 +120,8 @@ def estimate_seconds(kind: str, name: str, known: Known, *, compiles: bool = Tru
     return known(kind, name) or (FALLBACK_SECONDS[kind] if compiles else UNPACK_SECONDS)
 
 
-def expected_of(action: Action, known: Known) -> float:
-    """As ``expected``, of an action of a plan."""
+def estimate_action(action: Action, known: Known) -> float:
+    """Return the seconds that an action of a plan will take; see ``estimate_seconds``."""
     compiles = not isinstance(action, BuildAction) or action.compiles
     return estimate_seconds(action.kind, action.name, known, compiles=compiles)
 
@@ -129,4 +129,4 @@ def expected_of(action: Action, known: Known) -> float:
 def estimate(plan: Plan, cached: Iterable[str], known: Known) -> dict[str, float]:
     """Seconds per action that is still to be done."""
     there = set(cached)
-    return {key: expected_of(action, known) for key, action in plan.actions.items() if key not in there}
+    return {key: estimate_action(action, known) for key, action in plan.actions.items() if key not in there}

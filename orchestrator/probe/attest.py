@@ -146,7 +146,7 @@ def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | N
     if cell.tls.source == "distro" and (found := _wrong_distro(shared)):
         return found
     running = proof.tls_running or "nothing"
-    if not cell.haproxy.is_compiled and not banner.is_expected(cell.tls, running):
+    if not cell.haproxy.is_compiled and not banner.is_declared(cell.tls, running):
         return f"The prebuilt binary runs on {banner.own_name(running)}, not on {cell.tls.name}."
     return None
 
@@ -163,8 +163,8 @@ def _wrong_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | No
     built, running = proof.tls_built or "nothing", proof.tls_running or "nothing"
     if not banner.agree(built, running):
         return f"Built with {banner.own_name(built)}, running on {banner.own_name(running)}."
-    if not banner.is_expected(cell.tls, built):
-        return f"Built with {banner.own_name(built)}, declared is {banner.expected(cell.tls)}."
+    if not banner.is_declared(cell.tls, built):
+        return f"Built with {banner.own_name(built)}, declared is {banner.spell_banner(cell.tls)}."
     return None
 
 

@@ -13,7 +13,7 @@ _PLAIN = re.compile(r"[!#-;=?-~]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class RuleLine:
     """One rule with the verdicts of the cells that it decided in this run, worst first."""
 
     rule: Rule
@@ -30,13 +30,13 @@ class Line:
         return bool(self.verdicts or self.state)
 
 
-def lines(record: RunRecord) -> tuple[Line, ...]:
+def lines(record: RunRecord) -> tuple[RuleLine, ...]:
     """Every rule: stale ones first, then those that fit no cell, then the rest as the file has them."""
     found: Counter[tuple[str, Verdict]] = Counter(
         (cell.expected.rule, summary.verdict(cell)) for cell in record.cells if cell.expected
     )
     made = (
-        Line(
+        RuleLine(
             rule=rule,
             verdicts=tuple(
                 (name, found[rule.place, name]) for name in summary.VERDICTS if found[rule.place, name]

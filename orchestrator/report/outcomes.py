@@ -2,7 +2,16 @@
 
 from dataclasses import dataclass
 
-from orchestrator.outcome import REASONS, Expects, Outcome, Reason, Verdict, exit_code, verdict, verdict_exit
+from orchestrator.outcome import (
+    REASONS,
+    Expectation,
+    Outcome,
+    Reason,
+    Verdict,
+    exit_code,
+    verdict,
+    verdict_exit,
+)
 
 _WHO = {
     Outcome.PASS: "all is well",
@@ -15,7 +24,7 @@ _WHO = {
 
 
 @dataclass(frozen=True)
-class _Expected:
+class _Assumption:
     """What a row of the table of verdicts takes for granted."""
 
     outcome: Outcome
@@ -23,13 +32,13 @@ class _Expected:
     rule: str = "matrix.yaml:1"
 
 
-_A_FAILURE = _Expected(Outcome.FAIL, Reason.HANDSHAKE_THEN_HANG)
-_NO_RESULT = _Expected(Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE)
-_DECLARED = _Expected(Outcome.UNSUPPORTED, Reason.LIBRARY_CANNOT, rule="")
-_ROWS: dict[str, Expects | None] = {
+_A_FAILURE = _Assumption(Outcome.FAIL, Reason.HANDSHAKE_THEN_HANG)
+_NO_RESULT = _Assumption(Outcome.BLOCKED, Reason.SOURCE_UNREACHABLE)
+_DECLARED = _Assumption(Outcome.UNSUPPORTED, Reason.LIBRARY_CANNOT, rule="")
+_ROWS: dict[str, Expectation | None] = {
     "nothing: no rule, nothing declared": None,
     "declared `unsupported`": _DECLARED,
-    "a rule: `pass`": _Expected(Outcome.PASS, None),
+    "a rule: `pass`": _Assumption(Outcome.PASS, None),
     "a rule: `fail` or `misbuilt`": _A_FAILURE,
     "a rule: `unsupported`, `blocked` or `error`": _NO_RESULT,
 }
@@ -46,7 +55,7 @@ def table() -> str:
 
 
 def _exit(outcome: Outcome) -> str:
-    def code(expected: Expects | None, *, allow_blocked: bool = False) -> str:
+    def code(expected: Expectation | None, *, allow_blocked: bool = False) -> str:
         cell = (outcome, verdict(outcome, expected.reason if expected else None, expected))
         return str(int(exit_code([cell], allow_blocked=allow_blocked)))
 

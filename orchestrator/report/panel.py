@@ -246,7 +246,7 @@ def _is_declared(declared: TlsValue, said: str | None) -> bool | None:
     """``None`` too for a family that only the record knows: a report is written of any record."""
     if said is None or declared.family not in banner.BANNERS:
         return None
-    return banner.is_expected(declared, said)
+    return banner.is_declared(declared, said)
 
 
 def _runs_on_it(declared: TlsValue, built: str | None, running: str | None) -> bool | None:

@@ -15,7 +15,7 @@ from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
 from orchestrator.site.page_paths import cell_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
-from orchestrator.site.year import ABSENT, Night, Point, Result, Rule, Year, tone_of
+from orchestrator.site.year import ABSENT, Night, Point, Result, RuleHistory, Year, tone_of
 
 _TURNS = 12
 """Changes that the page shows; all are in its data."""
@@ -208,7 +208,7 @@ def find_turns(
     )
 
 
-def _find_rule(year: Year, result: Result | None) -> Rule | None:
+def _find_rule(year: Year, result: Result | None) -> RuleHistory | None:
     """Return the rule that decides the cell in the last night."""
     return year.rules.get(result.rule) if result and result.rule is not None else None
 

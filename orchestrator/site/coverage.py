@@ -9,7 +9,7 @@ from orchestrator.site.news import is_tested
 from orchestrator.site.page_paths import cell_page
 from orchestrator.site.pages import Frame, Page, as_json
 from orchestrator.site.state import end_of
-from orchestrator.site.year import Result, Rule, Year
+from orchestrator.site.year import Result, RuleHistory, Year
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def _wall(title: str, message: str, gaps: Sequence[Gap]) -> Wall:
     return Wall(title=title, meaning=meaning, result=gaps[0].result, gaps=tuple(gaps))
 
 
-def find_idle(year: Year) -> list[tuple[Rule, int]]:
+def find_idle(year: Year) -> list[tuple[RuleHistory, int]]:
     """Return the rules that no cell of the last night met, each with the nights for which none did."""
     idle = [rule for rule in year.rules.values() if not rule.held]
     return [

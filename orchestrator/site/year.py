@@ -73,7 +73,7 @@ class Alarm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class RuleHistory:
     """What the matrix of the last night expects of some cells. ``last_held``: the last day of that."""
 
     conditions: tuple[str, ...]
@@ -156,7 +156,7 @@ class Year:
 
     series: str
     nights: tuple[Night, ...]
-    rules: Mapping[int, Rule]
+    rules: Mapping[int, RuleHistory]
     """Of the last night."""
     sets: Mapping[int, frozenset[Ingredient]]
     """What cells depended on; see ``Result.made``."""
@@ -295,10 +295,10 @@ def make_year(
     )
 
 
-def _rule(row: Mapping[str, Any], show: Callable[[str], str]) -> Rule:
+def _rule(row: Mapping[str, Any], show: Callable[[str], str]) -> RuleHistory:
     reason = f": {row['reason']}" if row["reason"] else ""
     cipher = f" with {row['cipher']}" if row["cipher"] else ""
-    return Rule(
+    return RuleHistory(
         conditions=tuple(show(str(one)) for one in row["conditions"]),
         says=show(f"{row['outcome']}{reason}{cipher}"),
         last_held=show(row["last_held"] or ""),

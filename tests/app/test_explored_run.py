@@ -16,7 +16,7 @@ from orchestrator.errors import Exit
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expand import expand
-from orchestrator.matrix.model import Cell, Expectation
+from orchestrator.matrix.model import Cell, ExpectRule
 from orchestrator.matrix.select import select
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action
@@ -159,9 +159,9 @@ def test_a_stale_rule_counts_only_once_its_cell_is_asked_for(bench: Bench, break
     assert record.run.exit_code == (Exit.FAILED if breaks else Exit.OK)
 
 
-def stale_rule(cell: Cell) -> Expectation:
+def stale_rule(cell: Cell) -> ExpectRule:
     """A rule for one cell that is out of date; its place is the cell's id."""
-    return Expectation(
+    return ExpectRule(
         when=tuple(f"{axis}={value.name}" for axis, value in cell.axes.items()),
         outcome=Outcome.PASS,
         reason=None,

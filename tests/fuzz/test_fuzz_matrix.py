@@ -232,7 +232,7 @@ def test_banners(fuzz: Fuzz) -> None:
     def call(said: tuple[str, str]) -> object:
         text, other = said
         found = [banner.is_haproxy(one.haproxy, text) for one in ones]
-        found += [banner.is_expected(one.tls, text) for one in ones]
+        found += [banner.is_declared(one.tls, text) for one in ones]
         return found, banner.agree(text, other)
 
     text = near_text("OpenSSL 3.5.7 9 Jun 2026", "OpenSSL 1.1.1 (compatible; AWS-LC 5.1.0)", "3.0.11-9e587df")

@@ -14,7 +14,7 @@ from orchestrator.matrix.capability_table import SUITES
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.load import load
-from orchestrator.matrix.model import ClientValue, Expectation
+from orchestrator.matrix.model import ClientValue, ExpectRule
 from orchestrator.matrix.select import select
 
 CELLS = expand(load(resources.root() / "matrix.yaml"))
@@ -99,7 +99,7 @@ def test_every_rule_was_seen_by_a_run_but_one() -> None:
 @pytest.mark.parametrize(
     "rule", [rule for rule in FOUND.rules if rule.seen != "never"], ids=lambda rule: rule.place
 )
-def test_what_a_rule_was_seen_with_is_its_own(rule: Expectation) -> None:
+def test_what_a_rule_was_seen_with_is_its_own(rule: ExpectRule) -> None:
     """A rule whose versions were narrowed since would carry another one's proof."""
     found = SEEN.fullmatch(rule.seen)
     assert found is not None

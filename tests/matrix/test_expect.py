@@ -15,7 +15,7 @@ from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import Expectations, resolve
-from orchestrator.matrix.model import Cell, Expectation, Matrix
+from orchestrator.matrix.model import Cell, ExpectRule, Matrix
 from orchestrator.matrix.select import select
 from orchestrator.outcome import REASONS, Outcome, Reason
 
@@ -27,8 +27,8 @@ GCM = "TLS_AES_128_GCM_SHA256"
 
 def rule(
     *when: str, says: Reason | None = HANG, cipher: str | None = None, until: str = "", line: int = 0
-) -> Expectation:
-    return Expectation(
+) -> ExpectRule:
+    return ExpectRule(
         when=when,
         outcome=REASONS[says].outcome if says else Outcome.PASS,
         reason=says,
@@ -39,12 +39,12 @@ def rule(
     )
 
 
-def having(*rules: Expectation) -> Matrix:
+def having(*rules: ExpectRule) -> Matrix:
     made = matrix()
     return Matrix(**{**vars(made), "expect": rules})
 
 
-def resolved(*rules: Expectation, today: date = TODAY) -> Expectations:
+def resolved(*rules: ExpectRule, today: date = TODAY) -> Expectations:
     return resolve(having(*rules), CELLS, today)
 
 
@@ -101,7 +101,7 @@ def _left(text: str) -> frozenset[str]:
 LEFT = {text: _left(text) for text in AXIS_OF}
 
 
-def plainly(rules: Sequence[Expectation]) -> dict[str, set[Reason | None]]:
+def plainly(rules: Sequence[ExpectRule]) -> dict[str, set[Reason | None]]:
     """What the most specific rules say of each cell: cell by cell, rule by rule, without sets of bits."""
     answers: dict[str, set[Reason | None]] = {}
     for cell in CELLS:
@@ -112,7 +112,7 @@ def plainly(rules: Sequence[Expectation]) -> dict[str, set[Reason | None]]:
     return answers
 
 
-def _rank(one: Expectation) -> tuple[int, int]:
+def _rank(one: ExpectRule) -> tuple[int, int]:
     axes = {AXIS_OF[text] for text in one.when}
     return len(axes), len({AXIS_OF[text] for text in one.when if text in EXACT})
 

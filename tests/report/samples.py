@@ -125,7 +125,7 @@ def observations(axes: Axes, outcome: Outcome | None, reason: Reason | None) -> 
 
 
 def attestation(axes: Axes) -> Attestation:
-    running = "OpenSSL 3.5.7 7 Oct 2026" if axes.tls.source == "distro" else banner.expected(axes.tls)
+    running = "OpenSSL 3.5.7 7 Oct 2026" if axes.tls.source == "distro" else banner.spell_banner(axes.tls)
     return Attestation(
         machine=axes.arch.arch.machine,
         elf_machine=axes.arch.arch.elf_machine,

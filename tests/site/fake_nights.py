@@ -62,7 +62,7 @@ class _Libraries(Programs):
         session = json.loads(files["session.json"])
         by_id = {one.id: one for one in self.cells}
         first = by_id[session["cells"][0]["id"]]
-        said = banner.expected(first.tls)
+        said = banner.spell_banner(first.tls)
         features = NATIVE_FEATURES if first.tls.family == "wolfssl" else FEATURES
         machine = f"{first.arch.arch.machine}\n"
         lines = [server_line(vv=vv(features=features, built=said, running=said), machine=machine)]
