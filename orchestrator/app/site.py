@@ -14,7 +14,7 @@ from orchestrator.record.history.history import JUDGED, History
 from orchestrator.record.model import CellRecord
 from orchestrator.report.expectations import wanted
 from orchestrator.report.text import visible
-from orchestrator.site.cell import Detail, Evidence, Known
+from orchestrator.site.cell import EvidenceFile, FolderDetail, Known
 from orchestrator.site.charts import TROUBLE
 from orchestrator.site.page_paths import slug
 from orchestrator.site.site import make_site
@@ -99,8 +99,8 @@ def read_year(history: History, series: str | None) -> Year:
 
 def read_known(year: Year) -> Known:
     """Return what the folders of the last nights say beside the history: rules, reproducers, evidence."""
-    details: dict[str, Detail] = {}
-    evidence: dict[str, list[Evidence]] = {}
+    details: dict[str, FolderDetail] = {}
+    evidence: dict[str, list[EvidenceFile]] = {}
     left = _EVIDENCE
     for night in reversed(year.nights[-_NIGHTS:]):
         if not night.folder:
@@ -128,7 +128,7 @@ def _list_traced(cell: CellRecord) -> list[str]:
     return [path for path in (cell.traced.evidence if cell.traced else ()) if path.endswith(_TRACED)]
 
 
-def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evidence | None, int]:
+def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[EvidenceFile | None, int]:
     """Return a file of a run's folder, under a name of ours, and how much of the site it will be."""
     folder = Path(night.folder)
     try:
@@ -144,7 +144,7 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
         cut = f"\n[cut after {_LONGEST} bytes: the rest is in the folder of the run]\n".encode()
         return content if len(content) <= _LONGEST else content[:_LONGEST] + cut
 
-    return Evidence(
+    return EvidenceFile(
         path=f"evidence/{slug(f'{night.id} {cell} {name}')}-{number}.txt",
         title=visible("/".join(name.split("/")[-2 if name.endswith(_TRACED) else -1 :])),
         day=night.day,
@@ -153,10 +153,10 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
     ), size
 
 
-def _detail(cell: CellRecord) -> Detail:
+def _detail(cell: CellRecord) -> FolderDetail:
     expected = cell.expected
     declared = expected is not None and not expected.rule
-    return Detail(
+    return FolderDetail(
         reproducer=visible(cell.reproducer),
         declared=visible(f"{wanted(expected)}, since {expected.because}") if expected and declared else "",
         cause=visible(cell.cause),

@@ -9,12 +9,12 @@ from orchestrator.site.charts import draw_calendar
 from orchestrator.site.night import SHOWN, Sign
 from orchestrator.site.page_paths import alarm_page, cell_page, run_page
 from orchestrator.site.pages import Frame, Page, as_json
-from orchestrator.site.year import ABSENT, NIGHTS, Alarm, Night
+from orchestrator.site.year import ABSENT, NIGHTS, Night, NightAlarm
 
 
 def make_alarms(frame: Frame) -> Iterator[Page]:
     """Return a page for each alarm that any night has."""
-    found: dict[str, dict[str, Alarm]] = {}
+    found: dict[str, dict[str, NightAlarm]] = {}
     for night in frame.year.nights:
         for alarm in night.alarms:
             found.setdefault(alarm.key, {})[night.id] = alarm
@@ -22,7 +22,7 @@ def make_alarms(frame: Frame) -> Iterator[Page]:
         yield from _make_alarm(frame, key, by_night)
 
 
-def _make_alarm(frame: Frame, key: str, by_night: dict[str, Alarm]) -> Iterator[Page]:
+def _make_alarm(frame: Frame, key: str, by_night: dict[str, NightAlarm]) -> Iterator[Page]:
     nights = frame.year.nights
     has = [night for night in nights if night.id in by_night]
     last = has[-1]
@@ -63,7 +63,7 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, Alarm]) -> Iterator[
     )
 
 
-def _sign(night: Night, alarm: Alarm | None) -> Sign:
+def _sign(night: Night, alarm: NightAlarm | None) -> Sign:
     said = units.count(alarm.cells, "cell") if alarm else "not up"
     return Sign(
         page=run_page(night.id),

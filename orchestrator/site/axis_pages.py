@@ -13,7 +13,7 @@ from orchestrator.site.year import ABSENT, TONES, Night, Point, Result, Year, to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class VersionDays:
     """A version, and the first and last day of the nights that had it."""
 
     name: str
@@ -100,14 +100,14 @@ def _sign(night: Night, results: list[Result], before: Night | None) -> Sign:
     )
 
 
-def _versions(year: Year, nights: list[list[Result]]) -> Iterator[Version]:
+def _versions(year: Year, nights: list[list[Result]]) -> Iterator[VersionDays]:
     found: dict[tuple[str, str], list[int]] = {}
     for number, results in enumerate(nights):
         for one in {(result.point.tls, result.point.tls_version) for result in results}:
             found.setdefault(one, []).append(number)
     for (name, version), at in sorted(found.items(), key=lambda one: (-one[1][-1], one[0])):
         of_it = [one for one in nights[at[-1]] if (one.point.tls, one.point.tls_version) == (name, version)]
-        yield Version(
+        yield VersionDays(
             name=name,
             version=version,
             first=year.nights[at[0]].day,

@@ -9,7 +9,7 @@ from orchestrator.analyse.moves import VERSIONED
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
-from orchestrator.site.component_changes import Workshop
+from orchestrator.site.component_changes import ComponentChanges
 from orchestrator.site.news import measure_now
 from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
 from orchestrator.site.page_paths import cell_page
@@ -22,7 +22,7 @@ _TURNS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detail:
+class FolderDetail:
     """What only the folder of a run says of a cell."""
 
     reproducer: str
@@ -32,7 +32,7 @@ class Detail:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class EvidenceFile:
     """A file of a run's folder that shows what happened, and its place in the site."""
 
     path: str
@@ -58,9 +58,9 @@ class Turn:
 class Known:
     """What the folders of runs add to the history."""
 
-    details: Mapping[str, Detail]
+    details: Mapping[str, FolderDetail]
     """Of the newest night whose folder is there, by cell."""
-    evidence: Mapping[str, Sequence[Evidence]]
+    evidence: Mapping[str, Sequence[EvidenceFile]]
     without: str
     """Why a cell has no evidence."""
 
@@ -75,7 +75,7 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
     """Return the page of a cell, and its data."""
     path = cell_page(track.name)
     nights, results = frame.year.nights, track.results
-    marks = find_marks(frame.workshop, track)
+    marks = find_marks(frame.component_changes, track)
     turns = find_turns(nights, track, marks)
 
     def make() -> bytes:
@@ -155,7 +155,7 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
     )
 
 
-def find_marks(workshop: Workshop, track: Track) -> Mapping[int, tuple[str, ...]]:
+def find_marks(changes: ComponentChanges, track: Track) -> Mapping[int, tuple[str, ...]]:
     """Return the nights, by number, in which the cell was made of something else, and what that is.
 
     Of older records, which do not say it, only the versions of its axes are known.
@@ -168,7 +168,7 @@ def find_marks(workshop: Workshop, track: Track) -> Mapping[int, tuple[str, ...]
         if last and (last.made, last.build, last.point) == (one.made, one.build, one.point):  # most nights
             last = one
             continue
-        said = workshop.tell(last, one) if last else None
+        said = changes.tell(last, one) if last else None
         if said:
             found[number] = list(said)
         elif said is None and last is not None and last.point is not one.point:

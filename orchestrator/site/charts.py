@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 
-from orchestrator.site.steps import Step, find_steps
+from orchestrator.site.steps import StepChange, find_steps
 from orchestrator.site.year import ABSENT, TONES, Night
 
 HEIGHTS = {
@@ -63,7 +63,7 @@ class Latency:
     levels: str
     top: float
     last: float
-    steps: tuple[Step, ...]
+    steps: tuple[StepChange, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

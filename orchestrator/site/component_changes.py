@@ -10,7 +10,7 @@ _TOLD = 10
 """Changes of one night that are told of a cell."""
 
 
-class Workshop:
+class ComponentChanges:
     """Compares what cells of a year were made of; each pair of sets once, since many cells share them."""
 
     def __init__(self, year: Year) -> None:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 from orchestrator.analyse.change import Change
 from orchestrator.report import units
-from orchestrator.site.news import Group
+from orchestrator.site.news import NewsGroup
 from orchestrator.site.page_paths import run_page
 from orchestrator.site.pages import Frame, Page
 from orchestrator.site.state import end_of
@@ -40,14 +40,14 @@ def _render(frame: Frame) -> bytes:
     return told + b"\n"
 
 
-def is_confirmed(group: Group) -> bool:
+def is_confirmed(group: NewsGroup) -> bool:
     """Return whether it is a new failure that came again whenever a cell of it was probed once more."""
     new = group.change in {Change.NEW_FAILURE, Change.CHANGED_REASON}
     results = [item.now for item in group.items if item.now]
     return new and any(one.confirmation == "confirmed" or 1 < one.attempts == one.failed for one in results)
 
 
-def _add_entry(feed: ET.Element, series: str, night: Night, group: Group) -> None:
+def _add_entry(feed: ET.Element, series: str, night: Night, group: NewsGroup) -> None:
     cells = [item.cell for item in group.items]
     count = units.count(len(cells), "cell")
     entry = _add(feed, "entry", "")

@@ -17,8 +17,8 @@ from orchestrator.analyse.nights import (
     recall_flakiness,
 )
 from orchestrator.outcome import ALARMS, Verdict
-from orchestrator.site.component_changes import Workshop
-from orchestrator.site.year import Night, Part, Point, Result, Year
+from orchestrator.site.component_changes import ComponentChanges
+from orchestrator.site.year import Night, NightComponent, Point, Result, Year
 
 LOUD = (
     Change.NEW_FAILURE,
@@ -36,7 +36,7 @@ LOUD = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class NewsItem:
     """A cell that changed."""
 
     cell: str
@@ -50,14 +50,14 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class NewsGroup:
     """Cells that changed alike: the same change, and the same alarm or end."""
 
     change: Change
     result: Result | None
     """One of them in the later night."""
     alarm: str | None
-    items: tuple[Item, ...]
+    items: tuple[NewsItem, ...]
     suspect: Difference | None
     """The one thing that changed for each of its cells, and nothing else did."""
     differences: tuple[Difference, ...]
@@ -67,7 +67,7 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartChange:
+class ComponentChange:
     """A component that is not the same in two nights; empty where there is none."""
 
     kind: str
@@ -77,20 +77,20 @@ class PartChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class NightNews:
     """Two nights against each other."""
 
     base: Night
     head: Night
-    groups: tuple[Group, ...]
+    groups: tuple[NewsGroup, ...]
     counts: Mapping[Change, int]
-    parts: tuple[PartChange, ...]
+    parts: tuple[ComponentChange, ...]
     """What else changed, anywhere in the run."""
 
 
 def compare_nights(
-    year: Year, workshop: Workshop, base: int, head: int, flaky: Mapping[str, Flakiness]
-) -> News:
+    year: Year, changes: ComponentChanges, base: int, head: int, flaky: Mapping[str, Flakiness]
+) -> NightNews:
     """Return what became of each cell of two nights, by their numbers.
 
     Against the night before, a cell that this one did not judge is held against the last one that did: else a
@@ -101,7 +101,7 @@ def compare_nights(
     was, now = year.nights[base], year.nights[head]
     moved = find_moves(was, now)
     recalled = recall_judged(year, head) if base == head - 1 else {}
-    groups: dict[tuple[Change, str], list[Item]] = {}
+    groups: dict[tuple[Change, str], list[NewsItem]] = {}
     counts: Counter[Change] = Counter()
     for name, before, after, move in _pair(was, now, moved):
         if name in recalled:
@@ -110,21 +110,21 @@ def compare_nights(
             counts[Change.UNCHANGED] += 1
             continue
         states = state_of(before), state_of(after)
-        forgets = before and after and before.failed and workshop.differ(before, after)
+        forgets = before and after and before.failed and changes.differ(before, after)
         change = Change.FLAKY if name in flaky else classify(*states, alike=not forgets)
         counts[change] += 1
         if change in LOUD:
-            item = Item(
+            item = NewsItem(
                 cell=name,
                 was=before,
                 now=after,
                 move=move,
-                differences=workshop.differ(before, after) if before and after else None,
+                differences=changes.differ(before, after) if before and after else None,
                 flakiness=flaky.get(name),
             )
             groups.setdefault((change, _kind(item)), []).append(item)
     order = sorted(groups, key=lambda key: (LOUD.index(key[0]), -len(groups[key]), key[1]))
-    return News(
+    return NightNews(
         base=was,
         head=now,
         groups=tuple(_group(key[0], groups[key]) for key in order),
@@ -133,17 +133,17 @@ def compare_nights(
     )
 
 
-def drop_suspects(year: Year, workshop: Workshop, news: News) -> News:
+def drop_suspects(year: Year, changes: ComponentChanges, news: NightNews) -> NightNews:
     """Return the news of two nights that are far apart, without suspects that a night between them clears.
 
     What changed when a cell failed already is not why it fails.
     """
     first, end = year.nights.index(news.base), year.nights.index(news.head)
     between = year.nights[first + 1 : end]
-    return replace(news, groups=tuple(_drop_suspect(group, workshop, between) for group in news.groups))
+    return replace(news, groups=tuple(_drop_suspect(group, changes, between) for group in news.groups))
 
 
-def _drop_suspect(group: Group, workshop: Workshop, between: Sequence[Night]) -> Group:
+def _drop_suspect(group: NewsGroup, changes: ComponentChanges, between: Sequence[Night]) -> NewsGroup:
     if group.suspect is None:
         return group
     for night in between:
@@ -152,7 +152,7 @@ def _drop_suspect(group: Group, workshop: Workshop, between: Sequence[Night]) ->
             if not ended or not item.was or not item.now:
                 continue
             alike = (ended.outcome, ended.reason) == (item.now.outcome, item.now.reason)
-            changed = workshop.differ(item.was, ended)
+            changed = changes.differ(item.was, ended)
             if alike and changed is not None and group.suspect not in changed:
                 return replace(group, suspect=None, before=night.day)
     return group
@@ -246,19 +246,19 @@ def _stays(was: Result | None, now: Result | None) -> bool:
     return was.verdict is now.verdict is Verdict.AS_EXPECTED
 
 
-def _kind(item: Item) -> str:
+def _kind(item: NewsItem) -> str:
     """Return what those have in common that are told together."""
     one = item.now or item.was
     return "" if one is None else f"{one.alarm or ''} {one.verdict} {one.outcome} {one.reason}"
 
 
-def _group(change: Change, items: Sequence[Item]) -> Group:
+def _group(change: Change, items: Sequence[NewsItem]) -> NewsGroup:
     now = items[0].now
     known = [item.differences for item in items if item.differences is not None]
     all_known = len(known) == len(items)
     same = [one for one in known[0] if all(one in other for other in known)] if all_known else []
     suspects = {find_suspect(change, one) for one in known}
-    return Group(
+    return NewsGroup(
         change=change,
         result=now,
         alarm=now.alarm if now else None,
@@ -299,7 +299,9 @@ def _without_version(point: Point, axis: str) -> tuple[Point, str]:
     return point._replace(id="", **{axis: "", version: ""}), getattr(point, version)
 
 
-def compare_parts(base: frozenset[Part], head: frozenset[Part]) -> Iterator[PartChange]:
+def compare_parts(
+    base: frozenset[NightComponent], head: frozenset[NightComponent]
+) -> Iterator[ComponentChange]:
     """Return what differs between the components of two nights."""
     was, now = _by_name(base - head), _by_name(head - base)
     for kind, name in sorted({*was, *now}):
@@ -307,19 +309,19 @@ def compare_parts(base: frozenset[Part], head: frozenset[Part]) -> Iterator[Part
         versions = _versions(one), _versions(other)
         if versions[0] == versions[1]:  # the same version of other content
             versions = _digests(one), _digests(other)
-        yield PartChange(kind=kind, name=name, was=versions[0], now=versions[1])
+        yield ComponentChange(kind=kind, name=name, was=versions[0], now=versions[1])
 
 
-def _by_name(parts: frozenset[Part]) -> dict[tuple[str, str], list[Part]]:
-    found: dict[tuple[str, str], list[Part]] = {}
+def _by_name(parts: frozenset[NightComponent]) -> dict[tuple[str, str], list[NightComponent]]:
+    found: dict[tuple[str, str], list[NightComponent]] = {}
     for part in sorted(parts):
         found.setdefault((part.kind, part.name), []).append(part)
     return found
 
 
-def _versions(parts: Sequence[Part]) -> str:
+def _versions(parts: Sequence[NightComponent]) -> str:
     return ", ".join(dict.fromkeys(part.version or part.digest[:12] for part in parts))
 
 
-def _digests(parts: Sequence[Part]) -> str:
+def _digests(parts: Sequence[NightComponent]) -> str:
     return ", ".join(f"{part.version} {part.digest.removeprefix('sha256:')[:12]}".strip() for part in parts)

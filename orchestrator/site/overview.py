@@ -9,19 +9,19 @@ from typing import Any
 from orchestrator.site import page_paths
 from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
 from orchestrator.site.component_changes import describe as describe_difference
-from orchestrator.site.news import News, is_tested
+from orchestrator.site.news import NightNews, is_tested
 from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tones_of_nights
 from orchestrator.site.page_paths import arch_page, library_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.state import describe
-from orchestrator.site.year import NIGHTS, Alarm, Night, Point, Year
+from orchestrator.site.year import NIGHTS, Night, NightAlarm, Point, Year
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """An alarm of the last night, and in how many nights without a break it was up. ``since``: the first."""
 
-    alarm: Alarm
+    alarm: NightAlarm
     since: str
     nights: int
 
@@ -37,7 +37,7 @@ class Trend:
     label: str
 
 
-def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
+def make_overview(frame: Frame, news: NightNews | None) -> Iterator[Page]:
     """Return the first page and its data."""
     year, night = frame.year, frame.year.last
     state = describe(night, news)
@@ -101,7 +101,7 @@ def make_overview(frame: Frame, news: News | None) -> Iterator[Page]:
     yield Page(path="index.json", make=lambda: as_json(told))
 
 
-def tell_news(news: News | None) -> dict[str, Any] | None:
+def tell_news(news: NightNews | None) -> dict[str, Any] | None:
     """Return news as they stand in JSON."""
     if news is None:
         return None

@@ -19,8 +19,8 @@ from orchestrator.report import html, summary, units
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site import page_paths
 from orchestrator.site.charts import HEIGHTS, find_months
-from orchestrator.site.component_changes import Workshop, describe
-from orchestrator.site.news import News, choose_worse, compare_nights, recall_flaky
+from orchestrator.site.component_changes import ComponentChanges, describe
+from orchestrator.site.news import NightNews, choose_worse, compare_nights, recall_flaky
 from orchestrator.site.state import end_of
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
@@ -97,9 +97,9 @@ class Frame:
         return {move.old: name for name, move in moves}
 
     @cached_property
-    def workshop(self) -> Workshop:
+    def component_changes(self) -> ComponentChanges:
         """Return what compares that of which cells were made."""
-        return Workshop(self.year)
+        return ComponentChanges(self.year)
 
     @cached_property
     def recall(self) -> Callable[[int], Mapping[str, Flakiness]]:
@@ -111,9 +111,9 @@ class Frame:
         nights = self.year.nights
         return choose_worse(nights[base], nights[head], self.recall(head))
 
-    def compare(self, base: int, head: int) -> News:
+    def compare(self, base: int, head: int) -> NightNews:
         """Return the news of a night against another, by their numbers."""
-        return compare_nights(self.year, self.workshop, base, head, self.find_flaky(base, head))
+        return compare_nights(self.year, self.component_changes, base, head, self.find_flaky(base, head))
 
     @cached_property
     def months(self) -> Markup:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.site.news import News, drop_suspects, recall_judged
+from orchestrator.site.news import NightNews, drop_suspects, recall_judged
 from orchestrator.site.night import segments
 from orchestrator.site.overview import tell_news
 from orchestrator.site.page_paths import run_page
@@ -61,11 +61,11 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     )
 
 
-def _compare_good(frame: Frame, good: int | None, number: int) -> News | None:
+def _compare_good(frame: Frame, good: int | None, number: int) -> NightNews | None:
     """Return the news of a night against the last good one before it."""
     if good is None:
         return None
-    return drop_suspects(frame.year, frame.workshop, frame.compare(good, number))
+    return drop_suspects(frame.year, frame.component_changes, frame.compare(good, number))
 
 
 def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:
@@ -75,7 +75,7 @@ def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:
     return [(TONE_TITLES[tone], found[tone]) for tone in TONES if tone in found and tone != "as-expected"]
 
 
-def _tell(night: Night, news: News | None, numbers: Numbering) -> dict[str, Any]:
+def _tell(night: Night, news: NightNews | None, numbers: Numbering) -> dict[str, Any]:
     return {
         "numbers": "of cells: their places in the list of compare.json",
         "id": night.id,

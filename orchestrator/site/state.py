@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from orchestrator.analyse.change import Change, name_end
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.report.headline import choose_level
-from orchestrator.site.news import News
+from orchestrator.site.news import NightNews
 from orchestrator.site.year import Night, Result, tone_of
 
 OVERDUE_H = 26
@@ -29,7 +29,7 @@ _NEWS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class NightState:
     """``level``: alarm, unsure, note or calm; ``also``: what else there is; ``warnings``: of the night."""
 
     level: str
@@ -38,7 +38,7 @@ class State:
     warnings: tuple[str, ...]
 
 
-def describe(night: Night, news: News | None) -> State:
+def describe(night: Night, news: NightNews | None) -> NightState:
     """Return the state that a night shows; ``news``: against the night before, if there is one."""
     counts = Counter(result.verdict for result in night.results.values())
     loud = [_count(verdict, counts) for verdict in _NOUNS if counts[verdict]]
@@ -60,7 +60,7 @@ def describe(night: Night, news: News | None) -> State:
     if told and news:
         rest = [f"since {news.base.day}: {', '.join(told)}", *rest]
     warnings = find_faults(night)
-    return State(
+    return NightState(
         level=choose_level(counts, whole=bool(passing) and not warnings),
         sentence=sentence,
         also=tuple(rest),

@@ -17,7 +17,7 @@ _NORMAL = 0.6745
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class StepChange:
     """A lasting change. Times are in seconds."""
 
     night: int
@@ -26,7 +26,7 @@ class Step:
     now: float
 
 
-def find_steps(values: Sequence[float | None]) -> tuple[Step, ...]:
+def find_steps(values: Sequence[float | None]) -> tuple[StepChange, ...]:
     """Return the change points of a series of times, one a night; ``None`` where there is none.
 
     Binary segmentation on the logarithms (Scott and Knott 1974): the split whose two sides differ most,
@@ -43,7 +43,8 @@ def find_steps(values: Sequence[float | None]) -> tuple[Step, ...]:
     edges = [0, *cuts, len(logs)]
     means = [math.exp((sums[b] - sums[a]) / (b - a)) for a, b in pairwise(edges)]
     return tuple(
-        Step(night=at[cut], was=was, now=now) for cut, was, now in zip(cuts, means, means[1:], strict=False)
+        StepChange(night=at[cut], was=was, now=now)
+        for cut, was, now in zip(cuts, means, means[1:], strict=False)
     )
 
 

@@ -62,7 +62,7 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alarm:
+class NightAlarm:
     """An alarm of one night."""
 
     key: str
@@ -90,7 +90,7 @@ class RuleHistory:
     """Those of them that ended as it says."""
 
 
-class Part(NamedTuple):
+class NightComponent(NamedTuple):
     """A component of a run."""
 
     kind: str
@@ -120,8 +120,8 @@ class Night:
     digest: str
     results: Mapping[str, Result]
     """By the id of the cell, in the order of the matrix."""
-    alarms: tuple[Alarm, ...]
-    parts: frozenset[Part]
+    alarms: tuple[NightAlarm, ...]
+    parts: frozenset[NightComponent]
 
     @cached_property
     def key(self) -> str:
@@ -249,10 +249,10 @@ def make_year(
             build=builds.get(build, ""),
             tone=tone,
         )
-    found: dict[int, list[Alarm]] = {}
+    found: dict[int, list[NightAlarm]] = {}
     for row in alarms:
         found.setdefault(row["run"], []).append(
-            Alarm(
+            NightAlarm(
                 key=show(row["key"]),
                 outcome=outcomes.get(row["outcome"]),
                 reason=reasons.get(row["reason"]),
@@ -260,9 +260,9 @@ def make_year(
                 cells=row["cells"],
             )
         )
-    parts: dict[int, set[Part]] = {}
+    parts: dict[int, set[NightComponent]] = {}
     for run, *texts in components:
-        parts.setdefault(run, set()).add(Part(*map(show, texts)))
+        parts.setdefault(run, set()).add(NightComponent(*map(show, texts)))
     return Year(
         series=show(series),
         rules={row["number"]: _rule(row, show) for row in rules},

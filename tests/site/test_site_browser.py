@@ -33,7 +33,7 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site.component_changes import describe
-from orchestrator.site.news import Group, News, find_moves
+from orchestrator.site.news import NewsGroup, NightNews, find_moves
 from orchestrator.site.page_paths import alarm_page, cell_page, run_page
 from orchestrator.site.pages import CHANGE_TITLES, Frame, as_script, plain_sides
 from orchestrator.site.pairs import make_pairs, number_cells
@@ -255,13 +255,13 @@ def told_groups(reader: Reader) -> Counter[Told]:
     return groups
 
 
-def in_groups(news: News) -> Counter[Told]:
+def in_groups(news: NightNews) -> Counter[Told]:
     """What it should say."""
     still = {(STILL, 0, "", ()): news.counts[Change.STILL_FAILING]}
     return Counter(map(in_words, news.groups)) + Counter(still)
 
 
-def in_words(group: Group) -> Told:
+def in_words(group: NewsGroup) -> Told:
     """A group of the news as the page for any two runs tells it."""
     depend = "it depends" if len(group.items) == 1 else "they depend"
     words = f"{plain_sides(group.change.meaning)}."

@@ -20,11 +20,11 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history.history import History
 from orchestrator.site.badges import describe as describe_badge
 from orchestrator.site.charts import draw_calendar, draw_strip, draw_trouble
-from orchestrator.site.component_changes import Workshop
+from orchestrator.site.component_changes import ComponentChanges
 from orchestrator.site.coverage import find_idle, measure_coverage
 from orchestrator.site.feed import is_confirmed
 from orchestrator.site.matrix import draw_grid, list_entries
-from orchestrator.site.news import Group, Item, compare_nights, drop_suspects, find_moves
+from orchestrator.site.news import NewsGroup, NewsItem, compare_nights, drop_suspects, find_moves
 from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
 from orchestrator.site.overview import find_standing
 from orchestrator.site.page_paths import alarm_page, cell_page, run_page
@@ -200,7 +200,7 @@ def test_what_changed_with_the_first_failure_stays_the_suspect(year: Year) -> No
 
     nights = (*year.nights[: FAULT[0]], *map(with_curl, year.nights[FAULT[0] : CURL + 1]))
     frame = frame_of(replace(year, nights=nights))
-    news = drop_suspects(frame.year, frame.workshop, frame.compare(FAULT[0] - 1, CURL))
+    news = drop_suspects(frame.year, frame.component_changes, frame.compare(FAULT[0] - 1, CURL))
     (suspect,) = [group.suspect for group in news.groups if group.change is Change.NEW_FAILURE]
     assert suspect is not None
     assert suspect.name == "curl in client-amd64"
@@ -409,8 +409,8 @@ def test_charts_draw_what_there_was(year: Year) -> None:
 def test_the_feed_tells_only_what_came_again(year: Year, change: dict[str, object], confirmed: bool) -> None:
     was = year.last.results[BROKEN]
     now = was._replace(**change)  # type: ignore[arg-type]
-    item = Item(cell=BROKEN, was=was, now=now, move=None, differences=None, flakiness=None)
-    group = Group(
+    item = NewsItem(cell=BROKEN, was=was, now=now, move=None, differences=None, flakiness=None)
+    group = NewsGroup(
         change=Change.NEW_FAILURE, result=now, alarm=None, items=(item,), suspect=None, differences=()
     )
     assert is_confirmed(group) is confirmed
@@ -433,7 +433,7 @@ def test_a_regression_behind_a_night_that_did_not_judge_is_news(year: Year) -> N
     nights = list(year.nights)
     nights[first - 1] = lost(nights[first - 1], BROKEN)
     changed = replace(year, nights=tuple(nights))
-    news = compare_nights(changed, Workshop(changed), first - 1, first, {})
+    news = compare_nights(changed, ComponentChanges(changed), first - 1, first, {})
     (group,) = (one for one in news.groups if one.change is Change.NEW_FAILURE)
     (item,) = (one for one in group.items if one.cell == BROKEN)
     assert item.was is not None
