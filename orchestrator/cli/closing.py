@@ -70,7 +70,7 @@ def _resume(record: RunRecord, folder: Path) -> Iterator[Text]:
         yield Text(flat(f"Go on with: {command}{words}"), style="bold")
 
 
-def _clusters(shown: explanation.Shown) -> Iterator[Text]:
+def _clusters(shown: explanation.ShownCluster) -> Iterator[Text]:
     style = _VERDICTS.get(shown.verdict, "")
     if shown.also:
         yield Text(flat(f"{shown.title}:"), style=style)

@@ -19,7 +19,7 @@ from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.outcome import ALARMS
 from orchestrator.record.model import RunRecord
 from orchestrator.report import annotations, github_summary, summary
-from orchestrator.report.annotations import Annotation, Place
+from orchestrator.report.annotations import Annotation, FileLine
 from orchestrator.report.step_summary import LIMIT, code
 
 _SUMMARY, _OUTPUT = "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"
@@ -151,9 +151,9 @@ def find_page() -> str:
 def _print_lines(these: Sequence[Annotation], matrix: Path | None) -> None:
     file = _find_in_repository(matrix) if matrix else None
 
-    def find(place: str) -> Place | None:
+    def find(place: str) -> FileLine | None:
         name, _, line = place.rpartition(":")
-        return Place(file, int(line)) if file and Path(file).name == name and line.isdecimal() else None
+        return FileLine(file, int(line)) if file and Path(file).name == name and line.isdecimal() else None
 
     for written in annotations.write(these, find):
         click.echo(written)

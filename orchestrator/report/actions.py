@@ -19,7 +19,7 @@ class Took(NamedTuple):
     share: int
 
 
-class Kind(NamedTuple):
+class KindTotal(NamedTuple):
     """The actions of one kind: how many, and seconds of all together, cached ones left out."""
 
     name: str
@@ -36,13 +36,13 @@ def slowest(actions: Sequence[ActionRecord]) -> tuple[Took, ...]:
     return tuple(Took(one, round(_WIDTH * (_seconds(one) / longest))) for one in (*bad, *good))
 
 
-def kinds(actions: Sequence[ActionRecord]) -> tuple[Kind, ...]:
+def kinds(actions: Sequence[ActionRecord]) -> tuple[KindTotal, ...]:
     """Return the kinds in the order in which the record has them."""
     found: dict[str, list[ActionRecord]] = {}
     for one in actions:
         found.setdefault(one.kind, []).append(one)
     return tuple(
-        Kind(name, len(members), _add(_seconds(one) for one in members if one.status != "cached"))
+        KindTotal(name, len(members), _add(_seconds(one) for one in members if one.status != "cached"))
         for name, members in found.items()
     )
 

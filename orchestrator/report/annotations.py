@@ -31,7 +31,7 @@ class Annotation(NamedTuple):
     """Of the rule of the matrix that counts, as in ``matrix.yaml:41``."""
 
 
-class Place(NamedTuple):
+class FileLine(NamedTuple):
     """A line of a file of the repository."""
 
     file: str
@@ -49,7 +49,7 @@ def annotate(record: RunRecord, compared: Comparison | None = None) -> tuple[Ann
     return tuple(_annotate(record, compared))
 
 
-def write(annotations: Iterable[Annotation], find: Callable[[str], Place | None]) -> Iterator[str]:
+def write(annotations: Iterable[Annotation], find: Callable[[str], FileLine | None]) -> Iterator[str]:
     """Yield the lines of a log, of each kind as many as GitHub shows; the last says how many more there are.
 
     :param find: returns file and line for the place of a rule; ``None`` where the repository lacks the file.
@@ -130,7 +130,7 @@ def _of_rules(record: RunRecord) -> Iterator[Annotation]:
             yield Annotation("warning", f"rule {rule.place} fits no cell of the matrix", said, rule.place)
 
 
-def _write(one: Annotation, place: Place | None) -> str:
+def _write(one: Annotation, place: FileLine | None) -> str:
     """Return the line of the log that makes the annotation."""
     properties = {"file": place.file, "line": str(place.line)} if place else {}
     properties["title"] = text.flat(text.shorten(one.title, _LINE))

@@ -32,7 +32,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield f"\n{words.NO_DIFFERENCE}"
 
 
-def _group(group: words.Group) -> Iterator[str]:
+def _group(group: words.ChangeGroup) -> Iterator[str]:
     sign = "✕ " if group.alarm else ""
     yield f"\n### {sign}{_safe(group.title)}, {len(group.cells)}\n"
     shared = words.shared_message(group)

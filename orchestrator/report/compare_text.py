@@ -45,7 +45,7 @@ def _lines(comparison: Comparison) -> Iterator[tuple[Style, str]]:
         yield "bold", words.NO_DIFFERENCE
 
 
-def _group(group: words.Group) -> Iterator[tuple[Style, str]]:
+def _group(group: words.ChangeGroup) -> Iterator[tuple[Style, str]]:
     count = len(group.cells)
     style: Style = "alarm" if group.alarm else "dim" if group.quiet else _STYLES.get(group.change, "")
     yield "", ""

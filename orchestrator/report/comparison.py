@@ -35,7 +35,7 @@ _NOUNS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ChangeGroup:
     """Cells of which the same is to be said."""
 
     change: Change
@@ -56,7 +56,7 @@ class Group:
         return self.change in {Change.STILL_FAILING, Change.EXPECTED_FAILURE} and known
 
 
-def groups(comparison: Comparison) -> tuple[Group, ...]:
+def groups(comparison: Comparison) -> tuple[ChangeGroup, ...]:
     """Return all cells that changed, or that somebody has to look at, the most urgent first."""
     found: dict[tuple[object, ...], list[CellChange]] = {}
     for cell in comparison.cells:
@@ -64,7 +64,9 @@ def groups(comparison: Comparison) -> tuple[Group, ...]:
             (cell.change, _title(cell), cell.differences, cell.exact, cell.flakiness), []
         ).append(cell)
     made = [
-        Group(change=cells[0].change, title=_title(cells[0]), why=explain_change(cells), cells=tuple(cells))
+        ChangeGroup(
+            change=cells[0].change, title=_title(cells[0]), why=explain_change(cells), cells=tuple(cells)
+        )
         for cells in found.values()
     ]
     order = list(Change)
@@ -152,7 +154,7 @@ def cell_name(cell: CellChange) -> str:
     return f"{cell.cell} (was {cell.was.cell})" if cell.moved and cell.was else cell.cell
 
 
-def shared_message(group: Group) -> str:
+def shared_message(group: ChangeGroup) -> str:
     """Return what is said of all cells of the group alike, or nothing."""
     said = {message(cell) for cell in group.cells}
     return said.pop() if len(said) == 1 else ""

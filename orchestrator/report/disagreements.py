@@ -8,7 +8,7 @@ from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import attempts
 
 
-class Said(Value):
+class ClientResult(Value):
     """What one client's cell came to."""
 
     client: str
@@ -33,7 +33,7 @@ class Disagreement(Value):
     tls: str
     cipher: str
     execution: str
-    said: tuple[Said, ...]
+    said: tuple[ClientResult, ...]
     """In the order of the run's cells."""
 
     @property
@@ -68,7 +68,7 @@ def _server(cell: CellRecord) -> tuple[str, ...]:
 def _disagreement(cells: Sequence[CellRecord]) -> Disagreement:
     arch, haproxy, tls, cipher, execution = _server(cells[0])
     said = tuple(
-        Said(
+        ClientResult(
             client=cell.axes.client.name,
             cell=cell.id,
             outcome=cell.outcome,

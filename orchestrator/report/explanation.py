@@ -22,7 +22,7 @@ _WITHOUT_NEIGHBOURS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ShownCluster:
     """A cluster as a report of its run shows it: as urgent as the worst of its cells."""
 
     cluster: Cluster
@@ -64,7 +64,7 @@ def find_clusters(record: RunRecord) -> tuple[Cluster, ...]:
     return explain([record]).clusters if record.cells else ()
 
 
-def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[Shown, ...]:
+def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[ShownCluster, ...]:
     """Return the clusters of a run, the most urgent first.
 
     :param clusters: those of ``find_clusters``, where somebody has them already: to find them takes time.
@@ -78,7 +78,7 @@ def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[
         found.setdefault((is_known, name_cause(cluster.cause) or when(cluster)), []).append(one)
     joined = sorted((sorted(ones, key=itemgetter(0)) for ones in found.values()), key=lambda ones: ones[0][0])
     return tuple(
-        Shown(
+        ShownCluster(
             cluster=cluster,
             verdict=summary.verdict(worst),
             state=summary.state(worst),
@@ -88,7 +88,7 @@ def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[
     )
 
 
-def explained(clusters: tuple[Shown, ...]) -> frozenset[str]:
+def explained(clusters: tuple[ShownCluster, ...]) -> frozenset[str]:
     """Return the ids of all cells that clusters explain."""
     return frozenset(id_ for one in clusters for cluster in one.every for id_ in members(cluster))
 

@@ -8,7 +8,7 @@ from orchestrator.outcome import ALARMS, Outcome, Verdict, exit_code
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord, is_intermittent
 from orchestrator.report import explanation, summary, units
 from orchestrator.report.causes import count_causes, name_causes
-from orchestrator.report.explanation import Shown
+from orchestrator.report.explanation import ShownCluster
 from orchestrator.report.selftests import unsound
 
 _NAMED = 3
@@ -54,7 +54,7 @@ def choose_level(
     return "note" if Verdict.NOW_PASSING in found or not sound else "calm"
 
 
-def parts(record: RunRecord, clusters: Sequence[Shown] | None = None) -> tuple[str, ...]:
+def parts(record: RunRecord, clusters: Sequence[ShownCluster] | None = None) -> tuple[str, ...]:
     """Return the run in words: the main finding, fit for a heading, then whatever else there is.
 
     A cell that was not judged is counted as such; nothing but a finished run of expected ends says
@@ -68,7 +68,7 @@ def parts(record: RunRecord, clusters: Sequence[Shown] | None = None) -> tuple[s
     return (*_parts(record, clusters), *_intermittent(record.cells))
 
 
-def _parts(record: RunRecord, clusters: Sequence[Shown]) -> tuple[str, ...]:
+def _parts(record: RunRecord, clusters: Sequence[ShownCluster]) -> tuple[str, ...]:
     loud, quiet = _loud(record, clusters), _quiet(record.cells)
     if not went_well(record):
         judged = sum(cell.outcome is not None for cell in record.cells)
@@ -146,7 +146,7 @@ def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
 _Piece = tuple[tuple[str, str], int, list[str], int]
 
 
-def _loud(record: RunRecord, clusters: Sequence[Shown]) -> list[_Piece]:
+def _loud(record: RunRecord, clusters: Sequence[ShownCluster]) -> list[_Piece]:
     """Return what needs attention: nouns, how many, their causes (or rules), how many causes are found."""
     found: list[_Piece] = []
     stale = [rule.place for rule in record.rules if rule.stale]
@@ -168,7 +168,7 @@ def _loud(record: RunRecord, clusters: Sequence[Shown]) -> list[_Piece]:
 
 
 def _find_causes(
-    cells: Sequence[CellRecord], record: RunRecord, clusters: Sequence[Shown]
+    cells: Sequence[CellRecord], record: RunRecord, clusters: Sequence[ShownCluster]
 ) -> tuple[list[str], int]:
     """Return the causes of some failures, and how many; 0 where not each of the cells has one.
 

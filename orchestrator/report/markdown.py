@@ -68,7 +68,7 @@ def _blocks(record: RunRecord, news: News | None) -> Iterator[str]:
             yield from write_group(group)
 
 
-def write_state(record: RunRecord, clusters: Sequence[explanation.Shown]) -> Iterator[str]:
+def write_state(record: RunRecord, clusters: Sequence[explanation.ShownCluster]) -> Iterator[str]:
     """Yield the run in words, its facts, and what made it special."""
     first, *more = (escape(part) for part in headline.parts(record, clusters))
     yield f"## {_LEVELS[headline.level(record)]}{first}\n"
@@ -83,7 +83,7 @@ def write_state(record: RunRecord, clusters: Sequence[explanation.Shown]) -> Ite
         yield f"\n**Built in its own way:** {escape(f'{made.name}: {made.words}')}"
 
 
-def write_clusters(clusters: Sequence[explanation.Shown]) -> Iterator[str]:
+def write_clusters(clusters: Sequence[explanation.ShownCluster]) -> Iterator[str]:
     """Yield what failures have in common, the most urgent first."""
     if clusters:
         yield f"\n### {explanation.TITLE}\n"
@@ -142,7 +142,7 @@ def _slot(slot: grid.Slot) -> str:
     return f"{said} ({' '.join(f'{_SYMBOLS[summary.state(cell)]}{count}' for cell, count in slot.tally)})"
 
 
-def _cluster(shown: explanation.Shown) -> str:
+def _cluster(shown: explanation.ShownCluster) -> str:
     """One line, and what there is to say of it; what only repeats an expectation is not told at length."""
     cluster = shown.cluster
     tag = f", {summary.VERDICT_TITLES[shown.verdict]}" if shown.quiet else ""

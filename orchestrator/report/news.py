@@ -22,7 +22,7 @@ class News:
         self._cells = {cell.now.cell: cell for cell in comparison.cells if cell.now}
 
     @property
-    def groups(self) -> tuple[words.Group, ...]:
+    def groups(self) -> tuple[words.ChangeGroup, ...]:
         """Return what is new, the most urgent first."""
         found = words.groups(self.comparison)
         return tuple(group for group in found if group.alarm or not _is_old(group))
@@ -48,7 +48,7 @@ def read_news(comparison: Comparison | None, show: Callable[[str], str] = visibl
     return News(safe(comparison, show)) if comparison else None
 
 
-def _is_old(group: words.Group) -> bool:
+def _is_old(group: words.ChangeGroup) -> bool:
     """Return whether its cells end as they did in BASE: the rest of a report shows them as they are."""
     was, now = group.cells[0].was, group.cells[0].now
     if was is None or now is None:
@@ -63,7 +63,7 @@ class Look(NamedTuple):
     verdict: Verdict
 
 
-def look(group: words.Group) -> Look:
+def look(group: words.ChangeGroup) -> Look:
     """Return how its cells ended in HEAD.
 
     No green for what is not known to be good: a cell that vanished is not judged, and one that was flaky in

@@ -29,7 +29,7 @@ def write_headline(news: News) -> Iterator[str]:
         yield f"\n**Note:** {escape(note)}"
 
 
-def write_group(group: words.Group) -> Iterator[str]:
+def write_group(group: words.ChangeGroup) -> Iterator[str]:
     """Yield what became of some cells, and what differs below them."""
     sign = "✕ " if group.alarm else ""
     yield f"\n**{sign}{escape(group.title)}**, {len(group.cells)}<br>"

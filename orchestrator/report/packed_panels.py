@@ -137,7 +137,7 @@ def _action(one: ActionRecord, href: Href) -> list[Any]:
     return [*map(text.isolated, shown), log, one.digest or units.NOT_MEASURED]
 
 
-def _piece(said: str | panel.File, common: Callable[[str], str], href: Href) -> Part:
+def _piece(said: str | panel.LinkedFile, common: Callable[[str], str], href: Href) -> Part:
     """Return a text, or a file to be linked as a list of one."""
     if isinstance(said, str):
         return common(said)

@@ -17,7 +17,7 @@ _LINE = 400
 """Characters of one log line. The whole log is among the evidence."""
 
 
-class Head(NamedTuple):
+class ExchangeHead(NamedTuple):
     """One exchange above the requests table: its title, and the name of each of its requests."""
 
     title: str
@@ -25,28 +25,28 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class RequestLine:
     """One line of the requests table; ``good`` is ``None`` where there is nothing to judge."""
 
     label: str
     values: tuple[tuple[str, bool | None], ...]
 
 
-class File(NamedTuple):
+class LinkedFile(NamedTuple):
     """A file of the run's folder, to be linked."""
 
     path: str
 
 
-class Fact(NamedTuple):
+class PanelFact(NamedTuple):
     """What there is to say under one label."""
 
     label: str
-    said: tuple[str | File, ...]
+    said: tuple[str | LinkedFile, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class AttestationLine:
     """What was declared against what was found; ``good`` is ``None`` where they cannot be compared."""
 
     what: str
@@ -67,10 +67,10 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, str, Exchange], ...]:
     return tuple((title, asker, exchange) for title, asker, exchange in found if exchange is not None)
 
 
-def heads(cell: CellRecord) -> tuple[Head, ...]:
+def heads(cell: CellRecord) -> tuple[ExchangeHead, ...]:
     """Return the heads of the requests table. An exchange without a request has one column, of a dash."""
     return tuple(
-        Head(
+        ExchangeHead(
             title=f"{title}, {client}: exit {exchange.exit_code}" if exchange.exit_code else title,
             names=tuple(request.name for request in exchange.requests) or (units.NOT_MEASURED,),
         )
@@ -78,14 +78,14 @@ def heads(cell: CellRecord) -> tuple[Head, ...]:
     )
 
 
-def lines(cell: CellRecord) -> tuple[Line, ...]:
+def lines(cell: CellRecord) -> tuple[RequestLine, ...]:
     """The requests of all exchanges, one column each, one line per measured quantity.
 
     An exchange without any request (the client never came so far) has one column of dashes.
     """
     requests = [request for _, _, exchange in exchanges(cell) for request in exchange.requests or (None,)]
     found = tuple(
-        Line(
+        RequestLine(
             label=label,
             values=tuple(show(request) if request else (units.NOT_MEASURED, None) for request in requests),
         )
@@ -98,22 +98,22 @@ def lines(cell: CellRecord) -> tuple[Line, ...]:
     )
 
 
-def facts(cell: CellRecord) -> Iterator[Fact]:
+def facts(cell: CellRecord) -> Iterator[PanelFact]:
     """Yield what every panel says beside the verdict. The script prints the same for what passes."""
     seen, proof = cell.observations, cell.attestation
     if seen is not None:
         negotiated = trace.negotiated(cell) or units.NOT_MEASURED
-        yield Fact("negotiated", (", ".join(filter(None, (negotiated, seen.negotiated_protocol))),))
-    yield Fact("execution", (execution(cell),))
+        yield PanelFact("negotiated", (", ".join(filter(None, (negotiated, seen.negotiated_protocol))),))
+    yield PanelFact("execution", (execution(cell),))
     if seen is not None and seen.server is not None:
-        yield Fact("server", (server(seen.server),))
+        yield PanelFact("server", (server(seen.server),))
     if proof is not None and proof.needed:
         api = f"; QUIC {proof.quic_api}" if proof.quic_api else ""
-        yield Fact("linked to", (f"{' '.join(proof.needed)}{api}",))
+        yield PanelFact("linked to", (f"{' '.join(proof.needed)}{api}",))
     if cell.evidence:
-        yield Fact("evidence", tuple(map(File, cell.evidence)))
+        yield PanelFact("evidence", tuple(map(LinkedFile, cell.evidence)))
     if cell.build.vv:
-        yield Fact("haproxy -vv", (File(cell.build.vv),))
+        yield PanelFact("haproxy -vv", (LinkedFile(cell.build.vv),))
 
 
 def server(found: Server) -> str:
@@ -194,7 +194,7 @@ def log(cell: CellRecord) -> str:
     return "\n".join(text.shorten(line, _LINE) for line in cell.observations.server.log_tail[-_LOG_LINES:])
 
 
-def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
+def claims(cell: CellRecord, found: Attestation) -> tuple[AttestationLine, ...]:
     """Declared against found, compared as the attestation compares; the cell's outcome is the judgement."""
     axes = cell.axes
     library = f"{axes.tls.family} {axes.tls.version}"
@@ -202,19 +202,19 @@ def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
     rows = [
         _claim("machine", axes.arch.arch.machine, found.machine),
         _claim("ELF machine", axes.arch.arch.elf_machine, found.elf_machine),
-        Claim(
+        AttestationLine(
             what="HAProxy",
             declared=axes.haproxy.version,
             found=_or_unknown(found.haproxy_version),
             good=_same_haproxy(axes.haproxy, found.haproxy_version),
         ),
-        Claim(
+        AttestationLine(
             what="TLS built with",
             declared=library,
             found=_or_unknown(built),
             good=_is_declared(axes.tls, built),
         ),
-        Claim(
+        AttestationLine(
             what="TLS running on",
             declared=library,
             found=_or_unknown(running),
@@ -229,8 +229,8 @@ def claims(cell: CellRecord, found: Attestation) -> tuple[Claim, ...]:
     return tuple(rows)
 
 
-def _claim(what: str, declared: str, found: str | None) -> Claim:
-    return Claim(
+def _claim(what: str, declared: str, found: str | None) -> AttestationLine:
+    return AttestationLine(
         what=what,
         declared=declared,
         found=_or_unknown(found),

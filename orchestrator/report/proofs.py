@@ -16,7 +16,7 @@ class ProofRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ProofTable:
     """Columns are pairs of transport and suite, together by transport."""
 
     columns: tuple[tuple[str, str], ...]
@@ -31,7 +31,7 @@ class Table:
         return found
 
 
-def table(proofs: Sequence[ClientProof]) -> Table:
+def table(proofs: Sequence[ClientProof]) -> ProofTable:
     """The proofs, both sides in the order of their first appearance, HTTP/3 first."""
     suites = list(dict.fromkeys(proof.suite for proof in proofs))
     pairs = {(proof.transport, proof.suite) for proof in proofs}
@@ -39,7 +39,7 @@ def table(proofs: Sequence[ClientProof]) -> Table:
     rows: dict[tuple[str, str], dict[tuple[str, str], ClientProof]] = {}
     for proof in proofs:
         rows.setdefault((proof.client, proof.version), {})[proof.transport, proof.suite] = proof
-    return Table(
+    return ProofTable(
         columns=tuple(columns),
         rows=tuple(
             ProofRow(client=client, version=version, slots=tuple(found.get(column) for column in columns))

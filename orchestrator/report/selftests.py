@@ -8,7 +8,7 @@ from orchestrator.record.model import AeadCheck, RunRecord, SelfTest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slot:
+class SuiteSlot:
     """One suite of one self-test. ``good`` is ``None`` where the library has no such suite."""
 
     good: bool | None
@@ -20,7 +20,7 @@ class SelftestRow:
     """One library on one architecture and CPU."""
 
     test: SelfTest
-    slots: tuple[Slot, ...]
+    slots: tuple[SuiteSlot, ...]
 
     @property
     def good(self) -> bool | None:
@@ -39,7 +39,7 @@ class Overview:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detail:
+class SelftestDetail:
     """All checks of one self-test: a line per suite and interface, a slot per check."""
 
     checks: tuple[str, ...]
@@ -89,13 +89,13 @@ def unsound(record: RunRecord) -> tuple[SelfTest, ...]:
     )
 
 
-def detail(test: SelfTest) -> Detail:
+def detail(test: SelfTest) -> SelftestDetail:
     """Every check of ``test``."""
     checks = tuple(dict.fromkeys(check.check for check in test.checks))
     found: dict[tuple[str, str], dict[str, AeadCheck]] = {}
     for check in test.checks:
         found.setdefault((check.suite, check.api), {})[check.check] = check
-    return Detail(
+    return SelftestDetail(
         checks=checks,
         lines=tuple(
             (suite, api, tuple(line.get(name) for name in checks)) for (suite, api), line in found.items()
@@ -103,8 +103,8 @@ def detail(test: SelfTest) -> Detail:
     )
 
 
-def _slot(checks: Iterable[AeadCheck]) -> Slot:
+def _slot(checks: Iterable[AeadCheck]) -> SuiteSlot:
     found = tuple(checks)
     failed = tuple(check for check in found if check.ok is False)
     good = False if failed else True if any(check.ok for check in found) else None
-    return Slot(good=good, failed=failed)
+    return SuiteSlot(good=good, failed=failed)

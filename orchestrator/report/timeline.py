@@ -71,7 +71,7 @@ class Tick(NamedTuple):
     name: str
 
 
-class Step(NamedTuple):
+class ChainStep(NamedTuple):
     """One action of the chain that ended last: when it began, and how long before that it could have."""
 
     action: ActionRecord
@@ -81,7 +81,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class MachineLanes:
     """The lanes of one machine. ``waits`` and ``chain`` are lines from what was needed to what waited."""
 
     title: str
@@ -98,7 +98,7 @@ class Machine:
 class Timeline:
     """All that was worked on, machine by machine; empty lanes are where nothing was done."""
 
-    machines: tuple[Machine, ...]
+    machines: tuple[MachineLanes, ...]
     begun: str
     took_s: float
     ticks: tuple[Tick, ...]
@@ -106,7 +106,7 @@ class Timeline:
     """Where time is left out, in per cent."""
     kinds: tuple[str, ...]
     failed: bool
-    steps: tuple[Step, ...]
+    steps: tuple[ChainStep, ...]
     notes: tuple[str, ...]
 
 
@@ -229,7 +229,7 @@ def _draw_machine(
     chain: Sequence[_Work],
     done: Done,
     place: Callable[[float], float],
-) -> Machine:
+) -> MachineLanes:
     lanes = _lay(works)
     count = max(lanes) + 1
     tall = _FLAT if count >= _MANY else _TALL
@@ -256,7 +256,7 @@ def _draw_machine(
     ]
     steps = list(pairwise(chain))
     middle = (tall - 2) // 2
-    return Machine(
+    return MachineLanes(
         title=title,
         height=count * tall,
         thick=tall - 2,
@@ -324,11 +324,11 @@ def _clock(seconds: float) -> str:
     return f"{hours} h" if not rest else f"{hours}:{rest:02} h"
 
 
-def _tell(chain: Sequence[_Work], first: float) -> Iterable[Step]:
+def _tell(chain: Sequence[_Work], first: float) -> Iterable[ChainStep]:
     ready = first
     for one in chain:
         idle = one.start - ready
-        yield Step(
+        yield ChainStep(
             one.action,
             f"+{units.duration(one.start - first)}",
             units.duration(one.end - one.start),

@@ -11,16 +11,16 @@ from hostile import CORPUS, Hostile
 from orchestrator.analyse.compare import compare
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.model import RunRecord
-from orchestrator.report.annotations import MOST, Annotation, Place, annotate, write
+from orchestrator.report.annotations import MOST, Annotation, FileLine, annotate, write
 
 
 def nowhere(_: str) -> None:
     return None
 
 
-def here(place: str) -> Place:
+def here(place: str) -> FileLine:
     name, _, line = place.partition(":")
-    return Place(f"ci/{name}", int(line))
+    return FileLine(f"ci/{name}", int(line))
 
 
 def told(record: RunRecord) -> list[Command]:
