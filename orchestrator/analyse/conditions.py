@@ -14,7 +14,7 @@ Values = Mapping[str, Named]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class OrderedValues:
     """Values of one family in the order of their versions, or one value without an order."""
 
     family: str
@@ -22,21 +22,21 @@ class Run:
     names: tuple[str, ...]
 
 
-def find_runs(values: Values) -> tuple[Run, ...]:
+def order_values(values: Values) -> tuple[OrderedValues, ...]:
     """Return all values: those with versions by family and ascending, each other one alone."""
-    ordered: dict[str, list[tuple[Version, str]]] = {}
+    versions: dict[str, list[tuple[Version, str]]] = {}
     alone = []
     for name, value in values.items():
         version = _version(value)
         if version is None:
-            alone.append(Run(family="", names=(name,)))
+            alone.append(OrderedValues(family="", names=(name,)))
         else:
-            ordered.setdefault(getattr(value, "family", ""), []).append((version, name))
-    runs = [
-        Run(family=family, names=tuple(name for _, name in sorted(found, key=lambda one: (one[0], one[1]))))
-        for family, found in sorted(ordered.items())
+            versions.setdefault(getattr(value, "family", ""), []).append((version, name))
+    found = [
+        OrderedValues(family=family, names=tuple(name for _, name in sorted(pairs)))
+        for family, pairs in sorted(versions.items())
     ]
-    return (*runs, *alone)
+    return (*found, *alone)
 
 
 def write_condition(attribute: str, values: Values, chosen: AbstractSet[str]) -> str:
@@ -54,16 +54,16 @@ def describe_border(values: Values, chosen: AbstractSet[str]) -> tuple[tuple[str
     """Return the neighbours in version between which a set ends: the border lies somewhere between them."""
     return tuple(
         (one, other) if one in chosen else (other, one)
-        for run in find_runs(values)
-        for one, other in zip(run.names, run.names[1:], strict=False)
+        for ordered in order_values(values)
+        for one, other in zip(ordered.names, ordered.names[1:], strict=False)
         if (one in chosen) != (other in chosen)
     )
 
 
 def _candidates(attribute: str, values: Values, chosen: AbstractSet[str]) -> Iterator[str]:
-    runs = find_runs(values)
+    orders = order_values(values)
     families = {getattr(value, "family", None) for value in values.values()}
-    inside, outside = (_pieces(runs, one) for one in (chosen, values.keys() - chosen))
+    inside, outside = (_pieces(orders, one) for one in (chosen, values.keys() - chosen))
     if len(inside) == 1 and len(families) == 1:
         yield from (f"{attribute}{term}" for term in _one_sided(values, *inside[0]))
     if len(inside) > 1 and len(outside) == 1 and _is_plain(*outside[0]):
@@ -73,49 +73,49 @@ def _candidates(attribute: str, values: Values, chosen: AbstractSet[str]) -> Ite
         yield f"{attribute}={','.join(terms[min(choice, len(terms) - 1)] for terms in options)}"
 
 
-Piece = tuple[Run, int, int]
-"""Values of a run, from one position to another, both included."""
+Piece = tuple[OrderedValues, int, int]
+"""Some of the ordered values, from one position to another, both included."""
 
 
-def _pieces(runs: Sequence[Run], chosen: AbstractSet[str]) -> list[Piece]:
+def _pieces(orders: Sequence[OrderedValues], chosen: AbstractSet[str]) -> list[Piece]:
     found: list[Piece] = []
-    for run in runs:
-        for position, name in enumerate(run.names):
+    for ordered in orders:
+        for position, name in enumerate(ordered.names):
             if name not in chosen:
                 continue
-            if found and found[-1][0] is run and found[-1][2] == position - 1:
-                found[-1] = (run, found[-1][1], position)
+            if found and found[-1][0] is ordered and found[-1][2] == position - 1:
+                found[-1] = (ordered, found[-1][1], position)
             else:
-                found.append((run, position, position))
+                found.append((ordered, position, position))
     return found
 
 
-def _is_plain(run: Run, first: int, last: int) -> bool:
+def _is_plain(ordered: OrderedValues, first: int, last: int) -> bool:
     """Return whether one word says it: a value or a family."""
-    return first == last or last + 1 - first == len(run.names)
+    return first == last or last + 1 - first == len(ordered.names)
 
 
-def _one_sided(values: Values, run: Run, first: int, last: int) -> Iterator[str]:
+def _one_sided(values: Values, ordered: OrderedValues, first: int, last: int) -> Iterator[str]:
     """Yield the comparisons that one family needs no name for."""
-    if not run.family or first == last:  # one version is no range
+    if not ordered.family or first == last:  # one version is no range
         return
-    if first == 0 and last + 1 < len(run.names):
-        yield f"<{_between(values, run.names[last], run.names[last + 1])}"
-    if first > 0 and last + 1 == len(run.names):
-        yield f">={_between(values, run.names[first - 1], run.names[first])}"
+    if first == 0 and last + 1 < len(ordered.names):
+        yield f"<{_between(values, ordered.names[last], ordered.names[last + 1])}"
+    if first > 0 and last + 1 == len(ordered.names):
+        yield f">={_between(values, ordered.names[first - 1], ordered.names[first])}"
 
 
-def _terms(values: Values, run: Run, first: int, last: int) -> Iterator[str]:
+def _terms(values: Values, ordered: OrderedValues, first: int, last: int) -> Iterator[str]:
     """Yield alternatives for one piece, the plainest first; the last one is good for any piece."""
-    chosen = run.names[first : last + 1]
+    chosen = ordered.names[first : last + 1]
     if first < last:
-        whole = first == 0 and last + 1 == len(run.names)
-        if whole and run.family:
-            yield run.family
-        yield from (f"{run.family}{term}" for term in _one_sided(values, run, first, last))
+        whole = first == 0 and last + 1 == len(ordered.names)
+        if whole and ordered.family:
+            yield ordered.family
+        yield from (f"{ordered.family}{term}" for term in _one_sided(values, ordered, first, last))
         low, high = (getattr(values[name], "version", "") for name in (chosen[0], chosen[-1]))
         yield f"{low}..{high}"
-        yield f"{run.family}@{low}..{high}"
+        yield f"{ordered.family}@{low}..{high}"
     yield ",".join(chosen)
 
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from orchestrator.analyse.attributes import ATTRIBUTES, Attributes, predict
-from orchestrator.analyse.conditions import find_runs
+from orchestrator.analyse.conditions import order_values
 from orchestrator.analyse.explain import Cluster, Explanation, explain_table
 from orchestrator.analyse.explore import Board, Claim, Condition, choose_cells, cover_pairs, list_beyond
 from orchestrator.analyse.search import Rows
@@ -86,7 +86,7 @@ def _condition(table: Table, text: str) -> Condition:
     values = _list_values(table.attributes, item.axis)
     order = list(masks)
     inside = names(item, values, strict=False)
-    runs = [[order.index(name) for name in run.names] for run in find_runs(values)]
+    runs = [[order.index(name) for name in ordered.names] for ordered in order_values(values)]
     return Condition(
         inside=sum(masks[name] for name in inside),
         beyond=list_beyond(runs, list(masks.values()), [order.index(name) for name in inside]),

@@ -27,7 +27,7 @@ _TOLD = {Outcome.PASS, Outcome.FAIL, Outcome.MISBUILT, Outcome.UNSUPPORTED}
 """Outcomes that say something of the product, or of what is declared of it."""
 
 
-class Mark(Value):
+class IssueMark(Value):
     """What an issue keeps of its alarm."""
 
     series: str
@@ -49,44 +49,44 @@ class Issue(Value):
     open: bool
     unwanted: bool
     """A person closed it as not planned."""
-    mark: Mark
+    mark: IssueMark
 
 
-class Step(NamedTuple):
+class IssueStep(NamedTuple):
     """What is to be done."""
 
     kind: Literal["open", "update", "reopen", "close", "leave"]
     issue: Issue | None
     alarm: Alarm | None
     why: str = ""
-    mark: Mark | None = None
+    mark: IssueMark | None = None
     """What the text of the issue is to end with, where it is written."""
 
 
-def make_mark(alarm: Alarm, series: str) -> Mark:
+def make_mark(alarm: Alarm, series: str) -> IssueMark:
     """Return the mark of an alarm of a series."""
     cells = sorted(map(_shorten, alarm.cells))[:_MOST]
-    return Mark(
+    return IssueMark(
         series=series[:_SERIES], key=alarm.key, outcome=alarm.outcome, reason=alarm.reason, cells=tuple(cells)
     )
 
 
-def write_mark(mark: Mark) -> str:
+def write_mark(mark: IssueMark) -> str:
     """Return a mark as the last line of a text, which GitHub does not show."""
     said = mark.model_dump_json().replace("<", "\\u003c").replace(">", "\\u003e")
     return f"<!-- matrixctl-alarm {said} -->"
 
 
-def read_mark(text: str) -> Mark | None:
+def read_mark(text: str) -> IssueMark | None:
     """Return the last mark of a text, below which a person may have written; ``None`` where it has none."""
     found = _MARK.findall(text)
     try:
-        return Mark.model_validate_json(found[-1]) if found else None
+        return IssueMark.model_validate_json(found[-1]) if found else None
     except ValidationError:
         return None
 
 
-def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Issue]) -> tuple[Step, ...]:
+def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Issue]) -> tuple[IssueStep, ...]:
     """Return what is to be done for each alarm, and with each open issue that has none.
 
     :param alarms: those of the run, and whether each is confirmed.
@@ -106,7 +106,7 @@ def decide(record: RunRecord, alarms: Mapping[Alarm, bool], issues: Sequence[Iss
     return (*steps, *(_decide_issue(issue, cells) for issue in left))
 
 
-def _match(marks: Sequence[Mark], issues: Sequence[Issue]) -> dict[str, Issue]:
+def _match(marks: Sequence[IssueMark], issues: Sequence[Issue]) -> dict[str, Issue]:
     """Return the issue of each alarm that has one, by the alarm's key.
 
     Open issues come first, by key or by cells: a fault has one open issue, however tonight words it. For what
@@ -124,27 +124,27 @@ def _match(marks: Sequence[Mark], issues: Sequence[Issue]) -> dict[str, Issue]:
     return {key: issue for key, issue in found.items() if issue}
 
 
-def _as_alarm(mark: Mark) -> Alarm:
+def _as_alarm(mark: IssueMark) -> Alarm:
     return Alarm(key=mark.key, outcome=mark.outcome, reason=mark.reason, conditions=(), cells=mark.cells)
 
 
 def _decide_alarm(
-    alarm: Alarm, mark: Mark, issue: Issue | None, cells: Mapping[str, CellRecord], *, confirmed: bool
-) -> Step:
+    alarm: Alarm, mark: IssueMark, issue: Issue | None, cells: Mapping[str, CellRecord], *, confirmed: bool
+) -> IssueStep:
     if issue is None:
         if confirmed:
-            return Step("open", None, alarm, mark=mark)
-        return Step("leave", None, alarm, "no cell of it was confirmed")
+            return IssueStep("open", None, alarm, mark=mark)
+        return IssueStep("leave", None, alarm, "no cell of it was confirmed")
     if issue.open:
-        return Step("update", issue, alarm, mark=_keep_unknown(mark, issue.mark, cells))
+        return IssueStep("update", issue, alarm, mark=_keep_unknown(mark, issue.mark, cells))
     if issue.unwanted:
-        return Step("leave", issue, alarm, "it was closed as not planned")
+        return IssueStep("leave", issue, alarm, "it was closed as not planned")
     if not confirmed:
-        return Step("leave", issue, alarm, "it is closed, and no cell of the alarm was confirmed")
-    return Step("reopen", issue, alarm, mark=mark)
+        return IssueStep("leave", issue, alarm, "it is closed, and no cell of the alarm was confirmed")
+    return IssueStep("reopen", issue, alarm, mark=mark)
 
 
-def _keep_unknown(mark: Mark, before: Mark, cells: Mapping[str, CellRecord]) -> Mark:
+def _keep_unknown(mark: IssueMark, before: IssueMark, cells: Mapping[str, CellRecord]) -> IssueMark:
     """Return a mark with those cells of the one before of which the run knows nothing.
 
     A cell that is lost for a night may fail all the same: the issue is not closed without it.
@@ -153,18 +153,18 @@ def _keep_unknown(mark: Mark, before: Mark, cells: Mapping[str, CellRecord]) -> 
     return mark.model_copy(update={"cells": tuple(sorted(unknown.union(mark.cells))[:_MOST])})
 
 
-def _decide_issue(issue: Issue, cells: Mapping[str, CellRecord]) -> Step:
+def _decide_issue(issue: Issue, cells: Mapping[str, CellRecord]) -> IssueStep:
     here = [cells[one] for one in issue.mark.cells if one in cells]
     bad = sum(not _is_well(cell) for cell in here)
     if bad:
-        return Step("leave", issue, None, f"{bad} of its cells are flaky, not judged, or fail otherwise")
+        return IssueStep("leave", issue, None, f"{bad} of its cells are flaky, not judged, or fail otherwise")
     every = len(issue.mark.cells)
     if not every or len(here) < every:
         said = (
             f"the run has {len(here)} of its {every} cells; if the others are gone for good, close it by hand"
         )
-        return Step("leave", issue, None, said)
-    return Step("close", issue, None)
+        return IssueStep("leave", issue, None, said)
+    return IssueStep("close", issue, None)
 
 
 def _is_known(cell: CellRecord) -> bool:

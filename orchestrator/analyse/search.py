@@ -105,7 +105,7 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class BoxGoal:
     """What the next box is for: rows that others do not cover, and what each counts."""
 
     fails: Rows
@@ -204,7 +204,7 @@ class Space:
         """Return what an unexplained failure costs where there is no noise."""
         return log2(self.count + 1) + _UNEXPLAINED_BITS
 
-    def best_values(self, index: int, rest: Rows, wanted: Wanted) -> tuple[Values, float]:
+    def best_values(self, index: int, rest: Rows, wanted: BoxGoal) -> tuple[Values, float]:
         """Return the best condition on a factor beside others that hold for ``rest``, and its worth.
 
         All values mean: none.
@@ -240,7 +240,7 @@ class Space:
                 best, worth = values, sum_ - base
         return best, worth + always
 
-    def grow(self, box: Box, wanted: Wanted) -> tuple[Box, float]:
+    def grow(self, box: Box, wanted: BoxGoal) -> tuple[Box, float]:
         """Return the best box that can be reached from a box by changing one condition at a time."""
         found = dict(box)
         order = [*found, *(i for i in range(len(self.factors)) if i not in found)]
@@ -271,7 +271,7 @@ class Space:
                 found |= mask
         return found
 
-    def worth(self, box: Box, wanted: Wanted) -> float:
+    def worth(self, box: Box, wanted: BoxGoal) -> float:
         """Return how many bits a box saves."""
         rows = self.may_hold(box)
         return (
@@ -373,9 +373,9 @@ def _find(space: Space, weights: Weights, *, noisy: bool) -> Model:
     return Model(boxes=tuple(boxes), bits=space.total(boxes, noisy=noisy), noisy=noisy)
 
 
-def _wanted(space: Space, others: Sequence[Box], weights: Weights) -> Wanted:
+def _wanted(space: Space, others: Sequence[Box], weights: Weights) -> BoxGoal:
     covered = space.covered(others)
-    return Wanted(
+    return BoxGoal(
         fails=space.failing & ~covered,
         shared=space.failing & covered,
         passes=space.passing & ~covered,
@@ -383,7 +383,7 @@ def _wanted(space: Space, others: Sequence[Box], weights: Weights) -> Wanted:
     )
 
 
-def _best_box(space: Space, wanted: Wanted) -> Box | None:
+def _best_box(space: Space, wanted: BoxGoal) -> Box | None:
     found: dict[Box, float] = {}
     for seed in _seeds(space, wanted):
         if any(_lies_in(seed, box) for box in found):
@@ -435,7 +435,7 @@ def _drop_needless(space: Space, boxes: list[Box], bits: float) -> list[Box]:
     return boxes
 
 
-def _seeds(space: Space, wanted: Wanted) -> Iterator[Box]:
+def _seeds(space: Space, wanted: BoxGoal) -> Iterator[Box]:
     """Return points (equalities) at which failures gather, the most promising first."""
     rows = _thinned(wanted.fails, _SEED_ROWS)
     columns = [[factor.column.get(row, -1) for row in rows] for factor in space.factors]
@@ -452,7 +452,7 @@ def _seeds(space: Space, wanted: Wanted) -> Iterator[Box]:
     return (box for _, box in scored[:_SEEDS])
 
 
-def _promise(space: Space, box: Box, wanted: Wanted) -> float:
+def _promise(space: Space, box: Box, wanted: BoxGoal) -> float:
     rows, weights = space.may_hold(box), wanted.weights
     fails, passes = (rows & wanted.fails).bit_count(), (rows & wanted.passes).bit_count()
     return fails * weights.fail - passes * min(weights.passing, 4 * weights.fail) - space.bits(box)

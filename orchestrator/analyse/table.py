@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.analyse.attributes import FACTORS, Attributes, Tests, choose, describe, index_tests
-from orchestrator.analyse.conditions import find_runs
+from orchestrator.analyse.conditions import order_values
 from orchestrator.analyse.search import Factor, Rows
 from orchestrator.errors import UsageError
 from orchestrator.matrix.model import AXES, AxisValue
@@ -119,7 +119,9 @@ class Table:
             name=name,
             masks=tuple(int.from_bytes(column, "little") for column in columns),
             unknown=int.from_bytes(unknown, "little"),
-            runs=tuple(tuple(index[one] for one in run.names) for run in find_runs(self.values[name])),
+            runs=tuple(
+                tuple(index[one] for one in ordered.names) for ordered in order_values(self.values[name])
+            ),
             surcharge=0.0 if name in AXES else _DERIVED_BITS,
         )
 

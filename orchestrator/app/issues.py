@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from orchestrator.analyse.compare import Comparison
-from orchestrator.analyse.issues import Issue, Step, decide, read_mark
+from orchestrator.analyse.issues import Issue, IssueStep, decide, read_mark
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.system import process
 from orchestrator.record.model import RunRecord
@@ -163,7 +163,9 @@ def sync_issues(
         yield _describe(step, story, number)
 
 
-def _do(repository: Repository, step: Step, record: RunRecord, story: Story | None, page: str) -> int | None:
+def _do(
+    repository: Repository, step: IssueStep, record: RunRecord, story: Story | None, page: str
+) -> int | None:
     """Do one step, and return the number of an issue that was opened."""
     if step.kind == "close" and step.issue:
         repository.comment(step.issue.number, issue_markdown.write_end(record, page))
@@ -181,7 +183,7 @@ def _do(repository: Repository, step: Step, record: RunRecord, story: Story | No
     return None
 
 
-def _describe(step: Step, story: Story | None, number: int | None) -> str:
+def _describe(step: IssueStep, story: Story | None, number: int | None) -> str:
     of = f" #{number}" if number else ""
     why = f": {step.why}" if step.why else ""
     return f"{step.kind}{of}{f' {issue_markdown.write_title(story)}' if story else ''}{why}"

@@ -1,6 +1,6 @@
 """The text of an issue for an alarm. Whatever is not ours stands in code. Pure."""
 
-from orchestrator.analyse.issues import Mark, write_mark
+from orchestrator.analyse.issues import IssueMark, write_mark
 from orchestrator.record.model import RunRecord
 from orchestrator.report import expectations, text, units
 from orchestrator.report.alarm_markdown import write_alarm
@@ -20,7 +20,7 @@ def write_title(story: Story) -> str:
     return text.flat(f"{story.end}: {shared}" if shared else f"{story.end}: {story.cells[0].id}")[:_TITLE]
 
 
-def write_body(record: RunRecord, story: Story, mark: Mark, page: str) -> str:
+def write_body(record: RunRecord, story: Story, mark: IssueMark, page: str) -> str:
     """Return the text of an issue, which ends with the mark of its alarm.
 
     :param mark: with the cells that the issue has to remember beside those of the alarm.
