@@ -23,7 +23,7 @@ from bench.local_cluster import Local, compare
 from orchestrator import app
 from orchestrator.app.actions import Actions
 from orchestrator.app.cluster.dispatch import MOST, ClusterActions, connect_cluster
-from orchestrator.app.cluster.images import Given, Wanted
+from orchestrator.app.cluster.images import Given, WantedImage
 from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.worker import work
 from orchestrator.app.context import Context
@@ -310,7 +310,7 @@ def _make_context(store: Store, folder: Path) -> Context:
 class _WithoutImages(ClusterActions):
     """Sends tasks that are done in no image."""
 
-    def _give_images(self, *_: object) -> Mapping[Wanted, Given]:
+    def _give_images(self, *_: object) -> Mapping[WantedImage, Given]:
         return {}
 
 

@@ -13,7 +13,7 @@ from orchestrator.analyse.nights import first_night
 from orchestrator.app.history import add_run, import_run
 from orchestrator.plan.plan import session_of
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunStarted
 from orchestrator.record.model import ActionRecord, Component, RunRecord
 
@@ -48,7 +48,7 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, url: str | None = None)
 
 
 def _measure(
-    place: Place, record: RunRecord, nights: int, folders: Sequence[Path]
+    place: HistoryPlace, record: RunRecord, nights: int, folders: Sequence[Path]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the row of one database, and its sentences."""
     name, cells = "PostgreSQL" if place.file is None else "SQLite", len(record.cells)

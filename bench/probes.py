@@ -38,7 +38,7 @@ from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
 from orchestrator.probe.judge import Judgement
-from orchestrator.probe.prober import Circumstances, Images, Prober
+from orchestrator.probe.prober import Circumstances, Prober, SessionImages
 from orchestrator.probe.session_files import ORIGIN_PORT, scale_limits, session_files
 from orchestrator.record.model import RunRecord
 
@@ -86,7 +86,7 @@ class Bed:
     cells: Sequence[Cell]
     limits: Limits
     artifact: Path
-    images: Images
+    images: SessionImages
 
     @property
     def mode(self) -> str:
@@ -181,7 +181,7 @@ def _bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
         cells=cells,
         limits=matrix.limits,
         artifact=artifact.path,
-        images=Images(server=tags[f"{runtime}-{target.name}"], client=tags[f"client-{host.name}"]),
+        images=SessionImages(server=tags[f"{runtime}-{target.name}"], client=tags[f"client-{host.name}"]),
     )
 
 

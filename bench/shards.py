@@ -11,7 +11,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.select import profile_filters, select
-from orchestrator.plan.shards import NATIVE, SETUP_SECONDS, Build, list_builds, split
+from orchestrator.plan.shards import NATIVE, SETUP_SECONDS, BuildWithCells, list_builds, split
 
 TARGET = 1.15
 MOST = 64
@@ -103,8 +103,8 @@ def _list_bounds(cells: Sequence[Cell], most: int) -> dict[int, float]:
 class _Bound:
     """The least time for builds on so many runners of one kind, or a bit less."""
 
-    def __init__(self, builds: Sequence[Build]) -> None:
-        groups: dict[str, list[Build]] = {}
+    def __init__(self, builds: Sequence[BuildWithCells]) -> None:
+        groups: dict[str, list[BuildWithCells]] = {}
         for build in builds:
             groups.setdefault(build.library, []).append(build)
         self._groups = list(groups.values())

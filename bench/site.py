@@ -14,7 +14,7 @@ from orchestrator.app.history import add_run
 from orchestrator.app.site import build_site
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.model import CellRecord, Observations, RunRecord
 from orchestrator.site.write import Written
 
@@ -68,7 +68,7 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, open_it: bool = True) -
     )
 
 
-def _build(place: Place, out: Path, record: RunRecord, nights: int) -> tuple[Took, Written]:
+def _build(place: HistoryPlace, out: Path, record: RunRecord, nights: int) -> tuple[Took, Written]:
     began = _night(record, nights - 1).run.started_at
     now = datetime.fromisoformat(began) + timedelta(hours=5)
     started, worked = time.perf_counter(), time.process_time()
@@ -77,7 +77,7 @@ def _build(place: Place, out: Path, record: RunRecord, nights: int) -> tuple[Too
     return Took(wall=time.perf_counter() - started, cpu=time.process_time() - worked), written
 
 
-def fill(place: Place, record: RunRecord, first: int, end: int) -> None:
+def fill(place: HistoryPlace, record: RunRecord, first: int, end: int) -> None:
     """Write nights that differ: a fault that comes and goes, a flaky cell, times that take a step."""
     with History(place) as kept:
         for number in range(first, end):

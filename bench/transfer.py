@@ -42,7 +42,7 @@ CHOICES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
+class Transfer:
     """One export and its import."""
 
     title: str
@@ -78,7 +78,7 @@ def measure(
     :param empty: the DOCKER_HOST of an engine without images, which takes them, and loses them again.
     """
     engine, kept = docker_engine.connect(), Store(store)
-    moved: list[Moved] = []
+    moved: list[Transfer] = []
     images: list[Images] = []
     for choice in choices:
         say(f"transfer: {choice.title}")
@@ -91,7 +91,7 @@ def measure(
 _WAYS = (("", False), (", with compiler caches", True))
 
 
-def section(moved: Sequence[Moved], images: Sequence[Images]) -> Section:
+def section(moved: Sequence[Transfer], images: Sequence[Images]) -> Section:
     """Return the table, and a sentence for the images of each selection."""
     header = (
         "selection",
@@ -133,7 +133,7 @@ def _told(load_s: float | None) -> str:
 
 
 def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
-    selection = common.Choice(
+    selection = common.SelectionOptions(
         matrix_file=resources.root() / "matrix.yaml",
         profile=choice.profile,
         filters=choice.filters,
@@ -151,7 +151,7 @@ def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
     )
 
 
-def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Moved:
+def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Transfer:
     needs = find_needs(found, caches=caches)
     with tempfile.TemporaryDirectory(dir=store.root / "tmp") as folder:
         file = Path(folder) / "export"
@@ -167,7 +167,7 @@ def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Moved:
         for step in found.steps
         if step.action.key in keys and step.action.kind != "source"
     ]
-    return Moved(
+    return Transfer(
         title=title,
         items=len(there),
         needed=len(needs.wanted.paths) + len(needs.unknown),

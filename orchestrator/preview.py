@@ -16,7 +16,7 @@ from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.images import image_content, own_client, workshop
 from orchestrator.execute.images.workshop import ImageRef
 from orchestrator.execute.sources import release, unpinned
-from orchestrator.execute.sources.unpinned import Moved, Now, Package
+from orchestrator.execute.sources.unpinned import Package, ResolvedSource, ResolvedSources
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.catalog import Catalog, Moving
@@ -31,20 +31,20 @@ from orchestrator.plan.render import Renderer
 _LOOK_S = 30
 """Seconds for one source that moves."""
 
-State = Literal["present", "todo", "unknown", "blocked"]
+ActionState = Literal["present", "todo", "unknown", "blocked"]
 """``unknown``: without an engine for an image; without the toolchain image, whose package versions are
 part of the digest, for a build. ``blocked``: a source that it needs cannot be obtained."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class PreviewedAction:
     """One action. ``seconds`` is ``None`` where nothing has to be done; ``own``: measured on this machine.
 
     ``origin``: what a source that moves is now, as in ``git: URL master -> COMMIT``.
     """
 
     action: Action
-    state: State
+    state: ActionState
     seconds: float | None
     own: bool
     origin: str
@@ -54,7 +54,7 @@ class Step:
 class Preview:
     """``steps`` in an order in which each stands after what it needs."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[PreviewedAction, ...]
     cells: int
     arches: tuple[str, ...]
     """The architectures of the cells that are tried."""
@@ -146,7 +146,7 @@ def preview(
     }
     planner = replace(planner, variants=variants)
 
-    def look(what: Moving) -> Moved:
+    def look(what: Moving) -> ResolvedSource:
         deadline = time.monotonic() + _LOOK_S
         return unpinned.look(
             what,
@@ -225,8 +225,10 @@ def _without(plan: Plan, lost: Mapping[str, MatrixctlError]) -> Plan:
     return replace(plan, actions={**plan.actions, **marked})
 
 
-def _states(plan: Plan, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> Mapping[str, State]:
-    states: dict[str, State] = {}
+def _states(
+    plan: Plan, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None
+) -> Mapping[str, ActionState]:
+    states: dict[str, ActionState] = {}
     for key, action in plan.actions.items():
         if action.problem or any(
             states.get(need) == "blocked" for need in action.needs if need not in action.optional
@@ -237,7 +239,7 @@ def _states(plan: Plan, store: Store, here: Mapping[tuple[str, ...], ImageRef] |
     return states
 
 
-def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> State:
+def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> ActionState:
     match action:
         case ProbeAction():
             return "todo"
@@ -255,12 +257,14 @@ def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef
             return "present" if store.artifact(action.digest) else "todo"
 
 
-def _steps(plan: Plan, states: Mapping[str, State], store: Store, now: Now) -> tuple[Step, ...]:
+def _steps(
+    plan: Plan, states: Mapping[str, ActionState], store: Store, now: ResolvedSources
+) -> tuple[PreviewedAction, ...]:
     known = store.known_duration
     nothing_to_do = [key for key, state in states.items() if state in {"present", "blocked"}]
     seconds = estimate(plan, nothing_to_do, known)
     return tuple(
-        Step(
+        PreviewedAction(
             action=action,
             state=states[key],
             seconds=seconds.get(key),

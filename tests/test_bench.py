@@ -32,7 +32,7 @@ from bench.planted import judge, plant
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.plan.shards import Build
+from orchestrator.plan.shards import BuildWithCells
 from orchestrator.record.journal import ActionChanged, ClientsProved, Event
 from orchestrator.record.model import RunRecord
 
@@ -157,7 +157,7 @@ def test_runners_are_counted_exactly(seed: int) -> None:
         for _ in range(draw.randint(1, 3))
     ]
     same = [
-        Build(
+        BuildWithCells(
             name=f"{number}-{one}",
             runner="amd64",
             library=f"{number}" if library else "",
@@ -201,7 +201,7 @@ def test_workers_that_are_processes_are_timed() -> None:
 
 
 def test_a_transfer_is_told() -> None:
-    one = transfer.Moved(
+    one = transfer.Transfer(
         title="quick",
         items=3,
         needed=5,

@@ -106,7 +106,7 @@ class _Program:
 def _run_under_gdb(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str]:
     program = _find_program(run, run.ledger.plan, cell, clock)
     made = _make_session(run, cell, program.content)
-    tries: list[backtrace.Said] = []
+    tries: list[backtrace.GdbOutput] = []
     while len(tries) < backtrace.TRIES and not (tries and tries[-1].signal) and not run.context.cancel():
         name = f"matrixctl-{run.context.run_id}-debug-{secrets.token_hex(3)}"
         try:

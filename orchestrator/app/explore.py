@@ -13,7 +13,7 @@ from orchestrator.app.stages import Run, Stage
 from orchestrator.matrix.model import Cell
 from orchestrator.phrases import join_names
 from orchestrator.plan.plan import Plan
-from orchestrator.record.interrupted_run import Past
+from orchestrator.record.interrupted_run import PastRun
 from orchestrator.record.journal import CellsAsked, ExplorationEnded
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ ROUND: tuple[Stage, ...] = (
 _MINUTE = 60
 
 
-def divide(run: Run, past: Past | None) -> Run:
+def divide(run: Run, past: PastRun | None) -> Run:
     """Return the run with the cells that it begins with, or had, and the others in reserve."""
     exploring = run.context.options.exploring
     if exploring is None:

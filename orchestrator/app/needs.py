@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from orchestrator.app.actions.build import choose_caches
 from orchestrator.arch import Arch
 from orchestrator.execute.sources import unpinned
-from orchestrator.execute.store.bundle import Wanted
+from orchestrator.execute.store.bundle import WantedItems
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog, Moving, Source
 from orchestrator.matrix.expect import Expectations
@@ -29,7 +29,7 @@ _SHOWN = 32
 class Needs:
     """``names``: what each wanted path is. ``unknown``: the actions that have no digest yet."""
 
-    wanted: Wanted
+    wanted: WantedItems
     names: Mapping[str, str]
     unknown: tuple[str, ...]
 
@@ -52,7 +52,7 @@ def find_needs(preview: Preview, *, caches: bool) -> Needs:
                 kept |= {choose_caches(action.recipe)[1]} if caches and action.recipe else set()
             case BuildAction() | SourceAction() if state != "blocked":
                 unknown.append(action.key)
-    wanted = Wanted(
+    wanted = WantedItems(
         artifacts=artifacts.keys(), sources=sources.keys(), caches=[name for name in kept if name]
     )
     names = {f"artifacts/{found}": key for found, key in artifacts.items()}
@@ -62,7 +62,7 @@ def find_needs(preview: Preview, *, caches: bool) -> Needs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
+class KeyInputs:
     """What the first half of a key is made from, beside the cells."""
 
     host: Arch
@@ -74,7 +74,7 @@ class Inputs:
     challenge_unsupported: bool
 
 
-def make_key(cells: Sequence[Cell], inputs: Inputs, preview: Preview) -> str:
+def make_key(cells: Sequence[Cell], inputs: KeyInputs, preview: Preview) -> str:
     """Return a key for what the cells need of the store: the same as long as they need the same.
 
     Its first half says what is asked for: recipes, flags, patches, sources, commits. It is known before an
@@ -89,7 +89,7 @@ def make_key(cells: Sequence[Cell], inputs: Inputs, preview: Preview) -> str:
     return f"{asked}-{exact[:_SHOWN]}"
 
 
-def _list_asked(cells: Sequence[Cell], inputs: Inputs) -> Iterator[str]:
+def _list_asked(cells: Sequence[Cell], inputs: KeyInputs) -> Iterator[str]:
     """Yield a digest for each source and build that is asked for, without the toolchain's versions."""
     runnable = find_runnable(
         cells,
@@ -113,7 +113,7 @@ def _list_asked(cells: Sequence[Cell], inputs: Inputs) -> Iterator[str]:
                 yield digest("image", {"image": action.image, "arch": action.arch, "extra": action.extra})
 
 
-def _stand_in(what: Moving, inputs: Inputs) -> Source:
+def _stand_in(what: Moving, inputs: KeyInputs) -> Source:
     """Return a source that stands for what a place is at now: a commit is known before its tar is made."""
     at = inputs.pins.find(what) if inputs.pins else ""
     at = at or unpinned.resolve(

@@ -32,7 +32,7 @@ from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
-from orchestrator.record.interrupted_run import Past
+from orchestrator.record.interrupted_run import PastRun
 from orchestrator.record.journal import Event, RunResumed, RunStarted
 from orchestrator.record.model import RunRecord
 from orchestrator.record.recorder import Recorder
@@ -46,7 +46,7 @@ def make_context(
     options: Options,
     *,
     store: Store,
-    past: Past | None,
+    past: PastRun | None,
     listen: Callable[[Event], None],
     cancel: Cancel,
 ) -> Context:
@@ -148,7 +148,7 @@ def make_run(
     )
 
 
-def open_run(run: Run, past: Past | None) -> tuple[Run, RunStarted | RunResumed]:
+def open_run(run: Run, past: PastRun | None) -> tuple[Run, RunStarted | RunResumed]:
     """Plan the cells; return the first event, of a new run or of the part that goes on.
 
     :raises UsageError: where what ``past`` began with has changed.
@@ -179,7 +179,7 @@ def _plan_all(run: Run) -> Plan:
     return run.planner.plan([cell for cell in (*run.cells, *run.reserve) if run.is_runnable(cell)])
 
 
-def _resume(run: Run, past: Past, record: RunRecord, now: Inputs) -> tuple[Run, RunResumed]:
+def _resume(run: Run, past: PastRun, record: RunRecord, now: Inputs) -> tuple[Run, RunResumed]:
     """Plan the cells that have no verdict yet."""
     ledger = run.ledger
     refuse_changes(past, record, now, lost=lambda: _pin_sources(run, past))
@@ -192,7 +192,7 @@ def _resume(run: Run, past: Past, record: RunRecord, now: Inputs) -> tuple[Run, 
     return run, RunResumed(stood=len(past.standing), actions=actions)
 
 
-def _pin_sources(run: Run, past: Past) -> Sequence[str]:
+def _pin_sources(run: Run, past: PastRun) -> Sequence[str]:
     """Ask for the sources that move before the run goes on, so that it may be refused; Ctrl-C ends that."""
     if not past.pins:
         return ()
@@ -200,6 +200,6 @@ def _pin_sources(run: Run, past: Past) -> Sequence[str]:
         return run.sources.pin(past.pins, cancel=run.context.cancel)
 
 
-def find_start(past: Past | None) -> float:
+def find_start(past: PastRun | None) -> float:
     """Return when the run began, of ``time.monotonic()``, without the time in which it was cut off."""
     return time.monotonic() - (past.spent_s if past else 0.0)

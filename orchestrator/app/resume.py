@@ -13,7 +13,7 @@ from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
-from orchestrator.record.interrupted_run import Past
+from orchestrator.record.interrupted_run import PastRun
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.settings import Inputs
 
@@ -58,7 +58,7 @@ def digest_tool() -> str:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-def refuse_changes(past: Past, begin: RunRecord, now: Inputs, lost: Callable[[], Sequence[str]]) -> None:
+def refuse_changes(past: PastRun, begin: RunRecord, now: Inputs, lost: Callable[[], Sequence[str]]) -> None:
     """Go on with ``past`` only if it would be planned today as it was.
 
     :param begin: the same run, planned today.
@@ -82,7 +82,7 @@ def list_differences(was: Inputs, now: Inputs) -> Iterator[str]:
     yield from _mapping("entry of the sources", was.sources, now.sources)
 
 
-def nothing_left(past: Past) -> NothingSelectedError:
+def nothing_left(past: PastRun) -> NothingSelectedError:
     """Every cell of the run was judged, and it has its end."""
     run = past.record.run
     return NothingSelectedError(
@@ -105,7 +105,7 @@ def _files(overlay: Path | None) -> Iterator[tuple[str, Path]]:
                 yield f"{title}/{path.relative_to(folder)}", path
 
 
-def _differences(past: Past, begin: RunRecord, now: Inputs) -> Iterator[str]:
+def _differences(past: PastRun, begin: RunRecord, now: Inputs) -> Iterator[str]:
     was, first = past.start.inputs, past.start.record
     if was is None:
         yield "it was begun by a matrixctl that could not resume yet"

@@ -26,7 +26,7 @@ from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.record import journal
-from orchestrator.record.interrupted_run import Past, read_past
+from orchestrator.record.interrupted_run import PastRun, read_past
 from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
 from orchestrator.record.runs import begin
@@ -83,7 +83,7 @@ def run_matrix(
             return _go(run, past), folder
 
 
-def _go(run: Run, past: Past | None) -> RunRecord:
+def _go(run: Run, past: PastRun | None) -> RunRecord:
     """Open the run, go through its stages, close it."""
     context, started = run.context, find_start(past)
     if past and past.over:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.errors import MatrixctlError, SourceUnreachableError
 from orchestrator.execute.sources import release, unpinned
-from orchestrator.execute.sources.unpinned import Moved, Package
+from orchestrator.execute.sources.unpinned import Package, ResolvedSource
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.matrix.pins import Pins
@@ -36,7 +36,7 @@ class Sources:
     moved: dict[str, Source] = field(default_factory=dict)
     """What the sources that move are in this run, by their action's key."""
     _fetched: dict[str, Path] = field(default_factory=dict)
-    _known: dict[Moving, Moved] = field(default_factory=dict)
+    _known: dict[Moving, ResolvedSource] = field(default_factory=dict)
     _moving: threading.Lock = field(default_factory=threading.Lock)
 
     def pin(self, pins: Sequence[SourcePinned], *, cancel: Callable[[], bool]) -> tuple[str, ...]:
@@ -104,7 +104,9 @@ class Sources:
         held = self.store.source(pin.source.sha256 or "", pin.source.file)
         place = pin.moving.model_copy(update={"version": ""})
         if held is not None:
-            self._known[place] = Moved(source=pin.source, path=held.path, origin=pin.origin, new=False)
+            self._known[place] = ResolvedSource(
+                source=pin.source, path=held.path, origin=pin.origin, new=False
+            )
             return ""
         was = f"source {_describe(pin.origin, pin.source)} is no longer in the store"
         try:
@@ -116,7 +118,7 @@ class Sources:
         self._known[place] = now
         return ""
 
-    def _bring(self, what: Moving) -> Moved:
+    def _bring(self, what: Moving) -> ResolvedSource:
         return unpinned.fetch(
             what,
             store=self.store,

@@ -248,7 +248,7 @@ def _settings(given: Mapping[str, Any]) -> Settings:
     )
 
 
-def _select(settings: Settings, mirrors: Sequence[str]) -> common.Selection:
+def _select(settings: Settings, mirrors: Sequence[str]) -> common.SelectedCells:
     """Return the matrix. The pins are those of one cell, and so no choice among all."""
     choice = choice_of(settings.model_copy(update={"pins": None}))
     return choice.selection(settings.today, Path(settings.store), mirrors)
@@ -256,7 +256,7 @@ def _select(settings: Settings, mirrors: Sequence[str]) -> common.Selection:
 
 def _find_cells(
     settings: Settings, cell: str, axis: str, candidates: Sequence[Candidate], mirrors: Sequence[str]
-) -> tuple[common.Selection, Mapping[str, Cell]]:
+) -> tuple[common.SelectedCells, Mapping[str, Cell]]:
     """Return the matrix with the candidates on the axis, and the cell of each that is like the named one.
 
     No rule is left: a failure that one expects would not be probed again.

@@ -30,7 +30,7 @@ Pair = tuple[HaproxyValue, TlsValue]
 @click.command(epilog="Example: matrixctl capabilities --filter tls=libressl")
 @common.selecting
 @common.output("table", "json")
-def capabilities(selection: common.Selection, *, form: str, **_: object) -> None:
+def capabilities(selection: common.SelectedCells, *, form: str, **_: object) -> None:
     """Show what each TLS library can do in HAProxy, with sources.
 
     With any of the options that select cells: what it means for them, by HAProxy and library.

@@ -22,21 +22,21 @@ from orchestrator.report.expectations import wanted
 @common.selecting
 @common.matrix_sources
 @common.output("table", "json", "ids")
-def cells(selection: common.Selection, *, sources: Sequence[Path], form: str, **_: object) -> None:
+def cells(selection: common.SelectedCells, *, sources: Sequence[Path], form: str, **_: object) -> None:
     """Show the cells of the matrix that the options select."""
     known = common.catalog(sources)
-    forms: dict[str, Callable[[common.Selection], None]] = {"table": _table, "json": _json, "ids": _ids}
+    forms: dict[str, Callable[[common.SelectedCells], None]] = {"table": _table, "json": _json, "ids": _ids}
     forms[form](selection)
     common.warn(selection)
     common.warn_of_sources(sources, selection.matrix)
     common.warn_of_lacking(selection.cells, known)
 
 
-def _ids(selection: common.Selection) -> None:
+def _ids(selection: common.SelectedCells) -> None:
     click.echo("\n".join(cell.id for cell in selection.cells))
 
 
-def _json(selection: common.Selection) -> None:
+def _json(selection: common.SelectedCells) -> None:
     known: dict[int, Any] = {}  # many cells share few records
 
     def record(value: AxisValue) -> Any:
@@ -58,13 +58,13 @@ def _json(selection: common.Selection) -> None:
     click.echo(common.as_json(entries))
 
 
-def _ruled(selection: common.Selection, cell: Cell) -> Expected | None:
+def _ruled(selection: common.SelectedCells, cell: Cell) -> Expected | None:
     """What a rule expects; a declaration is told on its own."""
     found = find_expected(cell, selection.expectations)
     return found if found and found.rule else None
 
 
-def _table(selection: common.Selection) -> None:
+def _table(selection: common.SelectedCells) -> None:
     chosen = selection.cells
     declared = [capabilities.unsupported(cell) for cell in chosen]
     ruled = [_ruled(selection, cell) for cell in chosen]

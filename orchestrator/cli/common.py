@@ -16,7 +16,7 @@ from orchestrator import resources
 from orchestrator.cli import complete
 from orchestrator.cli.closing import unmet
 from orchestrator.cli.pipes import Aside
-from orchestrator.execute.sources.version import Reader, identify_folder
+from orchestrator.execute.sources.version import VersionReader, identify_folder
 from orchestrator.execute.store.remote import check_url
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix import patches, replacement
@@ -75,7 +75,7 @@ def print_styled(lines: Iterable[tuple[Style, str]]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Selection:
+class SelectedCells:
     """What a command works on."""
 
     matrix: Matrix
@@ -88,7 +88,7 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class SelectionOptions:
     """What the options that select say."""
 
     matrix_file: Path | None
@@ -104,7 +104,7 @@ class Choice:
     pins: Pins | None = None
     """What that file has."""
 
-    def selection(self, today: date, store: Path | None, mirrors: Sequence[str]) -> Selection:
+    def selection(self, today: date, store: Path | None, mirrors: Sequence[str]) -> SelectedCells:
         """Return the selected cells, and what is expected of them on a day.
 
         :param store: keeps the clones from which versions are read, as ``mirrors`` are where they come from.
@@ -118,7 +118,7 @@ class Choice:
         if self.pins:
             refuse_others(self.pins, matrix, cells)
         cells = patches.apply_patches(cells, [patches.parse(text) for text in self.patch_files])
-        return Selection(
+        return SelectedCells(
             matrix=matrix,
             all_cells=every,
             cells=cells,
@@ -134,7 +134,7 @@ class Choice:
         forms = [replacement.parse(text) for text in self.replacements]
         values = [(one.axis, replacement.make_value(one, matrix)) for one in forms]
         archs = [value.name for axis, value in values if axis == "arch"] or find_archs(matrix)
-        read = cache(Reader(store=store, mirrors=mirrors, archs=archs, pins=self.pins).read)
+        read = cache(VersionReader(store=store, mirrors=mirrors, archs=archs, pins=self.pins).read)
         matrix = replace_values(matrix, [(axis, with_version(value, read)) for axis, value in values])
         return with_versions(matrix, read)
 
@@ -257,7 +257,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
         pins: Path | None = None,
         **kwargs: Any,
     ) -> R:
-        choice = Choice(
+        choice = SelectionOptions(
             matrix_file=matrix_file,
             profile=profile,
             filters=tuple(filters),
@@ -280,14 +280,16 @@ def selecting(command: Callable[..., R]) -> Callable[..., R]:
     @store_folder
     @mirror_places
     @wraps(command)
-    def wrapped(*args: Any, choice: Choice, store: Path | None, mirrors: Sequence[str], **kwargs: Any) -> R:
+    def wrapped(
+        *args: Any, choice: SelectionOptions, store: Path | None, mirrors: Sequence[str], **kwargs: Any
+    ) -> R:
         selection = choice.selection(datetime.now(UTC).date(), store, mirrors)
         return command(*args, selection=selection, store=store, mirrors=mirrors, **kwargs)
 
     return wrapped
 
 
-def warn(selection: Selection) -> None:
+def warn(selection: SelectedCells) -> None:
     """Print what needs attention: what has no effect, and rules that fit no cell or are out of date."""
     for note in selection.matrix.notes:
         say(f"warning: {note}")

@@ -20,9 +20,9 @@ from orchestrator.execute.system.host import LocalHost
 from orchestrator.report.text import terminal
 
 _MARKS = {
-    doctor.State.OK: "[green]✔ ok[/]",
-    doctor.State.WARNING: "[yellow]! warning[/]",
-    doctor.State.MISSING: "[red]✘ missing[/]",
+    doctor.CheckState.OK: "[green]✔ ok[/]",
+    doctor.CheckState.WARNING: "[yellow]! warning[/]",
+    doctor.CheckState.MISSING: "[red]✘ missing[/]",
 }
 
 
@@ -45,7 +45,7 @@ def command(*, fixing: bool, quiet: bool, form: str) -> None:
         found = {"healthy": healthy, "checks": [check.model_dump(mode="json") for check in checks]}
         click.echo(common.as_json(found))
     else:
-        _show([check for check in checks if not quiet or check.state is doctor.State.MISSING])
+        _show([check for check in checks if not quiet or check.state is doctor.CheckState.MISSING])
     raise SystemExit(Exit.OK if healthy else Exit.HARNESS)
 
 

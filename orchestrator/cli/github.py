@@ -50,7 +50,7 @@ def github() -> None:
     help="Write there what each source that moves stands at, for `run --pins FILE`.",
 )
 def matrix(
-    selection: common.Selection,
+    selection: common.SelectedCells,
     *,
     shards: int | None,
     budget_minutes: float | None,

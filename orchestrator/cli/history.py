@@ -19,7 +19,7 @@ from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.outcome import Verdict
 from orchestrator.record.find import find_run
 from orchestrator.record.history.history import History, old_runs
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.history.rows import Row
 from orchestrator.record.runs import list_begun
 from orchestrator.report import units
@@ -35,7 +35,7 @@ _NUMBERS = {"number", "run", "cell", "build", "component", "rule", "session_set"
 """Columns that are only by what number the tables know each other's rows."""
 
 
-def _place(history: str | None, reports: Path) -> Place:
+def _place(history: str | None, reports: Path) -> HistoryPlace:
     return parse_place(history or str(reports / common.HISTORY))
 
 
@@ -52,7 +52,7 @@ def _options(command: Callable[..., R]) -> Callable[..., R]:
     return wrapped
 
 
-def _open(place: Place) -> History:
+def _open(place: HistoryPlace) -> History:
     """Open a history to read it.
 
     :raises UsageError: where there is none.
@@ -61,7 +61,7 @@ def _open(place: Place) -> History:
     return History(place)
 
 
-def _check(place: Place) -> None:
+def _check(place: HistoryPlace) -> None:
     """Refuse a history in a file that is not there: a mistyped name makes no file.
 
     :raises UsageError: then.
@@ -73,7 +73,7 @@ def _check(place: Place) -> None:
         )
 
 
-def find_place(history: str | None, reports: Path, *, must_exist: bool) -> Place:
+def find_place(history: str | None, reports: Path, *, must_exist: bool) -> HistoryPlace:
     """Return the history that the option names, or the one in the folder of the reports.
 
     :raises UsageError: where it names none, or one that has to be there is not.
@@ -105,7 +105,9 @@ def history() -> None:
 @click.option("--all", "every", is_flag=True, help="Every run below --reports.")
 @_options
 @common.of_series
-def import_(run: Sequence[str], *, every: bool, place: Place, reports: Path, series: str | None) -> None:
+def import_(
+    run: Sequence[str], *, every: bool, place: HistoryPlace, reports: Path, series: str | None
+) -> None:
     """Write runs down, each as a whole or not at all.
 
     RUN is an id, a folder, a run.json, `latest`, `latest~N`, a date or `last-good`. One that is there already
@@ -150,7 +152,7 @@ def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: 
 @click.option("--series", metavar="NAME", help="Only the runs of this series; '' are those by hand.")
 @click.option("--last", type=click.IntRange(1), default=_SHOWN, show_default=True, help="How many.")
 @common.output("table", "json")
-def list_(*, place: Place, reports: Path, series: str | None, last: int, form: str) -> None:  # noqa: ARG001
+def list_(*, place: HistoryPlace, reports: Path, series: str | None, last: int, form: str) -> None:  # noqa: ARG001
     """Show the runs, the newest first."""
     with _open(place) as kept:
         found = kept.runs(series)
@@ -191,7 +193,7 @@ def _line(run: Row) -> tuple[str, ...]:
 @_options
 @common.in_series
 @common.output("text", "json")
-def show(run: str, *, place: Place, reports: Path, series: str | None, form: str) -> None:  # noqa: ARG001
+def show(run: str, *, place: HistoryPlace, reports: Path, series: str | None, form: str) -> None:  # noqa: ARG001
     """Show the alarms of RUN, since when, and what does not pass."""
     with _open(place) as kept:
         found = kept.find(run, series)
@@ -289,7 +291,7 @@ def _public(value: Any) -> Any:
 def prune(
     *,
     keep_nights: int,
-    place: Place,
+    place: HistoryPlace,
     reports: Path,  # noqa: ARG001
     series: str | None,
     dry_run: bool,
@@ -311,7 +313,7 @@ def prune(
 
 @history.command(epilog="Example: matrixctl history rebuild")
 @_options
-def rebuild(*, place: Place, reports: Path) -> None:
+def rebuild(*, place: HistoryPlace, reports: Path) -> None:
     """Read every run's folder anew.
 
     A run whose folder is gone stays as it is.
@@ -336,7 +338,7 @@ _remote = click.option("--remote", default="origin", show_default=True, help="Th
 @_branch
 @_remote
 @_options
-def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
+def pull(branch: str, *, remote: str, place: HistoryPlace, reports: Path) -> None:
     """Bring the history and last journals here from a git branch.
 
     For machines that are thrown away after each night. Without such a branch it is the first night.
@@ -360,7 +362,7 @@ def pull(branch: str, *, remote: str, place: Place, reports: Path) -> None:
     help="Whose journals go with it; and the last good one.",
 )
 @_options
-def push(branch: str, *, remote: str, keep_nights: int, place: Place, reports: Path) -> None:
+def push(branch: str, *, remote: str, keep_nights: int, place: HistoryPlace, reports: Path) -> None:
     """Write the history and last journals to a git branch.
 
     The branch has one commit then. It is refused where the branch has changed since it was pulled.
@@ -370,7 +372,7 @@ def push(branch: str, *, remote: str, keep_nights: int, place: Place, reports: P
     click.echo(flat(f"{place}, and {runs} on branch {branch} of {remote}"))
 
 
-def _find_file(place: Place) -> Path:
+def _find_file(place: HistoryPlace) -> Path:
     """:raises UsageError: for a history that is no file."""
     if place.file is None:
         raise UsageError("only a history in a file goes to a branch; PostgreSQL keeps it itself")

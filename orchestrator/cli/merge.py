@@ -71,7 +71,7 @@ def _find_cells(parts: Sequence[Part], shards: Sequence[str], matrix_file: Path 
     yield from (Missing(shard=shard, cells=None, why=why) for shard in shards)
 
 
-def _cut(selection: common.Selection, shards: Sequence[str], settings: Settings) -> tuple[Missing, ...]:
+def _cut(selection: common.SelectedCells, shards: Sequence[str], settings: Settings) -> tuple[Missing, ...]:
     """Return the shards with their cells.
 
     :raises MatrixctlError: where there are no such shards, or a patch cannot be read.
@@ -91,12 +91,12 @@ def _cut(selection: common.Selection, shards: Sequence[str], settings: Settings)
     return tuple(found)
 
 
-def _select(settings: Settings, digest: str, matrix_file: Path | None) -> common.Selection:
+def _select(settings: Settings, digest: str, matrix_file: Path | None) -> common.SelectedCells:
     """Return the whole selection that was cut into shards.
 
     :raises MatrixctlError: where it cannot be made again.
     """
-    choice = common.Choice(
+    choice = common.SelectionOptions(
         matrix_file=None,
         profile=settings.profile,
         filters=settings.filters,

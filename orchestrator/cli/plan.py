@@ -11,7 +11,7 @@ from orchestrator.cli import common
 from orchestrator.cli.table import add_row, fits, show, table
 from orchestrator.cli.table import cell as shown
 from orchestrator.execute.store.store import Store
-from orchestrator.preview import Preview, Step, engine_here, preview
+from orchestrator.preview import Preview, PreviewedAction, engine_here, preview
 from orchestrator.report import units
 
 _STATES = {
@@ -29,7 +29,7 @@ _STATES = {
 @common.challenge_unsupported
 @common.output("table", "json")
 def plan(
-    selection: common.Selection,
+    selection: common.SelectedCells,
     *,
     store: Path | None,
     mirrors: Sequence[str],
@@ -72,7 +72,7 @@ def _json(found: Preview) -> dict[str, Any]:
     }
 
 
-def _action(step: Step) -> dict[str, Any]:
+def _action(step: PreviewedAction) -> dict[str, Any]:
     action = step.action
     return {
         "key": action.key,
@@ -94,7 +94,7 @@ def _table(found: Preview) -> None:
     show(full if fits(full) else _rows(found.steps, digests=False), *map(shown, _notes(found)))
 
 
-def _rows(steps: Sequence[Step], *, digests: bool) -> Table:
+def _rows(steps: Sequence[PreviewedAction], *, digests: bool) -> Table:
     columns = ["#", "kind", "name", *(["digest"] if digests else []), "needs", "cells", "state", "s"]
     made = table(*columns, gap=2 if digests else 1)
     for title in ("#", "cells", "s"):

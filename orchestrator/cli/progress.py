@@ -63,7 +63,7 @@ def progress(cells: Sequence[Cell], *, known: Known, quiet: bool, as_json: bool)
         with view.live:
             yield view
     else:
-        yield Lines()
+        yield ProgressLines()
 
 
 class Quiet:
@@ -97,7 +97,7 @@ class JsonLines(Quiet):
             silence(sys.stdout)
 
 
-class Lines(Quiet):
+class ProgressLines(Quiet):
     """One line per event that a person would want in a log."""
 
     def __init__(self) -> None:
@@ -194,7 +194,7 @@ def _tell_confirmation(cell: CellRecord) -> Text:
     return Text("= ").append(flat(f"{cell.verdict}  {cell.id}  {said}"))
 
 
-class LiveView(Lines):
+class LiveView(ProgressLines):
     """Lines that scroll, above what runs now, the counts, and the time."""
 
     def __init__(self, planned: int, known: Known) -> None:

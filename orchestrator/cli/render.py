@@ -9,7 +9,7 @@ import click
 from orchestrator.cli import common
 from orchestrator.cli.outfolder import find_old, replace_files
 from orchestrator.execute.sources import unpinned
-from orchestrator.execute.sources.unpinned import Moved
+from orchestrator.execute.sources.unpinned import ResolvedSource
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
 from orchestrator.preview import engine_here, packages_here
@@ -28,7 +28,7 @@ from orchestrator.reproduce.folder import SCRIPT
     help="A new or empty folder, or one that matrixctl made.",
 )
 def render(
-    selection: common.Selection,
+    selection: common.SelectedCells,
     *,
     store: Path | None,
     mirrors: Sequence[str],
@@ -44,7 +44,7 @@ def render(
     engine, host = engine_here()
     limits, package = selection.matrix.limits, packages_here(engine, host)
 
-    def bring(what: Moving) -> Moved:
+    def bring(what: Moving) -> ResolvedSource:
         kept = Store(store or common.default_store())
         deadline = time.monotonic() + limits.fetch
         at = selection.pins.find(what) if selection.pins else ""

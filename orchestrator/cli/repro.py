@@ -9,7 +9,7 @@ from orchestrator.cli import common, complete
 from orchestrator.cli.outfolder import find_old, replace_files
 from orchestrator.execute.store.store import Store
 from orchestrator.record.find import LATEST, WHAT, find_cell, find_folder
-from orchestrator.record.interrupted_run import Past, read_past
+from orchestrator.record.interrupted_run import PastRun, read_past
 from orchestrator.reproduce import finished
 from orchestrator.reproduce.folder import SCRIPT
 
@@ -66,7 +66,7 @@ def repro(
     click.echo(out / SCRIPT)
 
 
-def find_sources(past: Past) -> list[Path]:
+def find_sources(past: PastRun) -> list[Path]:
     """Return the sources files that the run was given and that are still there."""
     settings = past.start.settings
     files = [Path(settings.folder) / path for path in settings.sources] if settings else []

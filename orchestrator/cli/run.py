@@ -49,7 +49,7 @@ from orchestrator.report.summary import verdict
 from orchestrator.report.units import count
 
 if TYPE_CHECKING:
-    from orchestrator.record.history.place import Place
+    from orchestrator.record.history.place import HistoryPlace
 
 _ANEW = {
     *("resume", "out", "store", "remote_store", "scheduler", "mirrors", "jobs", "memory", "keep"),
@@ -199,7 +199,7 @@ _CONFIRM = 3
 def run(
     context: click.Context,
     /,
-    choice: common.Choice,
+    choice: common.SelectionOptions,
     *,
     github: bool,
     as_json: bool,
@@ -228,7 +228,7 @@ def run(
     leave(Exit.HARNESS if done.record.run.exit_code is None else done.record.run.exit_code)
 
 
-class _Done(NamedTuple):
+class _EndedRun(NamedTuple):
     """A run that has ended, its folder, what it was compared with, and its matrix file."""
 
     record: RunRecord
@@ -239,7 +239,7 @@ class _Done(NamedTuple):
 
 def _run(
     context: click.Context,
-    choice: common.Choice,
+    choice: common.SelectionOptions,
     *,
     resume: str | None,
     failed_of: str | None,
@@ -252,7 +252,7 @@ def _run(
     as_bisect: bool,
     reason: str | None,
     **_: object,
-) -> _Done:
+) -> _EndedRun:
     """Do what ``run`` was asked to do."""
     if reason and not as_bisect:
         raise UsageError("--reason goes with --as-bisect: it says which failure a bisection looks for")
@@ -314,7 +314,7 @@ def _run(
         _write_down(place, folder)
     # The matrix that comes with matrixctl is no file of the repository.
     matrix = Path(settings.matrix or common.HERE)
-    return _Done(record=record, folder=folder, compared=compared, matrix=matrix)
+    return _EndedRun(record=record, folder=folder, compared=compared, matrix=matrix)
 
 
 @contextmanager
@@ -350,7 +350,9 @@ def _find_workers(
         )
 
 
-def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *, as_step: bool) -> None:
+def _refuse_odd_exploration(
+    params: Mapping[str, Any], choice: common.SelectionOptions, *, as_step: bool
+) -> None:
     """:raises UsageError: for options of --explain without it, and for what cannot go beside it."""
     if not params["explain"] and (params["budget_minutes"] or params["start"] != "all"):
         raise UsageError("--start and --budget-minutes go with --explain")
@@ -363,7 +365,7 @@ def _refuse_odd_exploration(params: Mapping[str, Any], choice: common.Choice, *,
         raise UsageError(f"--explain asks for more cells, and {AS_STEP} judges one")
 
 
-def _list_reserve(selection: common.Selection, settings: Settings) -> Sequence[Cell]:
+def _list_reserve(selection: common.SelectedCells, settings: Settings) -> Sequence[Cell]:
     """Return what a run that explains may ask for beside its selection: all other cells of the matrix.
 
     That is, those that can be built as was asked for: with the patches, and at the pins.
@@ -438,7 +440,7 @@ def _report_news(
     return found, f"since {base.run.id}: {words.verdict(found)} ({words.headline(found)})"
 
 
-def _check_place(history: str) -> "Place":
+def _check_place(history: str) -> "HistoryPlace":
     """Return the place of a history; only where one is named is SQLAlchemy imported.
 
     :raises UsageError: if it is neither a file nor the URL of a database, or the database has no driver.
@@ -452,7 +454,7 @@ def _check_place(history: str) -> "Place":
     return place
 
 
-def _write_down(place: "Place", folder: Path) -> None:
+def _write_down(place: "HistoryPlace", folder: Path) -> None:
     """Write the run into the history; whatever goes wrong there costs no run."""
     from orchestrator.app.history import import_run  # noqa: PLC0415 - heavy, and an option
     from orchestrator.record.history.history import History  # noqa: PLC0415
@@ -470,7 +472,7 @@ def _write_down(place: "Place", folder: Path) -> None:
     common.say(f"Its report is whole. Once that is mended: {command}")
 
 
-def _settings(choice: common.Choice, params: Mapping[str, Any], command: str) -> Settings:
+def _settings(choice: common.SelectionOptions, params: Mapping[str, Any], command: str) -> Settings:
     return Settings(
         folder=str(Path.cwd()),
         today=datetime.now(UTC).date(),

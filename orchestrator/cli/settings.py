@@ -15,9 +15,9 @@ from orchestrator.execute.system.host import LocalHost
 from orchestrator.record.settings import Settings
 
 
-def choice_of(settings: Settings) -> common.Choice:
+def choice_of(settings: Settings) -> common.SelectionOptions:
     """Return what the command line of a run chooses."""
-    return common.Choice(
+    return common.SelectionOptions(
         matrix_file=Path(settings.matrix) if settings.matrix else None,
         profile=settings.profile,
         filters=settings.filters,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.app.needs import Inputs, find_needs, make_key
+from orchestrator.app.needs import KeyInputs, find_needs, make_key
 from orchestrator.arch import Arch
 from orchestrator.cli import common
 from orchestrator.cli.group import Ordered
@@ -32,7 +32,7 @@ def store() -> None:
 @common.matrix_sources
 @common.challenge_unsupported
 def key(
-    selection: common.Selection,
+    selection: common.SelectedCells,
     *,
     store: Path | None,
     mirrors: Sequence[str],
@@ -46,7 +46,7 @@ def key(
     """
     catalog, kept = common.catalog(sources), Store(store or common.default_store())
     found, host = _look(selection, catalog, kept, mirrors, challenge_unsupported=challenge_unsupported)
-    inputs = Inputs(
+    inputs = KeyInputs(
         host=host,
         catalog=catalog,
         store=kept,
@@ -66,7 +66,7 @@ def key(
 @common.challenge_unsupported
 @click.option("--ccache", is_flag=True, help="With the compiler caches: larger than all that is compiled.")
 def export(
-    selection: common.Selection,
+    selection: common.SelectedCells,
     *,
     file: Path,
     store: Path | None,
@@ -110,7 +110,7 @@ def import_(file: Path, *, store: Path | None) -> None:
 
 
 def _look(
-    selection: common.Selection,
+    selection: common.SelectedCells,
     catalog: Catalog,
     store: Store,
     mirrors: Sequence[str],

@@ -73,7 +73,7 @@ def command(
     if not remote_store:
         raise UsageError("worker needs --remote-store: what it builds is of use to the others alone")
     patient = make_patient()
-    missing = [check for check in doctor.examine(patient) if check.state is doctor.State.MISSING]
+    missing = [check for check in doctor.examine(patient) if check.state is doctor.CheckState.MISSING]
     if missing:
         raise MatrixctlError(
             "this machine lacks what a run needs",

@@ -54,12 +54,12 @@ def told_in_step() -> Iterator[None]:
     except (SystemExit, click.exceptions.Exit):  # the command has ended by itself, and told what there is
         raise
     except BaseException as error:
-        Step().tell_error(error)
+        WorkflowStep().tell_error(error)
         raise
 
 
 @contextmanager
-def open_step() -> Iterator["Step"]:
+def open_step() -> Iterator["WorkflowStep"]:
     """Enter a step: until it is left, GitHub obeys no line of the log, no matter who wrote it.
 
     :raises UsageError: outside GitHub Actions.
@@ -69,7 +69,7 @@ def open_step() -> Iterator["Step"]:
             f"{AS_STEP} is for a step of GitHub Actions, and this is none: GITHUB_ACTIONS is not `true`",
             resolution="Leave it out; `matrixctl github summary RUN` prints the same Markdown anywhere.",
         )
-    step = Step()
+    step = WorkflowStep()
     step.stop_commands()
     try:
         yield step
@@ -81,7 +81,7 @@ def _is_step() -> bool:
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
-class Step:
+class WorkflowStep:
     """What goes to the step's log and files. Nothing of it fails: what cannot be written is a sentence."""
 
     def __init__(self) -> None:

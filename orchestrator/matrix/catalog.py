@@ -31,7 +31,7 @@ _HELP = "docs/sources.md describes the file"
 _FORMS = "an origin is an http(s) URL, `debian-pool: main/h/haproxy/FILE` or `pypi: NAME==VERSION`"
 
 
-class Origin(Value):
+class SourceOrigin(Value):
     """One place that has a source. The host of a pool or of PyPI comes from this machine's settings."""
 
     kind: Literal["url", "debian-pool", "pypi"]
@@ -51,7 +51,7 @@ class Source(Value):
     sha256: str | None
     strip: int
     """Leading path components of the archive to drop, as in ``tar --strip-components``."""
-    origins: tuple[Origin, ...]
+    origins: tuple[SourceOrigin, ...]
 
     @property
     def blocked(self) -> str | None:
@@ -152,7 +152,7 @@ def _digest(text: str) -> str:
 
 
 def _origin(given: Any) -> Any:
-    """Return ``https://...`` or a mapping of one key as the fields of an Origin."""
+    """Return ``https://...`` or a mapping of one key as the fields of a SourceOrigin."""
     match given:
         case str() if _URL.fullmatch(given):
             return {"kind": "url", "where": given}
@@ -172,7 +172,7 @@ class _Entry(Value):
     file: _FileName
     sha256: Annotated[str, AfterValidator(_digest)]
     strip: int = Field(default=1, ge=0, le=5, strict=True)
-    origins: tuple[Annotated[Origin, BeforeValidator(_origin)], ...] = ()
+    origins: tuple[Annotated[SourceOrigin, BeforeValidator(_origin)], ...] = ()
 
 
 class _File(Value):

@@ -26,7 +26,7 @@ NATIVE = ("amd64", "arm64")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Build:
+class BuildWithCells:
     """A HAProxy build and the cells that are probed with it: they stay together."""
 
     name: str
@@ -47,7 +47,7 @@ class Shard:
     number: int
     of: int
     runner: str
-    builds: tuple[Build, ...]
+    builds: tuple[BuildWithCells, ...]
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Shard:
         return SETUP_SECONDS + _work(self.builds)
 
 
-def list_builds(cells: Iterable[Cell], runners: Sequence[str] = NATIVE) -> tuple[Build, ...]:
+def list_builds(cells: Iterable[Cell], runners: Sequence[str] = NATIVE) -> tuple[BuildWithCells, ...]:
     """Return the builds of cells, in the order of the cells.
 
     :param runners: architectures of the machines that there are.
@@ -76,13 +76,13 @@ def list_builds(cells: Iterable[Cell], runners: Sequence[str] = NATIVE) -> tuple
     return tuple(_make_build(name, group, runners) for name, group in groups.items())
 
 
-def _make_build(name: str, cells: Sequence[Cell], runners: Sequence[str]) -> Build:
+def _make_build(name: str, cells: Sequence[Cell], runners: Sequence[str]) -> BuildWithCells:
     first = cells[0]
     arch, compiled = first.arch.name, first.haproxy.is_compiled
     library = f"{first.tls.name}--{arch}" if compiled and first.tls.source != "distro" else ""
     sessions = {cell.execution.name for cell in cells}
     building = FALLBACK_SECONDS["haproxy"] + FALLBACK_SECONDS["selftest"] if compiled else UNPACK_SECONDS
-    return Build(
+    return BuildWithCells(
         name=name,
         runner=arch if arch in runners else runners[0],
         library=library,
@@ -160,13 +160,13 @@ def take(cells: Sequence[Cell], text: str) -> tuple[Cell, ...]:
 
 # How a set of builds is cut.
 
-_Part = list[Build]
+_Part = list[BuildWithCells]
 _HALVINGS = 10
 
 
-def _cut(builds: Sequence[Build], shards: int) -> list[tuple[str, _Part]]:
+def _cut(builds: Sequence[BuildWithCells], shards: int) -> list[tuple[str, _Part]]:
     """Return each shard's machine and builds."""
-    by_runner: dict[str, list[Build]] = {}
+    by_runner: dict[str, list[BuildWithCells]] = {}
     for build in builds:
         by_runner.setdefault(build.runner, []).append(build)
     runners = sorted(by_runner, key=NATIVE.index)
@@ -185,7 +185,7 @@ def _cut(builds: Sequence[Build], shards: int) -> list[tuple[str, _Part]]:
 
 
 def _find_better_share(
-    builds: Mapping[str, Sequence[Build]], parts: Mapping[str, list[_Part]]
+    builds: Mapping[str, Sequence[BuildWithCells]], parts: Mapping[str, list[_Part]]
 ) -> Mapping[str, list[_Part]] | None:
     """Return the parts with one machine of a quick kind given to the slowest, if the longest gets shorter.
 
@@ -203,7 +203,7 @@ def _find_better_share(
     return {**parts, giver: less, slowest: more} if _longest(more) < _longest(parts[slowest]) else None
 
 
-def _balance(builds: Sequence[Build], shards: int) -> list[_Part]:
+def _balance(builds: Sequence[BuildWithCells], shards: int) -> list[_Part]:
     """Return the builds in so many parts, the longest of them as short as packing and mending make it.
 
     As in MULTIFIT (https://doi.org/10.1137/0207001) a limit for all parts is sought by halving; what was
@@ -222,7 +222,7 @@ def _balance(builds: Sequence[Build], shards: int) -> list[_Part]:
     return min(found, key=lambda parts: (_longest(parts), math.fsum(map(_work, parts))))
 
 
-def _deal(builds: Sequence[Build], shards: int) -> list[_Part]:
+def _deal(builds: Sequence[BuildWithCells], shards: int) -> list[_Part]:
     """Deal the builds, the longest first, each to the part that is then the shortest."""
     parts: list[_Part] = [[] for _ in range(shards)]
     for build in sorted(builds, key=lambda one: (-one.seconds, one.library, one.name)):
@@ -230,13 +230,13 @@ def _deal(builds: Sequence[Build], shards: int) -> list[_Part]:
     return _fill(parts)
 
 
-def _pack(builds: Sequence[Build], shards: int, limit: float) -> list[_Part] | None:
+def _pack(builds: Sequence[BuildWithCells], shards: int, limit: float) -> list[_Part] | None:
     """Pack the builds into parts that stay within a limit; ``None`` where that does not work out.
 
     The libraries with most to do come first, each in as few parts as can be; what needs none fills the rest.
     """
     parts: list[_Part] = [[] for _ in range(shards)]
-    groups: dict[str, list[Build]] = {}
+    groups: dict[str, list[BuildWithCells]] = {}
     for build in sorted(builds, key=lambda one: (-one.seconds, one.name)):
         groups.setdefault(build.library, []).append(build)
     for library in sorted(groups, key=lambda one: (not one, -_work(groups[one]), one)):
@@ -303,7 +303,7 @@ def _exchanges(part: _Part, other: _Part) -> Iterable[tuple[_Part, _Part]]:
             yield [*rest, back], [*other[:j], *other[j + 1 :], build]
 
 
-def _work(builds: Sequence[Build]) -> float:
+def _work(builds: Sequence[BuildWithCells]) -> float:
     """Return the seconds for some builds on one machine: each library is built there once."""
     seconds, libraries = [], {}
     for build in builds:  # one walk: plans of a thousand builds ask for this millions of times

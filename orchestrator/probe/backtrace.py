@@ -32,7 +32,7 @@ _FRAMES_OF = re.compile(r"^== bt\n(.*?)(?=^== |\Z)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class GdbOutput:
     """What gdb said in one run. ``signal`` is empty where the server did not crash."""
 
     signal: str
@@ -61,7 +61,7 @@ def debug_files(
     }
 
 
-def run_under_gdb(engine: Engine, made: session.Session) -> Said:
+def run_under_gdb(engine: Engine, made: session.Session) -> GdbOutput:
     """Run the session of one cell under gdb, once.
 
     :raises EngineError, DeadlineError: where the harness failed.
@@ -76,11 +76,11 @@ def run_under_gdb(engine: Engine, made: session.Session) -> Said:
     return parse("".join(said))
 
 
-def parse(text: str) -> Said:
+def parse(text: str) -> GdbOutput:
     """Read what gdb said: the signal at which it stopped, and the frames of that thread."""
     text = bounds.cut(text, bounds.EVIDENCE)
     stopped = [name for name in _STOPPED.findall(text) if name in CRASHES]
-    return Said(
+    return GdbOutput(
         signal=stopped[-1] if stopped else "", frames=_read_frames(text) if stopped else (), text=text
     )
 
@@ -108,7 +108,7 @@ def has_lines(program: bytes) -> bool:
         return False
 
 
-def head(cell: Cell, tries: Sequence[Said], symbols: str) -> str:
+def head(cell: Cell, tries: Sequence[GdbOutput], symbols: str) -> str:
     """Return the lines above what gdb said: what this is, and how much it is worth."""
     ended = f"it crashed in try {len(tries)}" if tries[-1].signal else "it did not crash again"
     count = "1 try" if len(tries) == 1 else f"{len(tries)} tries"

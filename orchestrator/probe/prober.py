@@ -64,7 +64,7 @@ class OnJudgement(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Images:
+class SessionImages:
     """Tags of the verified images of one session."""
 
     server: str
@@ -103,14 +103,14 @@ class Prober:
     run: Callable[[Engine, session.Session, session.OnLine], None] = session.run
     """Runs a session."""
 
-    def probe(self, cells: Sequence[Cell], haproxy: bytes, images: Images) -> None:
+    def probe(self, cells: Sequence[Cell], haproxy: bytes, images: SessionImages) -> None:
         """Probe the cells of one build once per round."""
         for why in self.rounds:
             if not self.cancelled():
                 self._until_judged(cells, haproxy, images, why, last=why == self.rounds[-1])
 
     def _until_judged(
-        self, cells: Sequence[Cell], haproxy: bytes, images: Images, why: str, *, last: bool
+        self, cells: Sequence[Cell], haproxy: bytes, images: SessionImages, why: str, *, last: bool
     ) -> None:
         pending = {cell.id: why for cell in cells}
         tries = count(1)
@@ -119,7 +119,7 @@ class Prober:
             nonlocal pending
             left = [cell for cell in cells if cell.id in pending]
             number = next(tries)
-            ends = _Ends(last_round=last, last_try=number == TRIES, again=number > 1)
+            ends = _EndsHere(last_round=last, last_try=number == TRIES, again=number > 1)
             broken = self._attempt(left, haproxy, images, pending, ends)
             pending = {key: f"{AGAIN}{message}" for key, message in broken.items()}
             return pending if not pending or self.engine.answers() else {}  # a dead one is asked for nothing
@@ -135,16 +135,16 @@ class Prober:
         self,
         cells: Sequence[Cell],
         haproxy: bytes,
-        images: Images,
+        images: SessionImages,
         whys: Mapping[str, str],
-        ends: "_Ends",
+        ends: "_EndsHere",
     ) -> dict[str, str]:
         """One session; the cells that the harness broke, with the reason.
 
         Whatever ends it, what was judged stays, and each other cell gets an attempt that says why.
         """
         made = self._session(cells, haproxy, images, whys)
-        attempt = _Attempt(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
+        attempt = _SessionReader(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
         error: Exception | None = None
         try:
             self.run(self.engine, made, attempt.on_line)
@@ -157,7 +157,7 @@ class Prober:
         return attempt.broken
 
     def _session(
-        self, cells: Sequence[Cell], haproxy: bytes, images: Images, whys: Mapping[str, str]
+        self, cells: Sequence[Cell], haproxy: bytes, images: SessionImages, whys: Mapping[str, str]
     ) -> session.Session:
         first = cells[0]
         arch = first.arch.arch
@@ -187,7 +187,7 @@ def _give_up(state: RetryCallState) -> object:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ends:
+class _EndsHere:
     """Whether it ends with this session: for judged cells, and for those that the harness fails again.
 
     ``again``: the session itself replaces one in which the harness failed.
@@ -198,7 +198,7 @@ class _Ends:
     again: bool
 
 
-class _Attempt:
+class _SessionReader:
     """Reads the lines of one session as they come."""
 
     def __init__(
@@ -207,7 +207,7 @@ class _Attempt:
         cells: Sequence[Cell],
         haproxy: bytes,
         whys: Mapping[str, str],
-        ends: _Ends,
+        ends: _EndsHere,
         *,
         server: str,
     ) -> None:

@@ -27,7 +27,7 @@ _EVIDENCE = "cells"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class PastRun:
     """Everything that the journal still tells. ``events`` begins with ``start``."""
 
     folder: Path
@@ -94,7 +94,7 @@ class Past:
         sweep_half_made(self.folder.rglob(".*"))
 
 
-def read_past(folder: Path) -> Past:
+def read_past(folder: Path) -> PastRun:
     """Read a run that should go on; drop a broken line of its journal, with a message.
 
     :raises UnplannedError: where it died before it had planned anything.
@@ -103,7 +103,7 @@ def read_past(folder: Path) -> Past:
     events: Sequence[Event] = tuple(read(folder / JOURNAL, warn=True, whole_parts=True))
     if not events or not isinstance(events[0], RunStarted):
         raise UnplannedError(folder)
-    return Past(folder=folder, start=events[0], events=tuple(events), record=fold(events))
+    return PastRun(folder=folder, start=events[0], events=tuple(events), record=fold(events))
 
 
 def _between(start: str, end: str) -> float:

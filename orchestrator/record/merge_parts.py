@@ -13,7 +13,7 @@ from orchestrator.outcome import exit_code
 from orchestrator.plan.shards import parse
 from orchestrator.record import journal
 from orchestrator.record.fold import ended
-from orchestrator.record.interrupted_run import Past, read_past
+from orchestrator.record.interrupted_run import PastRun, read_past
 from orchestrator.record.model import CellRecord, RunRecord
 
 
@@ -21,7 +21,7 @@ from orchestrator.record.model import CellRecord, RunRecord
 class Part:
     """One of the runs. ``record`` is as its journal has it, maybe with other paths of its files."""
 
-    past: Past
+    past: PastRun
     record: RunRecord
 
     @property

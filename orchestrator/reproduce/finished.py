@@ -19,7 +19,7 @@ from orchestrator.plan.plan import Plan
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import trace_attempt
-from orchestrator.record.interrupted_run import Past as PastRun
+from orchestrator.record.interrupted_run import PastRun
 from orchestrator.record.journal import SourcePinned
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import issue
@@ -27,7 +27,7 @@ from orchestrator.reproduce import foreign
 from orchestrator.reproduce.folder import (
     SCRIPT,
     Folder,
-    Past,
+    RunFindings,
     find_needed,
     find_problem,
     make_folder,
@@ -110,7 +110,7 @@ def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store)
         limits=again.limits,
         host=again.host,
         sources={**_find_unpublished(again, store), **again.sources},
-        past=Past(
+        findings=RunFindings(
             expected=_expect(record),
             packages=_find_packages(past.record, again),
             broken=_find_broken(past.record, record, again),

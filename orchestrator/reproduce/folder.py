@@ -40,7 +40,7 @@ class Folder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Past:
+class RunFindings:
     """What a run has found of the one cell of a folder.
 
     :ivar expected: what ``verdict.py`` holds the cell and its build against, beside what is declared.
@@ -58,7 +58,7 @@ class Past:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Step:
+class _CompileStep:
     """One compile of a reproducer. ``artifact`` changes with everything that goes into it."""
 
     name: str
@@ -113,7 +113,7 @@ def make_folder(
     limits: Limits,
     host: Arch,
     sources: Mapping[str, Path],
-    past: Past | None = None,
+    findings: RunFindings | None = None,
 ) -> Folder:
     """Return the folder of the build of one session.
 
@@ -133,7 +133,7 @@ def make_folder(
     steps = _steps(needed, renderer, images.toolchain)
     mine = scale_limits(limits, emulated=first.emulated_on(host))
     work = dict(session_files(renderer, cells, mine, None))
-    work["expected.json"] = _as_json(_expected(cells, host, past))
+    work["expected.json"] = _as_json(_expected(cells, host, findings))
     work |= {name: renderer.source(f"reproduce/{name}").encode() for name in _SCRIPTS}
     folders = [entry["folder"] for entry in json.loads(work["session.json"])["cells"]]
     values = {
@@ -158,12 +158,12 @@ def make_folder(
         "pip_options": shlex.join(wheels.pip_options(host)),
         "client_command": client_command(first, folders[0]),
         "taken": sorted(sources),
-        "past": past,
+        "past": findings,
         **_containers(cells, images, mine, host),
     }
     readme = renderer.render("reproduce/README.md.j2", values)
     files = {
-        "README.md": f"{past.report if past else ''}{readme}".encode(),
+        "README.md": f"{findings.report if findings else ''}{readme}".encode(),
         SCRIPT: renderer.render("reproduce/reproduce.sh.j2", values).encode(),
         **{step.script: step.text.encode() for step in steps},
         **_selftest(renderer, needed),
@@ -171,8 +171,8 @@ def make_folder(
         **{f"images/{name}": text.encode() for name, text in _image_files(first, images, host).items()},
         **{f"work/{path}": content for path, content in work.items()},
     }
-    if past:
-        files["packages.txt"] = "".join(f"{' '.join(one)}\n" for one in sorted(past.packages)).encode()
+    if findings:
+        files["packages.txt"] = "".join(f"{' '.join(one)}\n" for one in sorted(findings.packages)).encode()
     return Folder(files=files, copies={f"sources/{name}": path for name, path in sources.items()})
 
 
@@ -180,14 +180,14 @@ def _as_json(value: object) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _expected(cells: Sequence[Cell], host: Arch, past: Past | None) -> dict[str, Any]:
+def _expected(cells: Sequence[Cell], host: Arch, findings: RunFindings | None) -> dict[str, Any]:
     """Return what ``verdict.py`` needs to know beside what the session asks."""
     declared = {cell.id: capabilities.unsupported(cell, host) for cell in cells}
     return {
         "machine": cells[0].arch.arch.machine,
         "cells": {key: {"declared": one.reason if one else None} for key, one in declared.items()},
         "no_quic": capabilities.quic_api(cells[0].haproxy, cells[0].tls) == "none",
-        **(past.expected if past else {}),
+        **(findings.expected if findings else {}),
     }
 
 
@@ -198,15 +198,15 @@ def client_command(cell: Cell, folder: str) -> str:
     return f"python3 {WORK}/driver.py {WORK}/session.json"
 
 
-def _steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list[_Step]:
+def _steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list[_CompileStep]:
     # Its name stands for the packages that were added to the toolchain: the scripts do not name them.
-    steps: list[_Step] = []
+    steps: list[_CompileStep] = []
     for need in needed:
         if isinstance(need, BuildAction) and need.recipe and need.recipe.source:
             recipe, source, parent = need.recipe, need.recipe.source, steps[-1].artifact if steps else ""
             text = renderer.render(recipe.template, recipe.values(WORK))
             inputs = json.dumps([text, source.sha256, toolchain, parent])
-            step = _Step(
+            step = _CompileStep(
                 name=need.name,
                 script=name_script(need),
                 text=text,

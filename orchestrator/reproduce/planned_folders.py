@@ -8,7 +8,7 @@ from orchestrator import __version__
 from orchestrator.arch import Arch
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import unpinned
-from orchestrator.execute.sources.unpinned import Moved, Now
+from orchestrator.execute.sources.unpinned import ResolvedSource, ResolvedSources
 from orchestrator.matrix.catalog import Catalog, Moving
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.action import Action
@@ -28,7 +28,11 @@ class Rendered:
 
 
 def render(
-    cells: Sequence[Cell], catalog: Catalog, limits: Limits, host: Arch, bring: Callable[[Moving], Moved]
+    cells: Sequence[Cell],
+    catalog: Catalog,
+    limits: Limits,
+    host: Arch,
+    bring: Callable[[Moving], ResolvedSource],
 ) -> Rendered:
     """Return the files for these cells, also for unsupported ones: to prove the declaration.
 
@@ -74,12 +78,12 @@ def render(
     )
 
 
-def _find_problem(plan: Plan, action: Action, now: Now) -> str:
+def _find_problem(plan: Plan, action: Action, now: ResolvedSources) -> str:
     lost = (str(now.lost.get(need.key, "")) for need in find_needed(plan, action))
     return find_problem(plan, action) or next((problem for problem in lost if problem), "")
 
 
-def _take_along(plan: Plan, action: Action, now: Now) -> dict[str, Path]:
+def _take_along(plan: Plan, action: Action, now: ResolvedSources) -> dict[str, Path]:
     """Return the sources that move, by their name."""
     mine = [now.moved[need.key] for need in find_needed(plan, action) if need.key in now.moved]
     return {one.source.file: one.path for one in mine if one.path is not None}

@@ -48,7 +48,7 @@ _LOOK_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class AnswerSources:
     """Where the answers come from."""
 
     site: SiteWatch
@@ -58,7 +58,7 @@ class Sources:
     """Whether the server is about to end; streams end then."""
 
 
-def make_application(sources: Sources, hosts: Hosts) -> Guard:
+def make_application(sources: AnswerSources, hosts: Hosts) -> Guard:
     """Return the application, behind its guard."""
     answers = _Answers(sources)
     routes = [
@@ -87,7 +87,7 @@ def report_address(run: str) -> str:
 
 
 class _Answers:
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: AnswerSources) -> None:
         self._from = sources
 
     def begin(self, _: Request) -> Response:

@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 
 from orchestrator.errors import UsageError
-from orchestrator.serve.application import Sources, make_application, report_address
+from orchestrator.serve.application import AnswerSources, make_application, report_address
 from orchestrator.serve.guard import Hosts
 from orchestrator.serve.watch import HISTORY_S, RUN_S, RunWatch, SiteWatch, repeat
 
@@ -82,7 +82,7 @@ def serve(listener: socket.socket, host: str, site: SiteWatch, reports: Path) ->
     run.look()
     repeat(site.look, HISTORY_S)
     repeat(run.look, RUN_S)
-    sources = Sources(site=site, run=run, reports=reports, is_stopping=lambda: server.should_exit)
+    sources = AnswerSources(site=site, run=run, reports=reports, is_stopping=lambda: server.should_exit)
     config = uvicorn.Config(
         make_application(sources, make_hosts(listener, host)),
         lifespan="off",

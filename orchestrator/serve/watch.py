@@ -12,7 +12,7 @@ from orchestrator.app.site import build_site
 from orchestrator.errors import MatrixctlError
 from orchestrator.record.follow import Follower, find_newest
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place
+from orchestrator.record.history.place import HistoryPlace
 from orchestrator.site.live import NOTHING, tell_problem, tell_run
 from orchestrator.site.write import Written
 
@@ -27,7 +27,7 @@ RUN_S = 0.5
 class SiteWatch:
     """Keeps a site as new as its history."""
 
-    def __init__(self, place: Place, folder: Path, series: str | None) -> None:
+    def __init__(self, place: HistoryPlace, folder: Path, series: str | None) -> None:
         """Take the history, the site's folder, and whose nights it shows."""
         self.folder = folder
         self.has_pages = False

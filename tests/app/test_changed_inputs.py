@@ -12,7 +12,7 @@ from orchestrator.matrix.model import Patch
 from orchestrator.outcome import Outcome
 from orchestrator.plan.action import SourceAction
 from orchestrator.plan.plan import Plan
-from orchestrator.record.interrupted_run import Past
+from orchestrator.record.interrupted_run import PastRun
 from orchestrator.record.journal import RunStarted
 from orchestrator.record.model import CellRecord, Expected, RunRecord
 from orchestrator.record.settings import Inputs
@@ -28,7 +28,7 @@ def refused(
 ) -> str:
     """What the refusal says of the differences; empty where the run goes on."""
     start = RunStarted(record=PLANNED, inputs=began)
-    past = Past(folder=Path("x"), start=start, events=(start,), record=PLANNED)
+    past = PastRun(folder=Path("x"), start=start, events=(start,), record=PLANNED)
     try:
         refuse_changes(past, planned, now or INPUTS, lost=tuple)
     except UsageError as error:
@@ -113,7 +113,7 @@ def test_a_run_of_an_older_matrixctl_is_not_guessed_at() -> None:
 
 def test_a_source_that_moved_on_is_asked_for_last() -> None:
     start = RunStarted(record=PLANNED, inputs=INPUTS)
-    past = Past(folder=Path("x"), start=start, events=(start,), record=PLANNED)
+    past = PastRun(folder=Path("x"), start=start, events=(start,), record=PLANNED)
     with pytest.raises(UsageError) as refusal:
         refuse_changes(past, PLANNED, INPUTS, lost=lambda: ["source git: x main -> 1 is no longer there"])
     assert refusal.value.details == "source git: x main -> 1 is no longer there"

@@ -24,7 +24,7 @@ from distributed import Scheduler, Worker
 from engine_run import GCM, PACKAGES, EngineRun, Programs, chosen
 from fake_host import FakeHost
 
-from orchestrator.app.cluster.dispatch import Cluster, ClusterActions, connect_cluster, is_evidence
+from orchestrator.app.cluster.dispatch import ClusterActions, WorkerCluster, connect_cluster, is_evidence
 from orchestrator.app.cluster.perform import Listener, Machine
 from orchestrator.app.cluster.security import Access
 from orchestrator.app.cluster.task import find_tool
@@ -529,7 +529,7 @@ def test_a_worker_that_leaves_has_time_to_come_back_whatever_is_asked_of_it(
     now, present = 1000.0, {"tcp://a": {"resources": {"cpu": 4.0}}}
     monkeypatch.setattr("orchestrator.app.cluster.dispatch.time.monotonic", lambda: now)
     client: Any = SimpleNamespace(scheduler_info=lambda: {"workers": present})
-    cluster = Cluster(address="a", client=client, workers={})
+    cluster = WorkerCluster(address="a", client=client, workers={})
     for _ in range(100):
         cluster.refuse_to_wait({"cpu": 1})
         if now == 1000.0:

@@ -9,7 +9,7 @@ from cli_samples import RUN, SETTINGS, a_run, cells, matrixctl
 
 from orchestrator import app
 from orchestrator.cli import run
-from orchestrator.cli.progress import Lines
+from orchestrator.cli.progress import ProgressLines
 from orchestrator.outcome import Verdict
 from orchestrator.record.find import read_run
 from orchestrator.record.journal import JOURNAL, ActionChanged, CellJudged, Journal, RunStarted, read
@@ -128,7 +128,7 @@ def ended(tmp_path: Path, status: str) -> tuple[RunRecord, Path]:
 
 
 def test_all_that_is_cached_has_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    view = Lines()
+    view = ProgressLines()
     for kind, name in (("source", "a"), ("image", "b"), ("source", "c"), ("haproxy", "d")):
         view.listen(action(kind, name))
     view.summary(*ended(tmp_path, "finished"))
@@ -141,11 +141,11 @@ def test_a_run_that_was_interrupted_ends_with_the_command_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Lines().summary(*ended(tmp_path, "interrupted"))
+    ProgressLines().summary(*ended(tmp_path, "interrupted"))
     assert f"\nGo on with: matrixctl run --resume {RUN}\n" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path / "reports")
-    Lines().summary(*ended(tmp_path / "2", "interrupted"))
+    ProgressLines().summary(*ended(tmp_path / "2", "interrupted"))
     err = capsys.readouterr().err
     assert f"\nGo on with: matrixctl run --resume {RUN} --reports {tmp_path / '2' / 'reports'}\n" in err
-    Lines().summary(*ended(tmp_path / "3", "finished"))
+    ProgressLines().summary(*ended(tmp_path / "3", "finished"))
     assert "Go on with" not in capsys.readouterr().err

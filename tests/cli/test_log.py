@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from orchestrator.cli import common
 from orchestrator.cli.log import show_log
 from orchestrator.cli.main import main
-from orchestrator.cli.progress import JsonLines, Lines, Quiet
+from orchestrator.cli.progress import JsonLines, ProgressLines, Quiet
 from orchestrator.execute.store.store import Store
 
 log = logging.getLogger("orchestrator.execute.sources")
@@ -26,7 +26,7 @@ def test_what_is_logged_comes_as_text_and_without_passwords(capsys: pytest.Captu
     assert "[bold]http://***@mirror/x%s: 7\n" in err
 
 
-@pytest.mark.parametrize(("view", "shown"), [(Quiet(), False), (JsonLines(), True), (Lines(), True)])
+@pytest.mark.parametrize(("view", "shown"), [(Quiet(), False), (JsonLines(), True), (ProgressLines(), True)])
 def test_a_run_s_log_is_shown_as_its_view_says(
     view: Quiet, shown: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:

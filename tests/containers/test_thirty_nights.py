@@ -26,7 +26,7 @@ from orchestrator.app.site import build_site
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.record.runs import begin
 
@@ -91,7 +91,7 @@ class Nights:
     """What the nights left: their records, the history, and the site as it was on some mornings."""
 
     folder: Path
-    place: Place
+    place: HistoryPlace
     first: datetime
     records: list[RunRecord] = field(default_factory=list)
 

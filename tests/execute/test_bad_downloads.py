@@ -14,7 +14,7 @@ from orchestrator.execute.sources import release
 from orchestrator.execute.sources.download import SHARE_OVER, FetchError, download
 from orchestrator.execute.sources.release import fetch
 from orchestrator.execute.store.store import Store
-from orchestrator.matrix.catalog import Origin, Source
+from orchestrator.matrix.catalog import Source, SourceOrigin
 
 ENOUGH_S = 300
 """A limit that no busy machine reaches, and a hang does."""
@@ -35,7 +35,7 @@ def fetched(root: Path, *urls: str, seconds: float) -> tuple[bytes, tuple[str, .
         file=FILE,
         sha256=SHA256,
         strip=1,
-        origins=tuple(Origin(kind="url", where=url) for url in urls),
+        origins=tuple(SourceOrigin(kind="url", where=url) for url in urls),
     )
     got = fetch(
         source,

@@ -17,14 +17,14 @@ import pytest
 
 from orchestrator.errors import ExhaustedError, MatrixctlError, UsageError
 from orchestrator.execute.store import bundle
-from orchestrator.execute.store.bundle import Wanted, export, import_
+from orchestrator.execute.store.bundle import WantedItems, export, import_
 from orchestrator.execute.store.prune import prune
 from orchestrator.execute.store.store import Store
 
 BUILD, OTHER = "1" * 64, "2" * 64
 TARBALL = b"a tarball"
 SHA256 = hashlib.sha256(TARBALL).hexdigest()
-ALL = Wanted(artifacts=[BUILD], sources=[(SHA256, "x-1.tar.gz")], caches=["haproxy-amd64-amd64"])
+ALL = WantedItems(artifacts=[BUILD], sources=[(SHA256, "x-1.tar.gz")], caches=["haproxy-amd64-amd64"])
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_source_named_as_the_stores_note_travels(tmp_path: Path, file: str) ->
     with source.scratch() as scratch:
         (scratch / "new").write_bytes(TARBALL)
         source.put_source(scratch / "new", sha256=SHA256, file=file, origin="prebuilt: x")
-    export(source, Wanted(artifacts=[], sources=[(SHA256, file)], caches=[]), tmp_path / "export")
+    export(source, WantedItems(artifacts=[], sources=[(SHA256, file)], caches=[]), tmp_path / "export")
     import_(target, tmp_path / "export")
     held = Store(target.root).source(SHA256, file)
     assert held is not None
@@ -115,7 +115,7 @@ def test_a_source_named_as_the_stores_note_travels(tmp_path: Path, file: str) ->
 
 def test_what_is_missing_is_named_and_what_is_harmed_is_missing(store: Store, tmp_path: Path) -> None:
     (store.root / "artifacts" / OTHER / "artifact.tar").write_bytes(b"harm")
-    gone = Wanted(artifacts=[BUILD, OTHER, "3" * 64], sources=[("4" * 64, "x")], caches=["none"])
+    gone = WantedItems(artifacts=[BUILD, OTHER, "3" * 64], sources=[("4" * 64, "x")], caches=["none"])
     made = export(Store(store.root), gone, tmp_path / "export")
     assert made.missing == {
         *(f"artifacts/{digest}" for digest in (OTHER, "3" * 64)),
@@ -126,7 +126,7 @@ def test_what_is_missing_is_named_and_what_is_harmed_is_missing(store: Store, tm
 
 
 def test_nothing_at_all_makes_no_file(store: Store, tmp_path: Path) -> None:
-    made = export(store, Wanted(artifacts=["3" * 64], sources=[], caches=[]), tmp_path / "export")
+    made = export(store, WantedItems(artifacts=["3" * 64], sources=[], caches=[]), tmp_path / "export")
     assert (made.items, made.size) == ((), 0)
     assert not (tmp_path / "export").exists()
 
@@ -153,7 +153,7 @@ def test_words_that_fit_no_line_are_made_to_fit(tmp_path: Path) -> None:
     with store.scratch() as scratch:
         (scratch / "x").write_bytes(TARBALL)
         store.put_source(scratch / "x", sha256=SHA256, file="x", origin="o\x1b\n" + "o" * 5000)
-    export(store, Wanted(artifacts=[BUILD], sources=[(SHA256, "x")], caches=[]), tmp_path / "export")
+    export(store, WantedItems(artifacts=[BUILD], sources=[(SHA256, "x")], caches=[]), tmp_path / "export")
     other = Store(tmp_path / "other")
     assert len(import_(other, tmp_path / "export").new) == 2
     artifact, source = other.artifact(BUILD), other.source(SHA256, "x")
@@ -185,7 +185,7 @@ def test_what_no_export_can_have_is_a_sentence(
     store.put_artifact(BUILD, b"a library", meta)
     store.put_ccache(cache, b"objects")
     with pytest.raises(MatrixctlError, match=said) as caught:
-        export(store, Wanted(artifacts=[BUILD], sources=[], caches=[cache]), tmp_path / "export")
+        export(store, WantedItems(artifacts=[BUILD], sources=[], caches=[cache]), tmp_path / "export")
     assert "\n" not in caught.value.brief
     assert not (tmp_path / "export").exists()
 
@@ -260,7 +260,7 @@ def test_a_clean_spares_what_is_written_and_what_comes_in(
             other.empty()
 
     during(monkeypatch, name, clean)
-    wanted = Wanted(artifacts=[BUILD], sources=[], caches=["haproxy-amd64-amd64"])
+    wanted = WantedItems(artifacts=[BUILD], sources=[], caches=["haproxy-amd64-amd64"])
     if name == "_write":
         made = export(store, wanted, tmp_path / "again")
         assert made.missing == frozenset()

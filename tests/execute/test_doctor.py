@@ -10,7 +10,7 @@ from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.setup import doctor, fix
-from orchestrator.execute.setup.doctor import State
+from orchestrator.execute.setup.doctor import CheckState
 from orchestrator.record.model import EngineInfo
 
 INSTALL = "apt-get install -y --no-install-recommends docker.io git mmdebstrap"
@@ -50,20 +50,20 @@ def ready() -> FakeHost:
 @pytest.mark.parametrize(
     ("found", "state"),
     [
-        ("20.10.24+dfsg1", State.OK),
-        ("28.2.2", State.OK),
-        ("29.0.0-rc.1", State.OK),
-        ("20.9.1", State.MISSING),
-        ("19.03.15", State.MISSING),
-        ("garbage", State.MISSING),
+        ("20.10.24+dfsg1", CheckState.OK),
+        ("28.2.2", CheckState.OK),
+        ("29.0.0-rc.1", CheckState.OK),
+        ("20.9.1", CheckState.MISSING),
+        ("19.03.15", CheckState.MISSING),
+        ("garbage", CheckState.MISSING),
     ],
 )
-def test_versions_are_compared_as_numbers(found: str, state: State) -> None:
+def test_versions_are_compared_as_numbers(found: str, state: CheckState) -> None:
     assert doctor.version(found, "docker").state is state
 
 
 def test_podman_has_versions_of_its_own() -> None:
-    assert doctor.version("4.3.1", "podman").state is State.OK
+    assert doctor.version("4.3.1", "podman").state is CheckState.OK
     old = doctor.version("3.4.4", "podman")
     assert (old.name, old.found) == ("podman version", "3.4.4, older than 4.3")
     assert old.remedy.endswith("podman")
@@ -82,20 +82,20 @@ def test_podman_is_known_by_its_answer(components: object, name: str) -> None:
 
 
 def test_memory_below_two_gigabytes_is_missing() -> None:
-    assert doctor.memory(1_900_000_000).state is State.MISSING
-    assert doctor.memory(2_000_000_000).state is State.OK
+    assert doctor.memory(1_900_000_000).state is CheckState.MISSING
+    assert doctor.memory(2_000_000_000).state is CheckState.OK
 
 
 @pytest.mark.parametrize(
     ("free", "docker_host", "state"),
     [
-        (6 * 10**9, "", State.OK),
-        (4 * 10**9, "", State.MISSING),
-        (None, "", State.WARNING),
-        (4 * 10**9, "ssh://somewhere", State.WARNING),
+        (6 * 10**9, "", CheckState.OK),
+        (4 * 10**9, "", CheckState.MISSING),
+        (None, "", CheckState.WARNING),
+        (4 * 10**9, "ssh://somewhere", CheckState.WARNING),
     ],
 )
-def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, state: State) -> None:
+def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, state: CheckState) -> None:
     assert (
         doctor.disk(patient(FakeHost(free=free), docker_host=docker_host), "/var/lib/docker").state is state
     )
@@ -111,7 +111,7 @@ class Elsewhere(FakeEngine):
 def test_a_host_of_another_architecture_is_named() -> None:
     checks = {one.name: one for one in doctor.examine(patient(ready(), engine=Elsewhere()))}
     found = checks["architecture"]
-    assert (found.state, found.found) == (State.MISSING, "The engine runs on pdp11.")
+    assert (found.state, found.found) == (CheckState.MISSING, "The engine runs on pdp11.")
     assert found.remedy == "Name one on amd64 or arm64."
 
 
@@ -158,20 +158,20 @@ def test_why_the_daemon_is_out_of_reach(
 ) -> None:
     who = patient(FakeHost(programs=programs), docker_host=docker_host, error=error)
     check = doctor.examine(who)[0]
-    assert (check.state, check.found, check.remedy) == (State.MISSING, found, remedy)
+    assert (check.state, check.found, check.remedy) == (CheckState.MISSING, found, remedy)
 
 
 def test_without_a_daemon_the_rest_is_looked_at_all_the_same() -> None:
     checks = doctor.examine(patient(fresh()))
     assert [(check.name, check.state) for check in checks] == [
-        ("docker daemon", State.MISSING),
-        ("git", State.WARNING),
+        ("docker daemon", CheckState.MISSING),
+        ("git", CheckState.WARNING),
     ]
     assert not doctor.healthy(checks)
 
 
 def test_warnings_do_not_make_a_machine_unfit() -> None:
-    assert doctor.healthy([doctor.Check(name="disk", state=State.WARNING, found="")])
+    assert doctor.healthy([doctor.Check(name="disk", state=CheckState.WARNING, found="")])
 
 
 def test_from_nothing_without_a_service_manager() -> None:
@@ -279,4 +279,4 @@ def test_this_machine_is_fit_and_fixing_it_changes_nothing() -> None:
 
 @pytest.mark.parametrize("found", ["20.10." + "9" * 5000, "9" * 5000, "\u00b2.\u0663"])
 def test_a_version_of_any_length_is_a_finding(found: str) -> None:
-    assert doctor.version(found, "docker").state in {State.OK, State.MISSING}
+    assert doctor.version(found, "docker").state in {CheckState.OK, CheckState.MISSING}

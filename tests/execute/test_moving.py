@@ -20,7 +20,7 @@ from orchestrator.errors import (
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources import unpinned as moving_module
 from orchestrator.execute.sources.download import FetchError
-from orchestrator.execute.sources.unpinned import Moved, fetch, look
+from orchestrator.execute.sources.unpinned import ResolvedSource, fetch, look
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Moving
@@ -52,7 +52,7 @@ def moving(where: object, *, kind: str = "git", ref: str = "") -> Moving:
     )
 
 
-def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> Moved:
+def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> ResolvedSource:
     return fetch(
         what,
         store=store,
@@ -62,7 +62,7 @@ def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> 
     )
 
 
-def seen_now(store: Store, what: Moving) -> Moved:
+def seen_now(store: Store, what: Moving) -> ResolvedSource:
     return look(what, store=store, mirrors=(), deadline=time.monotonic() + 30, package=PACKAGES.get)
 
 
@@ -72,7 +72,7 @@ def refusal(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -
     return caught.value
 
 
-def contents(moved: Moved) -> dict[str, str]:
+def contents(moved: ResolvedSource) -> dict[str, str]:
     """The files of the tar by path below its one folder."""
     assert moved.path is not None
     found = {}
@@ -354,7 +354,7 @@ def test_without_git_a_person_knows_what_to_do(
 def test_a_look_keeps_nothing_and_knows_what_was_fetched(store: Store, repository: Repository) -> None:
     what = moving(repository.folder, ref="master")
 
-    def seen() -> Moved:
+    def seen() -> ResolvedSource:
         return seen_now(store, what)
 
     commit = repository.git("rev-parse", "HEAD")
@@ -510,7 +510,7 @@ def test_what_a_killed_git_left_is_mended(store: Store, repository: Repository, 
 # pins
 
 
-def bring_at(store: Store, what: Moving, at: str) -> Moved:
+def bring_at(store: Store, what: Moving, at: str) -> ResolvedSource:
     return fetch(what, store=store, mirrors=(), deadline=time.monotonic() + 30, package=PACKAGES.get, at=at)
 
 

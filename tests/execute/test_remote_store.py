@@ -18,7 +18,7 @@ from seaweed import Bucket, bucket
 
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store import bundle, remote, shared
-from orchestrator.execute.store.bundle import Wanted, export
+from orchestrator.execute.store.bundle import WantedItems, export
 from orchestrator.execute.store.remote import Remote, connect_remote
 from orchestrator.execute.store.shared import Bounds, open_store, prune_remote
 from orchestrator.execute.store.store import Store
@@ -446,6 +446,6 @@ def test_an_export_of_one_thing_takes_no_other(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     for digest in (BUILD, OTHER):
         store.put_artifact(digest, CONTENT, {})
-    export(store, Wanted(artifacts=[BUILD, OTHER], sources=(), caches=()), tmp_path / "both")
+    export(store, WantedItems(artifacts=[BUILD, OTHER], sources=(), caches=()), tmp_path / "both")
     with pytest.raises(UsageError, match=f"it has artifacts/{BUILD}, artifacts/{OTHER} in it"):
         bundle.import_(Store(tmp_path / "other"), tmp_path / "both", only=f"artifacts/{BUILD}")

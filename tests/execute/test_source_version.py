@@ -14,7 +14,7 @@ from git_samples import Repository
 
 from orchestrator.cli.log import show_log
 from orchestrator.errors import UsageError
-from orchestrator.execute.sources.version import Reader, identify_folder
+from orchestrator.execute.sources.version import VersionReader, identify_folder
 from orchestrator.matrix.model import HaproxyValue, Software, TlsValue
 
 HAPROXY = {"include/haproxy/version.h": "#define\n", "VERSION": "3.5-dev5\n", "SUBVERS": "-$Format:%h$\n\n"}
@@ -37,8 +37,8 @@ def heard() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Reader:
-    return Reader(store=tmp_path / "store", mirrors=(), archs=("amd64", "arm64", "s390x"))
+def reader(tmp_path: Path) -> VersionReader:
+    return VersionReader(store=tmp_path / "store", mirrors=(), archs=("amd64", "arm64", "s390x"))
 
 
 def haproxy(source: str, where: object, **more: Any) -> HaproxyValue:
@@ -51,7 +51,7 @@ def library(family: str, source: str, where: object) -> TlsValue:
     return TlsValue.model_validate({**given, "where": str(where)})
 
 
-def refused(reader: Reader, software: Software) -> UsageError:
+def refused(reader: VersionReader, software: Software) -> UsageError:
     with pytest.raises(UsageError) as caught:
         reader.read(software)
     assert caught.value.brief.startswith(f"{software.name}: ")
@@ -62,12 +62,12 @@ def refused(reader: Reader, software: Software) -> UsageError:
 # Working trees
 
 
-def test_a_tree_without_git(tmp_path: Path, reader: Reader) -> None:
+def test_a_tree_without_git(tmp_path: Path, reader: VersionReader) -> None:
     assert reader.read(haproxy("path", write(tmp_path / "h", HAPROXY))) == "3.5-dev5"
     assert reader.read(library("openssl", "path", write(tmp_path / "o", OPENSSL))) == "3.6.0-dev"
 
 
-def test_a_clone_counts_the_commits_since_its_version(tmp_path: Path, reader: Reader) -> None:
+def test_a_clone_counts_the_commits_since_its_version(tmp_path: Path, reader: VersionReader) -> None:
     made = Repository(tmp_path / "haproxy")
     write(made.folder, HAPROXY)
     made.commit()
@@ -83,7 +83,7 @@ def test_a_clone_counts_the_commits_since_its_version(tmp_path: Path, reader: Re
 
 
 def test_a_tree_without_git_on_the_machine(
-    tmp_path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, reader: VersionReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Repository(tmp_path / "haproxy")
     write(made.folder, HAPROXY)
@@ -92,7 +92,7 @@ def test_a_tree_without_git_on_the_machine(
     assert reader.read(haproxy("path", made.folder)) == "3.5-dev5"
 
 
-def test_a_tree_of_something_else(tmp_path: Path, reader: Reader) -> None:
+def test_a_tree_of_something_else(tmp_path: Path, reader: VersionReader) -> None:
     tree = write(tmp_path / "o", OPENSSL)
     error = refused(reader, haproxy("path", tree))
     assert error.brief == f"haproxy-path: {tree} is OpenSSL's (3.6.0-dev), not HAProxy's"
@@ -104,7 +104,7 @@ def test_a_tree_of_something_else(tmp_path: Path, reader: Reader) -> None:
     assert other.resolution.endswith(f"--with haproxy=path:{tmp_path / 'h'}")
 
 
-def test_a_tree_that_says_nothing_says_how_to_give_it(tmp_path: Path, reader: Reader) -> None:
+def test_a_tree_that_says_nothing_says_how_to_give_it(tmp_path: Path, reader: VersionReader) -> None:
     tree = write(tmp_path / "x", {"README": "x"})
     error = refused(reader, haproxy("path", tree))
     assert "it says no version that can be read" in error.brief
@@ -114,7 +114,7 @@ def test_a_tree_that_says_nothing_says_how_to_give_it(tmp_path: Path, reader: Re
     assert reader.read(haproxy("path", tree, version="3.0.11")) == "3.0.11"
 
 
-def test_no_folder_and_a_bare_repository(tmp_path: Path, reader: Reader) -> None:
+def test_no_folder_and_a_bare_repository(tmp_path: Path, reader: VersionReader) -> None:
     assert "there is no folder" in refused(reader, haproxy("path", tmp_path / "no")).brief
     made = Repository(tmp_path / "haproxy")
     assert "bare repository" in refused(reader, haproxy("path", made.folder / ".git")).brief
@@ -142,7 +142,7 @@ def upstream(tmp_path: Path) -> Repository:
     return made
 
 
-def test_a_branch_is_what_it_is_now(upstream: Repository, reader: Reader) -> None:
+def test_a_branch_is_what_it_is_now(upstream: Repository, reader: VersionReader) -> None:
     value = haproxy("git", upstream.folder, ref="master")
     assert reader.read(value) == "3.5-dev5"
     upstream.commit(VERSION="3.5-dev6\n")
@@ -150,7 +150,9 @@ def test_a_branch_is_what_it_is_now(upstream: Repository, reader: Reader) -> Non
     assert list((reader.store / "git").iterdir())
 
 
-def test_offline_a_branch_is_what_it_was(upstream: Repository, reader: Reader, heard: list[str]) -> None:
+def test_offline_a_branch_is_what_it_was(
+    upstream: Repository, reader: VersionReader, heard: list[str]
+) -> None:
     value = haproxy("git", upstream.folder, ref="master")
     reader.read(value)
     shutil.move(upstream.folder, upstream.folder.with_name("away"))
@@ -159,7 +161,9 @@ def test_offline_a_branch_is_what_it_was(upstream: Repository, reader: Reader, h
     assert heard[0].endswith("; its version was 3.5-dev5 when it was last read")
 
 
-def test_offline_and_never_seen_is_a_sentence(upstream: Repository, reader: Reader, heard: list[str]) -> None:
+def test_offline_and_never_seen_is_a_sentence(
+    upstream: Repository, reader: VersionReader, heard: list[str]
+) -> None:
     reader.read(haproxy("git", upstream.folder, ref="master"))
     shutil.move(upstream.folder, upstream.folder.with_name("away"))
     other = refused(reader, haproxy("git", upstream.folder, ref="other"))  # of that ref nothing is known
@@ -171,12 +175,12 @@ def test_offline_and_never_seen_is_a_sentence(upstream: Repository, reader: Read
     assert heard == []
 
 
-def test_a_clone_of_something_else(upstream: Repository, reader: Reader) -> None:
+def test_a_clone_of_something_else(upstream: Repository, reader: VersionReader) -> None:
     error = refused(reader, library("openssl", "git", upstream.folder).model_copy(update={"ref": "master"}))
     assert f"{upstream.folder} is HAProxy's (3.5-dev5), not OpenSSL's" in error.brief
 
 
-def test_a_declared_version_asks_nobody(tmp_path: Path, reader: Reader) -> None:
+def test_a_declared_version_asks_nobody(tmp_path: Path, reader: VersionReader) -> None:
     assert reader.read(haproxy("git", tmp_path / "no", ref="master", version="3.4")) == "3.4"
 
 
@@ -193,12 +197,12 @@ def tarball(path: Path, files: dict[str, str], folder: str = "haproxy-3.5/") -> 
 
 
 @pytest.mark.parametrize("folder", ["haproxy-3.5/", "./haproxy-3.5/", "", "./"])
-def test_a_tarball_however_it_was_packed(tmp_path: Path, reader: Reader, folder: str) -> None:
+def test_a_tarball_however_it_was_packed(tmp_path: Path, reader: VersionReader, folder: str) -> None:
     files = {"README": "x", **HAPROXY, "src/VERSION": "9.9\n", "doc/VERSION": "9.9\n"}
     assert reader.read(haproxy("tarball", tarball(tmp_path / "h.tar.gz", files, folder))) == "3.5-dev5"
 
 
-def test_no_tarball(tmp_path: Path, reader: Reader) -> None:
+def test_no_tarball(tmp_path: Path, reader: VersionReader) -> None:
     (tmp_path / "x").write_text("x")
     assert "is no tarball" in refused(reader, haproxy("tarball", tmp_path / "x")).brief
     assert "cannot be read" in refused(reader, haproxy("tarball", tmp_path / "none")).brief
@@ -240,13 +244,13 @@ CONTROL = "Package: haproxy\nVersion: {}\nArchitecture: amd64\nDescription: fast
     [("3.0.11-1+deb13u5", "3.0.11"), ("1:3.5~dev5-1~ppa1", "3.5-dev5"), ("3.2.0", "3.2.0")],
 )
 def test_a_package_says_its_upstream_version(
-    tmp_path: Path, reader: Reader, name: str, debian: str, version: str
+    tmp_path: Path, reader: VersionReader, name: str, debian: str, version: str
 ) -> None:
     made = package(tmp_path / "h.deb", CONTROL.format(debian), name=name)
     assert reader.read(haproxy("prebuilt", made)) == version
 
 
-def test_packages_of_several_architectures(tmp_path: Path, reader: Reader) -> None:
+def test_packages_of_several_architectures(tmp_path: Path, reader: VersionReader) -> None:
     value = haproxy("prebuilt", tmp_path / "h_{arch}.deb")
     error = refused(reader, value)
     assert f"there is no file '{tmp_path / 'h_amd64.deb'}', nor any of 2 more" in error.brief
@@ -258,7 +262,7 @@ def test_packages_of_several_architectures(tmp_path: Path, reader: Reader) -> No
     assert "h_amd64.deb: HAProxy 3.0.12" in error.details
 
 
-def test_what_says_nothing_as_a_file(tmp_path: Path, reader: Reader) -> None:
+def test_what_says_nothing_as_a_file(tmp_path: Path, reader: VersionReader) -> None:
     (tmp_path / "haproxy").write_bytes(b"\x7fELF")
     assert "no version that can be read" in refused(reader, haproxy("prebuilt", tmp_path / "haproxy")).brief
     new = package(tmp_path / "h.deb", CONTROL.format("3.0"), name="control.tar.zst")

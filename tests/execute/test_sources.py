@@ -25,7 +25,7 @@ from orchestrator.execute.sources import release
 from orchestrator.execute.sources.download import FetchError, download
 from orchestrator.execute.sources.release import Fetched, fetch, pools
 from orchestrator.execute.store.store import Store
-from orchestrator.matrix.catalog import Origin, Source
+from orchestrator.matrix.catalog import Source, SourceOrigin
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ class Fetcher:
 
     def __call__(
         self,
-        *origins: str | Origin,
+        *origins: str | SourceOrigin,
         mirrors: tuple[str, ...] = (),
         seconds: float = 300,
         apt_bases: tuple[str, ...] = (),
@@ -61,7 +61,8 @@ class Fetcher:
             sha256=sha256,
             strip=1,
             origins=tuple(
-                Origin(kind="url", where=origin) if isinstance(origin, str) else origin for origin in origins
+                SourceOrigin(kind="url", where=origin) if isinstance(origin, str) else origin
+                for origin in origins
             ),
         )
         with show_log(self.said.append):
@@ -76,7 +77,7 @@ class Fetcher:
         assert fetched.path == self.root / "sources" / SHA256 / FILE
         return fetched
 
-    def refusal(self, *origins: str | Origin, **options: Any) -> MatrixctlError:
+    def refusal(self, *origins: str | SourceOrigin, **options: Any) -> MatrixctlError:
         """The error, after which nothing may lie in the store."""
         with pytest.raises(MatrixctlError) as caught:
             self(*origins, **options)
@@ -230,7 +231,7 @@ def test_a_password_is_not_shown(server: Server, fetcher: Fetcher) -> None:
 
 
 def test_the_pool_is_sought_in_every_archive(server: Server, fetcher: Fetcher) -> None:
-    origin = Origin(kind="debian-pool", where="main/x/x/x_1.0.orig.tar.gz")
+    origin = SourceOrigin(kind="debian-pool", where="main/x/x/x_1.0.orig.tar.gz")
     fetched = fetcher(origin, apt_bases=(f"{server.base}/missing/pool", f"{server.base}/ok/pool/updates"))
     assert fetched.origin == "debian-pool: main/x/x/x_1.0.orig.tar.gz"
     assert server.seen == [
@@ -240,7 +241,7 @@ def test_the_pool_is_sought_in_every_archive(server: Server, fetcher: Fetcher) -
 
 
 def test_no_debian_mirror_is_said(fetcher: Fetcher) -> None:
-    origin = Origin(kind="debian-pool", where="main/x/x/x_1.0.orig.tar.gz")
+    origin = SourceOrigin(kind="debian-pool", where="main/x/x/x_1.0.orig.tar.gz")
     assert fetcher.refusal(origin).details == f"{origin}: no Debian mirror configured here"
 
 
@@ -367,7 +368,7 @@ def test_pip_brings_a_pinned_sdist_whose_code_sees_no_secret(
             file="renamed.tar.gz",
             sha256=hashlib.sha256(content).hexdigest(),
             strip=1,
-            origins=(Origin(kind="pypi", where="x==1.0"),),
+            origins=(SourceOrigin(kind="pypi", where="x==1.0"),),
         ),
         store=Store(tmp_path / "store"),
         mirrors=(),
@@ -386,7 +387,7 @@ def test_pip_verifies_before_any_code_of_the_sdist_runs(
     index: Callable[[], bytes], fetcher: Fetcher, tmp_path: Path
 ) -> None:
     index()
-    error = fetcher.refusal(Origin(kind="pypi", where="x==1.0"), seconds=60)
+    error = fetcher.refusal(SourceOrigin(kind="pypi", where="x==1.0"), seconds=60)
     assert isinstance(error, ChecksumMismatchError)
     assert error.details == "pypi: x==1.0: has other bytes than declared"
     assert not (tmp_path / "code-was-run").exists()
@@ -395,6 +396,6 @@ def test_pip_verifies_before_any_code_of_the_sdist_runs(
 @pytest.mark.whole
 def test_pip_says_what_it_lacks(index: Callable[[], bytes], fetcher: Fetcher) -> None:
     index()
-    error = fetcher.refusal(Origin(kind="pypi", where="y==2.0"), seconds=60)
+    error = fetcher.refusal(SourceOrigin(kind="pypi", where="y==2.0"), seconds=60)
     assert isinstance(error, SourceUnreachableError)
     assert error.details == "pypi: y==2.0: pip: ERROR: No matching distribution found for y==2.0"

@@ -24,7 +24,7 @@ from orchestrator.outcome import Outcome
 from orchestrator.probe import classify, cpu, observe, proof, selftest, session
 from orchestrator.probe.attest import attest, inspect, misbuilt
 from orchestrator.probe.judge import judge
-from orchestrator.probe.prober import _Attempt, _Ends
+from orchestrator.probe.prober import _EndsHere, _SessionReader
 from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import SelfTest
 
@@ -81,9 +81,9 @@ def test_attempts(fuzz: Fuzz, tmp_path: Path) -> None:
 
     def call(raws: list[Any]) -> object:
         bench = test_prober.Bench(tmp_path)
-        ends = _Ends(last_round=True, last_try=True, again=False)
+        ends = _EndsHere(last_round=True, last_try=True, again=False)
         whys = {one.id: "first" for one in cells}
-        attempt = _Attempt(bench.prober, cells, b"", whys, ends, server="server")
+        attempt = _SessionReader(bench.prober, cells, b"", whys, ends, server="server")
         error: MatrixctlError | None = None
         try:
             for raw in raws:

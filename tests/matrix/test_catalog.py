@@ -7,7 +7,7 @@ import pytest
 from orchestrator import resources
 from orchestrator.errors import Exit, SourceUnreachableError, UsageError
 from orchestrator.matrix.capability_table import FAMILIES
-from orchestrator.matrix.catalog import Origin, load_catalog
+from orchestrator.matrix.catalog import SourceOrigin, load_catalog
 
 DIGEST = "a" * 64
 GOOD = f"""version: 1
@@ -171,8 +171,8 @@ def test_what_is_outside_the_allowed_is_refused_where_it_stands(
 
 
 def test_an_origin_prints_as_the_file_names_it() -> None:
-    assert str(Origin(kind="pypi", where="awscrt==0.31.0")) == "pypi: awscrt==0.31.0"
-    assert str(Origin(kind="url", where="https://example.org/x")) == "https://example.org/x"
+    assert str(SourceOrigin(kind="pypi", where="awscrt==0.31.0")) == "pypi: awscrt==0.31.0"
+    assert str(SourceOrigin(kind="url", where="https://example.org/x")) == "https://example.org/x"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hostile_fields import Place, Walk, yaml_text
 from orchestrator import resources
 from orchestrator.arch import ARCHES
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.execute.sources.unpinned import Moved
+from orchestrator.execute.sources.unpinned import ResolvedSource
 from orchestrator.matrix import catalog, schema
 from orchestrator.matrix.catalog import Catalog, Moving, Source, load_catalog
 from orchestrator.matrix.expand import expand
@@ -32,7 +32,9 @@ pytestmark = pytest.mark.whole
 MATRIX = Walk(schema=schema.json_schema(), also=("axes",)).places()
 SOURCES = Walk(
     schema=catalog._File.model_json_schema(),
-    forms={"Origin": (lambda text: text, lambda text: {"debian-pool": text}, lambda text: {"pypi": text})},
+    forms={
+        "SourceOrigin": (lambda text: text, lambda text: {"debian-pool": text}, lambda text: {"pypi": text})
+    },
 ).places()
 HOST = ARCHES["amd64"]
 KNOWN = load_catalog([resources.root() / "sources.yaml"])
@@ -59,11 +61,11 @@ class Tried:
         return f"{self.place.name}: {self.value.name}"
 
 
-def bring(moving: Moving) -> Moved:
+def bring(moving: Moving) -> ResolvedSource:
     source = Source(
         component=moving.component, version=moving.version, file="x", sha256="0" * 64, strip=1, origins=()
     )
-    return Moved(source=source, path=Path("/nowhere/x"), origin=str(moving), new=True)
+    return ResolvedSource(source=source, path=Path("/nowhere/x"), origin=str(moving), new=True)
 
 
 def rendered(cells: Sequence[Cell], known: Catalog) -> Files:

@@ -4,16 +4,16 @@ import random
 from itertools import product
 
 from orchestrator.plan import shards
-from orchestrator.plan.shards import Build
+from orchestrator.plan.shards import BuildWithCells
 
 
-def random_builds(seed: int) -> list[Build]:
+def random_builds(seed: int) -> list[BuildWithCells]:
     """Up to eight builds of up to three libraries; one of them may be the distribution's."""
     draw = random.Random(seed)
     costs = {name: draw.choice([60.0, 120.0, 200.0]) for name in "abc"} | {"": 0.0}
     names = [draw.choice(["", "a", "b", "c"]) for _ in range(draw.randint(3, 8))]
     return [
-        Build(
+        BuildWithCells(
             name=f"build-{number}",
             runner="amd64",
             library=name,
@@ -25,7 +25,7 @@ def random_builds(seed: int) -> list[Build]:
     ]
 
 
-def best_cut(builds: list[Build], count: int) -> float:
+def best_cut(builds: list[BuildWithCells], count: int) -> float:
     """Of all cuts there are."""
     found = []
     for choice in product(range(count), repeat=len(builds)):

@@ -118,7 +118,7 @@ def test_a_lost_cell_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @cache
-def nightly_by_kind() -> tuple[tuple[Cell, ...], list[list[shards.Build]]]:
+def nightly_by_kind() -> tuple[tuple[Cell, ...], list[list[shards.BuildWithCells]]]:
     cells = select(EVERY, profile_filters(MATRIX, "nightly"), known=EVERY)
     return cells, [[one for one in list_builds(cells) if one.runner == kind] for kind in shards.NATIVE]
 

@@ -21,7 +21,7 @@ from orchestrator.plan.render import Renderer
 from orchestrator.probe import prober
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judgement
-from orchestrator.probe.prober import Circumstances, Images, Prober
+from orchestrator.probe.prober import Circumstances, Prober, SessionImages
 
 CELLS = [
     cell(cipher=suite) for suite in ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "default")
@@ -100,7 +100,7 @@ class Bench:
 
     def probe(self, cells: Sequence[Cell] = CELLS) -> "Bench":
         self.cells = {one.id: one for one in cells}
-        self.prober.probe(cells, BINARY, Images(server="server:1", client="client:1"))
+        self.prober.probe(cells, BINARY, SessionImages(server="server:1", client="client:1"))
         return self
 
     @property
@@ -420,7 +420,9 @@ def test_variables_stand_before_every_program_of_the_server_and_no_other(tmp_pat
 
     engine = FakeEngine(program)
     prober = replace(Bench(tmp_path, whole).prober, engine=engine, selftest=b"program")
-    prober.probe([cell(arch="arm64", execution=masked)], BINARY, Images(server="server:1", client="client:1"))
+    prober.probe(
+        [cell(arch="arm64", execution=masked)], BINARY, SessionImages(server="server:1", client="client:1")
+    )
     env = ("/usr/bin/env", "OPENSSL_armcap=0x1", "OPENSSL_ia32cap=~0x2")
     emulator = ("/usr/bin/qemu-aarch64", "-cpu", "max", "-L", "/target")
     server, client = engine.specs[:2]

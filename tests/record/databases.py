@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 _PATIENCE = "300"
@@ -66,7 +66,7 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.whole)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> HistoryPlace:
     """A place where there is no history yet."""
     if request.param == "sqlite":
         return parse_place(str(tmp_path / "history.db"))

@@ -22,7 +22,7 @@ from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history import database, fill
 from orchestrator.record.history.database import make_engine, prepare
 from orchestrator.record.history.history import History, old_runs
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.history.tables import METADATA, RESULTS, VERSION_TABLE
 from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, held
 from orchestrator.record.model import Resumption, RunRecord, counted
@@ -47,7 +47,7 @@ def content(kept: History) -> dict[str, list[Any]]:
 
 
 @pytest.fixture
-def kept(place: Place) -> Iterator[History]:
+def kept(place: HistoryPlace) -> Iterator[History]:
     with History(place) as opened:
         yield opened
 
@@ -227,7 +227,7 @@ def test_a_record_of_an_older_version_has_the_digest_that_it_had(kept: History) 
     assert add_run(kept, again) == "unchanged"
 
 
-def test_writers_at_once_wait_for_each_other(place: Place) -> None:
+def test_writers_at_once_wait_for_each_other(place: HistoryPlace) -> None:
     def write(day: int) -> str:
         with History(place) as kept:
             return add_run(kept, night(day))
@@ -381,14 +381,14 @@ def test_old_nights_are_forgotten_with_what_no_other_run_has(kept: History) -> N
 # What is there already.
 
 
-def test_a_history_of_a_newer_matrixctl_is_not_touched(place: Place) -> None:
+def test_a_history_of_a_newer_matrixctl_is_not_touched(place: HistoryPlace) -> None:
     with History(place) as kept, kept._engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'v9999'"))
     with pytest.raises(UsageError, match="is of a newer matrixctl"):
         History(place)
 
 
-def test_a_database_of_another_program_is_not_touched(place: Place) -> None:
+def test_a_database_of_another_program_is_not_touched(place: HistoryPlace) -> None:
     engine = make_engine(place)
     with engine.execution_options(writes=True).begin() as connection:
         connection.execute(text("CREATE TABLE runs (miles INTEGER)"))

@@ -18,7 +18,7 @@ from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.history import database
 from orchestrator.record.history.database import make_engine, writing
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.history.tables import INGREDIENT_SETS, INGREDIENTS, METADATA
 from orchestrator.record.model import Component, RunRecord
 
@@ -40,7 +40,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunRecord]:
 
 
 @pytest.fixture
-def kept(place: Place) -> Iterator[History]:
+def kept(place: HistoryPlace) -> Iterator[History]:
     with History(place) as opened:
         yield opened
 

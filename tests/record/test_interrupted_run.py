@@ -16,7 +16,7 @@ from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.outcome import Outcome, Verdict, verdict
 from orchestrator.record.find import read_run
 from orchestrator.record.fold import fold
-from orchestrator.record.interrupted_run import Past, read_past
+from orchestrator.record.interrupted_run import PastRun, read_past
 from orchestrator.record.journal import (
     JOURNAL,
     ActionChanged,
@@ -47,7 +47,7 @@ def judged(name: str, outcome: Outcome, *, at: str = AT, final: bool = True) -> 
     return CellJudged(at=at, cell=record, final=final)
 
 
-def cut(folder: Path, *events: Event, tail: bytes = b"") -> Past:
+def cut(folder: Path, *events: Event, tail: bytes = b"") -> PastRun:
     with Journal(folder / JOURNAL) as journal:
         for event in (START, *events):
             journal.append(event)
@@ -241,7 +241,7 @@ def test_a_cell_that_was_never_planned_does_not_raise_the_plan() -> None:
 def test_whatever_stands_has_an_outcome_and_keeps_it(words: Sequence[tuple[str, Outcome, bool]]) -> None:
     told = [judged(name, outcome, final=final) for name, outcome, final in words]
     events: tuple[Event, ...] = (START, *told)
-    past = Past(folder=Path(), start=START, events=events, record=fold(events))
+    past = PastRun(folder=Path(), start=START, events=events, record=fold(events))
     last = {name: (outcome, final) for name, outcome, final in words}
     not_judged = {Outcome.ERROR, Outcome.BLOCKED, Outcome.UNSUPPORTED}  # by no rule and no declaration
     assert past.standing == {n for n, (outcome, final) in last.items() if final and outcome not in not_judged}

@@ -9,7 +9,7 @@ from record_samples import AT, cell, record
 from orchestrator.errors import MatrixctlError
 from orchestrator.outcome import Outcome
 from orchestrator.record.fold import fold
-from orchestrator.record.interrupted_run import Past
+from orchestrator.record.interrupted_run import PastRun
 from orchestrator.record.journal import CellJudged, CellTraced, CellUntraced, Event, RunStarted
 from orchestrator.record.merge_parts import Part
 from orchestrator.record.model import RunRecord, Traced
@@ -66,7 +66,7 @@ def test_a_record_from_before_there_were_traces_is_read() -> None:
 
 
 def test_a_merged_run_names_its_own_copies() -> None:
-    part = Part(past=cast("Past", None), record=record(FAILED.model_copy(update={"traced": TRACED})))
+    part = Part(past=cast("PastRun", None), record=record(FAILED.model_copy(update={"traced": TRACED})))
     (found,) = part.moved(lambda path: f"shards/1/{path}", str).record.cells
     assert found.files == ("shards/1/cells/a/traced/capture.pcapng",)
 
@@ -77,5 +77,5 @@ def test_a_resumed_run_removes_no_trace(tmp_path: Path) -> None:
     for path in (kept, left):
         path.write_bytes(b"x")
     events = (START, CellJudged(cell=FAILED), CellTraced(cell="a", traced=TRACED))
-    Past(folder=tmp_path, start=START, events=events, record=fold(events)).remove_half_written()
+    PastRun(folder=tmp_path, start=START, events=events, record=fold(events)).remove_half_written()
     assert (kept.exists(), left.exists()) == (True, False)

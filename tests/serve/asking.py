@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from orchestrator.record.history.place import Place, parse_place
-from orchestrator.serve.application import Sources, make_application, report_address
+from orchestrator.record.history.place import HistoryPlace, parse_place
+from orchestrator.serve.application import AnswerSources, make_application, report_address
 from orchestrator.serve.guard import Guard, Hosts
 from orchestrator.serve.watch import RunWatch, SiteWatch
 
@@ -87,7 +87,7 @@ class Served:
     stopping: bool = False
 
     def application(self, hosts: Hosts | None = None) -> Guard:
-        sources = Sources(
+        sources = AnswerSources(
             site=self.site, run=self.run, reports=self.reports, is_stopping=lambda: self.stopping
         )
         return make_application(sources, hosts or Hosts(port=PORT))
@@ -96,7 +96,7 @@ class Served:
         return ask(self.application(), path, *headers, **how)
 
 
-def served(reports: Path, folder: Path, place: Place | None = None) -> Served:
+def served(reports: Path, folder: Path, place: HistoryPlace | None = None) -> Served:
     site = SiteWatch(place or parse_place(str(reports / "history.db")), folder, None)
     return Served(reports, site, RunWatch(reports, report_address))
 

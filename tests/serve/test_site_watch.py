@@ -6,7 +6,7 @@ from samples import mixed
 
 from orchestrator.app.history import add_run
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place
+from orchestrator.record.history.place import HistoryPlace
 from orchestrator.record.model import RunRecord
 from orchestrator.serve.watch import SiteWatch
 
@@ -19,7 +19,7 @@ def night(day: int) -> RunRecord:
     return record.model_copy(update={"run": record.run.model_copy(update=run)})
 
 
-def test_the_pages_follow_the_history(place: Place, tmp_path: Path) -> None:
+def test_the_pages_follow_the_history(place: HistoryPlace, tmp_path: Path) -> None:
     watch = SiteWatch(place, tmp_path / "site", None)
     with History(place) as kept:
         add_run(kept, night(20))

@@ -23,7 +23,7 @@ from orchestrator.matrix import banner
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Cell
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place
+from orchestrator.record.history.place import HistoryPlace
 
 NIGHTS = 12
 FAULT = range(5, 9)
@@ -92,7 +92,7 @@ def _fails(number: int) -> Any:
     return fails
 
 
-def run_nights(folder: Path, place: Place, numbers: Sequence[int] = range(NIGHTS)) -> None:
+def run_nights(folder: Path, place: HistoryPlace, numbers: Sequence[int] = range(NIGHTS)) -> None:
     """Run the nights below a folder, and import each."""
     with pytest.MonkeyPatch.context() as patch, History(place) as kept:
         patch.setattr(engine_run, "CATALOG", _CATALOG)

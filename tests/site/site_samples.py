@@ -10,7 +10,7 @@ from fake_nights import FIRST, NIGHTS, run_nights
 
 from orchestrator.app.site import build_site, read_year
 from orchestrator.record.history.history import History
-from orchestrator.record.history.place import Place, parse_place
+from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.site.write import Written
 from orchestrator.site.year import Year
 
@@ -23,7 +23,7 @@ class Series:
     """The folders of the runs, and their history."""
 
     reports: Path
-    place: Place
+    place: HistoryPlace
 
     def year(self) -> Year:
         with History(self.place) as kept:

@@ -20,7 +20,7 @@ from orchestrator.plan.plan import Plan, runtime_image
 from orchestrator.probe import trace_attempt
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judgement, conclude
-from orchestrator.probe.prober import FIRST, Circumstances, Images, OnJudgement, Prober
+from orchestrator.probe.prober import FIRST, Circumstances, OnJudgement, Prober, SessionImages
 from orchestrator.probe.proof import Bench, cannot, contradictions, prove
 from orchestrator.probe.session import OnLine, Raw, Session
 from orchestrator.record import journal
@@ -70,7 +70,7 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     arch, extra = first.arch.arch, packages.to_run(first.haproxy, first.tls)
     if first.execution.cpu:  # the image itself was proved on the default one
         context.images.prove_cpu(runtime, arch, capabilities.cpu_model(first, context.host), extra)
-    images = Images(
+    images = SessionImages(
         server=context.images.get(runtime, arch, extra).tag,
         client=context.images.client(first.client).tag,
     )
@@ -87,7 +87,9 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     return "interrupted" if context.cancel() else "succeeded"
 
 
-def _confirm(prober: Prober, cells: Sequence[Cell], haproxy: bytes, images: Images, probing: Probing) -> None:
+def _confirm(
+    prober: Prober, cells: Sequence[Cell], haproxy: bytes, images: SessionImages, probing: Probing
+) -> None:
     """Confirm what the run may end at, before it goes on."""
     for cell in cells:
         if probing.is_due(cell) and not prober.cancelled():
@@ -96,7 +98,7 @@ def _confirm(prober: Prober, cells: Sequence[Cell], haproxy: bytes, images: Imag
                 probing.settle(cell)
 
 
-def _trace(context: Context, probing: Probing, cell: Cell, haproxy: bytes, images: Images) -> None:
+def _trace(context: Context, probing: Probing, cell: Cell, haproxy: bytes, images: SessionImages) -> None:
     """Run a judged cell again to see what it does; keep that, and write it down."""
     ends: list[tuple[Judgement, Circumstances]] = []
     catch = trace_attempt.Catch()

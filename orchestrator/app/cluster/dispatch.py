@@ -20,9 +20,9 @@ from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
 from orchestrator.app.actions import Actions
-from orchestrator.app.cluster.images import Given, Wanted, give_image, list_for_build, list_for_probe
+from orchestrator.app.cluster.images import Given, WantedImage, give_image, list_for_build, list_for_probe
 from orchestrator.app.cluster.perform import Machine, perform
-from orchestrator.app.cluster.task import Call, Done, Task, Tool, find_tool
+from orchestrator.app.cluster.task import Call, Task, TaskResult, Tool, find_tool
 from orchestrator.app.demand import GIB, find_demand
 from orchestrator.app.once import Once
 from orchestrator.arch import ARCHES, Arch
@@ -64,7 +64,7 @@ class Description:
 
 
 @dataclass(kw_only=True)
-class Cluster:
+class WorkerCluster:
     """The workers of a scheduler, of which each has the engine and the store for the tasks of a run."""
 
     address: str
@@ -106,7 +106,7 @@ class Cluster:
         """Return how many tasks are sent at once: enough that no worker waits for the next."""
         return min(MOST, 2 * sum(worker.cpus for worker in self.workers.values()))
 
-    def submit(self, task: Task, resources: Mapping[str, float]) -> "Future[Done]":
+    def submit(self, task: Task, resources: Mapping[str, float]) -> "Future[TaskResult]":
         """Send a task to a worker that has room for it.
 
         :raises EngineLostError: where the scheduler is gone: Dask itself would wait without end.
@@ -115,20 +115,20 @@ class Cluster:
             raise EngineLostError(f"the scheduler {self.address} is gone")
         self.refuse_to_wait(resources)
         name = f"{task.run_id}/{task.action.key}#{secrets.token_hex(3)}"
-        made: Future[Done] = self.client.submit(
+        made: Future[TaskResult] = self.client.submit(
             do_here, task, resources=dict(resources), pure=False, key=name
         )
         return made
 
-    def ask(self, future: "Future[Done]") -> "futures.Future[Done]":
+    def ask(self, future: "Future[TaskResult]") -> "futures.Future[TaskResult]":
         """Return what will have the result of a task, once that has come here.
 
         Not by ``result(timeout=...)``: on a busy machine it raises UnboundLocalError now and then. Nor by
         ``result()`` once the task has ended: its worker may be lost before it has sent what the task told.
         """
 
-        async def gather() -> Done:
-            done: Done = await self.client.gather(future, asynchronous=True)
+        async def gather() -> TaskResult:
+            done: TaskResult = await self.client.gather(future, asynchronous=True)
             return done
 
         return asyncio.run_coroutine_threadsafe(gather(), self.client.loop.asyncio_loop)
@@ -201,7 +201,7 @@ def find_machine() -> Machine:
     return found
 
 
-def do_here(task: Task) -> Done:
+def do_here(task: Task) -> TaskResult:
     """Do a task, on the worker that was chosen for it."""
     worker = get_worker()
     worker.log_event(STARTED, (worker.get_current_task(), worker.address))
@@ -220,7 +220,9 @@ def describe_here(dask_worker: Any) -> Description | None:
 
 
 @contextmanager
-def connect_cluster(address: str, security: Security | None, *, patience: float = 20) -> Iterator[Cluster]:
+def connect_cluster(
+    address: str, security: Security | None, *, patience: float = 20
+) -> Iterator[WorkerCluster]:
     """Connect to a scheduler, and look at each of its workers.
 
     :raises MatrixctlError: where it does not answer, or has no worker.
@@ -235,7 +237,7 @@ def connect_cluster(address: str, security: Security | None, *, patience: float 
     with client:
         found = client.run(describe_here, on_error="return")
         _refuse_others(found)
-        cluster = Cluster(address=address, client=client, workers=found)
+        cluster = WorkerCluster(address=address, client=client, workers=found)
         client.subscribe_topic(STARTED, cluster.note_start)
         yield cluster
 
@@ -265,8 +267,8 @@ def _refuse_others(found: Mapping[str, Description | Exception | None]) -> None:
 class ClusterActions(Actions):
     """Makes images and fetches sources here, and has the rest done by workers. Safe for several threads."""
 
-    cluster: Cluster
-    _given: Mapping[Wanted, Once[Given]] = field(default_factory=lambda: defaultdict(Once))
+    cluster: WorkerCluster
+    _given: Mapping[WantedImage, Once[Given]] = field(default_factory=lambda: defaultdict(Once))
     """The images that were made here."""
     _made: Mapping[str, Once[tuple[Given, ActionStatus]]] = field(default_factory=lambda: defaultdict(Once))
     """Those that workers made, by the keys of their actions."""
@@ -370,9 +372,9 @@ class ClusterActions(Actions):
             },
         )
 
-    def _give_images(self, action: Action, plan: Plan) -> Mapping[Wanted, Given]:
+    def _give_images(self, action: Action, plan: Plan) -> Mapping[WantedImage, Given]:
         """Put the images of a task where workers take them; return them by what is wanted."""
-        host, wanted = self._find_host(action, plan), tuple[Wanted, ...]()
+        host, wanted = self._find_host(action, plan), tuple[WantedImage, ...]()
         if isinstance(action, ProbeAction):
             wanted = list_for_probe(plan.cells[action.cells[0]], host)
         elif isinstance(action, BuildAction) and action.recipe:
@@ -380,7 +382,9 @@ class ClusterActions(Actions):
         if host != self.context.host:
             images = (one for one in plan.actions.values() if isinstance(one, ImageAction))
             return {
-                Wanted.of(one): self._have_made(one, plan)[0] for one in images if Wanted.of(one) in wanted
+                WantedImage.of(one): self._have_made(one, plan)[0]
+                for one in images
+                if WantedImage.of(one) in wanted
             }
         return {one: self._given[one].get(partial(give_image, self.context, one)) for one in wanted}
 
@@ -393,7 +397,7 @@ class ClusterActions(Actions):
         )
         return (source.sha256, source.file) if source and source.sha256 else None
 
-    def _have_done(self, task: Task, action: Action, plan: Plan) -> Done:
+    def _have_done(self, task: Task, action: Action, plan: Plan) -> TaskResult:
         resources = self._find_resources(action, plan)
         with _losing(task):
             future = self.cluster.submit(task, resources)
@@ -402,7 +406,7 @@ class ClusterActions(Actions):
         finally:
             cast("Any", future).release()
 
-    def _wait(self, future: "Future[Done]", task: Task, resources: Mapping[str, float]) -> Done:
+    def _wait(self, future: "Future[TaskResult]", task: Task, resources: Mapping[str, float]) -> TaskResult:
         cancelled = self.context.cancel()
         with _losing(task):
             told = self.cluster.ask(future)
@@ -423,7 +427,7 @@ class ClusterActions(Actions):
             _log.warning("%s was done again: the worker %s was lost", task.action.name, worker)
         return _note_lost(done, lost) if lost else done
 
-    def _write_down(self, done: Done, action: Action) -> None:
+    def _write_down(self, done: TaskResult, action: Action) -> None:
         """Write down what a task told, as if it had been done here: evidence first."""
         if done.log is not None and action.digest:
             self.context.store.put_log(action.digest, done.log)
@@ -437,7 +441,7 @@ class ClusterActions(Actions):
                 self.context.recorder.emit(said)
 
 
-def _note_lost(done: Done, lost: Sequence[str]) -> Done:
+def _note_lost(done: TaskResult, lost: Sequence[str]) -> TaskResult:
     """Return what became of a task, with the reason in each attempt why it was made again."""
     again = f", after {' and '.join(lost)} {'was' if len(lost) == 1 else 'were'} lost"
 

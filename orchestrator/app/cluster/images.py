@@ -28,7 +28,7 @@ from orchestrator.plan.plan import runtime_image
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedImage:
     """An image that a task is done in.
 
     :ivar arch: the name of the architecture that it serves.
@@ -61,24 +61,24 @@ class Given:
     sha256: str
 
 
-def list_for_build(recipe: Recipe, host: Arch) -> tuple[Wanted, ...]:
+def list_for_build(recipe: Recipe, host: Arch) -> tuple[WantedImage, ...]:
     """Return the images that a component is compiled in, on a machine of an architecture."""
     name, target, extra = build.name_toolchain(recipe, host)
-    return (Wanted(name=name, arch=target.name, extra=extra),)
+    return (WantedImage(name=name, arch=target.name, extra=extra),)
 
 
-def list_for_probe(cell: Cell, host: Arch) -> tuple[Wanted, ...]:
+def list_for_probe(cell: Cell, host: Arch) -> tuple[WantedImage, ...]:
     """Return the images that a cell is probed in: the server's, and the clients'."""
     extra = packages.to_run(cell.haproxy, cell.tls)
     images = (
-        Wanted(name=runtime_image(cell, host), arch=cell.arch.arch.name, extra=extra),
-        Wanted(name="client", arch=host.name),
+        WantedImage(name=runtime_image(cell, host), arch=cell.arch.arch.name, extra=extra),
+        WantedImage(name="client", arch=host.name),
     )
-    own = (Wanted(name="client", arch=host.name, client=cell.client),) if cell.client.is_own else ()
+    own = (WantedImage(name="client", arch=host.name, client=cell.client),) if cell.client.is_own else ()
     return (*images, *own)
 
 
-def give_image(context: Context, wanted: Wanted) -> Given:
+def give_image(context: Context, wanted: WantedImage) -> Given:
     """Make an image, or find it, and put it where all workers can take it.
 
     :raises MatrixctlError: where it cannot be made, or not be put there.
@@ -100,19 +100,19 @@ class TaskImages(ImageSet):
     :ivar own: makes images here.
     """
 
-    given: Mapping[Wanted, Given]
+    given: Mapping[WantedImage, Given]
     take: Callable[[Given], ImageRef]
     own: ImageSet
 
     def get(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> ImageRef:
         """Return the image that the run has, or one of this machine's own."""
-        given = self.given.get(Wanted(name=name, arch=arch.name, extra=extra))
+        given = self.given.get(WantedImage(name=name, arch=arch.name, extra=extra))
         return self.take(given) if given else self.own.get(name, arch, extra)
 
     def client(self, client: ClientValue) -> ImageRef:
         """Return the image that the run has of a client, or one of this machine's own."""
         own = client if client.is_own else None
-        given = self.given.get(Wanted(name="client", arch=self.shop.arch.name, client=own))
+        given = self.given.get(WantedImage(name="client", arch=self.shop.arch.name, client=own))
         return self.take(given) if given else self.own.client(client)
 
 

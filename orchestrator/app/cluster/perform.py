@@ -13,8 +13,8 @@ from typing import cast
 from orchestrator import bounds
 from orchestrator.app.actions import build, image, probe
 from orchestrator.app.actions.probe import Probing
-from orchestrator.app.cluster.images import Given, Taker, TaskImages, Wanted, give_image
-from orchestrator.app.cluster.task import Call, Done, Task, find_tool
+from orchestrator.app.cluster.images import Given, Taker, TaskImages, WantedImage, give_image
+from orchestrator.app.cluster.task import Call, Task, TaskResult, find_tool
 from orchestrator.app.context import Context
 from orchestrator.app.emulators import Emulators
 from orchestrator.app.once import Once
@@ -107,7 +107,7 @@ class Machine:
             return self._cancels.setdefault(asker, Cancel())
 
 
-def perform(machine: Machine, task: Task) -> Done:
+def perform(machine: Machine, task: Task) -> TaskResult:
     """Do the action of a task; an error of it is part of what comes back."""
     if task.tool != find_tool():
         raise MatrixctlError(f"this worker is {find_tool()}, and the run is {task.tool}")
@@ -120,10 +120,10 @@ def perform(machine: Machine, task: Task) -> Done:
             with machine.store.in_use(), reap(context, alone=False):
                 status = _do(context, task, machine)
                 if isinstance(task.action, ImageAction):
-                    given = give_image(context, Wanted.of(task.action))
+                    given = give_image(context, WantedImage.of(task.action))
         except Exception as caught:  # noqa: BLE001 - it ends one action, there as here
             error = _make_plain(caught, machine.address, folder)
-        return Done(
+        return TaskResult(
             status=status,
             said=tuple(listener.said),
             files=dict(read_evidence(folder)),

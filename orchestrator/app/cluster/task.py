@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from orchestrator.app.cluster.images import Given, Wanted
+from orchestrator.app.cluster.images import Given, WantedImage
 from orchestrator.app.resume import digest_tool
 from orchestrator.matrix.model import Cell, Limits, Unsupported
 from orchestrator.plan.action import Action
@@ -58,7 +58,7 @@ class Task:
     needed: Mapping[str, Action]
     cells: Mapping[str, Cell]
     source: tuple[str, str] | None
-    images: Mapping[Wanted, Given]
+    images: Mapping[WantedImage, Given]
     limits: Limits
     repeat: int
     keep: bool
@@ -75,7 +75,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class TaskResult:
     """What became of a task.
 
     :ivar said: what it told and what it wrote down, in that order.

@@ -25,7 +25,7 @@ _MIRROR_DEADLINE = 8
 """Seconds."""
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """``missing`` makes a run impossible, ``warning`` does not."""
 
     OK = "ok"
@@ -37,7 +37,7 @@ class Check(Value):
     """One finding. ``remedy`` is empty where nothing has to be done."""
 
     name: str
-    state: State
+    state: CheckState
     found: str
     remedy: str = ""
 
@@ -59,7 +59,7 @@ class Patient:
 
 def healthy(checks: Sequence[Check]) -> bool:
     """Whether all that a run needs is there."""
-    return all(check.state is not State.MISSING for check in checks)
+    return all(check.state is not CheckState.MISSING for check in checks)
 
 
 def examine(patient: Patient) -> list[Check]:
@@ -68,14 +68,14 @@ def examine(patient: Patient) -> list[Check]:
         engine = patient.connect()
     except EngineError as error:
         return [no_daemon(patient, error.details), git(patient.host)]
-    reached = Check(name="docker daemon", state=State.OK, found=patient.docker_host or "local")
+    reached = Check(name="docker daemon", state=CheckState.OK, found=patient.docker_host or "local")
     return [reached, *_with_engine(patient, engine), git(patient.host)]
 
 
 def git(host: Host) -> Check:
     """Needed by sources that the matrix takes from git, and by nothing else."""
     path = host.which("git")
-    state = State.WARNING if path is None else State.OK
+    state = CheckState.WARNING if path is None else CheckState.OK
     found = path or "not installed; sources with `git:` need it, and `path:` of a git working tree"
     remedy = "sudo apt-get install --no-install-recommends git" if path is None else ""
     return Check(name="git", state=state, found=found, remedy=remedy)
@@ -94,7 +94,7 @@ def no_daemon(patient: Patient, error: str) -> Check:
         found, remedy = "Docker is installed and not running", patient.fix_command
     else:
         found, remedy = f"it does not answer: {error}", patient.fix_command
-    return Check(name="docker daemon", state=State.MISSING, found=found, remedy=remedy)
+    return Check(name="docker daemon", state=CheckState.MISSING, found=found, remedy=remedy)
 
 
 def forbidden(error: str) -> bool:
@@ -106,12 +106,12 @@ def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
     try:
         info = engine.info()
     except EngineError as error:  # of another architecture
-        yield Check(name="architecture", state=State.MISSING, found=error.brief, remedy=error.resolution)
+        yield Check(name="architecture", state=CheckState.MISSING, found=error.brief, remedy=error.resolution)
         return
     yield version(info.version, info.name)
     yield memory(engine.memory)
     yield disk(patient, engine.folder)
-    yield Check(name="architecture", state=State.OK, found=info.arch)
+    yield Check(name="architecture", state=CheckState.OK, found=info.arch)
     shop = workshop.Workshop(
         engine=engine,
         host=patient.host,
@@ -129,11 +129,11 @@ def version(found: str, engine: str) -> Check:
     least, package = _OLDEST[engine]
     numbers = tuple(int(part) for part in re.findall(r"[0-9]{1,9}", found)[:2])
     if numbers >= least:
-        return Check(name=f"{engine} version", state=State.OK, found=found)
+        return Check(name=f"{engine} version", state=CheckState.OK, found=found)
     oldest = ".".join(f"{part:02}" for part in least) if engine == "docker" else ".".join(map(str, least))
     return Check(
         name=f"{engine} version",
-        state=State.MISSING,
+        state=CheckState.MISSING,
         found=f"{found}, older than {oldest}",
         remedy=f"sudo apt-get install --only-upgrade {package}",
     )
@@ -141,8 +141,8 @@ def version(found: str, engine: str) -> Check:
 
 def memory(total: int) -> Check:
     """The daemon's memory in bytes."""
-    state = State.OK if total >= _MEMORY else State.MISSING
-    remedy = "" if state is State.OK else "Give the Docker host 2 GB of memory or more"
+    state = CheckState.OK if total >= _MEMORY else CheckState.MISSING
+    remedy = "" if state is CheckState.OK else "Give the Docker host 2 GB of memory or more"
     return Check(name="memory", state=state, found=f"{total / 1e9:.1f} GB", remedy=remedy)
 
 
@@ -150,18 +150,18 @@ def disk(patient: Patient, folder: str) -> Check:
     """Free space where Docker keeps its images, if that folder is on this machine and visible to us."""
     free = None if patient.remote else patient.host.disk_free(folder)
     if free is None:
-        return Check(name="disk", state=State.WARNING, found=f"{folder} is not visible from here")
+        return Check(name="disk", state=CheckState.WARNING, found=f"{folder} is not visible from here")
     if free >= _DISK:
-        return Check(name="disk", state=State.OK, found=f"{free / 1e9:.0f} GB free in {folder}")
+        return Check(name="disk", state=CheckState.OK, found=f"{free / 1e9:.0f} GB free in {folder}")
     found = f"{free / 1e9:.1f} GB free in {folder}, 5 GB are needed"
-    return Check(name="disk", state=State.MISSING, found=found, remedy="docker system prune")
+    return Check(name="disk", state=CheckState.MISSING, found=found, remedy="docker system prune")
 
 
 def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
     """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
     digest = shop.engine.find_digest(dockerfiles.REGISTRY_IMAGE)
     if digest is not None:
-        yield Check(name="base image", state=State.OK, found=f"{dockerfiles.REGISTRY_IMAGE}@{digest}")
+        yield Check(name="base image", state=CheckState.OK, found=f"{dockerfiles.REGISTRY_IMAGE}@{digest}")
         return
     kept = workshop.newest(shop.engine, "base", shop.arch)
     if not is_debian(shop.host):
@@ -170,25 +170,27 @@ def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
     mirror = _mirror(shop)
     found = "no registry answers; " + (mirror or "Debian's mirror does not answer either")
     if mirror is None:
-        state = State.MISSING if kept is None else State.WARNING
+        state = CheckState.MISSING if kept is None else CheckState.WARNING
         yield Check(name="base image", state=state, found=found, remedy="sudo apt-get update")
         return
-    yield Check(name="base image", state=State.OK, found=found)
+    yield Check(name="base image", state=CheckState.OK, found=found)
     if kept is None:
         yield mmdebstrap(shop.host)
 
 
 def _base_without_debian(shop: workshop.Workshop, *, kept: bool) -> Check:
     if kept or shop.engine.find_image(dockerfiles.REGISTRY_IMAGE):
-        return Check(name="base image", state=State.OK, found="no registry answers; an earlier image is here")
+        return Check(
+            name="base image", state=CheckState.OK, found="no registry answers; an earlier image is here"
+        )
     found = "no registry answers, and this machine is not Debian"
-    return Check(name="base image", state=State.MISSING, found=found, remedy=base_image.BRING_BASE)
+    return Check(name="base image", state=CheckState.MISSING, found=found, remedy=base_image.BRING_BASE)
 
 
 def mmdebstrap(host: Host) -> Check:
     """The program that makes a Debian root; needed once, where no registry answers."""
     path = host.which("mmdebstrap")
-    state = State.MISSING if path is None else State.OK
+    state = CheckState.MISSING if path is None else CheckState.OK
     remedy = "sudo apt-get install --no-install-recommends mmdebstrap" if path is None else ""
     return Check(name="mmdebstrap", state=state, found=path or "not installed", remedy=remedy)
 

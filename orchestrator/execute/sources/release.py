@@ -27,7 +27,7 @@ from orchestrator.execute.sources.download import (
 from orchestrator.execute.store.store import HeldSource, Store
 from orchestrator.execute.system import process
 from orchestrator.execute.system.host import Host, is_debian
-from orchestrator.matrix.catalog import Origin, Source
+from orchestrator.matrix.catalog import Source, SourceOrigin
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Fetched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Candidate:
+class _PlaceToTry:
     """One place to try. ``bring`` writes the file and gives its SHA-256; ``origin`` is what is recorded."""
 
     origin: str
@@ -127,7 +127,7 @@ def pools(targets: str) -> tuple[str, ...]:
 
 def _first(
     source: Source,
-    candidates: list[_Candidate],
+    candidates: list[_PlaceToTry],
     *,
     store: Store,
     deadline: float,
@@ -152,7 +152,7 @@ def _first(
     return Fetched(path=held.path, sha256=sha256, origin=held.origin, tried=tuple(tried))
 
 
-def _bring(source: Source, candidate: _Candidate, *, store: Store, until: float) -> HeldSource:
+def _bring(source: Source, candidate: _PlaceToTry, *, store: Store, until: float) -> HeldSource:
     """:raises FetchError: where it does not have the declared bytes, or they are no source tree."""
     declared = str(source.sha256)
     try:
@@ -185,7 +185,7 @@ def _share(deadline: float, *, last: bool) -> float:
     return deadline if last else now + (deadline - now) / 2
 
 
-def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) -> Iterator[_Candidate]:
+def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) -> Iterator[_PlaceToTry]:
     for mirror in mirrors:
         if is_server(mirror):
             yield _from_url("mirror", f"{mirror.rstrip('/')}/{source.file}")
@@ -201,15 +201,15 @@ def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) ->
                 yield _from_pypi(origin, str(source.sha256))
 
 
-def _from_url(origin: str, url: str) -> _Candidate:
-    return _Candidate(
+def _from_url(origin: str, url: str) -> _PlaceToTry:
+    return _PlaceToTry(
         origin=origin,
         shown=shown(url),
         bring=lambda path, until: download(url, path, deadline=until),
     )
 
 
-def _from_folder(file: Path) -> _Candidate:
+def _from_folder(file: Path) -> _PlaceToTry:
     def bring(path: Path, until: float) -> str:
         del until
         try:
@@ -222,21 +222,21 @@ def _from_folder(file: Path) -> _Candidate:
             raise FetchError(str(error.strerror).lower()) from None
         return sha256_of(path)
 
-    return _Candidate(origin="mirror", shown=str(file), bring=bring)
+    return _PlaceToTry(origin="mirror", shown=str(file), bring=bring)
 
 
-def _from_pool(origin: Origin, bases: Sequence[str]) -> Iterator[_Candidate]:
+def _from_pool(origin: SourceOrigin, bases: Sequence[str]) -> Iterator[_PlaceToTry]:
     def nowhere(path: Path, until: float) -> str:
         del path, until
         raise FetchError("no Debian mirror configured here")
 
     if not bases:
-        yield _Candidate(origin=str(origin), shown=str(origin), bring=nowhere)
+        yield _PlaceToTry(origin=str(origin), shown=str(origin), bring=nowhere)
     for base in bases:
         yield _from_url(str(origin), f"{base}/{origin.where}")
 
 
-def _from_pypi(origin: Origin, sha256: str) -> _Candidate:
+def _from_pypi(origin: SourceOrigin, sha256: str) -> _PlaceToTry:
     def bring(path: Path, until: float) -> str:
         folder = path.parent / "pip"
         folder.mkdir()
@@ -250,7 +250,7 @@ def _from_pypi(origin: Origin, sha256: str) -> _Candidate:
         files[0].replace(path)
         return sha256_of(path)
 
-    return _Candidate(origin=str(origin), shown=str(origin), bring=bring)
+    return _PlaceToTry(origin=str(origin), shown=str(origin), bring=bring)
 
 
 def _pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:

@@ -40,7 +40,7 @@ _BINARY, _PACKAGE = b"\x7fELF", b"!<arch>\n"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
+class ResolvedSource:
     """A moving source as it is now. If only the commit is known, ``source`` has no digest and no ``path``.
 
     ``origin`` is what is recorded; ``new`` says that the store did not have these bytes.
@@ -53,10 +53,10 @@ class Moved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Now:
+class ResolvedSources:
     """What the moving sources of a plan are now, by their action's key, and why the others are not."""
 
-    moved: Mapping[str, Moved]
+    moved: Mapping[str, ResolvedSource]
     lost: Mapping[str, MatrixctlError]
 
     @property
@@ -65,9 +65,9 @@ class Now:
         return {key: one.source for key, one in self.moved.items() if one.source.sha256}
 
 
-def now(actions: Iterable[Action], bring: Callable[[Moving], Moved]) -> Now:
+def now(actions: Iterable[Action], bring: Callable[[Moving], ResolvedSource]) -> ResolvedSources:
     """``bring`` is ``fetch`` or ``look`` with all but its first argument given."""
-    moved: dict[str, Moved] = {}
+    moved: dict[str, ResolvedSource] = {}
     lost: dict[str, MatrixctlError] = {}
     for action in actions:
         if not isinstance(action, SourceAction) or action.moving is None:
@@ -76,11 +76,11 @@ def now(actions: Iterable[Action], bring: Callable[[Moving], Moved]) -> Now:
             moved[action.key] = bring(action.moving)
         except MatrixctlError as error:
             lost[action.key] = error
-    return Now(moved=moved, lost=lost)
+    return ResolvedSources(moved=moved, lost=lost)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class _RepositoryToAsk:
     """A repository to ask. ``words`` follow the origin in the record."""
 
     where: str
@@ -100,7 +100,7 @@ def fetch(
     deadline: float,
     package: Package,
     at: str = "",
-) -> Moved:
+) -> ResolvedSource:
     """Fetch the source as it is now, keep it in the store by its digest, and return it.
 
     :param mirrors: folders or http(s) URLs that may hold ``NAME.git``; asked first.
@@ -121,7 +121,7 @@ def look(
     deadline: float,
     package: Package,
     at: str = "",
-) -> Moved:
+) -> ResolvedSource:
     """Return the source as it is now, and keep nothing: of a new commit only the name is known.
 
     :raises SourceUnreachableError, ChecksumMismatchError, PrerequisiteError: see ``fetch``.
@@ -151,7 +151,7 @@ def _find(
     *,
     at: str,
     keep: bool,
-) -> Moved:
+) -> ResolvedSource:
     match moving.kind:
         case "git":
             return _git(moving, store, mirrors, deadline, at=at, whole=keep)
@@ -173,10 +173,10 @@ def _find(
 
 def _git(
     moving: Moving, store: Store, mirrors: Sequence[str], deadline: float, *, at: str, whole: bool
-) -> Moved:
+) -> ResolvedSource:
     """Return the source from the first place that has the ref, or the pinned commit."""
 
-    def bring(place: _Place, name: str, commit: str, until: float) -> Moved:
+    def bring(place: _RepositoryToAsk, name: str, commit: str, until: float) -> ResolvedSource:
         if not whole:
             return _known(moving, store, commit, place)
         with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
@@ -188,7 +188,7 @@ def _git(
 def _from_first(
     moving: Moving,
     mirrors: Sequence[str],
-    bring: Callable[[_Place, str, str, float], T],
+    bring: Callable[[_RepositoryToAsk, str, str, float], T],
     *,
     deadline: float,
     at: str,
@@ -220,7 +220,7 @@ def _from_first(
     )
 
 
-def _resolve(place: _Place, moving: Moving, at: str, deadline: float) -> tuple[str, str]:
+def _resolve(place: _RepositoryToAsk, moving: Moving, at: str, deadline: float) -> tuple[str, str]:
     """Return the name by which the commit is asked for, and the commit.
 
     A pinned one goes by its ref as long as that has not moved, since not every server gives a commit by its
@@ -244,7 +244,7 @@ def clone(
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
     """
 
-    def bring(place: _Place, name: str, commit: str, until: float) -> tuple[Path, str]:
+    def bring(place: _RepositoryToAsk, name: str, commit: str, until: float) -> tuple[Path, str]:
         with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
             made = _repaired(repository, lambda: _fetch(place, (name, commit), repository, until, at))
         return repository, made
@@ -253,7 +253,9 @@ def clone(
     return _from_first(moving, mirrors, bring, deadline=deadline, at=at, warn=False)
 
 
-def _fetch(place: _Place, resolved: tuple[str, str], repository: Path, deadline: float, at: str) -> str:
+def _fetch(
+    place: _RepositoryToAsk, resolved: tuple[str, str], repository: Path, deadline: float, at: str
+) -> str:
     """Return the commit that was fetched: the pinned one, also where its ref moves on meanwhile."""
     commit = git.fetch(place.where, *resolved, repository, deadline=deadline)
     if at and commit != at:
@@ -261,15 +263,15 @@ def _fetch(place: _Place, resolved: tuple[str, str], repository: Path, deadline:
     return commit
 
 
-def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Place]:
+def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_RepositoryToAsk]:
     for mirror in mirrors:
         if is_server(mirror):
             where = f"{mirror.rstrip('/')}/{_name(moving)}"
         else:
             where = str(at_home(mirror).absolute() / _name(moving))
-        yield _Place(where=where, words=" (from a mirror)")
+        yield _RepositoryToAsk(where=where, words=" (from a mirror)")
     where = moving.where if "://" in moving.where else os.path.abspath(moving.where)  # noqa: PTH100 - `..` as git
-    yield _Place(where=where, words="")
+    yield _RepositoryToAsk(where=where, words="")
 
 
 def _name(moving: Moving) -> str:
@@ -289,8 +291,14 @@ def repository_of(store: Store, moving: Moving) -> Path:
 
 
 def _commit(
-    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float, at: str
-) -> Moved:
+    moving: Moving,
+    store: Store,
+    place: _RepositoryToAsk,
+    resolved: tuple[str, str],
+    *,
+    deadline: float,
+    at: str,
+) -> ResolvedSource:
     return _repaired(
         repository_of(store, moving),
         lambda: _packed(moving, store, place, resolved, deadline=deadline, at=at),
@@ -309,8 +317,14 @@ def _repaired(repository: Path, bring: Callable[[], T]) -> T:
 
 
 def _packed(
-    moving: Moving, store: Store, place: _Place, resolved: tuple[str, str], *, deadline: float, at: str
-) -> Moved:
+    moving: Moving,
+    store: Store,
+    place: _RepositoryToAsk,
+    resolved: tuple[str, str],
+    *,
+    deadline: float,
+    at: str,
+) -> ResolvedSource:
     repository = repository_of(store, moving)
     commit = _fetch(place, resolved, repository, deadline, at)
     os.utime(repository)  # so that pruning sees what is in use
@@ -326,7 +340,7 @@ def _packed(
     return made
 
 
-def _known(moving: Moving, store: Store, commit: str, place: _Place) -> Moved:
+def _known(moving: Moving, store: Store, commit: str, place: _RepositoryToAsk) -> ResolvedSource:
     """Return the commit with its tar if it was packed before; else only its name."""
     note = repository_of(store, moving) / f"matrixctl-{commit}"
     try:
@@ -337,7 +351,7 @@ def _known(moving: Moving, store: Store, commit: str, place: _Place) -> Moved:
         sha256 = ""
     file = f"{_stem(moving, commit)}.tar"
     held = store.source(sha256, file) if sha256 else None
-    return Moved(
+    return ResolvedSource(
         source=_source(moving, file, sha256 if held else None),
         path=held.path if held else None,
         origin=f"{moving} -> {commit}{place.words}",
@@ -349,14 +363,14 @@ def _stem(moving: Moving, commit: str) -> str:
     return f"{moving.component}-{commit[:12]}"
 
 
-def _tree(moving: Moving, store: Store, deadline: float, *, keep: bool) -> Moved:
+def _tree(moving: Moving, store: Store, deadline: float, *, keep: bool) -> ResolvedSource:
     with store.scratch() as scratch:
         to = scratch / "tree.tar"
         tree.pack(Path(moving.where), to, prefix=moving.component, deadline=deadline)
         return _kept(moving, store, to, f"{moving.component}-tree.tar", str(moving), keep=keep)
 
 
-def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> Moved:
+def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
     given = Path(moving.where)
     file = _plain(given.name).lstrip("_.+~-") or "prebuilt"
     with store.scratch() as scratch, _reading(given, "prebuilt"):
@@ -367,7 +381,7 @@ def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> Moved:
         return _kept(moving, store, to, file, str(moving), keep=keep)
 
 
-def _tarball(moving: Moving, store: Store, *, keep: bool) -> Moved:
+def _tarball(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
     given = Path(moving.where)
     file = _plain(given.name).lstrip("_.+~-") or "source.tar"
     with store.scratch() as scratch, _reading(given, "tarball"):
@@ -396,10 +410,10 @@ def _reading(given: Path, key: str) -> Iterator[None]:
         ) from None
 
 
-def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> Moved:
+def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> ResolvedSource:
     found = package(moving.where)
     if found is None and not keep:
-        return Moved(source=_source(moving, "", None), path=None, origin=str(moving), new=True)
+        return ResolvedSource(source=_source(moving, "", None), path=None, origin=str(moving), new=True)
     if found is None:
         raise SourceUnreachableError(
             f"no image here has Debian's {moving.component} for {moving.where} yet",
@@ -414,13 +428,13 @@ def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> Mo
 
 def _kept(
     moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool, strip: int = 1
-) -> Moved:
+) -> ResolvedSource:
     sha256 = sha256_of(file)
     held = store.source(sha256, name)
     new = held is None
     if held is None and keep:
         held = store.put_source(file, sha256=sha256, file=name, origin=origin)
-    return Moved(
+    return ResolvedSource(
         source=_source(moving, name, sha256, strip),
         path=held.path if held else None,
         origin=origin,

@@ -42,7 +42,7 @@ _AR, _AR_HEADER = b"!<arch>\n", 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reader:
+class VersionReader:
     """Reads versions. ``archs`` are the names that ``{arch}`` of a prebuilt HAProxy may stand for.
 
     ``store`` is the folder of the store, which has the clones; ``pins`` have the commits that are read.

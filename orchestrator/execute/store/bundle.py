@@ -107,7 +107,7 @@ class Index(Value):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WantedItems:
     """What is to be exported: digests of artifacts, SHA-256 and file of sources, names of compiler caches."""
 
     artifacts: Collection[str]
@@ -139,7 +139,7 @@ class Imported:
     held: tuple[Item, ...]
 
 
-def export(store: Store, wanted: Wanted, to: Path) -> Exported:
+def export(store: Store, wanted: WantedItems, to: Path) -> Exported:
     """Write what the store has of it into one file, whole or not at all; the same content, the same bytes.
 
     What is written stands in a lease meanwhile, so that pruning spares it.
@@ -169,7 +169,7 @@ def export(store: Store, wanted: Wanted, to: Path) -> Exported:
         )
 
 
-def _find(store: Store, wanted: Wanted, files: ExitStack) -> Iterator[tuple[Item, Path | IO[bytes]]]:
+def _find(store: Store, wanted: WantedItems, files: ExitStack) -> Iterator[tuple[Item, Path | IO[bytes]]]:
     for digest in sorted(wanted.artifacts):
         if artifact := store.artifact(digest):
             size = artifact.path.stat().st_size

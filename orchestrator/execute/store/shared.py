@@ -20,7 +20,7 @@ from orchestrator import bounds
 from orchestrator.atomic_files import sha256_of, write_atomically
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store import bundle
-from orchestrator.execute.store.bundle import Wanted
+from orchestrator.execute.store.bundle import WantedItems
 from orchestrator.execute.store.prune import Item, Pruned, choose
 from orchestrator.execute.store.remote import Remote, connect_remote
 from orchestrator.execute.store.store import Artifact, HeldSource, Store
@@ -190,10 +190,10 @@ class SharedStore(Store):
             self._remote.remove(name)
 
     def _share_artifact(self, digest: str) -> None:
-        self._give(f"artifacts/{digest}", Wanted(artifacts=[digest], sources=(), caches=()))
+        self._give(f"artifacts/{digest}", WantedItems(artifacts=[digest], sources=(), caches=()))
 
     def _share_source(self, sha256: str, file: str) -> None:
-        self._give(f"sources/{sha256}/{file}", Wanted(artifacts=(), sources=[(sha256, file)], caches=()))
+        self._give(f"sources/{sha256}/{file}", WantedItems(artifacts=(), sources=[(sha256, file)], caches=()))
 
     def _is_news(self, name: str) -> bool:
         with self._counting:
@@ -201,7 +201,7 @@ class SharedStore(Store):
             self._shared.add(name)
             return is_new
 
-    def _give(self, name: str, wanted: Wanted) -> None:
+    def _give(self, name: str, wanted: WantedItems) -> None:
         if not self._writes or not self._is_news(name):
             return
         try:

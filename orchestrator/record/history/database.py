@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.mask_passwords import mask_text
 from orchestrator.record.history import migrations
-from orchestrator.record.history.place import Place
+from orchestrator.record.history.place import HistoryPlace
 from orchestrator.record.history.tables import METADATA, VERSION_TABLE
 
 _PATIENCE = 20
@@ -35,7 +35,7 @@ _RESCUE = "Move it away: `matrixctl history import --all` makes a new one from t
 
 
 @contextmanager
-def explain_errors(place: Place) -> Iterator[None]:
+def explain_errors(place: HistoryPlace) -> Iterator[None]:
     """Turn an error of the database into a sentence.
 
     :raises MatrixctlError: in its place.
@@ -54,7 +54,7 @@ def explain_errors(place: Place) -> Iterator[None]:
         ) from None
 
 
-def make_engine(place: Place) -> Engine:
+def make_engine(place: HistoryPlace) -> Engine:
     """Return the engine of a database; nothing is asked of it yet.
 
     :raises UsageError: where the driver of PostgreSQL is not installed.
@@ -92,7 +92,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def prepare(engine: Engine, place: Place) -> None:
+def prepare(engine: Engine, place: HistoryPlace) -> None:
     """Make the tables where there are none, and bring those of an older matrixctl to today's shape.
 
     :raises UsageError: where it is a database of another program, or of a newer matrixctl.
@@ -107,7 +107,7 @@ def prepare(engine: Engine, place: Place) -> None:
             command.upgrade(config, "head")
 
 
-def _is_ready(connection: Connection, place: Place) -> bool:
+def _is_ready(connection: Connection, place: HistoryPlace) -> bool:
     names = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in names:
         foreign = names if place.file else names & METADATA.tables.keys()

@@ -29,7 +29,7 @@ from orchestrator.record.find import (
 )
 from orchestrator.record.history import fill, rows
 from orchestrator.record.history.database import explain_errors, make_engine, prepare, writing
-from orchestrator.record.history.place import Place
+from orchestrator.record.history.place import HistoryPlace
 from orchestrator.record.history.rows import Row
 from orchestrator.record.history.tables import (
     ALARMS,
@@ -59,7 +59,7 @@ _FOLLOWED = 30
 class History:
     """A history that is open; closed by ``with``."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: HistoryPlace) -> None:
         """Open it, and make it where there is none.
 
         :raises UsageError: where it is of another program, or of a newer matrixctl.

@@ -14,7 +14,7 @@ _POSTGRESQL = "postgresql+psycopg"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class HistoryPlace:
     """A database. ``file`` is that of SQLite, ``None`` for PostgreSQL."""
 
     url: URL = field(repr=False)
@@ -28,7 +28,7 @@ class Place:
         return mask_text(self.url.set(query=shown).render_as_string(hide_password=True))
 
 
-def parse_place(text: str) -> Place:
+def parse_place(text: str) -> HistoryPlace:
     """Return the place that a person named: a path, ``sqlite:///FILE`` or ``postgresql+psycopg://...``.
 
     :raises UsageError: if it is none of them.
@@ -42,15 +42,15 @@ def parse_place(text: str) -> Place:
     if url.drivername == "sqlite" and url.database and not url.query and not url.host:
         return _file(url.database)
     if url.drivername in {"postgresql", _POSTGRESQL}:
-        return Place(url=url.set(drivername=_POSTGRESQL), file=None)
+        return HistoryPlace(url=url.set(drivername=_POSTGRESQL), file=None)
     raise _refused(text)
 
 
-def _file(path: str) -> Place:
+def _file(path: str) -> HistoryPlace:
     if not path or "\0" in path or path == ":memory:":
         raise _refused(path)
     file = Path(path).absolute()
-    return Place(url=URL.create("sqlite", database=str(file)), file=file)
+    return HistoryPlace(url=URL.create("sqlite", database=str(file)), file=file)
 
 
 def _refused(text: str) -> UsageError:
