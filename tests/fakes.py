@@ -29,7 +29,7 @@ from orchestrator.matrix.model import (
     HaproxyValue,
     TlsValue,
 )
-from orchestrator.plan.action import Action, BuildKind, Kind
+from orchestrator.plan.action import Action, ActionKind, BuildKind
 from orchestrator.record.model import EngineInfo
 
 DEFAULT_EXECUTION = ExecutionValue(name="default")
@@ -330,7 +330,7 @@ class FakeEngine:
 _IS_AN_ENGINE: type[Engine] = FakeEngine
 
 
-_FIELDS: dict[Kind, dict[str, object]] = {
+_FIELDS: dict[ActionKind, dict[str, object]] = {
     "image": {"image": "client", "arch": "amd64"},
     "probe": {"build": ""},
     **{kind: {"recipe": None, "toolchain": ""} for kind in get_args(BuildKind)},
@@ -338,7 +338,7 @@ _FIELDS: dict[Kind, dict[str, object]] = {
 """What a kind of action has to have."""
 
 
-def action(key: str, *needs: str, kind: Kind = "source", **fields: object) -> Action:
+def action(key: str, *needs: str, kind: ActionKind = "source", **fields: object) -> Action:
     """An action of any kind, of which only the graph matters."""
     made = {"key": key, "kind": kind, "name": key, "needs": needs, **_FIELDS.get(kind, {}), **fields}
     return TypeAdapter[Action](Action).validate_python(made)

@@ -16,7 +16,7 @@ from orchestrator.analyse.attributes import ATTRIBUTES, SYMPTOMS, choose
 from orchestrator.analyse.conditions import describe_border, write_condition
 from orchestrator.analyse.decide import Hypothesis, find_deciding, find_neighbours
 from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, positions
-from orchestrator.analyse.table import Kind, Table, make_table, pick
+from orchestrator.analyse.table import FailureKind, Table, make_table, pick
 from orchestrator.frozen_value import Value, describe_schema
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import FAILURES, Outcome, Reason
@@ -183,7 +183,7 @@ def _size(space: Space, box: Box) -> int:
     return (space.may_hold(box) & space.failing).bit_count()
 
 
-def _describe(table: Table, kind: Kind, space: Space, box: Box) -> Cluster:
+def _describe(table: Table, kind: FailureKind, space: Space, box: Box) -> Cluster:
     known, may = space.holds(box), space.may_hold(box)
     cells, exceptions = known & space.failing, may & space.passing
     outside = (space.failing | space.passing) & ~may
@@ -227,7 +227,7 @@ def _ids(table: Table, rows: Rows) -> tuple[str, ...]:
     return tuple(table.rows[i].cell.id for i in positions(rows))
 
 
-def _count_otherwise(table: Table, kind: Kind, box: Box) -> dict[str, Rows]:
+def _count_otherwise(table: Table, kind: FailureKind, box: Box) -> dict[str, Rows]:
     """Return the cells for which a box may hold and that fail for other reasons."""
     whole = Space(factors=table.factors, failing=table.ran, passing=0).may_hold(box)
     return {

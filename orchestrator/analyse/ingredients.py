@@ -19,7 +19,7 @@ from orchestrator.record.model import (
     RunRecord,
 )
 
-Kind = Literal[
+IngredientKind = Literal[
     "source",
     "patch",
     "package",
@@ -45,13 +45,13 @@ class Thing(Value):
 class Difference(Value):
     """An ingredient that is not the same in two runs; ``null`` on the side where there is none."""
 
-    kind: Kind
+    kind: IngredientKind
     name: str
     was: Thing | None
     now: Thing | None
 
 
-Slot = tuple[Kind, str]
+Slot = tuple[IngredientKind, str]
 Made = Mapping[Slot, frozenset[tuple[str, str | None]]]
 """What fills each slot: versions with digests, several where a run has several."""
 

@@ -15,7 +15,7 @@ from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, believed
 from orchestrator.phrases import join_names, quoted
 from orchestrator.record.model import Axes, CellRecord, RunRecord, is_intermittent
 
-Kind = tuple[Outcome, Reason | None]
+FailureKind = tuple[Outcome, Reason | None]
 """Failures that are explained together."""
 PASS, MISSING = "pass", "missing"
 
@@ -29,7 +29,7 @@ class Row:
 
     cell: CellRecord
     """As it ended in the first run in which it failed, else passed, else at all."""
-    end: Kind | str
+    end: FailureKind | str
     """How it failed in any run; else ``pass`` if it passed in one; else ``missing``."""
     mixed: bool
     """It failed in some attempts or runs, and passed in others."""
@@ -53,9 +53,9 @@ class Table:
         return _bits([row.end == PASS for row in self.rows])
 
     @cached_property
-    def kinds(self) -> Mapping[Kind, Rows]:
+    def kinds(self) -> Mapping[FailureKind, Rows]:
         """Return the failures, by outcome and reason, the largest kind first."""
-        found: dict[Kind, list[int]] = {}
+        found: dict[FailureKind, list[int]] = {}
         for position, row in enumerate(self.rows):
             if isinstance(row.end, tuple):
                 found.setdefault(row.end, []).append(position)
@@ -188,7 +188,7 @@ def _row(cells: Sequence[CellRecord]) -> tuple[Row, int]:
     return Row(cell=cells[position], end=ends[position], mixed=mixed), position
 
 
-def _end(cell: CellRecord) -> Kind | str:
+def _end(cell: CellRecord) -> FailureKind | str:
     if cell.outcome in FAILURES:
         return cell.outcome, cell.reason
     passed = cell.outcome is Outcome.PASS and believed(cell.outcome, cell.verdict) is not Verdict.NOT_JUDGED

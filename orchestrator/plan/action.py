@@ -9,7 +9,7 @@ from orchestrator.frozen_value import Value
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.matrix.model import ClientValue, HaproxyValue, Patch, TlsValue
 
-Kind = Literal["image", "source", "tls", "haproxy", "selftest", "probe"]
+ActionKind = Literal["image", "source", "tls", "haproxy", "selftest", "probe"]
 BuildKind = Literal["tls", "haproxy", "selftest"]
 
 PREFIX = "/opt/matrixctl"
@@ -117,6 +117,6 @@ class ProbeAction(_Action):
 Action = Annotated[ImageAction | SourceAction | BuildAction | ProbeAction, Field(discriminator="kind")]
 
 
-def make_key(kind: Kind, name: str) -> str:
+def make_key(kind: ActionKind, name: str) -> str:
     """Return the key of an action, which is never taken apart again."""
     return f"{kind}:{name}"

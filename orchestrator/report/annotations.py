@@ -17,14 +17,14 @@ MOST = 10
 _LINE = 500
 """Characters of a line of a message."""
 
-Kind = Literal["error", "warning", "notice"]
-KINDS: tuple[Kind, ...] = ("error", "warning", "notice")
+AnnotationKind = Literal["error", "warning", "notice"]
+KINDS: tuple[AnnotationKind, ...] = ("error", "warning", "notice")
 
 
 class Annotation(NamedTuple):
     """One of them. Its texts are as the record has them."""
 
-    kind: Kind
+    kind: AnnotationKind
     title: str
     lines: tuple[str, ...]
     place: str = ""
@@ -91,7 +91,7 @@ def _annotate(record: RunRecord, compared: Comparison | None) -> Iterator[Annota
         yield Annotation("warning", f"self-test of {test.tls} on {test.arch}", lines)
 
 
-def _kind(verdict: Verdict) -> Kind | None:
+def _kind(verdict: Verdict) -> AnnotationKind | None:
     if verdict in ALARMS:
         return "error"
     if verdict in {Verdict.FLAKY, Verdict.NOT_JUDGED}:
@@ -100,7 +100,11 @@ def _kind(verdict: Verdict) -> Kind | None:
 
 
 def _tell(
-    kind: Kind, title: str, lines: tuple[str, ...], cells: list[CellRecord], compared: Comparison | None
+    kind: AnnotationKind,
+    title: str,
+    lines: tuple[str, ...],
+    cells: list[CellRecord],
+    compared: Comparison | None,
 ) -> Annotation:
     messages = tuple(dict.fromkeys(cell.message for cell in cells if cell.message))
     since = alarms.tell_since(compared, [cell.id for cell in cells]) if kind != "notice" else ()

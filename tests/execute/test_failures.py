@@ -21,7 +21,7 @@ from orchestrator.errors import (
 )
 from orchestrator.execute.failures import engine_lost, failure_of, reason_of
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.plan.action import Action, Kind
+from orchestrator.plan.action import Action, ActionKind
 
 TABLE = [
     (BuildError("x"), Reason.BUILD_FAILED, Outcome.FAIL),
@@ -41,7 +41,7 @@ TABLE = [
 ]
 
 
-def action(kind: Kind) -> Action:
+def action(kind: ActionKind) -> Action:
     return fakes.action(f"{kind}:it", kind=kind, name="it")
 
 

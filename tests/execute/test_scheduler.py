@@ -16,7 +16,7 @@ from orchestrator.execute.schedule.pool import Failure, Pool
 from orchestrator.execute.schedule.scheduler import Cancel, schedule
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.plan.action import Action, Kind
+from orchestrator.plan.action import Action, ActionKind
 
 
 def failure(key: str) -> Failure:
@@ -473,7 +473,7 @@ DEMANDS = st.builds(
     memory=st.integers(0, 8),
     lane=st.sampled_from(["", *LANES, "free"]),
 )
-KINDS: tuple[Kind, ...] = ("probe", "source", "image", "haproxy", "tls")
+KINDS: tuple[ActionKind, ...] = ("probe", "source", "image", "haproxy", "tls")
 
 
 @st.composite
