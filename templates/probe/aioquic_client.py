@@ -107,8 +107,8 @@ class Client(QuicConnectionProtocol):
         return {**self.answer, "sent": len(data), "total_s": time.monotonic() - started}
 
 
-def failure(answer: dict, client: Client, from_server: bool, seconds: float) -> tuple:
-    """Exit code and message; 0 if the answer came whole."""
+def find_failure(answer: dict, client: Client, from_server: bool, seconds: float) -> tuple:
+    """Return exit code and message; 0 if the answer came whole."""
     closed = client.closed
     wanted = answer["headers"].get("content-length")
     if answer["more"]:
@@ -134,8 +134,8 @@ def failure(answer: dict, client: Client, from_server: bool, seconds: float) -> 
     return TIMED_OUT, f"{what} did not come within {seconds} s"
 
 
-def line(asked: dict, answer: dict, client: Client, from_server: bool, job: dict) -> dict:
-    code, error = failure(answer, client, from_server, job["request_s"])
+def make_line(asked: dict, answer: dict, client: Client, from_server: bool, job: dict) -> dict:
+    code, error = find_failure(answer, client, from_server, job["request_s"])
     status = answer["headers"].get(":status", "")
     body = Path(job["folder"]) / f"{job['transport']}.{asked['name']}.body"
     if answer["headers"]:
@@ -181,7 +181,7 @@ async def main(job: dict) -> int:
         "127.0.0.1", job["port"], configuration=configuration, create_protocol=Client, wait_connected=False
     ) as client:
         for asked in job["requests"]:
-            made = line(asked, await client.ask(job, asked), client, close.seen, job)
+            made = make_line(asked, await client.ask(job, asked), client, close.seen, job)
             print(json.dumps(made), flush=True)
             if code := made["exit_code"]:
                 break

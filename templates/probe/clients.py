@@ -1,6 +1,6 @@
 """Asks one server as one client: an adapter per client, one shape of answer for all.
 
-Each adapter takes a job and returns a list of requests in the shape of ``blank``; ``exit_code`` is in curl's
+Each adapter takes a job and returns a list of requests in the shape of ``make_blank``; ``exit_code`` is in curl's
 numbering for every client (https://curl.se/docs/manpage.html#EXIT), since gtlsclient exits 0 whatever happens.
 Standard library only. A job: client, suite (None forces nothing), transport (h3, control), requests,
 request_s, server_name, port, ca, bodies, folder; and own: the client is the one below own_client.ROOT.
@@ -30,8 +30,8 @@ FAILED, TIMED_OUT, CANNOT_OFFER, OURS = 2, 28, 59, 124  # OURS: the client did n
 AIOQUIC = "/opt/aioquic"
 
 
-def blank(name: str) -> dict:
-    """A request of which nothing came."""
+def make_blank(name: str) -> dict:
+    """Return a request of which nothing came."""
     return {
         "name": name,
         "http_version": None,
@@ -52,16 +52,16 @@ def blank(name: str) -> dict:
     }
 
 
-def said(headers: dict) -> dict:
-    """What the server says of TLS."""
+def read_tls(headers: dict) -> dict:
+    """Return what the server says of TLS."""
     return {
         "cipher": headers.get("x-matrixctl-cipher"),
         "protocol": headers.get("x-matrixctl-protocol"),
     }
 
 
-def body(path: "Path | None", asked: dict) -> dict:
-    """Of the file that a client wrote; only its beginning is kept on the disk. An upload is answered with text."""
+def read_body(path: "Path | None", asked: dict) -> dict:
+    """Return what the file that a client wrote shows; its beginning is kept. An upload is answered with text."""
     if path is None or not path.is_file():
         return {}
     data = path.read_bytes()
@@ -71,12 +71,12 @@ def body(path: "Path | None", asked: dict) -> dict:
 
 
 def limit_files() -> None:
-    """A write beyond FILE is an error for who writes; Python ignores the signal that would end it."""
+    """Make a write beyond FILE an error of the program that writes; Python ignores the signal that would end it."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
 
 
 def run(argv: list, stderr: Path, timeout: float, **environment: str) -> tuple:
-    """Exit code and output; OURS where it had to be stopped."""
+    """Return exit code and output; OURS where it had to be stopped."""
     with stderr.open("wb") as errors, tempfile.TemporaryFile() as output:
         client = subprocess.Popen(
             argv,
@@ -96,8 +96,8 @@ def run(argv: list, stderr: Path, timeout: float, **environment: str) -> tuple:
         return OURS if stopped else code, output.read(OUTPUT)
 
 
-def parsed(line: bytes) -> "dict | None":
-    """One line of JSON; ``None`` for one that its end has cut, and for what is no mapping."""
+def parse(line: bytes) -> "dict | None":
+    """Return one line of JSON; ``None`` for one that was cut off, and for what is no mapping."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -105,7 +105,7 @@ def parsed(line: bytes) -> "dict | None":
     return found if isinstance(found, dict) else None
 
 
-# curl: one process and one connection, told by a file that a person can use as well.
+# curl: one process and one connection, with a configuration file that a person can use as well.
 
 
 CURL_SAYS = {
@@ -121,13 +121,13 @@ CURL_SHOWS = (
 )
 
 
-def curl(job: dict) -> tuple:
+def ask_curl(job: dict) -> tuple:
     folder, transport = Path(job["folder"]), job["transport"]
     config = str(folder / f"{transport}.curlrc")
     code, output = run(
-        [*program(job), "--config", config], folder / f"{transport}.stderr", job["request_s"] * 4
+        [*find_program(job), "--config", config], folder / f"{transport}.stderr", job["request_s"] * 4
     )
-    lines = [line for line in map(parsed, output.splitlines()) if line and CURL_SAYS <= line.keys()]
+    lines = [line for line in map(parse, output.splitlines()) if line and CURL_SAYS <= line.keys()]
     (folder / f"{transport}.json").write_text(json.dumps(lines, indent=1))
     requests, handshake = [], None
     for asked, line in zip(job["requests"], lines):
@@ -136,15 +136,15 @@ def curl(job: dict) -> tuple:
         handshake = line["time_appconnect"] or (None if line["num_connects"] else handshake)
         requests.append(
             {
-                **blank(asked["name"]),
-                **said(headers(path.with_name(f"{path.name}.headers"))),
-                **body(path.with_name(f"{path.name}.body"), asked),
+                **make_blank(asked["name"]),
+                **read_tls(read_headers(path.with_name(f"{path.name}.headers"))),
+                **read_body(path.with_name(f"{path.name}.body"), asked),
                 "http_version": str(line["http_version"]) if line["http_code"] else None,
                 "status": line["http_code"] or None,
                 "bytes_sent": line["size_upload"],
                 "exit_code": line["exitcode"],
                 "error": line["errormsg"] or "",
-                "shows": shown(str(line["errormsg"] or "")),
+                "shows": read_shows(str(line["errormsg"] or "")),
                 "handshake_s": handshake,
                 "first_byte_s": line["time_starttransfer"] or None,
                 "total_s": line["time_total"] or None,
@@ -153,11 +153,11 @@ def curl(job: dict) -> tuple:
     return code, requests
 
 
-def shown(message: str) -> "str | None":
+def read_shows(message: str) -> "str | None":
     return next((shows for words, shows in CURL_SHOWS if re.search(words, message)), None)
 
 
-def headers(path: Path) -> dict:
+def read_headers(path: Path) -> dict:
     try:
         lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
@@ -168,28 +168,28 @@ def headers(path: Path) -> dict:
 # gtlsclient: one process and one connection per request; see gtlsclient.py.
 
 
-def gtls(job: dict) -> tuple:
+def ask_gtlsclient(job: dict) -> tuple:
     folder, requests = Path(job["folder"]), []
     if job["suite"] not in {None, *gtlsclient.SUITES}:
         error = f"gtlsclient knows no name for {job['suite']}"
-        return CANNOT_OFFER, [{**blank(job["requests"][0]["name"]), "exit_code": CANNOT_OFFER, "error": error}]
+        return CANNOT_OFFER, [{**make_blank(job["requests"][0]["name"]), "exit_code": CANNOT_OFFER, "error": error}]
     for asked in job["requests"]:
         log = folder / f"{job['transport']}.{asked['name']}.log"
         download = folder / f"{job['transport']}.{asked['name']}"
         download.mkdir(exist_ok=True)
-        argv = gtlsclient.argv(program(job), job, asked, download)
+        argv = gtlsclient.make_argv(find_program(job), job, asked, download)
         code, _ = run(argv, log, job["request_s"] + 2)
         output = log.read_text(errors="replace")
         log.write_text(f"$ {' '.join(argv)}\n{output}")
-        found = {**blank(asked["name"]), **body(next(download.iterdir(), None), asked)}
-        found.update(gtlsclient.read(output, asked, found["bytes_received"]))
-        found.update(said(found.pop("headers")))
+        found = {**make_blank(asked["name"]), **read_body(next(download.iterdir(), None), asked)}
+        found.update(gtlsclient.read_log(output, asked, found["bytes_received"]))
+        found.update(read_tls(found.pop("headers")))
         if code == OURS:
             found.update(exit_code=TIMED_OUT, error=f"no end after {job['request_s']} s")
         elif code:
             error = "".join(output.strip().splitlines()[-1:]) or f"exit status {code}"
             found.update(exit_code=CANNOT_OFFER if "priority" in error else FAILED, error=error)
-        elif not (found["exit_code"] or requests) and (problem := gtlsclient.distrust(output, job, download)):
+        elif not (found["exit_code"] or requests) and (problem := gtlsclient.find_distrust(output, job, download)):
             found.update(exit_code=gtlsclient.BAD_CERTIFICATE, error=problem)
         requests.append(found)
         if found["exit_code"]:
@@ -201,7 +201,7 @@ def gtls(job: dict) -> tuple:
 # aioquic: our own script around it, which does the whole job over one connection.
 
 
-def aioquic(job: dict) -> tuple:
+def ask_aioquic(job: dict) -> tuple:
     folder, transport = Path(job["folder"]), job["transport"]
     script = str(Path(__file__).with_name("aioquic_client.py"))
     code, output = run(
@@ -211,25 +211,25 @@ def aioquic(job: dict) -> tuple:
         PYTHONPATH=AIOQUIC,
     )
     requests = []
-    for asked, line in zip(job["requests"], filter(None, map(parsed, output.splitlines()))):
+    for asked, line in zip(job["requests"], filter(None, map(parse, output.splitlines()))):
         path = folder / f"{transport}.{asked['name']}.body"
         headers_seen = line.pop("headers", None)
-        told = said(headers_seen if isinstance(headers_seen, dict) else {})
-        requests.append({**blank(asked["name"]), **body(path, asked), **line, **told})
+        told = read_tls(headers_seen if isinstance(headers_seen, dict) else {})
+        requests.append({**make_blank(asked["name"]), **read_body(path, asked), **line, **told})
     (folder / f"{transport}.json").write_text(json.dumps(requests, indent=1))
     return code, requests
 
 
-ADAPTERS = {"curl": curl, "gtlsclient": gtls, "aioquic": aioquic}
+ADAPTERS = {"curl": ask_curl, "gtlsclient": ask_gtlsclient, "aioquic": ask_aioquic}
 
 
-def program(job: dict) -> list:
-    """How the client's program is called: ours by its name."""
+def find_program(job: dict) -> list:
+    """Return how the client's program is called: ours by its name."""
     return own_client.find(job["client"]) if job["own"] else [job["client"]]
 
 
 def ask(job: dict) -> tuple:
-    """Exit code and requests. Every output file is fresh."""
+    """Return exit code and requests. Every output file is fresh."""
     folder = Path(job["folder"])
     for stale in folder.glob(f"{job['transport']}.*.*"):
         stale.unlink()
@@ -237,17 +237,17 @@ def ask(job: dict) -> tuple:
         stale.unlink()
     if job["client"] not in ADAPTERS:
         error = f"the probe has no adapter for {job['client']}"
-        return CANNOT_OFFER, [{**blank(job["requests"][0]["name"]), "exit_code": CANNOT_OFFER, "error": error}]
+        return CANNOT_OFFER, [{**make_blank(job["requests"][0]["name"]), "exit_code": CANNOT_OFFER, "error": error}]
     return ADAPTERS[job["client"]](job)
 
 
-def version(client: str, own: "str | None" = None) -> str:
-    """What the client says of itself, or the packages that hold it; empty if it is not there.
+def find_version(client: str, own: "str | None" = None) -> str:
+    """Return what the client says of itself, or the packages that hold it; empty if it is not there.
 
     ``own``: it is the one below own_client.ROOT, and this is its version if it says none; else it is ours.
     """
     if own is not None:
-        return own_client.version(client, own)
+        return own_client.find_version(client, own)
     if client == "aioquic":
         found = glob.glob(f"{AIOQUIC}/aioquic-*.dist-info")
         return "".join(Path(path).name.removesuffix(".dist-info").replace("-", " ") for path in found)

@@ -30,13 +30,13 @@ TRACING = None  # of a traced attempt, which has one cell
 STATS, STATS_S = 1 << 22, 2  # HAProxy's own statistics: some 100 KiB, at once
 
 
-def listening(port: int) -> bool:
-    """The QUIC listener is open: the client shares the server's network namespace."""
+def is_listening(port: int) -> bool:
+    """Return whether the QUIC listener is open: the client shares the server's network namespace."""
     wanted = f":{port:04X} "
     return any(wanted in line.split(" rem")[0] for line in Path("/proc/net/udp").read_text().splitlines()[1:])
 
 
-def status(folder: Path, name: str = "status") -> "int | None":
+def read_status(folder: Path, name: str = "status") -> "int | None":
     try:
         return int((folder / name).read_text())
     except (FileNotFoundError, ValueError):
@@ -46,16 +46,16 @@ def status(folder: Path, name: str = "status") -> "int | None":
 def wait_ready(cell: dict, folder: Path) -> "float | None":
     started = time.monotonic()
     while time.monotonic() - started < SESSION["ready_s"]:
-        if listening(cell["port"]):
+        if is_listening(cell["port"]):
             return time.monotonic() - started
-        if status(folder) is not None:
+        if read_status(folder) is not None:
             return None
         time.sleep(0.01)
     return None
 
 
-def exchange(cell: dict, transport: str) -> dict:
-    """The requests of one exchange. Over TCP it is our curl that asks, whoever the cell's client is."""
+def run_exchange(cell: dict, transport: str) -> dict:
+    """Make the requests of one exchange. Over TCP our curl asks, whatever the cell's client is."""
     job = {
         **{key: SESSION[key] for key in ("server_name", "ca", "bodies", "request_s", "requests")},
         **{key: cell[key] for key in ("suite", "port")},
@@ -87,21 +87,21 @@ def origin_listens() -> bool:
 
 
 def read_statistics(folder: Path) -> bytes:
-    """HAProxy's statistics; empty where it does not answer."""
+    """Return HAProxy's statistics; empty where it does not answer."""
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(STATS_S)
             client.connect(str(folder / "stats.sock"))
             client.sendall(b"show stat typed\n")
-            answer = everything(client)
+            answer = read_all(client)
     except OSError:
         return b""
     (folder / "stats.txt").write_bytes(answer)
     return answer
 
 
-def handshake_failures(statistics: bytes) -> "int | None":
-    """HAProxy's counter quic_hdshk_fail: a refusal shows there at once, while curl tries until its time-out."""
+def count_handshake_failures(statistics: bytes) -> "int | None":
+    """Return HAProxy's counter quic_hdshk_fail: a refusal shows there at once, while curl tries until its time-out."""
     # F.2.0.66.quic_hdshk_fail.1:MCP:u64:3
     lines = (line.rpartition(b":") for line in statistics.splitlines() if line.startswith(b"F."))
     values = [value for name, _, value in lines if b".quic_hdshk_fail." in name]
@@ -109,8 +109,8 @@ def handshake_failures(statistics: bytes) -> "int | None":
     return sum(counts) if counts else None
 
 
-def everything(client: socket.socket) -> bytes:
-    """What the server says until it closes; no more than STATS bytes, and for no more than STATS_S seconds."""
+def read_all(client: socket.socket) -> bytes:
+    """Return what the server says until it closes; no more than STATS bytes, and for no more than STATS_S seconds."""
     answer, until = b"", time.monotonic() + STATS_S
     while len(answer) < STATS and time.monotonic() < until and (piece := client.recv(65536)):
         answer += piece
@@ -156,39 +156,39 @@ def ask(cell: dict, folder: Path) -> dict:
         if TRACING:
             TRACING.ask_for_traces(folder)
         phase = "h3"
-        result["h3"] = exchange(cell, phase)
+        result["h3"] = run_exchange(cell, phase)
         statistics = read_statistics(folder)
-        result["handshake_failures"] = handshake_failures(statistics)
+        result["handshake_failures"] = count_handshake_failures(statistics)
         result["origin_ok"] = origin_answers()
         # Its one thread writes statistics in several turns: one that ends them has outlived the connection's end.
-        lives = went_well(result["h3"]) and statistics.endswith(b"\n\n")
-        if not (ended(folder) if lives else dies(folder, DYING)) and result["origin_ok"]:
+        lives = is_good(result["h3"]) and statistics.endswith(b"\n\n")
+        if not (has_ended(folder) if lives else wait_for_end(folder, DYING)) and result["origin_ok"]:
             phase = "control"
-            result["control"] = exchange(cell, phase)
-            if went_well(result["control"]):
+            result["control"] = run_exchange(cell, phase)
+            if is_good(result["control"]):
                 phase = "stop"
             else:
-                dies(folder, DYING)
+                wait_for_end(folder, DYING)
     result["duration_s"] = time.monotonic() - started
     return {**result, "phase": phase, "over": time.monotonic()}
 
 
 def finish(cell: dict, result: dict) -> dict:
-    """The result once its process has had its time to die, which it may do after all was answered."""
+    """Return the result, once its process has had time to die, which it may do after the last answer."""
     folder, phase = WORK / cell["folder"], result.pop("phase")
     if phase == "stop":
-        dies(folder, result["over"] + CLOSING - time.monotonic())
+        wait_for_end(folder, result["over"] + CLOSING - time.monotonic())
     del result["over"]
-    result["exit_code"] = status(folder)
+    result["exit_code"] = read_status(folder)
     result["ended_in"] = None if result["exit_code"] is None else phase
-    result["files"] = evidence(folder)
+    result["files"] = read_evidence(folder)
     if TRACING:
         result["traced"] = TRACING.end(folder)
     return result
 
 
-def finished(cells: list) -> typing.Iterator[dict]:
-    """The results in order, each when the next cell was asked: meanwhile its process may die of it."""
+def finish_each(cells: list) -> typing.Iterator[dict]:
+    """Yield the results in order, each when the next cell was asked: meanwhile its process may die of it."""
     before = None
     for cell in cells:
         result = probe(cell)
@@ -199,32 +199,32 @@ def finished(cells: list) -> typing.Iterator[dict]:
         yield finish(*before)
 
 
-def went_well(exchange: dict) -> bool:
+def is_good(exchange: dict) -> bool:
     return not exchange["exit_code"] and all(one["status"] == 200 for one in exchange["requests"])
 
 
-def ended(folder: Path) -> bool:
-    return status(folder) is not None
+def has_ended(folder: Path) -> bool:
+    return read_status(folder) is not None
 
 
-def dies(folder: Path, seconds: float) -> bool:
-    """Whether the process ends within so many seconds; one that is dying is waited for, until it says so."""
+def wait_for_end(folder: Path, seconds: float) -> bool:
+    """Wait, at most so many seconds, until the process has ended; return whether it has."""
     until = time.monotonic() + seconds
-    while not ended(folder) and time.monotonic() < until:
+    while not has_ended(folder) and time.monotonic() < until:
         time.sleep(0.01)
-    return ended(folder)
+    return has_ended(folder)
 
 
-def evidence(folder: Path) -> dict:
-    """The small text files of a cell, the end of each where it is long."""
+def read_evidence(folder: Path) -> dict:
+    """Return the small text files of a cell, the end of each where it is long."""
     kept = (".log", ".stderr", ".json", ".txt", ".headers", ".cfg", ".curlrc")
     # The server writes into this folder, too: a million files are looked at no more than a few.
     found = sorted(itertools.islice(folder.iterdir(), 1000))
     chosen = [path for path in found if path.suffix in kept and path.is_file()]
-    return {path.name: tail(path) for path in chosen[:FILES]}
+    return {path.name: read_tail(path) for path in chosen[:FILES]}
 
 
-def tail(path: Path) -> str:
+def read_tail(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - TAIL))
@@ -232,8 +232,8 @@ def tail(path: Path) -> str:
     return text if size <= TAIL else f"(cut: the last {TAIL} of {size} bytes)\n{text}"
 
 
-def server() -> dict:
-    """What the machine and the binary say of themselves; both are written by the supervisor."""
+def describe_server() -> dict:
+    """Return what the machine and the binary say of themselves; both are written by the supervisor."""
     until = time.monotonic() + SESSION["ready_s"]
     while not (WORK / "vv.status").exists() and time.monotonic() < until:
         time.sleep(0.01)
@@ -242,11 +242,11 @@ def server() -> dict:
     while not origin_listens() and time.monotonic() < until:
         time.sleep(0.01)
     written = {name: WORK / f"{name}.txt" for name in ("cpu", "vv")}
-    texts = {name: tail(path) if path.exists() else "" for name, path in written.items()}
+    texts = {name: read_tail(path) if path.exists() else "" for name, path in written.items()}
     # Not of `uname -m`: the shell is native where HAProxy is emulated.
     machine = re.search(r'^uname\.machine="(.*)"$', texts["cpu"], re.MULTILINE)
     said = {"machine": machine[1] if machine else "", **texts}
-    return {"kind": "server", "vv_status": status(WORK, "vv.status"), **said}
+    return {"kind": "server", "vv_status": read_status(WORK, "vv.status"), **said}
 
 
 clients.limit_files()
@@ -255,6 +255,6 @@ if SESSION.get("traced"):
 
     TRACING = tracing.Tracing(WORK, SESSION["ready_s"])
     TRACING.begin()
-print(json.dumps(server()), flush=True)
-for done in finished(SESSION["cells"]):
+print(json.dumps(describe_server()), flush=True)
+for done in finish_each(SESSION["cells"]):
     print(json.dumps({"kind": "cell", **done}), flush=True)

@@ -25,7 +25,7 @@ READ_FAULT = r"^ngtcp2_conn_read_pkt: (ERR_(?!DRAINING|CLOSING|DROP_CONN|RETRY)\
 NO_ERROR = 0x100  # H3_NO_ERROR (RFC 9114, 8.1): how it says that a stream ended well
 
 
-def argv(program: list, job: dict, asked: dict, download: Path) -> list:
+def make_argv(program: list, job: dict, asked: dict, download: Path) -> list:
     first = asked is job["requests"][0]
     seconds = f"{round(job['request_s'] * 1000)}ms"
     forced = f":-CIPHER-ALL:+{SUITES[job['suite']]}" if job["suite"] else ""
@@ -47,18 +47,18 @@ def argv(program: list, job: dict, asked: dict, download: Path) -> list:
     ]
 
 
-def read(log: str, asked: dict, received: int) -> dict:
-    """The fields of a request that the log tells, with ``headers``."""
+def read_log(log: str, asked: dict, received: int) -> dict:
+    """Return the fields of a request that the log shows, with ``headers``."""
     headers = dict(re.findall(r"^http: stream 0x0 \[(:?[^:\]]+): (.*)\]$", log, re.M))
-    handshake = _when(log, "QUIC handshake has completed")
+    handshake = _find_time(log, "QUIC handshake has completed")
     found = {
         "http_version": "3" if ":status" in headers else None,
-        "status": _number(headers.get(":status")),
+        "status": _read_number(headers.get(":status")),
         "headers": headers,
-        "bytes_sent": _sent(log) if asked["upload"] else 0,
+        "bytes_sent": _count_sent(log) if asked["upload"] else 0,
         "handshake_s": handshake,
-        "first_byte_s": _when(log, "http: stream 0x0 response headers started"),
-        "total_s": _last(log),
+        "first_byte_s": _find_time(log, "http: stream 0x0 response headers started"),
+        "total_s": _find_last_time(log),
         "close_code": None,
     }
     # From the beginning of a line of the log's own: a header is logged as well, and says what the server likes.
@@ -67,11 +67,11 @@ def read(log: str, asked: dict, received: int) -> dict:
     )
     if closed and closed[1] == "c":
         found["close_code"] = int(closed[2], 16)
-    return {**found, **_failure(log, found, closed, headers.get("content-length"), received)}
+    return {**found, **_find_failure(log, found, closed, headers.get("content-length"), received)}
 
 
-def _failure(log: str, found: dict, closed: "re.Match | None", wanted: "str | None", received: int) -> dict:
-    """Exit code and message; it is its download that says whether a request succeeded."""
+def _find_failure(log: str, found: dict, closed: "re.Match | None", wanted: "str | None", received: int) -> dict:
+    """Return exit code and message; its download says whether a request succeeded."""
     ended = re.search(r"^HTTP stream 0 closed with error code ([0-9]{1,19})$", log, re.M)
     if closed and not (ended and int(ended[1]) == NO_ERROR):
         what = "CRYPTO_ERROR" if 0x100 <= int(closed[2], 16) <= 0x1FF and closed[1] == "c" else "error"
@@ -87,37 +87,37 @@ def _failure(log: str, found: dict, closed: "re.Match | None", wanted: "str | No
         return {"exit_code": CLOSED, "error": f"the server reset the stream: H3 error {int(ended[1]):#x}"}
     if found["status"] is None:
         return {"exit_code": NOTHING_RECEIVED, "error": "the stream ended without an answer"}
-    if _number(wanted) not in {None, received}:
+    if _read_number(wanted) not in {None, received}:
         return {"exit_code": CUT, "error": f"{received} of {wanted} bytes came"}
     return {"exit_code": 0, "error": ""}
 
 
-def _number(text: "str | None") -> "int | None":
-    """What a server said, where it is a number; `isdigit` alone also holds for \u00b2."""
+def _read_number(text: "str | None") -> "int | None":
+    """Return what a server said, where it is a number; `isdigit` alone also holds for \u00b2."""
     return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text) else None
 
 
-def _when(log: str, line: str) -> "float | None":
-    """Seconds from the first packet to a line: the time stamp (in ms) of the log's last entry before it."""
+def _find_time(log: str, line: str) -> "float | None":
+    """Return the seconds from the first packet to a line: the time stamp (in ms) of the log's last entry before it."""
     before, found, _ = log.partition(f"\n{line}")
-    return _last(before) if found else None
+    return _find_last_time(before) if found else None
 
 
-def _last(log: str) -> "float | None":
+def _find_last_time(log: str) -> "float | None":
     start = log.rfind("\nI0")
     stamp = re.match(r"I([0-9]{1,15}) ", log[start + 1 : start + 18])
     return int(stamp[1]) / 1000 if stamp else None
 
 
-def _sent(log: str) -> int:
-    """Bytes of the request's stream that were sent, HTTP/3's own framing included."""
+def _count_sent(log: str) -> int:
+    """Return the bytes of the request's stream that were sent, HTTP/3's own framing included."""
     sent = re.findall(r" frm tx \d+ 1RTT STREAM\(0x\w+\) id=0x0 fin=\d offset=([0-9]{1,18}) len=([0-9]{1,18})\b", log)
     return max((int(offset) + int(length) for offset, length in sent), default=0)
 
 
-def distrust(log: str, job: dict, folder: Path) -> str:
-    """Why the certificate that the server showed is not to be trusted, or an empty string."""
-    shown = certificates(log)
+def find_distrust(log: str, job: dict, folder: Path) -> str:
+    """Return why the certificate that the server showed is not to be trusted, or an empty string."""
+    shown = read_certificates(log)
     if not shown:
         return "the log shows no certificate"
     pem = [ssl.DER_cert_to_PEM_cert(one) for one in shown]
@@ -131,18 +131,18 @@ def distrust(log: str, job: dict, folder: Path) -> str:
     return "" if done.returncode == 0 else f"the certificate does not verify: {''.join(lines[:1]) or done.stderr[:200]}"
 
 
-def certificates(log: str) -> list:
-    """The DER certificates of the handshake message Certificate (RFC 8446, 4.4.2), the server's own first."""
-    stream = b"".join(_dumps(log, "Ordered CRYPTO data in Handshake crypto level"))
+def read_certificates(log: str) -> list:
+    """Return the DER certificates of the handshake message Certificate (RFC 8446, 4.4.2), the server's own first."""
+    stream = b"".join(_read_dumps(log, "Ordered CRYPTO data in Handshake crypto level"))
     while len(stream) >= 4:
         kind, length = stream[0], int.from_bytes(stream[1:4], "big")
         message, stream = stream[4 : 4 + length], stream[4 + length :]
         if kind == 11:
-            return list(_entries(message))
+            return list(_read_entries(message))
     return []
 
 
-def _entries(message: bytes) -> "object":
+def _read_entries(message: bytes) -> "object":
     at = 1 + (message[0] if message else 0) + 3  # the request's context, and the length of the list
     while at + 3 <= len(message):
         length = int.from_bytes(message[at : at + 3], "big")
@@ -151,8 +151,8 @@ def _entries(message: bytes) -> "object":
         at += 2 + int.from_bytes(message[at : at + 2], "big")  # the entry's extensions
 
 
-def _dumps(log: str, title: str) -> "object":
-    """The bytes of each hex dump below a line; ``*`` stands for repetitions of the line before."""
+def _read_dumps(log: str, title: str) -> "object":
+    """Yield the bytes of each hex dump below a line; ``*`` stands for repetitions of the line before."""
     for part in log.split(f"\n{title}\n")[1:]:
         data, repeated = b"", False
         for line in part.splitlines():

@@ -19,7 +19,7 @@ LIBRARIES = ("usr/local/lib", "usr/local/lib64", "lib", "lib64", "usr/lib", "usr
 MACHINES = {3: "i386", 21: "ppc64el", 22: "s390x", 40: "armhf", 62: "amd64", 183: "arm64", 243: "riscv64"}
 INTERPRETER = 3  # PT_INTERP of a program header (elf(5))
 SECONDS = 20
-# Whatever else it can, these are what it is told: gtlsclient.py.
+# What gtlsclient.py passes to it.
 OPTIONS = {"--ciphers", "--handshake-timeout", "--exit-on-all-streams-close", "--download", "--http-method"}
 # What glibc's loader and musl's say of a program that they cannot start.
 LOADER_SAYS = (
@@ -40,30 +40,30 @@ class Problem(Exception):
 
 
 def find(family: str, root: Path = ROOT) -> list:
-    """The command of the client, without its arguments."""
-    program = located(family, root)
+    """Return the command of the client, without its arguments."""
+    program = locate(family, root)
     machine, wanted = read_elf(program)
     ours, _ = read_elf(Path(sys.executable))
     if machine != ours:
         names = [MACHINES.get(one, f"ELF machine {one}") for one in (machine, ours)]
-        raise Problem(f"{shown(program, root)} is a program for {names[0]}, and clients run on {names[1]}")
+        raise Problem(f"{show(program, root)} is a program for {names[0]}, and clients run on {names[1]}")
     if not wanted:
         return [str(program)]
-    folders = libraries(program, root)
+    folders = find_libraries(program, root)
     # Packages alone bring no /lib64. A loader and a C library of two versions crash, so its own comes first.
-    own = [inside(root, root / wanted.lstrip("/")), *(folder / Path(wanted).name for folder in folders)]
+    own = [resolve(root, root / wanted.lstrip("/")), *(folder / Path(wanted).name for folder in folders)]
     loader = next((path for path in (*own, Path(wanted)) if path.is_file()), None)
     if loader is None:
         raise Problem(
-            f"{shown(program, root)} asks for the loader {wanted}, which neither it nor the client image has: "
+            f"{show(program, root)} asks for the loader {wanted}, which neither it nor the client image has: "
             "give its container image, or link it statically"
         )
     return [str(loader), "--library-path", ":".join(map(str, folders)), str(program)]
 
 
-def located(family: str, root: Path) -> Path:
-    """The program of that name: where programs usually are, else anywhere."""
-    usual = (inside(root, root / folder / family) for folder in FOLDERS)
+def locate(family: str, root: Path) -> Path:
+    """Return the program of that name: where programs usually are, else anywhere."""
+    usual = (resolve(root, root / folder / family) for folder in FOLDERS)
     anywhere = (path for path in sorted(root.rglob(family)) if not path.is_symlink())
     for path in (*usual, *anywhere):
         if path.is_file():
@@ -71,8 +71,8 @@ def located(family: str, root: Path) -> Path:
     raise Problem(f"there is no program {family} in it")
 
 
-def inside(root: Path, path: Path) -> Path:
-    """Where a path leads if ``root`` is the root of its links."""
+def resolve(root: Path, path: Path) -> Path:
+    """Return where a path leads if ``root`` is the root of its links."""
     for _ in range(40):
         at = root
         for part in path.relative_to(root).parts:
@@ -90,7 +90,7 @@ def inside(root: Path, path: Path) -> Path:
 
 
 def read_elf(path: Path) -> tuple:
-    """The machine's number, and the loader that is asked for; empty for what is linked statically."""
+    """Return the machine's number, and the loader that is asked for; empty for what is linked statically."""
     try:
         return _read_elf(path)
     except (struct.error, ValueError, OSError) as error:
@@ -118,35 +118,35 @@ def _read_elf(path: Path) -> tuple:
     return machine, ""
 
 
-def libraries(program: Path, root: Path) -> list:
-    """The folders of its own libraries: beside it, where they usually are, and all others that have some."""
+def find_libraries(program: Path, root: Path) -> list:
+    """Return the folders of its own libraries: beside it, where they usually are, and all others that have some."""
     beside = root if program.parent == root else program.parent.parent
-    usual = [program.parent, inside(root, beside / "lib")]
+    usual = [program.parent, resolve(root, beside / "lib")]
     for name in LIBRARIES:
-        folder = inside(root, root / name)
+        folder = resolve(root, root / name)
         usual += [folder, *sorted(folder.glob("*-linux-*"))]
     others = sorted({path.parent for path in root.rglob("lib*.so*")})
     return [folder for folder in dict.fromkeys([*usual, *others]) if folder.is_dir()]
 
 
-def shown(path: Path, root: Path) -> str:
+def show(path: Path, root: Path) -> str:
     return str(path.relative_to(root))
 
 
-def version(family: str, declared: str = "", root: Path = ROOT) -> str:
-    """What it says that it is, or its packages, or what it is declared to be.
+def find_version(family: str, declared: str = "", root: Path = ROOT) -> str:
+    """Return what it says that it is, or its packages, or what it is declared to be.
 
     :raises Problem: also for a program of another kind, and for one that cannot do HTTP/3.
     """
     command = find(family, root)
-    return {"curl": of_curl, "gtlsclient": of_gtlsclient}[family](command, declared, root)
+    return {"curl": ask_curl, "gtlsclient": ask_gtlsclient}[family](command, declared, root)
 
 
-def of_curl(command: list, declared: str, root: Path) -> str:
+def ask_curl(command: list, declared: str, root: Path) -> str:
     said = run(command, "--version", root)
     words = said.partition("\n")[0].split()
     if words[:1] != ["curl"] or len(words) < 2:
-        raise Problem(f"{shown(Path(command[-1]), root)} does not say that it is curl: {said.strip()[:200]!r}")
+        raise Problem(f"{show(Path(command[-1]), root)} does not say that it is curl: {said.strip()[:200]!r}")
     if "HTTP3" not in said.partition("Features:")[2].split():
         raise Problem(f"{' '.join(words[:2])} has no HTTP/3 in it: `curl --version` lists no HTTP3 among its features")
     # curl 8.14.1 (x86_64-pc-linux-gnu) libcurl/8.14.1 OpenSSL/3.5.7 ...
@@ -158,19 +158,19 @@ def of_curl(command: list, declared: str, root: Path) -> str:
     return " ".join([*words[:2], *words[4:5]])
 
 
-def of_gtlsclient(command: list, declared: str, root: Path) -> str:
+def ask_gtlsclient(command: list, declared: str, root: Path) -> str:
     lacking = sorted(OPTIONS - set(re.findall(r"--[a-z-]+", run(command, "--help", root))))
     if lacking:
-        raise Problem(f"{shown(Path(command[-1]), root)} is no gtlsclient: its --help does not know {', '.join(lacking)}")
-    if found := packages(root):
+        raise Problem(f"{show(Path(command[-1]), root)} is no gtlsclient: its --help does not know {', '.join(lacking)}")
+    if found := list_packages(root):
         return " ".join(found)
     if not declared:
         raise Problem("gtlsclient does not say its version, and no package is there that does: add `version` to its value")
     return f"gtlsclient {declared}"
 
 
-def packages(root: Path) -> list:
-    """Name and version of the packages that make a gtlsclient, of a root that Debian's packages are in."""
+def list_packages(root: Path) -> list:
+    """Return name and version of the packages that make a gtlsclient, of a root that Debian's packages are in."""
     try:
         status = (root / "var/lib/dpkg/status").read_text(errors="replace")
     except OSError:
@@ -182,11 +182,11 @@ def packages(root: Path) -> list:
 
 
 def run(command: list, option: str, root: Path) -> str:
-    """What a client writes to both streams.
+    """Return what a client writes to both streams.
 
     :raises Problem: where it cannot be started; the loader says which library it lacks.
     """
-    name, argv = shown(Path(command[-1]), root), [*command, option]
+    name, argv = show(Path(command[-1]), root), [*command, option]
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -202,6 +202,6 @@ def run(command: list, option: str, root: Path) -> str:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps({"command": find(sys.argv[1]), "version": version(*sys.argv[1:3]), "problem": ""}))
+        print(json.dumps({"command": find(sys.argv[1]), "version": find_version(*sys.argv[1:3]), "problem": ""}))
     except Problem as problem:
         print(json.dumps({"command": [], "version": "", "problem": str(problem)}))

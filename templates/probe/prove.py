@@ -74,50 +74,50 @@ def listens_tcp(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def started(argv: list, *rest: object, **environment: str) -> Server:
+def start(argv: list, *rest: object, **environment: str) -> Server:
     try:
         return Server(Path(argv[0]).name, argv, *rest, **environment)
     except OSError as error:
         sys.exit(f"{argv[0]}, which the clients are proved against, cannot be started: {error.strerror}")
 
 
-def good_quic(port: int) -> Server:
-    """It offers all four suites and logs the one that was negotiated."""
+def start_good_quic(port: int) -> Server:
+    """Start a server that offers all four suites and logs the one that was negotiated."""
     pem = PROOF["server_pem"]
     argv = ["/usr/sbin/gtlsserver", "--no-quic-dump", "--no-http-dump", "-d", PROOF["bodies"]]
-    return started([*argv, "127.0.0.1", str(port), pem, pem], port)
+    return start([*argv, "127.0.0.1", str(port), pem, pem], port)
 
 
-def good_tcp(port: int, suites: list) -> Server:
-    """It has these suites alone, so that an answer proves which one it was."""
+def start_good_tcp(port: int, suites: list) -> Server:
+    """Start a server that has these suites alone, so that an answer proves which one it was."""
     config = WORK / f"openssl-{port}.cnf"
     config.write_text(OPENSSL_CONF.format(suites=":".join(suites)))
     pem = PROOF["server_pem"]
     argv = ["/usr/sbin/nghttpd", "--address=127.0.0.1", f"--htdocs={PROOF['bodies']}", str(port), pem, pem]
-    return started(argv, port, OPENSSL_CONF=str(config))
+    return start(argv, port, OPENSSL_CONF=str(config))
 
 
-def asked(proof: dict) -> dict:
-    """One request; on a machine that is short of time a client may need a second try."""
+def ask(proof: dict) -> dict:
+    """Make one request; on a machine that is short of time a client may need a second try."""
     for _ in range(3):
-        got = once(proof)
+        got = ask_once(proof)
         if got["exit_code"] != clients.TIMED_OUT:
             break
     return got
 
 
-def once(proof: dict) -> dict:
+def ask_once(proof: dict) -> dict:
     job = {
         **{key: PROOF[key] for key in ("server_name", "ca", "bodies", "request_s", "requests")},
         **{key: proof[key] for key in ("client", "own", "suite", "transport", "port")},
         "folder": str(WORK / proof["folder"]),
     }
     code, requests = clients.ask(job)
-    return requests[0] if requests else {**clients.blank(""), "exit_code": code, "error": "it said nothing"}
+    return requests[0] if requests else {**clients.make_blank(""), "exit_code": code, "error": "it said nothing"}
 
 
-def told(proof: dict, got: dict, negotiated: "str | None") -> dict:
-    """The line of one proof. ``negotiated`` is the server's word; ``None`` where it has no choice."""
+def make_line(proof: dict, got: dict, negotiated: "str | None") -> dict:
+    """Return the line of one proof. ``negotiated``: as the server says; ``None`` where it has no choice."""
     wanted, (request,) = proof["suite"], PROOF["requests"]
     if got["exit_code"]:
         problem = got["error"] or f"exit code {got['exit_code']}"
@@ -139,63 +139,63 @@ def told(proof: dict, got: dict, negotiated: "str | None") -> dict:
     }
 
 
-def over_quic(proof: dict, server: Server) -> dict:
+def prove_over_quic(proof: dict, server: Server) -> dict:
     server.check()
     before = server.log.stat().st_size
-    got = asked(proof)
+    got = ask(proof)
     server.check()
     with server.log.open("rb") as log:
         log.seek(before)
         found = re.findall(rb"^Negotiated cipher suite is (\S+)", log.read(), re.M)
     name = found[-1].decode() if found else "nothing"
-    return told(proof, got, NAMES.get(name, name))
+    return make_line(proof, got, NAMES.get(name, name))
 
 
-def over_tcp(proof: dict, server: Server) -> dict:
+def prove_over_tcp(proof: dict, server: Server) -> dict:
     server.check()
-    got = asked(proof)
+    got = ask(proof)
     server.check()
-    return told(proof, got, None)
+    return make_line(proof, got, None)
 
 
-def proved(proof: dict) -> dict:
-    server = SERVERS[place(proof)]
+def prove(proof: dict) -> dict:
+    server = SERVERS[find_place(proof)]
     if not VERSIONS[proof["name"]]:
-        missing = {**clients.blank(""), "exit_code": 1, "error": f"the client image has no {proof['client']}"}
-        return told(proof, missing, None)
+        missing = {**clients.make_blank(""), "exit_code": 1, "error": f"the client image has no {proof['client']}"}
+        return make_line(proof, missing, None)
     if proof["transport"] == "h3":
-        return over_quic(proof, server.wait(listens_udp))
-    return over_tcp(proof, server.wait(listens_tcp))
+        return prove_over_quic(proof, server.wait(listens_udp))
+    return prove_over_tcp(proof, server.wait(listens_tcp))
 
 
-def started_server(proof: dict) -> Server:
+def start_server(proof: dict) -> Server:
     if proof["transport"] == "h3":
-        return good_quic(proof["port"])
-    return good_tcp(proof["port"], [proof["suite"]] if proof["suite"] else list(NAMES.values()))
+        return start_good_quic(proof["port"])
+    return start_good_tcp(proof["port"], [proof["suite"]] if proof["suite"] else list(NAMES.values()))
 
 
-def place(proof: dict) -> tuple:
+def find_place(proof: dict) -> tuple:
     return proof["transport"], proof["port"]
 
 
-def chain(proof: dict) -> tuple:
-    """Proofs of one chain come one after another: a line of its server's log belongs to the one under way."""
+def find_chain(proof: dict) -> tuple:
+    """Return the chain of a proof. Those of one chain run in turn: a line of the server's log is of the current one."""
     return proof["transport"], proof["name"]
 
 
-def proved_chain(key: tuple) -> list:
-    return [proved(proof) for proof in PROOF["proofs"] if chain(proof) == key]
+def prove_chain(key: tuple) -> list:
+    return [prove(proof) for proof in PROOF["proofs"] if find_chain(proof) == key]
 
 
 # All servers start at once, and the chains are proved side by side: a run waits for this.
-SERVERS = {key: started_server(proof) for key, proof in {place(one): one for one in PROOF["proofs"]}.items()}
+SERVERS = {key: start_server(proof) for key, proof in {find_place(one): one for one in PROOF["proofs"]}.items()}
 VERSIONS = {
-    name: clients.version(client, declared if own else None)
+    name: clients.find_version(client, declared if own else None)
     for name, client, own, declared in {
         tuple(proof[key] for key in ("name", "client", "own", "declared_version")) for proof in PROOF["proofs"]
     }
 }
 with ThreadPoolExecutor() as pool:
-    for lines in pool.map(proved_chain, dict.fromkeys(map(chain, PROOF["proofs"]))):
+    for lines in pool.map(prove_chain, dict.fromkeys(map(find_chain, PROOF["proofs"]))):
         for line in lines:
             print(json.dumps(line), flush=True)

@@ -45,19 +45,19 @@ class Tracing:
         self.qlogs = work / "qlogs"
 
     def begin(self) -> None:
-        """Let the capture begin, and tell the clients where their keys go."""
+        """Let the capture begin, and set where the clients write their keys."""
         self.qlogs.mkdir()
         before = os.umask(0)
         self.folder.mkdir(0o777)  # capture.sh is another user, who waits for this
         os.umask(before)
         os.environ.update(SSLKEYLOGFILE=str(self.folder / "keys.log"), QLOGDIR=str(self.qlogs))
-        if not wait_for(lambda: size(self.folder / "capture.pcapng"), STARTS):
-            self.notes.append(f"no packets were captured in {STARTS} s: {said(self.folder / 'dumpcap.log')}")
+        if not wait_for(lambda: read_size(self.folder / "capture.pcapng"), STARTS):
+            self.notes.append(f"no packets were captured in {STARTS} s: {read_reason(self.folder / 'dumpcap.log')}")
 
     def ask_for_traces(self, folder: Path) -> None:
         """Have HAProxy trace from now on, to its log."""
         try:
-            with connected(folder / "stats.sock", self.patience_s) as client:
+            with connect(folder / "stats.sock", self.patience_s) as client:
                 client.sendall(f"{COMMANDS}\n".encode())
                 answer = b""
                 while piece := client.recv(4096):  # to its end: a client that goes away takes its commands with it
@@ -69,19 +69,19 @@ class Tracing:
                 self.notes.append(f"HAProxy says to `trace`: {' '.join(words)[:400]}")
 
     def end(self, folder: Path) -> dict:
-        """Have the capture written to its end; the names of what is to be kept, and what is missing or cut."""
+        """Have the capture written to its end; return the names of what is to be kept, and what is missing or cut."""
         (self.folder / "stop").touch()
-        if size(self.folder / "capture.pcapng") and not wait_for((self.folder / "captured").exists, ENDS):
+        if read_size(self.folder / "capture.pcapng") and not wait_for((self.folder / "captured").exists, ENDS):
             self.notes.append(f"the capture was not written to its end in {ENDS} s")
         self.keep_log(folder / "haproxy.log")
         self.keep_qlogs()
-        if not size(self.folder / "keys.log"):
+        if not read_size(self.folder / "keys.log"):
             self.notes.append("the client wrote no TLS keys")
         return {"notes": self.notes, "qlogs": sorted(path.name for path in self.folder.glob("qlog-*"))}
 
     def keep_log(self, path: Path) -> None:
-        """Beginning and end of HAProxy's log; from between the lines that are not about single packets."""
-        total = size(path)
+        """Keep beginning and end of HAProxy's log; from between the lines that are not about single packets."""
+        total = read_size(path)
         with path.open("rb") as file, (self.folder / "haproxy.log").open("wb") as kept:
             if total <= LOG:
                 shutil.copyfileobj(file, kept)
@@ -103,16 +103,16 @@ class Tracing:
     def keep_qlogs(self) -> None:
         found = sorted(path for path in self.qlogs.iterdir() if path.is_file())
         for number, path in enumerate(found[:QLOGS], 1):
-            if size(path) > QLOG:
-                self.notes.append(f"a qlog of {size(path)} bytes is left out, which is more than {QLOG}")
+            if read_size(path) > QLOG:
+                self.notes.append(f"a qlog of {read_size(path)} bytes is left out, which is more than {QLOG}")
             else:
                 path.rename(self.folder / f"qlog-{number}{path.suffix}")
         if len(found) > QLOGS:
             self.notes.append(f"{len(found) - QLOGS} qlogs more are left out")
 
 
-def connected(path: Path, patience_s: float) -> socket.socket:
-    """A connection to HAProxy's socket, which opens a moment after its QUIC listener; under QEMU some moments."""
+def connect(path: Path, patience_s: float) -> socket.socket:
+    """Return a connection to HAProxy's socket, which opens a moment after its QUIC listener; under QEMU later."""
     until = time.monotonic() + patience_s
     while True:
         client = socket.socket(socket.AF_UNIX)
@@ -128,14 +128,14 @@ def connected(path: Path, patience_s: float) -> socket.socket:
             return client
 
 
-def size(path: Path) -> int:
+def read_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def said(path: Path) -> str:
+def read_reason(path: Path) -> str:
     try:
         return path.read_text(errors="replace").strip()[:400] or "nothing says why"
     except OSError:

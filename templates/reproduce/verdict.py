@@ -1,8 +1,8 @@
-"""Says of each cell whether it is as it should be, from what driver.py printed. Runs where that ran.
+"""Say of each cell whether it is as it should be, from what driver.py printed. Runs where that ran.
 
 Usage: verdict.py [--other] < result.jsonl. With --other HAProxy or its library comes from another tree than the
-folder's, and its version is not held against the folder's. Exit code: 0 each cell is as it should be, 42 HAProxy or
-its TLS library fails in one of them, 125 there is a cell of which nothing can be told (and none fails). Not 1: so
+folder's, and its version is not compared with the folder's. Exit code: 0 each cell is as it should be, 42 HAProxy or
+its TLS library fails in one of them, 125 of a cell nothing can be said (and none fails). Not 1: so
 Python ends with a traceback, and docker without a container.
 """
 
@@ -51,18 +51,18 @@ def check_server(server: dict, expected: dict, other: bool) -> None:
     said = server["vv"]
     if server["machine"].strip() != expected["machine"]:
         raise Untold("wrong-arch", f"the server's machine is {server['machine'].strip()!r}, not {expected['machine']}")
-    if not (version := found(r"^HAProxy version (\S+)", said)):
+    if not (version := find(r"^HAProxy version (\S+)", said)):
         if SANITIZER.search(said):
             raise Fails("sanitizer", "a sanitizer reports a fault in `haproxy -vv`")
         code = server["vv_status"]
-        if code is not None and code > 128 and signal_name(code) != "SIGKILL":
-            raise Fails("server-crashed", f"`haproxy -vv` died of {signal_name(code)}")
-        raise Untold("internal", f"`haproxy -vv` said nothing (status {code}): {last(said)}")
-    running = found(r"^Running on (?:OpenSSL|SSL library) version : (.*)$", said)
+        if code is not None and code > 128 and name_signal(code) != "SIGKILL":
+            raise Fails("server-crashed", f"`haproxy -vv` died of {name_signal(code)}")
+        raise Untold("internal", f"`haproxy -vv` said nothing (status {code}): {find_last(said)}")
+    running = find(r"^Running on (?:OpenSSL|SSL library) version : (.*)$", said)
     for what, is_now in (("haproxy_version", version), ("tls_running", running)):
         if not other and expected.get(what) not in {None, is_now}:
             raise Untold("wrong-version", f"the run had {expected[what]!r}, and this is {is_now!r}")
-    if "+QUIC" not in found(r"^Feature list : (.*)$", said).split():
+    if "+QUIC" not in find(r"^Feature list : (.*)$", said).split():
         raise Untold("no-quic", "HAProxy was built without QUIC")
 
 
@@ -100,7 +100,7 @@ def check_cell(raw: dict, asked: dict, requests: list) -> str:
 
 def check_end(raw: dict, code: int, tail: list) -> None:
     """HAProxy ended by itself."""
-    how = signal_name(code)
+    how = name_signal(code)
     if how == "SIGKILL":
         raise Untold("killed", "HAProxy was killed, from outside or out of memory")
     if raw["ready_s"] is not None or how in CRASHES:
@@ -121,7 +121,7 @@ def check_handshake(one: dict, asked: dict, failures: "int | None") -> None:
     code, closed, said = one["exit_code"], one["close_code"], quote(one, asked)
     if code in BAD_CERTIFICATE:
         raise Fails("bad-certificate", f"the client does not take the certificate ({said})")
-    late = alert(one) and one["first_byte_s"] is None  # in answer to the client's last flight
+    late = is_alert(one) and one["first_byte_s"] is None  # in answer to the client's last flight
     if code == 0 or (one["handshake_s"] is not None and not late):
         return
     if one["shows"] == "fault-in-answer" and closed is None:
@@ -149,34 +149,34 @@ def check_request(one: dict, wanted: dict, asked: dict, origin: bool) -> None:
         raise Fails("bad-status", f"{name} was answered with status {one['status']}")
     if one["cipher"] is None or asked["suite"] not in {None, one["cipher"]}:
         raise Fails("wrong-cipher", f"{name} came with the cipher {one['cipher']}, not {asked['suite']}")
-    got = confirmed(one["text"]) if wanted["upload"] else one["sha256"]
+    got = read_confirmed(one["text"]) if wanted["upload"] else one["sha256"]
     if got != wanted["sha256"]:
         kind = "upload-incomplete" if wanted["upload"] else "wrong-body"
         raise Fails(kind, f"{name}: other bytes arrived than were sent")
 
 
-def alert(one: dict) -> bool:
-    """A TLS alert as the close code of QUIC (RFC 9001, 4.8)."""
+def is_alert(one: dict) -> bool:
+    """Return whether it ended with a TLS alert as the close code of QUIC (RFC 9001, 4.8)."""
     return one["close_code"] is not None and 0x100 <= one["close_code"] < 0x200
 
 
-def confirmed(answer: "str | None") -> "str | None":
+def read_confirmed(answer: "str | None") -> "str | None":
     try:
         return json.loads(answer or "").get("sha256")
     except (ValueError, AttributeError):
         return None
 
 
-def found(pattern: str, text: str) -> str:
+def find(pattern: str, text: str) -> str:
     match = re.search(pattern, text, re.MULTILINE)
     return match[1].strip() if match else ""
 
 
-def last(text: str) -> str:
+def find_last(text: str) -> str:
     return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
-def signal_name(code: int) -> str:
+def name_signal(code: int) -> str:
     try:
         return signal.Signals(code - 128).name if code > 128 else f"status {code}"
     except ValueError:

@@ -174,9 +174,9 @@ def test_gtlsclient_log(fuzz: Fuzz) -> None:
     gtls = loaded("gtlsclient")
 
     def call(log: str) -> object:
-        found = [gtls.read(log, wanted, 1024) for wanted in (GET, POST)]
+        found = [gtls.read_log(log, wanted, 1024) for wanted in (GET, POST)]
         json.dumps(found)
-        return found, [len(one) for one in gtls.certificates(log)]
+        return found, [len(one) for one in gtls.read_certificates(log)]
 
     fuzz(near_text(*LOGS, ANSWER, ANSWER, edits=8), call)
 
@@ -227,7 +227,7 @@ def test_curl_output(fuzz: Fuzz, clients: Any, tmp_path: Path) -> None:
         for kind, content in zip(("headers", "body"), given[1:], strict=True):
             (tmp_path / f"h3.{GET['name']}.{kind}").write_bytes(content)
             (tmp_path / f"h3.{POST['name']}.{kind}").write_bytes(content)
-        code, requests = clients.curl(job)
+        code, requests = clients.ask_curl(job)
         exchange = {"exit_code": code, "duration_s": 0.1, "requests": requests}
         return judged(session._parsed(of_json({**LINE, "h3": exchange})))
 
@@ -264,12 +264,13 @@ def test_stats_and_status(fuzz: Fuzz, driver: Any, stats: list[bytes], tmp_path:
     def call(given: tuple[bytes, bytes]) -> object:
         stats[0] = given[0]
         (tmp_path / "status").write_bytes(given[1])
-        failures, status = driver.handshake_failures(tmp_path), driver.status(tmp_path)
+        failures = driver.count_handshake_failures(driver.read_statistics(tmp_path))
+        status = driver.read_status(tmp_path)
         raw = {
             **LINE,
             "handshake_failures": failures,
             "exit_code": status,
-            "files": driver.evidence(tmp_path),
+            "files": driver.read_evidence(tmp_path),
         }
         raw["files"].pop("stats.txt", None)
         return judged(session._parsed(of_json(raw)))

@@ -46,7 +46,7 @@ def log(name: str) -> str:
 
 
 def test_an_answer_of_gtlsclient(gtlsclient: Any) -> None:
-    found = gtlsclient.read(log("answered"), GET, 1024)
+    found = gtlsclient.read_log(log("answered"), GET, 1024)
     assert (found["exit_code"], found["error"], found["close_code"]) == (0, "", None)
     assert (found["http_version"], found["status"]) == ("3", 200)
     assert found["headers"]["x-matrixctl-cipher"] == "TLS_AES_128_GCM_SHA256"
@@ -54,7 +54,7 @@ def test_an_answer_of_gtlsclient(gtlsclient: Any) -> None:
 
 
 def test_a_refused_suite_has_a_close_code(gtlsclient: Any) -> None:
-    found = gtlsclient.read(log("refused"), GET, 0)
+    found = gtlsclient.read_log(log("refused"), GET, 0)
     assert found["close_code"] == 0x128
     assert found["handshake_s"] is None
     assert (found["exit_code"], found["status"]) == (56, None)
@@ -62,7 +62,7 @@ def test_a_refused_suite_has_a_close_code(gtlsclient: Any) -> None:
 
 
 def test_a_silent_server_and_one_that_hangs_after_the_handshake_differ(gtlsclient: Any) -> None:
-    silent, hang = (gtlsclient.read(log(name), GET, 0) for name in ("silent", "hang"))
+    silent, hang = (gtlsclient.read_log(log(name), GET, 0) for name in ("silent", "hang"))
     assert (silent["exit_code"], hang["exit_code"]) == (28, 28)
     assert (silent["handshake_s"], silent["close_code"]) == (None, None)
     assert silent["error"] == "the handshake did not come: ERR_HANDSHAKE_TIMEOUT"
@@ -72,19 +72,19 @@ def test_a_silent_server_and_one_that_hangs_after_the_handshake_differ(gtlsclien
 
 
 def test_a_fault_in_the_handshake_is_no_time_out(gtlsclient: Any) -> None:
-    found = gtlsclient.read(log("broken"), GET, 0)
+    found = gtlsclient.read_log(log("broken"), GET, 0)
     assert (found["handshake_s"], found["close_code"]) == (None, None)
     assert (found["exit_code"], found["shows"]) == (96, "fault-in-answer")
     assert found["error"] == "the handshake breaks a rule: ERR_TRANSPORT_PARAM"
 
 
 def test_another_status_is_an_answer(gtlsclient: Any) -> None:
-    found = gtlsclient.read(log("missing"), GET, 146)
+    found = gtlsclient.read_log(log("missing"), GET, 146)
     assert (found["exit_code"], found["status"], found["http_version"]) == (0, 404, "3")
 
 
 def test_a_download_that_is_short_is_a_failure_though_gtlsclient_exits_0(gtlsclient: Any) -> None:
-    found = gtlsclient.read(log("answered"), GET, 1000)
+    found = gtlsclient.read_log(log("answered"), GET, 1000)
     assert (found["exit_code"], found["error"]) == (18, "1000 of 1024 bytes came")
 
 
@@ -97,32 +97,32 @@ def test_its_own_close_is_no_close_of_the_server(gtlsclient: Any) -> None:
         "HTTP stream 0 closed",
         "I00000009 0xab frm rx 7 1RTT CONNECTION_CLOSE(0x1d) error_code=(unknown)(0x100) ",
     )
-    found = gtlsclient.read(by_server, GET, 1024)
+    found = gtlsclient.read_log(by_server, GET, 1024)
     assert found["close_code"] is None
     assert (found["exit_code"], found["error"]) == (56, "the server closed the connection: error(0x100)")
 
 
 def test_a_reset_stream(gtlsclient: Any) -> None:
     text = log("answered").replace("closed with error code 256", "closed with error code 258")
-    found = gtlsclient.read(text, GET, 0)
+    found = gtlsclient.read_log(text, GET, 0)
     assert (found["exit_code"], found["error"]) == (56, "the server reset the stream: H3 error 0x102")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "$ gtlsclient\n", "I00000000 0xab pkt tx\n", "I0x\x00\n"])
 def test_whatever_the_log_says_it_is_read(gtlsclient: Any, text: str) -> None:
-    assert gtlsclient.read(text, POST, 0)["exit_code"] == 28
+    assert gtlsclient.read_log(text, POST, 0)["exit_code"] == 28
 
 
 def test_the_call_forces_the_suite_and_nothing_else(gtlsclient: Any) -> None:
     job = {"suite": "TLS_AES_128_CCM_SHA256", "request_s": 2.5, "port": 20001, "bodies": "/work/bodies"}
     job |= {"server_name": "h3.matrixctl.test", "requests": [GET, POST]}
-    call = gtlsclient.argv(["gtlsclient"], job, POST, Path("/work/x"))
+    call = gtlsclient.make_argv(["gtlsclient"], job, POST, Path("/work/x"))
     assert "--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-CCM" in call
     assert {"--timeout=2500ms", "--http-method=POST", "--data=/work/bodies/1m"} <= set(call)
     assert call[-3:] == ["127.0.0.1", "20001", "https://h3.matrixctl.test:20001/upload"]
-    free = gtlsclient.argv(["gtlsclient"], {**job, "suite": None}, GET, Path("/work/x"))
+    free = gtlsclient.make_argv(["gtlsclient"], {**job, "suite": None}, GET, Path("/work/x"))
     assert "--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.3" in free
-    assert "--no-quic-dump" not in gtlsclient.argv(["gtlsclient"], job, GET, Path("/work/x")), (
+    assert "--no-quic-dump" not in gtlsclient.make_argv(["gtlsclient"], job, GET, Path("/work/x")), (
         "the first shows the certificate"
     )
     assert "--no-quic-dump" in call
@@ -132,7 +132,7 @@ def test_the_call_forces_the_suite_and_nothing_else(gtlsclient: Any) -> None:
 
 
 def test_the_certificate_is_read_from_a_real_log(gtlsclient: Any) -> None:
-    (der,) = gtlsclient.certificates(log("answered"))
+    (der,) = gtlsclient.read_certificates(log("answered"))
     found = x509.load_der_x509_certificate(der)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == [certificates.SERVER_NAME]
@@ -158,7 +158,7 @@ def distrust(gtlsclient: Any, folder: Path, server: certificates.Certificates, c
         pytest.skip("openssl is not installed here; the client image has it")
     (folder / "ca.pem").write_bytes(ca)
     job = {"ca": str(folder / "ca.pem"), "server_name": name}
-    return str(gtlsclient.distrust(shown(server.server), job, folder / "h3.get-1k"))
+    return str(gtlsclient.find_distrust(shown(server.server), job, folder / "h3.get-1k"))
 
 
 def test_a_certificate_is_held_against_the_authority_and_the_name(gtlsclient: Any, tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_a_certificate_is_held_against_the_authority_and_the_name(gtlsclient: An
     assert distrust(gtlsclient, tmp_path, own, own.ca, name) == ""
     assert "does not verify: error" in distrust(gtlsclient, tmp_path, own, other.ca, name)
     assert "hostname mismatch" in distrust(gtlsclient, tmp_path, own, own.ca, "other.test").lower()
-    assert gtlsclient.distrust("no dump", {}, tmp_path / "x") == "the log shows no certificate"
+    assert gtlsclient.find_distrust("no dump", {}, tmp_path / "x") == "the log shows no certificate"
 
 
 def test_repeated_lines_of_a_dump_are_filled_in(gtlsclient: Any) -> None:
     text = "x\nT\n00000000  " + "00 " * 8 + " " + "00 " * 7 + "00  |x|\n*\n00000030  ab  |x|\n00000031\ny"
-    (data,) = gtlsclient._dumps(text, "T")
+    (data,) = gtlsclient._read_dumps(text, "T")
     assert data == bytes(48) + b"\xab"
 
 
@@ -229,7 +229,7 @@ def test_curl_in_the_shape_of_all(clients: Any, job: dict[str, Any], tmp_path: P
         95,
         "gone",
     )
-    assert {tuple(one) for one in requests} == {tuple(clients.blank(""))}
+    assert {tuple(one) for one in requests} == {tuple(clients.make_blank(""))}
 
 
 def test_a_handshake_that_never_ended_has_no_time(clients: Any, job: dict[str, Any], tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_gtlsclient_is_judged_by_what_it_downloaded(
     code, requests = clients.ask(job)
     assert (code, len(requests)) == (18, 1), "it exits 0, and nothing was downloaded"
     assert requests[0]["cipher"] == "TLS_AES_128_GCM_SHA256"
-    assert set(requests[0]) == set(clients.blank(""))
+    assert set(requests[0]) == set(clients.make_blank(""))
 
 
 def test_gtlsclient_without_a_name_for_the_suite(clients: Any, job: dict[str, Any]) -> None:

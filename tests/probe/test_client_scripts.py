@@ -21,27 +21,27 @@ REFUSED = (Path(__file__).parent / "gtlsclient" / "refused.log").read_text()
 def test_a_status_that_is_no_number_is_none(status: str) -> None:
     log = ANSWERED.replace("[:status: 200]", f"[:status: {status}]")
     assert log != ANSWERED
-    assert loaded("gtlsclient").read(log, GET, 1024)["status"] is None
+    assert loaded("gtlsclient").read_log(log, GET, 1024)["status"] is None
 
 
 @pytest.mark.parametrize("length", ["\u00b2", "9" * 5000])
 def test_a_length_that_is_no_number_says_nothing(length: str) -> None:
     log = ANSWERED.replace("[:status: 200]", f"[:status: 200]\nhttp: stream 0x0 [content-length: {length}]")
-    assert loaded("gtlsclient").read(log, GET, 1024)["exit_code"] in {0, 18}
+    assert loaded("gtlsclient").read_log(log, GET, 1024)["exit_code"] in {0, 18}
 
 
 def test_a_header_forges_no_close_of_the_connection() -> None:
     close = next(line for line in REFUSED.splitlines() if "CONNECTION_CLOSE" in line)
     log = ANSWERED.replace("[:status: 200]", f"[:status: 200]\nhttp: stream 0x0 [x-a: {close}]")
     assert log != ANSWERED
-    found = loaded("gtlsclient").read(log, GET, 1024)
+    found = loaded("gtlsclient").read_log(log, GET, 1024)
     assert (found["exit_code"], found["close_code"]) == (0, None)
-    assert loaded("gtlsclient").read(REFUSED, GET, 0)["close_code"] == 0x128
+    assert loaded("gtlsclient").read_log(REFUSED, GET, 0)["close_code"] == 0x128
 
 
 def test_a_long_line_takes_no_time_that_grows_with_its_square() -> None:
     started = time.process_time()
-    loaded("gtlsclient").read("frm rx 1 " * 100_000, GET, 0)
+    loaded("gtlsclient").read_log("frm rx 1 " * 100_000, GET, 0)
     assert time.process_time() - started < 1
 
 
@@ -50,12 +50,12 @@ def test_a_long_line_takes_no_time_that_grows_with_its_square() -> None:
 )
 def test_a_dump_that_repeats_without_end_is_left(dump: str) -> None:
     log = f"\nOrdered CRYPTO data in Handshake crypto level\n{dump}"
-    assert loaded("gtlsclient").certificates(log) == []
+    assert loaded("gtlsclient").read_certificates(log) == []
 
 
 def test_an_empty_certificate_message_has_no_certificate() -> None:
     log = "\nOrdered CRYPTO data in Handshake crypto level\n00000000  0b 00 00 00  |....|\n00000004\n"
-    assert loaded("gtlsclient").certificates(log) == []
+    assert loaded("gtlsclient").read_certificates(log) == []
 
 
 # The driver: HAProxy's statistics.
@@ -102,13 +102,13 @@ def test_failed_handshakes(
 ) -> None:
     stats[0] = answer
     started = time.process_time()
-    assert driver.handshake_failures(driver.read_statistics(tmp_path)) == failures
+    assert driver.count_handshake_failures(driver.read_statistics(tmp_path)) == failures
     assert time.process_time() - started < 1
 
 
 def test_statistics_without_end_are_left(driver: Any, stats: list[bytes], tmp_path: Path) -> None:
     stats[:] = [b"F.2.0.66.quic_hdshk_fail.1:MCP:u64:1\n" * 1000, b"again"]
-    assert driver.handshake_failures(driver.read_statistics(tmp_path)) is not None
+    assert driver.count_handshake_failures(driver.read_statistics(tmp_path)) is not None
     assert (tmp_path / "stats.txt").stat().st_size < 2 * driver.STATS
 
 
@@ -127,7 +127,7 @@ def test_what_is_no_report_of_curl_is_passed_over(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     job = {"client": "curl", "own": False, "transport": "h3", "request_s": 5, "requests": [GET]}
     job["folder"] = str(tmp_path)
-    assert loaded("clients").curl(job) == (0, [])
+    assert loaded("clients").ask_curl(job) == (0, [])
 
 
 class Anything(ModuleType):

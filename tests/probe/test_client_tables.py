@@ -41,7 +41,7 @@ def lacking(clients: Any, name: str) -> list[str]:
     if name not in clients.ADAPTERS:
         found.append(f"no adapter in ADAPTERS of {ADAPTERS}")
     try:
-        clients.version(name)
+        clients.find_version(name)
     except KeyError:
         found.append(f"version() of {ADAPTERS} does not know it")
     if name not in PROGRAMS:

@@ -133,7 +133,7 @@ def test_what_cannot_be_started_is_named(own: Any, root: Path, content: bytes, s
 def test_curl_says_its_version_and_its_tls(own: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(root, "curl")
     calls = says(monkeypatch, CURL.format("HTTP3"))
-    assert own.version("curl", "", root) == "curl 8.16.0 OpenSSL/3.6.5"
+    assert own.find_version("curl", "", root) == "curl 8.16.0 OpenSSL/3.6.5"
     assert calls == [[str(root / "curl"), "--version"]]
 
 
@@ -177,7 +177,7 @@ def test_what_is_no_curl_with_http3_says_why(
     put(root, "curl")
     says(monkeypatch, *answer)
     with pytest.raises(own.Problem, match=said):
-        own.version("curl", "", root)
+        own.find_version("curl", "", root)
 
 
 STATUS = """Package: ngtcp2-client
@@ -197,7 +197,7 @@ def test_gtlsclient_has_the_version_of_its_package(
     put(root, "usr/bin/gtlsclient")
     put(root, "var/lib/dpkg/status", STATUS.encode())
     says(monkeypatch, HELP)
-    assert own.version("gtlsclient", "", root) == "libgnutls30t64 3.8.9-3 ngtcp2-client 1.16.0-1"
+    assert own.find_version("gtlsclient", "", root) == "libgnutls30t64 3.8.9-3 ngtcp2-client 1.16.0-1"
 
 
 def test_gtlsclient_without_a_package_has_the_declared_version(
@@ -205,9 +205,9 @@ def test_gtlsclient_without_a_package_has_the_declared_version(
 ) -> None:
     put(root, "gtlsclient")
     says(monkeypatch, HELP)
-    assert own.version("gtlsclient", "1.16", root) == "gtlsclient 1.16"
+    assert own.find_version("gtlsclient", "1.16", root) == "gtlsclient 1.16"
     with pytest.raises(own.Problem, match=r"does not say its version.*add `version` to its value"):
-        own.version("gtlsclient", "", root)
+        own.find_version("gtlsclient", "", root)
 
 
 def test_another_program_of_that_name_is_no_gtlsclient(
@@ -216,7 +216,7 @@ def test_another_program_of_that_name_is_no_gtlsclient(
     put(root, "gtlsclient")
     says(monkeypatch, HELP.replace("--download", ""))
     with pytest.raises(own.Problem, match="is no gtlsclient: its --help does not know --download"):
-        own.version("gtlsclient", "1", root)
+        own.find_version("gtlsclient", "1", root)
 
 
 def test_the_driver_calls_it_by_its_loader_and_ours_by_its_name(
@@ -228,5 +228,5 @@ def test_the_driver_calls_it_by_its_loader_and_ours_by_its_name(
     monkeypatch.setattr(
         clients.own_client, "find", lambda family: ["/opt/client/ld.so", f"/opt/client/{family}"]
     )
-    assert clients.program({"client": "curl", "own": True}) == ["/opt/client/ld.so", "/opt/client/curl"]
-    assert clients.program({"client": "curl", "own": False}) == ["curl"]
+    assert clients.find_program({"client": "curl", "own": True}) == ["/opt/client/ld.so", "/opt/client/curl"]
+    assert clients.find_program({"client": "curl", "own": False}) == ["curl"]

@@ -178,9 +178,9 @@ def test_the_driver_tells_the_phase_and_asks_no_dead_process(
         die(transport)
         return shown[transport]
 
-    driver.wait_ready, driver.exchange = wait_ready, exchange
+    driver.wait_ready, driver.run_exchange = wait_ready, exchange
     driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
-    (said,) = driver.finished([{"id": "a", "folder": "."}])
+    (said,) = driver.finish_each([{"id": "a", "folder": "."}])
     assert asked_of == list(shown)
     assert (said["ended_in"], said["exit_code"]) == (phase, 139 if dies else None)
     assert not {"phase", "over"} & said.keys()
@@ -202,9 +202,9 @@ def test_a_process_that_dies_slowly_is_waited_for(
 ) -> None:
     """Under QEMU a crash takes its time, and until then nothing but a failure shows it."""
     clock.ends, (said, statistics) = takes, answers
-    driver.wait_ready, driver.exchange = lambda *_: 0.1, lambda *_: said
+    driver.wait_ready, driver.run_exchange = lambda *_: 0.1, lambda *_: said
     driver.read_statistics, driver.origin_answers = lambda _: statistics, lambda: True
-    (told,) = driver.finished([{"id": "a", "folder": "."}])
+    (told,) = driver.finish_each([{"id": "a", "folder": "."}])
     assert told["ended_in"] == phase
     assert (told["control"] is None) == (phase == "h3"), "a dead server is asked no more"
 
@@ -214,9 +214,9 @@ def test_what_goes_well_waits_for_nothing_but_at_the_end(driver: Any, clock: Clo
         clock.sleep(0.06)
         return GOOD
 
-    driver.wait_ready, driver.exchange = lambda *_: 0.1, exchange
+    driver.wait_ready, driver.run_exchange = lambda *_: 0.1, exchange
     driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
-    assert len(list(driver.finished([{"id": str(number), "folder": "."} for number in range(9)]))) == 9
+    assert len(list(driver.finish_each([{"id": str(number), "folder": "."} for number in range(9)]))) == 9
     assert clock.now == pytest.approx(9 * 2 * 0.06 + driver.CLOSING)
 
 
@@ -228,9 +228,9 @@ def test_a_server_that_dies_while_the_next_one_is_asked_is_seen(driver: Any, tmp
             (tmp_path / "status").write_text("139\n")
         return GOOD
 
-    driver.wait_ready, driver.exchange = lambda *_: 0.1, exchange
+    driver.wait_ready, driver.run_exchange = lambda *_: 0.1, exchange
     driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
-    told = list(driver.finished([{"id": "a", "folder": "."}, {"id": "b", "folder": "b"}]))
+    told = list(driver.finish_each([{"id": "a", "folder": "."}, {"id": "b", "folder": "b"}]))
     assert [(one["id"], one["exit_code"], one["ended_in"]) for one in told] == [
         ("a", 139, "stop"),
         ("b", None, None),
