@@ -8,6 +8,7 @@ from typing import Literal, cast
 
 from orchestrator.frozen_value import Value
 from orchestrator.matrix.model import AXES
+from orchestrator.plan.action import make_key
 from orchestrator.plan.plan import session_of
 from orchestrator.record.model import (
     ActionRecord,
@@ -67,8 +68,8 @@ class Dependencies:
     """That digest."""
 
 
-_COMPILES = ("source:", "tls:", "haproxy:")
-"""How the keys of the actions begin whose ingredients are part of a build's digest."""
+_COMPILES = {"source", "tls", "haproxy"}
+"""The kinds of actions whose ingredients are part of a build's digest."""
 _BUILT_IN: frozenset[Slot] = frozenset(
     {
         ("tool", "matrixctl"),
@@ -144,10 +145,11 @@ class Ingredients:
     @cached_property
     def built_in(self) -> frozenset[Slot]:
         """Return the slots that are part of the builds' digests."""
+        compiling = {action.key for action in self.record.actions if action.kind in _COMPILES}
         return _BUILT_IN | {
             (component.kind, component.name)
             for component in self.record.components
-            if any(key.startswith(_COMPILES) for key in component.used_by or ())
+            if not compiling.isdisjoint(component.used_by or ())
         }
 
     def of(self, cell: CellRecord) -> Dependencies:
@@ -232,7 +234,7 @@ class Ingredients:
 
     def _reach(self, build: str, session: str) -> frozenset[str]:
         """Return the keys of all actions that a session needs, over any number of steps."""
-        waiting, found = [f"haproxy:{build}", f"probe:{session}"], set[str]()
+        waiting, found = [make_key("haproxy", build), make_key("probe", session)], set[str]()
         while waiting:
             key = waiting.pop()
             action = self._actions.get(key)

@@ -161,6 +161,28 @@ def test_a_build_that_differs_without_a_reason_is_no_clean_suspect(nights: Night
     assert found.suspect is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "explains"),
+    [("source", True), ("tls", True), ("haproxy", True), ("image", False), ("selftest", False)],
+)
+def test_what_a_build_is_compiled_of_explains_its_new_digest(
+    nights: Nights, kind: str, *, explains: bool
+) -> None:
+    head = failing(nights["same"])
+    built = next(one for one in head.actions if one.kind == "haproxy")
+    added = built.model_copy(update={"kind": kind, "name": "another", "needs": ()})
+    needing = built.model_copy(update={"needs": (*(built.needs or ()), added.key)})
+    patch = Component(
+        kind="patch", name="fix.diff", version="1", digest="1" * 64, origin="fix.diff", used_by=(added.key,)
+    )
+    actions = (*(one for one in head.actions if one is not built), needing, added)
+    head = head.model_copy(update={"actions": actions, "components": (*head.components, patch)})
+    (cell,) = head.cells
+    build = cell.build.model_copy(update={"digest": "another"})
+    found = only(compare(nights["base"], with_cells(head, cell.model_copy(update={"build": build}))))
+    assert [one.kind for one in found.differences] == (["patch"] if explains else ["patch", "build"])
+
+
 @pytest.mark.parametrize("old", ["base", "head"])
 def test_of_an_older_record_it_is_somewhere_in_the_run(nights: Nights, old: str) -> None:
     base, head = nights["base"], failing(nights["curl"])
