@@ -70,7 +70,7 @@ def check_version(text: str) -> str:
 
 
 def check_haproxy_version(text: str) -> str:
-    """A version, or ``distro`` for Debian's own package."""
+    """Accept a version, or ``distro`` for Debian's own package."""
     return text if text == DISTRO_VERSION else check_version(text)
 
 
@@ -81,7 +81,7 @@ def check_family(name: str) -> str:
 
 
 def check_tls_version(family: str, version: str) -> None:
-    """A version, or ``distro`` where the base image has a development package of the family."""
+    """Accept a version, or ``distro`` where the base image has a development package of the family."""
     if version != DISTRO_VERSION:
         check_version(version)
     elif family not in DISTRO:
@@ -107,7 +107,7 @@ def _passed(text: str, problem: str | None) -> str:
 
 
 def _patch(text: str, info: ValidationInfo) -> str:
-    """The file is read here and once more when it becomes a value: a fault of it has a line that way."""
+    """Read the file, as is done once more when it becomes a value: a fault of it has a line that way."""
     _path(text)
     try:
         read_patch(Path(origins.locate(text, beside(info))))
@@ -117,12 +117,12 @@ def _patch(text: str, info: ValidationInfo) -> str:
 
 
 def _several(given: object) -> object:
-    """One text alone is a list of it."""
+    """Return one text alone as a list of it."""
     return (given,) if isinstance(given, str) else given
 
 
 def _split(flags: object) -> object:
-    """Flags in one text, as they stand on a command line, become a list; nothing in it is expanded."""
+    """Return flags in one text, as they stand on a command line, as a list; nothing in it is expanded."""
     if not isinstance(flags, str):
         return flags
     try:
@@ -163,10 +163,26 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class HaproxyRecord(Spec):
-    """A HAProxy spelled out."""
+class _SoftwareRecord(Spec):
+    """What HAProxy and a TLS library have in common, and say first."""
 
     name: Name
+    family: str
+    version: str | None
+
+    @model_validator(mode="after")
+    def _check_version(self) -> Self:
+        """Require a version, unless the source is one that moves: that one says its version itself."""
+        if self.version is None and all(getattr(self, place, None) is None for place in PLACES):
+            raise fault(
+                f"the key 'version' is missing; only with {join_names(PLACES)} it is read from the source"
+            )
+        return self
+
+
+class HaproxyRecord(_SoftwareRecord):
+    """A HAProxy spelled out."""
+
     family: Literal["haproxy"] = "haproxy"
     version: VersionText | None = None
     make_flags: MakeFlags = ()
@@ -178,11 +194,6 @@ class HaproxyRecord(Spec):
     prebuilt: Prebuilt | None = None
     tarball: Place | None = None
     patches: tuple[PatchFile, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_version(self) -> Self:
-        _check_versioned(self)
-        return self
 
     @field_validator("source", *PLACES)
     @classmethod
@@ -202,10 +213,9 @@ class HaproxyRecord(Spec):
         return _unlike(patches)
 
 
-class TlsRecord(Spec):
+class TlsRecord(_SoftwareRecord):
     """A TLS library spelled out; version ``distro`` is the base image's development package."""
 
-    name: Name
     family: Family
     version: Name | None = None
     source: Literal["distro", "tarball"] | None = None
@@ -217,11 +227,6 @@ class TlsRecord(Spec):
     path: Place | None = None
     tarball: Place | None = None
     patches: tuple[PatchFile, ...] = ()
-
-    @model_validator(mode="after")
-    def _has_version(self) -> Self:
-        _check_versioned(self)
-        return self
 
     @field_validator("version")
     @classmethod
@@ -376,14 +381,6 @@ def _compiled(info: ValidationInfo) -> None:
 
 def _not_compiled(what: str, key: str) -> PydanticCustomError:
     return fault(f"{what} do not go with {_UNCOMPILED[key]}: nothing of it is compiled here")
-
-
-def _check_versioned(record: HaproxyRecord | TlsRecord) -> None:
-    """A source that moves says its version itself, so it may be left out there."""
-    if record.version is None and all(getattr(record, place, None) is None for place in PLACES):
-        raise fault(
-            f"the key 'version' is missing; only with {join_names(PLACES)} it is read from the source"
-        )
 
 
 def _only_place(info: ValidationInfo) -> None:
