@@ -79,7 +79,7 @@ def spelled_out(data: Any) -> Mapping[str, list[str]]:
 
 
 def _nothings(tree: Tree) -> Iterator[Fault]:
-    """Return a fault for each key without a value; the models treat it like a missing key."""
+    """Yield a fault for each key without a value; the models treat it like a missing key."""
     told = {(fault.line, fault.column) for fault in tree.faults}
     for path in tree.raw:
         fault = tree.fault(path, "nothing stands here; give a value or leave the key out")
@@ -185,7 +185,7 @@ def _incomplete(tree: Tree) -> Iterator[Fault]:
 
 
 def _too_many(tree: Tree) -> Iterator[Fault]:
-    """Before any include is spread: six long lists are a short file."""
+    """Yield a fault for too many combinations before any include is spread: a short file can have them."""
     for number, count in enumerate(accumulate(map(_product, _entries(tree.data, "include")))):
         if count > MAX_CELLS:
             yield tree.fault(("include", number), f"{count} combinations up to here; at most {MAX_CELLS}")
@@ -197,7 +197,7 @@ def _product(axes: Mapping[str, Sequence[object]]) -> int:
 
 
 def _conflicts(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
-    """One name must be one record, or ids and filters would mean two things."""
+    """Yield a fault for each name of two records: ids and filters would mean two things."""
     records = {(axis, value.name): value for axis, values in matrix.axes.items() for value in values}
     places = [number for number, _ in _spread(_entries(tree.data, "include"))]
     for number, entry in zip(places, matrix.include, strict=True):
@@ -214,7 +214,7 @@ def _conflicts(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
 
 
 def _orderless(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
-    """Ranges of rules over values that have no order; a word that no value has is none of these faults."""
+    """Yield a fault for each range over values without an order. A word that no value has is none."""
     records = [*matrix.include, *(dict.fromkeys([axis], value) for axis, value in matrix.defaults.items())]
     for number, rule in enumerate(matrix.expect):
         for place, text in enumerate(rule.when):
@@ -229,7 +229,7 @@ def _orderless(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
 
 
 def _foreign_libraries(tree: Tree, matrix: Matrix) -> Iterator[Fault]:
-    """Debian's own HAProxy with a TLS library that it is not linked with."""
+    """Yield a fault for Debian's own HAProxy with a TLS library that it is not linked with."""
     removed = [{axis: value.name for axis, value in entry.items()} for entry in matrix.exclude]
     for number, haproxy in enumerate(matrix.axes.get("haproxy", ())):
         pairs = [

@@ -30,7 +30,7 @@ CLIENTS: Mapping[str, Client] = {
 """By family."""
 
 OWN = ("curl", "gtlsclient")
-"""Families of which a matrix may bring a client. aioquic is none: a library that a script of ours drives."""
+"""Families of which a matrix may bring a client. Not aioquic: a script of ours drives that library."""
 
 
 def quic_lacks(client: ClientValue) -> frozenset[str]:
@@ -42,7 +42,7 @@ def control_client(family: str) -> str:
     """Return the family of the client that asks over TCP: this one, or the first in the table that can.
 
     The control is about the server, so any client that is known to work over TCP will do: it is always one of
-    our own image's, no matter who asks over QUIC.
+    our own image's, whatever client asks over QUIC.
     """
     able = [name for name, client in CLIENTS.items() if client.tcp_lacks is not None]
     return family if family in able else able[0]

@@ -60,7 +60,7 @@ def _content(path: Path) -> bytes:
 
 
 def _validated(tree: Tree, folder: Path) -> schema.MatrixFile | None:
-    """The file, which lies in ``folder``, in its form, or ``None``; all faults go to ``tree.faults``."""
+    """Return the validated file, which lies in ``folder``, or ``None``; all faults go to ``tree.faults``."""
     if tree.data is None:
         return None
     try:
@@ -131,5 +131,5 @@ def _make_rule(rule: Expect, place: str) -> ExpectRule:
 
 
 def _given(part: schema.Axes | schema.Include | schema.Exclude | None) -> dict[str, Any]:
-    """The axes that the file names, in the order of AXES."""
+    """Return the axes that the file names, in the order of AXES."""
     return {axis: getattr(part, axis) for axis in AXES if part is not None and axis in part.model_fields_set}

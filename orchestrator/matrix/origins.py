@@ -62,12 +62,12 @@ def prebuilt(text: str) -> str | None:
 
 
 def is_saved(image: str) -> bool:
-    """Whether this names the tar of a saved image, and no image of the engine."""
+    """Return whether this names the tar of a saved image, and no image of the engine."""
     return image.endswith(_SAVED)
 
 
 def is_deb(package: str) -> bool:
-    """Whether this names the file of a package, and none of the archive's."""
+    """Return whether this names the file of a package, and no package of the archive."""
     return package.endswith(".deb")
 
 
@@ -91,12 +91,12 @@ def package(text: str) -> str | None:
 
 
 def locate(text: str, beside: Path) -> str:
-    """A path of the file, seen from here: relative ones are relative to ``beside``, the matrix' folder."""
+    """Return a path of the file, seen from here: a relative one begins at ``beside``, the matrix' folder."""
     return str(beside / at_home(text))
 
 
 def split_git(text: str, beside: Path) -> tuple[str, str]:
-    """Return URL and ref of an accepted ``git:``; a plain folder as ``located`` says."""
+    """Return URL and ref of an accepted ``git:``; a plain folder as ``locate`` says."""
     url, _, ref = text.partition(" ")
     return (url if "://" in url else locate(url, beside)), ref
 

@@ -17,7 +17,7 @@ SANITIZERS: Mapping[str, str] = {
 
 
 def is_library(package: str) -> bool:
-    """Whether it is a development package: of the target's architecture, where others are of the host's."""
+    """Return whether it is a development package: of the target's architecture, unlike all others."""
     return package.endswith("-dev")
 
 

@@ -78,7 +78,7 @@ def to_apply(patch: Patch) -> bytes:
 
 
 def parse(text: str) -> tuple[str, Patch]:
-    """``COMPONENT=FILE`` of the command line.
+    """Read ``COMPONENT=FILE`` of the command line.
 
     :raises UsageError: for another form, and see ``read_patch``.
     """

@@ -65,7 +65,7 @@ def find_branches(matrix: Matrix) -> tuple[Moving, ...]:
 
 
 def _places(found: Iterable[Moving | None]) -> tuple[Moving, ...]:
-    """Two values of one place have one pin, whatever version they declare."""
+    """Return each place once: two values of one place have one pin, whatever version they declare."""
     places = (one.model_copy(update={"version": ""}) for one in found if one and one.kind != "distro")
     return tuple(dict.fromkeys(places))
 
@@ -73,7 +73,7 @@ def _places(found: Iterable[Moving | None]) -> tuple[Moving, ...]:
 def read_pins(path: Path) -> Pins:
     """Read a file of pins, which may come from anywhere.
 
-    :raises UsageError: where it cannot be read, or is none.
+    :raises UsageError: where it cannot be read, or is no file of pins.
     """
     try:
         content = read_limited(path, _LARGEST)

@@ -40,9 +40,9 @@ def replace_values(matrix: Matrix, given: Sequence[tuple[str, AxisValue]]) -> Ma
     axes = {axis: tuple(new[axis].values()) for axis in AXES if matrix.axes and axis in new}
     axes = {axis: axes.get(axis) or matrix.axes[axis] for axis in AXES if axis in axes or axis in matrix.axes}
     scope = _Scope(old=values_by_name(matrix), new=new)
-    exclude = [entry for one in matrix.exclude if (entry := scope.exclude(one)) is not None]
+    exclude = [entry for one in matrix.exclude if (entry := scope.map_exclude(one)) is not None]
     rules = {
-        number: rule for number, one in enumerate(matrix.expect) if (rule := scope.rule(one)) is not None
+        number: rule for number, one in enumerate(matrix.expect) if (rule := scope.cut_rule(one)) is not None
     }
     foreign = tuple(_foreign_pairs(axes))
     made = replace(
@@ -50,7 +50,7 @@ def replace_values(matrix: Matrix, given: Sequence[tuple[str, AxisValue]]) -> Ma
         axes=axes,
         include=_included(matrix.include, new),
         exclude=(*exclude, *foreign),
-        profiles={name: scope.filters(filters) for name, filters in matrix.profiles.items()},
+        profiles={name: scope.cut_filters(filters) for name, filters in matrix.profiles.items()},
         expect=tuple(rules.values()),
     )
     if not expand(made):
@@ -73,7 +73,7 @@ class _Scope:
     old: Values
     new: Values
 
-    def exclude(self, entry: Entry) -> Entry | None:
+    def map_exclude(self, entry: Entry) -> Entry | None:
         """Return the entry; ``None`` if it names a value that is replaced."""
         if any(axis in self.new and value.name not in self.new[axis] for axis, value in entry.items()):
             return None
@@ -81,16 +81,16 @@ class _Scope:
             axis: self.new[axis][value.name] if axis in self.new else value for axis, value in entry.items()
         }
 
-    def filters(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return tuple(left for text in texts if (left := self._left(text)))
+    def cut_filters(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return tuple(left for text in texts if (left := self._cut(text)))
 
-    def rule(self, rule: ExpectRule) -> ExpectRule | None:
+    def cut_rule(self, rule: ExpectRule) -> ExpectRule | None:
         """Return the rule; ``None`` if it asks for replaced values only: it says nothing of the new ones."""
-        if any(not parse(text).negated and not self._left(text) for text in rule.when):
+        if any(not parse(text).negated and not self._cut(text) for text in rule.when):
             return None
-        return rule.model_copy(update={"when": self.filters(rule.when)})
+        return rule.model_copy(update={"when": self.cut_filters(rule.when)})
 
-    def _left(self, text: str) -> str:
+    def _cut(self, text: str) -> str:
         """Return the filter without what only replaced values have; empty if nothing is left."""
         item = parse(text)
         if item.axis not in self.new:

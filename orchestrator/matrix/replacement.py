@@ -160,7 +160,7 @@ def _place(text: str, kind: str, where: str) -> dict[str, str]:
 
 
 def _absolute(given: Any) -> Any:
-    """Return a record with absolute paths; whatever has another form is left to the validation."""
+    """Return a record with absolute paths; a value of another form is left to the validation."""
     if not isinstance(given, Mapping):
         return given
     made = dict(given)
@@ -177,7 +177,7 @@ def _absolute(given: Any) -> Any:
 
 
 def _whole(path: str) -> str:
-    """Return the path from the root; one that begins with a dash, or is none, stays to be refused."""
+    """Return the path from the root; one that begins with a dash or is no path stays, to be refused."""
     if path.startswith("-") or not path.strip() or not path.isprintable():
         return path
     return os.path.abspath(at_home(path))  # noqa: PTH100 - without `..`, as a person would write it

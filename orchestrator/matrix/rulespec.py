@@ -24,7 +24,7 @@ NEVER = "never"
 
 
 def one_of(names: Collection[str], what: str, aliases: Mapping[str, str] = {}) -> AfterValidator:
-    """One of these names; anything else is a fault that says the nearest, also by another word for it."""
+    """Accept one of these names; for any other a fault suggests the nearest, also by another word for it."""
 
     def check(name: str) -> str:
         if name not in names:

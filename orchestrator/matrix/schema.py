@@ -80,7 +80,7 @@ def _form(value: object) -> str:
 
 
 def split_tls(text: str) -> tuple[str, str]:
-    """``("aws-lc", "5.1.0")`` of ``aws-lc-5.1.0``; the family is empty if none of FAMILIES fits."""
+    """Return ``("aws-lc", "5.1.0")`` of ``aws-lc-5.1.0``; the family is empty if none of FAMILIES fits."""
     for family in FAMILIES:
         if text.startswith(f"{family}-"):
             return family, text[len(family) + 1 :]
@@ -105,7 +105,7 @@ Execution = Annotated[
 
 
 def _or_name(axis: str) -> WrapValidator:
-    """A short form, or the name of a value that this file spells out on the axis, which then is meant."""
+    """Accept a short form, or the name of a value that this file spells out on the axis: it is then meant."""
 
     def check(given: Any, short: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         context: Mapping[str, Any] = info.context or {}
@@ -244,7 +244,7 @@ def value(
     entry: str | HaproxyRecord | TlsRecord | ClientRecord | ExecutionRecord,
     folder: Path = Path(),
 ) -> AxisValue:
-    """The record of a validated entry of the file, which lies in ``folder``."""
+    """Return the value of a validated entry of the file, which lies in ``folder``."""
     if isinstance(entry, HaproxyRecord):
         return records.haproxy(entry, folder)
     if isinstance(entry, TlsRecord):
@@ -269,6 +269,6 @@ def value(
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of the file. It knows the form; `load` knows names and versions as well."""
+    """Return the JSON Schema (draft 2020-12) of the file. It has the form; `load` checks more."""
     schema = MatrixFile.model_json_schema()
     return {"$schema": GenerateJsonSchema.schema_dialect, "title": "matrix.yaml of matrixctl", **schema}

@@ -1,4 +1,4 @@
-"""Reads a YAML file of any model; a bad file gets one message that lists every fault with its place."""
+"""Read a YAML file of any model; a bad file gets one message that lists every fault with its place."""
 
 from collections.abc import Sequence
 from pathlib import Path

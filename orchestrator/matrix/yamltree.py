@@ -58,7 +58,7 @@ class Tree:
         return Fault(line=place[0], column=place[1], path=spell_path(path), message=message)
 
     def add(self, found: Iterable[Fault]) -> None:
-        """Add faults of validation; a value that YAML could not read is nothing by now, and told already."""
+        """Add faults of validation; one that YAML could not read is ``None`` by now, and has its fault."""
         told = {(fault.line, fault.column) for fault in self.faults}
         self.faults += [fault for fault in found if (fault.line, fault.column) not in told]
 
@@ -71,7 +71,7 @@ def faulty(path: object, faults: Iterable[Fault], *, resolution: str = "") -> Us
 
 
 def spell_path(path: Path) -> str:
-    """``axes.tls[1].version``; the whole file is ``(file)``. A key that is no plain name is quoted."""
+    """Return ``axes.tls[1].version``; the whole file is ``(file)``. A key that is no plain name is quoted."""
     text = "".join(_step(part) for part in path)
     return text.removeprefix(".") or "(file)"
 

@@ -21,7 +21,7 @@ _LIBRARIES = ("libc6-dev", "libcrypt-dev", "linux-libc-dev", "libgcc-14-dev", "l
 
 
 def digest(kind: str, inputs: Mapping[str, Any], parents: tuple[str, ...] = ()) -> str:
-    """SHA-256 (hex) of canonical JSON of the inputs and the sorted digests of the parents."""
+    """Return the SHA-256 (hex) of canonical JSON of the inputs and the sorted digests of the parents."""
     canonical = _CANONICAL.encode(
         {"schema": SCHEMA, "kind": kind, "inputs": inputs, "parents": sorted(parents)}
     )
@@ -31,7 +31,7 @@ def digest(kind: str, inputs: Mapping[str, Any], parents: tuple[str, ...] = ()) 
 def relevant_packages(
     packages: Mapping[str, str], compiler: Arch, target: Arch, *, distro_tls: bool
 ) -> tuple[tuple[str, str], ...]:
-    """The packages that decide what a compile yields: compiler, binutils, libc, development files.
+    """Return the packages that decide what a compile yields: compiler, binutils, libc, development files.
 
     ``packages`` maps ``name`` (of the image's own architecture) or ``name:arch`` to a version. A cross
     compiler has its libc in packages of their own, as in ``libc6-dev-arm64-cross``.

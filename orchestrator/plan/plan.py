@@ -31,7 +31,7 @@ class Plan:
     cells: Mapping[str, Cell]
 
     def graph(self, kinds: Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
-        """Key -> the keys it needs, of all actions or of some kinds only."""
+        """Return key -> the keys it needs, of all actions or of some kinds only."""
         chosen = {k: a for k, a in self.actions.items() if kinds is None or a.kind in set(kinds)}
         return {key: tuple(need for need in action.needs if need in chosen) for key, action in chosen.items()}
 
@@ -52,33 +52,36 @@ class Plan:
 
 
 def build_name(cell: Cell) -> str:
-    """The name of the HAProxy build that a cell shares with others."""
+    """Return the name of the HAProxy build that a cell shares with others."""
     return f"{titled(cell.haproxy.name)}--{cell.tls.name}--{cell.arch.name}"
 
 
 def session_name(cell: Cell) -> str:
-    """The name of the probe session that a cell shares with others: one build, CPU and client image."""
+    """Return the name of the probe session that a cell shares: one build, CPU and client image."""
     return session_of(build_name(cell), cell.execution, cell.client)
 
 
 def session_of(build: str, cpu: ExecutionValue, client: ClientValue) -> str:
-    """The name of the probe session of a build, by the build's name, on a CPU and with a client."""
+    """Return the name of the probe session of a build, by the build's name, on a CPU and with a client."""
     on_cpu = build + (f"--{cpu.name}" if cpu != DEFAULTS["execution"] else "")
     return on_cpu + (f"--{client.name}" if client.is_own else "")
 
 
 def runtime_image(cell: Cell, host: Arch) -> str:
-    """The image in which a cell's server runs; one with an emulator inside where it does not run natively."""
+    """Return the image in which a cell's server runs: one with an emulator where it does not run natively."""
     return "emulated-runtime" if cell.emulated_on(host) else "runtime"
 
 
 def package_image(target: Arch, host: Arch) -> str:
-    """The image that has Debian's own HAProxy for ``target``: the one in which servers of it run."""
+    """Return the image that has Debian's own HAProxy for ``target``: the one in which servers of it run."""
     return "runtime" if target == host else "emulated-runtime"
 
 
 def verify(plan: Plan) -> None:
-    """The invariants of a plan: every need exists, no cycle, every cell is probed exactly once."""
+    """Check the invariants of a plan: every need exists, no cycle, every cell is probed exactly once.
+
+    :raises MatrixctlError: where one does not hold (a fault of matrixctl).
+    """
     probed = [cell for action in plan.actions.values() if action.kind == "probe" for cell in action.cells]
     early = _early(plan)
     missing = early - set(plan.actions)
@@ -94,7 +97,7 @@ def verify(plan: Plan) -> None:
 
 
 def _early(plan: Plan) -> set[str]:
-    """What is needed before it stands in the plan; where there is none, there is no cycle either."""
+    """Return the needs that stand after what needs them, or nowhere; without any there is no cycle either."""
     seen: set[str] = set()
     early: set[str] = set()
     for key, action in plan.actions.items():
@@ -116,7 +119,7 @@ Known = Callable[[str, str], float | None]
 
 
 def estimate_seconds(kind: str, name: str, known: Known, *, compiles: bool = True) -> float:
-    """Seconds that an action will take: this machine's own last figure, else a default of its kind."""
+    """Return the seconds that an action takes: this machine's own last figure, else a default of its kind."""
     return known(kind, name) or (FALLBACK_SECONDS[kind] if compiles else UNPACK_SECONDS)
 
 
@@ -127,6 +130,6 @@ def estimate_action(action: Action, known: Known) -> float:
 
 
 def estimate(plan: Plan, cached: Iterable[str], known: Known) -> dict[str, float]:
-    """Seconds per action that is still to be done."""
+    """Return the seconds of each action that is still to be done."""
     there = set(cached)
     return {key: estimate_action(action, known) for key, action in plan.actions.items() if key not in there}

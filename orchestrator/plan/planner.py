@@ -1,4 +1,4 @@
-"""Makes the plan: the actions that the cells need, each once. Same cells and versions, same plan."""
+"""Make the plan: the actions that the cells need, each once. Same cells and versions, same plan."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet

@@ -1,7 +1,7 @@
-"""Jinja, set up once: undefined names are errors, and whatever reaches a shell goes through ``sh``.
+"""Jinja, set up once: undefined names are errors, and all that reaches a shell goes through ``sh``.
 
-Values are text to Jinja, never templates. What no allow-list caught meets a second wall here: no value
-brings a line of its own into a script, a Dockerfile or a configuration.
+Values are text to Jinja, never templates. What no allow-list has refused is refused here: a value with
+a line break, which would be a line of its own in a script, a Dockerfile or a configuration.
 """
 
 import shlex
@@ -19,7 +19,7 @@ from orchestrator.phrases import quoted
 
 
 def environment(loader: BaseLoader, **options: Any) -> ImmutableSandboxedEnvironment:
-    """Jinja for whatever is no page: a sandbox, StrictUndefined, the filter ``sh``, one line per value.
+    """Make Jinja for all that is no page: a sandbox, StrictUndefined, the filter ``sh``, one line per value.
 
     No autoescape: shell and HAProxy files are no HTML, and each value goes through its own filter.
     """
@@ -63,17 +63,17 @@ class Renderer:
         self._templates = _ours() if overlay is None else _Templates(overlay)
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
-        """The text of one template."""
+        """Return the text of one template."""
         return self._templates.environment.get_template(template).render(values)
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Return whether there is such a file."""
         return name in self._templates.names
 
     def source(self, name: str) -> str:
-        """A file that is used as it is.
+        """Return a file that is used as it is.
 
-        :raises UsageError: if there is none, which for ``build/`` means: no recipe for that library.
+        :raises UsageError: if there is no such file, which for ``build/`` means: no recipe for that library.
         """
         try:
             return self._templates.loader.get_source(self._templates.environment, name)[0]
@@ -84,7 +84,7 @@ class Renderer:
             ) from None
 
     def text(self, name: str) -> str:
-        """A template and all that it includes, as they stand: what decides what it can be rendered to.
+        """Return a template and all that it includes, as they stand: what decides what it can be rendered to.
 
         :raises UsageError: see ``source``.
         """

@@ -86,7 +86,7 @@ def attest(cell: Cell, binary: Binary, machine: str | None, vv: str | None) -> A
 
 
 def _built_here(cell: Cell) -> bool:
-    """Whether the library was compiled by us, which leaves its mark in the binary."""
+    """Return whether the library was compiled by us, which leaves its mark in the binary."""
     return cell.tls.source != "distro" and cell.haproxy.is_compiled
 
 
@@ -100,7 +100,7 @@ def _words(text: str) -> str | None:
 
 
 def misbuilt(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
-    """The first way in which the proof differs from the declaration, with a sentence; else ``None``."""
+    """Return the first difference between proof and declaration, with a sentence; else ``None``."""
     for check in (_wrong_arch, _wrong_version, _wrong_library, _no_quic, _wrong_quic_api):
         found = check(cell, proof)
         if found is not None:
@@ -142,7 +142,7 @@ def _wrong_library(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
 
 
 def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | None:
-    """A library that we did not compile has no mark of ours in it: what it says has to do."""
+    """Compare what the library says of itself: one that we did not compile has no mark of ours in it."""
     if cell.tls.source == "distro" and (found := _wrong_distro(shared)):
         return found
     running = proof.tls_running or "nothing"
@@ -175,7 +175,7 @@ def _no_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:
 
 
 def _wrong_quic_api(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
-    """What HAProxy is told and asked follows from the declared one: ``limited-quic``, suites, 0-RTT."""
+    """Compare the QUIC API: HAProxy's configuration and requests follow from the declared one."""
     declared = capabilities.quic_api(cell.haproxy, cell.tls)
     if proof.quic_api is None or declared in {"none", proof.quic_api}:
         return None

@@ -1,4 +1,4 @@
-"""Runs one cell, whose server crashed, once more under gdb, and reads what gdb said of it."""
+"""Run one cell, whose server crashed, once more under gdb, and read what gdb said of it."""
 
 import hashlib
 import io

@@ -24,7 +24,7 @@ class Certificates:
 
 
 def make() -> Certificates:
-    """A fresh authority and a server certificate for SERVER_NAME, P-256 (HAProxy's usual choice)."""
+    """Return a fresh authority and a server certificate for SERVER_NAME, P-256 (HAProxy's usual choice)."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "matrixctl run CA")])
     ca = (

@@ -33,12 +33,12 @@ class Finding(NamedTuple):
 
 
 def because(reason: Reason, message: str) -> Finding:
-    """A judgement for a reason; its outcome stands in the table."""
+    """Return a finding for a reason; its outcome stands in the table."""
     return Finding(REASONS[reason].outcome, reason, message)
 
 
 def classify(cell: Cell, seen: Observations) -> Finding:
-    """The first cause that explains what was seen, or ``pass``. A crash counts wherever it happened."""
+    """Return the first cause that explains what was seen, or ``pass``. A crash counts in every phase."""
     http3 = _classify_http3(cell, seen)
     return _sanitizer(seen) or _server_ended(cell, seen, http3) or http3
 
@@ -53,7 +53,7 @@ def _classify_http3(cell: Cell, seen: Observations) -> Finding:
 
 
 def _sanitizer(seen: Observations) -> Finding | None:
-    """Before all that follows from it: a crash, an answer that never came."""
+    """Look for a report before what follows from it: a crash, an answer that never came."""
     if seen.server is None or seen.server.sanitizer is None:
         return None
     return because(Reason.SANITIZER, f"{seen.server.sanitizer}. The whole report is in haproxy.log.")
@@ -145,7 +145,7 @@ def _own_handshake(cell: Cell, seen: Observations, request: Request) -> Finding 
 
 
 def _alert(request: Request) -> str | None:
-    """The TLS alert with which the server closed the connection, for a person."""
+    """Return the TLS alert with which the server closed the connection, for a person."""
     code = request.close_code
     if code is None or not CRYPTO <= code < 2 * CRYPTO:
         return None

@@ -6,7 +6,7 @@ from orchestrator.record.model import CellRecord, Confirmation, counted
 _ROUND = "confirm"
 """Begins ``Attempt.why`` of an attempt that was made to confirm another one."""
 _LOUD = ALARMS | {Verdict.NOW_PASSING}
-"""What is confirmed: it wakes somebody, or makes somebody remove a rule."""
+"""What is confirmed: it wakes a person, or makes one remove a rule."""
 
 
 def is_due(cell: CellRecord, wanted: int | None) -> bool:
@@ -34,8 +34,8 @@ def find_rounds(cell: CellRecord, wanted: int | None) -> tuple[str, ...]:
 def settle(cell: CellRecord, *, why_open: str = "") -> CellRecord:
     """Return the cell with what its confirmation has come to.
 
-    A verdict is confirmed where each attempt comes to the like. One failure that is an alarm and one attempt
-    that is none make the cell flaky: neither an alarm nor green.
+    A verdict is confirmed where all attempts agree. One failure that is an alarm and one attempt that is no
+    alarm make the cell flaky: neither an alarm nor green.
 
     :param why_open: why it was not probed again as often as wanted.
     """

@@ -9,7 +9,7 @@ _AES = "aes"
 
 
 def read_features(arch: Arch, diagnostics: str) -> tuple[str, ...]:
-    """What programs see, from ``ld.so --list-diagnostics`` of glibc; empty where it does not tell.
+    """Return what programs see, from ``ld.so --list-diagnostics`` of glibc; empty where it does not say.
 
     Not from ``/proc/cpuinfo``: under QEMU's user mode that file is the host's.
     """
@@ -20,7 +20,7 @@ def read_features(arch: Arch, diagnostics: str) -> tuple[str, ...]:
 
 
 def find_contradiction(cell: Cell, diagnostics: str) -> str | None:
-    """Why the CPU is not the one that ``execution`` asks for, one sentence; ``None`` if it is.
+    """Return why the CPU is not the one that ``execution`` asks for, one sentence; ``None`` if it is.
 
     Only ``aes-on`` and ``aes-off`` say something that can be checked, and only where ``Cpus.bits``
     knows where to look. What was not said at all proves nothing.

@@ -24,7 +24,7 @@ _PROVES = {
     Reason.HAPROXY_CANNOT: _REFUSED
     | {Reason.NOT_READY, Reason.HANDSHAKE_TIMEOUT, Reason.HANDSHAKE_THEN_HANG},
 }
-"""Failures that prove what is declared of HAProxy or its library. A crash or a wrong body proves it not.
+"""Failures that prove what is declared of HAProxy or its library. A crash or a wrong body proves nothing.
 
 A library without a suite has to refuse it: one that leaves its client hanging, or HAProxy with half a
 handshake, has a fault (haproxy#2569). What HAProxy lacks shows in more ways (docs/capabilities.md).
@@ -98,7 +98,7 @@ def _judgement(
 
 
 def _challenged(declared: Unsupported | None, judgement: Finding, *, no_quic: bool) -> tuple[Finding, bool]:
-    """Hold a declaration against what happened; the answer's second half: it does not hold.
+    """Compare a declaration with what happened; return the finding, and whether the declaration is wrong.
 
     ``no_quic``: what is declared is that this HAProxy has no QUIC with this library at all.
     """
@@ -136,7 +136,7 @@ def with_attempt(
     again: bool = False,
     load: Load | None = None,
 ) -> CellRecord:
-    """The record after one more attempt.
+    """Return the record after one more attempt.
 
     Repeats reduce to the worst: one failure among them is a failure, and one that is not expected counts
     before a known one. An attempt that replaces a broken one takes its place, and both stay in the list.
@@ -181,7 +181,7 @@ def with_attempt(
 
 
 def _held(record: CellRecord, judged: Judgement) -> Judgement:
-    """With nothing forced, a pass is one with the suite that the rule names."""
+    """Return the judgement; a pass with another suite than the rule names for a free choice is a failure."""
     wanted = record.expected.cipher if record.expected else None
     seen = judged.observations.negotiated_cipher if judged.observations else None
     if judged.outcome is not Outcome.PASS or wanted is None or seen == wanted:
@@ -192,7 +192,7 @@ def _held(record: CellRecord, judged: Judgement) -> Judgement:
 
 
 def _decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> Attempt:
-    """The worst of those that count; of several alike the last, whose observations are at hand."""
+    """Return the worst of those that count; of several alike the last, whose observations are at hand."""
 
     def severity_of(one: Attempt) -> tuple[int, int]:
         return severity(one.outcome, verdict(one.outcome, one.reason, expected))

@@ -18,7 +18,10 @@ _TAIL_LINES = 20
 
 
 def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
-    """:raises MALFORMED: if the line has not the driver's shape (a harness fault)."""
+    """Return the observations of a cell's line.
+
+    :raises MALFORMED: if the line has not the driver's shape (a harness fault).
+    """
     h3 = _exchange(raw["h3"])
     answered = next((r for r in (h3.requests if h3 else ()) if r.cipher), None)
     code = raw["exit_code"]
@@ -45,7 +48,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
 
 
 def signal_name(code: int | None) -> str | None:
-    """``SIGSEGV`` for a shell's 139; ``None`` for an ordinary status."""
+    """Return ``SIGSEGV`` for a shell's 139; ``None`` for an ordinary status."""
     if code is None or code <= 128:  # noqa: PLR2004 - POSIX shells add 128 to the signal's number
         return None
     try:
@@ -82,12 +85,12 @@ def _request(wanted: Asked, raw: Mapping[str, Any]) -> Request:
 
 
 def _words(said: Any) -> Any:
-    """The model says whether it is text at all."""
+    """Cut a text; the model refuses what is no text."""
     return bounds.cut(said, bounds.WORDS) if isinstance(said, str) else said
 
 
 def _confirmed(answer: str | None) -> str | None:
-    """The SHA-256 that the origin says it received, if it answered so."""
+    """Return the SHA-256 that the origin says it received, if it answered so."""
     try:
         said = json.loads(answer or "").get("sha256")
     except (ValueError, AttributeError):

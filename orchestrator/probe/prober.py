@@ -1,4 +1,4 @@
-"""Probes the cells of one build until each is judged; only the harness's own failures are tried again."""
+"""Probe the cells of one build until each is judged; only the harness's own failures are tried again."""
 
 import re
 import secrets
@@ -58,7 +58,7 @@ class Circumstances(Value):
 
 
 class OnJudgement(Protocol):
-    """Is told of each attempt as it is judged."""
+    """Gets each attempt as it is judged."""
 
     def __call__(self, cell: Cell, judged: Judgement, told: Circumstances) -> None: ...
 
@@ -87,17 +87,17 @@ class Prober:
     """Why there is each attempt at a cell, in their order; one at least."""
     keep: bool
     declared: Callable[[Cell], Unsupported | None]
-    """What is declared impossible of a cell, to be held against what happens."""
+    """What is declared impossible of a cell, to be compared with what happens."""
     cancelled: Callable[[], bool]
     judged: OnJudgement
     broken: Callable[[OSError], RecordError] = lambda error: RecordError(str(error))
-    """Is told that the folder cannot be written."""
+    """Is called where the folder cannot be written; returns the error to raise."""
     selftest: bytes | None = None
     """The AEAD self-test of the library, if it could be compiled; it runs once, before the first cell."""
     selftested: Callable[[Sequence[Cell], session.Raw], None] = lambda cells, raw: None  # noqa: ARG005
-    """Is told what the self-test said."""
+    """Gets what the self-test said."""
     versioned: Callable[[Cell, str], None] = lambda cell, text: None  # noqa: ARG005
-    """Is told what ``haproxy -vv`` of a cell's build says."""
+    """Gets what ``haproxy -vv`` of a cell's build says."""
     traced: bool = False
     """The one cell was judged, and is run to see what it does."""
     run: Callable[[Engine, session.Session, session.OnLine], None] = session.run
@@ -122,7 +122,7 @@ class Prober:
             ends = _EndsHere(last_round=last, last_try=number == TRIES, again=number > 1)
             broken = self._attempt(left, haproxy, images, pending, ends)
             pending = {key: f"{AGAIN}{message}" for key, message in broken.items()}
-            return pending if not pending or self.engine.answers() else {}  # a dead one is asked for nothing
+            return pending if not pending or self.engine.answers() else {}  # a dead one is not asked
 
         Retrying(
             stop=stop_after_attempt(TRIES),
@@ -139,9 +139,9 @@ class Prober:
         whys: Mapping[str, str],
         ends: "_EndsHere",
     ) -> dict[str, str]:
-        """One session; the cells that the harness broke, with the reason.
+        """Run one session; return the cells that the harness broke, with the reason.
 
-        Whatever ends it, what was judged stays, and each other cell gets an attempt that says why.
+        However it ends, what was judged stays, and each other cell gets an attempt that says why.
         """
         made = self._session(cells, haproxy, images, whys)
         attempt = _SessionReader(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
@@ -254,10 +254,10 @@ class _SessionReader:
         return cell, told
 
     def _judge(self, cell: Cell, raw: session.Raw) -> Judgement:
-        """A fault of ours in judging one cell spoils that one alone."""
+        """Judge one cell. A fault of ours in it is an error of that cell alone; the others are judged."""
         try:
             return judge(cell, self._binary, self._server, raw, self._prober.declared(cell))
-        except Exception as error:  # noqa: BLE001 - whatever is unexpected in what a container said
+        except Exception as error:  # noqa: BLE001 - a container may say anything
             return conclude(Reason.INTERNAL, unexpected_error.keep_traceback(self._prober.folder, error))
 
     def close(self, error: Exception | None) -> None:
@@ -306,9 +306,9 @@ class _SessionReader:
             raise self._prober.broken(error) from error
 
     def _keep(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
-        """The files of this attempt; later ones get a folder of their own, so none loses its evidence.
+        """Write the files of this attempt; later ones get a folder of their own, so none loses its evidence.
 
-        They are on the disk before the cell is said to be judged.
+        They are on the disk before the cell counts as judged.
         """
         named = {name: str(text) for name, text in raw["files"].items() if _FILE.fullmatch(name) and text}
         files = {

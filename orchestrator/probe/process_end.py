@@ -13,7 +13,7 @@ _OK = 200
 def find_when(cell: Cell, seen: Observations, http3: str) -> str:
     """Return when the process ended, for the end of a sentence: the phase, and what had passed before.
 
-    :param http3: what the exchange over HTTP/3 means by itself; told where the process outlived it.
+    :param http3: what the exchange over HTTP/3 means by itself; it is named where the process outlived it.
     """
     phase = seen.server.ended_in if seen.server else None
     client, control = cell.client.family, control_client(cell.client.family)

@@ -1,5 +1,5 @@
 """Can each client of a run do what is asked of it? Proved against servers that are known to be good, before
-any cell is judged: else a cell would fail on the server's account where the client is at fault.
+any cell is judged: else a fault of the client would count as one of the server.
 """
 
 import json
@@ -54,7 +54,7 @@ class Bench:
 
 
 def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
-    """Every client of these cells that is in the image, with every suite, over each transport it is used for.
+    """Prove every client of these cells that is in the image, with every suite, over each transport it uses.
 
     :raises EngineError, DeadlineError: where a good server or the container broke down; that says nothing
         of a client.
@@ -114,7 +114,7 @@ def _entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
 
 
 def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
-    """Path below WORK -> content."""
+    """Return path below WORK -> content."""
     requests = list_requests()[_GET : _GET + 1]
     proof = {
         **job_values(bench.limits, requests),
@@ -155,7 +155,7 @@ def _proof(line: bytes, own: ClientValue | None) -> ClientProof:
 
 
 def contradictions(proofs: Iterable[ClientProof], own: ClientValue | None = None) -> tuple[str, ...]:
-    """One sentence for each proof that the declared table, or the client's value, does not agree with.
+    """Return one sentence for each proof that the declared table, or the client's value, does not agree with.
 
     :param own: as in the ``Bench`` of these proofs.
     """
@@ -167,7 +167,7 @@ def contradictions(proofs: Iterable[ClientProof], own: ClientValue | None = None
 
 
 def _contradicts(proof: ClientProof, own: ClientValue | None) -> bool:
-    """Whether the client can do what is declared that it cannot."""
+    """Return whether the client can do what is declared that it cannot."""
     if own is not None:
         return proof.ok and proof.suite in quic_lacks(own)
     declared = CLIENTS[proof.client]
@@ -176,7 +176,7 @@ def _contradicts(proof: ClientProof, own: ClientValue | None) -> bool:
 
 
 def cannot(cell: Cell, proofs: Iterable[ClientProof]) -> str | None:
-    """Why the client of this cell cannot do what the cell asks, which nothing declares; else ``None``."""
+    """Return why the client cannot do what the cell asks, where nothing declares that; else ``None``."""
     if capabilities.client_cannot(cell.client, cell.cipher.suite) is not None:
         return None  # it is challenged, and has to show it in the cell
     wanted = (cell.client.name, "h3", cell.cipher.suite or DEFAULT)

@@ -71,7 +71,7 @@ first. What fails to reject a forgery is not here: it makes no honest exchange f
 
 
 def read(output: str, *, exit_code: int, timed_out: bool) -> tuple[str, tuple[AeadCheck, ...], str]:
-    """The library's word for itself, the checks, and what is wrong with the output, if anything.
+    """Return what the library calls itself, the checks, and what is wrong with the output, if anything.
 
     What the program said before it was stopped counts.
     """
@@ -115,7 +115,7 @@ def _problem(exit_code: int, *, timed_out: bool, strange: int, told: bool) -> st
 
 
 def join_results(first: SelfTest, second: SelfTest, where: str) -> SelfTest:
-    """One result of two runs of the same self-test. ``where`` names the second.
+    """Return one result of two runs of the same self-test. ``where`` names the second.
 
     A check on which they differ has failed: the same program gave two answers.
     """
@@ -143,7 +143,7 @@ def _contradiction(check: AeadCheck, other: AeadCheck, where: str) -> AeadCheck:
 
 
 def faults(test: SelfTest, suite: str, api: AeadApi) -> tuple[AeadCheck, ...]:
-    """The failed checks that can make an honest exchange fail, a crash first, then the most basic."""
+    """Return the failed checks that can make an honest exchange fail, a crash first, then the most basic."""
     order = list(_SAYS)
     failed = [
         check
@@ -156,7 +156,7 @@ def faults(test: SelfTest, suite: str, api: AeadApi) -> tuple[AeadCheck, ...]:
 def cause(
     cell: CellRecord, tests: Iterable[SelfTest], api: AeadApi, *, lacks: AbstractSet[str] = frozenset()
 ) -> str:
-    """What the self-test of the cell's library says of its failure, one sentence, or an empty text.
+    """Return what the self-test of the cell's library says of its failure, one sentence, or an empty text.
 
     :param tests: of the run; the one of the cell's library, architecture and CPU is looked for.
     :param api: the interface that the cell's HAProxy uses with that library.
@@ -178,7 +178,7 @@ def cause(
 
 
 def _suites(cell: CellRecord, test: SelfTest) -> Sequence[str]:
-    """The forced suite; else what was negotiated; else what was over TCP; else any."""
+    """Return the forced suite; else what was negotiated; else what was over TCP; else any."""
     seen = cell.observations
     if cell.axes.cipher.suite:
         return (cell.axes.cipher.suite,)

@@ -88,7 +88,7 @@ def run(engine: Engine, session: Session, on_line: OnLine) -> None:
 
 @contextmanager
 def opened(engine: Engine, session: Session) -> Iterator[None]:
-    """The server and the client beside it; both are gone afterwards, and so is their volume."""
+    """Start the server and the client beside it; both are gone afterwards, and so is their volume."""
     server, client = specs(session)
     programs = {"haproxy": session.haproxy}
     if session.selftest is not None:
@@ -133,7 +133,7 @@ def _selftest(engine: Engine, server: str, session: Session) -> Raw:
 
 
 def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
-    """The server's container, and the client's in the same network namespace."""
+    """Return the server's container, and the client's in the same network namespace."""
     name = session.name
     server = ContainerSpec(
         name=f"{name}-server",
@@ -162,7 +162,7 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
 
 
 def memory(cells: int, *, asan: bool = False) -> int:
-    """Bytes that both containers of a session of so many cells may take together.
+    """Return the bytes that both containers of a session of so many cells may take together.
 
     :param asan: HAProxy is compiled with AddressSanitizer.
     """
@@ -184,7 +184,7 @@ def _parsed(line: bytes) -> Raw:
 
 
 def _deadline(session: Session) -> float:
-    """Seconds: every cell may wait for its listener and for two exchanges, each with a grace."""
+    """Return the seconds: every cell may wait for its listener and for two exchanges, each with a grace."""
     each = (
         session.limits.ready
         + 2 * 4 * session.limits.request

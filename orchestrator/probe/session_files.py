@@ -35,14 +35,14 @@ class Asked:
 
 @cache  # 40 ms, and asked for with every cell
 def make_bodies() -> Mapping[str, bytes]:
-    """The origin's files: 1 KiB and 1 MiB that no compression or repetition could fake."""
+    """Return the origin's files: 1 KiB and 1 MiB that no compression or repetition could fake."""
     stream = b"".join(hashlib.sha256(number.to_bytes(8, "big")).digest() for number in range(_MIB // 32))
     return {"1k": stream[:1024], "1m": stream}
 
 
 @cache
 def list_requests() -> tuple[Asked, ...]:
-    """The requests of one exchange, in order: first small, then large, then the upload."""
+    """Return the requests of one exchange, in order: first small, then large, then the upload."""
     content = make_bodies()
     digests = {name: hashlib.sha256(body).hexdigest() for name, body in content.items()}
     return tuple(
@@ -56,7 +56,7 @@ def list_requests() -> tuple[Asked, ...]:
 
 
 def scale_limits(limits: Limits, *, emulated: bool) -> Limits:
-    """The limits that hold for a server, which is slower under emulation."""
+    """Return the limits that hold for a server, which is slower under emulation."""
     factor = limits.emulated if emulated else 1
     return limits.model_copy(update={"ready": limits.ready * factor, "request": limits.request * factor})
 
@@ -69,9 +69,9 @@ def session_files(
     *,
     traced: bool = False,
 ) -> dict[str, bytes]:
-    """Path below WORK -> content, for all cells of one build. The HAProxy binary is not among them.
+    """Return path below WORK -> content, for all cells of one build. The HAProxy binary is not among them.
 
-    :param certificates: ``None``: they are made later, by who uses the files.
+    :param certificates: ``None``: they are made later, where the files are used.
     :param traced: the one cell is run to see what it does, not to judge it; see templates/probe/tracing.py.
     """
     requests = list_requests()
@@ -97,7 +97,7 @@ def session_files(
 
 
 def client_files(renderer: Renderer, client: str, values: Mapping[str, object]) -> dict[str, bytes]:
-    """What a client is told by a file of its own; the others have all that they need in ``session.json``."""
+    """Return the file of a client that needs one of its own; for the others ``session.json`` has it all."""
     if client != "curl":
         return {}
     text = renderer.render("probe/curlrc.j2", values)
@@ -128,7 +128,7 @@ def _session(
 
 
 def job_values(limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
-    """What every client is told: see templates/probe/clients.py."""
+    """Return what every client gets: see templates/probe/clients.py."""
     return {
         "work": WORK,
         "server_name": SERVER_NAME,

@@ -163,7 +163,7 @@ def _fetch(engine: Engine, client: str, qlogs: Sequence[str], catch: Catch) -> N
 
 
 def choose(cells: Sequence[CellRecord], *, every: bool) -> list[str]:
-    """Return the ids of the cells that are worth a trace and have none, in the order of their worth.
+    """Return the ids of the cells that are worth a trace and have none, the most useful first.
 
     Of those that fail alike a few come first: those whose negotiated suite is not known, since a capture
     tells it, before others; then each build once before one comes twice.

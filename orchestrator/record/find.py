@@ -298,7 +298,7 @@ def _last_good(reports: Path, series: str, before: str | None) -> Path:
     for name in _of_series(reports, series):
         if before is not None and name >= before:
             continue
-        with suppress(MatrixctlError):  # one that cannot be read is none that is known to be good
+        with suppress(MatrixctlError):  # a run that cannot be read is not known to be good
             if is_good(read_run(reports / name)):
                 return reports / name
         seen += 1

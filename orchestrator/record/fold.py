@@ -178,7 +178,7 @@ def _cut_off(action: ActionRecord) -> ActionRecord:
 
 
 def _keep_spans(actions: Mapping[tuple[str, str], ActionRecord], now: ActionRecord) -> ActionRecord:
-    """Return the action as it is now, and all times that it was worked on: each as it was told last."""
+    """Return the action as it is now, and all times that it was worked on: each as the last event has it."""
     before = actions.get((now.kind, now.name))
     if before is None or not before.spans:
         return now

@@ -55,7 +55,7 @@ def find_newest(reports: Path) -> Path | None:
     """Return the folder of the newest run that goes on; where none does, of the newest; else ``None``."""
     names = list_begun(reports)
     for name in reversed(names):
-        with suppress(OSError):  # somebody cleans meanwhile
+        with suppress(OSError):  # another process cleans meanwhile
             if goes_on(reports / name):
                 return reports / name
     return reports / names[-1] if names else None

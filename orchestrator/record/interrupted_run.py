@@ -107,5 +107,5 @@ def read_past(folder: Path) -> PastRun:
 
 
 def _between(start: str, end: str) -> float:
-    """A clock that was set back makes no negative time."""
+    """Return the seconds between two moments; 0 where the clock was set back."""
     return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

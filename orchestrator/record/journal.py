@@ -98,7 +98,7 @@ class SourcePinned(_Event):
 
 
 class ComponentResolved(_Event):
-    """An ingredient came to be known; replaces the one of its kind and name."""
+    """An ingredient is known now; replaces the one of its kind and name."""
 
     kind: Literal["component"] = "component"
     component: Component
@@ -178,7 +178,7 @@ Event = (
     | RunFinished
 )
 _DURABLE = RunStarted | RunResumed | CellsAsked | SourcePinned | CellJudged | CellTraced | RunFinished
-"""Those whose loss in a power cut would lose work, or what it takes to go on with it."""
+"""Those whose loss in a power cut would lose work, or what is needed to resume it."""
 
 _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
@@ -207,7 +207,7 @@ def held(folder: Path) -> Iterator[None]:
         finally:
             if not os.fstat(file.fileno()).st_size:
                 (folder / JOURNAL).unlink(missing_ok=True)
-                with suppress(OSError):  # somebody's own files are in it
+                with suppress(OSError):  # a person's own files are in it
                     folder.rmdir()
 
 
@@ -299,7 +299,7 @@ def write(path: Path, events: Iterable[Event]) -> None:
 def read(path: Path, *, warn: bool = False, whole_parts: bool = False) -> Iterator[Event]:
     """Return the events of a journal; skip a line that a crash cut.
 
-    :param warn: log such a line as a warning; who looks through many runs logs it for debugging only.
+    :param warn: log such a line as a warning; else, as where many runs are read, for debugging only.
     :param whole_parts: such a line may only be the last of a part: of the run, or before it was resumed.
     :raises MatrixctlError: where there is no journal, it was written by another version, or, with
         ``whole_parts``, a line is invalid that no crash can have cut.
@@ -362,7 +362,7 @@ def read_more(path: Path, start: int) -> tuple[list[Event], int]:
 
 
 def _dated(event: Event, where: str) -> None:
-    """The moment of reading must not stand in for that of an event: no two readers would see the same run."""
+    """Refuse an event without its time: with the time of reading, no two readers would see the same run."""
     if "at" not in event.model_fields_set:
         raise MatrixctlError(
             f"{where} is an event that does not say when",

@@ -108,7 +108,7 @@ _TWICE = "was given twice"
 
 
 def _say(part: Part, problem: str) -> Iterator[CellRecord]:
-    """Yield the word of a part on each of its cells."""
+    """Yield what a part says of each of its cells."""
     for cell in part.record.cells:
         last = part.past.last.get(cell.id)
         if last is None or problem == _TWICE or not (last.final or not problem):
@@ -135,7 +135,7 @@ def _unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
 
 
 def _weight(cell: CellRecord) -> tuple[int, ...]:
-    """Sort from the least said to the worst."""
+    """Return a key that sorts a cell that was not judged first, and the worst last."""
     return () if cell.outcome is None else severity(cell.outcome, cell.verdict)
 
 

@@ -52,7 +52,7 @@ class Part:
 
     @cached_property
     def end(self) -> str:
-        """Return when it ended, or was last heard of."""
+        """Return when it ended, or the time of its last event."""
         return self.record.run.finished_at or self.past.events[-1].at
 
     @property

@@ -24,7 +24,7 @@ from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict
 
 
 def utc_now() -> str:
-    """The time in the form that every record uses, with milliseconds."""
+    """Return the time in the form that every record uses, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -66,8 +66,8 @@ class Request(Value):
     """Of the body received; for the upload, what the origin says it received."""
     expected_sha256: str
     exit_code: int
-    """curl's, or the one of curl's that fits what another client showed: 28 it waited in vain, 56 the server
-    closed, 59 the client cannot offer the suite, 60 the certificate, 96 what the server
+    """curl's, or the one of curl's that fits what another client showed: 28 no answer came in time, 56 the
+    server closed, 59 the client cannot offer the suite, 60 the certificate, 96 what the server
     sent breaks a rule (https://curl.se/docs/manpage.html#EXIT)."""
     error: str
     """The client's message, empty if none."""
@@ -189,7 +189,7 @@ class Expected(Value):
 
 
 class Rule(Value):
-    """One ``expect`` rule of the matrix, as it fared in this run."""
+    """One ``expect`` rule of the matrix, and what became of it in this run."""
 
     place: str
     """``matrix.yaml:41``."""
@@ -436,7 +436,7 @@ def is_intermittent(cell: CellRecord) -> bool:
 
 
 class ActionRecord(Value):
-    """One action of the plan. ``digest`` is ``null`` where it never came to be known."""
+    """One action of the plan. ``digest`` is ``null`` where it was never known."""
 
     digest: str | None
     kind: str

@@ -14,12 +14,12 @@ PATH = Path(__file__).with_name("schema.json")
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema, draft 2020-12, of what ``write_run_json`` writes."""
+    """Return the JSON Schema, draft 2020-12, of what ``write_run_json`` writes."""
     return describe_schema(RunRecord, "matrixctl run.json")
 
 
 def text() -> str:
-    """The file's content."""
+    """Return the file's content."""
     return json.dumps(json_schema(), indent=1) + "\n"
 
 

@@ -8,7 +8,7 @@ from orchestrator.frozen_value import Value
 from orchestrator.matrix.pins import Pins
 
 CONFIRM_CELLS, CONFIRM_MINUTES = 3, 15.0
-"""The bounds of ``--confirm``, unless told."""
+"""The bounds of ``--confirm``, unless others are given."""
 
 
 Evidence = Literal["none", "failing", "all"]

@@ -85,7 +85,7 @@ def replan(past: PastRun, record: CellRecord, catalog: Catalog, store: Store) ->
 
 
 def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store) -> Folder:
-    """Return the folder with which anybody sees again what a run saw of a cell.
+    """Return the folder with which any person sees again what a run saw of a cell.
 
     :raises UsageError: for a cell that was not judged.
     :raises SourceUnreachableError: where something cannot be taken along.

@@ -1,4 +1,4 @@
-"""A cell's record that somebody else may have written, held to what a matrix file may say.
+"""A cell's record that another person may have written, checked against what a matrix file may say.
 
 A run's folder travels. What its record says of a cell becomes names of files and text of scripts again, so
 nothing of it is used before this has seen it.
@@ -172,12 +172,12 @@ def refuse_cell(record: CellRecord) -> None:
 
 
 def refuse_action(action: ActionRecord) -> None:
-    """:raises UsageError: where the digest of an artifact is none."""
+    """:raises UsageError: where the digest of an artifact has another form."""
     _refuse(_Action, action, f"the run's record of {_shown(action.key)}")
 
 
 def refuse_source(source: Source) -> None:
-    """:raises UsageError: where a source of the run's journal has a file or digest that is none."""
+    """:raises UsageError: where the file or digest of a source of the run's journal has another form."""
     _refuse(_Source, source, f"the run's record of the source of {_shown(source.component)}")
 
 

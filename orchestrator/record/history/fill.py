@@ -1,4 +1,4 @@
-"""Fills the tables of the history and empties them; the caller has the transaction."""
+"""Fill the tables of the history and empty them; the caller has the transaction."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ def clear(connection: Connection, numbers: Sequence[int]) -> None:
 
 
 def drop_unused(connection: Connection) -> None:
-    """Remove what runs share and none has any more."""
+    """Remove what runs share and no run uses any more."""
     for table, *used in (
         (CELLS, RESULTS.c.cell),
         (BUILDS, RESULTS.c.build),

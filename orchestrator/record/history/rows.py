@@ -227,7 +227,7 @@ def _count(cell: CellRecord) -> Row:
 
 
 def run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ...], int]) -> list[Row]:
-    """Return a row for each rule of the run's matrix, and how it fared."""
+    """Return a row for each rule of the run's matrix, with what became of it."""
     cells: dict[str, list[CellRecord]] = {}
     for cell in record.cells:
         if cell.expected and cell.expected.rule:
