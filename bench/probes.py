@@ -32,7 +32,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
-from orchestrator.matrix.select import profile_filters, select
+from orchestrator.matrix.select import find_filters, select
 from orchestrator.outcome import Outcome
 from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
@@ -166,7 +166,7 @@ def judged(mode: str, line: Line) -> tuple[str, ...]:
 
 def _bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
     matrix = load(resources.root() / "matrix.yaml")
-    filters = (*profile_filters(matrix, _PROFILE), *_FILTERS, f"arch={target.name}")
+    filters = (*find_filters(matrix, _PROFILE), *_FILTERS, f"arch={target.name}")
     digest = next(cell.build.digest for cell in record.cells if cell.axes.arch.arch == target)
     artifact = Store(store).artifact(digest or "")
     if artifact is None:
@@ -244,7 +244,7 @@ def plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     """The same cells by bench/plain_loop.sh; its files are made beforehand and cost it nothing."""
     archive = folder / "files.tar"
     archive.write_bytes(_loop_files(bed, cells))
-    emulator = on_cpu(bed.target, capabilities.cpu_model(cells[0], bed.host))
+    emulator = on_cpu(bed.target, capabilities.find_cpu_model(cells[0], bed.host))
     argv = ["sh", _LOOP, archive, bed.images.server, bed.images.client, *emulator]
     started = time.monotonic()
     done = process.run([str(part) for part in argv], timeout=_TIMEOUT)

@@ -10,7 +10,7 @@ from orchestrator import resources
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
-from orchestrator.matrix.select import profile_filters, select
+from orchestrator.matrix.select import find_filters, select
 from orchestrator.plan.shards import NATIVE, SETUP_SECONDS, BuildWithCells, list_builds, split
 
 TARGET = 1.15
@@ -35,7 +35,7 @@ def measure(profile: str = "nightly", most: int = MOST) -> Section:
     """Cut the profile for each number of runners, and hold the longest shard against the optimum."""
     matrix = load(resources.root() / "matrix.yaml")
     every = expand(matrix)
-    return section(select(every, profile_filters(matrix, profile), known=every), profile, most)
+    return section(select(every, find_filters(matrix, profile), known=every), profile, most)
 
 
 def section(cells: Sequence[Cell], profile: str, most: int) -> Section:

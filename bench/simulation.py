@@ -21,7 +21,7 @@ from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
-from orchestrator.matrix.select import profile_filters, select
+from orchestrator.matrix.select import find_filters, select
 from orchestrator.plan.action import Action
 from orchestrator.plan.plan import estimate_action
 from orchestrator.plan.planner import Planner
@@ -136,7 +136,7 @@ def list_actions(profile: str) -> list[Action]:
     """Return what workers do in a run of a profile: its builds and probes."""
     matrix = load(resources.root() / "matrix.yaml")
     every = expand(matrix)
-    cells = select(every, profile_filters(matrix, profile), known=every)
+    cells = select(every, find_filters(matrix, profile), known=every)
     planner = Planner(host=ARCHES["amd64"], catalog=Catalog(sources={}), renderer=Renderer(), packages={})
     return [one for one in planner.plan(cells).actions.values() if one.kind not in {"image", "source"}]
 

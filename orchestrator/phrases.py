@@ -7,8 +7,8 @@ _SHOWN = 20
 _LONGEST = 80
 
 
-def nearest(wrong: str, names: Collection[str], aliases: Mapping[str, str] = {}) -> str:
-    """``"; did you mean 'x'?"``, or nothing if no name is near.
+def suggest(wrong: str, names: Collection[str], aliases: Mapping[str, str] = {}) -> str:
+    """Return ``"; did you mean 'x'?"``, or nothing if no name is near.
 
     :param aliases: other words for some of the names.
     """
@@ -25,7 +25,7 @@ def join_names(names: Collection[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def quoted(text: object) -> str:
+def quote(text: object) -> str:
     """Return a piece of the user's text, escaped, and cut if it is long."""
     shown = repr(text)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."

@@ -175,8 +175,8 @@ def find_runnable(
     cells: Sequence[Cell], host: Arch, *, expectations: Expectations, challenge_unsupported: bool
 ) -> list[Cell]:
     """Return the cells that a run on such a machine would try."""
-    possible = [cell for cell in cells if not capabilities.emulator_cannot(cell, host)]
-    return [cell for cell in possible if challenge_unsupported or expectations.runs(cell)]
+    possible = [cell for cell in cells if not capabilities.find_emulator_lack(cell, host)]
+    return [cell for cell in possible if challenge_unsupported or expectations.is_run(cell)]
 
 
 def _image_key(action: ImageAction) -> tuple[str, ...]:

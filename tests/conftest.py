@@ -22,7 +22,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Limits
-from orchestrator.matrix.select import profile_filters, select
+from orchestrator.matrix.select import find_filters, select
 from orchestrator.probe import prober
 from orchestrator.record.model import CellRecord, RunRecord
 
@@ -201,7 +201,7 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
         every = expand(loaded)
         if profile == "quick":
             filters = (f"haproxy={haproxy}", *filters)
-        cells = select(every, (*profile_filters(loaded, profile), *filters), known=every)
+        cells = select(every, (*find_filters(loaded, profile), *filters), known=every)
         options = app.Options(
             profile=profile, filters=filters, out=folder / "reports", store=store, jobs=os.cpu_count() or 1
         )

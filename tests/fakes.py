@@ -358,10 +358,10 @@ def cell(
         id=f"{arch}--{haproxy}--{tls}--{cipher}"
         + ("" if client == "curl" else f"--client.{client}")
         + ("" if execution == DEFAULT_EXECUTION else f"--{execution.name}"),
-        arch=cast("ArchValue", schema.value("arch", arch)),
-        haproxy=cast("HaproxyValue", schema.value("haproxy", haproxy)),
-        tls=cast("TlsValue", schema.value("tls", tls)),
-        cipher=cast("CipherValue", schema.value("cipher", cipher)),
+        arch=cast("ArchValue", schema.make_value("arch", arch)),
+        haproxy=cast("HaproxyValue", schema.make_value("haproxy", haproxy)),
+        tls=cast("TlsValue", schema.make_value("tls", tls)),
+        cipher=cast("CipherValue", schema.make_value("cipher", cipher)),
         client=ClientValue(name=client, family=client),
         execution=execution,
     )

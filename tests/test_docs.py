@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from orchestrator.cli.main import main
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
-from orchestrator.matrix.select import FULL, parse, profile_filters, select
+from orchestrator.matrix.select import FULL, find_filters, parse, select
 from orchestrator.report.outcomes import table, verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def test_the_sizes_of_the_profiles_are_the_default_matrix_s() -> None:
         r"^\| `([a-z0-9-]+)` \| (\d+) \|", (ROOT / "docs" / "matrix.md").read_text(), re.MULTILINE
     )
     assert {name for name, _ in told} == {*matrix.profiles, FULL}
-    assert told == [(name, str(len(select(cells, profile_filters(matrix, name))))) for name, _ in told]
+    assert told == [(name, str(len(select(cells, find_filters(matrix, name))))) for name, _ in told]
 
 
 def anchors(page: Path) -> set[str]:

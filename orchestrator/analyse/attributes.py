@@ -12,7 +12,7 @@ from orchestrator.frozen_value import Value
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import AXES, HaproxyValue, TlsValue
-from orchestrator.matrix.select import Named, names, parse
+from orchestrator.matrix.select import Named, find_names, parse
 from orchestrator.record.model import Axes, CellRecord, SelfTest
 
 FACTORS = ("negotiated", "quic-api", "aes", "emulated", "word-size", "byte-order", "patched", "client-stack")
@@ -92,7 +92,7 @@ def choose(
     for text in filters:
         item = parse(text, ATTRIBUTES)
         values = {value.name: value for one in attributes if (value := one[item.axis]) is not None}
-        allowed = names(item, values)
+        allowed = find_names(item, values)
         fits = {
             i for i, one in enumerate(attributes) if (v := one[item.axis]) is not None and v.name in allowed
         }
@@ -115,7 +115,7 @@ def _quic_api(haproxy: HaproxyValue, tls: TlsValue) -> Fact | None:
 @lru_cache(maxsize=4096)
 def _declared_api(haproxy: str, family: str, version: str) -> Fact | None:
     try:
-        api = capabilities.quic_api(
+        api = capabilities.find_quic_api(
             HaproxyValue(name=haproxy, version=haproxy),
             TlsValue(name=version, family=family, version=version),
         )

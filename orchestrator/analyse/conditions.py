@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.analyse.attributes import ATTRIBUTES
 from orchestrator.errors import UsageError
-from orchestrator.matrix.select import Named, names, parse
+from orchestrator.matrix.select import Named, find_names, parse
 from orchestrator.versions import Version
 
 Values = Mapping[str, Named]
@@ -43,7 +43,7 @@ def write_condition(attribute: str, values: Values, chosen: AbstractSet[str]) ->
     """Return a filter that holds for the chosen values and no other one, the plainest that there is."""
     for text in _candidates(attribute, values, chosen):
         try:
-            if names(parse(text, ATTRIBUTES), values, strict=False) == chosen:
+            if find_names(parse(text, ATTRIBUTES), values, strict=False) == chosen:
                 return text
         except UsageError:
             continue

@@ -160,6 +160,6 @@ def is_possible(axes: Axes) -> bool:
     """Return whether nothing declares that the cell cannot be."""
     cell = Cell(id="", **{axis: getattr(axes, axis) for axis in AXES})
     try:
-        return capabilities.unsupported(cell) is None
+        return capabilities.find_unsupported(cell) is None
     except (KeyError, StopIteration):  # an architecture, client or family that only the record knows
         return False

@@ -10,7 +10,7 @@ from orchestrator.analyse.explore import Board, Claim, Condition, choose_cells, 
 from orchestrator.analyse.search import Rows
 from orchestrator.analyse.table import MISSING, Row, Table, make_table
 from orchestrator.matrix.model import AXES, Cell
-from orchestrator.matrix.select import Named, names, parse
+from orchestrator.matrix.select import Named, find_names, parse
 from orchestrator.record.model import CellRecord, RunRecord
 
 
@@ -85,7 +85,7 @@ def _condition(table: Table, text: str) -> Condition:
     masks = _mask_attribute(table, item.axis)
     values = _list_values(table.attributes, item.axis)
     order = list(masks)
-    inside = names(item, values, strict=False)
+    inside = find_names(item, values, strict=False)
     runs = [[order.index(name) for name in ordered.names] for ordered in order_values(values)]
     return Condition(
         inside=sum(masks[name] for name in inside),

@@ -12,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.matrix.model import AXES, AxisValue
 from orchestrator.matrix.select import Named
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, believed
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.record.model import Axes, CellRecord, RunRecord, is_intermittent
 
 FailureKind = tuple[Outcome, Reason | None]
@@ -199,7 +199,7 @@ def _same(records: Sequence[RunRecord], known: CellRecord, record: RunRecord, ce
     other = [axis for axis in AXES if getattr(known.axes, axis) != getattr(cell.axes, axis)]
     if other:
         raise UsageError(
-            f"the cell {quoted(cell.id)} is not the same one in these runs: its {join_names(other)} differs",
+            f"the cell {quote(cell.id)} is not the same one in these runs: its {join_names(other)} differs",
             details=f"runs: {join_names([one.run.id for one in records])}",
             resolution=f"Leave out {record.run.id}, or compare the runs: matrixctl compare BASE HEAD.",
         )

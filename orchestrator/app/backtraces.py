@@ -134,11 +134,11 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
     context, arch = run.context, cell.arch.arch
     if context.find_host(cell) != context.host:
         raise MatrixctlError(f"it crashed on a worker of {arch.name}, and gdb runs here: {context.host.name}")
-    model = capabilities.cpu_model(cell, context.host)
+    model = capabilities.find_cpu_model(cell, context.host)
     limits = scale_limits(context.limits, emulated=bool(model))
     limits = limits.model_copy(update={"ready": 2 * limits.ready})  # gdb reads the symbols first
-    name = "emulated-debugger" if cell.emulated_on(context.host) else "debugger"
-    image = context.images.get(name, arch, packages.to_run(cell.haproxy, cell.tls))
+    name = "emulated-debugger" if cell.is_emulated_on(context.host) else "debugger"
+    image = context.images.get(name, arch, packages.list_runtime_packages(cell.haproxy, cell.tls))
     record_image(context, image)
     return Session(
         name="",

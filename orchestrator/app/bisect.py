@@ -22,10 +22,10 @@ from orchestrator.execute.sources import git, unpinned
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches, replacement
-from orchestrator.matrix.catalog import Catalog, Source, moving
+from orchestrator.matrix.catalog import Catalog, Source, find_moving_source
 from orchestrator.matrix.model import Cell, Matrix, Software
 from orchestrator.matrix.pins import Pin, Pins
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 from orchestrator.record.model import CellRecord, utc_now
 from orchestrator.record.settings import Settings
 from orchestrator.versions import Version
@@ -106,7 +106,7 @@ def _find_version(text: str, value: Software, order: Sequence[str], known: Mappi
         why = f"the digest of {value.family} {version} is unknown, so it cannot be downloaded"
         raise UsageError(why, resolution="Add it to a file of your own and pass that with --sources.")
     raise UsageError(
-        f"no version {quoted(text)} of {value.family} in the sources{nearest(version, order)}",
+        f"no version {quote(text)} of {value.family} in the sources{suggest(version, order)}",
         details=f"versions: {join_names(order)}",
         resolution="Add it to a file of your own and pass that with --sources.",
     )
@@ -153,7 +153,7 @@ def list_commits(cell: Cell, axis: str, clone: Path, good: str, bad: str) -> tup
         raise UsageError(f"{clone}: {error}") from None
     if not line:
         raise UsageError(
-            f"{quoted(good)} is no ancestor of {quoted(bad or 'HEAD')} along the first parents, nor the other"
+            f"{quote(good)} is no ancestor of {quote(bad or 'HEAD')} along the first parents, nor the other"
             " way round",
             resolution="Name two commits of one branch: `git log --first-parent` lists them.",
         )
@@ -175,7 +175,7 @@ def fix_other(cell: Cell, axis: str, matrix: Matrix, settings: Settings, mirrors
     :raises MatrixctlError: where it cannot be read.
     """
     other, value = ("tls", cell.tls) if axis == "haproxy" else ("haproxy", cell.haproxy)
-    what = moving(value, cell.arch.name)
+    what = find_moving_source(value, cell.arch.name)
     if what is None or what.kind == "distro" or git.is_commit(what.ref):
         return settings
     deadline = time.monotonic() + matrix.limits.fetch

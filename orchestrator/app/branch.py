@@ -19,7 +19,7 @@ from orchestrator.atomic_files import make_ignored, read_limited, scratch_folder
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import FetchError
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 from orchestrator.record.find import LAST_GOOD, find_run, series_of
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
@@ -82,7 +82,7 @@ def _refuse_loss(history: Path, fetched: bytes, branch: str, remote: str) -> Non
                 resolution=error.resolution,
             ) from None
     if lost:
-        names = ", ".join(map(quoted, lost[:_NAMED]))
+        names = ", ".join(map(quote, lost[:_NAMED]))
         more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
         runs = "a run" if len(lost) == 1 else f"{len(lost)} runs"
         raise MatrixctlError(
@@ -131,7 +131,7 @@ def push_history(branch: str, remote: str, reports: Path, history: Path, *, nigh
 def _check_branch(branch: str) -> None:
     if not _BRANCH.fullmatch(branch):
         raise UsageError(
-            f"{quoted(branch)} is no name for the branch of a history: letters, digits, dashes, underscores"
+            f"{quote(branch)} is no name for the branch of a history: letters, digits, dashes, underscores"
         )
 
 
@@ -162,10 +162,10 @@ def _unpack(path: str, data: bytes) -> bytes:
             found = packed.read(bounds.UNPACKED + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise MatrixctlError(
-            f"the history is damaged: {quoted(path)} of the branch cannot be unpacked: {error}",
+            f"the history is damaged: {quote(path)} of the branch cannot be unpacked: {error}",
             resolution="Take an older commit of the branch, or remove the branch to begin a new history.",
         ) from None
     if len(found) > bounds.UNPACKED:
         limit = bounds.size(bounds.UNPACKED)
-        raise MatrixctlError(f"the history is damaged: {quoted(path)} of the branch has more than {limit}")
+        raise MatrixctlError(f"the history is damaged: {quote(path)} of the branch has more than {limit}")
     return found

@@ -30,7 +30,7 @@ class Emulators:
         return self._inside.get(cell.arch.name) if self._runs(cell) else None
 
     def _runs(self, cell: Cell) -> bool:
-        return cell.emulated_on(cell.find_host(self.host, self.natives))
+        return cell.is_emulated_on(cell.find_host(self.host, self.natives))
 
     def find_host_version(self, arch: Arch) -> str | None:
         """Return the version of the kernel's emulator, which runs compilers; ``None``: it cannot be asked."""

@@ -120,7 +120,7 @@ def make_run(
     )
     probing = Probing(
         certificates=options.certificates(),
-        declared=expectations.declared,
+        declared=expectations.find_declared,
         record_attempt=ledger.record_attempt,
         record_selftest=ledger.selftests.record_output,
         keep_version=ledger.keep_version,

@@ -92,7 +92,7 @@ class SelfTests:
         axes = record.axes
         with self._lock:
             known = list(self._known.values())
-        row = capabilities.row(axes.haproxy, axes.tls)
+        row = capabilities.find_row(axes.haproxy, axes.tls)
         return selftest.cause(record, known, row.aead_api, lacks=row.library_lacks)
 
     def _record(self, made: SelfTest, build: str) -> None:

@@ -19,7 +19,7 @@ from orchestrator.execute.sources import release
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.catalog import Source
-from orchestrator.matrix.patches import to_apply
+from orchestrator.matrix.patches import read_fitted
 from orchestrator.plan.action import BuildAction
 from orchestrator.plan.plan import runtime_image
 from orchestrator.plan.render import Renderer
@@ -72,7 +72,7 @@ def _hint(role: Role, again: Replanned) -> str:
     if role == "client":
         return f"The server runs. To ask it: {client_command(cell, _FIRST)}"
     before = emulation.before(
-        cell.arch.arch, capabilities.cpu_model(cell, again.host), cell.execution.environment
+        cell.arch.arch, capabilities.find_cpu_model(cell, again.host), cell.execution.environment
     )
     program = " ".join((*before, "./haproxy"))
     return f"HAProxy runs, and logs to {_FIRST}/haproxy.log. Once more: {program} -db -f {config}"
@@ -85,7 +85,7 @@ def _session(
     """Yield the names of the server's container, with HAProxy running, and of the client's beside it."""
     first, host = again.cell, again.host
     runtime, arch = runtime_image(first, host), first.arch.arch
-    model = capabilities.cpu_model(first, host)
+    model = capabilities.find_cpu_model(first, host)
     programs = {"haproxy": _read(means.store, cell.build.digest, "haproxy", cell)}
     tested = _find_digest(again, run, "selftest")
     if tested and means.store.artifact(tested):
@@ -94,7 +94,9 @@ def _session(
     made = session.Session(
         name=name,
         run_id=name,
-        server_image=means.images.get(runtime, arch, packages.to_run(first.haproxy, first.tls)).tag,
+        server_image=means.images.get(
+            runtime, arch, packages.list_runtime_packages(first.haproxy, first.tls)
+        ).tag,
         client_image=means.images.client(first.client).tag,
         platform=host.platform,
         haproxy=b"",
@@ -128,7 +130,7 @@ def _build(means: Means, name: str, again: Replanned, run: RunRecord) -> Iterato
         raise UsageError(f"{again.cell.id} has no build of its own to look at")
     recipe, source = action.recipe, action.recipe.source
     path = again.sources.get(source.file) or _fetch(means, again, source)
-    extra = packages.to_build(recipe.haproxy, recipe.tls)
+    extra = packages.list_build_packages(recipe.haproxy, recipe.tls)
     target = recipe.target if recipe.compiles else again.host
     allowed = demand_of_build("haproxy", compiles=recipe.compiles, jobs=means.engine.cpus)
     spec = ContainerSpec(
@@ -146,7 +148,7 @@ def _build(means: Means, name: str, again: Replanned, run: RunRecord) -> Iterato
     files = {
         "build.sh": Renderer().render(recipe.template, recipe.values(WORK)).encode(),
         f"src/{source.file}": path.read_bytes(),
-        **{f"patches/{patch.name}": to_apply(patch) for patch in recipe.patches},
+        **{f"patches/{patch.name}": read_fitted(patch) for patch in recipe.patches},
     }
     with (
         volume(means.engine, spec.volume, name, keep=False),

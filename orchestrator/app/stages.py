@@ -60,9 +60,9 @@ class Run:
 
     def is_runnable(self, cell: Cell) -> bool:
         """Whether the cell is probed: it may be declared impossible, or there is no machine for it."""
-        if capabilities.emulator_cannot(cell, self.context.find_host(cell)) is not None:
+        if capabilities.find_emulator_lack(cell, self.context.find_host(cell)) is not None:
             return False
-        return self.context.options.challenge_unsupported or self.expectations.runs(cell)
+        return self.context.options.challenge_unsupported or self.expectations.is_run(cell)
 
     @property
     def chosen(self) -> list[Cell]:
@@ -110,8 +110,8 @@ def keep_patches(run: Run) -> Run:
     :raises ChecksumMismatchError: where one has changed since it was read.
     """
     recorder = run.context.recorder
-    for patch, components in patches.of_cells(run.cells).items():
-        recorder.keep(f"patches/{patch.name}", patches.content(patch))
+    for patch, components in patches.list_patches(run.cells).items():
+        recorder.keep(f"patches/{patch.name}", patches.read_content(patch))
         used_by = _find_patched(run.ledger.plan, patch)
         recorder.component(
             "patch", patch.name, ", ".join(components), patch.sha256, patch.path, used_by=used_by
@@ -133,7 +133,7 @@ def _find_patched(plan: Plan, patch: Patch) -> list[str]:
 def judge_unsupported(run: Run) -> Run:
     """Judge the cells that are declared impossible and are not tried."""
     for cell in run.waiting:
-        declared = capabilities.unsupported(cell, run.context.find_host(cell))
+        declared = capabilities.find_unsupported(cell, run.context.find_host(cell))
         if declared is not None and not run.is_runnable(cell):
             run.ledger.record_attempt(cell, conclude(Reason(declared.reason), declared.message))
     return run

@@ -29,7 +29,7 @@ from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, Cell
 from orchestrator.matrix.select import FULL, LIST_IDS, select_ids
 from orchestrator.outcome import Reason
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.record.model import utc_now
 from orchestrator.record.runs import new_id
 from orchestrator.record.settings import Settings
@@ -218,7 +218,7 @@ def _parse_vote(text: str) -> tuple[int, int]:
     first, _, second = text.partition("/")
     if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second) <= 1000):  # noqa: PLR2004
         raise UsageError(
-            f"--flaky {quoted(text)}: it is K/N, as in {_VOTE}: of N attempts, K failures are bad"
+            f"--flaky {quote(text)}: it is K/N, as in {_VOTE}: of N attempts, K failures are bad"
         )
     return int(first), int(second)
 
@@ -283,7 +283,7 @@ def _find_impossible(
     """Return the candidates that are not worth a trial, and why."""
     _, cells = _find_cells(settings, cell.id, axis, candidates, mirrors)
     excluded = {one.name: "the matrix excludes it" for one in candidates if one.name not in cells}
-    declared = {name: capabilities.unsupported(one) for name, one in cells.items()}
+    declared = {name: capabilities.find_unsupported(one) for name, one in cells.items()}
     return excluded | {name: one.message for name, one in declared.items() if one}
 
 

@@ -59,14 +59,14 @@ def _row_json(row: Capability) -> dict[str, Any]:
 
 
 def _pair_json(haproxy: HaproxyValue, tls: TlsValue) -> dict[str, Any]:
-    row = known.row(haproxy, tls)
-    cannot = ((suite, known.server_cannot(haproxy, tls, suite)) for suite in SUITES)
+    row = known.find_row(haproxy, tls)
+    cannot = ((suite, known.find_server_lack(haproxy, tls, suite)) for suite in SUITES)
     return {
         "haproxy": haproxy.name,
         "tls": tls.name,
         "row": TABLE.index(row) + 1,
         "api": row.api,
-        "make_flags": known.make_flags(haproxy, tls),
+        "make_flags": known.list_make_flags(haproxy, tls),
         "ciphersuites": row.ciphersuites,
         "zero_rtt": row.zero_rtt,
         "aes_by_hardware": row.aes_by_hardware,
@@ -105,11 +105,11 @@ def _declared() -> Iterable[RenderableType]:
 
 def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
     pairs = _pairs(cells)
-    flags = {pair: shlex.join(known.make_flags(*pair)) for pair in pairs}
+    flags = {pair: shlex.join(known.list_make_flags(*pair)) for pair in pairs}
     numbers = {line: str(number) for number, line in enumerate(dict.fromkeys(flags.values()), start=1)}
     made = table("haproxy", "tls", *_FACTS, "make", gap=1)
     for pair in pairs:
-        _add(made, known.row(*pair), *(one.name for one in pair), last=numbers[flags[pair]])
+        _add(made, known.find_row(*pair), *(one.name for one in pair), last=numbers[flags[pair]])
     yield made
     yield ""
     yield from (shown(f"make {number}: {line}") for line, number in numbers.items())
@@ -117,7 +117,7 @@ def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
     yield from (shown(f"{reason}: {message}", "dim") for message, reason in notes.items())
     yield shown(
         f"{units.count(len(pairs), 'pair')} of HAProxy and library in {units.count(len(cells), 'cell')},"
-        f" {sum(known.unsupported(cell) is not None for cell in cells)} of them unsupported"
+        f" {sum(known.find_unsupported(cell) is not None for cell in cells)} of them unsupported"
     )
 
 
@@ -125,8 +125,8 @@ def _limits(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Iterable[Unsupporte
     """Whose limits they are: HAProxy's and the libraries', then the clients'."""
     clients = {cell.client.name: cell.client for cell in cells}.values()
     found = (
-        *(known.server_cannot(*pair, suite) for pair in pairs for suite in SUITES),
-        *(known.client_cannot(client, suite) for client in clients for suite in SUITES),
+        *(known.find_server_lack(*pair, suite) for pair in pairs for suite in SUITES),
+        *(known.find_client_lack(client, suite) for client in clients for suite in SUITES),
     )
     return (one for one in found if one)
 

@@ -50,7 +50,7 @@ def _json(selection: common.SelectedCells) -> None:
             "id": cell.id,
             "axes": {axis: record(value) for axis, value in cell.axes.items()},
         }
-        if declared := capabilities.unsupported(cell):
+        if declared := capabilities.find_unsupported(cell):
             entry["unsupported"] = {"reason": declared.reason, "message": declared.message}
         if rule := _ruled(selection, cell):
             entry["expected"] = rule.model_dump(mode="json")
@@ -66,7 +66,7 @@ def _ruled(selection: common.SelectedCells, cell: Cell) -> Expected | None:
 
 def _table(selection: common.SelectedCells) -> None:
     chosen = selection.cells
-    declared = [capabilities.unsupported(cell) for cell in chosen]
+    declared = [capabilities.find_unsupported(cell) for cell in chosen]
     ruled = [_ruled(selection, cell) for cell in chosen]
     notes = _notes(declared, ruled, {rule.place: rule.seen for rule in selection.expectations.rules})
     wide = _rows(chosen, declared, ruled)

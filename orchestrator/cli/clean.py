@@ -16,7 +16,7 @@ from orchestrator.execute.images import workshop
 from orchestrator.execute.store import prune
 from orchestrator.execute.store.shared import Bounds, prune_remote
 from orchestrator.execute.store.store import Store
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 from orchestrator.report.units import count, size
 
 _DEFAULT = Path()
@@ -30,7 +30,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
         return None
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise click.BadParameter(f"{quoted(text)} is no size; write a number and a unit: 500M, 20G, 1.5T")
+        raise click.BadParameter(f"{quote(text)} is no size; write a number and a unit: 500M, 20G, 1.5T")
     return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 

@@ -28,9 +28,9 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.pins import Pins, read_pins, refuse_others
 from orchestrator.matrix.replace import replace_values
-from orchestrator.matrix.select import FULL, profile_filters, select, select_ids
-from orchestrator.matrix.versionless import find_archs, with_version, with_versions
-from orchestrator.phrases import quoted
+from orchestrator.matrix.select import FULL, find_filters, select, select_ids
+from orchestrator.matrix.versionless import add_version, add_versions, find_archs
+from orchestrator.phrases import quote
 from orchestrator.plan.shards import take
 from orchestrator.record.find import SERIES, WHAT
 from orchestrator.report import units
@@ -112,7 +112,7 @@ class SelectionOptions:
         """
         matrix = self._matrix(store or default_store(), mirrors)
         every = expand(matrix)
-        chosen = select(every, (*profile_filters(matrix, self.profile), *self.filters), known=every)
+        chosen = select(every, (*find_filters(matrix, self.profile), *self.filters), known=every)
         cells = select_ids(chosen, self.ids) if self.ids else chosen
         cells = take(cells, self.shard) if self.shard else cells
         if self.pins:
@@ -135,8 +135,8 @@ class SelectionOptions:
         values = [(one.axis, replacement.make_value(one, matrix)) for one in forms]
         archs = [value.name for axis, value in values if axis == "arch"] or find_archs(matrix)
         read = cache(VersionReader(store=store, mirrors=mirrors, archs=archs, pins=self.pins).read)
-        matrix = replace_values(matrix, [(axis, with_version(value, read)) for axis, value in values])
-        return with_versions(matrix, read)
+        matrix = replace_values(matrix, [(axis, add_version(value, read)) for axis, value in values])
+        return add_versions(matrix, read)
 
 
 mirror_places = click.option(
@@ -295,10 +295,10 @@ def warn(selection: SelectedCells) -> None:
         say(f"warning: {note}")
     for line in _unread(selection.cells):
         say(f"warning: {line}")
-    for rule in selection.expectations.unmet():
+    for rule in selection.expectations.list_unmet():
         say(f"warning: {unmet(rule.place, rule.when)}")
     for rule in selection.expectations.rules:
-        if why := selection.expectations.stale(rule, selection.cells):
+        if why := selection.expectations.explain_stale(rule, selection.cells):
             say(f"warning: {rule.place} is stale: {why}; a run of these cells ends with exit code 1")
 
 
@@ -388,7 +388,7 @@ history_place = click.option(
 def _series(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
     if name and not SERIES.fullmatch(name):
         raise click.BadParameter(
-            f"{quoted(name)} is no name of a series: up to 64 letters, digits, dots, dashes and underscores"
+            f"{quote(name)} is no name of a series: up to 64 letters, digits, dots, dashes and underscores"
         )
     return name
 

@@ -12,7 +12,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import AXES, Cell, Matrix
-from orchestrator.matrix.select import FULL, values_of
+from orchestrator.matrix.select import FULL, find_values
 from orchestrator.record.find import LAST_GOOD, LATEST, find_run, read_run
 from orchestrator.record.runs import list_runs
 
@@ -53,7 +53,7 @@ def find_filters(context: click.Context, text: str) -> Iterator[str]:
     if not operator:
         yield from (f"{name}=" for name in AXES)
     elif (plain := axis.removesuffix("!")) in AXES:
-        values = values_of(_cells(context), plain).values()
+        values = find_values(_cells(context), plain).values()
         families = {family for value in values if (family := getattr(value, "family", None))}
         yield from (
             f"{axis}={name}" for name in dict.fromkeys((*(v.name for v in values), *sorted(families)))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.reproduce.folder import SCRIPT, Folder
 
 _MARK = ".matrixctl-render"
@@ -41,7 +41,7 @@ def replace_files(out: Path, old: frozenset[str], folder: Folder) -> None:
     files: Mapping[str, bytes | Path] = {**folder.files, **folder.copies}
     if outside := [path for path in files if not _is_below(path)]:
         raise UsageError(
-            f"these files would not lie in {out}: {join_names([quoted(path) for path in outside])}"
+            f"these files would not lie in {out}: {join_names([quote(path) for path in outside])}"
         )
     foreign = [path for path in files if path not in old and (out / path).exists()]
     if foreign:

@@ -374,7 +374,7 @@ def _list_reserve(selection: common.SelectedCells, settings: Settings) -> Sequen
         return ()
     chosen = {cell.id for cell in selection.cells}
     given = [patches.parse(text) for text in settings.patches]
-    every = patches.apply_patches(patches.without_unseen(selection.all_cells, given), given)
+    every = patches.apply_patches(patches.drop_unseen(selection.all_cells, given), given)
     return [
         cell
         for cell in every

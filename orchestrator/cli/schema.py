@@ -27,5 +27,5 @@ def schema(*, what: str | None) -> None:
     elif what == "bisect":
         text = json.dumps(bisect_schema(), indent=1) + "\n"
     else:
-        text = json.dumps(matrix_schema.json_schema(), indent=1) + "\n"
+        text = json.dumps(matrix_schema.make_json_schema(), indent=1) + "\n"
     click.echo(text, nl=False)

@@ -16,7 +16,7 @@ from orchestrator.execute.store.store import Artifact, Store
 from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix.diffs import read_hunks
 from orchestrator.matrix.model import Patch
-from orchestrator.matrix.patches import to_apply
+from orchestrator.matrix.patches import read_fitted
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def _compile(engine: Engine, store: Store, task: Compile) -> Artifact:
         cpus=task.jobs,
         pids=1024,
     )
-    patches = {patch.name: to_apply(patch) for patch in task.patches}
+    patches = {patch.name: read_fitted(patch) for patch in task.patches}
     files = {
         "build.sh": task.script.encode(),
         **({f"src/{task.source_file}": task.source.read_bytes()} if task.source else {}),

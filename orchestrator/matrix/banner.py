@@ -39,18 +39,18 @@ def is_haproxy(declared: HaproxyValue, said: str) -> bool:
     Of a moving source (a branch, a working tree) the series has to be right: the table of capabilities needs
     no more, and a branch has its next version soon.
     """
-    if declared.moves and (series := _series(said)) and series == _series(declared.version):
+    if declared.moves and (series := _read_series(said)) and series == _read_series(declared.version):
         return True
     return said == declared.version or said.startswith(f"{declared.version}-")
 
 
-def _series(version: str) -> str:
+def _read_series(version: str) -> str:
     """Return ``3.3`` for ``3.3-dev5-0a1b2c3``; empty if the text has no version."""
     found = re.match(r"[0-9]+\.[0-9]+(?![0-9])", version)
     return found[0] if found else ""
 
 
-def own_name(said: str) -> str:
+def strip_compatible(said: str) -> str:
     """Return the banner without the other library that it is compatible with."""
     compatible = _COMPATIBLE.search(said)
     return compatible[1] if compatible else said
@@ -58,7 +58,7 @@ def own_name(said: str) -> str:
 
 def agree(built: str, running: str) -> bool:
     """Return whether HAProxy was built with the headers of the library that it runs on."""
-    return own_name(built) == own_name(running)
+    return strip_compatible(built) == strip_compatible(running)
 
 
 def spell_banner(tls: TlsValue) -> str:
@@ -73,14 +73,14 @@ def is_declared(tls: TlsValue, said: str) -> bool:
     The version of a moving source (a branch, a working tree) is what the table of capabilities takes it for:
     only its family can be compared.
     """
-    said_word, _, said_rest = own_name(said).partition(" ")
+    said_word, _, said_rest = strip_compatible(said).partition(" ")
     word, _, token = spell_banner(tls).partition(" ")
     if said_word != word:
         return False
     said_token = said_rest.partition(" ")[0]
-    return said_token == token if tls.is_pinned else _same_fork(token, said_token)
+    return said_token == token if tls.is_pinned else _is_same_fork(token, said_token)
 
 
-def _same_fork(declared: str, said: str) -> bool:
+def _is_same_fork(declared: str, said: str) -> bool:
     """Return whether both are QuicTLS or both OpenSSL: only ``+quic`` tells them apart."""
     return declared.endswith("+quic") == said.endswith("+quic")

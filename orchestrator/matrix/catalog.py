@@ -16,7 +16,7 @@ from orchestrator.frozen_value import Value
 from orchestrator.matrix.model import HaproxyValue, Software
 from orchestrator.matrix.origins import ARCH
 from orchestrator.matrix.yamlfile import parse
-from orchestrator.phrases import nearest, quoted
+from orchestrator.phrases import quote, suggest
 
 _PLAIN = r"[0-9A-Za-z][0-9A-Za-z.+~_-]*"
 _POOL = re.compile(rf"[a-z-]+/[a-z0-9]+/{_PLAIN}/{_PLAIN}")
@@ -78,7 +78,7 @@ class Moving(Value):
         return f"{self.kind}: {self.where}{' ' if self.ref else ''}{self.ref}"
 
 
-def moving(software: Software, arch: str) -> Moving | None:
+def find_moving_source(software: Software, arch: str) -> Moving | None:
     """Return the moving source of HAProxy or a library for an architecture, or ``None``.
 
     Debian's own HAProxy moves: it is the package that the image has. Its TLS library is installed there.
@@ -115,7 +115,7 @@ class Catalog:
                 f"no entry for {component} {version} in sources.yaml",
                 details=f"known versions of {component}: {', '.join(versions)}"
                 if versions
-                else f"unknown component {component!r}{nearest(component, names)}",
+                else f"unknown component {component!r}{suggest(component, names)}",
                 resolution="Add it to a file of your own and pass that with --sources.",
             )
         return source
@@ -130,28 +130,28 @@ def load_catalog(paths: Sequence[Path]) -> Catalog:
     for path in paths:
         for component, versions in parse(path, _File, help=_HELP).components.items():
             for version, entry in versions.items():
-                sources[component, version] = _source(component, version, entry)
+                sources[component, version] = _make_source(component, version, entry)
     return Catalog(sources=sources)
 
 
-def _allowed(pattern: str, what: str) -> Callable[[str], str]:
+def _allow(pattern: str, what: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if len(text) > _LONGEST:
-            raise ValueError(f"{what} has at most {_LONGEST} characters; this is {quoted(text)}")
+            raise ValueError(f"{what} has at most {_LONGEST} characters; this is {quote(text)}")
         if not re.fullmatch(pattern, text) or ".." in text:
-            raise ValueError(f"{what} has to match {pattern}, without `..`; this is {quoted(text)}")
+            raise ValueError(f"{what} has to match {pattern}, without `..`; this is {quote(text)}")
         return text
 
     return check
 
 
-def _digest(text: str) -> str:
+def _check_digest(text: str) -> str:
     if text != "unknown" and not re.fullmatch(r"[0-9a-f]{64}", text):
         raise ValueError("has to be 64 lower-case hexadecimal digits, or `unknown`")
     return text
 
 
-def _origin(given: Any) -> Any:
+def _read_origin(given: Any) -> Any:
     """Return ``https://...`` or a mapping of one key as the fields of a SourceOrigin."""
     match given:
         case str() if _URL.fullmatch(given):
@@ -160,19 +160,19 @@ def _origin(given: Any) -> Any:
             return {"kind": "debian-pool", "where": where}
         case {"pypi": str(where)} if len(given) == 1 and _PINNED.fullmatch(where):
             return {"kind": "pypi", "where": where}
-    raise ValueError(f"{_FORMS}; this is {quoted(given)}")
+    raise ValueError(f"{_FORMS}; this is {quote(given)}")
 
 
-_Component = Annotated[str, AfterValidator(_allowed(r"[a-z][a-z0-9-]*", "a component"))]
-_Version = Annotated[str, AfterValidator(_allowed(_PLAIN, "a version"))]
-_FileName = Annotated[str, AfterValidator(_allowed(_PLAIN, "a file name"))]
+_Component = Annotated[str, AfterValidator(_allow(r"[a-z][a-z0-9-]*", "a component"))]
+_Version = Annotated[str, AfterValidator(_allow(_PLAIN, "a version"))]
+_FileName = Annotated[str, AfterValidator(_allow(_PLAIN, "a file name"))]
 
 
 class _Entry(Value):
     file: _FileName
-    sha256: Annotated[str, AfterValidator(_digest)]
+    sha256: Annotated[str, AfterValidator(_check_digest)]
     strip: int = Field(default=1, ge=0, le=5, strict=True)
-    origins: tuple[Annotated[SourceOrigin, BeforeValidator(_origin)], ...] = ()
+    origins: tuple[Annotated[SourceOrigin, BeforeValidator(_read_origin)], ...] = ()
 
 
 class _File(Value):
@@ -180,7 +180,7 @@ class _File(Value):
     components: dict[_Component, dict[_Version, _Entry]]
 
 
-def _source(component: str, version: str, entry: _Entry) -> Source:
+def _make_source(component: str, version: str, entry: _Entry) -> Source:
     return Source(
         component=component,
         version=version,

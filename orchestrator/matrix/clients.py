@@ -33,12 +33,12 @@ OWN = ("curl", "gtlsclient")
 """Families of which a matrix may bring a client. Not aioquic: a script of ours drives that library."""
 
 
-def quic_lacks(client: ClientValue) -> frozenset[str]:
+def list_quic_lacks(client: ClientValue) -> frozenset[str]:
     """Return the suites that a client is declared not to offer over QUIC: its own word, or its family's."""
     return CLIENTS[client.family].quic_lacks if client.lacks is None else frozenset(client.lacks)
 
 
-def control_client(family: str) -> str:
+def choose_control_client(family: str) -> str:
     """Return the family of the client that asks over TCP: this one, or the first in the table that can.
 
     The control is about the server, so any client that is known to work over TCP will do: it is always one of

@@ -31,7 +31,7 @@ def read_hunks(diff: bytes) -> dict[str, list[Hunk]]:
     """Return the hunks of a unified diff, by the path after ``+++`` as it stands there."""
     found: dict[str, list[Hunk]] = {}
     hunks: list[Hunk] = []
-    for line, header in _lines(diff):
+    for line, header in _read_lines(diff):
         if not header and hunks and line[:1] in (b"+", b"-"):
             hunks[-1] = Hunk(changes=(*hunks[-1].changes, line[1:]))
         elif header and _HUNK.match(line):
@@ -50,7 +50,7 @@ def fit_prefixes(diff: bytes) -> bytes:
     """
     made: list[bytes] = []
     bare, own, old = False, False, b""
-    for line, header in _lines(diff):
+    for line, header in _read_lines(diff):
         git = _GIT.match(line) if header else None
         if header and line.startswith(b"diff "):
             bare = git is not None
@@ -60,22 +60,22 @@ def fit_prefixes(diff: bytes) -> bytes:
             line = b"diff --git a/%b b/%b\n" % (git["path"], git["path"])  # noqa: PLW2901 - one line, read anew
         elif after_old and header and line.startswith(b"+++ "):
             made.pop()
-            made += _fitted(after_old, line, bare=bare or (not own and _is_bare(after_old, line)))
+            made += _fit(after_old, line, bare=bare or (not own and _is_bare(after_old, line)))
             continue
         made.append(line)
     return b"".join(made)
 
 
-def _fitted(old: bytes, new: bytes, *, bare: bool) -> tuple[bytes, bytes]:
+def _fit(old: bytes, new: bytes, *, bare: bool) -> tuple[bytes, bytes]:
     """Return the two lines that name a file.
 
     :param bare: both names are paths from the top of the tree.
     """
     if bare:
-        return _prefixed(old, b"a/"), _prefixed(new, b"b/")
+        return _add_prefix(old, b"a/"), _add_prefix(new, b"b/")
     if old[4:].startswith((b"a/", _NOTHING)) or new[4:].startswith(_NOTHING):
         return old, new
-    return _prefixed(b"---" + new[3:], b"a/"), new
+    return _add_prefix(b"---" + new[3:], b"a/"), new
 
 
 def _is_bare(old: bytes, new: bytes) -> bool:
@@ -86,11 +86,11 @@ def _is_bare(old: bytes, new: bytes) -> bool:
     return bool(now) and was.removesuffix(b".orig") == now and not was.startswith(_PREFIXES)
 
 
-def _prefixed(line: bytes, prefix: bytes) -> bytes:
+def _add_prefix(line: bytes, prefix: bytes) -> bytes:
     return line if line[4:].startswith(_NOTHING) else line[:4] + prefix + line[4:]
 
 
-def _lines(diff: bytes) -> Iterator[tuple[bytes, bool]]:
+def _read_lines(diff: bytes) -> Iterator[tuple[bytes, bool]]:
     """Return each line, and whether it is a header's: within a hunk, ``--- `` may be a line of the file."""
     old = new = 0
     for line in re.findall(rb"[^\n]*\n|[^\n]+\Z", diff):

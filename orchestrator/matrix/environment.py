@@ -23,7 +23,7 @@ class Variable:
 _ARM, _X86 = frozenset({"arm64", "armhf"}), frozenset({"amd64", "i386"})
 
 
-def _openssl(arches: frozenset[str]) -> dict[str, frozenset[str]]:
+def _list_openssl(arches: frozenset[str]) -> dict[str, frozenset[str]]:
     return {"openssl": arches, "quictls": arches}
 
 
@@ -31,10 +31,10 @@ VARIABLES: Mapping[str, Variable] = {
     # OpenSSL 3.5.7: crypto/armcap.c, cpuid.c, riscvcap.c, s390xcap.c. AWS-LC 5.1.0, crypto/fipsmodule/cpucap:
     # cpu_aarch64_linux.c and cpu_intel.c; its 32-bit ARM reads none. LibreSSL has read none since 2014
     # (https://github.com/libressl/openbsd/commit/54a16e60e2), wolfSSL 5.7.2 none.
-    "OPENSSL_armcap": Variable(read_by={**_openssl(_ARM), "aws-lc": frozenset({"arm64"})}),
-    "OPENSSL_ia32cap": Variable(read_by={**_openssl(_X86), "aws-lc": _X86}),
-    "OPENSSL_riscvcap": Variable(read_by=_openssl(frozenset({"riscv64"}))),
-    "OPENSSL_s390xcap": Variable(read_by=_openssl(frozenset({"s390x"}))),
+    "OPENSSL_armcap": Variable(read_by={**_list_openssl(_ARM), "aws-lc": frozenset({"arm64"})}),
+    "OPENSSL_ia32cap": Variable(read_by={**_list_openssl(_X86), "aws-lc": _X86}),
+    "OPENSSL_riscvcap": Variable(read_by=_list_openssl(frozenset({"riscv64"}))),
+    "OPENSSL_s390xcap": Variable(read_by=_list_openssl(frozenset({"s390x"}))),
 }
 
 
@@ -42,7 +42,7 @@ def find_unread(cell: Cell) -> tuple[str, ...]:
     """Return the variables of the cell's execution that its library does not read on its architecture."""
     return tuple(
         name
-        for name, _ in pairs(cell.execution.environment)
+        for name, _ in split_pairs(cell.execution.environment)
         if cell.arch.name not in VARIABLES[name].read_by.get(cell.tls.family, frozenset())
     )
 
@@ -52,14 +52,14 @@ def find_unset(environment: Iterable[str], diagnostics: str) -> tuple[str, ...]:
 
     It lists the names of all variables that it does not read itself, as in ``env_filtered[0x1]="NAME"``.
     """
-    return tuple(name for name, _ in pairs(environment) if f'="{name}"' not in diagnostics)
+    return tuple(name for name, _ in split_pairs(environment) if f'="{name}"' not in diagnostics)
 
 
-def pairs(environment: Iterable[str]) -> tuple[tuple[str, str], ...]:
+def split_pairs(environment: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Return name and value of each ``NAME=VALUE``."""
     return tuple((name, value) for name, _, value in (one.partition("=") for one in environment))
 
 
-def command(environment: tuple[str, ...]) -> tuple[str, ...]:
+def make_command(environment: tuple[str, ...]) -> tuple[str, ...]:
     """Return what stands before a program so that it, and not what starts it, has these variables."""
     return ("/usr/bin/env", *environment) if environment else ()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any
 
-from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, Cell, Matrix, titled
+from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED, AxisValue, Cell, Matrix, name_haproxy
 
 Names = tuple[str, ...]
 """One combination: a name for each axis of AXES."""
@@ -28,9 +28,9 @@ class Idle:
 
 def expand(matrix: Matrix) -> tuple[Cell, ...]:
     """Return every cell of the matrix once, in the order of the axes, then of ``include``."""
-    axes, include, exclude = by_name(matrix)
-    values = values_by_name(matrix)
-    cells = (_cell(names, values) for names in combine(axes, include, exclude))
+    axes, include, exclude = list_names(matrix)
+    values = index_values(matrix)
+    cells = (_make_cell(names, values) for names in combine(axes, include, exclude))
     return tuple({cell.id: cell for cell in cells}.values())
 
 
@@ -48,7 +48,7 @@ def find_idle(
     removed: Excludes = {}
     for number, entry in enumerate(exclude):
         strange = [f"{axis} {name}" for axis, name in entry.items() if name not in declared.get(axis, ())]
-        before = _excluded([entry.get(axis) for axis in AXES], removed)
+        before = _find_exclude([entry.get(axis) for axis in AXES], removed)
         if strange:
             reasons[number] = f"`axes` has no {strange[0]}, and an include is added after all excludes"
         elif before is not None:
@@ -58,21 +58,21 @@ def find_idle(
     known: set[Names] = set()
     idle = []
     for number, entry in enumerate(include):
-        names = _names(entry)
+        names = _list_names(entry)
         original = all(name in declared.get(axis, ()) for axis, name in zip(AXES, names, strict=True))
-        if names in known or (original and _excluded(names, removed) is None):
+        if names in known or (original and _find_exclude(names, removed) is None):
             idle.append(number)
         known.add(names)
     return Idle(exclude=reasons, include=frozenset(idle))
 
 
-def cell_id(names: Mapping[str, str]) -> str:
+def make_cell_id(names: Mapping[str, str]) -> str:
     """Return the stable id of the cell with these names by axis.
 
     As in ``amd64--haproxy-3.0.11--openssl-distro--default``. An axis at its default is left out;
     elsewhere it is added as ``axis.name``.
     """
-    parts = [titled(names[axis]) if axis == "haproxy" else names[axis] for axis in REQUIRED]
+    parts = [name_haproxy(names[axis]) if axis == "haproxy" else names[axis] for axis in REQUIRED]
     parts += [f"{axis}.{names[axis]}" for axis, default in DEFAULTS.items() if names[axis] != default.name]
     return "--".join(parts)
 
@@ -91,8 +91,8 @@ def combine(
         _add_exclude(removed, number, entry)
     whole = _complete(axes)
     original = product(*(whole[axis] for axis in AXES)) if whole else iter(())
-    left = (names for names in original if _excluded(names, removed) is None)
-    return chain(left, map(_names, include))
+    left = (names for names in original if _find_exclude(names, removed) is None)
+    return chain(left, map(_list_names, include))
 
 
 def _add_exclude(removed: Excludes, number: int, entry: Mapping[str, str]) -> None:
@@ -100,7 +100,7 @@ def _add_exclude(removed: Excludes, number: int, entry: Mapping[str, str]) -> No
     removed.setdefault(places, {}).setdefault(tuple(entry[AXES[at]] for at in places), number)
 
 
-def _excluded(names: Sequence[str | None], removed: Excludes) -> int | None:
+def _find_exclude(names: Sequence[str | None], removed: Excludes) -> int | None:
     """Return the number of an exclude whose names are all among these; ``None`` without one."""
     for places, keys in removed.items():
         number = keys.get(tuple(names[at] for at in places))
@@ -114,11 +114,11 @@ def _complete(axes: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     return {axis: axes[axis] if axis in axes else (DEFAULTS[axis].name,) for axis in AXES} if axes else {}
 
 
-def _names(entry: Mapping[str, str]) -> Names:
+def _list_names(entry: Mapping[str, str]) -> Names:
     return tuple(entry[axis] if axis in entry else DEFAULTS[axis].name for axis in AXES)
 
 
-def by_name(
+def list_names(
     matrix: Matrix,
 ) -> tuple[Mapping[str, Sequence[str]], Sequence[Mapping[str, str]], Sequence[Mapping[str, str]]]:
     """Return the axes, the includes and the excludes with names in place of values."""
@@ -130,7 +130,7 @@ def by_name(
     return axes, include, exclude
 
 
-def values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str, AxisValue]]:
+def index_values(matrix: Matrix) -> Mapping[str, Mapping[str, AxisValue]]:
     """Return the records by axis and name."""
     table: dict[str, dict[str, AxisValue]] = {axis: {} for axis in AXES}
     for axis, value in matrix.defaults.items():
@@ -143,7 +143,7 @@ def values_by_name(matrix: Matrix) -> Mapping[str, Mapping[str, AxisValue]]:
     return table
 
 
-def _cell(names: Names, values: Mapping[str, Mapping[str, AxisValue]]) -> Cell:
+def _make_cell(names: Names, values: Mapping[str, Mapping[str, AxisValue]]) -> Cell:
     # A record under an axis' name is of that axis' type; only the table that is keyed by axis cannot say so.
     axes: dict[str, Any] = {axis: values[axis][name] for axis, name in zip(AXES, names, strict=True)}
-    return Cell(id=cell_id({axis: value.name for axis, value in axes.items()}), **axes)
+    return Cell(id=make_cell_id({axis: value.name for axis, value in axes.items()}), **axes)

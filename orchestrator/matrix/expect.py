@@ -14,7 +14,7 @@ from operator import attrgetter
 from orchestrator.errors import UsageError
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import AXES, AxisValue, Cell, ExpectRule, Matrix, Unsupported
-from orchestrator.matrix.select import exact, names, parse, values_of
+from orchestrator.matrix.select import find_names, find_values, is_exact, parse
 from orchestrator.matrix.until import parse_until
 from orchestrator.outcome import Outcome, Reason
 
@@ -36,37 +36,41 @@ class Expectations:
     counting: Mapping[str, ExpectRule]
     """The rule that counts, by the cell's id."""
 
-    def rule(self, cell: Cell) -> ExpectRule | None:
+    def find_rule(self, cell: Cell) -> ExpectRule | None:
         """Return the rule that counts for the cell.
 
         A cell that is declared unsupported for what the server lacks is held against a rule that says
         something of the server; otherwise the declaration stands.
         """
         rule = self.counting.get(cell.id)
-        declared = capabilities.unsupported(cell) if rule else None
+        declared = capabilities.find_unsupported(cell) if rule else None
         if rule is None or declared is None:
             return rule
         tried = declared.reason in _SERVER_CANNOT and rule.outcome not in _OF_THE_HARNESS
         return rule if tried else None
 
-    def declared(self, cell: Cell) -> Unsupported | None:
+    def find_declared(self, cell: Cell) -> Unsupported | None:
         """Return the declaration for the cell: none if a rule expects it to pass or to fail."""
-        rule = self.rule(cell)
-        return capabilities.unsupported(cell) if rule is None or rule.outcome is Outcome.UNSUPPORTED else None
+        rule = self.find_rule(cell)
+        return (
+            capabilities.find_unsupported(cell)
+            if rule is None or rule.outcome is Outcome.UNSUPPORTED
+            else None
+        )
 
-    def runs(self, cell: Cell) -> bool:
+    def is_run(self, cell: Cell) -> bool:
         """Return true if the cell is not declared unsupported, or if a rule makes it worth a try."""
-        return capabilities.unsupported(cell) is None or self.rule(cell) is not None
+        return capabilities.find_unsupported(cell) is None or self.find_rule(cell) is not None
 
-    def stale(self, rule: ExpectRule, cells: Sequence[Cell]) -> str:
+    def explain_stale(self, rule: ExpectRule, cells: Sequence[Cell]) -> str:
         """Return why the rule is out of date for the first such cell, or an empty string."""
         if not rule.until:
             return ""
         until = parse_until(rule.until)
-        held = (cell for cell in cells if self.rule(cell) is rule)
-        return next((why for cell in held if (why := until.passed(cell, self.today))), "")
+        held = (cell for cell in cells if self.find_rule(cell) is rule)
+        return next((why for cell in held if (why := until.explain_past(cell, self.today))), "")
 
-    def unmet(self) -> tuple[ExpectRule, ...]:
+    def list_unmet(self) -> tuple[ExpectRule, ...]:
         """Return the rules that fit no cell of the whole matrix."""
         return tuple(rule for rule, met in zip(self.rules, self.met, strict=True) if not met)
 
@@ -78,14 +82,14 @@ def resolve(matrix: Matrix, cells: Sequence[Cell], today: date) -> Expectations:
     """
     if not matrix.expect:
         return Expectations(rules=(), met=(), today=today, counting={})
-    tables, ranks = _compiled(matrix.expect, {axis: values_of(cells, axis) for axis in AXES})
-    met_by = _met_by(cells, tables)
+    tables, ranks = _compile(matrix.expect, {axis: find_values(cells, axis) for axis in AXES})
+    met_by = _match_rules(cells, tables)
     counts = Counter(met_by)
     # Cells by the thousand share few sets of rules: each set is looked at once.
     examples: dict[Bits, Cell] = {}
     for cell, met in zip(cells, met_by, strict=True):
         examples.setdefault(met, cell)
-    winners = _winners(matrix, examples, ranks)
+    winners = _choose_rules(matrix, examples, ranks)
     bits = range(len(matrix.expect))
     return Expectations(
         rules=matrix.expect,
@@ -95,7 +99,7 @@ def resolve(matrix: Matrix, cells: Sequence[Cell], today: date) -> Expectations:
     )
 
 
-def _compiled(
+def _compile(
     rules: Sequence[ExpectRule], values: Mapping[str, Mapping[str, AxisValue]]
 ) -> tuple[Mapping[str, Mapping[str, Bits]], Sequence[tuple[int, int]]]:
     """Return, by axis and name, the rules that match it; and how specific each rule is."""
@@ -106,14 +110,14 @@ def _compiled(
         items = [parse(text) for text in rule.when]
         for item in items:
             known = values[item.axis]
-            for name in known.keys() - names(item, known, strict=False):
+            for name in known.keys() - find_names(item, known, strict=False):
                 tables[item.axis][name] &= ~(1 << number)
-        exactly = {item.axis for item in items if exact(item, values[item.axis])}
+        exactly = {item.axis for item in items if is_exact(item, values[item.axis])}
         ranks.append((len({item.axis for item in items}), len(exactly)))
     return tables, ranks
 
 
-def _met_by(cells: Sequence[Cell], tables: Mapping[str, Mapping[str, Bits]]) -> list[Bits]:
+def _match_rules(cells: Sequence[Cell], tables: Mapping[str, Mapping[str, Bits]]) -> list[Bits]:
     """Return the rules that fit each cell: those that match its value on every axis."""
     narrowing = [(attrgetter(f"{axis}.name"), table) for axis, table in tables.items()]
     found = []
@@ -125,7 +129,7 @@ def _met_by(cells: Sequence[Cell], tables: Mapping[str, Mapping[str, Bits]]) -> 
     return found
 
 
-def _winners(
+def _choose_rules(
     matrix: Matrix, groups: Mapping[Bits, Cell], ranks: Sequence[tuple[int, int]]
 ) -> dict[Bits, ExpectRule]:
     """Return the rule that counts for each set of rules."""
@@ -139,18 +143,18 @@ def _winners(
         first, *others = [number for number in numbers if ranks[number] == highest]
         winners[met] = matrix.expect[first]
         for other in others:
-            if _promise(matrix.expect[first]) != _promise(matrix.expect[other]):
+            if _read_promise(matrix.expect[first]) != _read_promise(matrix.expect[other]):
                 contradictions.setdefault((first, other), cell)
     if contradictions:
-        raise _contradiction(matrix, contradictions)
+        raise _make_contradiction(matrix, contradictions)
     return winners
 
 
-def _promise(rule: ExpectRule) -> tuple[object, ...]:
+def _read_promise(rule: ExpectRule) -> tuple[object, ...]:
     return rule.outcome, rule.reason, rule.cipher
 
 
-def _contradiction(matrix: Matrix, found: Mapping[tuple[int, int], Cell]) -> UsageError:
+def _make_contradiction(matrix: Matrix, found: Mapping[tuple[int, int], Cell]) -> UsageError:
     lines = []
     for (one, other), cell in sorted(found.items(), key=lambda entry: entry[0]):
         first, second = matrix.expect[one], matrix.expect[other]

@@ -25,7 +25,7 @@ from orchestrator.matrix.name_rules import (
 from orchestrator.matrix.records import ExecutionRecord, HaproxyRecord, Spec, TlsRecord
 from orchestrator.matrix.rulespec import Expect
 from orchestrator.matrix.yamltree import Fault, Path, Tree
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 
 _MODELS: Mapping[str, type[Spec]] = {
     "axes": schema.Axes,
@@ -75,10 +75,10 @@ def explain(tree: Tree, error: ValidationError, under: Path = ()) -> list[Fault]
     :param under: where the part of the file that was validated stands in it.
     """
     details: list[ErrorDetails] = [{**one, "loc": (*under, *one["loc"])} for one in error.errors()]
-    return [_explained(tree, detail) for detail in details if not _follows(detail)]
+    return [_explain(tree, detail) for detail in details if not _is_consequence(detail)]
 
 
-def _follows(detail: ErrorDetails) -> bool:
+def _is_consequence(detail: ErrorDetails) -> bool:
     """Return true for "too few items" if there are items with their own faults, and for an include's axes.
 
     `check_data` names the axes that an include lacks, in one sentence.
@@ -89,52 +89,53 @@ def _follows(detail: ErrorDetails) -> bool:
     )
 
 
-def _explained(tree: Tree, detail: ErrorDetails) -> Fault:
-    path = _path(tree.data, detail["loc"])
+def _explain(tree: Tree, detail: ErrorDetails) -> Fault:
+    path = _find_path(tree.data, detail["loc"])
     kind = detail["type"]
     if kind == "extra_forbidden":
-        valid = _valid_keys(path)
-        message = f"unknown key{nearest(str(path[-1]), valid)} (keys: {join_names(valid)})"
-        return tree.fault(path, message, at_key=True)
+        valid = _list_valid_keys(path)
+        message = f"unknown key{suggest(str(path[-1]), valid)} (keys: {join_names(valid)})"
+        return tree.make_fault(path, message, at_key=True)
     if kind == "missing":
-        return tree.fault(path, f"the key {detail['loc'][-1]!r} is missing")
+        return tree.make_fault(path, f"the key {detail['loc'][-1]!r} is missing")
     at_key = detail["loc"][-1:] == ("[key]",)
-    return tree.fault(path, _message(tree, detail, path), at_key=at_key)
+    return tree.make_fault(path, _write_message(tree, detail, path), at_key=at_key)
 
 
-def _message(tree: Tree, detail: ErrorDetails, path: Path) -> str:
+def _write_message(tree: Tree, detail: ErrorDetails, path: Path) -> str:
     kind, given = detail["type"], detail["input"]
     if path[:2] == ("axes", "arch") and isinstance(given, Mapping):
         return (
             f"an arch is one record in orchestrator/arch.py and has a name alone here: {join_names(ARCHES)}"
         )
     if kind == "string_type" and isinstance(given, bool | int | float):
-        return f'YAML reads {tree.raw[path]} as {_number(given)}; write it in quotes: "{tree.raw[path]}"'
+        raw = tree.raw[path]
+        return f'YAML reads {raw} as {_describe_number(given)}; write it in quotes: "{raw}"'
     if kind in _KINDS:
-        return f"{_KINDS[kind]} belongs here, not {_described(given)}"
+        return f"{_KINDS[kind]} belongs here, not {_describe(given)}"
     context = dict(detail.get("ctx", {}))
     text = _TEXTS.get(kind)
-    context["rule"] = _rule(str(context.get("pattern")))
-    return text.format(given=quoted(given), **context) if text else detail["msg"]
+    context["rule"] = _find_rule(str(context.get("pattern")))
+    return text.format(given=quote(given), **context) if text else detail["msg"]
 
 
-def _number(given: bool | float) -> str:
+def _describe_number(given: bool | float) -> str:
     return "a truth value" if isinstance(given, bool) else f"the number {given}"
 
 
-def _described(given: object) -> str:
+def _describe(given: object) -> str:
     if given is None:
         return "nothing"
     if isinstance(given, Mapping):
         return "a mapping"
-    return "a list" if isinstance(given, list) else quoted(given)
+    return "a list" if isinstance(given, list) else quote(given)
 
 
-def _rule(pattern: str) -> str:
+def _find_rule(pattern: str) -> str:
     return _RULES.get(pattern, f"it must match {pattern}")
 
 
-def _valid_keys(path: Path) -> tuple[str, ...]:
+def _list_valid_keys(path: Path) -> tuple[str, ...]:
     """Return the valid keys for the place of the unknown key at the end of ``path``."""
     around = path[:-1]
     if not around:
@@ -145,7 +146,7 @@ def _valid_keys(path: Path) -> tuple[str, ...]:
     return tuple(_MODELS[str(around[0])].model_fields)
 
 
-def _path(data: Any, location: Iterable[str | int]) -> Path:
+def _find_path(data: Any, location: Iterable[str | int]) -> Path:
     """Return the path in the file: pydantic's location without the names of its inner steps."""
     path: list[str | int] = []
     for part in location:

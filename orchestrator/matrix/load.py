@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
 from orchestrator.matrix import schema
-from orchestrator.matrix.checks import check_data, check_matrix, find_notes, spelled_out, spread
+from orchestrator.matrix.checks import check_data, check_matrix, find_notes, find_spelled_out, spread
 from orchestrator.matrix.faults import explain
 from orchestrator.matrix.model import AXES, DEFAULTS, ExpectRule, Limits, Matrix
 from orchestrator.matrix.rulespec import Expect
-from orchestrator.matrix.yamltree import Tree, faulty, read
+from orchestrator.matrix.yamltree import Tree, join_faults, read
 from orchestrator.outcome import Outcome, Reason
 
 MAX_BYTES = 256 * 1024
@@ -28,7 +28,7 @@ def load(path: Path) -> Matrix:
 
     :raises UsageError: with one line ``file:line:column: path: fault`` for each fault, all at once.
     """
-    content = _content(path)
+    content = _read_content(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -37,17 +37,17 @@ def load(path: Path) -> Matrix:
     tree = read(text)
     if tree.data is None and not tree.faults:
         raise UsageError(f"{path}: the file is empty", resolution=_HELP)
-    file = _validated(tree, path.parent)
+    file = _validate(tree, path.parent)
     if file is None or tree.faults:
-        raise faulty(path, tree.faults, resolution=_HELP)
+        raise join_faults(path, tree.faults, resolution=_HELP)
     lines = [tree.marks["expect", number][0] for number in range(len(file.expect))]
-    matrix = _matrix(file, path=path, digest=hashlib.sha256(content).hexdigest(), lines=lines)
+    matrix = _make_matrix(file, path=path, digest=hashlib.sha256(content).hexdigest(), lines=lines)
     if faults := check_matrix(tree, matrix):
-        raise faulty(path, faults, resolution=_HELP)
+        raise join_faults(path, faults, resolution=_HELP)
     return replace(matrix, notes=find_notes(tree, matrix))
 
 
-def _content(path: Path) -> bytes:
+def _read_content(path: Path) -> bytes:
     try:
         content = read_limited(path, MAX_BYTES)
     except OSError as error:
@@ -59,12 +59,12 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _validated(tree: Tree, folder: Path) -> schema.MatrixFile | None:
+def _validate(tree: Tree, folder: Path) -> schema.MatrixFile | None:
     """Return the validated file, which lies in ``folder``, or ``None``; all faults go to ``tree.faults``."""
     if tree.data is None:
         return None
     try:
-        context = {"folder": folder, "names": spelled_out(tree.data)}
+        context = {"folder": folder, "names": find_spelled_out(tree.data)}
         return schema.MatrixFile.model_validate(tree.data, context=context)
     except ValidationError as error:
         tree.add(explain(tree, error))
@@ -73,24 +73,24 @@ def _validated(tree: Tree, folder: Path) -> schema.MatrixFile | None:
         tree.faults += check_data(tree)
 
 
-def _matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence[int]) -> Matrix:
+def _make_matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence[int]) -> Matrix:
     axes = {
-        axis: tuple(schema.value(axis, entry, path.parent) for entry in entries)
-        for axis, entries in _given(file.axes).items()
+        axis: tuple(schema.make_value(axis, entry, path.parent) for entry in entries)
+        for axis, entries in _list_given(file.axes).items()
     }
-    combinations = [one for entries in file.include for one in spread(_given(entries))]
+    combinations = [one for entries in file.include for one in spread(_list_given(entries))]
     spelled = {
         (axis, entry.name): entry
         for axis, entry in (
             *((axis, entry) for one in combinations for axis, entry in one.items()),
-            *((axis, entry) for axis, entries in _given(file.axes).items() for entry in entries),
+            *((axis, entry) for axis, entries in _list_given(file.axes).items() for entry in entries),
         )
         if not isinstance(entry, str)
     }
     include = tuple(
         {
             # An entry that is spelled out means itself; one with an environment has no hash to look it up by.
-            axis: schema.value(
+            axis: schema.make_value(
                 axis, spelled.get((axis, entry), entry) if isinstance(entry, str) else entry, path.parent
             )
             for axis, entry in one.items()
@@ -105,7 +105,8 @@ def _matrix(file: schema.MatrixFile, *, path: Path, digest: str, lines: Sequence
         defaults=DEFAULTS,
         include=include,
         exclude=tuple(
-            {axis: named[axis, name] for axis, name in _given(entries).items()} for entries in file.exclude
+            {axis: named[axis, name] for axis, name in _list_given(entries).items()}
+            for entries in file.exclude
         ),
         profiles={name: profile.filters for name, profile in file.profiles.items()},
         limits=Limits(**file.limits.model_dump()),
@@ -130,6 +131,6 @@ def _make_rule(rule: Expect, place: str) -> ExpectRule:
     )
 
 
-def _given(part: schema.Axes | schema.Include | schema.Exclude | None) -> dict[str, Any]:
+def _list_given(part: schema.Axes | schema.Include | schema.Exclude | None) -> dict[str, Any]:
     """Return the axes that the file names, in the order of AXES."""
     return {axis: getattr(part, axis) for axis in AXES if part is not None and axis in part.model_fields_set}

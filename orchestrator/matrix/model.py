@@ -86,7 +86,7 @@ class HaproxyValue(Software):
     family: str = "haproxy"
 
 
-def titled(haproxy: str) -> str:
+def name_haproxy(haproxy: str) -> str:
     """Return a HAProxy's name as ids and builds have it: a version alone says little in a list of files."""
     return haproxy if haproxy.startswith("haproxy-") else f"haproxy-{haproxy}"
 
@@ -187,7 +187,7 @@ class Cell:
     client: ClientValue
     execution: ExecutionValue
 
-    def emulated_on(self, host: Arch) -> bool:
+    def is_emulated_on(self, host: Arch) -> bool:
         """Return whether QEMU runs the server: its architecture is foreign, or a CPU is wanted."""
         return self.arch.arch != host or bool(self.execution.cpu)
 

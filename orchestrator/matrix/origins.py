@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.atomic_files import at_home
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 
 SCHEMES = ("https", "ssh", "git", "file")
 ARCH = "{arch}"
@@ -36,29 +36,29 @@ _NO_REF = re.compile(r"\.\.|//|/\.|@\{|[./]$|\.lock(/|$)")
 _LONGEST = 1024
 
 
-def git(text: str) -> str | None:
+def check_git(text: str) -> str | None:
     """Return why git may not get ``URL REF``, or ``None``."""
     words = text.split(" ")
     if len(words) != 2 or not all(words):  # noqa: PLR2004 - two words
-        return f"{quoted(text)} is no `URL REF`, as in `https://example.org/haproxy.git master`"
+        return f"{quote(text)} is no `URL REF`, as in `https://example.org/haproxy.git master`"
     url, ref = words
-    return _url(url) or _ref(ref)
+    return _check_url(url) or _check_ref(ref)
 
 
-def folder(text: str) -> str | None:
+def check_folder(text: str) -> str | None:
     """Return why this names no file or folder, or ``None``."""
     if text.startswith("-"):
-        return f"{quoted(text)} begins with a dash; write ./ before it"
+        return f"{quote(text)} begins with a dash; write ./ before it"
     if not text.isprintable() or not text.strip() or len(text) > _LONGEST:
-        return f"{quoted(text)} is no path"
+        return f"{quote(text)} is no path"
     return None
 
 
-def prebuilt(text: str) -> str | None:
+def check_prebuilt(text: str) -> str | None:
     """Return why this names no binary or .deb, or ``None``."""
     if "{" in text.replace(ARCH, "") or "}" in text.replace(ARCH, ""):
-        return f"{quoted(text)} has another placeholder than {ARCH}"
-    return folder(text)
+        return f"{quote(text)} has another placeholder than {ARCH}"
+    return check_folder(text)
 
 
 def is_saved(image: str) -> bool:
@@ -71,22 +71,22 @@ def is_deb(package: str) -> bool:
     return package.endswith(".deb")
 
 
-def image(text: str) -> str | None:
+def check_image(text: str) -> str | None:
     """Return why this names neither an image nor a saved one, or ``None``."""
     if is_saved(text):
-        return folder(text)
+        return check_folder(text)
     if not re.fullmatch(IMAGE, text) or len(text) > _LONGEST:
         saved = join_names(_SAVED)
-        return f"{quoted(text)} is no image, as in example.org/curl:8.16, and no saved one ({saved})"
+        return f"{quote(text)} is no image, as in example.org/curl:8.16, and no saved one ({saved})"
     return None
 
 
-def package(text: str) -> str | None:
+def check_package(text: str) -> str | None:
     """Return why this names neither a .deb nor a package of the archive, or ``None``."""
     if is_deb(text):
-        return folder(text)
+        return check_folder(text)
     if not re.fullmatch(APT, text) or len(text) > _LONGEST:
-        return f"{quoted(text)} is no package, as in curl or curl=8.14.1-2, and no .deb"
+        return f"{quote(text)} is no package, as in curl or curl=8.14.1-2, and no .deb"
     return None
 
 
@@ -101,21 +101,21 @@ def split_git(text: str, beside: Path) -> tuple[str, str]:
     return (url if "://" in url else locate(url, beside)), ref
 
 
-def _url(url: str) -> str | None:
+def _check_url(url: str) -> str | None:
     scheme, separator, rest = url.partition("://")
     if re.search(r"//[^/]*:[^/]*@", url):
         return f"the URL {_NAMED}"
     for wrong, why in _REFUSED:
         if wrong(url):
-            return f"{quoted(url)} {why}"
+            return f"{quote(url)} {why}"
     if not separator:
-        return None if _FOLDER.fullmatch(url) else f"{quoted(url)} is no URL and no plain folder's path"
+        return None if _FOLDER.fullmatch(url) else f"{quote(url)} is no URL and no plain folder's path"
     if scheme not in SCHEMES:
-        asked = f"git is not asked over {quoted(scheme)}{nearest(scheme, SCHEMES)}"
-        return f"{quoted(url)}: {asked} ({join_names(SCHEMES)})"
+        asked = f"git is not asked over {quote(scheme)}{suggest(scheme, SCHEMES)}"
+        return f"{quote(url)}: {asked} ({join_names(SCHEMES)})"
     if "@" in rest.partition("/")[0] and scheme != "ssh":
         return f"the URL {_NAMED}"
-    return None if _URL.fullmatch(url) else f"{quoted(url)} is no URL that git may be given"
+    return None if _URL.fullmatch(url) else f"{quote(url)} is no URL that git may be given"
 
 
 _NAMED = "names a user or password, which would stand in every report; use git's credential helpers"
@@ -129,7 +129,7 @@ _REFUSED: tuple[tuple[Callable[[str], bool], str], ...] = (
 )
 
 
-def _ref(ref: str) -> str | None:
+def _check_ref(ref: str) -> str | None:
     if _REF.fullmatch(ref) and not _NO_REF.search(ref):
         return None
-    return f"{quoted(ref)} is no ref: a branch, a tag, or a commit's 40 digits"
+    return f"{quote(ref)} is no ref: a branch, a tag, or a commit's 40 digits"

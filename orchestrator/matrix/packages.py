@@ -21,7 +21,7 @@ def is_library(package: str) -> bool:
     return package.endswith("-dev")
 
 
-def to_build(haproxy: HaproxyValue | None, tls: TlsValue) -> tuple[str, ...]:
+def list_build_packages(haproxy: HaproxyValue | None, tls: TlsValue) -> tuple[str, ...]:
     """Return what compiling HAProxy with a library needs or, without HAProxy, what the library needs."""
     if haproxy is not None and not haproxy.is_compiled:
         return ()
@@ -29,12 +29,12 @@ def to_build(haproxy: HaproxyValue | None, tls: TlsValue) -> tuple[str, ...]:
     return tuple(sorted({*own, *tls.build_packages}))
 
 
-def to_run(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
+def list_runtime_packages(haproxy: HaproxyValue, tls: TlsValue) -> tuple[str, ...]:
     """Return what the server needs, of the target's architecture.
 
     A development package depends on the library that a program linked with it asks for.
     """
-    libraries = (package for package in to_build(haproxy, tls) if is_library(package))
-    sanitizers = capabilities.sanitizers(haproxy, tls)
+    libraries = (package for package in list_build_packages(haproxy, tls) if is_library(package))
+    sanitizers = capabilities.list_sanitizers(haproxy, tls)
     brought = (package for name, package in SANITIZERS.items() if name in sanitizers)
     return tuple(sorted({*haproxy.runtime_packages, *tls.runtime_packages, *libraries, *brought}))

@@ -11,7 +11,7 @@ from orchestrator.atomic_files import at_home, read_limited
 from orchestrator.errors import ChecksumMismatchError, UsageError
 from orchestrator.matrix.diffs import fit_prefixes
 from orchestrator.matrix.model import Cell, Patch, Software
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 
 S = TypeVar("S", bound=Software)
 
@@ -30,12 +30,12 @@ def read_patch(path: Path) -> Patch:
     """
     if not NAME.fullmatch(path.name):
         raise UsageError(
-            f"the patch {quoted(str(path))} needs a plain file name: letters, digits and . + ~ _ -"
+            f"the patch {quote(str(path))} needs a plain file name: letters, digits and . + ~ _ -"
         )
     try:
         text = read_limited(path, MAX_BYTES)
     except OSError as error:
-        raise UsageError(f"the patch {_shown(path)} cannot be read: {error.strerror}") from None
+        raise UsageError(f"the patch {_show(path)} cannot be read: {error.strerror}") from None
     if len(text) > MAX_BYTES:
         raise UsageError(f"the patch {path} is larger than {MAX_BYTES >> 20} MiB")
     if not _DIFF.search(text):
@@ -43,12 +43,12 @@ def read_patch(path: Path) -> Patch:
     return Patch(name=path.name, sha256=hashlib.sha256(text).hexdigest(), path=str(path))
 
 
-def _shown(path: Path) -> str:
+def _show(path: Path) -> str:
     text = str(path)
-    return text if text.isprintable() and len(text) <= _LONGEST else quoted(text)
+    return text if text.isprintable() and len(text) <= _LONGEST else quote(text)
 
 
-def content(patch: Patch) -> bytes:
+def read_content(patch: Patch) -> bytes:
     """Return the patch's bytes, verified with its digest.
 
     :raises ChecksumMismatchError: where the file has changed since, or is gone.
@@ -69,12 +69,12 @@ def content(patch: Patch) -> bytes:
     return text
 
 
-def to_apply(patch: Patch) -> bytes:
+def read_fitted(patch: Patch) -> bytes:
     """Return the patch as ``patch -p1`` gets it, also if its paths lack ``a/`` and ``b/``.
 
-    :raises ChecksumMismatchError: see ``content``.
+    :raises ChecksumMismatchError: see ``read_content``.
     """
-    return fit_prefixes(content(patch))
+    return fit_prefixes(read_content(patch))
 
 
 def parse(text: str) -> tuple[str, Patch]:
@@ -84,7 +84,7 @@ def parse(text: str) -> tuple[str, Patch]:
     """
     component, separator, file = text.partition("=")
     if not (component and separator and file):
-        raise UsageError(f"--patch {quoted(text)}: it is COMPONENT=FILE, as in openssl=fix.diff")
+        raise UsageError(f"--patch {quote(text)}: it is COMPONENT=FILE, as in openssl=fix.diff")
     return component, read_patch(at_home(file))
 
 
@@ -98,32 +98,32 @@ def apply_patches(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> 
         _refuse_unknown(component, cells)
     haproxy = {cell.haproxy.name: cell.haproxy for cell in cells}
     tls = {cell.tls.name: cell.tls for cell in cells}
-    haproxy = {name: _with(value, given) for name, value in haproxy.items()}
-    tls = {name: _with(value, given) for name, value in tls.items()}
+    haproxy = {name: _add_patches(value, given) for name, value in haproxy.items()}
+    tls = {name: _add_patches(value, given) for name, value in tls.items()}
     made = tuple(replace(cell, haproxy=haproxy[cell.haproxy.name], tls=tls[cell.tls.name]) for cell in cells)
-    of_cells(made)
+    list_patches(made)
     _refuse_unseen(made)
     return made
 
 
-def without_unseen(cells: Iterable[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:
+def drop_unseen(cells: Iterable[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:
     """Return the cells without those whose prebuilt HAProxy would never see a patch of its library."""
     return tuple(
         cell
         for cell in cells
         if cell.haproxy.is_compiled
-        or not any(cell.tls.is_compiled and _is(cell.tls, component) for component, _ in given)
+        or not any(cell.tls.is_compiled and _is_of(cell.tls, component) for component, _ in given)
     )
 
 
-def of_cells(cells: Iterable[Cell]) -> Mapping[Patch, tuple[str, ...]]:
+def list_patches(cells: Iterable[Cell]) -> Mapping[Patch, tuple[str, ...]]:
     """Return every patch with the names of the components that it is applied to.
 
     :raises UsageError: where two that differ have one name: reports and reproducers keep them by name.
     """
     found: dict[Patch, tuple[str, ...]] = {}
     by_name: dict[str, Patch] = {}
-    for value in {(type(value), value.name): value for value in _software(cells)}.values():
+    for value in {(type(value), value.name): value for value in _list_software(cells)}.values():
         for patch in value.patches:
             other = by_name.setdefault(patch.name, patch)
             if other.sha256 != patch.sha256:
@@ -135,18 +135,18 @@ def of_cells(cells: Iterable[Cell]) -> Mapping[Patch, tuple[str, ...]]:
     return found
 
 
-def _software(cells: Iterable[Cell]) -> Iterator[Software]:
+def _list_software(cells: Iterable[Cell]) -> Iterator[Software]:
     for cell in cells:
         yield cell.haproxy
         yield cell.tls
 
 
-def _is(value: Software, component: str) -> bool:
+def _is_of(value: Software, component: str) -> bool:
     return component in {value.family, value.name}
 
 
-def _with(value: S, given: Sequence[tuple[str, Patch]]) -> S:
-    mine = tuple(patch for component, patch in given if _is(value, component) and value.is_compiled)
+def _add_patches(value: S, given: Sequence[tuple[str, Patch]]) -> S:
+    mine = tuple(patch for component, patch in given if _is_of(value, component) and value.is_compiled)
     if not mine:
         return value
     names = [patch.name for patch in (*value.patches, *mine)]
@@ -157,12 +157,12 @@ def _with(value: S, given: Sequence[tuple[str, Patch]]) -> S:
 
 
 def _refuse_unknown(component: str, cells: Sequence[Cell]) -> None:
-    values = {value.name: value for value in _software(cells)}
-    mine = [value for value in values.values() if _is(value, component)]
+    values = {value.name: value for value in _list_software(cells)}
+    mine = [value for value in values.values() if _is_of(value, component)]
     if not mine:
         known = sorted({*values, *(value.family for value in values.values())})
         raise UsageError(
-            f"--patch: no selected cell has the component {quoted(component)}{nearest(component, known)}",
+            f"--patch: no selected cell has the component {quote(component)}{suggest(component, known)}",
             details=f"components: {join_names(known)}",
         )
     if not any(value.is_compiled for value in mine):

@@ -10,7 +10,7 @@ from orchestrator import bounds
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
 from orchestrator.frozen_value import Value
-from orchestrator.matrix.catalog import Moving, moving
+from orchestrator.matrix.catalog import Moving, find_moving_source
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.matrix.versionless import find_archs, find_software
 from orchestrator.phrases import join_names
@@ -53,18 +53,22 @@ class Pins(Value):
 
 def find_moving(cells: Iterable[Cell]) -> tuple[Moving, ...]:
     """Return what can be pinned of that which the cells are built of, each place once."""
-    found = (moving(software, cell.arch.name) for cell in cells for software in (cell.haproxy, cell.tls))
-    return _places(found)
+    found = (
+        find_moving_source(software, cell.arch.name)
+        for cell in cells
+        for software in (cell.haproxy, cell.tls)
+    )
+    return _list_places(found)
 
 
 def find_branches(matrix: Matrix) -> tuple[Moving, ...]:
     """Return every ref of git in the matrix, each place once: the versions of all of them are read."""
     archs = find_archs(matrix)
-    found = (moving(one, arch) for one in find_software(matrix) for arch in archs)
-    return tuple(one for one in _places(found) if one.kind == "git")
+    found = (find_moving_source(one, arch) for one in find_software(matrix) for arch in archs)
+    return tuple(one for one in _list_places(found) if one.kind == "git")
 
 
-def _places(found: Iterable[Moving | None]) -> tuple[Moving, ...]:
+def _list_places(found: Iterable[Moving | None]) -> tuple[Moving, ...]:
     """Return each place once: two values of one place have one pin, whatever version they declare."""
     places = (one.model_copy(update={"version": ""}) for one in found if one and one.kind != "distro")
     return tuple(dict.fromkeys(places))

@@ -43,7 +43,7 @@ from orchestrator.matrix.name_rules import (
     PACKAGE_LENGTH,
 )
 from orchestrator.matrix.patches import read_patch
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 from orchestrator.versions import Version
 
 DISTRO_VERSION = "distro"
@@ -55,7 +55,7 @@ _UNCOMPILED = {"source": "source distro", "prebuilt": "prebuilt"}
 """The keys of a HAProxy that is not compiled here, and how a fault names them."""
 
 
-def fault(message: str) -> PydanticCustomError:
+def make_fault(message: str) -> PydanticCustomError:
     """Return a fault of the file, in the user's words."""
     # Braces are placeholders in pydantic's templates, and the text is the user's.
     return PydanticCustomError("matrix", "{text}", {"text": message})
@@ -65,7 +65,7 @@ def check_version(text: str) -> str:
     try:
         Version.parse(text)
     except ValueError as error:
-        raise fault(str(error)) from None
+        raise make_fault(str(error)) from None
     return text
 
 
@@ -76,7 +76,7 @@ def check_haproxy_version(text: str) -> str:
 
 def check_family(name: str) -> str:
     if name not in FAMILIES:
-        raise fault(f"no family {quoted(name)}{nearest(name, FAMILIES)} (family: {join_names(FAMILIES)})")
+        raise make_fault(f"no family {quote(name)}{suggest(name, FAMILIES)} (family: {join_names(FAMILIES)})")
     return name
 
 
@@ -85,38 +85,40 @@ def check_tls_version(family: str, version: str) -> None:
     if version != DISTRO_VERSION:
         check_version(version)
     elif family not in DISTRO:
-        raise fault(f"the base image has no development package of {family}; only of {join_names(DISTRO)}")
+        raise make_fault(
+            f"the base image has no development package of {family}; only of {join_names(DISTRO)}"
+        )
 
 
-def _git(text: str) -> str:
-    return _passed(text, origins.git(text))
+def _check_git(text: str) -> str:
+    return _accept(text, origins.check_git(text))
 
 
-def _path(text: str) -> str:
-    return _passed(text, origins.folder(text))
+def _check_path(text: str) -> str:
+    return _accept(text, origins.check_folder(text))
 
 
-def _prebuilt(text: str) -> str:
-    return _passed(text, origins.prebuilt(text))
+def _check_prebuilt(text: str) -> str:
+    return _accept(text, origins.check_prebuilt(text))
 
 
-def _passed(text: str, problem: str | None) -> str:
+def _accept(text: str, problem: str | None) -> str:
     if problem:
-        raise fault(problem)
+        raise make_fault(problem)
     return text
 
 
-def _patch(text: str, info: ValidationInfo) -> str:
+def _check_patch(text: str, info: ValidationInfo) -> str:
     """Read the file, as is done once more when it becomes a value: a fault of it has a line that way."""
-    _path(text)
+    _check_path(text)
     try:
-        read_patch(Path(origins.locate(text, beside(info))))
+        read_patch(Path(origins.locate(text, find_folder(info))))
     except UsageError as error:
-        raise fault(error.brief) from None
+        raise make_fault(error.brief) from None
     return text
 
 
-def _several(given: object) -> object:
+def _make_list(given: object) -> object:
     """Return one text alone as a list of it."""
     return (given,) if isinstance(given, str) else given
 
@@ -128,10 +130,10 @@ def _split(flags: object) -> object:
     try:
         return shlex.split(flags)
     except ValueError as error:
-        raise fault(f"{quoted(flags)} is no line of flags: {str(error).lower()}") from None
+        raise make_fault(f"{quote(flags)} is no line of flags: {str(error).lower()}") from None
 
 
-def beside(info: ValidationInfo) -> Path:
+def find_folder(info: ValidationInfo) -> Path:
     """Return the folder of the file that is validated."""
     context: dict[str, Path] = info.context or {}
     return context.get("folder", Path())
@@ -150,10 +152,10 @@ ConfigureFlags = Annotated[
 ]
 Package = Annotated[str, Field(pattern=PACKAGE, max_length=PACKAGE_LENGTH, examples=["zlib1g-dev"])]
 Packages = tuple[Package, ...]
-Git = Annotated[str, AfterValidator(_git), Field(description="URL REF")]
-Place = Annotated[str, AfterValidator(_path), Field(description="relative to this file")]
-Prebuilt = Annotated[str, AfterValidator(_prebuilt), Field(description="a binary or .deb")]
-PatchFile = Annotated[str, AfterValidator(_patch)]
+Git = Annotated[str, AfterValidator(_check_git), Field(description="URL REF")]
+Place = Annotated[str, AfterValidator(_check_path), Field(description="relative to this file")]
+Prebuilt = Annotated[str, AfterValidator(_check_prebuilt), Field(description="a binary or .deb")]
+PatchFile = Annotated[str, AfterValidator(_check_patch)]
 
 
 class Spec(BaseModel):
@@ -174,7 +176,7 @@ class _SoftwareRecord(Spec):
     def _check_version(self) -> Self:
         """Require a version, unless the source is one that moves: that one says its version itself."""
         if self.version is None and all(getattr(self, place, None) is None for place in PLACES):
-            raise fault(
+            raise make_fault(
                 f"the key 'version' is missing; only with {join_names(PLACES)} it is read from the source"
             )
         return self
@@ -197,20 +199,20 @@ class HaproxyRecord(_SoftwareRecord):
 
     @field_validator("source", *PLACES)
     @classmethod
-    def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
-        _only_place(info)
+    def _check_place(cls, where: str | None, info: ValidationInfo) -> str | None:
+        _require_only_place(info)
         for key in ("make_flags", "build_packages"):
             if info.field_name in _UNCOMPILED and where and info.data.get(key):
-                raise _not_compiled(key, str(info.field_name))
+                raise _make_uncompiled_fault(key, str(info.field_name))
         return where
 
     @field_validator("patches")
     @classmethod
-    def _patches_fit(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_patches(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for key in _UNCOMPILED:
             if patches and info.data.get(key):
-                raise _not_compiled("patches", key)
-        return _unlike(patches)
+                raise _make_uncompiled_fault("patches", key)
+        return _require_unlike(patches)
 
 
 class TlsRecord(_SoftwareRecord):
@@ -230,42 +232,44 @@ class TlsRecord(_SoftwareRecord):
 
     @field_validator("version")
     @classmethod
-    def _version_fits(cls, version: str | None, info: ValidationInfo) -> str | None:
+    def _check_version_of_family(cls, version: str | None, info: ValidationInfo) -> str | None:
         if version is not None and "family" in info.data:
             check_tls_version(info.data["family"], version)
         return version
 
     @field_validator("source")
     @classmethod
-    def _source_fits(cls, source: str | None, info: ValidationInfo) -> str | None:
+    def _check_source(cls, source: str | None, info: ValidationInfo) -> str | None:
         version = info.data.get("version")
         if version is not None and (version == DISTRO_VERSION) != (source == "distro"):
-            raise fault(f"source {source} does not go with version {version}")
+            raise make_fault(f"source {source} does not go with version {version}")
         return source
 
     @field_validator("git", "path", "tarball")
     @classmethod
-    def _from_one_place(cls, where: str | None, info: ValidationInfo) -> str | None:
-        _compiled(info)
-        _only_place(info)
+    def _check_place(cls, where: str | None, info: ValidationInfo) -> str | None:
+        _require_compiled(info)
+        _require_only_place(info)
         return where
 
     @field_validator("patches")
     @classmethod
-    def _patches_fit(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_patches(cls, patches: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if patches:
-            _compiled(info)
-        return _unlike(patches)
+            _require_compiled(info)
+        return _require_unlike(patches)
 
 
-def _variable(name: str) -> str:
+def _check_variable(name: str) -> str:
     if name not in VARIABLES:
         only = f"only masks of the CPU: {join_names(VARIABLES)}"
-        raise fault(f"{quoted(name)} cannot be set{nearest(name, VARIABLES)} ({only})")
+        raise make_fault(f"{quote(name)} cannot be set{suggest(name, VARIABLES)} ({only})")
     return name
 
 
-VariableName = Annotated[str, AfterValidator(_variable), Field(json_schema_extra={"enum": list(VARIABLES)})]
+VariableName = Annotated[
+    str, AfterValidator(_check_variable), Field(json_schema_extra={"enum": list(VARIABLES)})
+]
 VariableValue = Annotated[str, Field(pattern=VARIABLE_VALUE, max_length=256, examples=["~0x200000200000000"])]
 
 
@@ -280,15 +284,15 @@ class ExecutionRecord(Spec):
 
     @field_validator("name")
     @classmethod
-    def _own_name(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if name in EXECUTIONS:
-            raise fault(f"{quoted(name)} is built in; give this CPU its own name")
+            raise make_fault(f"{quote(name)} is built in; give this CPU its own name")
         return name
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _check_content(self) -> Self:
         if not self.cpu and self.environment is None:
-            raise fault("an execution with a name of its own needs a cpu, an environment, or both")
+            raise make_fault("an execution with a name of its own needs a cpu, an environment, or both")
         return self
 
 
@@ -297,31 +301,33 @@ _CLIENT_PLACES: tuple[ClientSource, ...] = ("package", "path", "image")
 
 def check_own_family(name: str) -> str:
     if name in CLIENTS and name not in OWN:
-        raise fault(
+        raise make_fault(
             f"no {name} of one's own: a script of ours drives it, and its lock file names its version"
         )
     if name not in OWN:
-        raise fault(f"no client family {quoted(name)}{nearest(name, OWN)} (family: {join_names(OWN)})")
+        raise make_fault(f"no client family {quote(name)}{suggest(name, OWN)} (family: {join_names(OWN)})")
     return name
 
 
 def _check_suite(name: str) -> str:
     if name not in SUITES:
-        raise fault(f"no cipher {quoted(name)}{nearest(name, SUITES)} (cipher: {join_names(SUITES)})")
+        raise make_fault(f"no cipher {quote(name)}{suggest(name, SUITES)} (cipher: {join_names(SUITES)})")
     return name
 
 
-def _image(text: str) -> str:
-    return _passed(text, origins.image(text))
+def _check_image(text: str) -> str:
+    return _accept(text, origins.check_image(text))
 
 
-def _package(text: str) -> str:
-    return _passed(text, origins.package(text))
+def _check_package(text: str) -> str:
+    return _accept(text, origins.check_package(text))
 
 
 Suite = Annotated[str, AfterValidator(_check_suite), Field(json_schema_extra={"enum": list(SUITES)})]
 ClientPackage = Annotated[
-    str, AfterValidator(_package), Field(examples=["./curl_8.16.0-1_amd64.deb", "curl=8.14.1-2+deb13u7"])
+    str,
+    AfterValidator(_check_package),
+    Field(examples=["./curl_8.16.0-1_amd64.deb", "curl=8.14.1-2+deb13u7"]),
 ]
 
 
@@ -337,75 +343,77 @@ class ClientRecord(Spec):
     package: (
         Annotated[
             tuple[ClientPackage, ...],
-            BeforeValidator(_several, json_schema_input_type=tuple[ClientPackage, ...] | ClientPackage),
+            BeforeValidator(_make_list, json_schema_input_type=tuple[ClientPackage, ...] | ClientPackage),
             Field(min_length=1),
         ]
         | None
     ) = None
     path: Place | None = None
-    image: Annotated[str, AfterValidator(_image), Field(examples=["example.org/curl:8.16"])] | None = None
+    image: Annotated[str, AfterValidator(_check_image), Field(examples=["example.org/curl:8.16"])] | None = (
+        None
+    )
     version: Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)] | None = None
     lacks: tuple[Suite, ...] | None = None
 
     @field_validator("name")
     @classmethod
-    def _own_name(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if name in CLIENTS:
-            raise fault(f"{quoted(name)} is built in; give this client its own name")
+            raise make_fault(f"{quote(name)} is built in; give this client its own name")
         return name
 
     @field_validator("package")
     @classmethod
-    def _one_kind(cls, packages: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _check_kind(cls, packages: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if packages and len({origins.is_deb(one) for one in packages}) > 1:
-            raise fault("packages are either all .deb files, or all of the archive")
+            raise make_fault("packages are either all .deb files, or all of the archive")
         return packages
 
     @model_validator(mode="after")
-    def _from_one_place(self) -> Self:
+    def _check_place(self) -> Self:
         given = [place for place in _CLIENT_PLACES if getattr(self, place) is not None]
         if len(given) != 1:
-            raise fault(
+            raise make_fault(
                 f"a client comes from one of {join_names(_CLIENT_PLACES)};"
                 f" {join_names(given) or 'none'} is given"
             )
         return self
 
 
-def _compiled(info: ValidationInfo) -> None:
+def _require_compiled(info: ValidationInfo) -> None:
     if info.data.get("version") == DISTRO_VERSION:
-        raise fault(
+        raise make_fault(
             f"{info.field_name} does not go with version {DISTRO_VERSION}: nothing of it is compiled here"
         )
 
 
-def _not_compiled(what: str, key: str) -> PydanticCustomError:
-    return fault(f"{what} do not go with {_UNCOMPILED[key]}: nothing of it is compiled here")
+def _make_uncompiled_fault(what: str, key: str) -> PydanticCustomError:
+    return make_fault(f"{what} do not go with {_UNCOMPILED[key]}: nothing of it is compiled here")
 
 
-def _only_place(info: ValidationInfo) -> None:
+def _require_only_place(info: ValidationInfo) -> None:
     others: list[str] = [place for place in PLACES if info.data.get(place) is not None]
     others += (
         [f"source: {source}"] if info.field_name != "source" and (source := info.data.get("source")) else []
     )
     if others:
-        raise fault(f"{info.field_name} does not go with {others[0]}: a source comes from one place")
+        raise make_fault(f"{info.field_name} does not go with {others[0]}: a source comes from one place")
 
 
-def _unlike(patches: tuple[str, ...]) -> tuple[str, ...]:
+def _require_unlike(patches: tuple[str, ...]) -> tuple[str, ...]:
     names = [Path(patch).name for patch in patches]
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise fault(f"two patches are called {quoted(name)}; rename one")
+            raise make_fault(f"two patches are called {quote(name)}; rename one")
     return patches
 
 
-def distro_haproxy() -> HaproxyValue:
+def make_distro_haproxy() -> HaproxyValue:
     """Return Debian's own HAProxy, as the short name ``distro`` means it."""
     return HaproxyValue(name=DISTRO_VERSION, version=DISTRO_HAPROXY, source="distro")
 
 
-def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
+def make_haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
     """:raises UsageError: where a patch can no longer be read."""
     return HaproxyValue(
         name=record.name,
@@ -413,12 +421,12 @@ def haproxy(record: HaproxyRecord, folder: Path) -> HaproxyValue:
         make_flags=record.make_flags,
         build_packages=record.build_packages,
         runtime_packages=record.runtime_packages,
-        patches=_patches(record.patches, folder),
-        **({"source": "distro"} if record.source else _place(record, folder)),
+        patches=_read_patches(record.patches, folder),
+        **({"source": "distro"} if record.source else _read_place(record, folder)),
     )
 
 
-def tls(record: TlsRecord, folder: Path) -> TlsValue:
+def make_tls(record: TlsRecord, folder: Path) -> TlsValue:
     """:raises UsageError: where a patch can no longer be read."""
     return TlsValue(
         name=record.name,
@@ -428,18 +436,18 @@ def tls(record: TlsRecord, folder: Path) -> TlsValue:
         make_flags=record.make_flags,
         build_packages=record.build_packages,
         runtime_packages=record.runtime_packages,
-        patches=_patches(record.patches, folder),
-        **({"source": "distro"} if record.version == DISTRO_VERSION else _place(record, folder)),
+        patches=_read_patches(record.patches, folder),
+        **({"source": "distro"} if record.version == DISTRO_VERSION else _read_place(record, folder)),
     )
 
 
-def execution(record: ExecutionRecord) -> ExecutionValue:
+def make_execution(record: ExecutionRecord) -> ExecutionValue:
     """Return the value of a spelled out execution; its variables in the order of the file."""
     environment = tuple(f"{name}={value}" for name, value in (record.environment or {}).items())
     return ExecutionValue(name=record.name, cpu=record.cpu, environment=environment)
 
 
-def client(record: ClientRecord, folder: Path) -> ClientValue:
+def make_client(record: ClientRecord, folder: Path) -> ClientValue:
     """Return the value of a client of one's own; files are those that the matrix in ``folder`` means."""
     values: dict[str, Any] = {"family": record.family, "lacks": record.lacks}
     values["declared_version"] = record.version or ""
@@ -455,7 +463,7 @@ def client(record: ClientRecord, folder: Path) -> ClientValue:
     return ClientValue(name=record.name, source="image", where=(where_image,), **values)
 
 
-def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:
+def _read_place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:
     if record.git is not None:
         where, ref = origins.split_git(record.git, folder)
         return {"source": "git", "where": where, "ref": ref}
@@ -465,5 +473,5 @@ def _place(record: HaproxyRecord | TlsRecord, folder: Path) -> dict[str, Any]:
     return {"source": "tarball"}
 
 
-def _patches(files: tuple[str, ...], folder: Path) -> tuple[Patch, ...]:
+def _read_patches(files: tuple[str, ...], folder: Path) -> tuple[Patch, ...]:
     return tuple(read_patch(Path(origins.locate(file, folder))) for file in files)

@@ -6,12 +6,12 @@ from datetime import date
 from itertools import product
 
 from orchestrator.errors import UsageError
-from orchestrator.matrix.checks import foreign_to, not_linked
-from orchestrator.matrix.expand import expand, values_by_name
+from orchestrator.matrix.checks import explain_foreign, find_foreign
+from orchestrator.matrix.expand import expand, index_values
 from orchestrator.matrix.expect import resolve
 from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, ExpectRule, Matrix
-from orchestrator.matrix.select import Filter, Term, held_by, parse
-from orchestrator.phrases import join_names, quoted
+from orchestrator.matrix.select import Filter, Term, match_term, parse
+from orchestrator.phrases import join_names, quote
 
 Values = Mapping[str, Mapping[str, AxisValue]]
 """By axis and name."""
@@ -33,22 +33,22 @@ def replace_values(matrix: Matrix, given: Sequence[tuple[str, AxisValue]]) -> Ma
     for axis, value in given:
         if value.name in new.setdefault(axis, {}):
             raise UsageError(
-                f"--with: two values of {axis} are called {quoted(value.name)}",
+                f"--with: two values of {axis} are called {quote(value.name)}",
                 resolution=f"Give one a name of its own: --with '{axis}={{name: other, ...}}'",
             )
         new[axis][value.name] = value
     axes = {axis: tuple(new[axis].values()) for axis in AXES if matrix.axes and axis in new}
     axes = {axis: axes.get(axis) or matrix.axes[axis] for axis in AXES if axis in axes or axis in matrix.axes}
-    scope = _Scope(old=values_by_name(matrix), new=new)
+    scope = _Scope(old=index_values(matrix), new=new)
     exclude = [entry for one in matrix.exclude if (entry := scope.map_exclude(one)) is not None]
     rules = {
         number: rule for number, one in enumerate(matrix.expect) if (rule := scope.cut_rule(one)) is not None
     }
-    foreign = tuple(_foreign_pairs(axes))
+    foreign = tuple(_find_foreign_pairs(axes))
     made = replace(
         matrix,
         axes=axes,
-        include=_included(matrix.include, new),
+        include=_make_includes(matrix.include, new),
         exclude=(*exclude, *foreign),
         profiles={name: scope.cut_filters(filters) for name, filters in matrix.profiles.items()},
         expect=tuple(rules.values()),
@@ -57,12 +57,12 @@ def replace_values(matrix: Matrix, given: Sequence[tuple[str, AxisValue]]) -> Ma
         libraries = sorted({pair["tls"].name for pair in foreign})
         raise UsageError(
             "--with: no cell is left",
-            details=not_linked(libraries) if libraries else "",
+            details=explain_foreign(libraries) if libraries else "",
             resolution="See the matrix's own excludes and includes.",
         )
-    left = _still_meeting(matrix, made, tuple(rules))
+    left = _find_meeting(matrix, made, tuple(rules))
     made = replace(made, expect=tuple(rules[number] for number in left))
-    note = _note(matrix, made, new, excludes=len(matrix.exclude) - len(exclude))
+    note = _write_note(matrix, made, new, excludes=len(matrix.exclude) - len(exclude))
     return replace(made, notes=(*matrix.notes, note)) if note else made
 
 
@@ -104,14 +104,14 @@ class _Scope:
     def _is_gone(self, item: Filter, term: Term) -> bool:
         try:
             before, after = (
-                held_by(item, term, side[item.axis], strict=False) for side in (self.old, self.new)
+                match_term(item, term, side[item.axis], strict=False) for side in (self.old, self.new)
             )
         except UsageError:  # a range over values without an order: said where the filter is used
             return False
         return bool(before) and not after
 
 
-def _still_meeting(matrix: Matrix, made: Matrix, numbers: Sequence[int]) -> list[int]:
+def _find_meeting(matrix: Matrix, made: Matrix, numbers: Sequence[int]) -> list[int]:
     """Return the rules, of these numbers in the file, that fit a cell, or fitted none before either.
 
     Of the second kind it is said that they fit no cell, as without ``--with``.
@@ -120,26 +120,26 @@ def _still_meeting(matrix: Matrix, made: Matrix, numbers: Sequence[int]) -> list
     return [number for number, met in zip(numbers, after, strict=True) if met or not before[number]]
 
 
-def _included(include: Sequence[Entry], new: Values) -> tuple[Entry, ...]:
+def _make_includes(include: Sequence[Entry], new: Values) -> tuple[Entry, ...]:
     """Return each include with each of the new values, once, without what cannot be linked."""
     found: dict[tuple[str, ...], Entry] = {}
     for entry in include:
         for values in product(*(new[axis].values() for axis in new)):
             made = {**entry, **dict(zip(new, values, strict=True))}
-            if not foreign_to(made["haproxy"], [made["tls"]]):
+            if not find_foreign(made["haproxy"], [made["tls"]]):
                 names = tuple(made.get(axis, DEFAULTS.get(axis, made["haproxy"])).name for axis in AXES)
                 found.setdefault(names, {axis: made[axis] for axis in AXES if axis in made})
     return tuple(found.values())
 
 
-def _foreign_pairs(axes: Mapping[str, Sequence[AxisValue]]) -> Iterator[Entry]:
+def _find_foreign_pairs(axes: Mapping[str, Sequence[AxisValue]]) -> Iterator[Entry]:
     """Yield excludes of Debian's own HAProxy with each library that it is not linked with."""
     for haproxy in axes.get("haproxy", ()):
-        for tls in foreign_to(haproxy, axes.get("tls", ())):
+        for tls in find_foreign(haproxy, axes.get("tls", ())):
             yield {"haproxy": haproxy, "tls": tls}
 
 
-def _note(matrix: Matrix, made: Matrix, new: Values, *, excludes: int) -> str:
+def _write_note(matrix: Matrix, made: Matrix, new: Values, *, excludes: int) -> str:
     changed = [name for name, filters in matrix.profiles.items() if made.profiles[name] != filters]
     rules = len(matrix.expect) - len(made.expect)
     parts = [

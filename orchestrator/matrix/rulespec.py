@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from orchestrator.errors import UsageError
 from orchestrator.matrix.capability_table import SUITES
-from orchestrator.matrix.records import Spec, fault
+from orchestrator.matrix.records import Spec, make_fault
 from orchestrator.matrix.select import parse
 from orchestrator.matrix.until import parse_until
 from orchestrator.outcome import REASONS, Outcome, Reason
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 
 _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _REASONS = tuple(reason.value for reason in Reason)
@@ -28,8 +28,8 @@ def one_of(names: Collection[str], what: str, aliases: Mapping[str, str] = {}) -
 
     def check(name: str) -> str:
         if name not in names:
-            hint = nearest(name, names, aliases)
-            raise fault(f"no {what} {quoted(name)}{hint} ({what}: {join_names(names)})")
+            hint = suggest(name, names, aliases)
+            raise make_fault(f"no {what} {quote(name)}{hint} ({what}: {join_names(names)})")
         return name
 
     return AfterValidator(check)
@@ -39,7 +39,7 @@ def _check_filter(text: str) -> str:
     try:
         parse(text)
     except UsageError as error:
-        raise fault(str(error).replace("\n", "; ")) from None
+        raise make_fault(str(error).replace("\n", "; ")) from None
     return text
 
 
@@ -47,7 +47,7 @@ def _check_until(text: str) -> str:
     try:
         parse_until(text)
     except ValueError as error:
-        raise fault(str(error)) from None
+        raise make_fault(str(error)) from None
     return text
 
 
@@ -60,8 +60,8 @@ def _check_seen(text: str) -> str:
     except ValueError:
         what = ""
     if not what.strip() or not text.isprintable():
-        raise fault(
-            f"{quoted(text)} is no day and what was run on it, as in 2026-11-28 HAProxy 3.4.0 on arm64,"
+        raise make_fault(
+            f"{quote(text)} is no day and what was run on it, as in 2026-11-28 HAProxy 3.4.0 on arm64,"
             f" nor {NEVER}"
         )
     return text
@@ -69,7 +69,7 @@ def _check_seen(text: str) -> str:
 
 def _check_link(text: str) -> str:
     if not _LINK.fullmatch(text):
-        raise fault(f"{quoted(text)} is no link: it begins with https:// or http:// and has no spaces")
+        raise make_fault(f"{quote(text)} is no link: it begins with https:// or http:// and has no spaces")
     return text
 
 
@@ -92,21 +92,23 @@ class Expect(Spec):
 
     @field_validator("reason")
     @classmethod
-    def _reason_fits(cls, reason: str | None, info: ValidationInfo) -> str | None:
+    def _check_reason(cls, reason: str | None, info: ValidationInfo) -> str | None:
         outcome = info.data.get("outcome")
         if outcome is None:
             return reason
         fitting = [one for one, row in REASONS.items() if row.outcome == outcome]
         if reason is None and fitting:
-            raise fault(f"{outcome} needs a reason (reason: {join_names(fitting)})")
+            raise make_fault(f"{outcome} needs a reason (reason: {join_names(fitting)})")
         if reason is not None and reason not in fitting:
             known = f"; it has {join_names(fitting)}" if fitting else ", which has none: leave the key out"
-            raise fault(f"{reason} is no reason of {outcome}{known}")
+            raise make_fault(f"{reason} is no reason of {outcome}{known}")
         return reason
 
     @field_validator("cipher")
     @classmethod
-    def _cipher_fits(cls, cipher: str | None, info: ValidationInfo) -> str | None:
+    def _check_cipher(cls, cipher: str | None, info: ValidationInfo) -> str | None:
         if cipher is not None and info.data.get("outcome", Outcome.PASS) != Outcome.PASS:
-            raise fault("a cipher is expected of cells that pass; leave the key out, or say outcome: pass")
+            raise make_fault(
+                "a cipher is expected of cells that pass; leave the key out, or say outcome: pass"
+            )
         return cipher

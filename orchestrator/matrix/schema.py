@@ -42,11 +42,11 @@ from orchestrator.matrix.records import (
     TlsRecord,
     check_haproxy_version,
     check_tls_version,
-    fault,
+    make_fault,
 )
 from orchestrator.matrix.rulespec import Expect, FilterText, one_of
 from orchestrator.matrix.select import FULL
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 
 DEFAULT_CIPHER = "default"
 CIPHERS = (*SUITES, DEFAULT_CIPHER)
@@ -61,8 +61,8 @@ def _check_tls(text: str) -> str:
     family, version = split_tls(text)
     if not family:
         wrong = text.rpartition("-")[0] or text
-        raise fault(
-            f"{quoted(text)} is no <family>-<version>{nearest(wrong, FAMILIES)}"
+        raise make_fault(
+            f"{quote(text)} is no <family>-<version>{suggest(wrong, FAMILIES)}"
             f" (family: {join_names(FAMILIES)})"
         )
     check_tls_version(family, version)
@@ -71,11 +71,11 @@ def _check_tls(text: str) -> str:
 
 def _check_profile(name: str) -> str:
     if name == FULL:
-        raise fault("the profile 'full' is built in and has no filters; take another name")
+        raise make_fault("the profile 'full' is built in and has no filters; take another name")
     return name
 
 
-def _form(value: object) -> str:
+def _find_form(value: object) -> str:
     return RECORD if isinstance(value, Mapping) else SHORT
 
 
@@ -94,17 +94,17 @@ ArchName = Annotated[str, one_of(ARCHES, "arch", ALIASES), Field(json_schema_ext
 CipherName = Annotated[str, one_of(CIPHERS, "cipher"), Field(json_schema_extra={"enum": list(CIPHERS)})]
 ClientName = Annotated[str, one_of(CLIENTS, "client"), Field(json_schema_extra={"enum": list(CLIENTS)})]
 Client = Annotated[
-    Annotated[ClientName, Tag(SHORT)] | Annotated[ClientRecord, Tag(RECORD)], Discriminator(_form)
+    Annotated[ClientName, Tag(SHORT)] | Annotated[ClientRecord, Tag(RECORD)], Discriminator(_find_form)
 ]
 ExecutionName = Annotated[
     str, one_of(EXECUTIONS, "execution"), Field(json_schema_extra={"enum": list(EXECUTIONS)})
 ]
 Execution = Annotated[
-    Annotated[ExecutionName, Tag(SHORT)] | Annotated[ExecutionRecord, Tag(RECORD)], Discriminator(_form)
+    Annotated[ExecutionName, Tag(SHORT)] | Annotated[ExecutionRecord, Tag(RECORD)], Discriminator(_find_form)
 ]
 
 
-def _or_name(axis: str) -> WrapValidator:
+def _allow_name(axis: str) -> WrapValidator:
     """Accept a short form, or the name of a value that this file spells out on the axis: it is then meant."""
 
     def check(given: Any, short: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
@@ -115,8 +115,8 @@ def _or_name(axis: str) -> WrapValidator:
         try:
             return short(given)
         except ValidationError as error:
-            if isinstance(given, str) and (hint := nearest(given, names)):
-                raise fault(f"{error.errors()[0]['msg']}{hint}") from None
+            if isinstance(given, str) and (hint := suggest(given, names)):
+                raise make_fault(f"{error.errors()[0]['msg']}{hint}") from None
             raise
 
     return WrapValidator(check)
@@ -127,9 +127,11 @@ Seconds = Annotated[float, Field(strict=True, gt=0, le=_DAY)]
 
 HaproxyShort = Annotated[Name, AfterValidator(check_haproxy_version)]
 Haproxy = Annotated[
-    Annotated[HaproxyShort, Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)], Discriminator(_form)
+    Annotated[HaproxyShort, Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)], Discriminator(_find_form)
 ]
-Tls = Annotated[Annotated[TlsShort, Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)], Discriminator(_form)]
+Tls = Annotated[
+    Annotated[TlsShort, Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)], Discriminator(_find_form)
+]
 
 
 class Axes(Spec):
@@ -153,33 +155,34 @@ Several = Annotated[
 ]
 
 HaproxyOrName = Annotated[
-    Annotated[HaproxyShort, _or_name("haproxy"), Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)],
-    Discriminator(_form),
+    Annotated[HaproxyShort, _allow_name("haproxy"), Tag(SHORT)] | Annotated[HaproxyRecord, Tag(RECORD)],
+    Discriminator(_find_form),
 ]
 TlsOrName = Annotated[
-    Annotated[TlsShort, _or_name("tls"), Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)], Discriminator(_form)
+    Annotated[TlsShort, _allow_name("tls"), Tag(SHORT)] | Annotated[TlsRecord, Tag(RECORD)],
+    Discriminator(_find_form),
 ]
 ClientOrName = Annotated[
     Annotated[
         Name,
         one_of(CLIENTS, "client"),
-        _or_name("client"),
+        _allow_name("client"),
         Field(json_schema_extra={"examples": list(CLIENTS)}),
         Tag(SHORT),
     ]
     | Annotated[ClientRecord, Tag(RECORD)],
-    Discriminator(_form),
+    Discriminator(_find_form),
 ]
 ExecutionOrName = Annotated[
     Annotated[
         Name,
         one_of(EXECUTIONS, "execution"),
-        _or_name("execution"),
+        _allow_name("execution"),
         Field(json_schema_extra={"examples": list(EXECUTIONS)}),
         Tag(SHORT),
     ]
     | Annotated[ExecutionRecord, Tag(RECORD)],
-    Discriminator(_form),
+    Discriminator(_find_form),
 ]
 
 
@@ -239,27 +242,29 @@ class MatrixFile(Spec):
     limits: LimitSpec = LimitSpec()
 
 
-def value(
+def make_value(
     axis: str,
     entry: str | HaproxyRecord | TlsRecord | ClientRecord | ExecutionRecord,
     folder: Path = Path(),
 ) -> AxisValue:
     """Return the value of a validated entry of the file, which lies in ``folder``."""
     if isinstance(entry, HaproxyRecord):
-        return records.haproxy(entry, folder)
+        return records.make_haproxy(entry, folder)
     if isinstance(entry, TlsRecord):
-        return records.tls(entry, folder)
+        return records.make_tls(entry, folder)
     if isinstance(entry, ClientRecord):
-        return records.client(entry, folder)
+        return records.make_client(entry, folder)
     if isinstance(entry, ExecutionRecord):
-        return records.execution(entry)
+        return records.make_execution(entry)
     family, version = split_tls(entry)
     short: Mapping[str, Any] = {
         "arch": lambda: ArchValue(name=entry, arch=ARCHES[entry]),
         "haproxy": lambda: (
-            records.distro_haproxy() if entry == DISTRO_VERSION else HaproxyValue(name=entry, version=entry)
+            records.make_distro_haproxy()
+            if entry == DISTRO_VERSION
+            else HaproxyValue(name=entry, version=entry)
         ),
-        "tls": lambda: records.tls(TlsRecord(name=entry, family=family, version=version), folder),
+        "tls": lambda: records.make_tls(TlsRecord(name=entry, family=family, version=version), folder),
         "cipher": lambda: CipherValue(name=entry, suite=None if entry == DEFAULT_CIPHER else entry),
         "client": lambda: ClientValue(name=entry, family=entry),
         "execution": lambda: ExecutionValue(name=entry, cpu="" if entry == DEFAULT_EXECUTION else entry),
@@ -268,7 +273,7 @@ def value(
     return made
 
 
-def json_schema() -> dict[str, Any]:
+def make_json_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the file. It has the form; `load` checks more."""
     schema = MatrixFile.model_json_schema()
     return {"$schema": GenerateJsonSchema.schema_dialect, "title": "matrix.yaml of matrixctl", **schema}

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from orchestrator.arch import ALIASES, Arch
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.matrix.model import AXES, AxisValue, Cell, Matrix
-from orchestrator.phrases import join_names, nearest, quoted
+from orchestrator.phrases import join_names, quote, suggest
 from orchestrator.versions import Version
 
 FULL = "full"
@@ -44,7 +44,7 @@ class Range:
     family: str | None
     bounds: tuple[tuple[str, Version], ...]
 
-    def holds(self, version: Version) -> bool:
+    def has(self, version: Version) -> bool:
         return all(_COMPARE[op](version, bound) for op, bound in self.bounds)
 
 
@@ -86,18 +86,18 @@ def parse(text: str, axes: Sequence[str] = AXES) -> Filter:
     """
     match = _FILTER.fullmatch(text)
     if match is None:
-        raise _syntax(text, "it is not axis, operator, value")
+        raise _make_syntax_error(text, "it is not axis, operator, value")
     axis, op, rest = match["axis"], match["op"], match["rest"]
     if axis not in axes:
         raise UsageError(
-            f"filter {quoted(text)}: no axis {quoted(axis)}{nearest(axis, axes)}",
+            f"filter {quote(text)}: no axis {quote(axis)}{suggest(axis, axes)}",
             details=f"axes: {join_names(axes)}",
         )
     if op in _COMPARE:
-        bounds = ((op, _version(text, rest)),)
+        bounds = ((op, _parse_version(text, rest)),)
         terms: tuple[Term, ...] = (Term(name=None, range=Range(family=None, bounds=bounds)),)
     else:
-        terms = tuple(_term(text, part.strip()) for part in rest.split(","))
+        terms = tuple(_parse_term(text, part.strip()) for part in rest.split(","))
     return Filter(text=text.strip(), axis=axis, negated=op == "!=", terms=terms)
 
 
@@ -111,13 +111,13 @@ def select(
     """
     known = cells if known is None else known
     parsed = [parse(text) for text in filters]
-    values = {axis: values_of(known, axis) for axis in {item.axis for item in parsed}}
-    allowed = [(item, names(item, values[item.axis])) for item in parsed]
+    values = {axis: find_values(known, axis) for axis in {item.axis for item in parsed}}
+    allowed = [(item, find_names(item, values[item.axis])) for item in parsed]
     left = tuple(
         cell for cell in cells if all(getattr(cell, item.axis).name in names for item, names in allowed)
     )
     if not left:
-        raise _nothing(cells, allowed)
+        raise _explain_nothing(cells, allowed)
     return left
 
 
@@ -133,7 +133,7 @@ def select_executed(
     return tuple(
         cell
         for cell in cells
-        if not only or cell.emulated_on(cell.find_host(host, natives)) == (only == "emulated")
+        if not only or cell.is_emulated_on(cell.find_host(host, natives)) == (only == "emulated")
     )
 
 
@@ -145,7 +145,9 @@ def select_ids(cells: Sequence[Cell], ids: Sequence[str]) -> tuple[Cell, ...]:
     """
     known = [cell.id for cell in cells]
     found = {wanted: find_ids(wanted, known) for wanted in dict.fromkeys(ids)}
-    lines = [_not_one(wanted, fitting, known) for wanted, fitting in found.items() if len(fitting) != 1]
+    lines = [
+        _explain_not_one(wanted, fitting, known) for wanted, fitting in found.items() if len(fitting) != 1
+    ]
     if lines:
         raise UsageError(lines[0], details="\n".join(lines[1:]), resolution=LIST_IDS)
     chosen = {fitting[0] for fitting in found.values()}
@@ -160,10 +162,10 @@ def find_ids(wanted: str, known: Collection[str]) -> list[str]:
     return [one for one in known if part and part in one.casefold()]
 
 
-def _not_one(wanted: str, fitting: Sequence[str], known: Collection[str]) -> str:
+def _explain_not_one(wanted: str, fitting: Sequence[str], known: Collection[str]) -> str:
     if not fitting:
-        return f"no cell {quoted(wanted)}{nearest(wanted, alike(wanted, known))}"
-    return f"{quoted(wanted)} is part of the ids of {len(fitting)} cells: {list_some(fitting)}"
+        return f"no cell {quote(wanted)}{suggest(wanted, find_alike(wanted, known))}"
+    return f"{quote(wanted)} is part of the ids of {len(fitting)} cells: {list_some(fitting)}"
 
 
 def list_some(ids: Sequence[str]) -> str:
@@ -172,7 +174,7 @@ def list_some(ids: Sequence[str]) -> str:
     return f"{join_names(ids[:_NAMED])}{more}"
 
 
-def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
+def find_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
     """Return the filters of a profile; ``full`` has none.
 
     :raises UsageError: for a profile that the matrix does not declare, with the nearest one.
@@ -180,77 +182,79 @@ def profile_filters(matrix: Matrix, name: str) -> tuple[str, ...]:
     profiles = {FULL: (), **matrix.profiles}
     if name not in profiles:
         raise UsageError(
-            f"no profile {quoted(name)}{nearest(name, profiles)}", details=f"profiles: {join_names(profiles)}"
+            f"no profile {quote(name)}{suggest(name, profiles)}", details=f"profiles: {join_names(profiles)}"
         )
     return profiles[name]
 
 
-def _term(text: str, pattern: str) -> Term:
+def _parse_term(text: str, pattern: str) -> Term:
     if compared := _COMPARED.fullmatch(pattern):
-        bounds: tuple[tuple[str, Version], ...] = ((compared["op"], _version(text, compared["version"])),)
+        bounds: tuple[tuple[str, Version], ...] = (
+            (compared["op"], _parse_version(text, compared["version"])),
+        )
         return Term(name=pattern, range=Range(family=compared["family"], bounds=bounds))
     if (span := _RANGE.fullmatch(pattern)) and (span["low"] or span["high"]):
         ends = ((">=", span["low"]), ("<=", span["high"]))
-        bounds = tuple((op, _version(text, end)) for op, end in ends if end)
+        bounds = tuple((op, _parse_version(text, end)) for op, end in ends if end)
         return Term(name=pattern, range=Range(family=span["family"], bounds=bounds))
     if not _PATTERN.fullmatch(pattern):
-        raise _syntax(text, f"{quoted(pattern)} is no name, glob or range")
+        raise _make_syntax_error(text, f"{quote(pattern)} is no name, glob or range")
     return Term(name=pattern, range=None)
 
 
-def _version(text: str, version: str) -> Version:
+def _parse_version(text: str, version: str) -> Version:
     try:
         return Version.parse(version.strip())
     except ValueError as error:
-        raise _syntax(text, str(error)) from None
+        raise _make_syntax_error(text, str(error)) from None
 
 
-def _syntax(text: str, why: str) -> UsageError:
-    return UsageError(f"filter {quoted(text)} cannot be read: {why}", resolution=_EXAMPLE)
+def _make_syntax_error(text: str, why: str) -> UsageError:
+    return UsageError(f"filter {quote(text)} cannot be read: {why}", resolution=_EXAMPLE)
 
 
-def values_of(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
+def find_values(cells: Sequence[Cell], axis: str) -> Mapping[str, AxisValue]:
     """Return the values that the cells have on an axis, by name."""
     values = [getattr(cell, axis) for cell in cells]
     return {value.name: value for value in {id(value): value for value in values}.values()}
 
 
-def names(item: Filter, values: Mapping[str, Named], *, strict: bool = True) -> set[str]:
+def find_names(item: Filter, values: Mapping[str, Named], *, strict: bool = True) -> set[str]:
     """Return the names of the values that match a filter.
 
     :param strict: a word or family that no value has is an error; else it holds for none.
     :raises UsageError: as above, and for a range over values that have no order among each other.
     """
-    held = {name for term in item.terms for name in held_by(item, term, values, strict=strict)}
+    held = {name for term in item.terms for name in match_term(item, term, values, strict=strict)}
     return set(values) - held if item.negated else held
 
 
-def exact(item: Filter, values: Mapping[str, Named]) -> bool:
+def is_exact(item: Filter, values: Mapping[str, Named]) -> bool:
     """Return true if every alternative is the name of a value, no glob, range, version or family."""
     return not item.negated and all(term.name in values for term in item.terms)
 
 
-def held_by(item: Filter, term: Term, values: Mapping[str, Named], *, strict: bool) -> set[str]:
+def match_term(item: Filter, term: Term, values: Mapping[str, Named], *, strict: bool) -> set[str]:
     """Return the names that match a term. A glob or word must match one; a range may be empty."""
     if term.name is not None and term.name in values:
         return {term.name}
     if term.range is not None:
-        return _in_range(item, term.range, values, strict=strict)
+        return _match_range(item, term.range, values, strict=strict)
     word = term.name or ""
-    held = {name for name, value in values.items() if _is(value, word)}
+    held = {name for name, value in values.items() if _is_meant(value, word)}
     if item.axis in _CIPHERS:
         held |= {name for name in values if _is_cipher(name.casefold(), word.casefold())}
     if strict and not held:
         families = {family for value in values.values() if (family := getattr(value, "family", None))}
         raise UsageError(
-            f"filter {quoted(item.text)}: no cell has {item.axis} {quoted(word)}"
-            f"{nearest(word.strip('*?'), {*values, *families}, ALIASES if item.axis == 'arch' else {})}",
+            f"filter {quote(item.text)}: no cell has {item.axis} {quote(word)}"
+            f"{suggest(word.strip('*?'), {*values, *families}, ALIASES if item.axis == 'arch' else {})}",
             details=f"values of {item.axis}: {join_names(values)}",
         )
     return held
 
 
-def _is(value: Named, text: str) -> bool:
+def _is_meant(value: Named, text: str) -> bool:
     return (
         fnmatchcase(value.name, text)
         or text == getattr(value, "version", None)
@@ -262,43 +266,45 @@ def _is_cipher(name: str, text: str) -> bool:
     return fnmatchcase(name, text) or fnmatchcase(name.removeprefix("tls_"), text)
 
 
-def _in_range(item: Filter, span: Range, values: Mapping[str, Named], *, strict: bool) -> set[str]:
+def _match_range(item: Filter, span: Range, values: Mapping[str, Named], *, strict: bool) -> set[str]:
     versioned: dict[str, Any] = {name: value for name, value in values.items() if hasattr(value, "version")}
     families = sorted({value.family for value in versioned.values()})
     if values and not versioned:
         raise UsageError(
-            f"filter {quoted(item.text)}: the values of {item.axis} have no order",
+            f"filter {quote(item.text)}: the values of {item.axis} have no order",
             details=f"values of {item.axis}: {join_names(values)}",
             resolution=f"name them: {item.axis}={next(iter(values))}",
         )
     if span.family is None and len(families) > 1:
         op, bound = span.bounds[0]
         raise UsageError(
-            f"filter {quoted(item.text)}: {item.axis} has several families, whose versions do not compare",
+            f"filter {quote(item.text)}: {item.axis} has several families, whose versions do not compare",
             details=f"families: {join_names(families)}",
             resolution=f"name one: '{item.axis}={families[0]}{op}{bound}'"
             + (f" or {item.axis}={families[0]}@{bound}.." if op == ">=" else ""),
         )
     if strict and span.family is not None and span.family not in families:
         raise UsageError(
-            f"filter {quoted(item.text)}: no family {quoted(span.family)}{nearest(span.family, families)}",
+            f"filter {quote(item.text)}: no family {quote(span.family)}{suggest(span.family, families)}",
             details=f"families: {join_names(families)}",
         )
     return {
         name
         for name, value in versioned.items()
-        if span.family in {None, value.family} and _ordered(value.version, span)
+        if span.family in {None, value.family} and _is_in_range(value.version, span)
     }
 
 
-def _ordered(version: str, span: Range) -> bool:
+def _is_in_range(version: str, span: Range) -> bool:
     try:
-        return span.holds(Version.parse(version))
+        return span.has(Version.parse(version))
     except ValueError:
         return False
 
 
-def _nothing(cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]) -> NothingSelectedError:
+def _explain_nothing(
+    cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]
+) -> NothingSelectedError:
     lines = [
         f"{item.text} leaves {sum(getattr(cell, item.axis).name in names for cell in cells)} of {len(cells)}"
         for item, names in allowed
@@ -310,7 +316,7 @@ def _nothing(cells: Sequence[Cell], allowed: Sequence[tuple[Filter, set[str]]]) 
     )
 
 
-def alike(wanted: str, known: Collection[str]) -> list[str]:
+def find_alike(wanted: str, known: Collection[str]) -> list[str]:
     """Return a few ids that share parts with ``wanted``: difflib alone is slow for 100,000 ids."""
     parts = set(wanted.split("--"))
     return heapq.nlargest(50, known, key=lambda one: len(parts & set(one.split("--"))))

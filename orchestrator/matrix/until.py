@@ -6,7 +6,7 @@ from datetime import date
 
 from orchestrator.matrix.capability_table import FAMILIES
 from orchestrator.matrix.model import Cell
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.versions import Version
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -21,7 +21,7 @@ class Until:
     family: str = ""
     version: Version | None = None
 
-    def passed(self, cell: Cell, today: date) -> str:
+    def explain_past(self, cell: Cell, today: date) -> str:
         """Return why a rule is out of date for a cell, or an empty string.
 
         A version counts with its series, as in filters: 3.0.11 is not past "haproxy 3.0". A cell whose
@@ -31,10 +31,10 @@ class Until:
             return f"it was to hold until {self.day}, and today is {today}" if today > self.day else ""
         for software in (cell.haproxy, cell.tls):
             if self.version is not None and software.family == self.family:
-                return self._past(software.version)
+                return self._explain_past_version(software.version)
         return ""
 
-    def _past(self, text: str) -> str:
+    def _explain_past_version(self, text: str) -> str:
         try:
             past = self.version is not None and not Version.parse(text).at_most(self.version)
         except ValueError:
@@ -51,11 +51,11 @@ def parse_until(text: str) -> Until:
         try:
             return Until(day=date.fromisoformat(text))
         except ValueError as error:
-            raise ValueError(f"{quoted(text)} is no day: {error}") from None
+            raise ValueError(f"{quote(text)} is no day: {error}") from None
     family, _, version = text.partition(" ")
     if family not in _COMPONENTS or not version.strip():
         raise ValueError(
-            f"{quoted(text)} is neither a day (2027-01-31) nor a component and a version (haproxy 3.0.11);"
+            f"{quote(text)} is neither a day (2027-01-31) nor a component and a version (haproxy 3.0.11);"
             f" components: {join_names(_COMPONENTS)}"
         )
     return Until(family=family, version=Version.parse(version.strip()))

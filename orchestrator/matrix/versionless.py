@@ -21,14 +21,14 @@ def find_archs(matrix: Matrix) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value.name for value in values))
 
 
-def with_version(value: AxisValue, read: Callable[[Software], str]) -> AxisValue:
-    """Return the value with its version, if its source is one that moves; see ``with_versions``."""
-    return declare(value, {value: read(value)}) if _moves(value) else value
+def add_version(value: AxisValue, read: Callable[[Software], str]) -> AxisValue:
+    """Return the value with its version, if its source is one that moves; see ``add_versions``."""
+    return declare(value, {value: read(value)}) if _is_moving(value) else value
 
 
-def with_versions(matrix: Matrix, read: Callable[[Software], str]) -> Matrix:
+def add_versions(matrix: Matrix, read: Callable[[Software], str]) -> Matrix:
     """Return the matrix with the version of each source that moves; ``read`` is asked once for each."""
-    known = {one: read(one) for one in find_software(matrix) if _moves(one)}
+    known = {one: read(one) for one in find_software(matrix) if _is_moving(one)}
     if all(one.version == version for one, version in known.items()):
         return matrix
 
@@ -43,7 +43,7 @@ def with_versions(matrix: Matrix, read: Callable[[Software], str]) -> Matrix:
     )
 
 
-def _moves(value: AxisValue) -> TypeGuard[HaproxyValue | TlsValue]:
+def _is_moving(value: AxisValue) -> TypeGuard[HaproxyValue | TlsValue]:
     return isinstance(value, HaproxyValue | TlsValue) and value.source != "distro" and not value.is_pinned
 
 

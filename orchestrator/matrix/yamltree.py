@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UsageError
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 MAX_NODES = 50_000
 """After the expansion of aliases: what stops a "billion laughs"."""
@@ -48,7 +48,7 @@ class Tree:
     raw: dict[Path, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
-    def fault(self, path: Path, message: str, *, at_key: bool = False) -> Fault:
+    def make_fault(self, path: Path, message: str, *, at_key: bool = False) -> Fault:
         """Return a fault at ``path``, or at the nearest value around it that has a place."""
         place = self.keys.get(path) if at_key else None
         inner = path
@@ -63,7 +63,7 @@ class Tree:
         self.faults += [fault for fault in found if (fault.line, fault.column) not in told]
 
 
-def faulty(path: object, faults: Iterable[Fault], *, resolution: str = "") -> UsageError:
+def join_faults(path: object, faults: Iterable[Fault], *, resolution: str = "") -> UsageError:
     """Return one error with a line ``file:line:column: path: fault`` per fault, in file order."""
     lines = [f"{path}:{fault}" for fault in sorted(set(faults))]
     count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
@@ -72,14 +72,14 @@ def faulty(path: object, faults: Iterable[Fault], *, resolution: str = "") -> Us
 
 def spell_path(path: Path) -> str:
     """Return ``axes.tls[1].version``; the whole file is ``(file)``. A key that is no plain name is quoted."""
-    text = "".join(_step(part) for part in path)
+    text = "".join(_spell_step(part) for part in path)
     return text.removeprefix(".") or "(file)"
 
 
-def _step(part: str | int) -> str:
+def _spell_step(part: str | int) -> str:
     if isinstance(part, int):
         return f"[{part}]"
-    return f".{part}" if _PLAIN_KEY.fullmatch(part) else f"[{quoted(part)}]"
+    return f".{part}" if _PLAIN_KEY.fullmatch(part) else f"[{quote(part)}]"
 
 
 def read(text: str) -> Tree:
@@ -89,7 +89,7 @@ def read(text: str) -> Tree:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        tree.faults.append(_syntax_fault(error))
+        tree.faults.append(_make_syntax_fault(error))
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = {"line": before.count("\n") + 1, "column": len(before) - before.rfind("\n")}
@@ -98,16 +98,16 @@ def read(text: str) -> Tree:
         tree.faults.append(Fault(line=1, column=1, path="(file)", message="nested too deeply"))
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # The scanner converts "\\UFFFFFFFF" and huge numbers in directives without a look.
-        tree.faults.append(Fault(line=1, column=1, path="(file)", message=f"not YAML: {quoted(str(error))}"))
+        tree.faults.append(Fault(line=1, column=1, path="(file)", message=f"not YAML: {quote(str(error))}"))
     else:
         if node is not None:
             reader = _Reader(tree=tree, loader=loader)
             with suppress(_TooMuchError):
-                tree.data = reader.value(node, ())
+                tree.data = reader.read_value(node, ())
     return tree
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
+def _make_syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     context = f" ({error.context})" if error.context else ""
@@ -124,28 +124,28 @@ class _Reader:
     loader: yaml.SafeLoader
     nodes: int = 0
 
-    def value(self, node: yaml.Node, path: Path) -> Any:
+    def read_value(self, node: yaml.Node, path: Path) -> Any:
         self.nodes += 1
-        self.tree.marks[path] = _place(node)
+        self.tree.marks[path] = _find_place(node)
         if self.nodes > MAX_NODES:
             self._stop(path, f"more than {MAX_NODES} values, aliases included")
         if len(path) > MAX_DEPTH:
             self._stop(path[:MAX_DEPTH], "nested too deeply (or an alias of itself)")
         if node.tag not in _PLAIN | _TEXT:
-            self._note(path, f"the YAML tag {quoted(node.tag)} is not accepted")
+            self._note(path, f"the YAML tag {quote(node.tag)} is not accepted")
             return None
         if isinstance(node, yaml.MappingNode):
-            return {key: self.value(item, (*path, key)) for key, item in self._items(node, path)}
+            return {key: self.read_value(item, (*path, key)) for key, item in self._read_items(node, path)}
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*path, number)) for number, item in enumerate(node.value)]
-        return self._scalar(node, path)
+            return [self.read_value(item, (*path, number)) for number, item in enumerate(node.value)]
+        return self._read_scalar(node, path)
 
-    def _items(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
+    def _read_items(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
         seen: set[str] = set()
         for key, item in node.value:
-            place = dict(zip(("line", "column"), _place(key), strict=True))
+            place = dict(zip(("line", "column"), _find_place(key), strict=True))
             if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode) or key.tag not in _TEXT:
-                shown = quoted(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                shown = quote(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
                 message = f"a key must be text, not {shown}"
                 self.tree.faults.append(Fault(**place, path=spell_path(path), message=message))
             elif key.value in seen:
@@ -153,10 +153,10 @@ class _Reader:
                 self.tree.faults.append(Fault(**place, path=where, message="the key stands here twice"))
             else:
                 seen.add(key.value)
-                self.tree.keys[(*path, key.value)] = _place(key)
+                self.tree.keys[(*path, key.value)] = _find_place(key)
                 yield key.value, item
 
-    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+    def _read_scalar(self, node: yaml.Node, path: Path) -> Any:
         self.tree.raw[path] = node.value
         if node.tag in _TEXT:
             return node.value
@@ -164,16 +164,16 @@ class _Reader:
             # PyYAML resolves "0b_" and thousands of digits to int and then cannot convert them.
             return self.loader.construct_object(node)
         except (ValueError, KeyError, yaml.YAMLError):
-            self._note(path, f"{quoted(node.value)} cannot be read; write text in quotes")
+            self._note(path, f"{quote(node.value)} cannot be read; write text in quotes")
             return None
 
     def _note(self, path: Path, message: str) -> None:
-        self.tree.faults.append(self.tree.fault(path, message))
+        self.tree.faults.append(self.tree.make_fault(path, message))
 
     def _stop(self, path: Path, message: str) -> None:
         self._note(path, message)
         raise _TooMuchError
 
 
-def _place(node: yaml.Node) -> tuple[int, int]:
+def _find_place(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
-from orchestrator.matrix.model import DEFAULTS, Cell, ClientValue, ExecutionValue, titled
+from orchestrator.matrix.model import DEFAULTS, Cell, ClientValue, ExecutionValue, name_haproxy
 from orchestrator.plan.action import Action, BuildAction, ProbeAction, make_key
 
 FALLBACK_SECONDS = {
@@ -53,7 +53,7 @@ class Plan:
 
 def build_name(cell: Cell) -> str:
     """Return the name of the HAProxy build that a cell shares with others."""
-    return f"{titled(cell.haproxy.name)}--{cell.tls.name}--{cell.arch.name}"
+    return f"{name_haproxy(cell.haproxy.name)}--{cell.tls.name}--{cell.arch.name}"
 
 
 def session_name(cell: Cell) -> str:
@@ -69,7 +69,7 @@ def session_of(build: str, cpu: ExecutionValue, client: ClientValue) -> str:
 
 def runtime_image(cell: Cell, host: Arch) -> str:
     """Return the image in which a cell's server runs: one with an emulator where it does not run natively."""
-    return "emulated-runtime" if cell.emulated_on(host) else "runtime"
+    return "emulated-runtime" if cell.is_emulated_on(host) else "runtime"
 
 
 def package_image(target: Arch, host: Arch) -> str:

@@ -8,7 +8,7 @@ from orchestrator.arch import Arch
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.matrix import capabilities
 from orchestrator.matrix import packages as needed
-from orchestrator.matrix.catalog import Catalog, Source, moving
+from orchestrator.matrix.catalog import Catalog, Source, find_moving_source
 from orchestrator.matrix.model import Cell, ClientValue, HaproxyValue, Software, TlsValue
 from orchestrator.plan.action import (
     PREFIX,
@@ -78,7 +78,7 @@ class Planner:
         build = self._add_haproxy(actions, first, library)
         selftest = "" if foreign else self._add_selftest(actions, first.tls, target, library)
         tests = (selftest,) if selftest else ()
-        extra = needed.to_run(first.haproxy, first.tls)
+        extra = needed.list_runtime_packages(first.haproxy, first.tls)
         host = first.find_host(self.host, self.natives)
         runtime = self._add_image(actions, runtime_image(first, host), target, extra)
         images = (runtime, self._add_client(actions, first.client, host))
@@ -170,7 +170,7 @@ class Planner:
         compiles = haproxy is None or haproxy.is_compiled
         # What is only unpacked needs no compiler for its architecture, and takes none into its digest.
         served = target if compiles else self.host
-        extra = needed.to_build(haproxy, tls)
+        extra = needed.list_build_packages(haproxy, tls)
         toolchain = self._add_image(actions, self._toolchain(served), served, extra)
         known = self.renderer.has(template)
         recipe = None
@@ -190,7 +190,7 @@ class Planner:
                 compiler_arch=compiler,
                 haproxy=haproxy,
                 tls=tls,
-                flags=capabilities.make_flags(haproxy, tls) if haproxy else (),
+                flags=capabilities.list_make_flags(haproxy, tls) if haproxy else (),
                 prefix=f"{PREFIX}/{tls.name}",
                 patches=software.patches if software else (),
                 packages=packages if compiles else (),
@@ -243,7 +243,7 @@ class Planner:
 
     def _add_source(self, actions: dict[str, Action], software: Software, target: Arch) -> SourceAction:
         name = f"{software.family}-{software.version}"
-        one = moving(software, target.name)
+        one = find_moving_source(software, target.name)
         name = name if one is None else f"{name} {one}"
         key = make_key("source", name)
         known = actions.get(key)

@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import resources
 from orchestrator.errors import UsageError
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 
 def environment(loader: BaseLoader, **options: Any) -> ImmutableSandboxedEnvironment:
@@ -35,7 +35,7 @@ def _one_line(value: Any) -> Any:
     if text.isprintable():
         return value
     raise UsageError(
-        f"a value with a line break or an unprintable character is not rendered: {quoted(text)}",
+        f"a value with a line break or an unprintable character is not rendered: {quote(text)}",
         resolution="Take it out of the matrix, of the sources or of a file's name.",
     )
 

@@ -147,7 +147,7 @@ def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | N
         return found
     running = proof.tls_running or "nothing"
     if not cell.haproxy.is_compiled and not banner.is_declared(cell.tls, running):
-        return f"The prebuilt binary runs on {banner.own_name(running)}, not on {cell.tls.name}."
+        return f"The prebuilt binary runs on {banner.strip_compatible(running)}, not on {cell.tls.name}."
     return None
 
 
@@ -162,9 +162,9 @@ def _wrong_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | No
         return f"The mark of {cell.tls.name} is not in the binary."
     built, running = proof.tls_built or "nothing", proof.tls_running or "nothing"
     if not banner.agree(built, running):
-        return f"Built with {banner.own_name(built)}, running on {banner.own_name(running)}."
+        return f"Built with {banner.strip_compatible(built)}, running on {banner.strip_compatible(running)}."
     if not banner.is_declared(cell.tls, built):
-        return f"Built with {banner.own_name(built)}, declared is {banner.spell_banner(cell.tls)}."
+        return f"Built with {banner.strip_compatible(built)}, declared is {banner.spell_banner(cell.tls)}."
     return None
 
 
@@ -176,7 +176,7 @@ def _no_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:
 
 def _wrong_quic_api(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     """Compare the QUIC API: HAProxy's configuration and requests follow from the declared one."""
-    declared = capabilities.quic_api(cell.haproxy, cell.tls)
+    declared = capabilities.find_quic_api(cell.haproxy, cell.tls)
     if proof.quic_api is None or declared in {"none", proof.quic_api}:
         return None
     named = {"native": "the library's own QUIC API", "compat": "HAProxy's QUIC compatibility layer"}

@@ -63,7 +63,7 @@ def judge(
     except MALFORMED as error:
         message = f"The probe's answer has not the expected shape: {error!r}"
         return conclude(Reason.INTERNAL, message)
-    no_quic = capabilities.quic_api(cell.haproxy, cell.tls) == "none"
+    no_quic = capabilities.find_quic_api(cell.haproxy, cell.tls) == "none"
     judgement, contradicts = _challenged(declared, judgement, no_quic=no_quic)
     return Judgement(
         outcome=judgement.outcome,

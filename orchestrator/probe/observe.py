@@ -39,7 +39,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
             sanitizer=sanitize.report(log),
             handshake_failures=raw["handshake_failures"],
             ended_in=raw["ended_in"],
-            forced_ciphersuites=capabilities.bind_ciphersuites(cell),
+            forced_ciphersuites=capabilities.find_bind_suite(cell),
         ),
         origin_ok=None if raw["origin_ok"] is None else bool(raw["origin_ok"]),
     )

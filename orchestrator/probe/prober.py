@@ -161,7 +161,7 @@ class Prober:
     ) -> session.Session:
         first = cells[0]
         arch = first.arch.arch
-        model = capabilities.cpu_model(first, self.host)
+        model = capabilities.find_cpu_model(first, self.host)
         limits = scale_limits(self.limits, emulated=bool(model))
         return session.Session(
             name=f"matrixctl-{self.run_id}-probe-{secrets.token_hex(3)}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.matrix.clients import control_client
+from orchestrator.matrix.clients import choose_control_client
 from orchestrator.matrix.model import Cell
 from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import Exchange, Observations, Request
@@ -16,7 +16,7 @@ def find_when(cell: Cell, seen: Observations, http3: str) -> str:
     :param http3: what the exchange over HTTP/3 means by itself; it is named where the process outlived it.
     """
     phase = seen.server.ended_in if seen.server else None
-    client, control = cell.client.family, control_client(cell.client.family)
+    client, control = cell.client.family, choose_control_client(cell.client.family)
     before = f"HTTP/3 before that: {http3.removesuffix('.')}"
     match phase:
         case "start":

@@ -15,7 +15,7 @@ from orchestrator.execute.system.deadline import exceeded
 from orchestrator.frozen_value import whole
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import SUITES
-from orchestrator.matrix.clients import CLIENTS, control_client, quic_lacks
+from orchestrator.matrix.clients import CLIENTS, choose_control_client, list_quic_lacks
 from orchestrator.matrix.model import Cell, ClientValue, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
@@ -94,7 +94,9 @@ def _entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
     families = ours if bench.own is None else [bench.own.family]
     used = [("h3", "3", family) for family in families]
     if bench.own is None:
-        used += [("h2", "2", one) for one in sorted({control_client(client.family) for client in asking})]
+        used += [
+            ("h2", "2", one) for one in sorted({choose_control_client(client.family) for client in asking})
+        ]
     return [
         {
             "client": family,
@@ -169,7 +171,7 @@ def contradictions(proofs: Iterable[ClientProof], own: ClientValue | None = None
 def _contradicts(proof: ClientProof, own: ClientValue | None) -> bool:
     """Return whether the client can do what is declared that it cannot."""
     if own is not None:
-        return proof.ok and proof.suite in quic_lacks(own)
+        return proof.ok and proof.suite in list_quic_lacks(own)
     declared = CLIENTS[proof.client]
     lacks = declared.quic_lacks if proof.transport == "h3" else declared.tcp_lacks or frozenset()
     return proof.ok and proof.suite in lacks
@@ -177,7 +179,7 @@ def _contradicts(proof: ClientProof, own: ClientValue | None) -> bool:
 
 def cannot(cell: Cell, proofs: Iterable[ClientProof]) -> str | None:
     """Return why the client cannot do what the cell asks, where nothing declares that; else ``None``."""
-    if capabilities.client_cannot(cell.client, cell.cipher.suite) is not None:
+    if capabilities.find_client_lack(cell.client, cell.cipher.suite) is not None:
         return None  # it is challenged, and has to show it in the cell
     wanted = (cell.client.name, "h3", cell.cipher.suite or DEFAULT)
     for proof in proofs:

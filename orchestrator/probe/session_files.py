@@ -8,7 +8,7 @@ from functools import cache
 
 from orchestrator.execute.engine.engine import WORK
 from orchestrator.matrix import capabilities
-from orchestrator.matrix.clients import control_client
+from orchestrator.matrix.clients import choose_control_client
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import SERVER_NAME, Certificates
@@ -90,7 +90,7 @@ def session_files(
         files[f"{folder}/haproxy.cfg"] = renderer.render("probe/haproxy.cfg.j2", values).encode()
         for transport, client in (
             ("h3", cell.client.family),
-            ("control", control_client(cell.client.family)),
+            ("control", choose_control_client(cell.client.family)),
         ):
             files |= client_files(renderer, client, {**values, "transport": transport})
     return files
@@ -119,7 +119,7 @@ def _session(
                 "port": FIRST_PORT + number,
                 "client": cell.client.family,
                 "own": cell.client.is_own,
-                "control_client": control_client(cell.client.family),
+                "control_client": choose_control_client(cell.client.family),
                 "suite": cell.cipher.suite,
             }
             for number, cell in enumerate(cells)
@@ -162,5 +162,5 @@ def _values(cell: Cell, number: int, limits: Limits, requests: Sequence[Asked]) 
         # Longer than the client waits, so that a hang shows as the client's time-out and nothing else.
         "client_timeout_s": int(limits.request) + 5,
         "limited_quic": capabilities.needs_limited_quic(cell.haproxy, cell.tls),
-        "ciphersuites": capabilities.bind_ciphersuites(cell),
+        "ciphersuites": capabilities.find_bind_suite(cell),
     }

@@ -13,7 +13,7 @@ def find_expected(cell: Cell, expectations: Expectations, host: Arch | None = No
 
     :param host: the architecture of the engine's machine. No rule counts for what its emulator cannot run.
     """
-    rule = None if capabilities.emulator_cannot(cell, host) else expectations.rule(cell)
+    rule = None if capabilities.find_emulator_lack(cell, host) else expectations.find_rule(cell)
     if rule is not None:
         return Expected(
             outcome=rule.outcome,
@@ -21,9 +21,9 @@ def find_expected(cell: Cell, expectations: Expectations, host: Arch | None = No
             cipher=rule.cipher if cell.cipher.suite is None else None,
             because=rule.because,
             rule=rule.place,
-            stale=expectations.stale(rule, [cell]),
+            stale=expectations.explain_stale(rule, [cell]),
         )
-    declared = capabilities.unsupported(cell, host)
+    declared = capabilities.find_unsupported(cell, host)
     if declared is None:
         return None
     return Expected(

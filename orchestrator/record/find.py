@@ -16,9 +16,9 @@ from pydantic_core import from_json
 
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import Exit, MatrixctlError, UsageError
-from orchestrator.matrix.select import alike, find_ids, list_some
+from orchestrator.matrix.select import find_alike, find_ids, list_some
 from orchestrator.outcome import ALARMS, Verdict, believed
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.record import journal
 from orchestrator.record.fold import ended, fold
 from orchestrator.record.journal import JOURNAL
@@ -65,7 +65,7 @@ def find_run(name: str, reports: Path, *, series: str | None = None, before: str
     if (path := find_path(name)) is not None:
         return path
     raise UsageError(
-        f"no run {quoted(name)} below {reports}, and no folder of that name with a {JOURNAL}",
+        f"no run {quote(name)} below {reports}, and no folder of that name with a {JOURNAL}",
         details=f"nearest: {join_names(get_close_matches(name, known, n=3, cutoff=0.3) or known[-3:])}"
         if known
         else "",
@@ -139,13 +139,13 @@ def find_cell(record: RunRecord, name: str) -> CellRecord:
     all_of_them = f"All of them: matrixctl report {record.run.id} --format markdown"
     if found:
         raise UsageError(
-            f"{quoted(name)} is part of the ids of {len(found)} cells in the run {record.run.id}",
+            f"{quote(name)} is part of the ids of {len(found)} cells in the run {record.run.id}",
             details=list_some(found),
             resolution=f"Name more of it. {all_of_them}",
         )
-    near = get_close_matches(name, alike(name, cells), n=3, cutoff=0.3)
+    near = get_close_matches(name, find_alike(name, cells), n=3, cutoff=0.3)
     raise UsageError(
-        f"the run {record.run.id} has no cell {quoted(name)}",
+        f"the run {record.run.id} has no cell {quote(name)}",
         details=f"nearest: {join_names(near)}" if near else "",
         resolution=all_of_them,
     )
@@ -267,7 +267,7 @@ def _of_series(reports: Path, series: str | None) -> Iterator[str]:
 
 
 def _of(series: str | None) -> str:
-    return f" of the series {quoted(series)}" if series else " without a series" if series == "" else ""
+    return f" of the series {quote(series)}" if series else " without a series" if series == "" else ""
 
 
 def _back(reports: Path, back: int, series: str | None) -> Path:

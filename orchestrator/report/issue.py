@@ -8,7 +8,7 @@ is markup.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from orchestrator.matrix.model import Software, titled
+from orchestrator.matrix.model import Software, name_haproxy
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.record.model import CellRecord, Component, RunRecord
 from orchestrator.report import attempts, expectations, explanation, panel, text, trace, units
@@ -32,7 +32,7 @@ def title(cell: CellRecord) -> str:
     end = f"{cell.reason or cell.outcome or 'not judged'}"
     cipher = axes.cipher.suite or "the default ciphers"
     return escape(
-        f"HTTP/3: {end} with {titled(axes.haproxy.name)}, {axes.tls.name}, {cipher} on {axes.arch.name}"
+        f"HTTP/3: {end} with {name_haproxy(axes.haproxy.name)}, {axes.tls.name}, {cipher} on {axes.arch.name}"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from orchestrator.analyse.compare import Comparison
-from orchestrator.matrix.model import titled
+from orchestrator.matrix.model import name_haproxy
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
@@ -197,7 +197,7 @@ def write_disagreements(record: RunRecord) -> Iterator[str]:
     if found:
         yield f"\n### Clients disagree, {len(found)}\n"
     for one in found:
-        server = escape(f"{one.arch} {titled(one.haproxy)} {one.tls} {one.cipher} {one.execution}")
+        server = escape(f"{one.arch} {name_haproxy(one.haproxy)} {one.tls} {one.cipher} {one.execution}")
         yield f"- **{server}**: {escape(one.sentence)}"
 
 

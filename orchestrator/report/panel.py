@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from orchestrator import closecode
 from orchestrator.matrix import banner
-from orchestrator.matrix.clients import control_client
+from orchestrator.matrix.clients import choose_control_client
 from orchestrator.matrix.model import HaproxyValue, TlsValue
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import Attempt, Attestation, Backtrace, CellRecord, Exchange, Request, Server
@@ -62,7 +62,7 @@ def exchanges(cell: CellRecord) -> tuple[tuple[str, str, Exchange], ...]:
     client = cell.axes.client
     found = (
         ("HTTP/3, QUIC", client.name, cell.observations.h3),
-        ("control: HTTP/2, TCP", control_client(client.family), cell.observations.control),
+        ("control: HTTP/2, TCP", choose_control_client(client.family), cell.observations.control),
     )
     return tuple((title, asker, exchange) for title, asker, exchange in found if exchange is not None)
 

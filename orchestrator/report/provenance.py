@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from orchestrator.matrix.catalog import moving
-from orchestrator.matrix.model import Patch, Software, titled
+from orchestrator.matrix.catalog import find_moving_source
+from orchestrator.matrix.model import Patch, Software, name_haproxy
 from orchestrator.record.model import CellRecord, RunRecord
 
 _SHA = 12
@@ -54,16 +54,16 @@ def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
             is_package=software.source == "distro",
         )
         for name, software in (
-            (titled(cell.axes.haproxy.name), cell.axes.haproxy),
+            (name_haproxy(cell.axes.haproxy.name), cell.axes.haproxy),
             (cell.axes.tls.name, cell.axes.tls),
         )
-        if software.patches or moving(software, "")
+        if software.patches or find_moving_source(software, "")
     )
 
 
 def _source(software: Software, arch: str, record: RunRecord) -> str:
     """Return where it is from, and what it was in this run: a commit, or a digest of a tree or file."""
-    place = moving(software, arch)
+    place = find_moving_source(software, arch)
     if place is None:
         return ""
     for component in record.components:

@@ -18,7 +18,7 @@ from orchestrator.execute.images import bootstrap, dockerfiles, emulation, own_c
 from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import Cell, Limits, Patch
-from orchestrator.matrix.patches import to_apply
+from orchestrator.matrix.patches import read_fitted
 from orchestrator.plan.action import Action, BuildAction
 from orchestrator.plan.plan import Plan, runtime_image, session_name
 from orchestrator.plan.render import Renderer
@@ -126,12 +126,14 @@ def make_folder(
     images = _Images(
         toolchain=_toolchain(first, host),
         runtime=dockerfiles.variant_name(
-            runtime_image(first, host), first.arch.arch, packages.to_run(first.haproxy, first.tls)
+            runtime_image(first, host),
+            first.arch.arch,
+            packages.list_runtime_packages(first.haproxy, first.tls),
         ),
         client="client-aioquic" if any(cell.client.family == "aioquic" for cell in cells) else "client",
     )
     steps = _steps(needed, renderer, images.toolchain)
-    mine = scale_limits(limits, emulated=first.emulated_on(host))
+    mine = scale_limits(limits, emulated=first.is_emulated_on(host))
     work = dict(session_files(renderer, cells, mine, None))
     work["expected.json"] = _as_json(_expected(cells, host, findings))
     work |= {name: renderer.source(f"reproduce/{name}").encode() for name in _SCRIPTS}
@@ -139,7 +141,7 @@ def make_folder(
     values = {
         "name": session_name(first),
         "cells": [
-            (folder, cell, capabilities.unsupported(cell, host))
+            (folder, cell, capabilities.find_unsupported(cell, host))
             for folder, cell in zip(folders, cells, strict=True)
         ],
         "steps": steps,
@@ -167,7 +169,7 @@ def make_folder(
         SCRIPT: renderer.render("reproduce/reproduce.sh.j2", values).encode(),
         **{step.script: step.text.encode() for step in steps},
         **_selftest(renderer, needed),
-        **{f"patches/{patch.name}": to_apply(patch) for step in steps for patch in step.patches},
+        **{f"patches/{patch.name}": read_fitted(patch) for step in steps for patch in step.patches},
         **{f"images/{name}": text.encode() for name, text in _image_files(first, images, host).items()},
         **{f"work/{path}": content for path, content in work.items()},
     }
@@ -182,11 +184,11 @@ def _as_json(value: object) -> bytes:
 
 def _expected(cells: Sequence[Cell], host: Arch, findings: RunFindings | None) -> dict[str, Any]:
     """Return what ``verdict.py`` needs to know beside what the session asks."""
-    declared = {cell.id: capabilities.unsupported(cell, host) for cell in cells}
+    declared = {cell.id: capabilities.find_unsupported(cell, host) for cell in cells}
     return {
         "machine": cells[0].arch.arch.machine,
         "cells": {key: {"declared": one.reason if one else None} for key, one in declared.items()},
-        "no_quic": capabilities.quic_api(cells[0].haproxy, cells[0].tls) == "none",
+        "no_quic": capabilities.find_quic_api(cells[0].haproxy, cells[0].tls) == "none",
         **(findings.expected if findings else {}),
     }
 
@@ -232,7 +234,7 @@ def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
 
 def _toolchain(cell: Cell, host: Arch) -> str:
     """Return the name of the image that compiles or unpacks the cell's HAProxy."""
-    target, extra = cell.arch.arch, packages.to_build(cell.haproxy, cell.tls)
+    target, extra = cell.arch.arch, packages.list_build_packages(cell.haproxy, cell.tls)
     if not cell.haproxy.is_compiled or (target == host and not extra):
         return "toolchain"
     return dockerfiles.variant_name("toolchain", target, extra)
@@ -243,9 +245,11 @@ def _image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
     target = cell.arch.arch
     known = {
         **dockerfiles.render_dockerfiles(host, [target]),
-        **dockerfiles.rendered_variant("toolchain", host, target, packages.to_build(cell.haproxy, cell.tls)),
         **dockerfiles.rendered_variant(
-            runtime_image(cell, host), host, target, packages.to_run(cell.haproxy, cell.tls)
+            "toolchain", host, target, packages.list_build_packages(cell.haproxy, cell.tls)
+        ),
+        **dockerfiles.rendered_variant(
+            runtime_image(cell, host), host, target, packages.list_runtime_packages(cell.haproxy, cell.tls)
         ),
     }
     names = ["base", "toolchain", images.toolchain, images.runtime, images.client]
@@ -257,7 +261,7 @@ def _image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
 
 def _containers(cells: Sequence[Cell], images: _Images, limits: Limits, host: Arch) -> dict[str, object]:
     target = cells[0].arch.arch
-    model = capabilities.cpu_model(cells[0], host)
+    model = capabilities.find_cpu_model(cells[0], host)
     environment = cells[0].execution.environment
     before = emulation.before(target, model, environment)
     server, client = session.specs(

@@ -25,7 +25,7 @@ from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.clients import CLIENTS
 from orchestrator.matrix.model import ClientSource
 from orchestrator.matrix.name_rules import CPU_MODEL, NAME, NAME_LENGTH
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.record.model import ActionRecord, CellRecord
 
 
@@ -37,27 +37,27 @@ class _Part(BaseModel):
 
 def _known_arch(name: str) -> str:
     if name not in ARCHES:
-        raise records.fault(f"no architecture {quoted(name)} ({join_names(ARCHES)})")
+        raise records.make_fault(f"no architecture {quote(name)} ({join_names(ARCHES)})")
     return name
 
 
 def _as_known(arch: Arch) -> Arch:
     if ARCHES.get(arch.name) != arch:
-        raise records.fault(
-            f"{quoted(arch.name)} is no architecture as it is known here ({join_names(ARCHES)})"
+        raise records.make_fault(
+            f"{quote(arch.name)} is no architecture as it is known here ({join_names(ARCHES)})"
         )
     return arch
 
 
 def _known_client(family: str) -> str:
     if family not in CLIENTS:
-        raise records.fault(f"no client family {quoted(family)} ({join_names(CLIENTS)})")
+        raise records.make_fault(f"no client family {quote(family)} ({join_names(CLIENTS)})")
     return family
 
 
 def _plain(name: str) -> str:
     if not patches.NAME.fullmatch(name):
-        raise records.fault(f"{quoted(name)} is no plain file name")
+        raise records.make_fault(f"{quote(name)} is no plain file name")
     return name
 
 
@@ -117,14 +117,18 @@ class _Client(_Part):
 
     @model_validator(mode="after")
     def _from_a_place(self) -> Self:
-        check = {"package": origins.package, "path": origins.folder, "image": origins.image}[self.source]
+        check = {
+            "package": origins.check_package,
+            "path": origins.check_folder,
+            "image": origins.check_image,
+        }[self.source]
         for problem in filter(None, map(check, self.where)):
-            raise records.fault(problem)
+            raise records.make_fault(problem)
         return self
 
 
 def _paired(variables: Any) -> Any:
-    return dict(environment.pairs(variables))
+    return dict(environment.split_pairs(variables))
 
 
 class _Execution(_Part):
@@ -187,7 +191,7 @@ def _refuse(form: type[_Part], value: object, what: str) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        given = "" if first["type"] == "matrix" else f"{quoted(first['input'])}: "
+        given = "" if first["type"] == "matrix" else f"{quote(first['input'])}: "
         raise UsageError(
             f"{what} cannot be used: {place}: {given}{first['msg']}",
             resolution="The run's folder was changed, or another version of matrixctl wrote it.",
@@ -195,4 +199,4 @@ def _refuse(form: type[_Part], value: object, what: str) -> None:
 
 
 def _shown(text: str) -> str:
-    return text if text.isprintable() and len(text) <= 200 else quoted(text)  # noqa: PLR2004 - an id
+    return text if text.isprintable() and len(text) <= 200 else quote(text)  # noqa: PLR2004 - an id

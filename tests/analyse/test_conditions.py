@@ -7,7 +7,7 @@ import pytest
 from orchestrator.analyse.attributes import ATTRIBUTES, Fact
 from orchestrator.analyse.conditions import describe_border, write_condition
 from orchestrator.matrix.model import HaproxyValue, TlsValue
-from orchestrator.matrix.select import Named, names, parse
+from orchestrator.matrix.select import Named, find_names, parse
 
 
 def tls(*names_: str) -> dict[str, Named]:
@@ -55,7 +55,7 @@ def test_each_set_of_values_is_written_so_that_it_can_be_pasted(
     for size in range(1, len(values)):
         for chosen in map(set, combinations(values, size)):
             text = write_condition(attribute, values, chosen)
-            assert names(parse(text, ATTRIBUTES), values) == chosen, text
+            assert find_names(parse(text, ATTRIBUTES), values) == chosen, text
 
 
 def test_a_border_lies_between_two_versions() -> None:

@@ -38,7 +38,7 @@ CELLS = select(
     ),
     known=EVERY,
 )
-RUNNABLE = [cell for cell in CELLS if capabilities.unsupported(cell, ARCHES["amd64"]) is None]
+RUNNABLE = [cell for cell in CELLS if capabilities.find_unsupported(cell, ARCHES["amd64"]) is None]
 PAIRWISE = app.Exploring(pairwise=True, minutes=None)
 WHEN = ("haproxy<3.4", "tls=quictls-3.3.0-quic1")
 

@@ -58,4 +58,4 @@ def test_a_worker_makes_cells_native(begun: list[Any], tmp_path: Path) -> None:
     ((cells, _),) = begun
     natives = select_executed(cells, "native", ARCHES["amd64"], frozenset({"arm64"}))
     assert {cell.arch.name for cell in natives} == {"amd64", "arm64"}
-    assert all(cell.emulated_on(ARCHES["amd64"]) for cell in cells if cell not in natives)
+    assert all(cell.is_emulated_on(ARCHES["amd64"]) for cell in cells if cell not in natives)

@@ -15,7 +15,7 @@ from orchestrator.matrix import schema
 
 FREE = [
     place
-    for place in Walk(schema=schema.json_schema(), also=("axes",)).places()
+    for place in Walk(schema=schema.make_json_schema(), also=("axes",)).places()
     if place.name.startswith("axes.") and place.name.endswith((".path", ".prebuilt", ".configure_flags[0]"))
 ]
 """Fields that take nearly any text. What the others take is tried in matrix/test_hostile_files.py."""

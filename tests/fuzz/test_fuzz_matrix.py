@@ -21,7 +21,7 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import AXES
 from orchestrator.matrix.replace import replace_values
 from orchestrator.matrix.replacement import make_value, parse
-from orchestrator.matrix.select import profile_filters, select, select_ids
+from orchestrator.matrix.select import find_filters, select, select_ids
 from orchestrator.matrix.until import parse_until
 from orchestrator.matrix.yamltree import read
 from orchestrator.versions import Version
@@ -83,10 +83,10 @@ def reads(tmp_path: Path) -> Callable[[bytes], object]:
         cells = expand(matrix)
         expectations = resolve(matrix, cells, DAY)
         for rule in expectations.rules:
-            expectations.stale(rule, cells)
+            expectations.explain_stale(rule, cells)
         for profile in matrix.profiles:
-            select(cells, profile_filters(matrix, profile), known=cells)
-        return [one.id for one in cells], expectations.met, expectations.unmet()
+            select(cells, find_filters(matrix, profile), known=cells)
+        return [one.id for one in cells], expectations.met, expectations.list_unmet()
 
     return read_all
 
@@ -169,7 +169,7 @@ def test_ids_and_profiles(fuzz: Fuzz) -> None:
     matrix = load(resources.root() / "matrix.yaml")
 
     def call(texts: tuple[str, str]) -> object:
-        return select_ids(select(CELLS, profile_filters(matrix, texts[0])), [texts[1]])
+        return select_ids(select(CELLS, find_filters(matrix, texts[0])), [texts[1]])
 
     fuzz(st.tuples(near_text("quick", "full"), near_text(*(one.id for one in CELLS[:9]))), call)
 
@@ -188,7 +188,7 @@ def test_versions(fuzz: Fuzz) -> None:
 
 def test_until(fuzz: Fuzz) -> None:
     texts = near_text("2027-01-31", "haproxy 3.0.11", "openssl 3.5", "libressl 3.9.2", edits=3)
-    fuzz(texts, lambda text: parse_until(text).passed(cell(), DAY), refuses=(ValueError,))
+    fuzz(texts, lambda text: parse_until(text).explain_past(cell(), DAY), refuses=(ValueError,))
 
 
 def test_origins(fuzz: Fuzz, tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_origins(fuzz: Fuzz, tmp_path: Path) -> None:
 
     def call(text: str) -> object:
         found: list[object] = []
-        for allowed in (origins.git, origins.folder, origins.prebuilt):
+        for allowed in (origins.check_git, origins.check_folder, origins.check_prebuilt):
             why = allowed(text)
             assert why is None or (why.strip() and "\n" not in why)
             found.append(why)
-            if why is None and allowed is origins.git:
+            if why is None and allowed is origins.check_git:
                 url, ref = origins.split_git(text, tmp_path)
                 assert not (url + ref).startswith("-")
             elif why is None:
@@ -220,7 +220,7 @@ def test_patches(fuzz: Fuzz, tmp_path: Path) -> None:
         content, text = given
         written(tmp_path / "fix.diff", content)
         component, patch = patches.parse(text.replace("DIR", str(tmp_path)))
-        assert patches.content(patch) == content
+        assert patches.read_content(patch) == content
         return patches.apply_patches(CELLS[:40], [(component, patch)])
 
     fuzz(st.tuples(near_bytes(DIFF), near_text("openssl=DIR/fix.diff", "haproxy=DIR/fix.diff")), call)

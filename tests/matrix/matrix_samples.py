@@ -15,7 +15,7 @@ SMALL: Mapping[str, Sequence[str]] = {
 
 def record(axis: str, name: str) -> AxisValue:
     """The record of a short name; a client may have any name here."""
-    return ClientValue(name=name, family=name) if axis == "client" else schema.value(axis, name)
+    return ClientValue(name=name, family=name) if axis == "client" else schema.make_value(axis, name)
 
 
 def matrix(

@@ -72,21 +72,24 @@ def cell(haproxy_version: str, tls_name: str, cipher: str, client: str = "curl")
     ],
 )
 def test_quic_api(version: str, library: str, api: str) -> None:
-    assert capabilities.quic_api(haproxy(version), tls(library)) == api
+    assert capabilities.find_quic_api(haproxy(version), tls(library)) == api
     assert capabilities.needs_limited_quic(haproxy(version), tls(library)) == (api == "compat")
 
 
 def test_make_flags_end_with_the_most_special_ones() -> None:
     library = tls("openssl-distro").model_copy(update={"make_flags": ("SSL_X=1",)})
-    assert capabilities.make_flags(haproxy("3.0.11", "DEBUG=-g"), library) == (
+    assert capabilities.list_make_flags(haproxy("3.0.11", "DEBUG=-g"), library) == (
         "USE_OPENSSL=1",
         "USE_QUIC=1",
         "USE_QUIC_OPENSSL_COMPAT=1",
         "SSL_X=1",
         "DEBUG=-g",
     )
-    assert capabilities.make_flags(haproxy("3.2.0"), tls("openssl-3.5.7")) == ("USE_OPENSSL=1", "USE_QUIC=1")
-    assert "USE_QUIC=1" not in capabilities.make_flags(haproxy("2.6.12"), tls("openssl-3.5.7"))
+    assert capabilities.list_make_flags(haproxy("3.2.0"), tls("openssl-3.5.7")) == (
+        "USE_OPENSSL=1",
+        "USE_QUIC=1",
+    )
+    assert "USE_QUIC=1" not in capabilities.list_make_flags(haproxy("2.6.12"), tls("openssl-3.5.7"))
 
 
 @pytest.mark.parametrize(
@@ -107,12 +110,12 @@ def test_make_flags_end_with_the_most_special_ones() -> None:
     ],
 )
 def test_unsupported(version: str, library: str, cipher: str, client: str, reason: str | None) -> None:
-    found = capabilities.unsupported(cell(version, library, cipher, client))
+    found = capabilities.find_unsupported(cell(version, library, cipher, client))
     assert (found.reason if found else None) == reason
 
 
 def test_the_message_says_who_cannot() -> None:
-    found = capabilities.unsupported(cell("3.0.11", "openssl-distro", CCM, "gtlsclient"))
+    found = capabilities.find_unsupported(cell("3.0.11", "openssl-distro", CCM, "gtlsclient"))
     assert found is not None
     assert found.message == (
         "HAProxy 3.0.11's QUIC compatibility layer cannot use TLS_AES_128_CCM_SHA256 with openssl-distro"
@@ -130,7 +133,7 @@ def test_the_message_says_who_cannot() -> None:
     ],
 )
 def test_bind_names_only_what_the_default_list_lacks(library: str, cipher: str, named: str | None) -> None:
-    assert capabilities.bind_ciphersuites(cell("3.0.11", library, cipher)) == named
+    assert capabilities.find_bind_suite(cell("3.0.11", library, cipher)) == named
 
 
 OLD, NEW = ("2.8.9", "3.0-dev12"), ("3.0-dev13", "3.0.11", "3.2.21", "3.4.5")
@@ -144,7 +147,7 @@ def test_of_haproxy_2569_all_is_run_that_can_be_asked_for(
     version: str, library: str, cipher: str, client: str
 ) -> None:
     """A hang, a crash or a refusal of ChaCha20 is a result; only CCM, which LibreSSL has not, is declared."""
-    found = capabilities.unsupported(cell(version, library, cipher, client))
+    found = capabilities.find_unsupported(cell(version, library, cipher, client))
     cannot = "client-cannot-offer" if client == "curl" else "library-cannot"
     assert (found.reason if found else None) == (cannot if cipher == CCM else None)
 
@@ -167,10 +170,10 @@ def test_of_haproxy_2569_all_is_run_that_can_be_asked_for(
     ],
 )
 def test_suites(version: str, library: str, suites: set[str]) -> None:
-    found = capabilities.row(haproxy(version), tls(library))
+    found = capabilities.find_row(haproxy(version), tls(library))
     assert set(found.suites) == (suites | {"TLS_AES_256_GCM_SHA384"} if suites else set())
     for suite in SUITES:
-        cannot = capabilities.server_cannot(haproxy(version), tls(library), suite)
+        cannot = capabilities.find_server_lack(haproxy(version), tls(library), suite)
         assert (cannot is None) == (suite in found.suites)
 
 
@@ -189,7 +192,7 @@ def test_suites(version: str, library: str, suites: set[str]) -> None:
     ],
 )
 def test_limits(version: str, library: str, ciphersuites: bool, zero_rtt: bool, by_hardware: bool) -> None:
-    found = capabilities.row(haproxy(version), tls(library))
+    found = capabilities.find_row(haproxy(version), tls(library))
     assert (found.ciphersuites, found.zero_rtt, found.aes_by_hardware) == (
         ciphersuites,
         zero_rtt,
@@ -198,7 +201,7 @@ def test_limits(version: str, library: str, ciphersuites: bool, zero_rtt: bool, 
 
 
 def test_a_moving_source_of_no_version_is_taken_for_the_newest() -> None:
-    assert capabilities.quic_api(haproxy("master"), tls("openssl-3.5.7")) == "native"
+    assert capabilities.find_quic_api(haproxy("master"), tls("openssl-3.5.7")) == "native"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -246,14 +249,14 @@ def _on(arch: str, execution: str) -> Cell:
 def test_aes_on_and_off_per_architecture(arch: str, on: str | None, off: str | None) -> None:
     for execution, model in (("aes-on", on), ("aes-off", off)):
         asked = _on(arch, execution)
-        declared = capabilities.unsupported(asked)
+        declared = capabilities.find_unsupported(asked)
         if model is None:
             assert declared is not None
             assert declared.reason == Reason.EMULATOR_CANNOT
             assert declared.message.startswith(f"no {execution} on {arch}: ")
         else:
             assert declared is None
-            assert capabilities.cpu_model(asked, ARCHES["amd64"]) == model
+            assert capabilities.find_cpu_model(asked, ARCHES["amd64"]) == model
 
 
 def test_each_architecture_says_of_both_whether_qemu_has_such_a_cpu() -> None:
@@ -263,16 +266,19 @@ def test_each_architecture_says_of_both_whether_qemu_has_such_a_cpu() -> None:
 
 
 def test_a_cpu_of_ones_own_is_qemus_word() -> None:
-    assert capabilities.cpu_model(_on("arm64", "Haswell,-aes"), ARCHES["amd64"]) == "Haswell,-aes"
-    assert capabilities.cpu_model(_on("amd64", "Haswell,-aes"), ARCHES["amd64"]) == "Haswell,-aes"
+    assert capabilities.find_cpu_model(_on("arm64", "Haswell,-aes"), ARCHES["amd64"]) == "Haswell,-aes"
+    assert capabilities.find_cpu_model(_on("amd64", "Haswell,-aes"), ARCHES["amd64"]) == "Haswell,-aes"
 
 
 def test_without_a_cpu_asked_for_a_foreign_server_has_its_default_and_a_native_one_none() -> None:
     default = ExecutionValue(name="default")
     for name, arch in ARCHES.items():
         one = fakes.cell(arch=name, execution=default)
-        assert capabilities.cpu_model(one, arch) == ""
-        assert capabilities.cpu_model(one, next(a for a in ARCHES.values() if a != arch)) == arch.cpus.default
+        assert capabilities.find_cpu_model(one, arch) == ""
+        assert (
+            capabilities.find_cpu_model(one, next(a for a in ARCHES.values() if a != arch))
+            == arch.cpus.default
+        )
         assert arch.cpus.default
 
 
@@ -285,7 +291,7 @@ def test_what_a_row_was_proved_with_is_its_own(row: Capability) -> None:
     assert found is not None
     day, version, library = found.groups()
     assert date(2026, 11, 1) <= date.fromisoformat(day)
-    assert capabilities.row(haproxy(version), tls(library)) is row
+    assert capabilities.find_row(haproxy(version), tls(library)) is row
 
 
 def test_every_row_with_quic_was_built() -> None:

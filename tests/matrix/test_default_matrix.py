@@ -13,7 +13,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.schema import CIPHERS
-from orchestrator.matrix.select import profile_filters, select
+from orchestrator.matrix.select import find_filters, select
 from orchestrator.versions import Version
 
 DEFAULT = resources.root() / "matrix.yaml"
@@ -21,7 +21,7 @@ DEFAULT = resources.root() / "matrix.yaml"
 
 def of_profile(name: str) -> list[Cell]:
     matrix = load(DEFAULT)
-    return list(select(expand(matrix), profile_filters(matrix, name)))
+    return list(select(expand(matrix), find_filters(matrix, name)))
 
 
 def test_the_quick_profile_keeps_its_cells() -> None:
@@ -50,7 +50,7 @@ def test_ccm_is_offered_where_a_library_has_it() -> None:
     asked = [
         cell
         for cell in of_profile("mission")
-        if cell.cipher.suite == CCM and capabilities.unsupported(cell) is None
+        if cell.cipher.suite == CCM and capabilities.find_unsupported(cell) is None
     ]
     haproxys = {value.name for value in load(DEFAULT).axes["haproxy"]}
     found = {(cell.arch.name, cell.haproxy.name, cell.tls.family) for cell in asked}

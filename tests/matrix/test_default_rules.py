@@ -115,14 +115,14 @@ def test_what_a_rule_was_seen_with_is_its_own(rule: ExpectRule) -> None:
 
 
 def test_every_rule_fits_a_cell_and_none_is_stale() -> None:
-    assert FOUND.unmet() == ()
-    assert not [rule.place for rule in FOUND.rules if FOUND.stale(rule, CELLS)]
+    assert FOUND.list_unmet() == ()
+    assert not [rule.place for rule in FOUND.rules if FOUND.explain_stale(rule, CELLS)]
 
 
 def test_a_client_that_can_offer_ccm_asks_a_server_that_lacks_it() -> None:
     gtls = ClientValue(name="gtlsclient", family="gtlsclient")
     cells = [replace(cell, client=gtls) for cell in select(CELLS, [f"cipher={CCM}", "tls=libressl"])]
     found = resolve(MATRIX, cells, date(2026, 11, 22))
-    run = {(cell.haproxy.name, found.declared(cell) is None) for cell in cells if found.runs(cell)}
+    run = {(cell.haproxy.name, found.find_declared(cell) is None) for cell in cells if found.is_run(cell)}
     assert {("2.8.9", True), ("3.0-dev12", True), ("3.0-dev13", False), ("3.0.11", False)} <= run
     assert {cell.haproxy.name for cell in cells} == {haproxy for haproxy, declared in run if not declared}

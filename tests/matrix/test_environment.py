@@ -7,7 +7,7 @@ from fakes import cell
 
 from orchestrator.arch import ARCHES
 from orchestrator.matrix.capability_table import FAMILIES
-from orchestrator.matrix.environment import VALUE, VARIABLES, command, find_unread, find_unset
+from orchestrator.matrix.environment import VALUE, VARIABLES, find_unread, find_unset, make_command
 from orchestrator.matrix.model import ExecutionValue
 
 BOTH = ExecutionValue(name="masked", environment=("OPENSSL_armcap=0", "OPENSSL_ia32cap=~0x200000000000000"))
@@ -35,7 +35,7 @@ def test_a_library_reads_only_the_mask_of_its_own_architecture(
 
 def test_without_variables_nothing_is_unread() -> None:
     assert find_unread(cell(tls="libressl-3.9.2")) == ()
-    assert command(()) == ()
+    assert make_command(()) == ()
 
 
 def test_the_table_names_families_and_architectures_that_there_are() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matrix_samples import matrix
 
-from orchestrator.matrix.expand import cell_id, combine, expand, find_idle
+from orchestrator.matrix.expand import combine, expand, find_idle, make_cell_id
 from orchestrator.matrix.model import AXES, DEFAULTS, REQUIRED
 
 ONE = {"arch": ["amd64"], "haproxy": ["3.0.11"], "tls": ["openssl-distro"], "cipher": ["default"]}
@@ -19,9 +19,9 @@ NAMES = {axis: names[0] for axis, names in ONE.items()}
 def test_golden_ids() -> None:
     names = {**NAMES, "client": "curl", "execution": "default"}
     plain = "amd64--haproxy-3.0.11--openssl-distro--default"
-    assert cell_id(names) == plain
-    assert cell_id({**names, "client": "gtlsclient"}) == f"{plain}--client.gtlsclient"
-    assert cell_id({**names, "execution": "aes-off"}) == f"{plain}--execution.aes-off"
+    assert make_cell_id(names) == plain
+    assert make_cell_id({**names, "client": "gtlsclient"}) == f"{plain}--client.gtlsclient"
+    assert make_cell_id({**names, "execution": "aes-off"}) == f"{plain}--execution.aes-off"
 
 
 def test_golden_expansion() -> None:
@@ -120,7 +120,7 @@ ids = st.fixed_dictionaries({axis: st.from_regex(r"[a-c0](-?[a-c._])*-?", fullma
 
 @given(ids, ids)
 def test_ids_are_unique(one: dict[str, str], two: dict[str, str]) -> None:
-    assert (cell_id(one) == cell_id(two)) == (one == two)
+    assert (make_cell_id(one) == make_cell_id(two)) == (one == two)
 
 
 @pytest.mark.whole

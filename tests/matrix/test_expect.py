@@ -54,8 +54,8 @@ def one(*filters: str) -> Cell:
 
 def test_without_rules_nothing_is_expected() -> None:
     found = resolved()
-    assert (found.rules, found.met, found.unmet()) == ((), (), ())
-    assert found.rule(CELLS[0]) is None
+    assert (found.rules, found.met, found.list_unmet()) == ((), (), ())
+    assert found.find_rule(CELLS[0]) is None
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,9 @@ def test_a_contradiction_names_both_rules_and_a_cell() -> None:
 
 def test_two_rules_that_say_the_same_are_no_contradiction() -> None:
     first, second = rule("tls=libressl*", line=1), rule("haproxy<3.2", line=2)
-    assert resolved(first, second).rule(one("tls=libressl*", "haproxy=3.0.11", "cipher=default")) == first
+    assert (
+        resolved(first, second).find_rule(one("tls=libressl*", "haproxy=3.0.11", "cipher=default")) == first
+    )
 
 
 def test_a_contradiction_that_a_third_rule_settles_is_none() -> None:
@@ -162,7 +164,7 @@ def test_a_contradiction_that_a_third_rule_settles_is_none() -> None:
 @pytest.mark.parametrize("when", ["tls=nossl*", "tls=quictls@3.0..", "arch=riscv64", "haproxy=1.0..2.0"])
 def test_a_word_that_no_value_has_is_no_error_and_the_rule_is_told_to_be_unmet(when: str) -> None:
     found = resolved(rule("arch=arm64"), rule(when, "arch=arm64", says=CRASH, line=7))
-    assert [one.place for one in found.unmet()] == ["matrix.yaml:7"]
+    assert [one.place for one in found.list_unmet()] == ["matrix.yaml:7"]
     assert found.met == (45, 0)
 
 
@@ -195,16 +197,20 @@ def test_a_rule_about_the_server_makes_a_declared_cell_run(
     cells = asking(client)
     found = resolve(having(rule(*CCM, says=says)), cells, TODAY)
     for cell in select(cells, CCM):
-        assert capabilities.unsupported(cell) is not None
-        assert (found.rule(cell) is not None, found.runs(cell)) == (counts, counts)
-        assert (found.declared(cell) is not None) is declared
+        assert capabilities.find_unsupported(cell) is not None
+        assert (found.find_rule(cell) is not None, found.is_run(cell)) == (counts, counts)
+        assert (found.find_declared(cell) is not None) is declared
 
 
 def test_what_nobody_declares_runs_whatever_is_expected() -> None:
     cell = one("tls=openssl-3.5.7", "cipher=default", "haproxy=3.0.11")
     for says in (HANG, Reason.SOURCE_UNREACHABLE, Reason.LIBRARY_CANNOT, None):
         found = resolved(rule("tls=openssl*", says=says))
-        assert (found.rule(cell) is not None, found.runs(cell), found.declared(cell)) == (True, True, None)
+        assert (found.find_rule(cell) is not None, found.is_run(cell), found.find_declared(cell)) == (
+            True,
+            True,
+            None,
+        )
 
 
 # Time.
@@ -243,16 +249,16 @@ def test_what_nobody_declares_runs_whatever_is_expected() -> None:
 def test_when_a_rule_is_out_of_date(until: str, today: date, filters: list[str], why: str) -> None:
     found = resolved(rule("arch=*", until=until), today=today)
     cells = select(CELLS, [*filters, "cipher=default"])
-    assert found.stale(found.rules[0], cells) == why
+    assert found.explain_stale(found.rules[0], cells) == why
 
 
 def test_a_rule_that_counts_for_none_of_the_cells_is_not_stale_for_them() -> None:
     found = resolved(
         rule("arch=arm64", until="2020-01-01"), rule("arch=arm64", "haproxy=3.0.11", until="haproxy 3.0")
     )
-    assert not found.stale(found.rules[0], select(CELLS, ["arch=amd64"]))
-    assert not found.stale(found.rules[0], select(CELLS, ["haproxy=3.0.11", "cipher=default"]))
-    assert found.stale(found.rules[0], select(CELLS, ["cipher=default"]))
+    assert not found.explain_stale(found.rules[0], select(CELLS, ["arch=amd64"]))
+    assert not found.explain_stale(found.rules[0], select(CELLS, ["haproxy=3.0.11", "cipher=default"]))
+    assert found.explain_stale(found.rules[0], select(CELLS, ["cipher=default"]))
 
 
 @pytest.mark.whole

@@ -29,7 +29,7 @@ from orchestrator.reproduce import planned_folders
 
 pytestmark = pytest.mark.whole
 
-MATRIX = Walk(schema=schema.json_schema(), also=("axes",)).places()
+MATRIX = Walk(schema=schema.make_json_schema(), also=("axes",)).places()
 SOURCES = Walk(
     schema=catalog._File.model_json_schema(),
     forms={

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from orchestrator import resources
-from orchestrator.matrix.schema import json_schema
+from orchestrator.matrix.schema import make_json_schema
 
-SCHEMA = json_schema()
+SCHEMA = make_json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 

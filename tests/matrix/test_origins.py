@@ -54,7 +54,7 @@ def haproxy(path: Path) -> HaproxyValue:
     ],
 )
 def test_what_git_may_be_given(text: str) -> None:
-    assert origins.git(text) is None
+    assert origins.check_git(text) is None
 
 
 @pytest.mark.parametrize(
@@ -84,17 +84,17 @@ def test_what_git_may_be_given(text: str) -> None:
     ],
 )
 def test_what_git_may_not_be_given(text: str, why: str) -> None:
-    assert why in (origins.git(text) or "")
-    assert "secret" not in (origins.git(text) or "")
+    assert why in (origins.check_git(text) or "")
+    assert "secret" not in (origins.check_git(text) or "")
 
 
 @given(st.text(max_size=40))
 def test_whatever_passes_is_two_plain_words(text: str) -> None:
-    if origins.git(text) is None:
+    if origins.check_git(text) is None:
         assert text.isascii()
         assert text.isprintable()
         assert not any(word.startswith("-") for word in text.split(" "))
-    if origins.prebuilt(text) is None:
+    if origins.check_prebuilt(text) is None:
         assert text.isprintable()
         assert not text.startswith("-")
 
@@ -241,6 +241,6 @@ def test_a_faulty_patch_is_told_where_it_is_named(
 
 @pytest.mark.parametrize("url", ["a\nb://x", "\n://x", "a\u2028b://x"])
 def test_a_scheme_brings_no_line_of_its_own(url: str) -> None:
-    why = origins.git(f"{url} y")
+    why = origins.check_git(f"{url} y")
     assert why is not None
     assert why.splitlines() == [why]

@@ -75,7 +75,7 @@ def test_what_it_lacks_is_its_familys_unless_it_says_so(
 ) -> None:
     cells = expand(load(write(tmp_path, f"{{name: mine, family: curl, path: x{lacks}}}")))
     found = {
-        cell.cipher.suite for cell in cells if capabilities.client_cannot(cell.client, cell.cipher.suite)
+        cell.cipher.suite for cell in cells if capabilities.find_client_lack(cell.client, cell.cipher.suite)
     }
     assert found == declared
 

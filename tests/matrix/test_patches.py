@@ -7,7 +7,14 @@ from fakes import cell
 
 from orchestrator.errors import ChecksumMismatchError, Exit, UsageError
 from orchestrator.matrix.model import Cell, Patch
-from orchestrator.matrix.patches import apply_patches, content, of_cells, parse, read_patch, to_apply
+from orchestrator.matrix.patches import (
+    apply_patches,
+    list_patches,
+    parse,
+    read_content,
+    read_fitted,
+    read_patch,
+)
 
 DIFF = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
 
@@ -47,7 +54,7 @@ def test_patches_of_the_matrix_come_first() -> None:
     given = with_haproxy(cell(), patches=(patch("of-the-matrix.diff"),))
     (made,) = apply_patches([given], [("haproxy", patch())])
     assert [one.name for one in made.haproxy.patches] == ["of-the-matrix.diff", "fix.diff"]
-    assert of_cells([made]) == {
+    assert list_patches([made]) == {
         patch("of-the-matrix.diff"): ("3.0.11",),
         patch(): ("3.0.11",),
     }
@@ -75,7 +82,7 @@ def test_what_is_refused(given: list[tuple[str, Patch]], told: str) -> None:
 
 def test_one_patch_for_two_components_is_no_clash() -> None:
     made = apply_patches(CELLS[1:2], [("haproxy", patch()), ("openssl", patch())])
-    assert of_cells(made) == {patch(): ("3.0.11", "openssl-3.5.7")}
+    assert list_patches(made) == {patch(): ("3.0.11", "openssl-3.5.7")}
 
 
 def test_a_prebuilt_haproxy_has_no_patched_library_in_it() -> None:
@@ -91,13 +98,13 @@ def test_a_file_is_read_once_and_verified_when_it_is_used(tmp_path: Path) -> Non
     path.write_text(DIFF)
     component, found = parse(f"openssl={path}")
     assert (component, found) == ("openssl", read_patch(path))
-    assert content(found) == DIFF.encode()
+    assert read_content(found) == DIFF.encode()
     path.write_text(DIFF + "\n")
     with pytest.raises(ChecksumMismatchError, match="has changed"):
-        content(found)
+        read_content(found)
     path.unlink()
     with pytest.raises(ChecksumMismatchError, match="can no longer be read"):
-        content(found)
+        read_content(found)
 
 
 @pytest.mark.parametrize("text", ["", "openssl", "=x.diff", "openssl="])
@@ -114,5 +121,5 @@ def test_a_name_that_no_file_can_have_is_refused() -> None:
 def test_what_is_applied_has_the_prefixes_that_the_file_lacks(tmp_path: Path) -> None:
     (tmp_path / "fix.diff").write_text(DIFF.replace("a/x", "x").replace("b/x", "x"))
     found = read_patch(tmp_path / "fix.diff")
-    assert to_apply(found).decode() == DIFF
-    assert content(found) == (tmp_path / "fix.diff").read_bytes()
+    assert read_fitted(found).decode() == DIFF
+    assert read_content(found) == (tmp_path / "fix.diff").read_bytes()

@@ -12,8 +12,8 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import AxisValue, HaproxyValue, Matrix, TlsValue
 from orchestrator.matrix.replace import replace_values
-from orchestrator.matrix.select import profile_filters, select
-from orchestrator.matrix.versionless import with_versions
+from orchestrator.matrix.select import find_filters, select
+from orchestrator.matrix.versionless import add_versions
 
 TREE = HaproxyValue(name="haproxy-path", version="3.5-dev5", source="path", where="/x")
 LIBRARY = TlsValue(name="libressl-path", family="libressl", version="4.4.0", source="path", where="/y")
@@ -183,7 +183,7 @@ include:
 def test_every_profile_of_the_default_matrix_selects_a_tree(profile: str) -> None:
     made = replace_values(load(DEFAULT), [("haproxy", TREE)])
     every = expand(made)
-    found = select(every, profile_filters(made, profile), known=every)
+    found = select(every, find_filters(made, profile), known=every)
     assert {cell.haproxy for cell in found} == {TREE}
 
 
@@ -207,7 +207,7 @@ def test_versions_are_filled_in_where_there_are_none_everywhere() -> None:
         asked.append(software.name)
         return software.version or "3.5"
 
-    made = with_versions(whole, read)  # type: ignore[arg-type] # it is asked for these two alone
+    made = add_versions(whole, read)  # type: ignore[arg-type] # it is asked for these two alone
     known = TREE.model_copy(update={"version": "3.5"})
     assert made.axes["haproxy"] == (known,)
     assert made.include[0]["haproxy"] == known
@@ -217,4 +217,4 @@ def test_versions_are_filled_in_where_there_are_none_everywhere() -> None:
 
 def test_releases_and_packages_are_not_asked_for_a_version() -> None:
     whole = matrix()
-    assert with_versions(whole, _version) is whole
+    assert add_versions(whole, _version) is whole

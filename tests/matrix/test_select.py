@@ -10,7 +10,7 @@ from matrix_samples import matrix
 from orchestrator.errors import Exit, NothingSelectedError, UsageError
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.model import AXES
-from orchestrator.matrix.select import profile_filters, select, select_ids
+from orchestrator.matrix.select import find_filters, select, select_ids
 
 CELLS = expand(matrix())
 ALL_HAPROXY = ["3.0-dev12", "3.0.11", "3.1.9", "3.2-dev5", "3.2.0"]
@@ -235,10 +235,10 @@ def test_select_ids() -> None:
 
 def test_profiles() -> None:
     declared = matrix(profiles={"quick": ("tls=openssl-distro",)})
-    assert profile_filters(declared, "quick") == ("tls=openssl-distro",)
-    assert profile_filters(declared, "full") == ()
+    assert find_filters(declared, "quick") == ("tls=openssl-distro",)
+    assert find_filters(declared, "full") == ()
     with pytest.raises(UsageError, match="no profile 'quikc'; did you mean 'quick'") as caught:
-        profile_filters(declared, "quikc")
+        find_filters(declared, "quikc")
     assert caught.value.details == "profiles: full, quick"
 
 

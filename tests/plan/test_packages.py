@@ -64,8 +64,8 @@ def test_the_server_has_what_it_is_named_and_what_its_libraries_depend_on(arch: 
 
 def test_a_prebuilt_haproxy_is_not_compiled_and_may_need_packages_all_the_same() -> None:
     one = with_value("haproxy", source="prebuilt", where="/x", runtime_packages=("liblua5.3-0",))
-    assert packages.to_build(one.haproxy, one.tls) == ()
-    assert packages.to_run(one.haproxy, one.tls) == ("liblua5.3-0",)
+    assert packages.list_build_packages(one.haproxy, one.tls) == ()
+    assert packages.list_runtime_packages(one.haproxy, one.tls) == ("liblua5.3-0",)
 
 
 def planned(one: Cell, *, more: Mapping[str, str]) -> dict[str, str | None]:
@@ -144,6 +144,6 @@ def test_sanitizers_are_known_by_the_flags_and_bring_their_runtime_library(
     flags: tuple[str, ...], found: tuple[str, ...]
 ) -> None:
     one = with_value("haproxy", make_flags=flags)
-    assert capabilities.sanitizers(one.haproxy, one.tls) == set(found)
+    assert capabilities.list_sanitizers(one.haproxy, one.tls) == set(found)
     brought = {packages.SANITIZERS[name] for name in found}
-    assert set(packages.to_run(one.haproxy, one.tls)) == brought
+    assert set(packages.list_runtime_packages(one.haproxy, one.tls)) == brought

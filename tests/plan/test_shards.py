@@ -11,7 +11,7 @@ from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
-from orchestrator.matrix.select import profile_filters, select
+from orchestrator.matrix.select import find_filters, select
 from orchestrator.plan import shards
 from orchestrator.plan.plan import build_name
 from orchestrator.plan.shards import Shard, list_builds, split, split_by_time, take
@@ -31,7 +31,7 @@ def longest(made: tuple[Shard, ...]) -> float:
 @pytest.mark.parametrize("profile", ["quick", "full", "nightly"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 16, 64, 1000])
 def test_each_cell_is_in_exactly_one_shard(profile: str, count: int) -> None:
-    cells = select(EVERY, profile_filters(MATRIX, profile), known=EVERY)
+    cells = select(EVERY, find_filters(MATRIX, profile), known=EVERY)
     made = split(cells, count)
     assert sorted(cell for shard in made for cell in shard.cells) == sorted(cell.id for cell in cells)
     assert all(shard.cells for shard in made)
@@ -119,7 +119,7 @@ def test_a_lost_cell_is_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch) -> None
 
 @cache
 def nightly_by_kind() -> tuple[tuple[Cell, ...], list[list[shards.BuildWithCells]]]:
-    cells = select(EVERY, profile_filters(MATRIX, "nightly"), known=EVERY)
+    cells = select(EVERY, find_filters(MATRIX, "nightly"), known=EVERY)
     return cells, [[one for one in list_builds(cells) if one.runner == kind] for kind in shards.NATIVE]
 
 

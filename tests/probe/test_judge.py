@@ -156,7 +156,7 @@ def test_a_library_without_the_suite_has_to_refuse_it() -> None:
 
 def test_a_haproxy_that_is_declared_without_quic_and_is_built_without_it() -> None:
     old = cell(haproxy="2.6.12")
-    declared = capabilities.unsupported(old)
+    declared = capabilities.find_unsupported(old)
     server = server_line(vv=vv(version="2.6.12-d60d1a7", features=NO_QUIC_FEATURES))
     refused = dead(old, 1, "[ALERT] unsupported protocol family 'quic4@'")
     found = judge(old, BINARY, server, refused, declared)
@@ -170,7 +170,7 @@ def test_a_haproxy_that_is_declared_without_quic_and_is_built_without_it() -> No
 def test_a_haproxy_that_is_declared_without_quic_and_has_it() -> None:
     old = cell(haproxy="2.6.12")
     server = server_line(vv=vv(version="2.6.12-d60d1a7"))
-    found = judge(old, BINARY, server, line(old), capabilities.unsupported(old))
+    found = judge(old, BINARY, server, line(old), capabilities.find_unsupported(old))
     assert (found.outcome, found.contradicts) == (PASS, True)
 
 

@@ -73,7 +73,7 @@ class Bench:
             cpus=2,
             rounds=("first", *(f"repeat {number}" for number in range(2, repeat + 1))),
             keep=False,
-            declared=capabilities.unsupported if challenge else lambda _: None,
+            declared=capabilities.find_unsupported if challenge else lambda _: None,
             cancelled=self._asked_to_stop,
             judged=self._told,
         )

@@ -59,7 +59,7 @@ def verdict() -> ModuleType:
 
 def told(module: ModuleType, folder: Path, one: Cell, lines: list[Raw], *argv: str, **expected: Any) -> int:
     """The exit code that reproduce.sh makes of it, with the files that a folder has."""
-    declared = capabilities.unsupported(one, ARCHES["amd64"])
+    declared = capabilities.find_unsupported(one, ARCHES["amd64"])
     known = {"declared": declared.reason if declared else None, **expected.pop("cell", {})}
     session = session_files(Renderer(), [one], Limits(), None)["session.json"]
     (folder / "session.json").write_bytes(session)
@@ -132,7 +132,7 @@ RAWS = {
 
 def as_judged(one: Cell, raw: Raw, **server: Any) -> int:
     """The exit code that the judge's own outcome means."""
-    declared = capabilities.unsupported(one, ARCHES["amd64"])
+    declared = capabilities.find_unsupported(one, ARCHES["amd64"])
     found = judge(one, BINARY, server_line(**server), raw, declared)
     if found.outcome is Outcome.PASS:
         return 1 if found.contradicts else 0
@@ -234,7 +234,7 @@ def of_each_kind() -> dict[str, Cell]:
     """A cell of each declaration and client in the default matrix, and one of which nothing is declared."""
     found = {"none": CELL, "default": DEFAULT}
     for one in expand(load(resources.root() / "matrix.yaml")):
-        if declared := capabilities.unsupported(one, ARCHES["amd64"]):
+        if declared := capabilities.find_unsupported(one, ARCHES["amd64"]):
             found.setdefault(f"{declared.reason} {one.client.name}", one)
     return found
 
@@ -244,7 +244,7 @@ KINDS = of_each_kind()
 
 def as_challenged(one: Cell, raw: Raw) -> int:
     """What the judge makes of a cell whose HAProxy is the right one."""
-    declared = capabilities.unsupported(one, ARCHES["amd64"])
+    declared = capabilities.find_unsupported(one, ARCHES["amd64"])
     found, contradicts = _challenged(declared, classify(one, observe(one, raw)), no_quic=False)
     if found.outcome is Outcome.PASS:
         return 1 if contradicts else 0

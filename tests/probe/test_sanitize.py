@@ -121,7 +121,7 @@ def sanitized(arch: str, sanitizer: str, cpu: str = "") -> Cell:
 def test_address_sanitizer_runs_natively_and_the_other_everywhere(
     arch: str, host: str, sanitizer: str, cpu: str, *, can: bool
 ) -> None:
-    found = capabilities.unsupported(sanitized(arch, sanitizer, cpu), ARCHES[host])
+    found = capabilities.find_unsupported(sanitized(arch, sanitizer, cpu), ARCHES[host])
     assert (found is None) == can
     if found is not None:
         assert found.reason == Reason.EMULATOR_CANNOT
@@ -129,8 +129,8 @@ def test_address_sanitizer_runs_natively_and_the_other_everywhere(
 
 
 def test_without_a_host_only_a_wanted_cpu_tells_that_it_is_emulated() -> None:
-    assert capabilities.unsupported(sanitized("arm64", "address")) is None
-    assert capabilities.unsupported(sanitized("arm64", "address", "max")) is not None
+    assert capabilities.find_unsupported(sanitized("arm64", "address")) is None
+    assert capabilities.find_unsupported(sanitized("arm64", "address", "max")) is not None
 
 
 def test_address_sanitizer_raises_the_memory_of_a_session() -> None:

@@ -28,7 +28,7 @@ from test_hostile_site import site_of
 from orchestrator.analyse.change import Change
 from orchestrator.errors import UsageError
 from orchestrator.matrix.expand import expand
-from orchestrator.matrix.select import names, parse, values_of
+from orchestrator.matrix.select import find_names, find_values, parse
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
@@ -177,12 +177,12 @@ FILTERS = (
 def test_filters_mean_what_they_mean_to_the_command_line(visitor: Reader) -> None:
     cells = expand(MATRIX)
     axes = ("arch", "haproxy", "tls", "cipher", "client", "execution")
-    values = {axis: values_of(cells, axis) for axis in axes}
+    values = {axis: find_values(cells, axis) for axis in axes}
 
     def wanted(filter_: str) -> list[str] | None:
         try:
             item = parse(filter_)
-            return [item.axis, *sorted(names(item, values[item.axis]))]
+            return [item.axis, *sorted(find_names(item, values[item.axis]))]
         except UsageError:
             return None
 

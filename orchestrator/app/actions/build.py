@@ -85,7 +85,7 @@ def name_toolchain(recipe: Recipe, host: Arch) -> tuple[str, Arch, tuple[str, ..
     """Return the image in which it is compiled, the architecture that it serves, and its further packages."""
     name = "toolchain" if recipe.compiler_arch == host else "emulated-toolchain"
     target = recipe.target if recipe.compiles else host
-    return name, target, packages.to_build(recipe.haproxy, recipe.tls)
+    return name, target, packages.list_build_packages(recipe.haproxy, recipe.tls)
 
 
 def find_library(store: Store, action: Action) -> Path:

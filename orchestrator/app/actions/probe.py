@@ -67,9 +67,9 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     """
     cells = [plan.cells[key] for key in action.cells]
     first, runtime = cells[0], runtime_image(cells[0], context.host)
-    arch, extra = first.arch.arch, packages.to_run(first.haproxy, first.tls)
+    arch, extra = first.arch.arch, packages.list_runtime_packages(first.haproxy, first.tls)
     if first.execution.cpu:  # the image itself was proved on the default one
-        context.images.prove_cpu(runtime, arch, capabilities.cpu_model(first, context.host), extra)
+        context.images.prove_cpu(runtime, arch, capabilities.find_cpu_model(first, context.host), extra)
     images = SessionImages(
         server=context.images.get(runtime, arch, extra).tag,
         client=context.images.client(first.client).tag,

@@ -69,7 +69,7 @@ def list_for_build(recipe: Recipe, host: Arch) -> tuple[WantedImage, ...]:
 
 def list_for_probe(cell: Cell, host: Arch) -> tuple[WantedImage, ...]:
     """Return the images that a cell is probed in: the server's, and the clients'."""
-    extra = packages.to_run(cell.haproxy, cell.tls)
+    extra = packages.list_runtime_packages(cell.haproxy, cell.tls)
     images = (
         WantedImage(name=runtime_image(cell, host), arch=cell.arch.arch.name, extra=extra),
         WantedImage(name="client", arch=host.name),

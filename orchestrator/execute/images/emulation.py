@@ -11,7 +11,7 @@ from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import DeadlineError, EmulationError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.system.host import Host
-from orchestrator.matrix.environment import command as environment_command
+from orchestrator.matrix.environment import make_command as environment_command
 
 ROOT = "/target"
 """The folder of the image ``emulated-runtime`` that holds the target's loader and libraries."""

@@ -18,7 +18,7 @@ from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import DeadlineError, SourceUnreachableError
 from orchestrator.execute.sources.download import MAX_BYTES
 from orchestrator.execute.system.host import Host
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 from orchestrator.resources import root
 
 PYTHON = "3.13"
@@ -94,7 +94,7 @@ def unpack(wheels: Sequence[Path], into: IO[bytes]) -> None:
             with zipfile.ZipFile(wheel) as archive:
                 for name in sorted(archive.namelist()):
                     if name.startswith("/") or ".." in name.split("/"):
-                        raise SourceUnreachableError(f"the wheel {wheel.name} has {quoted(name)} in it")
+                        raise SourceUnreachableError(f"the wheel {wheel.name} has {quote(name)} in it")
                     if archive.getinfo(name).file_size > MAX_BYTES:
                         raise SourceUnreachableError(f"the wheel {wheel.name} unpacks to too much")
                     content = archive.read(name)

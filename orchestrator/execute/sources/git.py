@@ -20,7 +20,7 @@ from orchestrator.execute.sources.download import MAX_BYTES, SHARE_OVER, FetchEr
 from orchestrator.execute.system import process
 from orchestrator.execute.system.process import Completed
 from orchestrator.matrix.origins import SCHEMES
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _PART_OF_COMMIT = re.compile(r"[0-9a-fA-F]{4,39}")
@@ -98,9 +98,9 @@ def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
             return name, commit
     if _PART_OF_COMMIT.fullmatch(ref):
         raise NoRefError(
-            f"has no ref {quoted(ref)}; a commit needs all its 40 digits (`git rev-parse {ref}` prints them)"
+            f"has no ref {quote(ref)}; a commit needs all its 40 digits (`git rev-parse {ref}` prints them)"
         )
-    raise NoRefError(f"has no ref {quoted(ref)}{_nearest(place, ref, deadline)}")
+    raise NoRefError(f"has no ref {quote(ref)}{_nearest(place, ref, deadline)}")
 
 
 def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) -> str:
@@ -179,7 +179,7 @@ def find_commit(clone: Path, name: str, *, deadline: float) -> str:
     argv = [*_in(clone), "rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}"]
     done = _try(argv, deadline=deadline)
     if done.exit_code != 0:
-        raise NoRefError(f"has no commit {quoted(name)}")
+        raise NoRefError(f"has no commit {quote(name)}")
     return done.stdout.decode().strip()
 
 
@@ -276,7 +276,7 @@ def push(
     argv = [*_in(repository), "push", "--quiet", "--porcelain", lease, "--", remote, f"{commit}:{name}"]
     done = _try(argv, deadline=deadline, largest=MAX_BYTES)
     if b"stale info" in done.stdout:
-        raise MovedError(f"{quoted(branch)} has changed meanwhile")
+        raise MovedError(f"{quote(branch)} has changed meanwhile")
     _check(done, MAX_BYTES)
     _run([*_in(repository), "update-ref", kept, commit], deadline=deadline)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.sources.tree import MAX_FILES
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 MAX_UNPACKED = 4 << 30
 """Bytes of all its files together; OpenSSL has 150 MiB."""
@@ -38,11 +38,11 @@ class _BoundedEntry(tarfile.TarInfo):
         if self.type in _NOTES and self.size > MAX_HEADER:
             raise FetchError(f"has more than {MAX_HEADER >> 10} KiB to say of one entry")
         if self.type == tarfile.GNUTYPE_SPARSE:
-            raise FetchError(f"has {quoted(self.name)} in it, which has holes")
+            raise FetchError(f"has {quote(self.name)} in it, which has holes")
         return super()._proc_member(tar)  # type: ignore[misc] # typeshed leaves it out
 
     def _proc_gnusparse_10(self, entry: Any, *_: Any) -> None:
-        raise FetchError(f"has {quoted(entry.name)} in it, which has holes")
+        raise FetchError(f"has {quote(entry.name)} in it, which has holes")
 
 
 _BROKEN = (
@@ -67,7 +67,7 @@ def check(path: Path) -> None:
                 if max(size, tar.offset) > MAX_UNPACKED:
                     raise FetchError(f"unpacks to more than {MAX_UNPACKED >> 30} GiB")
                 if fault := _fault(entry, links):
-                    raise FetchError(f"has {quoted(entry.name)} in it, {fault}")
+                    raise FetchError(f"has {quote(entry.name)} in it, {fault}")
                 tar.members = []  # type: ignore[attr-defined] # else each stays in memory
     except _BROKEN as error:
         raise FetchError(f"is no tarball that can be read: {_words(error)}") from None

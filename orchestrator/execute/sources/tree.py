@@ -13,7 +13,7 @@ from orchestrator.atomic_files import SITE_MANIFEST, is_ignored
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import MAX_BYTES, FetchError
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 _MATRIX = "matrix.yaml"
 MAX_FILES = 200_000
@@ -165,7 +165,7 @@ def _target(tree: Path, path: str) -> str:
     real = Path(os.path.realpath(tree / path))
     if Path(target).is_absolute() or not real.is_relative_to(os.path.realpath(tree)):
         raise SourceUnreachableError(
-            f"{tree / path} is a link that leads out of the tree, to {quoted(target)}",
+            f"{tree / path} is a link that leads out of the tree, to {quote(target)}",
             resolution="Replace it by the file itself: nothing outside the tree is read.",
         )
     return target

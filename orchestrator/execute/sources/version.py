@@ -22,10 +22,10 @@ from orchestrator.execute.sources import git, tarball, unpinned
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.sources.identify import NAMES, TITLES, Identity, identify
 from orchestrator.execute.store.store import Store
-from orchestrator.matrix.catalog import Moving, moving
+from orchestrator.matrix.catalog import Moving, find_moving_source
 from orchestrator.matrix.model import Software
 from orchestrator.matrix.pins import Pins
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 from orchestrator.versions import Version
 
 _LARGEST = 1 << 20
@@ -72,7 +72,7 @@ class VersionReader:
         if software.version:  # a look at a tree costs nothing; to fetch or unpack something for it would
             folder = Path(software.where)
             return identify_folder(folder) if software.source == "path" and folder.is_dir() else None
-        places = [one for arch in self.archs if (one := moving(software, arch)) is not None]
+        places = [one for arch in self.archs if (one := find_moving_source(software, arch)) is not None]
         match software.source:
             case "path":
                 return _of_tree(software)
@@ -132,7 +132,7 @@ def _of_tree(software: Software) -> Identity | None:
     folder = Path(software.where)
     if not folder.is_dir():
         raise UsageError(
-            f"{software.name}: there is no folder {quoted(software.where)}",
+            f"{software.name}: there is no folder {quote(software.where)}",
             resolution="Correct its `path`; relative ones are relative to the matrix file, and to this folder"
             " on the command line.",
         )
@@ -162,7 +162,7 @@ def _of_packages(software: Software, paths: Sequence[Path]) -> Identity | None:
     there = [path for path in paths if path.is_file()]
     if not there:
         raise UsageError(
-            f"{software.name}: there is no file {quoted(str(paths[0]) if paths else software.where)}"
+            f"{software.name}: there is no file {quote(str(paths[0]) if paths else software.where)}"
             + (f", nor any of {len(paths) - 1} more" if len(paths) > 1 else "")
         )
     found = {path: _of_package(software, path) for path in there}
@@ -182,7 +182,7 @@ def _of_package(software: Software, path: Path) -> Identity | None:
         raise UsageError(f"{software.name}: {path} cannot be read: {error.strerror}") from None
     package = fields.get("Package", "")
     if fields and package.partition("-")[0] != "haproxy":
-        raise UsageError(f"{software.name}: {path} is the package {quoted(package)}, not HAProxy's")
+        raise UsageError(f"{software.name}: {path} is the package {quote(package)}, not HAProxy's")
     # https://www.debian.org/doc/debian-policy/ch-controlfields.html#version: [epoch:]upstream[-revision],
     # where ~ stands before what comes before a release.
     upstream = fields.get("Version", "").rpartition(":")[2]

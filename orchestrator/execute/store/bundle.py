@@ -24,7 +24,7 @@ from orchestrator.atomic_files import open_regular, scratch_folder, sync_folder
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store.store import Store
 from orchestrator.frozen_value import Value
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 MOST = 10_000
 """Members of one file."""
@@ -377,7 +377,7 @@ class _Reader:
         except tarfile.HeaderError as error:
             raise self._refuse(f"where {name} should be, there is no member of a tar ({error})") from None
         if entry.name != name:
-            raise self._refuse(f"it has {quoted(entry.name)} in it, where {name} should be")
+            raise self._refuse(f"it has {quote(entry.name)} in it, where {name} should be")
         if not entry.isreg() or entry.type == tarfile.GNUTYPE_SPARSE:
             raise self._refuse(f"{name} is no plain file in it, but a link, a device or the like")
         if not 0 <= entry.size <= most:

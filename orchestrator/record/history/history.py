@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from orchestrator.atomic_files import make_ignored
 from orchestrator.errors import UsageError
-from orchestrator.phrases import join_names, quoted
+from orchestrator.phrases import join_names, quote
 from orchestrator.record.find import (
     LAST_GOOD,
     WHAT,
@@ -182,7 +182,7 @@ class History:
             mine = []
         if not mine:
             raise UsageError(
-                f"the history {self.place} has no run {quoted(name)}",
+                f"the history {self.place} has no run {quote(name)}",
                 details=f"the newest: {join_names(known[:3])}" if known else "",
                 resolution=f"RUN is {WHAT}." if known else "Fill it with: matrixctl history import --all",
             )

@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestrator.errors import UsageError
 from orchestrator.mask_passwords import mask_text
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 
 _POSTGRESQL = "postgresql+psycopg"
 
@@ -57,6 +57,6 @@ def _refused(text: str) -> UsageError:
     # A password that does not parse is one all the same.
     scheme = f"{text.partition('://')[0]}://..." if "://" in text else text
     return UsageError(
-        f"{quoted(scheme)} names no history",
+        f"{quote(scheme)} names no history",
         resolution="Name a file, sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE.",
     )

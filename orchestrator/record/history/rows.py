@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 from orchestrator.errors import UsageError
 from orchestrator.frozen_value import whole
 from orchestrator.outcome import Verdict, believed
-from orchestrator.phrases import quoted
+from orchestrator.phrases import quote
 from orchestrator.record.find import is_good
 from orchestrator.record.model import (
     Alarm,
@@ -60,7 +60,7 @@ def clean(record: RunRecord) -> tuple[RunRecord, str]:
         began = None
     if began is None or began.year < _FIRST_YEAR:
         raise UsageError(
-            f"the run {record.run.id} does not say when it began: {quoted(record.run.started_at)}"
+            f"the run {record.run.id} does not say when it began: {quote(record.run.started_at)}"
         ) from None
     return record, hashlib.sha256(told.encode()).hexdigest()
 
@@ -73,7 +73,7 @@ def _refuse_doubles(record: RunRecord) -> None:
     if double is not None:
         said = "".join(f"attempt {number} at " for number in double[1:])
         raise UsageError(
-            f"the run {record.run.id} has {said}the cell {quoted(double[0])} twice",
+            f"the run {record.run.id} has {said}the cell {quote(double[0])} twice",
             resolution="Its record was edited. Its journal says how it was: name the run's folder.",
         )
 
