@@ -11,7 +11,7 @@ from bench import report
 from bench.figures import Section, against
 from orchestrator.analyse.nights import first_night
 from orchestrator.app.history import add_run, import_run
-from orchestrator.plan.plan import session_of
+from orchestrator.plan.plan import name_session_of
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunStarted
@@ -100,7 +100,7 @@ def _night(record: RunRecord, number: int) -> RunRecord:
     day = _FIRST + timedelta(days=number)
     run = {"id": f"{day:%Y%m%d}-020000-0001", "series": "nightly", "started_at": f"{day}T02:00:00+00:00"}
     sessions = {
-        session_of(cell.build.name, cell.axes.execution, cell.axes.client): cell.build.name
+        name_session_of(cell.build.name, cell.axes.execution, cell.axes.client): cell.build.name
         for cell in record.cells
     }
     actions = [_action("haproxy", name) for name in sorted(set(sessions.values()))]

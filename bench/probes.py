@@ -34,7 +34,7 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.matrix.select import find_filters, select
 from orchestrator.outcome import Outcome
-from orchestrator.plan.plan import runtime_image
+from orchestrator.plan.plan import choose_runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
 from orchestrator.probe.judge import Judgement
@@ -173,7 +173,7 @@ def _bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
         raise MatrixctlError(f"The build {digest} is not in the store {store}.")
     tags = {part.name: part.version for part in record.components if part.kind == "image"}
     cells = select(expand(matrix), filters)
-    runtime = runtime_image(cells[0], host)
+    runtime = choose_runtime_image(cells[0], host)
     return Bed(
         engine=docker_engine.connect(),
         host=host,

@@ -24,7 +24,7 @@ from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.pins import Pins
 from orchestrator.plan.action import Action, BuildAction, ImageAction, ProbeAction, SourceAction
-from orchestrator.plan.plan import Plan, estimate, package_image
+from orchestrator.plan.plan import Plan, choose_package_image, estimate
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
 
@@ -99,7 +99,7 @@ def packages_here(engine: Engine | None, host: Arch) -> Package:
 def _find_package(
     engine: Engine | None, host: Arch, arch: str, here: Mapping[tuple[str, ...], ImageRef]
 ) -> tuple[str, bytes] | None:
-    image = here.get((package_image(ARCHES[arch], host), arch))
+    image = here.get((choose_package_image(ARCHES[arch], host), arch))
     return image_content.haproxy(engine, image) if engine and image else None
 
 

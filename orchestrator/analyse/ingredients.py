@@ -9,7 +9,7 @@ from typing import Literal, cast
 from orchestrator.frozen_value import Value
 from orchestrator.matrix.model import AXES
 from orchestrator.plan.action import make_key
-from orchestrator.plan.plan import session_of
+from orchestrator.plan.plan import name_session_of
 from orchestrator.record.model import (
     ActionRecord,
     CellRecord,
@@ -163,7 +163,7 @@ class Ingredients:
         An image counts by its packages: each that is recorded, and the rest of them as one. Its own digest
         changes whenever it is made again. A toolchain counts by the packages that it compiled with.
         """
-        session = session_of(cell.build.name, cell.axes.execution, cell.axes.client)
+        session = name_session_of(cell.build.name, cell.axes.execution, cell.axes.client)
         key = session, self._where_of.get(cell.id, -1)
         if key not in self._shared:
             reached, where = self._reach(cell.build.name, session), self._wheres[key[1]]

@@ -193,7 +193,7 @@ def _build_with_symbols(run: Run, plan: Plan, build: BuildAction, clock: _Clock)
     context, recipe = run.context, build.recipe
     if recipe is None or build.digest is None:
         raise MatrixctlError(f"{build.name} has no recipe")
-    values: Mapping[str, object] = recipe.values(WORK)
+    values: Mapping[str, object] = recipe.list_values(WORK)
     script = context.renderer.render(_SYMBOLS, values)
     digest = hashlib.sha256(f"{build.digest}\n{script}".encode()).hexdigest()
     parents = (find_library(context.store, plan.actions[build.library]),) if build.library else ()

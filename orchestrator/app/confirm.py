@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.app.stages import Run, probe_alone
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.plan.plan import build_name
+from orchestrator.plan.plan import name_build
 
 _Kind = tuple[Verdict, Outcome | None, Reason | None]
 
@@ -53,7 +53,7 @@ def spread(cells: Sequence[Cell]) -> Sequence[Cell]:
     turns: dict[str, int] = {}
     ordered = []
     for cell in cells:
-        turn = turns[build_name(cell)] = turns.get(build_name(cell), -1) + 1
+        turn = turns[name_build(cell)] = turns.get(name_build(cell), -1) + 1
         ordered.append((turn, cell))
     return [cell for _, cell in sorted(ordered, key=lambda one: one[0])]
 

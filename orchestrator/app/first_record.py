@@ -14,7 +14,7 @@ from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell, Matrix
 from orchestrator.outcome import Verdict
 from orchestrator.plan.action import Action
-from orchestrator.plan.plan import Plan, build_name
+from orchestrator.plan.plan import Plan, name_build
 from orchestrator.record.expected import find_expected
 from orchestrator.record.model import (
     ActionRecord,
@@ -122,7 +122,7 @@ def make_cell(
             cpu_model=capabilities.find_cpu_model(cell, host) or None,
             cpu_features=(),
         ),
-        build=Build(name=build_name(cell), digest=None),
+        build=Build(name=name_build(cell), digest=None),
         expected=find_expected(cell, expectations, host),
         observations=None,
         attestation=None,

@@ -15,7 +15,7 @@ from orchestrator.execute.system.load import LoadMeter
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
-from orchestrator.plan.plan import Plan, build_name
+from orchestrator.plan.plan import Plan, name_build
 from orchestrator.probe import confirm
 from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
 from orchestrator.probe.prober import Circumstances
@@ -183,7 +183,7 @@ class Ledger:
     def _find_build(self, cell: Cell) -> Build:
         build, vv = self.plan.find_build(cell), _name_version(cell)
         return Build(
-            name=build_name(cell),
+            name=name_build(cell),
             digest=build.digest if build else None,
             vv=vv if (self.recorder.folder / vv).exists() else None,
         )
@@ -279,4 +279,4 @@ class Ledger:
 
 def _name_version(cell: Cell) -> str:
     """Return where what the cell's build says of itself lies in the run's folder."""
-    return f"builds/{build_name(cell)}.vv.txt"
+    return f"builds/{name_build(cell)}.vv.txt"

@@ -14,7 +14,7 @@ from orchestrator.matrix.expect import Expectations
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.pins import Pins
 from orchestrator.plan.action import BuildAction, ImageAction, SourceAction
-from orchestrator.plan.digest import digest
+from orchestrator.plan.digest import compute_digest
 from orchestrator.plan.planner import Planner, list_inputs
 from orchestrator.plan.render import Renderer
 from orchestrator.preview import Preview, find_runnable
@@ -81,11 +81,11 @@ def make_key(cells: Sequence[Cell], inputs: KeyInputs, preview: Preview) -> str:
     image is made. The second half, behind a dash, is that of the digests themselves, which have the versions
     of compiler and libc in them; it is there once all of them are known.
     """
-    asked = digest("store-key", {"needs": sorted(_list_asked(cells, inputs))})[:_SHOWN]
+    asked = compute_digest("store-key", {"needs": sorted(_list_asked(cells, inputs))})[:_SHOWN]
     needs = find_needs(preview, caches=False)
     if needs.unknown:
         return asked
-    exact = digest("store-key", {"needs": sorted(needs.wanted.paths)})
+    exact = compute_digest("store-key", {"needs": sorted(needs.wanted.paths)})
     return f"{asked}-{exact[:_SHOWN]}"
 
 
@@ -106,11 +106,13 @@ def _list_asked(cells: Sequence[Cell], inputs: KeyInputs) -> Iterator[str]:
     for action in replace(planner, moved=moved).plan(runnable).actions.values():
         match action:
             case SourceAction(source=Source() as source):
-                yield digest("source", {"sha256": source.sha256, "file": source.file})
+                yield compute_digest("source", {"sha256": source.sha256, "file": source.file})
             case BuildAction() if action.recipe:
-                yield digest(action.kind, list_inputs(action.recipe, planner.renderer))
+                yield compute_digest(action.kind, list_inputs(action.recipe, planner.renderer))
             case ImageAction() if action.extra:
-                yield digest("image", {"image": action.image, "arch": action.arch, "extra": action.extra})
+                yield compute_digest(
+                    "image", {"image": action.image, "arch": action.arch, "extra": action.extra}
+                )
 
 
 def _stand_in(what: Moving, inputs: KeyInputs) -> Source:

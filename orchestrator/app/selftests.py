@@ -12,7 +12,7 @@ from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import RecordError
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import Cell
-from orchestrator.plan.plan import build_name
+from orchestrator.plan.plan import name_build
 from orchestrator.probe import selftest
 from orchestrator.probe.session import Raw
 from orchestrator.record import journal
@@ -51,7 +51,7 @@ class SelfTests:
         with self._faults_logged(), self._lock:
             for cell in {_key(cell): cell for cell in cells}.values():
                 update = {"problem": why, "evidence": evidence}
-                self._record(_blank(cell).model_copy(update=update), build_name(cell))
+                self._record(_blank(cell).model_copy(update=update), name_build(cell))
 
     def explain(self, record: CellRecord) -> CellRecord:
         """Return the cell with the cause that its library's self-test gives for its failure, or with none."""
@@ -86,7 +86,7 @@ class SelfTests:
                     "evidence": (self._keep(first, output),),
                 }
             )
-            self._record(made, build_name(first))
+            self._record(made, name_build(first))
 
     def _find_cause(self, record: CellRecord) -> str:
         axes = record.axes
@@ -107,7 +107,7 @@ class SelfTests:
         folder = self.recorder.folder / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         name = "--".join(part for part in _key(cell) if part != "default")
-        for suffix in ("", f"--{build_name(cell)}"):
+        for suffix in ("", f"--{name_build(cell)}"):
             path = folder / f"{re.sub('[^A-Za-z0-9._+~-]', '-', name + suffix)}.json"
             if not path.exists():
                 write_atomically(path, output.encode())

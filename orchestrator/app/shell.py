@@ -21,7 +21,7 @@ from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.patches import read_fitted
 from orchestrator.plan.action import BuildAction
-from orchestrator.plan.plan import runtime_image
+from orchestrator.plan.plan import choose_runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates, session
 from orchestrator.probe.session_files import scale_limits, session_files
@@ -84,7 +84,7 @@ def _session(
 ) -> Iterator[tuple[str, str]]:
     """Yield the names of the server's container, with HAProxy running, and of the client's beside it."""
     first, host = again.cell, again.host
-    runtime, arch = runtime_image(first, host), first.arch.arch
+    runtime, arch = choose_runtime_image(first, host), first.arch.arch
     model = capabilities.find_cpu_model(first, host)
     programs = {"haproxy": _read(means.store, cell.build.digest, "haproxy", cell)}
     tested = _find_digest(again, run, "selftest")
@@ -146,7 +146,7 @@ def _build(means: Means, name: str, again: Replanned, run: RunRecord) -> Iterato
         pids=1024,
     )
     files = {
-        "build.sh": Renderer().render(recipe.template, recipe.values(WORK)).encode(),
+        "build.sh": Renderer().render(recipe.template, recipe.list_values(WORK)).encode(),
         f"src/{source.file}": path.read_bytes(),
         **{f"patches/{patch.name}": read_fitted(patch) for patch in recipe.patches},
     }

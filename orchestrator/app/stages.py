@@ -98,7 +98,7 @@ class Run:
         """Return the plan of the cells that are left; what those need that are probed again is part of it."""
         unfinished = self.unfinished
         plan = planner.plan([*self.chosen, *unfinished])
-        return plan.without_probes({cell.id for cell in unfinished})
+        return plan.drop_probes({cell.id for cell in unfinished})
 
 
 Stage = Callable[[Run], Run]

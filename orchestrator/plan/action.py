@@ -43,7 +43,7 @@ class Recipe(Value):
         """Whether it compiles anything: a HAProxy that is prebuilt is only unpacked."""
         return self.haproxy is None or self.haproxy.is_compiled
 
-    def values(self, work: str) -> dict[str, Any]:
+    def list_values(self, work: str) -> dict[str, Any]:
         """Return what the template is rendered with; ``work`` is the folder in which it is built."""
         return {"work": work, **{name: getattr(self, name) for name in type(self).model_fields}}
 

@@ -20,7 +20,7 @@ _TOOLS = re.compile(r"(gcc|g\+\+|cpp|binutils)(-[0-9]+)?-(?P<gnu>[a-z0-9-]+-linu
 _LIBRARIES = ("libc6-dev", "libcrypt-dev", "linux-libc-dev", "libgcc-14-dev", "libstdc++-14-dev")
 
 
-def digest(kind: str, inputs: Mapping[str, Any], parents: tuple[str, ...] = ()) -> str:
+def compute_digest(kind: str, inputs: Mapping[str, Any], parents: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 (hex) of canonical JSON of the inputs and the sorted digests of the parents."""
     canonical = _CANONICAL.encode(
         {"schema": SCHEMA, "kind": kind, "inputs": inputs, "parents": sorted(parents)}
@@ -28,7 +28,7 @@ def digest(kind: str, inputs: Mapping[str, Any], parents: tuple[str, ...] = ()) 
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def relevant_packages(
+def list_relevant_packages(
     packages: Mapping[str, str], compiler: Arch, target: Arch, *, distro_tls: bool
 ) -> tuple[tuple[str, str], ...]:
     """Return the packages that decide what a compile yields: compiler, binutils, libc, development files.

@@ -30,12 +30,12 @@ class Plan:
     actions: Mapping[str, Action]
     cells: Mapping[str, Cell]
 
-    def graph(self, kinds: Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
+    def make_graph(self, kinds: Iterable[str] | None = None) -> dict[str, tuple[str, ...]]:
         """Return key -> the keys it needs, of all actions or of some kinds only."""
         chosen = {k: a for k, a in self.actions.items() if kinds is None or a.kind in set(kinds)}
         return {key: tuple(need for need in action.needs if need in chosen) for key, action in chosen.items()}
 
-    def without_probes(self, cells: AbstractSet[str]) -> "Plan":
+    def drop_probes(self, cells: AbstractSet[str]) -> "Plan":
         """Return the plan without the probes of these cells; what they need stays."""
         actions: dict[str, Action] = {}
         for key, action in self.actions.items():
@@ -48,31 +48,31 @@ class Plan:
 
     def find_build(self, cell: Cell) -> Action | None:
         """Return the action that builds the cell's HAProxy, or ``None`` where none is planned."""
-        return self.actions.get(make_key("haproxy", build_name(cell)))
+        return self.actions.get(make_key("haproxy", name_build(cell)))
 
 
-def build_name(cell: Cell) -> str:
+def name_build(cell: Cell) -> str:
     """Return the name of the HAProxy build that a cell shares with others."""
     return f"{name_haproxy(cell.haproxy.name)}--{cell.tls.name}--{cell.arch.name}"
 
 
-def session_name(cell: Cell) -> str:
+def name_session(cell: Cell) -> str:
     """Return the name of the probe session that a cell shares: one build, CPU and client image."""
-    return session_of(build_name(cell), cell.execution, cell.client)
+    return name_session_of(name_build(cell), cell.execution, cell.client)
 
 
-def session_of(build: str, cpu: ExecutionValue, client: ClientValue) -> str:
+def name_session_of(build: str, cpu: ExecutionValue, client: ClientValue) -> str:
     """Return the name of the probe session of a build, by the build's name, on a CPU and with a client."""
     on_cpu = build + (f"--{cpu.name}" if cpu != DEFAULTS["execution"] else "")
     return on_cpu + (f"--{client.name}" if client.is_own else "")
 
 
-def runtime_image(cell: Cell, host: Arch) -> str:
+def choose_runtime_image(cell: Cell, host: Arch) -> str:
     """Return the image in which a cell's server runs: one with an emulator where it does not run natively."""
     return "emulated-runtime" if cell.is_emulated_on(host) else "runtime"
 
 
-def package_image(target: Arch, host: Arch) -> str:
+def choose_package_image(target: Arch, host: Arch) -> str:
     """Return the image that has Debian's own HAProxy for ``target``: the one in which servers of it run."""
     return "runtime" if target == host else "emulated-runtime"
 
@@ -83,7 +83,7 @@ def verify(plan: Plan) -> None:
     :raises MatrixctlError: where one does not hold (a fault of matrixctl).
     """
     probed = [cell for action in plan.actions.values() if action.kind == "probe" for cell in action.cells]
-    early = _early(plan)
+    early = _find_early(plan)
     missing = early - set(plan.actions)
     faults = []
     if missing:
@@ -91,12 +91,14 @@ def verify(plan: Plan) -> None:
     if len(probed) != len(set(probed)) or set(probed) != set(plan.cells):
         faults.append("a cell is probed twice or never")
     if early - missing:
-        faults.append(_cycle(plan) or f"planned after what needs it: {', '.join(sorted(early - missing))}")
+        faults.append(
+            _find_cycle(plan) or f"planned after what needs it: {', '.join(sorted(early - missing))}"
+        )
     if faults:
         raise MatrixctlError("The plan is broken; this is a fault of matrixctl.", details="\n".join(faults))
 
 
-def _early(plan: Plan) -> set[str]:
+def _find_early(plan: Plan) -> set[str]:
     """Return the needs that stand after what needs them, or nowhere; without any there is no cycle either."""
     seen: set[str] = set()
     early: set[str] = set()
@@ -106,9 +108,9 @@ def _early(plan: Plan) -> set[str]:
     return early
 
 
-def _cycle(plan: Plan) -> str | None:
+def _find_cycle(plan: Plan) -> str | None:
     try:
-        TopologicalSorter(plan.graph()).prepare()
+        TopologicalSorter(plan.make_graph()).prepare()
     except CycleError as error:
         return f"a cycle: {' -> '.join(error.args[1])}"
     return None

@@ -21,8 +21,15 @@ from orchestrator.plan.action import (
     SourceAction,
     make_key,
 )
-from orchestrator.plan.digest import digest, relevant_packages
-from orchestrator.plan.plan import Plan, build_name, package_image, runtime_image, session_name, verify
+from orchestrator.plan.digest import compute_digest, list_relevant_packages
+from orchestrator.plan.plan import (
+    Plan,
+    choose_package_image,
+    choose_runtime_image,
+    name_build,
+    name_session,
+    verify,
+)
 from orchestrator.plan.render import Renderer
 
 
@@ -47,14 +54,14 @@ class Planner:
     _relevant: dict[tuple[str, str, bool], tuple[tuple[str, str], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Answers of ``_packages``: builds are many, pairs of compiler and target few."""
+    """Answers of ``_list_packages``: builds are many, pairs of compiler and target few."""
 
     def plan(self, cells: Sequence[Cell]) -> Plan:
         """:raises MatrixctlError: where the result breaks an invariant (a fault of this module)."""
         actions: dict[str, Action] = {}
         sessions: dict[str, list[Cell]] = {}
         for cell in cells:
-            sessions.setdefault(session_name(cell), []).append(cell)
+            sessions.setdefault(name_session(cell), []).append(cell)
         for name, group in sessions.items():
             self._add_session(actions, name, group)
         served: dict[str, list[str]] = {}
@@ -80,7 +87,7 @@ class Planner:
         tests = (selftest,) if selftest else ()
         extra = needed.list_runtime_packages(first.haproxy, first.tls)
         host = first.find_host(self.host, self.natives)
-        runtime = self._add_image(actions, runtime_image(first, host), target, extra)
+        runtime = self._add_image(actions, choose_runtime_image(first, host), target, extra)
         images = (runtime, self._add_client(actions, first.client, host))
         _add(
             actions,
@@ -121,7 +128,7 @@ class Planner:
         return self._add_build(
             actions,
             "haproxy",
-            build_name(cell),
+            name_build(cell),
             target,
             template=f"build/{'haproxy' if haproxy.is_compiled else 'prebuilt'}.sh.j2",
             software=haproxy,
@@ -171,16 +178,16 @@ class Planner:
         # What is only unpacked needs no compiler for its architecture, and takes none into its digest.
         served = target if compiles else self.host
         extra = needed.list_build_packages(haproxy, tls)
-        toolchain = self._add_image(actions, self._toolchain(served), served, extra)
+        toolchain = self._add_image(actions, self._choose_toolchain(served), served, extra)
         known = self.renderer.has(template)
         recipe = None
         if known and (fetched is None or fetched.source is not None):
             compiler = served if self.emulated_build else self.host
             distro_tls = tls.source == "distro"
             packages = (
-                self._variant(toolchain, compiler, target, distro_tls=distro_tls)
+                self._list_variant_packages(toolchain, compiler, target, distro_tls=distro_tls)
                 if extra
-                else self._packages(compiler, target, distro_tls=distro_tls)
+                else self._list_packages(compiler, target, distro_tls=distro_tls)
             )
             recipe = Recipe(
                 template=template,
@@ -211,34 +218,38 @@ class Planner:
                 problem=""
                 if known
                 else f"matrixctl has no recipe for {(software or tls).family} ({template})",
-                digest=recipe and self._digest(kind, recipe, actions[library] if library else None),
+                digest=recipe and self._compute_digest(kind, recipe, actions[library] if library else None),
             ),
         )
         return key
 
-    def _digest(self, kind: BuildKind, recipe: Recipe, library: Action | None) -> str | None:
+    def _compute_digest(self, kind: BuildKind, recipe: Recipe, library: Action | None) -> str | None:
         """Return ``None`` where the toolchain's versions or the library's digest are not known."""
         unknown = recipe.compiles and not recipe.packages
         if unknown or (library is not None and library.digest is None):
             return None
         inputs = list_inputs(recipe, self.renderer)
-        return digest(kind, inputs, (library.digest,) if library is not None and library.digest else ())
+        return compute_digest(
+            kind, inputs, (library.digest,) if library is not None and library.digest else ()
+        )
 
-    def _packages(self, compiler: Arch, target: Arch, *, distro_tls: bool) -> tuple[tuple[str, str], ...]:
+    def _list_packages(
+        self, compiler: Arch, target: Arch, *, distro_tls: bool
+    ) -> tuple[tuple[str, str], ...]:
         key = (compiler.name, target.name, distro_tls)
         if key not in self._relevant:
             known = self.packages.get(target.name, {})
-            self._relevant[key] = relevant_packages(known, compiler, target, distro_tls=distro_tls)
+            self._relevant[key] = list_relevant_packages(known, compiler, target, distro_tls=distro_tls)
         return self._relevant[key]
 
-    def _variant(
+    def _list_variant_packages(
         self, toolchain: str, compiler: Arch, target: Arch, *, distro_tls: bool
     ) -> tuple[tuple[str, str], ...]:
         """Return what is relevant of a toolchain with further packages, and all that these have brought."""
         known, plain = self.variants.get(toolchain, {}), self.packages.get(self.host.name, {})
         if not known or not plain:
             return ()
-        own = relevant_packages(known, compiler, target, distro_tls=distro_tls)
+        own = list_relevant_packages(known, compiler, target, distro_tls=distro_tls)
         return tuple(sorted({*own, *(known.items() - plain.items())}))
 
     def _add_source(self, actions: dict[str, Action], software: Software, target: Arch) -> SourceAction:
@@ -266,7 +277,7 @@ class Planner:
         return made
 
     def _add_package_image(self, actions: dict[str, Action], target: Arch) -> tuple[str, ...]:
-        return (self._add_image(actions, package_image(target, self.host), target),)
+        return (self._add_image(actions, choose_package_image(target, self.host), target),)
 
     def _find(self, component: str, version: str) -> tuple[Source | None, str]:
         try:
@@ -275,7 +286,7 @@ class Planner:
             return None, str(error)
         return source, source.blocked or ""
 
-    def _toolchain(self, target: Arch) -> str:
+    def _choose_toolchain(self, target: Arch) -> str:
         """Return the image that compiles for ``target``: of the host's architecture, or of its own."""
         return "emulated-toolchain" if self.emulated_build and target != self.host else "toolchain"
 
@@ -302,7 +313,7 @@ class Planner:
 def list_inputs(recipe: Recipe, renderer: Renderer) -> dict[str, object]:
     """Return what decides the output of a recipe, but for the library that it is linked with."""
     inputs: dict[str, object] = {
-        "recipe": renderer.text(recipe.template),
+        "recipe": renderer.read_text(recipe.template),
         "host": recipe.compiler_arch.name,
         "target": recipe.target.name,
         "packages": recipe.packages,

@@ -18,19 +18,23 @@ from orchestrator.errors import UsageError
 from orchestrator.phrases import quote
 
 
-def environment(loader: BaseLoader, **options: Any) -> ImmutableSandboxedEnvironment:
+def make_environment(loader: BaseLoader, **options: Any) -> ImmutableSandboxedEnvironment:
     """Make Jinja for all that is no page: a sandbox, StrictUndefined, the filter ``sh``, one line per value.
 
     No autoescape: shell and HAProxy files are no HTML, and each value goes through its own filter.
     """
     made = ImmutableSandboxedEnvironment(
-        loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, finalize=_one_line, **options
+        loader=loader,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=_require_one_line,
+        **options,
     )
     made.filters["sh"] = lambda value: shlex.quote(str(value))
     return made
 
 
-def _one_line(value: Any) -> Any:
+def _require_one_line(value: Any) -> Any:
     text = str(value)
     if text.isprintable():
         return value
@@ -41,7 +45,7 @@ def _one_line(value: Any) -> Any:
 
 
 @cache  # compiled once, however many renderers there are
-def _ours() -> "_Templates":
+def _load_ours() -> "_Templates":
     return _Templates()
 
 
@@ -51,7 +55,7 @@ class _Templates:
     def __init__(self, *overlays: Path) -> None:
         folders = (*overlays, resources.root() / "templates")
         self.loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
-        self.environment = environment(self.loader)
+        self.environment = make_environment(self.loader)
         self.names = frozenset(self.loader.list_templates())
         self.texts: dict[str, str] = {}
 
@@ -60,7 +64,7 @@ class Renderer:
     """Renders files of ``templates/``; ``overlay`` is a folder whose files come first."""
 
     def __init__(self, overlay: Path | None = None) -> None:
-        self._templates = _ours() if overlay is None else _Templates(overlay)
+        self._templates = _load_ours() if overlay is None else _Templates(overlay)
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """Return the text of one template."""
@@ -70,7 +74,7 @@ class Renderer:
         """Return whether there is such a file."""
         return name in self._templates.names
 
-    def source(self, name: str) -> str:
+    def read_source(self, name: str) -> str:
         """Return a file that is used as it is.
 
         :raises UsageError: if there is no such file, which for ``build/`` means: no recipe for that library.
@@ -83,7 +87,7 @@ class Renderer:
                 resolution="A TLS library can be built from source once templates/build has a recipe for it.",
             ) from None
 
-    def text(self, name: str) -> str:
+    def read_text(self, name: str) -> str:
         """Return a template and all that it includes, as they stand: what decides what it can be rendered to.
 
         :raises UsageError: see ``source``.
@@ -98,7 +102,7 @@ class Renderer:
         left = [name]
         while left:
             one = left.pop()
-            seen[one] = self.source(one)
+            seen[one] = self.read_source(one)
             # A computed name is None there; ours are all plain text, which StrictUndefined does not forbid.
             named = meta.find_referenced_templates(self._templates.environment.parse(seen[one]))
             left += sorted(other for other in named if other is not None and other not in seen)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix.model import Cell
-from orchestrator.plan.plan import FALLBACK_SECONDS, UNPACK_SECONDS, build_name
+from orchestrator.plan.plan import FALLBACK_SECONDS, UNPACK_SECONDS, name_build
 
 MOST = 256
 """Jobs that one matrix of GitHub Actions may have
@@ -62,7 +62,7 @@ class Shard:
     @property
     def seconds(self) -> float:
         """Return how long it takes, the set-up of its machine included."""
-        return SETUP_SECONDS + _work(self.builds)
+        return SETUP_SECONDS + _add_up(self.builds)
 
 
 def list_builds(cells: Iterable[Cell], runners: Sequence[str] = NATIVE) -> tuple[BuildWithCells, ...]:
@@ -72,7 +72,7 @@ def list_builds(cells: Iterable[Cell], runners: Sequence[str] = NATIVE) -> tuple
     """
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(build_name(cell), []).append(cell)
+        groups.setdefault(name_build(cell), []).append(cell)
     return tuple(_make_build(name, group, runners) for name, group in groups.items())
 
 
@@ -172,7 +172,7 @@ def _cut(builds: Sequence[BuildWithCells], shards: int) -> list[tuple[str, _Part
     runners = sorted(by_runner, key=NATIVE.index)
     if not runners:
         return [(NATIVE[0], [])]
-    shares, work = dict.fromkeys(runners, 1), {runner: _work(by_runner[runner]) for runner in runners}
+    shares, work = dict.fromkeys(runners, 1), {runner: _add_up(by_runner[runner]) for runner in runners}
     for _ in range(shards - len(runners)):  # one more for those that have most to do
         able = [one for one in runners if shares[one] < len(by_runner[one])]
         shares[max(able, key=lambda one: work[one] / shares[one])] += 1
@@ -191,16 +191,18 @@ def _find_better_share(
 
     Work alone does not say how many machines a kind needs, since builds and libraries are not divisible.
     """
-    slowest = max(parts, key=lambda runner: _longest(parts[runner]))
+    slowest = max(parts, key=lambda runner: _find_longest(parts[runner]))
     givers = [runner for runner in parts if runner != slowest and len(parts[runner]) > 1]
     if not givers or len(parts[slowest]) == len(builds[slowest]):
         return None
-    giver = min(givers, key=lambda runner: _longest(parts[runner]))
+    giver = min(givers, key=lambda runner: _find_longest(parts[runner]))
     less = _balance(builds[giver], len(parts[giver]) - 1)
-    if _longest(less) >= _longest(parts[slowest]):
+    if _find_longest(less) >= _find_longest(parts[slowest]):
         return None
     more = _balance(builds[slowest], len(parts[slowest]) + 1)
-    return {**parts, giver: less, slowest: more} if _longest(more) < _longest(parts[slowest]) else None
+    return (
+        {**parts, giver: less, slowest: more} if _find_longest(more) < _find_longest(parts[slowest]) else None
+    )
 
 
 def _balance(builds: Sequence[BuildWithCells], shards: int) -> list[_Part]:
@@ -210,23 +212,23 @@ def _balance(builds: Sequence[BuildWithCells], shards: int) -> list[_Part]:
     packed is then mended by moves and exchanges.
     """
     found = [_mend(_deal(builds, shards))]
-    low, high = max(build.seconds + build.library_seconds for build in builds), _longest(found[0])
+    low, high = max(build.seconds + build.library_seconds for build in builds), _find_longest(found[0])
     for _ in range(_HALVINGS):
         limit = (low + high) / 2
         packed = _pack(builds, shards, limit)
         if packed is None:
             low = limit
         else:
-            high = min(limit, _longest(packed))
+            high = min(limit, _find_longest(packed))
             found.append(_mend(packed))
-    return min(found, key=lambda parts: (_longest(parts), math.fsum(map(_work, parts))))
+    return min(found, key=lambda parts: (_find_longest(parts), math.fsum(map(_add_up, parts))))
 
 
 def _deal(builds: Sequence[BuildWithCells], shards: int) -> list[_Part]:
     """Deal the builds, the longest first, each to the part that is then the shortest."""
     parts: list[_Part] = [[] for _ in range(shards)]
     for build in sorted(builds, key=lambda one: (-one.seconds, one.library, one.name)):
-        min(parts, key=lambda part: (_work([*part, build]), len(part))).append(build)
+        min(parts, key=lambda part: (_add_up([*part, build]), len(part))).append(build)
     return _fill(parts)
 
 
@@ -239,20 +241,20 @@ def _pack(builds: Sequence[BuildWithCells], shards: int, limit: float) -> list[_
     groups: dict[str, list[BuildWithCells]] = {}
     for build in sorted(builds, key=lambda one: (-one.seconds, one.name)):
         groups.setdefault(build.library, []).append(build)
-    for library in sorted(groups, key=lambda one: (not one, -_work(groups[one]), one)):
+    for library in sorted(groups, key=lambda one: (not one, -_add_up(groups[one]), one)):
         left = groups[library]
         while left:
-            fits = [part for part in parts if _work([*part, *left]) <= limit] if library else []
+            fits = [part for part in parts if _add_up([*part, *left]) <= limit] if library else []
             if fits:
-                max(fits, key=_work).extend(left)
+                max(fits, key=_add_up).extend(left)
                 break
-            room = min(parts, key=_work)
+            room = min(parts, key=_add_up)
             taken = [left[0]]
             for build in left[1:] if library else ():
-                if _work([*room, *taken, build]) <= limit:
+                if _add_up([*room, *taken, build]) <= limit:
                     taken.append(build)
             room += taken
-            if _work(room) > limit:
+            if _add_up(room) > limit:
                 return None
             left = [build for build in left if build not in taken]
     return _fill(parts)
@@ -262,7 +264,7 @@ def _fill(parts: list[_Part]) -> list[_Part]:
     """Leave no part empty: the longest gives a build away."""
     for part in parts:
         if not part:
-            part.append(max((one for one in parts if len(one) > 1), key=_work).pop())
+            part.append(max((one for one in parts if len(one) > 1), key=_add_up).pop())
     return parts
 
 
@@ -275,14 +277,14 @@ def _mend(parts: list[_Part]) -> list[_Part]:
 
 def _find_better(parts: list[_Part]) -> list[_Part] | None:
     """Return the parts with one move or exchange by which the longest gets shorter; ``None`` if none does."""
-    worst = max(range(len(parts)), key=lambda number: _work(parts[number]))
-    limit = _work(parts[worst])
+    worst = max(range(len(parts)), key=lambda number: _add_up(parts[number]))
+    limit = _add_up(parts[worst])
     found: tuple[float, int, _Part, _Part] | None = None
     for number, other in enumerate(parts):
         if number == worst:
             continue
-        for mine, theirs in _exchanges(parts[worst], other):
-            longest = max(_work(mine), _work(theirs))
+        for mine, theirs in _list_exchanges(parts[worst], other):
+            longest = max(_add_up(mine), _add_up(theirs))
             if mine and longest < (found[0] if found else limit) - 1e-9:
                 found = longest, number, mine, theirs
     if found is None:
@@ -291,7 +293,7 @@ def _find_better(parts: list[_Part]) -> list[_Part] | None:
     return [mine if i == worst else theirs if i == number else part for i, part in enumerate(parts)]
 
 
-def _exchanges(part: _Part, other: _Part) -> Iterable[tuple[_Part, _Part]]:
+def _list_exchanges(part: _Part, other: _Part) -> Iterable[tuple[_Part, _Part]]:
     """Yield both parts after each way to move one build, all builds of a library, or to exchange two."""
     for library in dict.fromkeys(build.library for build in part):
         moved = [build for build in part if build.library == library]
@@ -303,7 +305,7 @@ def _exchanges(part: _Part, other: _Part) -> Iterable[tuple[_Part, _Part]]:
             yield [*rest, back], [*other[:j], *other[j + 1 :], build]
 
 
-def _work(builds: Sequence[BuildWithCells]) -> float:
+def _add_up(builds: Sequence[BuildWithCells]) -> float:
     """Return the seconds for some builds on one machine: each library is built there once."""
     seconds, libraries = [], {}
     for build in builds:  # one walk: plans of a thousand builds ask for this millions of times
@@ -312,8 +314,8 @@ def _work(builds: Sequence[BuildWithCells]) -> float:
     return math.fsum([*seconds, *libraries.values()])
 
 
-def _longest(parts: Sequence[_Part]) -> float:
-    return max(map(_work, parts), default=0.0)
+def _find_longest(parts: Sequence[_Part]) -> float:
+    return max(map(_add_up, parts), default=0.0)
 
 
 def _verify(cells: Sequence[Cell], shards: Sequence[Shard]) -> None:

@@ -55,9 +55,9 @@ def debug_files(
     patience = {"dying_s": session.DEBUGGING, "closing_s": _CLOSING}
     return {
         **files,
-        "supervise.sh": renderer.source("probe/debug.sh").encode(),
+        "supervise.sh": renderer.read_source("probe/debug.sh").encode(),
         "session.json": json.dumps({**json.loads(files["session.json"]), **patience}).encode(),
-        **{name: renderer.source(f"probe/{name}").encode() for name in ("handle.gdb", "backtrace.gdb")},
+        **{name: renderer.read_source(f"probe/{name}").encode() for name in ("handle.gdb", "backtrace.gdb")},
     }
 
 

@@ -128,7 +128,10 @@ def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
         "ca.pem": own.ca,
         "server.pem": own.server,
         **{f"bodies/{name}": body for name, body in make_bodies().items()},
-        **{name: bench.renderer.source(f"probe/{name}").encode() for name in ("prove.py", *CLIENT_SCRIPTS)},
+        **{
+            name: bench.renderer.read_source(f"probe/{name}").encode()
+            for name in ("prove.py", *CLIENT_SCRIPTS)
+        },
         "proof.json": json.dumps(proof, indent=1).encode(),
     }
     for entry in entries:

@@ -79,7 +79,7 @@ def session_files(
         **({"ca.pem": certificates.ca, "server.pem": certificates.server} if certificates else {}),
         **{f"bodies/{name}": body for name, body in make_bodies().items()},
         **{
-            name: renderer.source(f"probe/{name}").encode()
+            name: renderer.read_source(f"probe/{name}").encode()
             for name in (*_SCRIPTS, *CLIENT_SCRIPTS, *(TRACING_SCRIPTS if traced else ()))
         },
         "session.json": json.dumps(_session(cells, limits, requests, traced=traced), indent=1).encode(),

@@ -20,7 +20,7 @@ from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import Cell, Limits, Patch
 from orchestrator.matrix.patches import read_fitted
 from orchestrator.plan.action import Action, BuildAction
-from orchestrator.plan.plan import Plan, runtime_image, session_name
+from orchestrator.plan.plan import Plan, choose_runtime_image, name_session
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import session
 from orchestrator.probe.certificates import SERVER_NAME
@@ -126,7 +126,7 @@ def make_folder(
     images = _Images(
         toolchain=_toolchain(first, host),
         runtime=dockerfiles.variant_name(
-            runtime_image(first, host),
+            choose_runtime_image(first, host),
             first.arch.arch,
             packages.list_runtime_packages(first.haproxy, first.tls),
         ),
@@ -136,10 +136,10 @@ def make_folder(
     mine = scale_limits(limits, emulated=first.is_emulated_on(host))
     work = dict(session_files(renderer, cells, mine, None))
     work["expected.json"] = _as_json(_expected(cells, host, findings))
-    work |= {name: renderer.source(f"reproduce/{name}").encode() for name in _SCRIPTS}
+    work |= {name: renderer.read_source(f"reproduce/{name}").encode() for name in _SCRIPTS}
     folders = [entry["folder"] for entry in json.loads(work["session.json"])["cells"]]
     values = {
-        "name": session_name(first),
+        "name": name_session(first),
         "cells": [
             (folder, cell, capabilities.find_unsupported(cell, host))
             for folder, cell in zip(folders, cells, strict=True)
@@ -206,7 +206,7 @@ def _steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list
     for need in needed:
         if isinstance(need, BuildAction) and need.recipe and need.recipe.source:
             recipe, source, parent = need.recipe, need.recipe.source, steps[-1].artifact if steps else ""
-            text = renderer.render(recipe.template, recipe.values(WORK))
+            text = renderer.render(recipe.template, recipe.list_values(WORK))
             inputs = json.dumps([text, source.sha256, toolchain, parent])
             step = _CompileStep(
                 name=need.name,
@@ -229,7 +229,7 @@ def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
     recipe = next((action.recipe for action in builds), None)
     if recipe is None:
         return {}
-    return {"build-selftest.sh": renderer.render(recipe.template, recipe.values(WORK)).encode()}
+    return {"build-selftest.sh": renderer.render(recipe.template, recipe.list_values(WORK)).encode()}
 
 
 def _toolchain(cell: Cell, host: Arch) -> str:
@@ -249,7 +249,10 @@ def _image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
             "toolchain", host, target, packages.list_build_packages(cell.haproxy, cell.tls)
         ),
         **dockerfiles.rendered_variant(
-            runtime_image(cell, host), host, target, packages.list_runtime_packages(cell.haproxy, cell.tls)
+            choose_runtime_image(cell, host),
+            host,
+            target,
+            packages.list_runtime_packages(cell.haproxy, cell.tls),
         ),
     }
     names = ["base", "toolchain", images.toolchain, images.runtime, images.client]

@@ -17,7 +17,7 @@ from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.plan.plan import build_name
+from orchestrator.plan.plan import name_build
 from orchestrator.record.journal import CellJudged, Journal, RunFinished, RunStarted
 from orchestrator.record.model import (
     Attempt,
@@ -174,7 +174,7 @@ def _cell(cell: Cell) -> CellRecord:
         verdict=Verdict.NOT_JUDGED,
         attempts=(),
         execution=Execution(mode="native", host_arch="amd64", qemu_version=None, cpu_features=()),
-        build=Build(name=build_name(cell), digest=None),
+        build=Build(name=name_build(cell), digest=None),
         observations=None,
         attestation=None,
         evidence=(),

@@ -30,5 +30,5 @@ def best_cut(builds: list[BuildWithCells], count: int) -> float:
     found = []
     for choice in product(range(count), repeat=len(builds)):
         parts = [[b for b, part in zip(builds, choice, strict=True) if part == n] for n in range(count)]
-        found.append(max(map(shards._work, parts)))
+        found.append(max(map(shards._add_up, parts)))
     return min(found)

@@ -17,7 +17,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Cell, ExecutionValue
 from orchestrator.plan.action import SourceAction
-from orchestrator.plan.digest import relevant_packages
+from orchestrator.plan.digest import list_relevant_packages
 from orchestrator.plan.plan import Plan, estimate, verify
 
 SUBSETS = st.lists(st.sampled_from(cells()), unique_by=lambda one: one.id, max_size=12)
@@ -215,7 +215,7 @@ def test_all_faults_of_a_plan_are_said_at_once() -> None:
 
 
 def test_a_graph_of_some_kinds_has_only_edges_between_them() -> None:
-    graph = plan(cells(arches=["amd64"], tls=["openssl-3.5.7"])).graph({"tls", "haproxy"})
+    graph = plan(cells(arches=["amd64"], tls=["openssl-3.5.7"])).make_graph({"tls", "haproxy"})
     assert graph == {
         "tls:openssl-3.5.7--amd64": (),
         "haproxy:haproxy-3.0.11--openssl-3.5.7--amd64": ("tls:openssl-3.5.7--amd64",),
@@ -227,7 +227,7 @@ def test_a_graph_of_some_kinds_has_only_edges_between_them() -> None:
 
 def test_the_packages_of_a_native_compile() -> None:
     amd64 = ARCHES["amd64"]
-    found = dict(relevant_packages(TOOLCHAIN, amd64, amd64, distro_tls=False))
+    found = dict(list_relevant_packages(TOOLCHAIN, amd64, amd64, distro_tls=False))
     assert sorted(found) == [
         "binutils-x86-64-linux-gnu",
         "cpp-14-x86-64-linux-gnu",
@@ -242,7 +242,7 @@ def test_the_packages_of_a_native_compile() -> None:
 
 
 def test_a_cross_compile_has_the_targets_packages_and_none_of_the_hosts() -> None:
-    found = dict(relevant_packages(TOOLCHAIN, ARCHES["amd64"], ARCHES["arm64"], distro_tls=True))
+    found = dict(list_relevant_packages(TOOLCHAIN, ARCHES["amd64"], ARCHES["arm64"], distro_tls=True))
     assert sorted(found) == [
         "binutils-aarch64-linux-gnu",
         "cpp-14-aarch64-linux-gnu",
@@ -259,8 +259,8 @@ def test_a_cross_compile_has_the_targets_packages_and_none_of_the_hosts() -> Non
 @pytest.mark.parametrize("target", ["amd64", "arm64"])
 def test_the_development_package_counts_for_the_distros_library_alone(target: str) -> None:
     host = ARCHES["amd64"]
-    with_it = {name for name, _ in relevant_packages(TOOLCHAIN, host, ARCHES[target], distro_tls=True)}
-    without = {name for name, _ in relevant_packages(TOOLCHAIN, host, ARCHES[target], distro_tls=False)}
+    with_it = {name for name, _ in list_relevant_packages(TOOLCHAIN, host, ARCHES[target], distro_tls=True)}
+    without = {name for name, _ in list_relevant_packages(TOOLCHAIN, host, ARCHES[target], distro_tls=False)}
     assert {name.partition(":")[0] for name in with_it - without} == {"libssl-dev"}
 
 

@@ -26,7 +26,7 @@ def test_every_family_has_a_recipe() -> None:
 
 def test_a_library_without_a_recipe_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"no template build/nossl\.sh\.j2") as caught:
-        Renderer().source("build/nossl.sh.j2")
+        Renderer().read_source("build/nossl.sh.j2")
     assert "recipe" in caught.value.resolution
 
 

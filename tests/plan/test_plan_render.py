@@ -102,7 +102,7 @@ cp haproxy /work/out/haproxy
 
 
 def script(recipe: Recipe, work: str = WORK) -> str:
-    return Renderer().render(recipe.template, recipe.values(work))
+    return Renderer().render(recipe.template, recipe.list_values(work))
 
 
 def recipes() -> dict[str, Recipe]:
@@ -396,7 +396,9 @@ def test_an_overlay_comes_first_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "haproxy.sh.j2").write_text("{{ word | sh }}\n")
     assert Renderer(tmp_path).render("build/haproxy.sh.j2", {"word": "a b"}) == "'a b'\n"
-    assert Renderer(tmp_path).source("build/openssl.sh.j2") == Renderer().source("build/openssl.sh.j2")
+    assert Renderer(tmp_path).read_source("build/openssl.sh.j2") == Renderer().read_source(
+        "build/openssl.sh.j2"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import Cell
 from orchestrator.matrix.select import find_filters, select
 from orchestrator.plan import shards
-from orchestrator.plan.plan import build_name
+from orchestrator.plan.plan import name_build
 from orchestrator.plan.shards import Shard, list_builds, split, split_by_time, take
 
 MATRIX = load(resources.root() / "matrix.yaml")
@@ -35,7 +35,7 @@ def test_each_cell_is_in_exactly_one_shard(profile: str, count: int) -> None:
     made = split(cells, count)
     assert sorted(cell for shard in made for cell in shard.cells) == sorted(cell.id for cell in cells)
     assert all(shard.cells for shard in made)
-    assert len(made) == min(count, len({build_name(cell) for cell in cells}))
+    assert len(made) == min(count, len({name_build(cell) for cell in cells}))
     assert [(shard.number, shard.of) for shard in made] == [
         (number, len(made)) for number in range(1, len(made) + 1)
     ]
@@ -73,7 +73,7 @@ def test_a_budget_is_met_with_the_fewest_shards() -> None:
     made = split_by_time(EVERY, 30 * 60)
     assert longest(made) <= 30 * 60 < longest(split(EVERY, len(made) - 1))
     never = split_by_time(some("arch=amd64"), 1)
-    assert len(never) == len({build_name(cell) for cell in some("arch=amd64")})
+    assert len(never) == len({name_build(cell) for cell in some("arch=amd64")})
     assert split_by_time((), 60)[0].cells == ()
 
 
@@ -127,7 +127,7 @@ def nightly_by_kind() -> tuple[tuple[Cell, ...], list[list[shards.BuildWithCells
 def longest_of_kind(kind: int, count: int) -> float:
     """Return the work of the longest of so many machines of one kind."""
     _, kinds = nightly_by_kind()
-    return max(map(shards._work, shards._balance(kinds[kind], count)))
+    return max(map(shards._add_up, shards._balance(kinds[kind], count)))
 
 
 @pytest.mark.parametrize("number", [9, 17, 18, 36])
@@ -150,4 +150,4 @@ def test_the_cut_is_hardly_longer_than_the_best(seed: int) -> None:
     parts = shards._balance(builds, count)
     assert sorted(build.name for part in parts for build in part) == sorted(build.name for build in builds)
     setup = shards.SETUP_SECONDS
-    assert max(map(shards._work, parts)) + setup <= 1.15 * (best_cut(builds, count) + setup)
+    assert max(map(shards._add_up, parts)) + setup <= 1.15 * (best_cut(builds, count) + setup)

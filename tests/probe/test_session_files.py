@@ -191,7 +191,7 @@ def test_the_session_carries_the_limits_the_certificates_and_the_programs() -> N
     assert (told["ready_s"], told["request_s"], told["work"]) == (3, 2.5, "/work")
     assert [request["name"] for request in told["requests"]] == ["get-1k", "get-1m", "post-1m"]
     assert (made["ca.pem"], made["server.pem"]) == ("the ca", "the server")
-    assert made["driver.py"] == Renderer().source("probe/driver.py")
+    assert made["driver.py"] == Renderer().read_source("probe/driver.py")
     assert "max-time = 2.5\n" in made["cells/000/h3.curlrc"]
     assert "timeout client 7s\n" in made["cells/000/haproxy.cfg"]
 

@@ -65,7 +65,7 @@ def make_task(
         digest=digest,
         image=image.tag,
         platform=recipe.compiler_arch.platform,
-        script=context.renderer.render(recipe.template, recipe.values(WORK)),
+        script=context.renderer.render(recipe.template, recipe.list_values(WORK)),
         source_file=recipe.source.file if recipe.source else "",
         source=source,
         patches=recipe.patches,

@@ -16,7 +16,7 @@ from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.model import Cell, ClientValue, Unsupported
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import ProbeAction
-from orchestrator.plan.plan import Plan, runtime_image
+from orchestrator.plan.plan import Plan, choose_runtime_image
 from orchestrator.probe import trace_attempt
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judgement, conclude
@@ -66,7 +66,7 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
     :raises MatrixctlError: where the build is gone, or the clients could not be proved.
     """
     cells = [plan.cells[key] for key in action.cells]
-    first, runtime = cells[0], runtime_image(cells[0], context.host)
+    first, runtime = cells[0], choose_runtime_image(cells[0], context.host)
     arch, extra = first.arch.arch, packages.list_runtime_packages(first.haproxy, first.tls)
     if first.execution.cpu:  # the image itself was proved on the default one
         context.images.prove_cpu(runtime, arch, capabilities.find_cpu_model(first, context.host), extra)

@@ -24,7 +24,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix import packages
 from orchestrator.matrix.model import Cell, ClientValue
 from orchestrator.plan.action import ImageAction, Recipe
-from orchestrator.plan.plan import runtime_image
+from orchestrator.plan.plan import choose_runtime_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def list_for_probe(cell: Cell, host: Arch) -> tuple[WantedImage, ...]:
     """Return the images that a cell is probed in: the server's, and the clients'."""
     extra = packages.list_runtime_packages(cell.haproxy, cell.tls)
     images = (
-        WantedImage(name=runtime_image(cell, host), arch=cell.arch.arch.name, extra=extra),
+        WantedImage(name=choose_runtime_image(cell, host), arch=cell.arch.arch.name, extra=extra),
         WantedImage(name="client", arch=host.name),
     )
     own = (WantedImage(name="client", arch=host.name, client=cell.client),) if cell.client.is_own else ()

@@ -12,7 +12,7 @@ from orchestrator.arch import Arch
 from orchestrator.execute.engine.engine import UID
 from orchestrator.execute.images import bootstrap, emulation, wheels
 from orchestrator.matrix.packages import is_library
-from orchestrator.plan.render import environment
+from orchestrator.plan.render import make_environment
 from orchestrator.resources import root
 
 REGISTRY_IMAGE = "debian:trixie-slim"
@@ -115,7 +115,7 @@ _EMULATED_LINKS = {
 
 @cache
 def _templates() -> Environment:
-    return environment(FileSystemLoader(root() / "images"), trim_blocks=True, lstrip_blocks=True)
+    return make_environment(FileSystemLoader(root() / "images"), trim_blocks=True, lstrip_blocks=True)
 
 
 def _render(template: str, **values: object) -> str:

@@ -10,7 +10,7 @@ from orchestrator.execute.images import base_image, emulation, image_content, ow
 from orchestrator.execute.images.workshop import ImageRef, Workshop
 from orchestrator.execute.sources import release
 from orchestrator.matrix.model import ClientValue
-from orchestrator.plan.plan import package_image
+from orchestrator.plan.plan import choose_package_image
 
 _Key = tuple[str, str, tuple[str, ...]]
 """Of an image: its name, the architecture that it serves, and the packages beside its own."""
@@ -69,7 +69,9 @@ class ImageSet:
 
     def package(self, arch: Arch) -> tuple[str, bytes]:
         """File name and content of the .deb of Debian's own HAProxy for ``arch``."""
-        return image_content.haproxy(self.shop.engine, self.get(package_image(arch, self.shop.arch), arch))
+        return image_content.haproxy(
+            self.shop.engine, self.get(choose_package_image(arch, self.shop.arch), arch)
+        )
 
     def debian_pools(self) -> tuple[str, ...]:
         """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""

@@ -227,7 +227,7 @@ def _ask(engine: Engine, image: ImageRef, client: ClientValue) -> str:
 
     :raises SourceUnreachableError: in the words of ``own_client.py`` where it cannot be used.
     """
-    script = Renderer().source("probe/own_client.py")
+    script = Renderer().read_source("probe/own_client.py")
     argv = ("python3", "-c", script, client.family, client.declared_version)
     done = engine.run(image.tag, argv, timeout=_ASKED_S)
     if done.timed_out:
