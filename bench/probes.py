@@ -39,7 +39,7 @@ from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates
 from orchestrator.probe.judge import Judgement
 from orchestrator.probe.prober import Circumstances, Prober, SessionImages
-from orchestrator.probe.session_files import ORIGIN_PORT, scale_limits, session_files
+from orchestrator.probe.session_files import ORIGIN_PORT, make_session_files, scale_limits
 from orchestrator.record.model import RunRecord
 
 SIZES = (1, 2, 4, 8)
@@ -257,7 +257,7 @@ def plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
 
 def _loop_files(bed: Bed, cells: Sequence[Cell]) -> bytes:
     limits = scale_limits(bed.limits, emulated=bed.target != bed.host)
-    files = session_files(Renderer(), cells, limits, certificates.make())
+    files = make_session_files(Renderer(), cells, limits, certificates.make())
     ports = {
         f"{cell['folder']}/port": str(cell["port"]).encode()
         for cell in json.loads(files["session.json"])["cells"]

@@ -127,7 +127,7 @@ def _run_under_gdb(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str]
         problem="" if last.text.strip() else "gdb said nothing",
         evidence=None,
     )
-    return found, backtrace.head(cell, tries, program.symbols) + last.text
+    return found, backtrace.write_head(cell, tries, program.symbols) + last.text
 
 
 def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
@@ -148,7 +148,7 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
         platform=context.host.platform,
         haproxy=program,
         selftest=None,
-        files=backtrace.debug_files(context.renderer, cell, limits, context.options.certificates()),
+        files=backtrace.make_debug_files(context.renderer, cell, limits, context.options.certificates()),
         cells=1,
         asan=capabilities.has_asan(cell.haproxy, cell.tls),
         limits=limits,

@@ -41,7 +41,7 @@ def find_demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
         case ProbeAction():
             first = cells[action.cells[0]]
             asan = capabilities.has_asan(first.haproxy, first.tls)
-            return Demand(memory=session.memory(len(action.cells), asan=asan), lane=first.arch.name)
+            return Demand(memory=session.count_memory(len(action.cells), asan=asan), lane=first.arch.name)
 
 
 def demand_of_build(kind: BuildKind, *, compiles: bool, jobs: int) -> Demand:

@@ -17,7 +17,7 @@ from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exi
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan, name_build
 from orchestrator.probe import confirm
-from orchestrator.probe.judge import AGAIN, Judgement, with_attempt
+from orchestrator.probe.judge import AGAIN, Judgement, add_attempt
 from orchestrator.probe.prober import Circumstances
 from orchestrator.probe.trace_attempt import FOLDER, Catch
 from orchestrator.record import journal
@@ -125,7 +125,7 @@ class Ledger:
         for path, content in caught.items():
             self.recorder.keep(path, content)
         # As an ordinary attempt is judged, but of a cell that knows of no other.
-        (made,) = with_attempt(
+        (made,) = add_attempt(
             self.new_cell(cell),
             judged,
             why=told.why,
@@ -165,7 +165,7 @@ class Ledger:
     def _add_attempt(self, cell: Cell, judged: Judgement, told: Circumstances) -> CellRecord:
         before = self.recorder.cell(cell.id)
         why, again = self._explain_attempt(before, told)
-        record = with_attempt(
+        record = add_attempt(
             before or self.new_cell(cell),
             judged,
             why=why,

@@ -93,7 +93,7 @@ class SelfTests:
         with self._lock:
             known = list(self._known.values())
         row = capabilities.find_row(axes.haproxy, axes.tls)
-        return selftest.cause(record, known, row.aead_api, lacks=row.library_lacks)
+        return selftest.find_cause(record, known, row.aead_api, lacks=row.library_lacks)
 
     def _record(self, made: SelfTest, build: str) -> None:
         key = (made.tls, made.arch, made.execution)

@@ -24,7 +24,7 @@ from orchestrator.plan.action import BuildAction
 from orchestrator.plan.plan import choose_runtime_image
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import certificates, session
-from orchestrator.probe.session_files import scale_limits, session_files
+from orchestrator.probe.session_files import make_session_files, scale_limits
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.reproduce.finished import Replanned
 from orchestrator.reproduce.folder import client_command
@@ -110,8 +110,8 @@ def _session(
         before=emulation.before(arch, model, first.execution.environment),
         loader=emulation.loader(arch, model),
     )
-    server, client = session.specs(made)
-    files = session_files(Renderer(), [first], limits, certificates.make())
+    server, client = session.make_specs(made)
+    files = make_session_files(Renderer(), [first], limits, certificates.make())
     with (
         volume(means.engine, server.volume, name, keep=False),
         container(

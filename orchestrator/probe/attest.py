@@ -70,45 +70,45 @@ def inspect(content: bytes) -> Binary:
 def attest(cell: Cell, binary: Binary, machine: str | None, vv: str | None) -> Attestation:
     """Put together what the machine, ``haproxy -vv`` and the file said. Judges nothing."""
     text = vv or ""
-    features = set(_line(text, r"^Feature list : (.*)$").split())
+    features = set(_find_line(text, r"^Feature list : (.*)$").split())
     quic = "+QUIC" in features if features else None
     return Attestation(
-        machine=_words((machine or "").strip()),
+        machine=_cut((machine or "").strip()),
         elf_machine=binary.elf_machine,
-        haproxy_version=_words(_line(text, r"^HAProxy version (\S+)")),
-        tls_built=_words(_line(text, rf"^Built with {_LIBRARY} version : (.*)$")),
-        tls_running=_words(_line(text, rf"^Running on {_LIBRARY} version : (.*)$")),
-        tls_prefix_found=cell.tls.name in binary.prefixes if _built_here(cell) else None,
+        haproxy_version=_cut(_find_line(text, r"^HAProxy version (\S+)")),
+        tls_built=_cut(_find_line(text, rf"^Built with {_LIBRARY} version : (.*)$")),
+        tls_running=_cut(_find_line(text, rf"^Running on {_LIBRARY} version : (.*)$")),
+        tls_prefix_found=cell.tls.name in binary.prefixes if _is_built_here(cell) else None,
         needed=binary.needed,
         quic=quic,
         quic_api=None if not quic else "compat" if "+QUIC_OPENSSL_COMPAT" in features else "native",
     )
 
 
-def _built_here(cell: Cell) -> bool:
+def _is_built_here(cell: Cell) -> bool:
     """Return whether the library was compiled by us, which leaves its mark in the binary."""
     return cell.tls.source != "distro" and cell.haproxy.is_compiled
 
 
-def _line(text: str, pattern: str) -> str:
+def _find_line(text: str, pattern: str) -> str:
     found = re.search(pattern, text, re.MULTILINE)
     return found[1].strip() if found else ""
 
 
-def _words(text: str) -> str | None:
+def _cut(text: str) -> str | None:
     return bounds.cut(text, bounds.WORDS) or None
 
 
-def misbuilt(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+def find_misbuild(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     """Return the first difference between proof and declaration, with a sentence; else ``None``."""
-    for check in (_wrong_arch, _wrong_version, _wrong_library, _no_quic, _wrong_quic_api):
+    for check in (_check_arch, _check_version, _check_library, _check_quic, _check_quic_api):
         found = check(cell, proof)
         if found is not None:
             return found
     return None
 
 
-def _wrong_arch(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+def _check_arch(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     arch = cell.arch.arch
     if proof.elf_machine != arch.elf_machine:
         return (
@@ -120,7 +120,7 @@ def _wrong_arch(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     return None
 
 
-def _wrong_version(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+def _check_version(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     said, declared = proof.haproxy_version or "", cell.haproxy.version
     if banner.is_haproxy(cell.haproxy, said):
         return None
@@ -135,15 +135,17 @@ def _wrong_version(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     return Reason.WRONG_VERSION, found + remedy
 
 
-def _wrong_library(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+def _check_library(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     shared = [name for name in proof.needed if name.startswith(_TLS_LIBRARIES)]
-    found = _wrong_source(cell, proof, shared) if _built_here(cell) else _wrong_foreign(cell, proof, shared)
+    found = (
+        _check_source(cell, proof, shared) if _is_built_here(cell) else _check_foreign(cell, proof, shared)
+    )
     return (Reason.WRONG_LIBRARY, found) if found else None
 
 
-def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | None:
+def _check_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | None:
     """Compare what the library says of itself: one that we did not compile has no mark of ours in it."""
-    if cell.tls.source == "distro" and (found := _wrong_distro(shared)):
+    if cell.tls.source == "distro" and (found := _check_distro(shared)):
         return found
     running = proof.tls_running or "nothing"
     if not cell.haproxy.is_compiled and not banner.is_declared(cell.tls, running):
@@ -151,11 +153,11 @@ def _wrong_foreign(cell: Cell, proof: Attestation, shared: list[str]) -> str | N
     return None
 
 
-def _wrong_distro(shared: list[str]) -> str | None:
+def _check_distro(shared: list[str]) -> str | None:
     return None if shared else "The binary does not ask for the distribution's TLS library."
 
 
-def _wrong_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | None:
+def _check_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | None:
     if shared:
         return f"The binary asks for {', '.join(shared)} instead of holding {cell.tls.name}."
     if not proof.tls_prefix_found:
@@ -168,13 +170,13 @@ def _wrong_source(cell: Cell, proof: Attestation, shared: list[str]) -> str | No
     return None
 
 
-def _no_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+def _check_quic(_: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     if proof.quic is False:
         return Reason.NO_QUIC, "HAProxy's feature list says -QUIC."
     return None
 
 
-def _wrong_quic_api(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
+def _check_quic_api(cell: Cell, proof: Attestation) -> tuple[Reason, str] | None:
     """Compare the QUIC API: HAProxy's configuration and requests follow from the declared one."""
     declared = capabilities.find_quic_api(cell.haproxy, cell.tls)
     if proof.quic_api is None or declared in {"none", proof.quic_api}:

@@ -18,7 +18,7 @@ from orchestrator.plan.render import Renderer
 from orchestrator.probe import session
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.classify import CRASHES
-from orchestrator.probe.session_files import session_files
+from orchestrator.probe.session_files import make_session_files
 from orchestrator.record.model import CellRecord
 
 TRIES = 3
@@ -47,11 +47,11 @@ def is_crash(cell: CellRecord) -> bool:
     return died or cell.reason is Reason.SANITIZER
 
 
-def debug_files(
+def make_debug_files(
     renderer: Renderer, cell: Cell, limits: Limits, certificates: Certificates
 ) -> Mapping[str, bytes]:
     """Return the files of a session of one cell, with gdb in place of the supervisor."""
-    files = session_files(renderer, [cell], limits, certificates)
+    files = make_session_files(renderer, [cell], limits, certificates)
     patience = {"dying_s": session.DEBUGGING, "closing_s": _CLOSING}
     return {
         **files,
@@ -108,7 +108,7 @@ def has_lines(program: bytes) -> bool:
         return False
 
 
-def head(cell: Cell, tries: Sequence[GdbOutput], symbols: str) -> str:
+def write_head(cell: Cell, tries: Sequence[GdbOutput], symbols: str) -> str:
     """Return the lines above what gdb said: what this is, and how much it is worth."""
     ended = f"it crashed in try {len(tries)}" if tries[-1].signal else "it did not crash again"
     count = "1 try" if len(tries) == 1 else f"{len(tries)} tries"

@@ -9,10 +9,10 @@ from orchestrator.matrix.environment import find_unset
 from orchestrator.matrix.model import Cell, Unsupported
 from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
 from orchestrator.probe import cpu, sanitize
-from orchestrator.probe.attest import Binary, attest, misbuilt
-from orchestrator.probe.classify import Finding, because, classify
+from orchestrator.probe.attest import Binary, attest, find_misbuild
+from orchestrator.probe.classify import Finding, classify, make_finding
 from orchestrator.probe.load_failure import find_refusal
-from orchestrator.probe.observe import MALFORMED, observe, signal_name
+from orchestrator.probe.observe import MALFORMED, name_signal, observe
 from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Load, Observations, counted
 
 AGAIN = "again: "
@@ -45,7 +45,7 @@ class Judgement(Value):
 
 def conclude(reason: Reason, message: str) -> Judgement:
     """Return the meaning of an attempt that observed nothing; the reason's outcome stands in the table."""
-    return Judgement(**because(reason, message)._asdict())
+    return Judgement(**make_finding(reason, message)._asdict())
 
 
 def judge(
@@ -59,12 +59,12 @@ def judge(
     try:
         proof = attest(cell, binary, server["machine"], server["vv"])
         seen = observe(cell, raw)
-        judgement = _judgement(cell, binary, proof, seen, server)
+        judgement = _find_meaning(cell, binary, proof, seen, server)
     except MALFORMED as error:
         message = f"The probe's answer has not the expected shape: {error!r}"
         return conclude(Reason.INTERNAL, message)
     no_quic = capabilities.find_quic_api(cell.haproxy, cell.tls) == "none"
-    judgement, contradicts = _challenged(declared, judgement, no_quic=no_quic)
+    judgement, contradicts = _challenge(declared, judgement, no_quic=no_quic)
     return Judgement(
         outcome=judgement.outcome,
         reason=judgement.reason,
@@ -75,29 +75,29 @@ def judge(
     )
 
 
-def _judgement(
+def _find_meaning(
     cell: Cell, binary: Binary, proof: Attestation, seen: Observations, server: Mapping[str, Any]
 ) -> Finding:
     vv_status, said = server["vv_status"], server["vv"]
     if proof.haproxy_version is None and proof.elf_machine == cell.arch.arch.elf_machine:
-        if reported := sanitize.report(said):
-            return because(Reason.SANITIZER, f"In `haproxy -vv` {reported}.")
+        if reported := sanitize.find_report(said):
+            return make_finding(Reason.SANITIZER, f"In `haproxy -vv` {reported}.")
         if refused := find_refusal(cell, binary, said):
-            return because(*refused)
-        died = signal_name(vv_status)
+            return make_finding(*refused)
+        died = name_signal(vv_status)
         if died is not None:
             reason = Reason.KILLED if died == "SIGKILL" else Reason.SERVER_CRASHED
-            return because(reason, f"`haproxy -vv` died of {died}.")
-        return because(Reason.INTERNAL, f"`haproxy -vv` said nothing (status {vv_status}).")
-    found = misbuilt(cell, proof)
+            return make_finding(reason, f"`haproxy -vv` died of {died}.")
+        return make_finding(Reason.INTERNAL, f"`haproxy -vv` said nothing (status {vv_status}).")
+    found = find_misbuild(cell, proof)
     if found is None and (wrong := cpu.find_contradiction(cell, server["cpu"])):
         found = Reason.EMULATION, wrong
     if found is None and (unset := find_unset(cell.execution.environment, server["cpu"])):
         found = Reason.INTERNAL, f"The server's programs did not get {', '.join(unset)}."
-    return because(*found) if found else classify(cell, seen)
+    return make_finding(*found) if found else classify(cell, seen)
 
 
-def _challenged(declared: Unsupported | None, judgement: Finding, *, no_quic: bool) -> tuple[Finding, bool]:
+def _challenge(declared: Unsupported | None, judgement: Finding, *, no_quic: bool) -> tuple[Finding, bool]:
     """Compare a declaration with what happened; return the finding, and whether the declaration is wrong.
 
     ``no_quic``: what is declared is that this HAProxy has no QUIC with this library at all.
@@ -105,7 +105,7 @@ def _challenged(declared: Unsupported | None, judgement: Finding, *, no_quic: bo
     if declared is None and judgement.outcome is Outcome.UNSUPPORTED:
         # Never green by itself: a client that lost its ciphers would turn every cell into a grey one.
         message = f"Nothing declares that the client cannot: {judgement.message}"
-        return because(Reason.INTERNAL, message), False
+        return make_finding(Reason.INTERNAL, message), False
     without_quic = no_quic and judgement.reason is Reason.NO_QUIC  # as declared, so it is not misbuilt
     if declared is None or (judgement.outcome in {Outcome.ERROR, Outcome.MISBUILT} and not without_quic):
         return judgement, False
@@ -115,7 +115,7 @@ def _challenged(declared: Unsupported | None, judgement: Finding, *, no_quic: bo
         or judgement.reason in _PROVES.get(Reason(declared.reason), ())
     ):
         message = f"{declared.message}; challenged, and so it is: {judgement.message}"
-        return because(Reason(declared.reason), message), False
+        return make_finding(Reason(declared.reason), message), False
     if judgement.outcome is Outcome.UNSUPPORTED:  # the client sent nothing: that proves nothing of the server
         return judgement, False
     hangs = declared.reason == Reason.LIBRARY_CANNOT and judgement.reason in _PROVES[Reason.HAPROXY_CANNOT]
@@ -124,7 +124,7 @@ def _challenged(declared: Unsupported | None, judgement: Finding, *, no_quic: bo
     return judgement._replace(message=message), True
 
 
-def with_attempt(
+def add_attempt(
     record: CellRecord,
     judged: Judgement,
     *,
@@ -141,7 +141,7 @@ def with_attempt(
     Repeats reduce to the worst: one failure among them is a failure, and one that is not expected counts
     before a known one. An attempt that replaces a broken one takes its place, and both stay in the list.
     """
-    judged = _held(record, judged)
+    judged = _check_cipher(record, judged)
     attempt = Attempt(
         number=len(record.attempts) + 1,
         why=why,
@@ -155,7 +155,7 @@ def with_attempt(
         load=load,
     )
     attempts = (*record.attempts, attempt)
-    decisive = _decisive(attempts, record.expected)
+    decisive = _find_decisive(attempts, record.expected)
     contradicted = judged.contradicts or record.verdict is Verdict.REGRESSION
     execution = record.execution
     if features is not None:
@@ -180,18 +180,18 @@ def with_attempt(
     return record.model_copy(update=changed)
 
 
-def _held(record: CellRecord, judged: Judgement) -> Judgement:
+def _check_cipher(record: CellRecord, judged: Judgement) -> Judgement:
     """Return the judgement; a pass with another suite than the rule names for a free choice is a failure."""
     wanted = record.expected.cipher if record.expected else None
     seen = judged.observations.negotiated_cipher if judged.observations else None
     if judged.outcome is not Outcome.PASS or wanted is None or seen == wanted:
         return judged
     message = f"With nothing forced, {seen} was negotiated; {wanted} is expected."
-    changed = because(Reason.DEFAULT_CHANGED, message)
+    changed = make_finding(Reason.DEFAULT_CHANGED, message)
     return judged.model_copy(update=changed._asdict())
 
 
-def _decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> Attempt:
+def _find_decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> Attempt:
     """Return the worst of those that count; of several alike the last, whose observations are at hand."""
 
     def severity_of(one: Attempt) -> tuple[int, int]:

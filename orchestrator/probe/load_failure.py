@@ -42,23 +42,23 @@ def find_refusal(cell: Cell, binary: Binary, said: str) -> Refusal | None:
     :param said: what starting the program wrote.
     """
     if found := _LIBRARY.search(said):
-        return _without_library(cell, bounds.cut(found[1], bounds.WORDS))
-    words = _reason(binary, said)
+        return _explain_library(cell, bounds.cut(found[1], bounds.WORDS))
+    words = _explain(binary, said)
     return Refusal(Reason.NOT_LOADABLE, bounds.cut(words, bounds.MESSAGE)) if words else None
 
 
-def _without_library(cell: Cell, library: str) -> Refusal:
+def _explain_library(cell: Cell, library: str) -> Refusal:
     remedy = f"Name its Debian package in runtime_packages of {cell.haproxy.name} (docs/builds.md)."
     message = f"The loader refuses HAProxy: {library} is not in the server's image. {remedy}"
     foreign = cell.haproxy.source == "prebuilt"
     return Refusal(Reason.NOT_LOADABLE if foreign else Reason.PACKAGE_MISSING, message)
 
 
-def _reason(binary: Binary, said: str) -> str:
+def _explain(binary: Binary, said: str) -> str:
     if found := _NO_INTERPRETER.search(said):
-        return _without_interpreter(found[1])
+        return _explain_interpreter(found[1])
     if _NOT_FOUND.search(said) and binary.interpreter:  # the file is there: the shell means its interpreter
-        return _without_interpreter(binary.interpreter)
+        return _explain_interpreter(binary.interpreter)
     if found := _VERSION.search(said):
         library = found[1].rpartition("/")[2]
         return f"The loader refuses HAProxy: {library} of the server's image has no {found[2]}."
@@ -66,7 +66,7 @@ def _reason(binary: Binary, said: str) -> str:
     return f"The loader refuses HAProxy: {found[1]}." if found else ""
 
 
-def _without_interpreter(interpreter: str) -> str:
+def _explain_interpreter(interpreter: str) -> str:
     return (
         f"HAProxy cannot be started: its interpreter {interpreter} is not in the server's image,"
         " so it was built for another C library."

@@ -22,21 +22,21 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
 
     :raises MALFORMED: if the line has not the driver's shape (a harness fault).
     """
-    h3 = _exchange(raw["h3"])
+    h3 = _read_exchange(raw["h3"])
     answered = next((r for r in (h3.requests if h3 else ()) if r.cipher), None)
     code = raw["exit_code"]
     log = str(raw["files"].get("haproxy.log", ""))
     seen = Observations(
         h3=h3,
-        control=_exchange(raw["control"]),
+        control=_read_exchange(raw["control"]),
         negotiated_cipher=answered.cipher if answered else None,
         negotiated_protocol=answered.protocol if answered else None,
         server=Server(
             ready_s=raw["ready_s"],
             exit_code=code,
-            signal=signal_name(code),
+            signal=name_signal(code),
             log_tail=tuple(bounds.cut(line, bounds.WORDS) for line in log.splitlines()[-_TAIL_LINES:]),
-            sanitizer=sanitize.report(log),
+            sanitizer=sanitize.find_report(log),
             handshake_failures=raw["handshake_failures"],
             ended_in=raw["ended_in"],
             forced_ciphersuites=capabilities.find_bind_suite(cell),
@@ -47,7 +47,7 @@ def observe(cell: Cell, raw: Mapping[str, Any]) -> Observations:
     return seen
 
 
-def signal_name(code: int | None) -> str | None:
+def name_signal(code: int | None) -> str | None:
     """Return ``SIGSEGV`` for a shell's 139; ``None`` for an ordinary status."""
     if code is None or code <= 128:  # noqa: PLR2004 - POSIX shells add 128 to the signal's number
         return None
@@ -57,39 +57,39 @@ def signal_name(code: int | None) -> str | None:
         return f"SIG{code - 128}"
 
 
-def _exchange(raw: Mapping[str, Any] | None) -> Exchange | None:
+def _read_exchange(raw: Mapping[str, Any] | None) -> Exchange | None:
     if raw is None:
         return None
     wanted = {request.name: request for request in list_requests()}
     return Exchange(
         exit_code=int(raw["exit_code"]),
         duration_s=float(raw["duration_s"]),
-        requests=tuple(_request(wanted[one["name"]], one) for one in raw["requests"]),
+        requests=tuple(_read_request(wanted[one["name"]], one) for one in raw["requests"]),
     )
 
 
-def _request(wanted: Asked, raw: Mapping[str, Any]) -> Request:
+def _read_request(wanted: Asked, raw: Mapping[str, Any]) -> Request:
     said = ("http_version", "cipher", "protocol")
     same = ("status", "bytes_received", "bytes_sent", "exit_code")
     times = ("handshake_s", "first_byte_s", "total_s")
     return Request(
         name=wanted.name,
-        sha256=_words(_confirmed(raw["text"]) if wanted.upload else raw["sha256"]),
+        sha256=_cut(_read_confirmation(raw["text"]) if wanted.upload else raw["sha256"]),
         expected_sha256=wanted.sha256,
         error=bounds.cut(str(raw["error"]), bounds.WORDS),
         close_code=raw["close_code"],
         shows=raw["shows"],
-        **{name: _words(raw[name]) for name in said},
+        **{name: _cut(raw[name]) for name in said},
         **{name: raw[name] for name in (*same, *times)},
     )
 
 
-def _words(said: Any) -> Any:
+def _cut(said: Any) -> Any:
     """Cut a text; the model refuses what is no text."""
     return bounds.cut(said, bounds.WORDS) if isinstance(said, str) else said
 
 
-def _confirmed(answer: str | None) -> str | None:
+def _read_confirmation(answer: str | None) -> str | None:
     """Return the SHA-256 that the origin says it received, if it answered so."""
     try:
         said = json.loads(answer or "").get("sha256")

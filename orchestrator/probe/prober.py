@@ -29,7 +29,7 @@ from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.evidence import rank
 from orchestrator.probe.judge import AGAIN, Judgement, conclude, judge
 from orchestrator.probe.observe import MALFORMED
-from orchestrator.probe.session_files import scale_limits, session_files
+from orchestrator.probe.session_files import make_session_files, scale_limits
 from orchestrator.probe.trace_attempt import FOLDER
 from orchestrator.record.model import utc_now
 
@@ -107,9 +107,9 @@ class Prober:
         """Probe the cells of one build once per round."""
         for why in self.rounds:
             if not self.cancelled():
-                self._until_judged(cells, haproxy, images, why, last=why == self.rounds[-1])
+                self._probe_round(cells, haproxy, images, why, last=why == self.rounds[-1])
 
-    def _until_judged(
+    def _probe_round(
         self, cells: Sequence[Cell], haproxy: bytes, images: SessionImages, why: str, *, last: bool
     ) -> None:
         pending = {cell.id: why for cell in cells}
@@ -120,7 +120,7 @@ class Prober:
             left = [cell for cell in cells if cell.id in pending]
             number = next(tries)
             ends = _EndsHere(last_round=last, last_try=number == TRIES, again=number > 1)
-            broken = self._attempt(left, haproxy, images, pending, ends)
+            broken = self._run_session(left, haproxy, images, pending, ends)
             pending = {key: f"{AGAIN}{message}" for key, message in broken.items()}
             return pending if not pending or self.engine.answers() else {}  # a dead one is not asked
 
@@ -131,7 +131,7 @@ class Prober:
             retry_error_callback=_give_up,
         )(attempt)
 
-    def _attempt(
+    def _run_session(
         self,
         cells: Sequence[Cell],
         haproxy: bytes,
@@ -143,8 +143,8 @@ class Prober:
 
         However it ends, what was judged stays, and each other cell gets an attempt that says why.
         """
-        made = self._session(cells, haproxy, images, whys)
-        attempt = _SessionReader(self, cells, haproxy, whys, ends, server=session.specs(made)[0].name)
+        made = self._make_session(cells, haproxy, images, whys)
+        attempt = _SessionReader(self, cells, haproxy, whys, ends, server=session.make_specs(made)[0].name)
         error: Exception | None = None
         try:
             self.run(self.engine, made, attempt.on_line)
@@ -156,7 +156,7 @@ class Prober:
             attempt.close(error)
         return attempt.broken
 
-    def _session(
+    def _make_session(
         self, cells: Sequence[Cell], haproxy: bytes, images: SessionImages, whys: Mapping[str, str]
     ) -> session.Session:
         first = cells[0]
@@ -171,7 +171,7 @@ class Prober:
             platform=self.host.platform,
             haproxy=haproxy,
             selftest=self.selftest if FIRST in whys.values() else None,
-            files=session_files(self.renderer, cells, limits, self.certificates, traced=self.traced),
+            files=make_session_files(self.renderer, cells, limits, self.certificates, traced=self.traced),
             cells=len(cells),
             asan=capabilities.has_asan(first.haproxy, first.tls),
             limits=limits,
@@ -247,8 +247,8 @@ class _SessionReader:
             cell,
             float(raw["duration_s"]),
             late_s=float(raw["late_s"]),
-            evidence=self._kept(cell, raw),
-            features=self._features(cell),
+            evidence=self._keep_files(cell, raw),
+            features=self._read_features(cell),
         )
         del self._open[cell.id]
         return cell, told
@@ -296,16 +296,16 @@ class _SessionReader:
         final = self._ends.last_round and (cell.id not in self.broken or self._ends.last_try)
         self._prober.judged(cell, judged, told.model_copy(update={"final": final}))
 
-    def _features(self, cell: Cell) -> tuple[str, ...]:
+    def _read_features(self, cell: Cell) -> tuple[str, ...]:
         return cpu.read_features(cell.arch.arch, str(self._server.get("cpu", "")))
 
-    def _kept(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
+    def _keep_files(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
         try:
-            return self._keep(cell, raw)
+            return self._write_files(cell, raw)
         except OSError as error:
             raise self._prober.broken(error) from error
 
-    def _keep(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
+    def _write_files(self, cell: Cell, raw: session.Raw) -> tuple[str, ...]:
         """Write the files of this attempt; later ones get a folder of their own, so none loses its evidence.
 
         They are on the disk before the cell counts as judged.

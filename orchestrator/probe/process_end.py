@@ -22,9 +22,9 @@ def find_when(cell: Cell, seen: Observations, http3: str) -> str:
         case "start":
             return "before it listened"
         case "h3":
-            return f"while it was asked over HTTP/3: {_progress(seen.h3, client)}"
+            return f"while it was asked over HTTP/3: {_describe_progress(seen.h3, client)}"
         case "control":
-            return f"in the control over HTTP/2: {_progress(seen.control, control)}. {before}"
+            return f"in the control over HTTP/2: {_describe_progress(seen.control, control)}. {before}"
         case "stop":
             return f"after the last answer of the control. {before}"
         case None:
@@ -37,17 +37,17 @@ def quote_client(client: str, request: Request) -> str:
     return f"{client} {request.exit_code}{spent}: {request.error}"
 
 
-def _progress(exchange: Exchange | None, client: str) -> str:
+def _describe_progress(exchange: Exchange | None, client: str) -> str:
     """Return which requests had passed, which had come back wrong, and which one was under way."""
     requests = exchange.requests if exchange else ()
     broken = next((one for one in requests if one.exit_code), None)
     answered = [one for one in requests if not one.exit_code]
-    passed = [one.name for one in answered if _whole(one)]
-    wrong = [one.name for one in answered if not _whole(one)]
+    passed = [one.name for one in answered if _is_whole(one)]
+    wrong = [one.name for one in answered if not _is_whole(one)]
     unasked = [one.name for one in list_requests()][len(requests) :]
-    parts = [f"{_listed(passed)} had passed" if passed else "no request had passed"]
+    parts = [f"{_join(passed)} had passed" if passed else "no request had passed"]
     if wrong:
-        parts.append(f"{_listed(wrong)} had come back wrong")
+        parts.append(f"{_join(wrong)} had come back wrong")
     if broken is not None:
         what = f"the handshake of {broken.name}" if broken.handshake_s is None else broken.name
         parts.append(f"{what} was under way ({quote_client(client, broken)})")
@@ -56,10 +56,10 @@ def _progress(exchange: Exchange | None, client: str) -> str:
     return ", ".join(parts)
 
 
-def _whole(request: Request) -> bool:
+def _is_whole(request: Request) -> bool:
     return request.status == _OK and request.sha256 == request.expected_sha256
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join(names: Sequence[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last

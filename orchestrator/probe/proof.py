@@ -22,10 +22,10 @@ from orchestrator.probe import certificates
 from orchestrator.probe.session_files import (
     CLIENT_SCRIPTS,
     FIRST_PORT,
-    client_files,
-    job_values,
+    list_job_values,
     list_requests,
     make_bodies,
+    make_client_files,
 )
 from orchestrator.record.model import ClientProof
 
@@ -59,7 +59,7 @@ def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
     :raises EngineError, DeadlineError: where a good server or the container broke down; that says nothing
         of a client.
     """
-    entries = _entries(bench, cells)
+    entries = _list_entries(bench, cells)
     spec = ContainerSpec(
         name=f"{bench.name}-clients",
         run_id=bench.run_id,
@@ -74,7 +74,7 @@ def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
     seconds = 30 + len(entries) * (bench.limits.request * 4 + 2)
     with (
         volume(bench.engine, spec.volume, bench.run_id, keep=bench.keep),
-        container(bench.engine, spec, files=pack(files(bench, entries)), keep=bench.keep),
+        container(bench.engine, spec, files=pack(make_files(bench, entries)), keep=bench.keep),
     ):
         done = bench.engine.exec(
             spec.name, ("python3", f"{WORK}/prove.py", f"{WORK}/proof.json"), timeout=seconds, on_line=None
@@ -84,10 +84,10 @@ def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
     if done.exit_code != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise EngineError(f"The clients' proof broke down: {bounds.cut(last[0], bounds.WORDS)}")
-    return tuple(_proof(line, bench.own) for line in done.stdout.splitlines())
+    return tuple(_read_proof(line, bench.own) for line in done.stdout.splitlines())
 
 
-def _entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
+def _list_entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
     """Return what is to be proved: of the matrix' own client in the image, or else of ours, and over TCP."""
     asking = [cell.client for cell in cells]
     ours = sorted({client.family for client in asking if not client.is_own})
@@ -115,11 +115,11 @@ def _entries(bench: Bench, cells: Iterable[Cell]) -> list[dict[str, Any]]:
     ]
 
 
-def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+def make_files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     """Return path below WORK -> content."""
     requests = list_requests()[_GET : _GET + 1]
     proof = {
-        **job_values(bench.limits, requests),
+        **list_job_values(bench.limits, requests),
         "server_pem": f"{WORK}/server.pem",
         "proofs": entries,
     }
@@ -136,11 +136,14 @@ def files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     }
     for entry in entries:
         values = {**proof, **entry, "title": entry["folder"], "requests": requests}
-        made |= {f"{entry['folder']}/.keep": b"", **client_files(bench.renderer, entry["client"], values)}
+        made |= {
+            f"{entry['folder']}/.keep": b"",
+            **make_client_files(bench.renderer, entry["client"], values),
+        }
     return made
 
 
-def _proof(line: bytes, own: ClientValue | None) -> ClientProof:
+def _read_proof(line: bytes, own: ClientValue | None) -> ClientProof:
     try:
         raw = whole(json.loads(line))
         short = {name: bounds.cut(raw[name], bounds.WORDS) for name in ("version", "message")}
@@ -159,7 +162,7 @@ def _proof(line: bytes, own: ClientValue | None) -> ClientProof:
     return made.model_copy(update={"message": f"{made.message}; {declared}"})
 
 
-def contradictions(proofs: Iterable[ClientProof], own: ClientValue | None = None) -> tuple[str, ...]:
+def find_contradictions(proofs: Iterable[ClientProof], own: ClientValue | None = None) -> tuple[str, ...]:
     """Return one sentence for each proof that the declared table, or the client's value, does not agree with.
 
     :param own: as in the ``Bench`` of these proofs.
@@ -180,7 +183,7 @@ def _contradicts(proof: ClientProof, own: ClientValue | None) -> bool:
     return proof.ok and proof.suite in lacks
 
 
-def cannot(cell: Cell, proofs: Iterable[ClientProof]) -> str | None:
+def find_unproved(cell: Cell, proofs: Iterable[ClientProof]) -> str | None:
     """Return why the client cannot do what the cell asks, where nothing declares that; else ``None``."""
     if capabilities.find_client_lack(cell.client, cell.cipher.suite) is not None:
         return None  # it is challenged, and has to show it in the cell

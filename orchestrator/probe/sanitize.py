@@ -13,7 +13,7 @@ _SUMMARY = re.compile(r"^SUMMARY: (\w{1,40}Sanitizer): (.+)$", re.MULTILINE)
 _UNDEFINED = re.compile(r"^([^\s:]{1,200}:\d{1,9}:\d{1,9}): runtime error: (.+)$", re.MULTILINE)
 
 
-def report(text: str) -> str | None:
+def find_report(text: str) -> str | None:
     """Return one sentence for the first report of a sanitizer, or ``None`` where there is none.
 
     A fatal one ends with a summary that names the place, which the first line does not.

@@ -14,7 +14,7 @@ from orchestrator import bounds
 from orchestrator.frozen_value import whole
 from orchestrator.matrix.capability_table import AeadApi
 from orchestrator.outcome import Outcome, Reason
-from orchestrator.probe.observe import signal_name
+from orchestrator.probe.observe import name_signal
 from orchestrator.record.model import AeadCheck, CellRecord, Exchange, SelfTest
 
 _CHECKS = 1000
@@ -84,26 +84,26 @@ def read(output: str, *, exit_code: int, timed_out: bool) -> tuple[str, tuple[Ae
             elif len(checks) == _CHECKS:
                 strange += 1
             else:
-                checks.append(_check(AeadCheck.model_validate(whole(said))))
+                checks.append(_cut_check(AeadCheck.model_validate(whole(said))))
         except (ValueError, ValidationError, RecursionError):
             strange += 1
     return (
         library,
         tuple(checks),
-        _problem(exit_code, timed_out=timed_out, strange=strange, told=bool(checks)),
+        _find_problem(exit_code, timed_out=timed_out, strange=strange, told=bool(checks)),
     )
 
 
-def _check(said: AeadCheck) -> AeadCheck:
+def _cut_check(said: AeadCheck) -> AeadCheck:
     short = {name: bounds.cut(getattr(said, name), bounds.WORDS) for name in ("suite", "check", "detail")}
     return said.model_copy(update=short)
 
 
-def _problem(exit_code: int, *, timed_out: bool, strange: int, told: bool) -> str:
+def _find_problem(exit_code: int, *, timed_out: bool, strange: int, told: bool) -> str:
     if timed_out:
         return "The self-test did not end in time; what it said before is here."
     if exit_code:
-        died = signal_name(exit_code)
+        died = name_signal(exit_code)
         return f"The self-test {f'died of {died}' if died else f'ended with exit code {exit_code}'}."
     if strange or not told:
         return (
@@ -126,7 +126,7 @@ def join_results(first: SelfTest, second: SelfTest, where: str) -> SelfTest:
     checks = []
     for check in first.checks:
         other = others.get((check.suite, check.api, check.check), check)
-        checks.append(check if other.ok == check.ok else _contradiction(check, other, where))
+        checks.append(check if other.ok == check.ok else _contradict(check, other, where))
     return first.model_copy(
         update={
             "checks": tuple(checks),
@@ -136,13 +136,13 @@ def join_results(first: SelfTest, second: SelfTest, where: str) -> SelfTest:
     )
 
 
-def _contradiction(check: AeadCheck, other: AeadCheck, where: str) -> AeadCheck:
+def _contradict(check: AeadCheck, other: AeadCheck, where: str) -> AeadCheck:
     bad = check if check.ok is False else other
     passed = f"in {where} it failed" if other.ok is False else f"in {where} it did not"
     return check.model_copy(update={"ok": False, "detail": f"not each time, {passed}: {bad.detail}"})
 
 
-def faults(test: SelfTest, suite: str, api: AeadApi) -> tuple[AeadCheck, ...]:
+def find_faults(test: SelfTest, suite: str, api: AeadApi) -> tuple[AeadCheck, ...]:
     """Return the failed checks that can make an honest exchange fail, a crash first, then the most basic."""
     order = list(_SAYS)
     failed = [
@@ -150,10 +150,10 @@ def faults(test: SelfTest, suite: str, api: AeadApi) -> tuple[AeadCheck, ...]:
         for check in test.checks
         if check.ok is False and (check.suite, check.api) == (suite, api) and check.check in _SAYS
     ]
-    return tuple(sorted(failed, key=lambda check: (not _died(check), order.index(check.check))))
+    return tuple(sorted(failed, key=lambda check: (not _is_death(check), order.index(check.check))))
 
 
-def cause(
+def find_cause(
     cell: CellRecord, tests: Iterable[SelfTest], api: AeadApi, *, lacks: AbstractSet[str] = frozenset()
 ) -> str:
     """Return what the self-test of the cell's library says of its failure, one sentence, or an empty text.
@@ -168,36 +168,36 @@ def cause(
     test = next((one for one in tests if (one.tls, one.arch, one.execution) == mine), None)
     if test is None:
         return ""
-    suites = _suites(cell, test)
+    suites = _list_suites(cell, test)
     for suite in (one for one in dict.fromkeys((*suites, INITIAL)) if one not in lacks):
-        found = faults(test, suite, api)
+        found = find_faults(test, suite, api)
         if found:
             always = " Every QUIC connection begins with that suite." if suite not in suites else ""
-            return _sentence(test, found[0]) + always
+            return _explain(test, found[0]) + always
     return ""
 
 
-def _suites(cell: CellRecord, test: SelfTest) -> Sequence[str]:
+def _list_suites(cell: CellRecord, test: SelfTest) -> Sequence[str]:
     """Return the forced suite; else what was negotiated; else what was over TCP; else any."""
     seen = cell.observations
     if cell.axes.cipher.suite:
         return (cell.axes.cipher.suite,)
     if seen is not None and seen.negotiated_cipher:
         return (seen.negotiated_cipher,)
-    over_tcp = _negotiated(seen.control) if seen is not None else None
+    over_tcp = _find_negotiated(seen.control) if seen is not None else None
     return (over_tcp,) if over_tcp else tuple(dict.fromkeys(check.suite for check in test.checks))
 
 
-def _negotiated(exchange: Exchange | None) -> str | None:
+def _find_negotiated(exchange: Exchange | None) -> str | None:
     requests = exchange.requests if exchange is not None else ()
     return next((request.cipher for request in requests if request.cipher), None)
 
 
-def _sentence(test: SelfTest, check: AeadCheck) -> str:
+def _explain(test: SelfTest, check: AeadCheck) -> str:
     # OpenSSL adds its date of release, which says nothing here.
     library = re.sub(r" \d{1,2} \w{3} \d{4}$", "", test.library) or test.tls
     phrase, other, contrast = _SAYS[check.check]
-    if _died(check):
+    if _is_death(check):
         where = f"in the self-test's check {check.check} of {check.suite} ({_APIS[check.api]})"
         return f"{library} {check.detail}, {where}."
     passed = any(
@@ -207,5 +207,5 @@ def _sentence(test: SelfTest, check: AeadCheck) -> str:
     return f"{library} {told}{f'; {contrast}' if passed else ''}."
 
 
-def _died(check: AeadCheck) -> bool:
+def _is_death(check: AeadCheck) -> bool:
     return check.detail.startswith(("crashes", "does not end", "ends with"))

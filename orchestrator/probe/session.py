@@ -80,16 +80,16 @@ def run(engine: Engine, session: Session, on_line: OnLine) -> None:
 
     :raises EngineError, DeadlineError: where the harness failed; lines that came before are good.
     """
-    with opened(engine, session):
+    with open_session(engine, session):
         if session.selftest is not None:
-            on_line(_selftest(engine, specs(session)[0].name, session))
+            on_line(_run_selftest(engine, make_specs(session)[0].name, session))
         drive(engine, session, on_line)
 
 
 @contextmanager
-def opened(engine: Engine, session: Session) -> Iterator[None]:
+def open_session(engine: Engine, session: Session) -> Iterator[None]:
     """Start the server and the client beside it; both are gone afterwards, and so is their volume."""
-    server, client = specs(session)
+    server, client = make_specs(session)
     programs = {"haproxy": session.haproxy}
     if session.selftest is not None:
         programs["selftest"] = session.selftest
@@ -107,15 +107,15 @@ def drive(engine: Engine, session: Session, on_line: OnLine) -> None:
 
     :raises EngineError, DeadlineError: as ``run``.
     """
-    name, (_, client) = session.name, specs(session)
+    name, (_, client) = session.name, make_specs(session)
     done = engine.exec(
         client.name,
         ("python3", f"{WORK}/driver.py", f"{WORK}/session.json"),
-        timeout=_deadline(session),
-        on_line=lambda line: on_line(_parsed(line)),
+        timeout=_count_seconds(session),
+        on_line=lambda line: on_line(_parse(line)),
     )
     if done.timed_out:
-        raise exceeded(f"The probe session {name}", _deadline(session), "request")
+        raise exceeded(f"The probe session {name}", _count_seconds(session), "request")
     if done.exit_code != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
         details = "\n".join(bounds.cut(line, bounds.WORDS) for line in tail)
@@ -124,7 +124,7 @@ def drive(engine: Engine, session: Session, on_line: OnLine) -> None:
         )
 
 
-def _selftest(engine: Engine, server: str, session: Session) -> Raw:
+def _run_selftest(engine: Engine, server: str, session: Session) -> Raw:
     argv = (*session.before, f"{WORK}/selftest")
     done = engine.exec(server, argv, timeout=_SELFTEST * session.limits.request, on_line=None)
     said = (done.stdout + done.stderr).decode(errors="replace")
@@ -132,7 +132,7 @@ def _selftest(engine: Engine, server: str, session: Session) -> Raw:
     return {"kind": "selftest", "output": said, "exit_code": done.exit_code, "timed_out": done.timed_out}
 
 
-def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
+def make_specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
     """Return the server's container, and the client's in the same network namespace."""
     name = session.name
     server = ContainerSpec(
@@ -143,7 +143,7 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
         argv=("sh", f"{WORK}/supervise.sh", WORK, session.loader, *session.before),
         network="none",
         volume=f"{name}-work",
-        memory_bytes=_server_memory(session.cells, asan=session.asan)
+        memory_bytes=_count_server_memory(session.cells, asan=session.asan)
         + (_SERVER_DEBUGGED if session.debugged else 0),
         cpus=session.cpus,
         pids=64 + 32 * session.cells,
@@ -161,19 +161,19 @@ def specs(session: Session) -> tuple[ContainerSpec, ContainerSpec]:
     return server, client
 
 
-def memory(cells: int, *, asan: bool = False) -> int:
+def count_memory(cells: int, *, asan: bool = False) -> int:
     """Return the bytes that both containers of a session of so many cells may take together.
 
     :param asan: HAProxy is compiled with AddressSanitizer.
     """
-    return _server_memory(cells, asan=asan) + _CLIENT_MEMORY
+    return _count_server_memory(cells, asan=asan) + _CLIENT_MEMORY
 
 
-def _server_memory(cells: int, *, asan: bool) -> int:
+def _count_server_memory(cells: int, *, asan: bool) -> int:
     return _SERVER_BASE + (_SERVER_EACH_ASAN if asan else _SERVER_EACH) * cells
 
 
-def _parsed(line: bytes) -> Raw:
+def _parse(line: bytes) -> Raw:
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
@@ -183,7 +183,7 @@ def _parsed(line: bytes) -> Raw:
     return whole(raw) if b"\\ud" in line.lower() else raw
 
 
-def _deadline(session: Session) -> float:
+def _count_seconds(session: Session) -> float:
     """Return the seconds: every cell may wait for its listener and for two exchanges, each with a grace."""
     each = (
         session.limits.ready

@@ -61,7 +61,7 @@ def scale_limits(limits: Limits, *, emulated: bool) -> Limits:
     return limits.model_copy(update={"ready": limits.ready * factor, "request": limits.request * factor})
 
 
-def session_files(
+def make_session_files(
     renderer: Renderer,
     cells: Sequence[Cell],
     limits: Limits,
@@ -82,21 +82,21 @@ def session_files(
             name: renderer.read_source(f"probe/{name}").encode()
             for name in (*_SCRIPTS, *CLIENT_SCRIPTS, *(TRACING_SCRIPTS if traced else ()))
         },
-        "session.json": json.dumps(_session(cells, limits, requests, traced=traced), indent=1).encode(),
+        "session.json": json.dumps(_make_session(cells, limits, requests, traced=traced), indent=1).encode(),
     }
     for number, cell in enumerate(cells):
-        values = {**_values(cell, number, limits, requests), "traced": traced}
+        values = {**_list_values(cell, number, limits, requests), "traced": traced}
         folder = values["folder"]
         files[f"{folder}/haproxy.cfg"] = renderer.render("probe/haproxy.cfg.j2", values).encode()
         for transport, client in (
             ("h3", cell.client.family),
             ("control", choose_control_client(cell.client.family)),
         ):
-            files |= client_files(renderer, client, {**values, "transport": transport})
+            files |= make_client_files(renderer, client, {**values, "transport": transport})
     return files
 
 
-def client_files(renderer: Renderer, client: str, values: Mapping[str, object]) -> dict[str, bytes]:
+def make_client_files(renderer: Renderer, client: str, values: Mapping[str, object]) -> dict[str, bytes]:
     """Return the file of a client that needs one of its own; for the others ``session.json`` has it all."""
     if client != "curl":
         return {}
@@ -104,18 +104,18 @@ def client_files(renderer: Renderer, client: str, values: Mapping[str, object]) 
     return {f"{values['folder']}/{values['transport']}.curlrc": text.encode()}
 
 
-def _session(
+def _make_session(
     cells: Sequence[Cell], limits: Limits, requests: Sequence[Asked], *, traced: bool
 ) -> dict[str, object]:
     return {
         **({"traced": True} if traced else {}),
-        **job_values(limits, requests),
+        **list_job_values(limits, requests),
         "origin_port": ORIGIN_PORT,
         "ready_s": limits.ready,
         "cells": [
             {
                 "id": cell.id,
-                "folder": _folder(number),
+                "folder": _name_folder(number),
                 "port": FIRST_PORT + number,
                 "client": cell.client.family,
                 "own": cell.client.is_own,
@@ -127,7 +127,7 @@ def _session(
     }
 
 
-def job_values(limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
+def list_job_values(limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
     """Return what every client gets: see templates/probe/clients.py."""
     return {
         "work": WORK,
@@ -142,18 +142,18 @@ def job_values(limits: Limits, requests: Sequence[Asked]) -> dict[str, object]:
     }
 
 
-def _folder(number: int) -> str:
+def _name_folder(number: int) -> str:
     # A number, since the path of a Unix socket may have 107 bytes at most.
     return f"cells/{number:03d}"
 
 
-def _values(cell: Cell, number: int, limits: Limits, requests: Sequence[Asked]) -> Mapping[str, object]:
+def _list_values(cell: Cell, number: int, limits: Limits, requests: Sequence[Asked]) -> Mapping[str, object]:
     return {
         "cell": cell,
         "title": cell.id,
         "suite": cell.cipher.suite,
         "work": WORK,
-        "folder": _folder(number),
+        "folder": _name_folder(number),
         "port": FIRST_PORT + number,
         "origin_port": ORIGIN_PORT,
         "server_name": SERVER_NAME,

@@ -59,10 +59,10 @@ def run(engine: Engine, made: Session, image: Callable[[], str], on_line: OnLine
     :raises EngineError, DeadlineError: as ``session.run``.
     """
     catch, told = Catch(), _Told(on_line)
-    with session.opened(engine, made), ExitStack() as stack:
+    with session.open_session(engine, made), ExitStack() as stack:
         reading = None
         try:
-            capturing, reader = specs(made, image())
+            capturing, reader = make_specs(made, image())
             stack.enter_context(container(engine, capturing, keep=made.keep))
             reading = reader
         except MatrixctlError as error:
@@ -71,16 +71,16 @@ def run(engine: Engine, made: Session, image: Callable[[], str], on_line: OnLine
         catch.missing += told.notes
         if reading is not None:
             _read_capture(engine, reading, catch, keep=made.keep)
-        _fetch(engine, session.specs(made)[1].name, told.qlogs, catch)
+        _fetch(engine, session.make_specs(made)[1].name, told.qlogs, catch)
     return catch
 
 
-def specs(made: Session, image: str) -> tuple[ContainerSpec, ContainerSpec]:
+def make_specs(made: Session, image: str) -> tuple[ContainerSpec, ContainerSpec]:
     """Return the container that captures, in the server's network, and the one that reads, without any power.
 
     What takes packets apart is a large program, and the packets may come from a server that was planted.
     """
-    server, _ = session.specs(made)
+    server, _ = session.make_specs(made)
     script = ("sh", f"{WORK}/capture.sh", _PLACE, str(FIRST_PORT), str(bounds.CAPTURE >> 10))
     common = {"image": image, "memory_bytes": _MEMORY, "pids": 64}
     capturing = server.model_copy(
@@ -109,12 +109,12 @@ class _Told:
     def __call__(self, raw: Raw) -> None:
         said = raw.get("traced")
         if isinstance(said, Mapping):
-            self.notes = [bounds.cut(note, bounds.WORDS) for note in _texts(said.get("notes"))]
-            self.qlogs = [name for name in _texts(said.get("qlogs")) if _QLOG.fullmatch(name)]
+            self.notes = [bounds.cut(note, bounds.WORDS) for note in _read_texts(said.get("notes"))]
+            self.qlogs = [name for name in _read_texts(said.get("qlogs")) if _QLOG.fullmatch(name)]
         self._on_line(raw)
 
 
-def _texts(said: object) -> list[str]:
+def _read_texts(said: object) -> list[str]:
     found = said if isinstance(said, Sequence) and not isinstance(said, str) else ()
     return [one for one in found if isinstance(one, str)][: bounds.EVIDENCE_FILES]
 

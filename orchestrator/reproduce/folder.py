@@ -24,7 +24,7 @@ from orchestrator.plan.plan import Plan, choose_runtime_image, name_session
 from orchestrator.plan.render import Renderer
 from orchestrator.probe import session
 from orchestrator.probe.certificates import SERVER_NAME
-from orchestrator.probe.session_files import scale_limits, session_files
+from orchestrator.probe.session_files import make_session_files, scale_limits
 
 SCRIPT = "reproduce.sh"
 _SCRIPTS = ("verdict.py", "certificates.sh")
@@ -134,7 +134,7 @@ def make_folder(
     )
     steps = _steps(needed, renderer, images.toolchain)
     mine = scale_limits(limits, emulated=first.is_emulated_on(host))
-    work = dict(session_files(renderer, cells, mine, None))
+    work = dict(make_session_files(renderer, cells, mine, None))
     work["expected.json"] = _as_json(_expected(cells, host, findings))
     work |= {name: renderer.read_source(f"reproduce/{name}").encode() for name in _SCRIPTS}
     folders = [entry["folder"] for entry in json.loads(work["session.json"])["cells"]]
@@ -267,7 +267,7 @@ def _containers(cells: Sequence[Cell], images: _Images, limits: Limits, host: Ar
     model = capabilities.find_cpu_model(cells[0], host)
     environment = cells[0].execution.environment
     before = emulation.before(target, model, environment)
-    server, client = session.specs(
+    server, client = session.make_specs(
         session.Session(
             name="reproduce",
             run_id="reproduce",

@@ -10,7 +10,7 @@ from orchestrator.matrix.catalog import Catalog
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.planner import Planner
 from orchestrator.plan.render import Renderer
-from orchestrator.probe.session import Session, memory, specs
+from orchestrator.probe.session import Session, count_memory, make_specs
 
 SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "default")
 CELLS = [cell("arm64", cipher=suite) for suite in SUITES]
@@ -51,7 +51,7 @@ def test_a_session_takes_what_its_two_containers_may_in_the_lane_of_its_architec
         cpus=1,
         keep=False,
     )
-    allowed = sum(spec.memory_bytes for spec in specs(session))
+    allowed = sum(spec.memory_bytes for spec in make_specs(session))
     assert demands("probe") == {Demand(cpus=1, memory=allowed, lane="arm64")}
 
 
@@ -63,7 +63,11 @@ def test_a_session_with_address_sanitizer_takes_more() -> None:
         cells
     )
     (probe,) = (one for one in plan.actions.values() if one.kind == "probe")
-    assert find_demand(probe, plan.cells, 4).memory == memory(len(CELLS), asan=True) > memory(len(CELLS))
+    assert (
+        find_demand(probe, plan.cells, 4).memory
+        == count_memory(len(CELLS), asan=True)
+        > count_memory(len(CELLS))
+    )
 
 
 @pytest.mark.parametrize("kind", ["source", "image", "selftest"])

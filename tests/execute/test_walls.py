@@ -21,7 +21,7 @@ from orchestrator.execute.images import image_build
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Limits
 from orchestrator.probe import trace_attempt
-from orchestrator.probe.session import Session, specs
+from orchestrator.probe.session import Session, make_specs
 
 CANARY = "c4n4ry-0f-4-s3cr3t"
 PACKAGE = Path(orchestrator.__file__).parent
@@ -102,7 +102,7 @@ def session() -> Session:
 
 
 def probe_specs() -> tuple[ContainerSpec, ...]:
-    return specs(session())
+    return make_specs(session())
 
 
 def test_no_secret_of_the_environment_reaches_a_container(api: Recording) -> None:
@@ -131,7 +131,7 @@ def test_a_container_gets_one_volume_and_nothing_of_the_host(api: Recording) -> 
 
 def test_what_captures_has_that_power_alone_and_what_reads_has_none(api: Recording) -> None:
     server, _ = probe_specs()
-    capturing, reading = trace_attempt.specs(session(), "tools")
+    capturing, reading = trace_attempt.make_specs(session(), "tools")
     for one in (capturing, reading):
         host = made(api, one)["HostConfig"]
         assert host["Binds"] == [f"{server.volume}:/work:rw"]

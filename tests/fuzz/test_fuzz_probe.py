@@ -22,7 +22,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.frozen_value import Value, whole
 from orchestrator.outcome import Outcome
 from orchestrator.probe import classify, cpu, observe, proof, selftest, session
-from orchestrator.probe.attest import attest, inspect, misbuilt
+from orchestrator.probe.attest import attest, find_misbuild, inspect
 from orchestrator.probe.judge import judge
 from orchestrator.probe.prober import _EndsHere, _SessionReader
 from orchestrator.probe.session_files import list_requests
@@ -48,7 +48,7 @@ def of_json(value: Any) -> bytes:
 
 
 def test_driver_bytes(fuzz: Fuzz) -> None:
-    fuzz(near_bytes(of_json(LINE), of_json(SERVER)), lambda content: judged(session._parsed(content)))
+    fuzz(near_bytes(of_json(LINE), of_json(SERVER)), lambda content: judged(session._parse(content)))
 
 
 def judged(raw: Any) -> object:
@@ -87,7 +87,7 @@ def test_attempts(fuzz: Fuzz, tmp_path: Path) -> None:
         error: MatrixctlError | None = None
         try:
             for raw in raws:
-                attempt.on_line(session._parsed(of_json(raw)))
+                attempt.on_line(session._parse(of_json(raw)))
         except MatrixctlError as caught:
             error = caught
         attempt.close(error)
@@ -105,7 +105,7 @@ def test_elf(fuzz: Fuzz) -> None:
 def test_haproxy_vv(fuzz: Fuzz) -> None:
     def call(texts: tuple[str, str]) -> object:
         found = attest(CELL, BINARY, *texts)
-        return kept(found), misbuilt(CELL, found)
+        return kept(found), find_misbuild(CELL, found)
 
     fuzz(st.tuples(near_text("x86_64\n"), near_text(vv(), vv(library="SSL library"), FEATURES)), call)
 
@@ -146,7 +146,7 @@ def test_selftest_output(fuzz: Fuzz) -> None:
             evidence=(),
         )
         joined = selftest.join_results(test, test, "another")
-        return kept(joined), selftest.cause(failed, [joined], "evp-cipher")
+        return kept(joined), selftest.find_cause(failed, [joined], "evp-cipher")
 
     fuzz(outputs, call)
 
@@ -163,8 +163,8 @@ def test_clients_proof(fuzz: Fuzz) -> None:
     samples = st.one_of(near_tree(sample).map(of_json), near_bytes(of_json(sample)))
 
     def call(content: bytes) -> object:
-        made = proof._proof(content, None)
-        return kept(made), proof.contradictions([made]), proof.cannot(CELL, [made])
+        made = proof._read_proof(content, None)
+        return kept(made), proof.find_contradictions([made]), proof.find_unproved(CELL, [made])
 
     fuzz(samples, call)
 
@@ -229,7 +229,7 @@ def test_curl_output(fuzz: Fuzz, clients: Any, tmp_path: Path) -> None:
             (tmp_path / f"h3.{POST['name']}.{kind}").write_bytes(content)
         code, requests = clients.ask_curl(job)
         exchange = {"exit_code": code, "duration_s": 0.1, "requests": requests}
-        return judged(session._parsed(of_json({**LINE, "h3": exchange})))
+        return judged(session._parse(of_json({**LINE, "h3": exchange})))
 
     fuzz(st.tuples(printed, near_bytes(HEADERS), near_bytes(b'{"sha256": "00"}')), call)
 
@@ -273,7 +273,7 @@ def test_stats_and_status(fuzz: Fuzz, driver: Any, stats: list[bytes], tmp_path:
             "files": driver.read_evidence(tmp_path),
         }
         raw["files"].pop("stats.txt", None)
-        return judged(session._parsed(of_json(raw)))
+        return judged(session._parse(of_json(raw)))
 
     fuzz(st.tuples(near_bytes(TYPED), near_bytes(b"139\n")), call)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.arch import by_machine
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Reason
-from orchestrator.probe.attest import Binary, attest, inspect, misbuilt
+from orchestrator.probe.attest import Binary, attest, find_misbuild, inspect
 from orchestrator.record.model import Attestation
 
 REAL = Path(shutil.which("ls") or sys.executable).resolve().read_bytes()
@@ -31,7 +31,7 @@ SOURCE, DISTRO = cell(), cell(tls="openssl-distro")
 
 
 def said(one: Cell, made: Binary, text: str, machine: str = "x86_64\n") -> tuple[Reason, str] | None:
-    return misbuilt(one, attest(one, made, machine, text))
+    return find_misbuild(one, attest(one, made, machine, text))
 
 
 def moving(one: Cell, source: str, version: str = "") -> Cell:

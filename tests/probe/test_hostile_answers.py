@@ -17,7 +17,7 @@ from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.outcome import Outcome
 from orchestrator.probe.judge import Judgement, judge
-from orchestrator.probe.session import _parsed
+from orchestrator.probe.session import _parse
 
 CELL = cell()
 Path = tuple[str | int, ...]
@@ -50,7 +50,7 @@ def said(path: Path, text: str) -> dict[str, Any]:
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = text
-    return {name: _parsed(json.dumps(one).encode()) for name, one in lines.items()}
+    return {name: _parse(json.dumps(one).encode()) for name, one in lines.items()}
 
 
 def judged(path: Path, text: str) -> Judgement:
@@ -100,7 +100,7 @@ def test_a_text_of_megabytes_leaves_a_record_of_a_few_kilobytes(path: Path) -> N
 def test_a_number_that_is_none_spoils_no_record(name: str, number: str) -> None:
     line_ = json.dumps(LINES["cell"] | {name: "HERE"}).replace('"HERE"', number).encode()
     try:
-        raw = _parsed(line_)
+        raw = _parse(line_)
     except EngineError:
         return
     found = judge(CELL, BINARY, LINES["server"], raw, None)

@@ -21,7 +21,7 @@ from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import ExecutionValue, Unsupported
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict
 from orchestrator.probe.attest import Binary
-from orchestrator.probe.judge import AGAIN, Judgement, judge, with_attempt
+from orchestrator.probe.judge import AGAIN, Judgement, add_attempt, judge
 from orchestrator.record.model import Axes, Build, CellRecord, Execution, Expected, Observations
 
 CELL = cell()
@@ -222,7 +222,7 @@ def record(
     """A record after attempts of (why, outcome); each says its number."""
     made = PLANNED.model_copy(update={"expected": expected})
     for number, (why, outcome) in enumerate(attempts):
-        made = with_attempt(
+        made = add_attempt(
             made,
             Judgement(
                 outcome=outcome,
@@ -322,7 +322,7 @@ def attempted(expected: Expected, *reasons: Reason | None) -> CellRecord:
     made = PLANNED.model_copy(update={"expected": expected})
     for number, reason in enumerate(reasons):
         outcome = REASONS[reason].outcome if reason else PASS
-        made = with_attempt(
+        made = add_attempt(
             made,
             Judgement(outcome=outcome, reason=reason, message=f"attempt {number}"),
             why=f"repeat {number}",
@@ -369,7 +369,7 @@ def test_a_default_that_changed_names_both_suites(
     wanted: str | None, meant: tuple[Outcome, Reason | None, Verdict]
 ) -> None:
     rule = DECLARED.model_copy(update={"outcome": PASS, "reason": None, "cipher": wanted})
-    made = with_attempt(
+    made = add_attempt(
         PLANNED.model_copy(update={"expected": rule}),
         judged(CELL, line(CELL)),
         why="first",

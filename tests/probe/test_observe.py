@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.judge import judge
-from orchestrator.probe.observe import MALFORMED, observe, signal_name
+from orchestrator.probe.observe import MALFORMED, name_signal, observe
 from orchestrator.probe.session_files import list_requests
 from orchestrator.record.model import Observations
 
@@ -76,7 +76,7 @@ def test_the_end_of_a_long_log_is_kept_with_lines_of_a_bearable_length() -> None
     [(None, None), (0, None), (1, None), (128, None), (139, "SIGSEGV"), (137, "SIGKILL"), (250, "SIG122")],
 )
 def test_signal_names(code: int | None, name: str | None) -> None:
-    assert signal_name(code) == name
+    assert name_signal(code) == name
     server = observe(CELL, line(CELL, exit_code=code)).server
     assert server is not None
     assert (server.exit_code, server.signal) == (code, name)

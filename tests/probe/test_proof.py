@@ -12,7 +12,7 @@ from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.matrix.capability_table import CCM, SUITES
 from orchestrator.matrix.model import Cell, ClientValue, Limits
 from orchestrator.plan.render import Renderer
-from orchestrator.probe.proof import DEFAULT, Bench, cannot, contradictions, prove
+from orchestrator.probe.proof import DEFAULT, Bench, find_contradictions, find_unproved, prove
 from orchestrator.record.model import ClientProof
 
 GCM, _, CHACHA, _ = SUITES
@@ -109,36 +109,36 @@ def test_a_proof_that_breaks_down_is_the_harnesss(result: ExecResult, error: typ
 
 def test_a_client_that_cannot_do_what_nothing_declares() -> None:
     found = proofs(cell(), fails=(CHACHA,))
-    assert cannot(cell(), found) is None
-    message = cannot(cell(cipher=CHACHA), found)
+    assert find_unproved(cell(), found) is None
+    message = find_unproved(cell(cipher=CHACHA), found)
     assert message is not None
     assert message.startswith(f"curl could not do {CHACHA} even with a server that is known to be good")
     assert message.endswith("no ciphers")
 
 
 def test_a_client_that_cannot_speak_at_all() -> None:
-    message = cannot(cell(cipher="default"), proofs(cell(), fails=(None,)))
+    message = find_unproved(cell(cipher="default"), proofs(cell(), fails=(None,)))
     assert message is not None
     assert "curl could not speak HTTP/3" in message
 
 
 def test_what_is_declared_is_left_to_the_challenge() -> None:
-    assert cannot(cell(cipher=CCM), proofs(cell(), fails=(CCM,))) is None
+    assert find_unproved(cell(cipher=CCM), proofs(cell(), fails=(CCM,))) is None
 
 
 def test_what_the_library_cannot_does_not_excuse_the_client() -> None:
     one = cell(client="gtlsclient", cipher=CCM)
-    assert cannot(one, proofs(one)) is None
-    assert cannot(one, proofs(one, fails=(CCM,))) is not None
+    assert find_unproved(one, proofs(one)) is None
+    assert find_unproved(one, proofs(one, fails=(CCM,))) is not None
 
 
 def test_a_proof_that_contradicts_the_table_says_so() -> None:
     found = proofs(cell())
-    (said,) = contradictions(found)
+    (said,) = find_contradictions(found)
     assert said.startswith(f"curl can do {CCM} over h3")
     assert "the table is wrong" in said
-    assert contradictions(proofs(cell(), fails=(CCM,))) == ()
-    assert contradictions(proofs(cell(client="gtlsclient"))) == (), "gtlsclient is declared to have it"
+    assert find_contradictions(proofs(cell(), fails=(CCM,))) == ()
+    assert find_contradictions(proofs(cell(client="gtlsclient"))) == (), "gtlsclient is declared to have it"
 
 
 @pytest.mark.parametrize("line", [b"\x80" * 5000 + b"\n", b'{"a' + b"1" * 5000 + b"\n"])
@@ -165,11 +165,11 @@ def test_a_client_of_the_matrix_is_proved_alone_under_its_own_name() -> None:
     }
     assert f"proofs/curl-h3-{CHACHA}/h3.curlrc" in seen
     # What it can beyond its family is its value's to say.
-    (said,) = contradictions(found, mine)
+    (said,) = find_contradictions(found, mine)
     assert "correct `lacks` of curl-8.16 in the matrix" in said
-    assert contradictions(found, mine.model_copy(update={"lacks": ()})) == ()
-    assert cannot(one, found) is None
-    assert cannot(one, prove(replace(bench(answering(fails=(GCM,))), own=mine), [one])) is not None
+    assert find_contradictions(found, mine.model_copy(update={"lacks": ()})) == ()
+    assert find_unproved(one, found) is None
+    assert find_unproved(one, prove(replace(bench(answering(fails=(GCM,))), own=mine), [one])) is not None
 
 
 def test_ours_are_proved_without_those_of_the_matrix() -> None:

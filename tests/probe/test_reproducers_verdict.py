@@ -34,9 +34,9 @@ from orchestrator.matrix.model import Cell, Limits
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.classify import classify
-from orchestrator.probe.judge import _PROVES, _challenged, judge
+from orchestrator.probe.judge import _PROVES, _challenge, judge
 from orchestrator.probe.observe import observe
-from orchestrator.probe.session_files import list_requests, session_files
+from orchestrator.probe.session_files import list_requests, make_session_files
 
 CELL = cell(cipher=GCM)
 DEFAULT = cell(cipher="default")
@@ -61,7 +61,7 @@ def told(module: ModuleType, folder: Path, one: Cell, lines: list[Raw], *argv: s
     """The exit code that reproduce.sh makes of it, with the files that a folder has."""
     declared = capabilities.find_unsupported(one, ARCHES["amd64"])
     known = {"declared": declared.reason if declared else None, **expected.pop("cell", {})}
-    session = session_files(Renderer(), [one], Limits(), None)["session.json"]
+    session = make_session_files(Renderer(), [one], Limits(), None)["session.json"]
     (folder / "session.json").write_bytes(session)
     expectations = {"machine": "x86_64", "cells": {one.id: known}, **expected}
     (folder / "expected.json").write_text(json.dumps(expectations))
@@ -245,7 +245,7 @@ KINDS = of_each_kind()
 def as_challenged(one: Cell, raw: Raw) -> int:
     """What the judge makes of a cell whose HAProxy is the right one."""
     declared = capabilities.find_unsupported(one, ARCHES["amd64"])
-    found, contradicts = _challenged(declared, classify(one, observe(one, raw)), no_quic=False)
+    found, contradicts = _challenge(declared, classify(one, observe(one, raw)), no_quic=False)
     if found.outcome is Outcome.PASS:
         return 1 if contradicts else 0
     if found.outcome is Outcome.UNSUPPORTED:

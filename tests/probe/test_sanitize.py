@@ -56,7 +56,7 @@ SUMMARY: MemorySanitizer: use-of-uninitialized-value src/h3.c:1674:9 in h3_resp_
     ],
 )
 def test_the_first_report_is_told_with_its_place(log: str, said: str) -> None:
-    found = sanitize.report(log)
+    found = sanitize.find_report(log)
     assert found is not None
     assert found.startswith(said)
 
@@ -72,7 +72,7 @@ def test_the_first_report_is_told_with_its_place(log: str, said: str) -> None:
     ],
 )
 def test_what_is_no_report_is_none(log: str) -> None:
-    assert sanitize.report(log) is None
+    assert sanitize.find_report(log) is None
 
 
 def test_a_report_comes_before_the_end_that_it_causes() -> None:
@@ -134,9 +134,9 @@ def test_without_a_host_only_a_wanted_cpu_tells_that_it_is_emulated() -> None:
 
 
 def test_address_sanitizer_raises_the_memory_of_a_session() -> None:
-    assert session.memory(2, asan=True) - session.memory(2) == 2 * (448 << 20)
+    assert session.count_memory(2, asan=True) - session.count_memory(2) == 2 * (448 << 20)
 
 
 @pytest.mark.parametrize("filler", ["x", "1:", "==7==ERROR: ", "WARNING: ", "x:1:2"])
 def test_a_long_line_of_other_words_are_searched_in_no_time(filler: str) -> None:
-    assert sanitize.report(filler * ((1 << 17) // len(filler))) is None
+    assert sanitize.find_report(filler * ((1 << 17) // len(filler))) is None

@@ -4,7 +4,7 @@ import pytest
 from fakes import cell
 
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.probe.selftest import cause, join_results, read
+from orchestrator.probe.selftest import find_cause, join_results, read
 from orchestrator.record.model import (
     AeadCheck,
     Axes,
@@ -89,7 +89,7 @@ def seen(cipher: str | None, *, over_tcp: str) -> Observations:
 
 def test_the_sentence_of_haproxy_2569() -> None:
     test = result(check("open", ok=True), check("open-in-place"), check("open-in-place-unaligned"))
-    assert cause(failing(), [test], "evp-cipher") == (
+    assert find_cause(failing(), [test], "evp-cipher") == (
         "LibreSSL 3.9.2 cannot open in place what it sealed with TLS_CHACHA20_POLY1305_SHA256 "
         f"(EVP_CIPHER: {DETAIL}); out of place it can."
     )
@@ -97,7 +97,7 @@ def test_the_sentence_of_haproxy_2569() -> None:
 
 def test_out_of_place_is_not_praised_where_it_fails_too() -> None:
     test = result(check("open"), check("open-in-place"))
-    assert cause(failing(), [test], "evp-cipher").startswith(
+    assert find_cause(failing(), [test], "evp-cipher").startswith(
         "LibreSSL 3.9.2 cannot open what it sealed with TLS_CHACHA20_POLY1305_SHA256"
     )
 
@@ -106,7 +106,7 @@ def test_a_crash_comes_first() -> None:
     died = check(
         "open-in-place-unaligned", detail="crashes with SIGSEGV with 64 bytes, AAD of 13 bytes, offset 3"
     )
-    said = cause(failing(), [result(check("open"), died)], "evp-cipher")
+    said = find_cause(failing(), [result(check("open"), died)], "evp-cipher")
     assert said == (
         "LibreSSL 3.9.2 crashes with SIGSEGV with 64 bytes, AAD of 13 bytes, offset 3, in the self-test's "
         "check open-in-place-unaligned of TLS_CHACHA20_POLY1305_SHA256 (EVP_CIPHER)."
@@ -115,12 +115,12 @@ def test_a_crash_comes_first() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.BUILD_FAILED, Reason.CONFIG_REFUSED, Reason.BAD_CERTIFICATE])
 def test_other_failures_have_other_causes(reason: Reason) -> None:
-    assert not cause(failing(reason=reason), [result(check("open"))], "evp-cipher")
+    assert not find_cause(failing(reason=reason), [result(check("open"))], "evp-cipher")
 
 
 def test_a_passed_cell_has_no_cause() -> None:
     healthy = failing().model_copy(update={"outcome": Outcome.PASS, "reason": None})
-    assert not cause(healthy, [result(check("open"))], "evp-cipher")
+    assert not find_cause(healthy, [result(check("open"))], "evp-cipher")
 
 
 @pytest.mark.parametrize(
@@ -136,22 +136,22 @@ def test_a_passed_cell_has_no_cause() -> None:
     ids=["sound", "lacking", "another suite", "forgeries only", "another CPU", "no result"],
 )
 def test_a_library_that_did_not_fail_at_it_is_not_accused(test: SelfTest) -> None:
-    assert not cause(failing(), [test], "evp-cipher")
+    assert not find_cause(failing(), [test], "evp-cipher")
 
 
 def test_the_interface_that_haproxy_does_not_use_is_not_accused() -> None:
-    assert not cause(failing(), [result(check("open"))], "evp-aead")
+    assert not find_cause(failing(), [result(check("open"))], "evp-aead")
 
 
 def test_what_is_no_suite_of_the_library_is_never_the_cause() -> None:
     """LibreSSL has the cipher CCM and no such suite: what its cipher does, no connection has ever met."""
     test, ccm = result(check("open", suite="TLS_AES_128_CCM_SHA256")), failing("TLS_AES_128_CCM_SHA256")
-    assert cause(ccm, [test], "evp-cipher") != ""
-    assert cause(ccm, [test], "evp-cipher", lacks={"TLS_AES_128_CCM_SHA256"}) == ""
+    assert find_cause(ccm, [test], "evp-cipher") != ""
+    assert find_cause(ccm, [test], "evp-cipher", lacks={"TLS_AES_128_CCM_SHA256"}) == ""
 
 
 def test_without_aes_128_gcm_no_connection_begins() -> None:
-    said = cause(failing(GCM256), [result(check("open", suite=GCM))], "evp-cipher")
+    said = find_cause(failing(GCM256), [result(check("open", suite=GCM))], "evp-cipher")
     assert "TLS_AES_128_GCM_SHA256" in said
     assert said.endswith("Every QUIC connection begins with that suite.")
 
@@ -165,15 +165,15 @@ def test_a_default_cell_is_explained_by_the_suite_that_was_negotiated_if_need_be
     ):
         update = {"observations": seen(negotiated, over_tcp=over_tcp)}
         default = failing("default").model_copy(update=update)
-        assert bool(cause(default, [accused], "evp-cipher")) is explained
+        assert bool(find_cause(default, [accused], "evp-cipher")) is explained
 
 
 def test_a_default_cell_of_which_nothing_is_known_may_have_met_any_suite() -> None:
-    assert cause(failing("default"), [result(check("open"))], "evp-cipher")
+    assert find_cause(failing("default"), [result(check("open"))], "evp-cipher")
 
 
 def test_openssls_date_of_release_is_left_out() -> None:
-    said = cause(failing(), [result(check("open"), library="OpenSSL 3.5.7 7 Jul 2026")], "evp-cipher")
+    said = find_cause(failing(), [result(check("open"), library="OpenSSL 3.5.7 7 Jul 2026")], "evp-cipher")
     assert said.startswith("OpenSSL 3.5.7 cannot")
 
 

@@ -10,7 +10,7 @@ from fakes import cell
 from orchestrator.matrix.model import Cell, Limits
 from orchestrator.plan.render import Renderer
 from orchestrator.probe.certificates import Certificates
-from orchestrator.probe.session_files import list_requests, make_bodies, scale_limits, session_files
+from orchestrator.probe.session_files import list_requests, make_bodies, make_session_files, scale_limits
 
 DEFAULT = cell(tls="openssl-distro", cipher="default")
 CCM = cell(arch="arm64", cipher="TLS_AES_128_CCM_SHA256")
@@ -101,7 +101,7 @@ fail-early
 
 
 def files(*cells: Cell, limits: Limits | None = None) -> dict[str, str]:
-    made = session_files(
+    made = make_session_files(
         Renderer(), cells, limits or Limits(), Certificates(ca=b"the ca", server=b"the server")
     )
     return {name: content.decode(errors="replace") for name, content in made.items()}

@@ -21,7 +21,7 @@ from orchestrator.probe import trace_attempt
 from orchestrator.probe.certificates import Certificates
 from orchestrator.probe.judge import Judgement, conclude
 from orchestrator.probe.prober import FIRST, Circumstances, OnJudgement, Prober, SessionImages
-from orchestrator.probe.proof import Bench, cannot, contradictions, prove
+from orchestrator.probe.proof import Bench, find_contradictions, find_unproved, prove
 from orchestrator.probe.session import OnLine, Raw, Session
 from orchestrator.record import journal
 from orchestrator.record.model import ActionStatus, ClientProof
@@ -161,7 +161,7 @@ def _make_prober(context: Context, probing: Probing, selftest: bytes | None) -> 
 
 def _refuse_client(cell: Cell, proofs: Sequence[ClientProof], probing: Probing) -> bool:
     """Judge a cell whose client cannot do what it would be asked; return whether that is so."""
-    problem = cannot(cell, proofs)
+    problem = find_unproved(cell, proofs)
     if problem is None:
         return False
     probing.record_attempt(cell, conclude(Reason.CLIENT_CANNOT_OFFER, problem), Circumstances())
@@ -193,7 +193,7 @@ def _prove_image(context: Context, plan: Plan, own: ClientValue | None) -> tuple
     )
     proofs = prove(bench, plan.cells.values())
     context.recorder.emit(journal.ClientsProved(clients=proofs))
-    for message in contradictions(proofs, own):
+    for message in find_contradictions(proofs, own):
         _log.warning("%s", message)
     return proofs
 
