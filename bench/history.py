@@ -77,16 +77,19 @@ def _measure(
 
 def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[], object]]]:
     run, cell = kept.find("latest", None), record.cells[-1].id
-    yield "runs", kept.runs
-    yield "results of a run", lambda: kept.results(run)
-    yield "alarms of a run", lambda: kept.alarms(run)
-    yield "components of a run", lambda: kept.components(run)
-    yield "timeline of a cell", lambda: kept.timeline(cell, "nightly")
-    yield "last pass of a cell", lambda: kept.last_pass(cell, run)
-    yield "age of a known failure", lambda: kept.known_since(cell, run)
-    yield "rules of a run", lambda: kept.rules(run)
+    yield "runs", kept.list_runs
+    yield "results of a run", lambda: kept.list_results(run)
+    yield "alarms of a run", lambda: kept.list_alarms(run)
+    yield "components of a run", lambda: kept.list_components(run)
+    yield "timeline of a cell", lambda: kept.list_timeline(cell, "nightly")
+    yield "last pass of a cell", lambda: kept.find_last_pass(cell, run)
+    yield "age of a known failure", lambda: kept.find_known_since(cell, run)
+    yield "rules of a run", lambda: kept.list_rules(run)
     first = first_night(run["night"])
-    yield "30 nights of a cell", lambda: kept.past("nightly", first_night=first, before="x", cells=[cell])
+    yield (
+        "30 nights of a cell",
+        lambda: kept.list_past("nightly", first_night=first, before="x", cells=[cell]),
+    )
 
 
 def _timed(do: Callable[[], object]) -> float:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from orchestrator.frozen_value import Value
 from orchestrator.outcome import REASONS, Outcome, Reason
-from orchestrator.record.model import CellRecord, count_ends, counted
+from orchestrator.record.model import CellRecord, count_ends, list_counted
 
 
 class Mark(StrEnum):
@@ -69,7 +69,7 @@ def vote(cell: CellRecord, reason: Reason | None, *, bad_from: int, of: int) -> 
     :param bad_from: so many failures make it bad, and so many passes that no more could fail make it good.
     :param of: how many attempts there were to be; fewer count where the harness failed.
     """
-    ends = [(attempt.outcome, attempt.reason) for attempt in counted(cell.attempts)]
+    ends = [(attempt.outcome, attempt.reason) for attempt in list_counted(cell.attempts)]
     if sum(_is_bad(*end, reason) for end in ends) >= bad_from:
         return Mark.BAD
     passed = sum(outcome is Outcome.PASS for outcome, _ in ends)

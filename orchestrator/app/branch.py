@@ -20,7 +20,7 @@ from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.phrases import quote
-from orchestrator.record.find import LAST_GOOD, find_run, series_of
+from orchestrator.record.find import LAST_GOOD, find_run, read_series
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL
@@ -95,7 +95,7 @@ def _refuse_loss(history: Path, fetched: bytes, branch: str, remote: str) -> Non
 
 def _read_ids(file: Path) -> set[str]:
     with History(parse_place(str(file))) as history:
-        return {run["id"] for run in history.runs()}
+        return {run["id"] for run in history.list_runs()}
 
 
 def push_history(branch: str, remote: str, reports: Path, history: Path, *, nights: int) -> int:
@@ -138,7 +138,7 @@ def _check_branch(branch: str) -> None:
 def _choose(reports: Path, nights: int) -> Iterator[str]:
     by_series: dict[str, list[str]] = {}
     for name in list_begun(reports):
-        by_series.setdefault(series_of(reports / name), []).append(name)
+        by_series.setdefault(read_series(reports / name), []).append(name)
     for series, names in by_series.items():
         yield from names[-nights:]
         with suppress(UsageError):  # there is no good one yet

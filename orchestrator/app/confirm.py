@@ -41,7 +41,7 @@ def _find_alarms(run: Run) -> Iterator[Sequence[Cell]]:
     """Yield the cells that have to be confirmed or settled, those that ended alike together."""
     found: dict[_Kind, list[Cell]] = {}
     for cell in run.cells:
-        record = run.context.recorder.cell(cell.id)
+        record = run.context.recorder.find_cell(cell.id)
         if record and run.ledger.is_due(cell):
             found.setdefault((record.verdict, record.outcome, record.reason), []).append(cell)
     for _, cells in sorted(found.items(), key=str, reverse=True):

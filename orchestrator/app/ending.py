@@ -75,11 +75,11 @@ def _end(
     context: Context, ledger: Ledger, cells: Sequence[Cell], started: float, broke: str
 ) -> journal.RunFinished:
     recorder = context.recorder
-    for cell in recorder.record().cells:  # a self-test may have ended after they were judged
-        judged = recorder.judged(cell.id)
+    for cell in recorder.make_record().cells:  # a self-test may have ended after they were judged
+        judged = recorder.find_judgement(cell.id)
         if judged and (explained := ledger.selftests.explain(cell)) != cell:
             recorder.emit(journal.CellJudged(cell=explained, final=judged.final))
-    record, interrupted = recorder.record(), _is_interrupted(context.cancel)
+    record, interrupted = recorder.make_record(), _is_interrupted(context.cancel)
     code = exit_code(
         ((cell.outcome, cell.verdict) for cell in record.cells),
         stale=any(rule.stale for rule in record.rules),

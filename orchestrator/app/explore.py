@@ -51,7 +51,7 @@ def explore(run: Run) -> Run:
     if exploring is None:
         return run
     while not run.context.cancel():
-        record = run.context.recorder.record()
+        record = run.context.recorder.make_record()
         # What is declared impossible tells nothing.
         unasked = [run.ledger.new_cell(cell) for cell in run.reserve if run.is_runnable(cell)]
         wanted, found = choose_next(record, unasked)

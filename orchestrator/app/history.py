@@ -11,10 +11,10 @@ from orchestrator.analyse.ingredients import Ingredients
 from orchestrator.analyse.nights import Flakiness, Tonight, find_flaky, first_night
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.record.find import read_run
-from orchestrator.record.fold import ended
-from orchestrator.record.history.history import Added, History, old_runs
+from orchestrator.record.fold import mark_cut_off
+from orchestrator.record.history.history import Added, History, find_old_runs
 from orchestrator.record.history.rows import clean, name_night, read_start
-from orchestrator.record.journal import held
+from orchestrator.record.journal import hold
 from orchestrator.record.model import RunRecord
 from orchestrator.record.runs import list_begun
 
@@ -48,7 +48,7 @@ def add_run(history: History, record: RunRecord, *, folder: str = "", anyway: bo
     """
     alarms = find_alarms(record)
     if alarms:
-        alarms = follow_alarms(alarms, history.alarms_before(record))
+        alarms = follow_alarms(alarms, history.list_alarms_before(record))
     made = Ingredients(record).list_sets()
     return history.add(record, alarms, made, folder=folder, anyway=anyway)
 
@@ -83,7 +83,7 @@ def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flaki
         )
         for name, pair in history.find_sets(sets).items()
     }
-    past = history.past(
+    past = history.list_past(
         record.run.series, first_night=first_night(night), before=record.run.id, cells=sorted(tonight)
     )
     return find_flaky(past, tonight)
@@ -92,7 +92,7 @@ def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flaki
 def find_folders(history: History, reports: Path) -> list[Path]:
     """Return the folders of all runs: those below ``reports``, and those that the history remembers."""
     there = {name: reports / name for name in list_begun(reports)}
-    known = {run["id"]: Path(run["folder"]) for run in history.runs() if run["folder"]}
+    known = {run["id"]: Path(run["folder"]) for run in history.list_runs() if run["folder"]}
     gone = {name for name, folder in known.items() if not folder.is_dir()}
     return [(known | there)[name] for name in sorted(known | there) if name in there or name not in gone]
 
@@ -104,13 +104,13 @@ def remove_folders(history: History, reports: Path, keep_nights: int, *, dry_run
     place is not enough to remove what lies there.
     """
     there = set(list_begun(reports))
-    for run in old_runs(history.runs(), keep_nights):
+    for run in find_old_runs(history.list_runs(), keep_nights):
         folder = reports / run["id"]
         if run["id"] not in there or folder.is_symlink():
             continue
         with suppress(MatrixctlError):  # it goes on, or cannot be read: it stays
-            with held(folder):
-                _, digest = clean(ended(read_run(folder)))
+            with hold(folder):
+                _, digest = clean(mark_cut_off(read_run(folder)))
                 if digest != run["digest"]:
                     continue
                 if not dry_run:

@@ -83,7 +83,7 @@ class Ledger:
 
         :raises RecordError: where the folder cannot be written.
         """
-        record = self.recorder.cell(cell.id)
+        record = self.recorder.find_cell(cell.id)
         if record is None:
             return
         if text:
@@ -96,12 +96,12 @@ class Ledger:
 
     def is_due(self, cell: Cell) -> bool:
         """Return whether the cell is judged, and its verdict still to be confirmed."""
-        record = self.recorder.cell(cell.id)
+        record = self.recorder.find_cell(cell.id)
         return record is not None and self._is_final(cell.id) and confirm.is_due(record, self.confirm)
 
     def find_rounds(self, cell: Cell) -> tuple[str, ...]:
         """Return the attempts that are to be made at the cell for that, each with its ``why``."""
-        record = self.recorder.cell(cell.id)
+        record = self.recorder.find_cell(cell.id)
         return confirm.find_rounds(record, self.confirm) if record else ()
 
     def settle(self, cell: Cell, *, why_open: str = "") -> None:
@@ -109,7 +109,7 @@ class Ledger:
 
         :param why_open: why not all of them were made.
         """
-        record = self.recorder.cell(cell.id)
+        record = self.recorder.find_cell(cell.id)
         if record is not None:
             record = confirm.settle(record, why_open=why_open)
             self.recorder.emit(journal.CellJudged(cell=record, final=True))
@@ -156,14 +156,14 @@ class Ledger:
 
     def is_judged(self, cell: str) -> bool:
         """Whether this run has a word on the cell; what it said before it was resumed may not count."""
-        return self.recorder.judged(cell) is not None and cell not in self.cut
+        return self.recorder.find_judgement(cell) is not None and cell not in self.cut
 
     def _is_final(self, cell: str) -> bool:
-        judged = self.recorder.judged(cell)
+        judged = self.recorder.find_judgement(cell)
         return judged is not None and judged.final and cell not in self.cut
 
     def _add_attempt(self, cell: Cell, judged: Judgement, told: Circumstances) -> CellRecord:
-        before = self.recorder.cell(cell.id)
+        before = self.recorder.find_cell(cell.id)
         why, again = self._explain_attempt(before, told)
         record = add_attempt(
             before or self.new_cell(cell),
@@ -198,7 +198,7 @@ class Ledger:
 
     def _add_fault(self, cell: Cell, told: Circumstances, message: str) -> CellRecord:
         """Return the record of a cell that could not be judged, made with as little as can go wrong."""
-        before = self.recorder.cell(cell.id) or self.new_cell(cell)
+        before = self.recorder.find_cell(cell.id) or self.new_cell(cell)
         attempt = Attempt(
             number=len(before.attempts) + 1,
             why=told.why,

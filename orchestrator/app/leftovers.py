@@ -11,7 +11,7 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.engine import Engine, Leftover
 from orchestrator.execute.store.store import Store
 from orchestrator.record.journal import JOURNAL
-from orchestrator.record.runs import list_runs, never_begun
+from orchestrator.record.runs import list_runs, remove_never_begun
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def remove_files(store: Store | None, out: Path, *, dry_run: bool = False) -> tu
         *sweep_scratch(out, dry_run=dry_run),  # of a merge
         *(store.sweep(dry_run=dry_run) if store else ()),
         *sweep_half_made(_hidden(out), dry_run=dry_run),
-        *never_begun(out, dry_run=dry_run),
+        *remove_never_begun(out, dry_run=dry_run),
     )
 
 

@@ -20,7 +20,7 @@ from orchestrator.record.journal import JOURNAL
 from orchestrator.record.merge import Missing, merge
 from orchestrator.record.merge_parts import Part, read_part, refuse_strangers
 from orchestrator.record.model import RunRecord
-from orchestrator.record.runs import is_id, list_runs, new_id
+from orchestrator.record.runs import is_id, list_runs, make_id
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _exists(out: Path) -> UsageError:
 
 
 def _name(out: Path) -> str:
-    return out.name if is_id(out.name) else new_id(out.parent, datetime.now(UTC))
+    return out.name if is_id(out.name) else make_id(out.parent, datetime.now(UTC))
 
 
 def _write(
@@ -122,7 +122,7 @@ def _write(
         Copies(source=part.past.folder, to=folder, below=f"shards/{n}") for n, part in enumerate(parts, 1)
     ]
     moved = [
-        part.moved(copy.take, partial(follow, run_id=part.record.run.id, folder=out))
+        part.move(copy.take, partial(follow, run_id=part.record.run.id, folder=out))
         for part, copy in zip(parts, copies, strict=True)
     ]
     for part, copy in zip(parts, copies, strict=True):

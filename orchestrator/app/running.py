@@ -70,7 +70,7 @@ def run_matrix(
     """
     store = open_store(options.store, options.remote_store, write=options.elsewhere)
     folder = resume or begin(options.out, datetime.now(UTC))
-    with journal.held(folder):
+    with journal.hold(folder):
         past = read_past(folder) if resume is not None else None
         context = make_context(
             folder, engine, matrix, options, store=store, past=past, listen=listen, cancel=cancel
@@ -101,4 +101,4 @@ def _go(run: Run, past: PastRun | None) -> RunRecord:
             close_run(context, run.ledger, started, error)
         else:
             close_run(context, run.ledger, started)
-        return context.recorder.record()
+        return context.recorder.make_record()

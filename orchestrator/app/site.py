@@ -73,26 +73,26 @@ def read_year(history: History, series: str | None) -> Year:
     :raises UsageError: where it has none, or it is not clear which is meant.
     """
     if series is None:
-        series = choose_only((run["series"] for run in history.runs()), "of the history")
-    runs = history.nights(series, NIGHTS)
+        series = choose_only((run["series"] for run in history.list_runs()), "of the history")
+    runs = history.list_nights(series, NIGHTS)
     if not runs:
         raise UsageError(
             f"the history {history.place} has no run {f'of the series {series}' if series else 'by hand'}",
             resolution="Fill it with: matrixctl history import --all",
         )
     first = runs[0]["id"]
-    results = history.results_of(series, first)
+    results = history.list_results_of(series, first)
     shared, own = (JUDGED.index(name) + 2 for name in ("session_set", "own_set"))
     sets = {row[place] for row in results for place in (shared, own)} - {None}
     return make_year(
         series,
         runs=runs,
-        cells=history.cells(),
+        cells=history.list_cells(),
         results=results,
-        alarms=history.alarms_of(series, first),
-        components=history.components_of(series, first),
-        builds=history.builds(),
-        rules=history.rules(runs[-1]),
+        alarms=history.list_alarms_of(series, first),
+        components=history.list_components_of(series, first),
+        builds=history.list_builds(),
+        rules=history.list_rules(runs[-1]),
         sets=history.read_sets(sets),
     )
 

@@ -72,7 +72,7 @@ class Sources:
             apt_bases=self.pools(),
         )
         self._fetched[action.key] = got.path
-        self.recorder.component(
+        self.recorder.add_component(
             "source", source.component, source.version, got.sha256, got.origin, used_by=[action.key]
         )
         return "cached" if held else "succeeded"
@@ -95,7 +95,7 @@ class Sources:
         source = known.source.model_copy(update={"version": what.version})
         self._fetched[action.key] = known.path
         self.moved[action.key] = source
-        self.recorder.component(
+        self.recorder.add_component(
             "source", what.component, what.version, source.sha256, known.origin, used_by=[action.key]
         )
         return "succeeded" if known.new else "cached"

@@ -75,7 +75,7 @@ class Run:
         cells, evidence = {cell.id: cell for cell in self.cells}, self.context.options.evidence
         if evidence == "none":
             return []
-        found = trace_attempt.choose(self.context.recorder.record().cells, every=evidence == "all")
+        found = trace_attempt.choose(self.context.recorder.make_record().cells, every=evidence == "all")
         return [cells[key] for key in found if key in cells]
 
     @property
@@ -83,7 +83,7 @@ class Run:
         """The cells whose server crashed, and that are still to be run again under gdb."""
         if not self.context.options.backtraces:
             return []
-        records = ((cell, self.context.recorder.cell(cell.id)) for cell in self.cells)
+        records = ((cell, self.context.recorder.find_cell(cell.id)) for cell in self.cells)
         return [cell for cell, made in records if made and not made.backtrace and backtrace.is_crash(made)]
 
     @property
@@ -113,7 +113,7 @@ def keep_patches(run: Run) -> Run:
     for patch, components in patches.list_patches(run.cells).items():
         recorder.keep(f"patches/{patch.name}", patches.read_content(patch))
         used_by = _find_patched(run.ledger.plan, patch)
-        recorder.component(
+        recorder.add_component(
             "patch", patch.name, ", ".join(components), patch.sha256, patch.path, used_by=used_by
         )
     return run
@@ -163,7 +163,7 @@ def plan_with_digests(run: Run) -> Run:
     )
     plan = run.ledger.plan = run.make_plan(planner)
     for (name, version), builds in sorted(_find_packages(plan).items()):
-        run.context.recorder.component("package", name, version, None, "toolchain image", used_by=builds)
+        run.context.recorder.add_component("package", name, version, None, "toolchain image", used_by=builds)
     return replace(run, planner=planner)
 
 

@@ -42,7 +42,7 @@ def _count_bytes(run: Run) -> int:
     """Return how much the traces of the run take so far."""
     paths = (
         run.context.folder / path
-        for cell in run.context.recorder.record().cells
+        for cell in run.context.recorder.make_record().cells
         if cell.traced
         for path in cell.traced.evidence
     )

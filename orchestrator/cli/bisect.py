@@ -31,7 +31,7 @@ from orchestrator.matrix.select import FULL, LIST_IDS, select_ids
 from orchestrator.outcome import Reason
 from orchestrator.phrases import join_names, quote
 from orchestrator.record.model import utc_now
-from orchestrator.record.runs import new_id
+from orchestrator.record.runs import make_id
 from orchestrator.record.settings import Settings
 from orchestrator.report import units
 from orchestrator.report.text import terminal
@@ -194,7 +194,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     bisect.refuse_empty(candidates, notes)
     sources = bisect.list_sources(cell, axis, known, candidates)
     return Bisection(
-        id=f"bisect-{new_id(out, now)}",
+        id=f"bisect-{make_id(out, now)}",
         status="running",
         started_at=utc_now(),
         finished_at=None,

@@ -10,7 +10,7 @@ from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.cli import common, complete
 from orchestrator.errors import MatrixctlError
-from orchestrator.record.find import NoSuchNightError, counts, find_run, only_series, read_run
+from orchestrator.record.find import NoSuchNightError, find_only_series, find_run, is_counted, read_run
 from orchestrator.record.model import RunRecord
 from orchestrator.report import compare_markdown, compare_text, html
 
@@ -55,8 +55,8 @@ def read_in_series(name: str, reports: Path, series: str | None, *, before: str 
     :param before: as for ``find_run``.
     :raises MatrixctlError: where there is no such run, it cannot be read, or there are several series.
     """
-    if series is None and counts(name):
-        series = only_series(reports)
+    if series is None and is_counted(name):
+        series = find_only_series(reports)
     return read_run(find_run(name, reports, series=series, before=before), warn=True)
 
 

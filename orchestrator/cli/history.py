@@ -18,7 +18,7 @@ from orchestrator.cli.group import Ordered
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.outcome import Verdict
 from orchestrator.record.find import find_run
-from orchestrator.record.history.history import History, old_runs
+from orchestrator.record.history.history import History, find_old_runs
 from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.history.rows import Row
 from orchestrator.record.runs import list_begun
@@ -155,7 +155,7 @@ def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: 
 def list_(*, place: HistoryPlace, reports: Path, series: str | None, last: int, form: str) -> None:  # noqa: ARG001
     """Show the runs, the newest first."""
     with _open(place) as kept:
-        found = kept.runs(series)
+        found = kept.list_runs(series)
     if form == "json":
         click.echo(common.as_json([_public(run) for run in found[:last]]))
         return
@@ -197,8 +197,12 @@ def show(run: str, *, place: HistoryPlace, reports: Path, series: str | None, fo
     """Show the alarms of RUN, since when, and what does not pass."""
     with _open(place) as kept:
         found = kept.find(run, series)
-        alarms, results, parts = kept.alarms(found), kept.results(found), kept.components(found)
-        rules = kept.rules(found)
+        alarms, results, parts = (
+            kept.list_alarms(found),
+            kept.list_results(found),
+            kept.list_components(found),
+        )
+        rules = kept.list_rules(found)
         bad = [one for one in results if one["outcome"] not in {"pass", "unsupported"}]
         said = {one["id"]: _recall(kept, found, one, rules) for one in bad[:_SHOWN]}
     if form == "json":
@@ -213,13 +217,13 @@ def show(run: str, *, place: HistoryPlace, reports: Path, series: str | None, fo
 
 def _recall(kept: History, run: Row, result: Row, rules: Sequence[Row]) -> str:
     """Return what the nights before say of a cell that does not pass."""
-    last = kept.last_pass(result["id"], run)
+    last = kept.find_last_pass(result["id"], run)
     said = [f"last pass {last}" if last else "never passed in this series"]
     if result["verdict"] == Verdict.KNOWN_FAILURE:
         because = next((one["because"] for one in rules if one["number"] == result["rule"]), "")
-        said += [f"known since {kept.known_since(result['id'], run)}", *([because] if because else [])]
+        said += [f"known since {kept.find_known_since(result['id'], run)}", *([because] if because else [])]
     first = first_night(run["night"])
-    past = kept.past(run["series"], first_night=first, before=run["id"], cells=[result["id"]])
+    past = kept.list_past(run["series"], first_night=first, before=run["id"], cells=[result["id"]])
     tonight = {**result, "night": run["night"]}
     alike = [one for one in (*past, tonight) if of_what(one) and of_what(one) == of_what(tonight)]
     flaky = measure_flakiness((one["night"], read_row(one)) for one in alike)
@@ -301,7 +305,7 @@ def prune(
     Their folders stay.
     """
     with _open(place) as kept:
-        old = old_runs(kept.runs(series), keep_nights)
+        old = find_old_runs(kept.list_runs(series), keep_nights)
         if not dry_run:
             kept.remove(run["id"] for run in old)
     for run in old:
@@ -320,7 +324,7 @@ def rebuild(*, place: HistoryPlace, reports: Path) -> None:
     """
     with History(place) as kept:
         found = find_folders(kept, reports)
-        before = {run["id"] for run in kept.runs()}
+        before = {run["id"] for run in kept.list_runs()}
         code = _import(kept, found, anyway=True, passes_over=True)
         stay = before - {path.name for path in found}
     if stay:

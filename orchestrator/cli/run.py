@@ -39,7 +39,7 @@ from orchestrator.matrix.model import Cell
 from orchestrator.matrix.pins import has_pins
 from orchestrator.matrix.select import LIST_IDS, select_executed
 from orchestrator.outcome import Reason, Verdict
-from orchestrator.record.find import WHAT, find_folder, read_run, series_of
+from orchestrator.record.find import WHAT, find_folder, read_run, read_series
 from orchestrator.record.journal import JOURNAL, RunStarted, read
 from orchestrator.record.model import RunRecord
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Evidence, Settings
@@ -265,7 +265,7 @@ def _run(
     if resume is not None:
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
-    of_series = settings.series if folder is None else series_of(folder)
+    of_series = settings.series if folder is None else read_series(folder)
     before = read_base(base, out, of_series or None) if base else None
     if folder is not None:
         mirrors = common.whole_mirrors(mirrors)

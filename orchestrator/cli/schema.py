@@ -19,7 +19,7 @@ from orchestrator.record import schema as record_schema
 def schema(*, what: str | None) -> None:
     """Print the JSON Schema of matrix.yaml or of an output."""
     if what == "run":
-        text = record_schema.text()
+        text = record_schema.make_text()
     elif what == "compare":
         text = json.dumps(compare_schema(), indent=1) + "\n"
     elif what == "explain":

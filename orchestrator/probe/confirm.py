@@ -1,7 +1,7 @@
 """Whether a verdict stands when its cell is probed again, alone. Pure."""
 
 from orchestrator.outcome import ALARMS, Verdict, verdict
-from orchestrator.record.model import CellRecord, Confirmation, counted
+from orchestrator.record.model import CellRecord, Confirmation, list_counted
 
 _ROUND = "confirm"
 """Begins ``Attempt.why`` of an attempt that was made to confirm another one."""
@@ -53,10 +53,10 @@ def settle(cell: CellRecord, *, why_open: str = "") -> CellRecord:
 def _count_wanted(cell: CellRecord, wanted: int | None) -> int:
     if wanted is not None:
         return wanted
-    return int(any(one.load and one.load.is_heavy for one in counted(cell.attempts)))
+    return int(any(one.load and one.load.is_heavy for one in list_counted(cell.attempts)))
 
 
 def _judge_attempts(cell: CellRecord) -> list[Verdict]:
     """Return the verdict on each attempt that says something of the product."""
-    every = [verdict(one.outcome, one.reason, cell.expected) for one in counted(cell.attempts)]
+    every = [verdict(one.outcome, one.reason, cell.expected) for one in list_counted(cell.attempts)]
     return [one for one in every if one is not Verdict.NOT_JUDGED]

@@ -13,7 +13,15 @@ from orchestrator.probe.attest import Binary, attest, find_misbuild
 from orchestrator.probe.classify import Finding, classify, make_finding
 from orchestrator.probe.load_failure import find_refusal
 from orchestrator.probe.observe import MALFORMED, name_signal, observe
-from orchestrator.record.model import Attempt, Attestation, CellRecord, Expected, Load, Observations, counted
+from orchestrator.record.model import (
+    Attempt,
+    Attestation,
+    CellRecord,
+    Expected,
+    Load,
+    Observations,
+    list_counted,
+)
 
 AGAIN = "again: "
 """Begins ``Attempt.why`` of an attempt that was made ``again``, for people."""
@@ -197,6 +205,6 @@ def _find_decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> 
     def severity_of(one: Attempt) -> tuple[int, int]:
         return severity(one.outcome, verdict(one.outcome, one.reason, expected))
 
-    standing = counted(attempts)
+    standing = list_counted(attempts)
     worst = max(severity_of(one) for one in standing)
     return next(one for one in reversed(standing) if severity_of(one) == worst)

@@ -22,12 +22,12 @@ def _find_complaints(planned: Sequence[str], record: RunRecord) -> Iterator[str]
     run, found = record.run, Counter(cell.id for cell in record.cells)
     judged = [cell for cell in record.cells if cell.outcome is not None]
     unjudged = [cell for cell in record.cells if cell.outcome is None]
-    yield from _about("planned twice", _twice(Counter(planned)))
-    yield from _about("twice in the record", _twice(found))
-    yield from _about("planned, and lost from the record", set(planned) - found.keys())
-    yield from _about("in the record, and never planned", found.keys() - set(planned))
-    yield from _about("judged, and without an attempt", (cell.id for cell in judged if not cell.attempts))
-    yield from _about(
+    yield from _describe("planned twice", _find_twice(Counter(planned)))
+    yield from _describe("twice in the record", _find_twice(found))
+    yield from _describe("planned, and lost from the record", set(planned) - found.keys())
+    yield from _describe("in the record, and never planned", found.keys() - set(planned))
+    yield from _describe("judged, and without an attempt", (cell.id for cell in judged if not cell.attempts))
+    yield from _describe(
         "without an outcome, and with a verdict",
         (cell.id for cell in unjudged if cell.verdict is not Verdict.NOT_JUDGED),
     )
@@ -42,11 +42,11 @@ def _find_complaints(planned: Sequence[str], record: RunRecord) -> Iterator[str]
         yield f"exit code 0, and {len(unjudged)} cells have no outcome"
 
 
-def _twice(counts: Counter[str]) -> list[str]:
+def _find_twice(counts: Counter[str]) -> list[str]:
     return [name for name, count in counts.items() if count > 1]
 
 
-def _about(what: str, names: Iterable[str]) -> Iterator[str]:
+def _describe(what: str, names: Iterable[str]) -> Iterator[str]:
     told = sorted(names)
     if told:
         more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""

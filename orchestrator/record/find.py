@@ -20,7 +20,7 @@ from orchestrator.matrix.select import find_alike, find_ids, list_some
 from orchestrator.outcome import ALARMS, Verdict, believed
 from orchestrator.phrases import join_names, quote
 from orchestrator.record import journal
-from orchestrator.record.fold import ended, fold
+from orchestrator.record.fold import fold, mark_cut_off
 from orchestrator.record.journal import JOURNAL
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord
 from orchestrator.record.runs import list_begun, list_runs
@@ -57,11 +57,11 @@ def find_run(name: str, reports: Path, *, series: str | None = None, before: str
     if name in known:
         return reports / name
     if name == LAST_GOOD:
-        return _last_good(reports, only_series(reports) if series is None else series, before)
+        return _find_last_good(reports, find_only_series(reports) if series is None else series, before)
     if (back := read_back(name)) is not None:
-        return _back(reports, back, series)
+        return _find_back(reports, back, series)
     if day := read_day(name):
-        return _of_day(reports, day, series)
+        return _find_of_day(reports, day, series)
     if (path := find_path(name)) is not None:
         return path
     raise UsageError(
@@ -124,7 +124,7 @@ def read_run(path: Path, *, warn: bool = False) -> RunRecord:
     if not events or not isinstance(events[0], journal.RunStarted):
         raise journal.UnplannedError(path)
     record = fold(events)
-    return record if journal.goes_on(path) else ended(record)
+    return record if journal.goes_on(path) else mark_cut_off(record)
 
 
 def find_cell(record: RunRecord, name: str) -> CellRecord:
@@ -151,7 +151,7 @@ def find_cell(record: RunRecord, name: str) -> CellRecord:
     )
 
 
-def counts(name: str) -> bool:
+def is_counted(name: str) -> bool:
     """Return whether it is counted among the runs of a series which run this is."""
     return name == LAST_GOOD or read_back(name) is not None or read_day(name) is not None
 
@@ -170,12 +170,12 @@ def read_day(name: str) -> date | None:
     return None
 
 
-def only_series(reports: Path) -> str:
+def find_only_series(reports: Path) -> str:
     """Return the one series that runs below ``reports`` belong to: the empty one, where none has a name.
 
     :raises UsageError: where there are several.
     """
-    return choose_only({series_of(reports / name) for name in list_begun(reports)}, f"below {reports}")
+    return choose_only({read_series(reports / name) for name in list_begun(reports)}, f"below {reports}")
 
 
 def choose_only(series: Iterable[str], where: str) -> str:
@@ -193,7 +193,7 @@ def choose_only(series: Iterable[str], where: str) -> str:
     return names[0] if names else ""
 
 
-def series_of(folder: Path) -> str:
+def read_series(folder: Path) -> str:
     """Return the series of a run; empty if it has none, or does not say."""
     series = _read_begin(folder).get("series")
     return series if isinstance(series, str) else ""
@@ -204,15 +204,15 @@ def find_previous(folder: Path, run: RunInfo) -> str:
 
     It is empty where there is none, or where its page is no longer there.
     """
-    asked = _asked(run.model_dump(mode="json"))
+    asked = _list_asked(run.model_dump(mode="json"))
     for name in reversed(list_begun(folder.parent)):
         other = folder.parent / name
-        if name < run.id and _asked(_read_begin(other)) == asked:
+        if name < run.id and _list_asked(_read_begin(other)) == asked:
             return name if (other / "index.html").is_file() else ""
     return ""
 
 
-def _asked(run: dict[str, Any]) -> list[Any]:
+def _list_asked(run: dict[str, Any]) -> list[Any]:
     """Return what says which cells a run asked for, and how; the command line may be typed in many ways."""
     chosen = run.get("selection")
     chosen = chosen if isinstance(chosen, dict) else {}
@@ -231,13 +231,13 @@ def _read_begin(folder: Path) -> dict[str, Any]:
         with (folder / JOURNAL).open("rb") as file:
             head = file.readline(_HEAD)
             with suppress(ValueError):
-                return _run_of(from_json(head, allow_partial=True))
-            return _run_of(from_json(head + file.readline()))
+                return _find_run(from_json(head, allow_partial=True))
+            return _find_run(from_json(head + file.readline()))
     except (OSError, ValueError):
         return {}
 
 
-def _run_of(event: Any) -> dict[str, Any]:
+def _find_run(event: Any) -> dict[str, Any]:
     value = event
     for key in ("record", "run"):
         value = value.get(key) if isinstance(value, dict) else None
@@ -261,41 +261,41 @@ def is_good(record: RunRecord) -> bool:
     )
 
 
-def _of_series(reports: Path, series: str | None) -> Iterator[str]:
+def _list_of_series(reports: Path, series: str | None) -> Iterator[str]:
     """Return the ids of the runs, the newest first."""
-    return (n for n in reversed(list_begun(reports)) if series is None or series_of(reports / n) == series)
+    return (n for n in reversed(list_begun(reports)) if series is None or read_series(reports / n) == series)
 
 
-def _of(series: str | None) -> str:
+def _describe_series(series: str | None) -> str:
     return f" of the series {quote(series)}" if series else " without a series" if series == "" else ""
 
 
-def _back(reports: Path, back: int, series: str | None) -> Path:
+def _find_back(reports: Path, back: int, series: str | None) -> Path:
     count = 0
-    for count, name in enumerate(_of_series(reports, series), start=1):
+    for count, name in enumerate(_list_of_series(reports, series), start=1):
         if count > back:
             return reports / name
     if not count:
-        raise NoSuchNightError(f"no run{_of(series)} below {reports} yet")
+        raise NoSuchNightError(f"no run{_describe_series(series)} below {reports} yet")
     there = "is 1 run" if count == 1 else f"are {count} runs"
-    raise NoSuchNightError(f"no run {LATEST}~{back}: there {there}{_of(series)} below {reports}")
+    raise NoSuchNightError(f"no run {LATEST}~{back}: there {there}{_describe_series(series)} below {reports}")
 
 
-def _of_day(reports: Path, day: date, series: str | None) -> Path:
-    ids = list(_of_series(reports, series))
+def _find_of_day(reports: Path, day: date, series: str | None) -> Path:
+    ids = list(_list_of_series(reports, series))
     for name in ids:
         if name.startswith(f"{day:%Y%m%d}-"):
             return reports / name
     near = get_close_matches(f"{day:%Y%m%d}", ids, n=3, cutoff=0.3) or ids[:3]
     raise UsageError(
-        f"no run{_of(series)} below {reports} began on {day} (UTC)",
+        f"no run{_describe_series(series)} below {reports} began on {day} (UTC)",
         details=f"nearest: {join_names(near)}" if near else "",
     )
 
 
-def _last_good(reports: Path, series: str, before: str | None) -> Path:
+def _find_last_good(reports: Path, series: str, before: str | None) -> Path:
     seen = 0
-    for name in _of_series(reports, series):
+    for name in _list_of_series(reports, series):
         if before is not None and name >= before:
             continue
         with suppress(MatrixctlError):  # a run that cannot be read is not known to be good
@@ -303,10 +303,9 @@ def _last_good(reports: Path, series: str, before: str | None) -> Path:
                 return reports / name
         seen += 1
     earlier = f" before {before}" if before is not None else ""
+    none = f"no run{_describe_series(series)} below {reports}{earlier}"
     raise NoSuchNightError(
-        f"no run{_of(series)} below {reports}{earlier} is good: finished, no alarm, no unjudged cell"
-        if seen
-        else f"no run{_of(series)} below {reports}{earlier} yet",
+        f"{none} is good: finished, no alarm, no unjudged cell" if seen else f"{none} yet",
         resolution=f"Name another run: RUN is {WHAT}." if seen else "",
     )
 

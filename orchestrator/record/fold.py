@@ -48,27 +48,29 @@ def fold(events: Iterable[Event]) -> RunRecord:
         raise MatrixctlError("a journal begins with run-started, and has it once")
     run = start.record.run
     # As a whole: two versions of a library are two components, and so are two origins of one version.
-    components = {_place(component): component for component in start.record.components}
+    components = {_place_component(component): component for component in start.record.components}
     actions = {(item.kind, item.name): item for item in start.record.actions}
     cells = {item.id: item for item in start.record.cells}
     planned = set(cells)
     selftests = {(item.tls, item.arch, item.execution): item for item in start.record.selftests}
-    clients = {_proof(one): one for one in start.record.clients}
+    clients = {_name_proof(one): one for one in start.record.clients}
     rules = start.record.rules
     for event in rest:
         run = _change_run(run, event)
         actions |= _change_actions(actions, event)
         match event:
             case ComponentResolved(component=component):
-                before = components.get(_place(component))
-                components[_place(component)] = _used_by_both(before, component) if before else component
+                before = components.get(_place_component(component))
+                components[_place_component(component)] = (
+                    _join_uses(before, component) if before else component
+                )
             case SelfTested(selftest=test):
                 selftests[test.tls, test.arch, test.execution] = test
             case CellJudged() | CellTraced() | CellUntraced():
                 cell = _change_cell(cells, event)
                 cells[cell.id] = cell
             case ClientsProved(clients=proofs):
-                clients |= {_proof(one): one for one in proofs}
+                clients |= {_name_proof(one): one for one in proofs}
             case CellsAsked(cells=asked):
                 planned |= {item.id for item in asked}
                 cells |= {item.id: item for item in asked if item.id not in cells}
@@ -93,10 +95,10 @@ def _change_actions(actions: _Actions, event: Event) -> _Actions:
         case ActionChanged(action=action):
             return {(action.kind, action.name): _keep_spans(actions, action)}
         case RunResumed(actions=more):
-            cut = {key: _cut_off(action) for key, action in actions.items()}
+            cut = {key: _cut_off_action(action) for key, action in actions.items()}
             return cut | {(item.kind, item.name): _keep_spans(cut, item) for item in more}
         case RunFinished():  # of what had not ended by then, the run did not wait for the end
-            return {key: _cut_off(action) for key, action in actions.items()}
+            return {key: _cut_off_action(action) for key, action in actions.items()}
         case CellsAsked(actions=more):
             new = {(item.kind, item.name): item for item in more}
             return {key: item for key, item in new.items() if key not in actions}
@@ -152,14 +154,14 @@ def _explore(run: RunInfo, before: Exploration, **update: object) -> RunInfo:
     return run.model_copy(update={"exploration": before.model_copy(update=update)})
 
 
-def ended(record: RunRecord) -> RunRecord:
+def mark_cut_off(record: RunRecord) -> RunRecord:
     """Return the record of a run that no process holds: without an end it was cut off."""
     if record.run.status != "running":
         return record
     return record.model_copy(
         update={
             "run": record.run.model_copy(update={"status": "cut-off"}),
-            "actions": tuple(_cut_off(action) for action in record.actions),
+            "actions": tuple(_cut_off_action(action) for action in record.actions),
         }
     )
 
@@ -167,7 +169,7 @@ def ended(record: RunRecord) -> RunRecord:
 _UNFINISHED = {"status": "running", "finished_at": None, "duration_s": None, "exit_code": None, "message": ""}
 
 
-def _cut_off(action: ActionRecord) -> ActionRecord:
+def _cut_off_action(action: ActionRecord) -> ActionRecord:
     if action.status != "running":
         return action
     spans = tuple(
@@ -186,7 +188,7 @@ def _keep_spans(actions: Mapping[tuple[str, str], ActionRecord], now: ActionReco
     return now.model_copy(update={"spans": tuple(spans.values())})
 
 
-def _proof(one: ClientProof) -> tuple[str, str, str]:
+def _name_proof(one: ClientProof) -> tuple[str, str, str]:
     """Return what is proved: a newer proof of the same replaces it."""
     return one.client, one.transport, one.suite
 
@@ -194,12 +196,12 @@ def _proof(one: ClientProof) -> tuple[str, str, str]:
 _KINDS = ("image", "emulator", "source", "patch", "package")
 
 
-def _place(one: Component) -> tuple[int, str, str, str, str]:
+def _place_component(one: Component) -> tuple[int, str, str, str, str]:
     """Return what a component is, and its place among others, independent of which was ready first."""
     return _KINDS.index(one.kind), one.name, one.version, one.digest or "", one.origin
 
 
-def _used_by_both(one: Component, other: Component) -> Component:
+def _join_uses(one: Component, other: Component) -> Component:
     """Return the component, used by the actions that used it before and by those that use it now."""
     used = None if one.used_by is other.used_by is None else (*(one.used_by or ()), *(other.used_by or ()))
     return other.model_copy(

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.record.fold import ended, fold
+from orchestrator.record.fold import fold, mark_cut_off
 from orchestrator.record.journal import JOURNAL, CellJudged, Event, goes_on, read_more
 from orchestrator.record.model import RunRecord
 from orchestrator.record.runs import list_begun
@@ -48,7 +48,7 @@ class Follower:
         if added:
             self.record = fold(self._events)
         if self.record is not None and not going:
-            self.record = ended(self.record)
+            self.record = mark_cut_off(self.record)
 
 
 def find_newest(reports: Path) -> Path | None:

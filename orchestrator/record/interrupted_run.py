@@ -60,9 +60,9 @@ class PastRun:
         total, began, latest = 0.0, self.start.at, self.start.at
         for event in self.events:
             if isinstance(event, RunResumed):
-                total, began = total + _between(began, latest), event.at
+                total, began = total + _count_seconds(began, latest), event.at
             latest = event.at
-        return total + _between(began, latest)
+        return total + _count_seconds(began, latest)
 
     @property
     def over(self) -> bool:
@@ -106,6 +106,6 @@ def read_past(folder: Path) -> PastRun:
     return PastRun(folder=folder, start=events[0], events=tuple(events), record=fold(events))
 
 
-def _between(start: str, end: str) -> float:
+def _count_seconds(start: str, end: str) -> float:
     """Return the seconds between two moments; 0 where the clock was set back."""
     return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

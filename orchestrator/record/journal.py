@@ -184,7 +184,7 @@ _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="ki
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def hold(folder: Path) -> Iterator[None]:
     """Make the run's folder and lock it, so that no other process writes to it.
 
     A run that could not begin leaves no folder. If the process dies, the kernel drops the lock.
@@ -194,7 +194,7 @@ def held(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / JOURNAL).open("ab") as file:
         try:
-            _retrying()(fcntl.flock, file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _make_retrying()(fcntl.flock, file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
                 f"the run {folder.name} still goes on: another process writes to {folder}",
@@ -211,7 +211,7 @@ def held(folder: Path) -> Iterator[None]:
                     folder.rmdir()
 
 
-def _retrying() -> Retrying:
+def _make_retrying() -> Retrying:
     """Try again for a moment: a reader that checks whether the run goes on may have the lock."""
     return Retrying(
         retry=retry_if_exception_type(BlockingIOError),
@@ -321,7 +321,7 @@ def read(path: Path, *, warn: bool = False, whole_parts: bool = False) -> Iterat
                     resolution=f"Begin a new run; what is left of this one: matrixctl report {path.parent}",
                 )
             harmed = 0
-            _dated(event, f"{path}:{number}")
+            _require_date(event, f"{path}:{number}")
             yield event
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
@@ -361,7 +361,7 @@ def read_more(path: Path, start: int) -> tuple[list[Event], int]:
     return found, start + sum(len(line) + 1 for line in lines[:-1])
 
 
-def _dated(event: Event, where: str) -> None:
+def _require_date(event: Event, where: str) -> None:
     """Refuse an event without its time: with the time of reading, no two readers would see the same run."""
     if "at" not in event.model_fields_set:
         raise MatrixctlError(

@@ -58,7 +58,7 @@ def merge(
     for number, (part, problem) in enumerate(zip(parts, problems, strict=True)):
         for cell in _say(part, problem):
             words.setdefault(cell.id, []).append((number, cell))
-    chosen = {key: max(said, key=lambda one: _weight(one[1])) for key, said in words.items()}
+    chosen = {key: max(said, key=lambda one: _weigh(one[1])) for key, said in words.items()}
     lost = {
         cell.id: cell.model_copy(update={"message": f"not judged: shard {one.shard} is missing"})
         for one in missing
@@ -76,7 +76,7 @@ def merge(
     )
     code = find_exit(parts, cells) or (Exit.HARNESS if notes else Exit.OK)
     notes += tuple(_tell_differing(parts, words))
-    start = _start(run_id, parts, cells, shards)
+    start = _make_start(run_id, parts, cells, shards)
     judged = (
         CellJudged(at=parts[number].past.last[key].at, cell=cell)
         for key, (number, cell) in chosen.items()
@@ -112,12 +112,12 @@ def _say(part: Part, problem: str) -> Iterator[CellRecord]:
     for cell in part.record.cells:
         last = part.past.last.get(cell.id)
         if last is None or problem == _TWICE or not (last.final or not problem):
-            yield _unjudged(cell, part, problem)
+            yield _make_unjudged(cell, part, problem)
         else:
             yield cell
 
 
-def _unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
+def _make_unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
     said = f"not judged: {part.title} {problem}" if problem else "not judged"
     unknown = ("outcome", "reason", "confirmation", "observations", "attestation", "duration_s")
     empty = dict.fromkeys((*unknown, "backtrace", "traced"))
@@ -134,12 +134,12 @@ def _unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
     )
 
 
-def _weight(cell: CellRecord) -> tuple[int, ...]:
+def _weigh(cell: CellRecord) -> tuple[int, ...]:
     """Return a key that sorts a cell that was not judged first, and the worst last."""
     return () if cell.outcome is None else severity(cell.outcome, cell.verdict)
 
 
-def _start(
+def _make_start(
     run_id: str, parts: Sequence[Part], cells: Sequence[CellRecord], shards: tuple[ShardRecord, ...]
 ) -> RunStarted:
     first = parts[0].record
@@ -165,7 +165,9 @@ def _start(
     record = first.model_copy(
         update={
             "run": run,
-            "cells": tuple(cell if cell.outcome is None else _unjudged(cell, parts[0], "") for cell in cells),
+            "cells": tuple(
+                cell if cell.outcome is None else _make_unjudged(cell, parts[0], "") for cell in cells
+            ),
             "actions": tuple(
                 action.model_copy(
                     update={

@@ -12,7 +12,7 @@ from orchestrator.matrix.pins import Pins
 from orchestrator.outcome import exit_code
 from orchestrator.plan.shards import parse
 from orchestrator.record import journal
-from orchestrator.record.fold import ended
+from orchestrator.record.fold import mark_cut_off
 from orchestrator.record.interrupted_run import PastRun, read_past
 from orchestrator.record.model import CellRecord, RunRecord
 
@@ -65,7 +65,7 @@ class Part:
             return f"ended with exit code 4: {run.message}"
         return ""
 
-    def moved(self, move: Callable[[str], str | None], follow: Callable[[str], str]) -> "Part":
+    def move(self, move: Callable[[str], str | None], follow: Callable[[str], str]) -> "Part":
         """Return it with other paths of its files; of ``None`` nothing is left.
 
         :param follow: makes a rerun command of one, with the new paths of the files that it names.
@@ -120,7 +120,7 @@ def read_part(folder: Path) -> Part:
             f"the run {folder} chose its cells itself (--explain), and is no part of another",
             resolution="`matrixctl compare` sets two runs side by side; `matrixctl explain` takes several.",
         )
-    part = Part(past=past, record=ended(past.record))
+    part = Part(past=past, record=mark_cut_off(past.record))
     if part.shard:
         parse(part.shard)
     return part
@@ -136,15 +136,15 @@ def refuse_strangers(parts: Sequence[Part]) -> None:
         for what, read in _SAME.items():
             one, two = read(first.record), read(other.record)
             if one != two:
-                raise _strangers(first, other, what, one, two)
+                raise _make_refusal(first, other, what, one, two)
         if first.pins != other.pins:
-            raise _strangers(first, other, "their pins (--pins)", _plain_pins(first), _plain_pins(other))
+            raise _make_refusal(first, other, "their pins (--pins)", _show_pins(first), _show_pins(other))
     found: dict[str, tuple[Part, str]] = {}
     for part in parts:
         for what, digest in _list_inputs(part):
             was, known = found.setdefault(what, (part, digest))
             if known != digest:
-                raise _strangers(was, part, f"what {what} was", known, digest)
+                raise _make_refusal(was, part, f"what {what} was", known, digest)
 
 
 def _list_inputs(part: Part) -> Iterator[tuple[str, str]]:
@@ -176,20 +176,20 @@ _SAME: Mapping[str, Callable[[RunRecord], Any]] = {
 }
 
 
-def _strangers(one: Part, other: Part, what: str, was: object, now: object) -> UsageError:
+def _make_refusal(one: Part, other: Part, what: str, was: object, now: object) -> UsageError:
     return UsageError(
         f"{one.past.folder} and {other.past.folder} cannot be merged: {what} differ",
-        details=f"{one.past.folder}: {_plain(was)}\n{other.past.folder}: {_plain(now)}",
+        details=f"{one.past.folder}: {_show(was)}\n{other.past.folder}: {_show(now)}",
         resolution="Merge the shards of one selection alone, each run with the same options but --shard.",
     )
 
 
-def _plain_pins(part: Part) -> tuple[str, ...]:
+def _show_pins(part: Part) -> tuple[str, ...]:
     pins = part.pins.pins if part.pins else ()
     return tuple(f"{one.kind}: {one.where} {one.ref}".rstrip() + f" -> {one.at};" for one in pins)
 
 
-def _plain(value: object) -> str:
+def _show(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or "none"
     return bounds.cut(str(value), bounds.WORDS) or "none"

@@ -28,13 +28,13 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _moment(text: str) -> str:
+def _check_moment(text: str) -> str:
     if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("no moment without its offset from UTC")
     return text
 
 
-Moment = Annotated[str, AfterValidator(_moment)]
+Moment = Annotated[str, AfterValidator(_check_moment)]
 """As ``utc_now`` writes it; a run that goes on reckons with it."""
 
 
@@ -292,7 +292,7 @@ class Attempt(Value):
     load: Load | None = None
 
 
-def counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+def list_counted(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     """Return the attempts that count: all but those that another one replaced."""
     found: list[Attempt] = []
     for attempt in attempts:
@@ -314,7 +314,7 @@ class Ends(NamedTuple):
 
 def count_ends(attempts: Sequence[Attempt]) -> Ends:
     """Count how the attempts at a cell ended, without those that another one replaced."""
-    ends = [(attempt.outcome, attempt.reason) for attempt in counted(attempts)]
+    ends = [(attempt.outcome, attempt.reason) for attempt in list_counted(attempts)]
     failures = [end for end in ends if end[0] in FAILURES]
     passed = sum(outcome is Outcome.PASS for outcome, _ in ends)
     return Ends(attempts=len(ends), passed=passed, failed=len(failures), failures=frozenset(failures))
@@ -431,7 +431,7 @@ class Span(Value):
 
 def is_intermittent(cell: CellRecord) -> bool:
     """Return whether the product failed in some attempts at the cell and passed in others."""
-    ends = {attempt.outcome for attempt in counted(cell.attempts)}
+    ends = {attempt.outcome for attempt in list_counted(cell.attempts)}
     return Outcome.PASS in ends and bool(ends & FAILURES)
 
 

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from orchestrator import unexpected_error
 from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import MatrixctlError, RecordError
-from orchestrator.record.fold import ended, fold, write_run_json
+from orchestrator.record.fold import fold, mark_cut_off, write_run_json
 from orchestrator.record.journal import (
     JOURNAL,
     CellJudged,
@@ -87,7 +87,7 @@ class Recorder:
         """Write all files made from the journal; if one cannot be written, write the others."""
         if not self._events:
             return
-        record = ended(self.record())
+        record = mark_cut_off(self.make_record())
         try:
             write_run_json(record, self.folder / "run.json")
         finally:
@@ -115,7 +115,7 @@ class Recorder:
             self._render()
         self._listen(event)
 
-    def component(
+    def add_component(
         self,
         kind: Literal["image", "source", "package", "emulator", "patch"],
         name: str,
@@ -168,17 +168,17 @@ class Recorder:
             self._broke()
         return self._broken
 
-    def cell(self, key: str) -> CellRecord | None:
+    def find_cell(self, key: str) -> CellRecord | None:
         """Return a cell as it was last judged, or ``None`` if it never was."""
-        event = self.judged(key)
+        event = self.find_judgement(key)
         return event.cell if event else None
 
-    def judged(self, key: str) -> CellJudged | None:
+    def find_judgement(self, key: str) -> CellJudged | None:
         """Return the last judgement of a cell, or ``None``."""
         with self._lock:
             return self._cells.get(key)
 
-    def record(self) -> RunRecord:
+    def make_record(self) -> RunRecord:
         """Return the record of the run so far."""
         with self._lock:
             events = list(self._events)
@@ -191,4 +191,4 @@ class Recorder:
 
     def _render(self) -> None:
         if self._events:
-            write_run_json(self.record(), self.folder / "run.json")
+            write_run_json(self.make_record(), self.folder / "run.json")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.atomic_files import make_ignored
 from orchestrator.errors import UsageError
-from orchestrator.record.journal import JOURNAL, held
+from orchestrator.record.journal import JOURNAL, hold
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 _WHEN = "%Y%m%d-%H%M%S"
@@ -42,9 +42,9 @@ def is_id(name: str) -> bool:
     return _ID.fullmatch(name) is not None
 
 
-def new_id(out: Path, now: datetime) -> str:
+def make_id(out: Path, now: datetime) -> str:
     """Return an id for a run that begins ``now``; it sorts after all that exist, for any clock."""
-    last = max((_number(name) for name in list_runs(out) if is_id(name)), default=0)
+    last = max((_read_number(name) for name in list_runs(out) if is_id(name)), default=0)
     number = int(now.timestamp()) * _TAIL + secrets.randbelow(_TAIL)
     if number <= last:
         number = last + 1 + secrets.randbelow(1 << 8)  # two that begin at once are still two
@@ -58,7 +58,7 @@ def begin(out: Path, now: datetime) -> Path:
     """
     make_ignored(out)
     while True:
-        folder = out / new_id(out, now)
+        folder = out / make_id(out, now)
         try:
             folder.mkdir()
         except FileExistsError:  # another began with that very id, and has no journal yet
@@ -66,7 +66,7 @@ def begin(out: Path, now: datetime) -> Path:
         return folder
 
 
-def never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
+def remove_never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
     """Remove the folders of runs that were killed before their first event, and return them.
 
     Nothing younger than a minute: its run may be about to take it.
@@ -75,7 +75,7 @@ def never_begun(out: Path, *, dry_run: bool = False) -> Iterator[Path]:
         with suppress(FileNotFoundError):  # another one that cleans was quicker
             if _is_empty(folder):
                 if not dry_run:
-                    with suppress(UsageError), held(folder):  # which leaves no folder without an event
+                    with suppress(UsageError), hold(folder):  # which leaves no folder without an event
                         pass
                 if dry_run or not folder.exists():
                     yield folder
@@ -90,7 +90,7 @@ def _is_empty(folder: Path) -> bool:
     return named <= {JOURNAL} and not (named and (folder / JOURNAL).stat().st_size)
 
 
-def _number(name: str) -> int:
+def _read_number(name: str) -> int:
     when, _, tail = name.rpartition("-")
     try:
         return int(datetime.strptime(when, _WHEN).replace(tzinfo=UTC).timestamp()) * _TAIL + int(tail, 16)

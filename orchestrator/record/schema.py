@@ -13,15 +13,15 @@ from orchestrator.record.model import RunRecord
 PATH = Path(__file__).with_name("schema.json")
 
 
-def json_schema() -> dict[str, Any]:
+def make_json_schema() -> dict[str, Any]:
     """Return the JSON Schema, draft 2020-12, of what ``write_run_json`` writes."""
     return describe_schema(RunRecord, "matrixctl run.json")
 
 
-def text() -> str:
+def make_text() -> str:
     """Return the file's content."""
-    return json.dumps(json_schema(), indent=1) + "\n"
+    return json.dumps(make_json_schema(), indent=1) + "\n"
 
 
 if __name__ == "__main__":
-    PATH.write_text(text(), "utf-8")
+    PATH.write_text(make_text(), "utf-8")

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from orchestrator.outcome import FAILURES, Outcome
-from orchestrator.record.model import Attempt, CellRecord, counted
+from orchestrator.record.model import Attempt, CellRecord, list_counted
 
 _ENDED = {
     **dict.fromkeys(FAILURES, "failed"),
@@ -20,7 +20,7 @@ def tally(*cells: CellRecord) -> str:
     Reasons are named where there are several. What is not counted has passed. Empty where no cell was
     attempted more than once; an attempt that another one replaced is none.
     """
-    made = [counted(cell.attempts) for cell in cells]
+    made = [list_counted(cell.attempts) for cell in cells]
     if all(len(attempts) <= 1 for attempts in made):
         return ""
     every = [attempt for attempts in made for attempt in attempts]
@@ -56,7 +56,7 @@ def confirmation(cell: CellRecord) -> str:
 
 def share(cell: CellRecord) -> str:
     """Return ``4 of 6`` for a cell that failed in four attempts of six; empty if all ended alike."""
-    attempts = counted(cell.attempts)
+    attempts = list_counted(cell.attempts)
     ends = Counter(_ENDED[attempt.outcome] for attempt in attempts)
     worst = next((ended for ended in dict.fromkeys(_ENDED.values()) if ends[ended]), "")
     return f"{ends[worst]} of {len(attempts)}" if len(ends) > 1 else ""

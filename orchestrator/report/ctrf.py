@@ -16,7 +16,7 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.errors import Exit
 from orchestrator.matrix.model import AXES
 from orchestrator.outcome import FAILURES, Outcome, Verdict
-from orchestrator.record.model import Attempt, CellRecord, Rule, RunInfo, RunRecord, counted
+from orchestrator.record.model import Attempt, CellRecord, Rule, RunInfo, RunRecord, list_counted
 from orchestrator.report import attempts, expectations, headline, panel, selection, summary, text
 from orchestrator.report.news import News, read_news
 
@@ -71,7 +71,7 @@ def _is_green(record: RunRecord) -> bool:
 
 
 def _test(cell: CellRecord, run: RunInfo, news: News | None) -> dict[str, Any]:
-    verdict, made = summary.verdict(cell), counted(cell.attempts)
+    verdict, made = summary.verdict(cell), list_counted(cell.attempts)
     test: dict[str, Any] = {
         "testId": cell.id,
         "name": cell.id,

@@ -66,7 +66,7 @@ class SiteWatch:
         """Return what is another one once the history has changed."""
         if self._place.file is None:
             with History(self._place) as kept:
-                return [(run["id"], run["digest"]) for run in kept.runs()]
+                return [(run["id"], run["digest"]) for run in kept.list_runs()]
         files = (self._place.file, self._place.file.with_name(f"{self._place.file.name}-wal"))
         return [(one.st_mtime_ns, one.st_size, one.st_ino) for one in map(_stat, files) if one]
 

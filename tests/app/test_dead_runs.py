@@ -10,8 +10,8 @@ from fakes import FakeEngine, dead_labels
 from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.cli.log import show_log
 from orchestrator.execute.store.store import Store
-from orchestrator.record.journal import held
-from orchestrator.record.runs import never_begun
+from orchestrator.record.journal import hold
+from orchestrator.record.runs import remove_never_begun
 
 ENDED = b'{"kind":"run-started"}\n{"at":"x","kind":"run-finished","status":"finished"}\n'
 
@@ -95,7 +95,7 @@ def test_a_run_that_was_killed_before_its_first_event_leaves_no_folder(
 
 def test_the_folder_of_a_run_that_begins_at_this_moment_stays(tmp_path: Path) -> None:
     folder = tmp_path / "20260102-030405-0001"
-    with held(folder):
+    with hold(folder):
         os.utime(folder, (0, 0))
-        assert list(never_begun(tmp_path)) == []
+        assert list(remove_never_begun(tmp_path)) == []
         assert folder.is_dir()

@@ -20,7 +20,7 @@ def dawdling(bench: Bench, seed: int, ended: list[str]) -> Callable[[Action], No
     def plant(action: Action) -> None:
         time.sleep(pauses[action.kind] + dice.random() / 50)
         ended.append(action.key)
-        bench.recorder.component("package", f"of {action.key}", "1", None, "here", used_by=[action.key])
+        bench.recorder.add_component("package", f"of {action.key}", "1", None, "here", used_by=[action.key])
         if action.kind == "selftest":
             test = SelfTest(
                 tls=action.name, arch="amd64", execution="", library="", problem="", checks=(), evidence=()

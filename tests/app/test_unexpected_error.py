@@ -190,7 +190,9 @@ def test_a_fault_between_two_actions_leaves_no_cell_without_a_word(tmp_path: Pat
     assert all("planted" in cell.message and "please report it" in cell.message for cell in record.cells)
     assert (record.run.status, record.run.exit_code) == ("finished", Exit.HARNESS)
     assert len(bench.tracebacks) == 1
-    assert not any(event.final for event in map(bench.recorder.judged, (c.id for c in CELLS)) if event)
+    assert not any(
+        event.final for event in map(bench.recorder.find_judgement, (c.id for c in CELLS)) if event
+    )
 
 
 def test_a_foreseen_error_between_two_actions_needs_no_traceback(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from orchestrator.cli.run import _write_down
 from orchestrator.record.find import read_run
 from orchestrator.record.history import fill
 from orchestrator.record.history.place import parse_place
-from orchestrator.record.journal import held
+from orchestrator.record.journal import hold
 
 FIRST = cells()[0].id
 SECOND_RUN = "20260103-030405-abcd"
@@ -226,7 +226,7 @@ def test_only_folders_that_the_history_has_as_they_are_are_removed(here: Path) -
     assert "removed" not in matrixctl(*clean, cwd=here).stdout, "it is another one than the history has"
     journal.write_text(changed)
     assert matrixctl(*clean, "--dry-run", cwd=here).stdout == f"would remove reports/{RUN}\n"
-    with held(here / "reports" / RUN):
+    with hold(here / "reports" / RUN):
         assert "removed" not in matrixctl(*clean, cwd=here).stdout, "a process writes to it"
     assert matrixctl(*clean, cwd=here).stdout == f"removed reports/{RUN}\n"
     assert [path.name for path in sorted((here / "reports").iterdir())] == [SECOND_RUN, "history.db"]

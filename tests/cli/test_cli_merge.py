@@ -217,7 +217,7 @@ def test_the_merged_run_is_read_like_any_other(tmp_path: Path, made: Made) -> No
     done = matrixctl("history", "import", str(out), "--history", "h.db", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     with History(parse_place(str(tmp_path / "h.db"))) as kept:
-        (row,) = kept.runs()
+        (row,) = kept.list_runs()
         assert (row["id"], row["judged"], row["exit_code"]) == (MERGED, len(CELLS), 1)
         sets = Ingredients(bench.record).list_sets()
         assert kept.find_sets(sets).keys() == sets.keys() == {one.id for one in CELLS}

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli.main import main
 from orchestrator.outcome import Outcome
-from orchestrator.record.journal import JOURNAL, CellJudged, CellTraced, Journal, held, read
+from orchestrator.record.journal import JOURNAL, CellJudged, CellTraced, Journal, hold, read
 from orchestrator.record.model import Backtrace, Traced
 
 FIRST, SECOND = (cell.id for cell in cells()[:2])
@@ -92,7 +92,7 @@ def test_a_run_that_was_cut_off_says_how_it_goes_on(out: Path) -> None:
     assert result.exit_code == 0
     assert f"this run was cut off; it goes on with: matrixctl run --resume {RUN}" in result.stderr
     assert json.loads(result.stdout)["run"]["status"] == "cut-off"
-    with held(out / RUN):
+    with hold(out / RUN):
         assert "cut off" not in invoke("report", RUN, "--format", "json", "--out", out).stderr
 
 
@@ -102,7 +102,7 @@ def test_a_dead_run_is_not_called_running(out: Path, form: str) -> None:
     *before, _ = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(before))
     assert "Cut off: 1 of 2 cells judged" in invoke("report", RUN, "--format", form, "--out", out).stdout
-    with held(out / RUN):
+    with hold(out / RUN):
         shown = invoke("report", RUN, "--format", form, "--out", out).stdout
     assert "Still running: 1 of 2 cells judged" in shown
 

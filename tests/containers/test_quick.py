@@ -11,7 +11,7 @@ from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record import journal
 from orchestrator.record.fold import fold
-from orchestrator.record.schema import json_schema
+from orchestrator.record.schema import make_json_schema
 
 pytestmark = pytest.mark.containers
 
@@ -93,7 +93,7 @@ def _emulation_is_recorded(ran: Any) -> None:
 
 def _record_on_disk_is_whole(folder: Path) -> None:
     written = json.loads((folder / "run.json").read_text())
-    Draft202012Validator(json_schema()).validate(written)
+    Draft202012Validator(make_json_schema()).validate(written)
     folded = fold(journal.read(folder / "journal.jsonl"))
     assert json.loads(folded.model_dump_json()) == written
     for cell in written["cells"]:

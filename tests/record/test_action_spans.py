@@ -2,7 +2,7 @@
 
 from record_samples import AT, action, record
 
-from orchestrator.record.fold import ended, fold
+from orchestrator.record.fold import fold, mark_cut_off
 from orchestrator.record.journal import ActionChanged, Event, RunFinished, RunResumed, RunStarted
 from orchestrator.record.model import ActionRecord, Span
 
@@ -35,7 +35,7 @@ def test_a_resumed_run_keeps_the_work_of_the_first_part() -> None:
 def test_work_that_was_cut_off_has_no_end() -> None:
     cut: list[Event] = [START, worked("running", FIRST)]
     resumed = RunResumed(at=AT, stood=0, actions=())
-    for made in (fold([*cut, resumed]), ended(fold(cut))):
+    for made in (fold([*cut, resumed]), mark_cut_off(fold(cut))):
         (found,) = made.actions
         assert found.spans == (Span(started_at=FIRST, duration_s=None, status="interrupted"),)
 

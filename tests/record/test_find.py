@@ -13,14 +13,14 @@ from orchestrator.outcome import Outcome, Verdict
 from orchestrator.record.find import (
     NoSuchNightError,
     find_folder,
+    find_only_series,
     find_previous,
     find_run,
     is_good,
-    only_series,
     read_run,
-    series_of,
+    read_series,
 )
-from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, held
+from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, hold
 from orchestrator.record.model import CellRecord, Exploration, RunRecord, Selection
 
 GOOD = cell("a", Outcome.PASS).model_copy(update={"verdict": Verdict.AS_EXPECTED})
@@ -152,7 +152,7 @@ def _finished(one: RunRecord) -> object:
 
 
 def test_two_series_are_named(reports: Path) -> None:
-    assert only_series(reports) == "nightly"
+    assert find_only_series(reports) == "nightly"
     a_run(reports, "20261120-020000-0005", series="weekly")
     with pytest.raises(UsageError, match=r"2 series: .*nightly.*weekly"):
         find_run("last-good", reports)
@@ -161,7 +161,7 @@ def test_two_series_are_named(reports: Path) -> None:
 
 def test_runs_by_hand_are_the_only_series_where_none_has_a_name(tmp_path: Path) -> None:
     a_run(tmp_path, "20261119-020000-0002")
-    assert only_series(tmp_path) == ""
+    assert find_only_series(tmp_path) == ""
     assert find_run("last-good", tmp_path).name == "20261119-020000-0002"
 
 
@@ -171,13 +171,13 @@ def test_the_series_is_read_without_the_cells(tmp_path: Path) -> None:
     line = (folder / JOURNAL).read_bytes()
     assert line.index(b"nightly") < 1 << 14
     (folder / JOURNAL).write_bytes(line[: 1 << 16])  # the rest of the line is not needed
-    assert series_of(folder) == "nightly"
+    assert read_series(folder) == "nightly"
 
 
 @pytest.mark.parametrize("first", ["", "[]", "{}", '{"record": {"run": {"series": 3}}}', "nonsense", "\0"])
 def test_what_names_no_series_has_none(tmp_path: Path, first: str) -> None:
     (tmp_path / JOURNAL).write_text(first)
-    assert series_of(tmp_path) == ""
+    assert read_series(tmp_path) == ""
 
 
 def test_a_record_can_be_read_without_anything_beside_it(reports: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_file_that_is_no_record_is_a_sentence(tmp_path: Path, text: str, said:
 def test_only_a_run_that_no_process_holds_is_cut_off(reports: Path) -> None:
     folder = reports / "20261120-020000-0004"
     assert read_run(folder).run.status == "cut-off"
-    with held(folder):
+    with hold(folder):
         assert read_run(folder).run.status == "running"
 
 

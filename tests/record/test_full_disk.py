@@ -75,7 +75,7 @@ def test_a_recorder_on_a_full_disk_takes_nothing_in_any_more(tmp_path: Path) -> 
                 thread.start()
             for thread in threads:
                 thread.join()
-        ended = made.record()
+        ended = made.make_record()
     with show_log(pytest.fail):
         written = list(read(folder / "journal.jsonl", warn=True))
     assert sorted(map(repr, written)) == sorted(map(repr, told))

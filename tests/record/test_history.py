@@ -21,11 +21,11 @@ from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.history import database, fill
 from orchestrator.record.history.database import make_engine, prepare
-from orchestrator.record.history.history import History, old_runs
+from orchestrator.record.history.history import History, find_old_runs
 from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.history.tables import METADATA, RESULTS, VERSION_TABLE
-from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, held
-from orchestrator.record.model import Resumption, RunRecord, counted
+from orchestrator.record.journal import JOURNAL, Journal, RunFinished, RunStarted, hold
+from orchestrator.record.model import Resumption, RunRecord, list_counted
 
 pytest_plugins = ["databases"]
 
@@ -76,7 +76,7 @@ def test_what_is_kept_is_what_the_record_says(kept: History) -> None:
         "/there",
         False,
     )
-    results = {one["id"]: one for one in kept.results(run)}
+    results = {one["id"]: one for one in kept.list_results(run)}
     for cell in record.cells:
         found = results[cell.id]
         assert (found["outcome"], found["reason"], found["message"]) == (
@@ -85,8 +85,8 @@ def test_what_is_kept_is_what_the_record_says(kept: History) -> None:
             cell.message,
         )
         assert (found["tls_family"], found["tls_version"]) == (cell.axes.tls.family, cell.axes.tls.version)
-        assert found["attempts"] == len(counted(cell.attempts))
-    assert {(one["kind"], one["name"], one["version"]) for one in kept.components(run)} == {
+        assert found["attempts"] == len(list_counted(cell.attempts))
+    assert {(one["kind"], one["name"], one["version"]) for one in kept.list_components(run)} == {
         (one.kind, one.name, one.version) for one in record.components
     }
     attempts = content(kept)["attempts"]
@@ -106,13 +106,13 @@ def test_an_old_night_keeps_the_versions_that_it_had(kept: History) -> None:
     add_run(kept, night(20, record))
     add_run(kept, night(21, upgraded()))
     add_run(kept, night(22, record))
-    old, new, back = (kept.results(kept.find(f"2026-11-{day}", None)) for day in (20, 21, 22))
+    old, new, back = (kept.list_results(kept.find(f"2026-11-{day}", None)) for day in (20, 21, 22))
     versions = {cell.id: cell.axes.tls.version for cell in record.cells}
     assert {one["id"]: one["tls_version"] for one in old} == versions
     assert {one["tls_version"] for one in new} == {"9.9.9"}
     assert {one["id"]: one["tls_version"] for one in back} == versions
     assert [one["number"] for one in back] == [one["number"] for one in old]
-    assert len(kept.timeline(record.cells[0].id, "nightly")) == 3
+    assert len(kept.list_timeline(record.cells[0].id, "nightly")) == 3
 
 
 @pytest.mark.parametrize("last", ["results", "run_components", "alarms"])
@@ -193,7 +193,7 @@ def test_a_run_that_was_resumed_is_replaced(kept: History) -> None:
     went_on = night(20, quick(), resumed=(Resumption(at="2026-11-20T03:00:00Z", stood=3),))
     assert add_run(kept, went_on) == "replaced"
     assert len(content(kept)["results"]) == len(quick().cells)
-    assert [run["status"] for run in kept.runs()] == ["finished"]
+    assert [run["status"] for run in kept.list_runs()] == ["finished"]
 
 
 @pytest.mark.parametrize("poorer", [{"judged": 2}, {"resumed": ()}])
@@ -244,22 +244,22 @@ def test_hostile_text_comes_back_as_text(kept: History) -> None:
     record = record.model_copy(update={"run": record.run.model_copy(update={"started_at": "2026-11-20"})})
     assert add_run(kept, record) == "imported"
     assert add_run(kept, record) == "unchanged"
-    (run,) = kept.runs()
+    (run,) = kept.list_runs()
     assert "</script>" in run["id"]
-    assert len(kept.results(run)) == len(record.cells)
+    assert len(kept.list_results(run)) == len(record.cells)
     assert kept.find(run["id"], None)["number"] == run["number"]
 
 
 def test_a_run_that_says_no_time_is_a_sentence(kept: History) -> None:
     with pytest.raises(UsageError, match="does not say when it began"):
         add_run(kept, night(20, started_at="'; DROP TABLE runs; --"))
-    assert kept.runs() == []
+    assert kept.list_runs() == []
 
 
 def test_a_number_that_no_database_takes_is_a_sentence(kept: History) -> None:
     with pytest.raises(MatrixctlError, match="cannot be used"):
         add_run(kept, night(20, planned=1 << 80))
-    assert kept.runs() == []
+    assert kept.list_runs() == []
 
 
 def test_an_alarm_is_the_same_alarm_tomorrow(kept: History) -> None:
@@ -267,14 +267,14 @@ def test_an_alarm_is_the_same_alarm_tomorrow(kept: History) -> None:
         add_run(kept, night(day, quick() if day == 19 else None))
     add_run(kept, night(21, series=""))
     run = kept.find("2026-11-20", "nightly")
-    alarms = kept.alarms(run)
+    alarms = kept.list_alarms(run)
     reasons = ("handshake-then-hang", "no-quic", "server-crashed")
     seen = {one["reason"]: (one["first"], one["runs"]) for one in alarms}
     assert seen == dict.fromkeys(reasons, ("2026-11-18", 2))
     assert [one["conditions"] for one in alarms if one["reason"] == "no-quic"] == [
         ["quic-api=compat", "tls=openssl-3.5.7"]
     ]
-    assert {one["alarm"] for one in kept.results(run)} == {None, *(one["key"] for one in alarms)}
+    assert {one["alarm"] for one in kept.list_results(run)} == {None, *(one["key"] for one in alarms)}
 
 
 def test_an_alarm_is_the_same_where_fewer_cells_are_selected(kept: History) -> None:
@@ -285,13 +285,13 @@ def test_an_alarm_is_the_same_where_fewer_cells_are_selected(kept: History) -> N
     for day in (18, 19):
         some = tuple(cell for cell in cells if day == 18 or cell.axes.arch.name == "amd64")
         add_run(kept, night(day, quick().model_copy(update={"cells": some})))
-    (alarm,) = kept.alarms(kept.find("2026-11-19", "nightly"))
-    (before,) = kept.alarms(kept.find("2026-11-18", "nightly"))
+    (alarm,) = kept.list_alarms(kept.find("2026-11-19", "nightly"))
+    (before,) = kept.list_alarms(kept.find("2026-11-18", "nightly"))
     assert alarm["conditions"] != before["conditions"]
     assert (alarm["key"], alarm["first"], alarm["runs"]) == (before["key"], "2026-11-18", 2)
     by_hand = quick().model_copy(update={"cells": some})
     add_run(kept, night(20, by_hand, series=""))
-    (alone,) = kept.alarms(kept.find("20261120-020000-0001", None))
+    (alone,) = kept.list_alarms(kept.find("20261120-020000-0001", None))
     assert alone["key"] != before["key"], "a run by hand goes on with nothing"
 
 
@@ -304,8 +304,13 @@ def test_since_when_is_the_last_pass_of_the_cell(kept: History) -> None:
     for day, record in ((17, quick()), (18, bad), (19, bad), (20, quick())):
         add_run(kept, night(day, record))
     add_run(kept, night(19, quick(), series="", id="20261119-150000-0001"))
-    assert kept.last_pass(cell.id, kept.find("2026-11-19", "nightly")) == "2026-11-17"
-    assert [one["outcome"] for one in kept.timeline(cell.id, "nightly")] == ["pass", "fail", "fail", "pass"]
+    assert kept.find_last_pass(cell.id, kept.find("2026-11-19", "nightly")) == "2026-11-17"
+    assert [one["outcome"] for one in kept.list_timeline(cell.id, "nightly")] == [
+        "pass",
+        "fail",
+        "fail",
+        "pass",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -355,9 +360,9 @@ def test_what_is_asked_of_one_cell_reads_no_other(tmp_path: Path) -> None:
         add_run(kept, record)
         run, cell = kept.find("latest", "nightly"), record.cells[0].id
         event.listen(kept._engine, "before_cursor_execute", explain)
-        kept.last_pass(cell, run)
-        kept.known_since(cell, run)
-        kept.timeline(cell, "nightly")
+        kept.find_last_pass(cell, run)
+        kept.find_known_since(cell, run)
+        kept.list_timeline(cell, "nightly")
     of_results = [one for one in steps if "results" in one]
     assert len(of_results) > 3
     assert [one for one in of_results if "cell=?" not in one] == []
@@ -367,11 +372,11 @@ def test_old_nights_are_forgotten_with_what_no_other_run_has(kept: History) -> N
     for day in (17, 18, 19):
         add_run(kept, night(day, quick() if day > 17 else None))
     add_run(kept, night(10, series=""))
-    old = old_runs(kept.runs(), 2)
+    old = find_old_runs(kept.list_runs(), 2)
     assert [run["id"][6:8] for run in old] == ["17"]
     kept.remove(run["id"] for run in old)
     found = content(kept)
-    assert {run["id"][6:8] for run in kept.runs()} == {"10", "18", "19"}
+    assert {run["id"][6:8] for run in kept.list_runs()} == {"10", "18", "19"}
     kept.remove(["20261110-020000-0001"])
     found = content(kept)
     assert len(found["cells"]) == len(quick().cells)
@@ -452,7 +457,7 @@ def test_a_read_only_history_is_a_sentence(tmp_path: Path) -> None:
         add_run(kept, night(19))
         with kept._engine.connect() as connection:
             connection.execute(text("PRAGMA query_only = ON"))  # of the pool's one connection
-        assert len(kept.runs()) == 1
+        assert len(kept.list_runs()) == 1
         with pytest.raises(MatrixctlError, match="it can only be read"):
             add_run(kept, night(20))
 
@@ -532,10 +537,10 @@ def test_a_run_that_still_goes_on_is_not_written_down(kept: History, tmp_path: P
     folder = written(tmp_path, night(20))
     journal = folder / JOURNAL
     journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
-    with held(folder), pytest.raises(UsageError, match="still goes on"):
+    with hold(folder), pytest.raises(UsageError, match="still goes on"):
         import_run(kept, folder)
     assert import_run(kept, folder) == "imported"
-    assert [run["status"] for run in kept.runs()] == ["cut-off"]
+    assert [run["status"] for run in kept.list_runs()] == ["cut-off"]
 
 
 def test_a_folder_that_is_half_there_is_a_sentence(kept: History, tmp_path: Path) -> None:
@@ -543,16 +548,16 @@ def test_a_folder_that_is_half_there_is_a_sentence(kept: History, tmp_path: Path
     (folder / JOURNAL).write_bytes((folder / JOURNAL).read_bytes()[:5000])
     with pytest.raises(MatrixctlError):
         import_run(kept, folder)
-    assert kept.runs() == []
+    assert kept.list_runs() == []
 
 
 def test_the_real_sample_of_an_older_schema_is_taken(kept: History) -> None:
     sample = Path(__file__).parents[2] / "reports" / "sample"
     assert import_run(kept, sample / "run.json") == "imported"
-    (run,) = kept.runs()
+    (run,) = kept.list_runs()
     assert run["folder"] == ""
     assert import_run(kept, sample) == "unchanged", "the folder and its record are one run"
-    assert kept.runs()[0]["folder"] == str(sample)
+    assert kept.list_runs()[0]["folder"] == str(sample)
 
 
 def test_a_run_whose_folder_is_gone_is_not_among_the_folders(kept: History, tmp_path: Path) -> None:

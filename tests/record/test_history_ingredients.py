@@ -16,7 +16,7 @@ from orchestrator.analyse.ingredients import Ingredients, compare_cells, read_se
 from orchestrator.app.history import find_flaky_before, import_run
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.history import database
-from orchestrator.record.history.database import make_engine, writing
+from orchestrator.record.history.database import begin_writing, make_engine
 from orchestrator.record.history.history import History
 from orchestrator.record.history.place import HistoryPlace, parse_place
 from orchestrator.record.history.tables import INGREDIENT_SETS, INGREDIENTS, METADATA
@@ -57,7 +57,7 @@ def count(kept: History, table: Any) -> int:
 def test_the_history_says_what_the_records_say(kept: History, nights: dict[str, RunRecord]) -> None:
     for day, record in enumerate(nights.values(), start=1):
         add(kept, on(day, record))
-    rows = [kept.results(run)[0] for run in reversed(kept.runs())]
+    rows = [kept.list_results(run)[0] for run in reversed(kept.list_runs())]
     known = kept.read_sets(number for row in rows for number in (row["session_set"], row["own_set"]))
     made = [
         read_sets((known[row["session_set"]], known[row["own_set"]]), row["build_digest"]) for row in rows
@@ -94,7 +94,7 @@ def test_an_older_record_is_of_unknown_ingredients(kept: History, nights: dict[s
     old = nights["old"]
     actions = tuple(one.model_copy(update={"needs": None}) for one in old.actions)
     add(kept, on(1, old.model_copy(update={"actions": actions})))
-    (row,) = kept.results(kept.find("latest", None))
+    (row,) = kept.list_results(kept.find("latest", None))
     assert (row["session_set"], row["own_set"]) == (None, None)
     assert count(kept, INGREDIENTS) == 0
 
@@ -105,7 +105,7 @@ def test_what_no_database_takes_is_taken_out(kept: History, nights: dict[str, Ru
     bad = "\0 \ud800 " + HOSTILE
     patch = Component(kind="patch", name=bad, version=bad, digest=bad, origin=bad, used_by=(key,))
     add(kept, on(1, old.model_copy(update={"components": (*old.components, patch)})))
-    (row,) = kept.results(kept.find("latest", None))
+    (row,) = kept.list_results(kept.find("latest", None))
     (name,) = (
         one.name for one in kept.read_sets([row["session_set"]])[row["session_set"]] if one.kind == "patch"
     )
@@ -150,30 +150,30 @@ def test_a_rule_has_an_age_wherever_it_stands(kept: History, nights: dict[str, R
     add(kept, on(1, old))
     add(kept, with_rule(on(2, old), line=41))
     add(kept, with_rule(on(3, old), line=57))
-    (rule,) = kept.rules(kept.find("latest", None))
+    (rule,) = kept.list_rules(kept.find("latest", None))
     assert (rule["place"], rule["since"], rule["last_held"]) == ("matrix.yaml:57", "2026-11-02", "2026-11-03")
     assert (rule["met"], rule["counted"], rule["held"]) == (3, 1, 1)
     assert rule["conditions"] == ["tls=openssl-3.5.7"]
-    assert kept.known_since(cell, kept.find("latest", None)) == "2026-11-02"
+    assert kept.find_known_since(cell, kept.find("latest", None)) == "2026-11-02"
     add(kept, with_rule(on(4, old), Verdict.NOW_PASSING))
-    (rule,) = kept.rules(kept.find("latest", None))
+    (rule,) = kept.list_rules(kept.find("latest", None))
     assert (rule["held"], rule["last_held"]) == (0, "2026-11-03")
-    assert kept.known_since(cell, kept.find("latest", None)) is None
+    assert kept.find_known_since(cell, kept.find("latest", None)) is None
     add(kept, with_rule(on(5, old)))
-    assert kept.known_since(cell, kept.find("latest", None)) == "2026-11-05"
+    assert kept.find_known_since(cell, kept.find("latest", None)) == "2026-11-05"
 
 
 def test_a_history_of_the_first_shape_is_counted_again(tmp_path: Path) -> None:
     place = parse_place(str(tmp_path / "history.db"))
     engine = make_engine(place)
-    with writing(engine) as connection:
+    with begin_writing(engine) as connection:
         config = database._config()
         config.attributes["connection"] = connection
         command.upgrade(config, "v0001")
         _fill_first_shape(connection)
     engine.dispose()
     with History(place) as kept:
-        rows = kept.timeline("cell", "nightly")
+        rows = kept.list_timeline("cell", "nightly")
     assert [(one["attempts"], one["passed"], one["failed"]) for one in rows] == [(2, 1, 1), (1, 1, 0)]
     assert json.loads(rows[0]["failures"]) == [["fail", "handshake-timeout"]]
     assert rows[1]["failures"] is None
@@ -219,6 +219,6 @@ def test_a_run_is_imported_with_its_ingredients(kept: History, tmp_path: Path) -
     record = night(tmp_path, "one")
     (folder,) = (path.parent for path in tmp_path.rglob("journal.jsonl"))
     assert import_run(kept, folder) == "imported"
-    (row,) = kept.results(kept.find(record.run.id, None))
+    (row,) = kept.list_results(kept.find(record.run.id, None))
     made = read_sets(kept.read_sets([row["session_set"], row["own_set"]]).values(), row["build_digest"])
     assert made.things == Ingredients(record).of(record.cells[0]).things

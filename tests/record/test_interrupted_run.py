@@ -28,7 +28,7 @@ from orchestrator.record.journal import (
     RunStarted,
     SourcePinned,
     goes_on,
-    held,
+    hold,
     read,
 )
 from orchestrator.record.model import CellRecord
@@ -193,12 +193,12 @@ def test_nothing_outside_of_the_runs_folder_is_removed(tmp_path: Path) -> None:
 
 def test_one_process_alone_writes_to_a_run(tmp_path: Path) -> None:
     with (
-        held(tmp_path / "run"),
+        hold(tmp_path / "run"),
         pytest.raises(UsageError, match="still goes on"),
-        held(tmp_path / "run"),
+        hold(tmp_path / "run"),
     ):
         pass
-    with held(tmp_path / "run"), Journal(tmp_path / "run" / JOURNAL) as journal:  # it was let go of
+    with hold(tmp_path / "run"), Journal(tmp_path / "run" / JOURNAL) as journal:  # it was let go of
         journal.append(START)
         assert goes_on(tmp_path / "run")
     assert not goes_on(tmp_path / "run")
@@ -209,12 +209,12 @@ def test_a_reader_that_only_asks_whether_it_goes_on_stops_no_writer(tmp_path: Pa
     with (tmp_path / JOURNAL).open("rb") as reader:
         fcntl.flock(reader.fileno(), fcntl.LOCK_SH)
         threading.Timer(0.1, fcntl.flock, (reader.fileno(), fcntl.LOCK_UN)).start()
-        with held(tmp_path):
+        with hold(tmp_path):
             assert goes_on(tmp_path)
 
 
 def test_a_run_that_could_not_begin_leaves_no_folder(tmp_path: Path) -> None:
-    with held(tmp_path / "run"):
+    with hold(tmp_path / "run"):
         pass
     assert not list(tmp_path.iterdir())
 

@@ -56,12 +56,12 @@ def test_an_event_is_in_the_journal_before_it_is_told(watch: Watch) -> None:
 def test_the_record_follows_the_events(watch: Watch) -> None:
     with watch.recorder() as made:
         made.emit(STARTED)
-        assert (made.record().run.judged, made.cell("a")) == (0, None)
+        assert (made.make_record().run.judged, made.find_cell("a")) == (0, None)
         judged = cell("a", Outcome.FAIL)
         made.emit(CellJudged(cell=judged))
-        assert made.cell("a") == judged
-        assert made.cell("b") is None
-        assert made.record().run.judged == 1
+        assert made.find_cell("a") == judged
+        assert made.find_cell("b") is None
+        assert made.make_record().run.judged == 1
 
 
 def test_the_end_gets_the_whole_record_once_beside_its_run_json(watch: Watch) -> None:
@@ -116,14 +116,14 @@ def test_events_of_many_threads_are_all_written_whole(watch: Watch) -> None:
         def judge(thread: int) -> None:
             for number in range(10):
                 made.emit(CellJudged(cell=cell(f"{thread}-{number}", Outcome.PASS)))
-                assert made.cell(f"{thread}-{number}") is not None
+                assert made.find_cell(f"{thread}-{number}") is not None
 
         threads = [threading.Thread(target=judge, args=(thread,)) for thread in range(8)]
         for one in threads:
             one.start()
         for one in threads:
             one.join()
-        assert made.record().run.judged == 80
+        assert made.make_record().run.judged == 80
     with show_log(pytest.fail):
         events = list(journal.read(watch.folder / "journal.jsonl", warn=True))
     assert len(events) == 81
@@ -158,11 +158,11 @@ def test_the_thread_that_renders_outlives_a_fault(watch: Watch, monkeypatch: pyt
     class Broken(Recorder):
         calls = 0
 
-        def record(self) -> RunRecord:
+        def make_record(self) -> RunRecord:
             self.calls += 1
             if 1 < self.calls < 4:  # the first is the beginning's
                 raise ZeroDivisionError("planted")
-            return super().record()
+            return super().make_record()
 
     monkeypatch.setattr(recorder, "_RENDER_EVERY", 0.01)
     made = Broken(watch.folder, listen=watch.listen, finish=watch.finish, broke=lambda: None)

@@ -8,13 +8,13 @@ import pytest
 from orchestrator.record import runs
 from orchestrator.record.find import LATEST, find_run
 from orchestrator.record.journal import JOURNAL
-from orchestrator.record.runs import new_id
+from orchestrator.record.runs import make_id
 
 NOW = datetime(2026, 11, 22, 22, 0, 5, tzinfo=UTC)
 
 
 def begun(out: Path, now: datetime) -> str:
-    name = new_id(out, now)
+    name = make_id(out, now)
     (out / name).mkdir(parents=True)
     (out / name / JOURNAL).write_text("{}\n")
     return name
@@ -53,7 +53,7 @@ def test_of_two_that_begin_at_once_each_has_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = iter(["20261122-220005-0001", "20261122-220005-0001", "20261122-220005-0002"])
-    monkeypatch.setattr(runs, "new_id", lambda _, __: next(ids))
+    monkeypatch.setattr(runs, "make_id", lambda _, __: next(ids))
     out = tmp_path / "not" / "there"
     assert [runs.begin(out, NOW).name[-4:] for _ in range(2)] == ["0001", "0002"]
 

@@ -67,7 +67,7 @@ def test_a_record_from_before_there_were_traces_is_read() -> None:
 
 def test_a_merged_run_names_its_own_copies() -> None:
     part = Part(past=cast("PastRun", None), record=record(FAILED.model_copy(update={"traced": TRACED})))
-    (found,) = part.moved(lambda path: f"shards/1/{path}", str).record.cells
+    (found,) = part.move(lambda path: f"shards/1/{path}", str).record.cells
     assert found.files == ("shards/1/cells/a/traced/capture.pcapng",)
 
 

@@ -3,11 +3,11 @@
 import pytest
 import samples
 
-from orchestrator.record.fold import ended
+from orchestrator.record.fold import mark_cut_off
 from orchestrator.record.model import Resumption, RunRecord
 from orchestrator.report import headline, html, junit, markdown, step_summary
 
-CUT = ended(samples.running())
+CUT = mark_cut_off(samples.running())
 COMMAND = f"matrixctl run --resume {CUT.run.id}"
 NIGHT = "2026-11-22T07:{:02}:00Z"
 
@@ -20,9 +20,9 @@ def resumed(times: int) -> RunRecord:
 
 def test_a_run_with_which_no_process_goes_on_was_cut_off() -> None:
     action = samples.quick().actions[0].model_copy(update={"status": "running"})
-    found = ended(samples.running().model_copy(update={"actions": (action,)}))
+    found = mark_cut_off(samples.running().model_copy(update={"actions": (action,)}))
     assert (found.run.status, found.actions[0].status) == ("cut-off", "interrupted")
-    assert ended(samples.quick()) == samples.quick()
+    assert mark_cut_off(samples.quick()) == samples.quick()
 
 
 def test_it_does_not_run_for_ever() -> None:

@@ -190,7 +190,7 @@ def test_a_history_that_cannot_be_shown_leaves_the_pages_as_they_are(
 ) -> None:
     before = ours.ask("/").body
     with History(own.place) as kept:
-        kept.remove([run["id"] for run in kept.runs()])
+        kept.remove([run["id"] for run in kept.list_runs()])
     with caplog.at_level("WARNING"):
         ours.site.look()
         ours.site.look()

@@ -16,7 +16,7 @@ from site_samples import Series
 
 from orchestrator.record.find import read_run
 from orchestrator.record.follow import Follower, find_newest
-from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunStarted, held
+from orchestrator.record.journal import JOURNAL, CellJudged, Journal, RunFinished, RunStarted, hold
 from orchestrator.record.model import RunRecord
 from orchestrator.site.live import SHOWN, render_live, tell_run
 
@@ -28,7 +28,7 @@ NEW = "20261201-020000-0001"
 @contextmanager
 def going_on(folder: Path) -> Iterator[Path]:
     """The journal of a run that a process holds."""
-    with held(folder):
+    with hold(folder):
         yield folder / JOURNAL
 
 

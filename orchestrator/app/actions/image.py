@@ -39,7 +39,7 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
     packages = context.images.packages(action.image, arch, action.extra) if noted else {}
     if action.client is not None:
         place = f"{action.client.name} in {action.name.partition(' ')[0]}"
-        context.recorder.component(
+        context.recorder.add_component(
             "package", place, image.client, image.digest, image.origin, used_by=[action.key]
         )
     rest = _record_packages(context, action, packages)
@@ -53,7 +53,7 @@ def record_image(
     context: Context, image: ImageRef, name: str = "", *, used_by: Sequence[str] = (), rest: str | None = None
 ) -> None:
     """Write down an image. What captures or debugs is used by no action, as it decides nothing."""
-    context.recorder.component(
+    context.recorder.add_component(
         "image",
         name or f"{image.name}-{image.target}",
         image.tag,
@@ -77,7 +77,7 @@ def _record_packages(context: Context, action: ImageAction, packages: Mapping[st
         if name in wanted:
             place = f"{name} in {action.name}"
             origin = f"{image} image"
-            context.recorder.component("package", place, version, None, origin, used_by=[action.key])
+            context.recorder.add_component("package", place, version, None, origin, used_by=[action.key])
     others = sorted((name, version) for name, version in packages.items() if name not in wanted | {_QEMU})
     return hashlib.sha256(json.dumps(others).encode()).hexdigest() if packages else None
 
@@ -98,4 +98,4 @@ def _record_emulator(
         emulators.note(arch, version)
     else:
         return
-    context.recorder.component("emulator", name, version, None, origin, used_by=[action.key])
+    context.recorder.add_component("emulator", name, version, None, origin, used_by=[action.key])

@@ -83,7 +83,7 @@ def make_engine(place: HistoryPlace) -> Engine:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def begin_writing(engine: Engine) -> Iterator[Connection]:
     """Return a connection in a transaction of the only writer; it is all done at the end, or nothing."""
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
@@ -100,7 +100,7 @@ def prepare(engine: Engine, place: HistoryPlace) -> None:
     with engine.connect() as connection:
         if _is_ready(connection, place):
             return
-    with writing(engine) as connection:
+    with begin_writing(engine) as connection:
         if not _is_ready(connection, place):  # another process may have been quicker
             config = _config()
             config.attributes["connection"] = connection

@@ -62,18 +62,20 @@ def write_run(
     """Write everything that belongs to a run."""
     numbers = Numbers(
         cells=_number_cells(connection, record),
-        builds=_number_by(connection, BUILDS, ("name", "digest"), {rows.build_key(c) for c in record.cells}),
-        rules=_number_by(connection, RULES, rows.RULE_KEY, {rows.rule_key(one) for one in record.rules}),
+        builds=_number_by(
+            connection, BUILDS, ("name", "digest"), {rows.make_build_key(c) for c in record.cells}
+        ),
+        rules=_number_by(connection, RULES, rows.RULE_KEY, {rows.make_rule_key(one) for one in record.rules}),
         sets=_number_sets(connection, made),
     )
     names = ("kind", "name", "version", "digest", "origin")
-    keys = {rows.component_key(component) for component in record.components}
+    keys = {rows.make_component_key(component) for component in record.components}
     parts = _number_by(connection, COMPONENTS, names, keys)
-    _insert(connection, RESULTS, rows.result_rows(record, run, numbers, alarms))
-    _insert(connection, ATTEMPTS, rows.attempt_rows(record, run, numbers.cells))
+    _insert(connection, RESULTS, rows.make_result_rows(record, run, numbers, alarms))
+    _insert(connection, ATTEMPTS, rows.make_attempt_rows(record, run, numbers.cells))
     _insert(connection, RUN_COMPONENTS, [{"run": run, "component": number} for number in parts.values()])
-    _insert(connection, RUN_RULES, rows.run_rule_rows(record, run, numbers.rules))
-    _insert(connection, ALARMS, rows.alarm_rows(run, alarms))
+    _insert(connection, RUN_RULES, rows.make_run_rule_rows(record, run, numbers.rules))
+    _insert(connection, ALARMS, rows.make_alarm_rows(run, alarms))
 
 
 def _number_sets(connection: Connection, made: Made) -> Mapping[str, tuple[int, int]]:
@@ -121,7 +123,7 @@ def _number_cells(connection: Connection, record: RunRecord) -> dict[str, int]:
     def known() -> dict[tuple[str, ...], int]:
         return {tuple(row[1:]): row[0] for row in connection.execute(select(CELLS.c.number, *columns))}
 
-    made = {cell.id: rows.cell_row(cell) for cell in record.cells}
+    made = {cell.id: rows.make_cell_row(cell) for cell in record.cells}
     keys = {cell_id: tuple(row[name] for name in rows.CELL_KEY) for cell_id, row in made.items()}
     found = known()
     new = [row for cell_id, row in made.items() if keys[cell_id] not in found]

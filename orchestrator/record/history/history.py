@@ -21,14 +21,14 @@ from orchestrator.record.find import (
     LAST_GOOD,
     WHAT,
     choose_only,
-    counts,
     find_path,
+    is_counted,
     read_back,
     read_day,
     read_run,
 )
 from orchestrator.record.history import fill, rows
-from orchestrator.record.history.database import explain_errors, make_engine, prepare, writing
+from orchestrator.record.history.database import begin_writing, explain_errors, make_engine, prepare
 from orchestrator.record.history.place import HistoryPlace
 from orchestrator.record.history.rows import Row
 from orchestrator.record.history.tables import (
@@ -105,8 +105,8 @@ class History:
         """
         record, digest = rows.clean(record)
         with explain_errors(self.place):
-            new = rows.run_row(record, digest, folder, utc_now())
-        with explain_errors(self.place), writing(self._engine) as connection:
+            new = rows.make_run_row(record, digest, folder, utc_now())
+        with explain_errors(self.place), begin_writing(self._engine) as connection:
             old = connection.execute(select(RUNS).where(RUNS.c.id == record.run.id)).mappings().first()
             if old is None:
                 number = fill.insert_one(connection, RUNS, new)
@@ -118,7 +118,7 @@ class History:
                         update(RUNS).where(RUNS.c.number == old["number"]).values(folder=folder)
                     )
                 return "unchanged"
-            if not anyway and not _went_on(old, new):
+            if not anyway and not _has_gone_on(old, new):
                 raise UsageError(
                     f"the history has a run {record.run.id} that says something else",
                     details=f"It was imported {old['imported_at']} from {old['folder'] or 'a run.json'}.",
@@ -132,7 +132,7 @@ class History:
 
     def remove(self, ids: Iterable[str]) -> None:
         """Forget runs, all of them or none; what no other run has goes with them."""
-        with explain_errors(self.place), writing(self._engine) as connection:
+        with explain_errors(self.place), begin_writing(self._engine) as connection:
             numbers = list(
                 connection.execute(select(RUNS.c.number).where(RUNS.c.id.in_(list(ids)))).scalars()
             )
@@ -142,7 +142,7 @@ class History:
 
     # Asking.
 
-    def runs(self, series: str | None = None) -> list[Row]:
+    def list_runs(self, series: str | None = None) -> list[Row]:
         """Return the runs, the newest first, each with ``alarms``, the number of its alarms.
 
         :param series: only those of it.
@@ -162,9 +162,9 @@ class History:
         :raises UsageError: where there is none.
         :raises MatrixctlError: where it is a folder or file that cannot be read.
         """
-        every = self.runs()
+        every = self.list_runs()
         known = [run["id"] for run in every]
-        if name not in known and not counts(name) and (path := find_path(name)):
+        if name not in known and not is_counted(name) and (path := find_path(name)):
             name = read_run(path).run.id
         for run in every:
             if run["id"] == name:
@@ -188,7 +188,7 @@ class History:
             )
         return mine[0]
 
-    def alarms(self, run: Row) -> list[Row]:
+    def list_alarms(self, run: Row) -> list[Row]:
         """Return the alarms of a run, each with ``first`` and ``runs``.
 
         That is its first night in the series, and in how many runs of the series it was up to this one.
@@ -208,7 +208,7 @@ class History:
         )
         return [{**row, "conditions": json.loads(row["conditions"])} for row in self._ask(query)]
 
-    def alarms_before(self, record: RunRecord) -> list[Alarm]:
+    def list_alarms_before(self, record: RunRecord) -> list[Alarm]:
         """Return the alarms of the last runs of its series before a run, the newest first."""
         series, before = (rows.fit(one) for one in (record.run.series, record.run.id))
         runs = (
@@ -226,7 +226,7 @@ class History:
             .join(CELLS, CELLS.c.number == RESULTS.c.cell)
             .where(RESULTS.c.run.in_(select(runs.c.number)), RESULTS.c.alarm.is_not(None))
         )
-        for number, key, cell in self._tuples(of_cells):
+        for number, key, cell in self._ask_tuples(of_cells):
             cells.setdefault((number, key), []).append(cell)
         query = select(ALARMS).join(runs, runs.c.number == ALARMS.c.run)
         return [
@@ -240,7 +240,7 @@ class History:
             for row in self._ask(query.order_by(runs.c.id.desc(), ALARMS.c.key))
         ]
 
-    def results(self, run: Row) -> list[Row]:
+    def list_results(self, run: Row) -> list[Row]:
         """Return the cells of a run with their axes and results, and the digest of their build."""
         query = (
             select(CELLS, RESULTS, BUILDS.c.digest.label("build_digest"))
@@ -251,7 +251,7 @@ class History:
         )
         return self._ask(query)
 
-    def timeline(self, cell: str, series: str, limit: int = 365) -> list[Row]:
+    def list_timeline(self, cell: str, series: str, limit: int = 365) -> list[Row]:
         """Return the results of a cell in the runs of a series, the newest first."""
         query = (
             select(RUNS.c.id.label("run_id"), RUNS.c.night, RESULTS)
@@ -262,7 +262,7 @@ class History:
         )
         return self._ask(query)
 
-    def past(
+    def list_past(
         self, series: str, *, first_night: str, before: str, cells: Sequence[str] | None = None
     ) -> list[Row]:
         """Return the results of cells in the runs of a series, the oldest first, with ``build_digest``.
@@ -308,7 +308,7 @@ class History:
             known |= {row.pop("number"): Ingredient(**row) for row in self._ask(query)}
         return {number: frozenset(known[one] for one in members) for number, members in found.items()}
 
-    def last_pass(self, cell: str, run: Row) -> str | None:
+    def find_last_pass(self, cell: str, run: Row) -> str | None:
         """Return the night of the cell's last pass in the series of a run, up to that run."""
         query = (
             select(func.max(RUNS.c.night).label("night"))
@@ -318,7 +318,7 @@ class History:
         )
         return next((row["night"] for row in self._ask(query)), None)
 
-    def known_since(self, cell: str, run: Row) -> str | None:
+    def find_known_since(self, cell: str, run: Row) -> str | None:
         """Return since which night the cell is a known failure, without a night of another verdict."""
         mine = (
             select(RUNS.c.id, RUNS.c.night, RESULTS.c.verdict)
@@ -332,7 +332,7 @@ class History:
         )
         return next((row["night"] for row in self._ask(query)), None)
 
-    def rules(self, run: Row) -> list[Row]:
+    def list_rules(self, run: Row) -> list[Row]:
         """Return the rules of a run's matrix, each with ``since`` and ``last_held``.
 
         These are the first night of the series that has the rule, and the last one on which a cell ended as
@@ -355,7 +355,7 @@ class History:
         )
         return [{**row, "conditions": json.loads(row["conditions"])} for row in self._ask(query)]
 
-    def components(self, run: Row) -> list[Row]:
+    def list_components(self, run: Row) -> list[Row]:
         """Return the components of a run."""
         query = (
             select(COMPONENTS)
@@ -365,35 +365,35 @@ class History:
         )
         return self._ask(query)
 
-    def nights(self, series: str, limit: int) -> list[Row]:
+    def list_nights(self, series: str, limit: int) -> list[Row]:
         """Return the newest runs of a series, the oldest of them first."""
         query = select(RUNS).where(RUNS.c.series == series).order_by(RUNS.c.id.desc()).limit(limit)
         return self._ask(query)[::-1]
 
-    def cells(self) -> list[Row]:
+    def list_cells(self) -> list[Row]:
         """Return every cell that any run has, with its number and axes."""
         return self._ask(select(CELLS).order_by(CELLS.c.number))
 
-    def builds(self) -> Mapping[int, str]:
+    def list_builds(self) -> Mapping[int, str]:
         """Return the digest of each build by its number; empty where it was never known."""
-        return dict(self._tuples(select(BUILDS.c.number, BUILDS.c.digest)))
+        return dict(self._ask_tuples(select(BUILDS.c.number, BUILDS.c.digest)))
 
-    def results_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
+    def list_results_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
         """Return the results of the runs of a series from one id on: run, cell, and the columns of JUDGED.
 
         There may be a few hundred thousand, so they are tuples, in no order.
         """
         columns = [RESULTS.c[name] for name in ("run", "cell", *JUDGED)]
         query = select(*columns).join(RUNS, RUNS.c.number == RESULTS.c.run)
-        return self._tuples(query.where(RUNS.c.series == series, RUNS.c.id >= first))
+        return self._ask_tuples(query.where(RUNS.c.series == series, RUNS.c.id >= first))
 
-    def alarms_of(self, series: str, first: str) -> list[Row]:
+    def list_alarms_of(self, series: str, first: str) -> list[Row]:
         """Return the alarms of the runs of a series from one id on."""
         query = select(ALARMS).join(RUNS, RUNS.c.number == ALARMS.c.run)
         found = self._ask(query.where(RUNS.c.series == series, RUNS.c.id >= first))
         return [{**row, "conditions": json.loads(row["conditions"])} for row in found]
 
-    def components_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
+    def list_components_of(self, series: str, first: str) -> list[tuple[Any, ...]]:
         """Return the components of the runs of a series from one id on: run, kind, name, version, digest."""
         columns = [COMPONENTS.c[name] for name in ("kind", "name", "version", "digest")]
         query = (
@@ -402,9 +402,9 @@ class History:
             .join(RUNS, RUNS.c.number == RUN_COMPONENTS.c.run)
             .where(RUNS.c.series == series, RUNS.c.id >= first)
         )
-        return self._tuples(query)
+        return self._ask_tuples(query)
 
-    def _tuples(self, query: Any) -> list[Any]:
+    def _ask_tuples(self, query: Any) -> list[Any]:
         with explain_errors(self.place), self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(query)]
 
@@ -421,7 +421,7 @@ def _is_of(cell: str) -> Any:
     return RESULTS.c.cell.in_(select(CELLS.c.number).where(CELLS.c.id == cell))
 
 
-def old_runs(runs: Sequence[Row], keep_nights: int) -> list[Row]:
+def find_old_runs(runs: Sequence[Row], keep_nights: int) -> list[Row]:
     """Return the runs that are older than the newest nights of their series."""
     nights: dict[str, set[str]] = {}
     for run in runs:
@@ -430,7 +430,7 @@ def old_runs(runs: Sequence[Row], keep_nights: int) -> list[Row]:
     return [run for run in runs if run["night"] not in kept[run["series"]]]
 
 
-def _went_on(old: RowMapping, new: Row) -> bool:
+def _has_gone_on(old: RowMapping, new: Row) -> bool:
     """Return whether the run was resumed, or had no end yet, when it was written down."""
     if old["started_at"] != new["started_at"]:
         return False

@@ -34,26 +34,26 @@ def parse_place(text: str) -> HistoryPlace:
     :raises UsageError: if it is none of them.
     """
     if "://" not in text:
-        return _file(text)
+        return _make_file_place(text)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise _refused(text) from None
+        raise _make_refusal(text) from None
     if url.drivername == "sqlite" and url.database and not url.query and not url.host:
-        return _file(url.database)
+        return _make_file_place(url.database)
     if url.drivername in {"postgresql", _POSTGRESQL}:
         return HistoryPlace(url=url.set(drivername=_POSTGRESQL), file=None)
-    raise _refused(text)
+    raise _make_refusal(text)
 
 
-def _file(path: str) -> HistoryPlace:
+def _make_file_place(path: str) -> HistoryPlace:
     if not path or "\0" in path or path == ":memory:":
-        raise _refused(path)
+        raise _make_refusal(path)
     file = Path(path).absolute()
     return HistoryPlace(url=URL.create("sqlite", database=str(file)), file=file)
 
 
-def _refused(text: str) -> UsageError:
+def _make_refusal(text: str) -> UsageError:
     # A password that does not parse is one all the same.
     scheme = f"{text.partition('://')[0]}://..." if "://" in text else text
     return UsageError(

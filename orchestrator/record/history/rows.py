@@ -87,12 +87,12 @@ def fit(value: Any) -> Any:
     return [fit(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _plain(value: StrEnum | None) -> str | None:
+def _read_value(value: StrEnum | None) -> str | None:
     """Return the value itself: psycopg would write the name."""
     return None if value is None else str(value)
 
 
-def run_row(record: RunRecord, digest: str, folder: str, now: str) -> Row:
+def make_run_row(record: RunRecord, digest: str, folder: str, now: str) -> Row:
     """Return the row of the run itself.
 
     :param digest: of the record; see ``clean``.
@@ -134,7 +134,7 @@ def name_night(began: datetime) -> str:
     return began.date().isoformat()
 
 
-def cell_row(cell: CellRecord) -> Row:
+def make_cell_row(cell: CellRecord) -> Row:
     """Return the row of a cell, which runs share: its axes, each as name, family and version."""
     axes = cell.axes
     return {
@@ -152,17 +152,17 @@ def cell_row(cell: CellRecord) -> Row:
     }
 
 
-def build_key(cell: CellRecord) -> tuple[str, str]:
+def make_build_key(cell: CellRecord) -> tuple[str, str]:
     """Return what names the build of a cell."""
     return cell.build.name, cell.build.digest or ""
 
 
-def component_key(component: Component) -> tuple[str, str, str, str, str]:
+def make_component_key(component: Component) -> tuple[str, str, str, str, str]:
     """Return what names a component."""
     return component.kind, component.name, component.version, component.digest or "", component.origin
 
 
-def rule_key(rule: Rule) -> tuple[str, ...]:
+def make_rule_key(rule: Rule) -> tuple[str, ...]:
     """Return what names a rule."""
     conditions = json.dumps(sorted(rule.when))
     return conditions, str(rule.outcome), rule.reason or "", rule.cipher or "", rule.because, rule.until
@@ -184,10 +184,10 @@ class Numbers:
     """What each cell depended on: with its session, and its own; none where that is not known."""
 
 
-def result_rows(record: RunRecord, run: int, numbers: Numbers, alarms: Sequence[Alarm]) -> list[Row]:
+def make_result_rows(record: RunRecord, run: int, numbers: Numbers, alarms: Sequence[Alarm]) -> list[Row]:
     """Return a row for each cell of the run."""
     loud = {cell: alarm.key for alarm in alarms for cell in alarm.cells}
-    rules = {rule.place: numbers.rules[rule_key(rule)] for rule in record.rules}
+    rules = {rule.place: numbers.rules[make_rule_key(rule)] for rule in record.rules}
     found = []
     for cell in record.cells:
         of_session, own = numbers.sets.get(cell.id, (None, None))
@@ -195,16 +195,16 @@ def result_rows(record: RunRecord, run: int, numbers: Numbers, alarms: Sequence[
             {
                 "run": run,
                 "cell": numbers.cells[cell.id],
-                "build": numbers.builds[build_key(cell)],
-                "outcome": _plain(cell.outcome),
-                "reason": _plain(cell.reason),
-                "verdict": _plain(believed(cell.outcome, cell.verdict)),
+                "build": numbers.builds[make_build_key(cell)],
+                "outcome": _read_value(cell.outcome),
+                "reason": _read_value(cell.reason),
+                "verdict": _read_value(believed(cell.outcome, cell.verdict)),
                 "message": cell.message,
                 **_count(cell),
                 "confirmation": cell.confirmation.state if cell.confirmation else None,
                 "duration_s": cell.duration_s,
-                "handshake_s": _handshake(cell),
-                "load": _load(cell.attempts[-1]) if cell.attempts else None,
+                "handshake_s": _read_handshake(cell),
+                "load": _read_load(cell.attempts[-1]) if cell.attempts else None,
                 "alarm": loud.get(cell.id),
                 "rule": rules.get(cell.expected.rule) if cell.expected else None,
                 "session_set": of_session,
@@ -226,7 +226,7 @@ def _count(cell: CellRecord) -> Row:
     }
 
 
-def run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ...], int]) -> list[Row]:
+def make_run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ...], int]) -> list[Row]:
     """Return a row for each rule of the run's matrix, with what became of it."""
     cells: dict[str, list[CellRecord]] = {}
     for cell in record.cells:
@@ -234,7 +234,7 @@ def run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ...], i
             cells.setdefault(cell.expected.rule, []).append(cell)
     found: dict[int, Row] = {}
     for rule in record.rules:
-        number, mine = rules[rule_key(rule)], cells.get(rule.place, [])
+        number, mine = rules[make_rule_key(rule)], cells.get(rule.place, [])
         row: Row = {
             "run": run,
             "rule": number,
@@ -251,16 +251,16 @@ def run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ...], i
     return list(found.values())
 
 
-def attempt_rows(record: RunRecord, run: int, cells: Mapping[str, int]) -> list[Row]:
+def make_attempt_rows(record: RunRecord, run: int, cells: Mapping[str, int]) -> list[Row]:
     """Return a row for each attempt at a cell that has more than one."""
     return [
         {
             "run": run,
             "cell": cells[cell.id],
             **{name: getattr(attempt, name) for name in _OF_AN_ATTEMPT},
-            "outcome": _plain(attempt.outcome),
-            "reason": _plain(attempt.reason),
-            "load": _load(attempt),
+            "outcome": _read_value(attempt.outcome),
+            "reason": _read_value(attempt.reason),
+            "load": _read_load(attempt),
             "steal": attempt.load.steal if attempt.load else None,
         }
         for cell in record.cells
@@ -269,14 +269,14 @@ def attempt_rows(record: RunRecord, run: int, cells: Mapping[str, int]) -> list[
     ]
 
 
-def alarm_rows(run: int, alarms: Iterable[Alarm]) -> list[Row]:
+def make_alarm_rows(run: int, alarms: Iterable[Alarm]) -> list[Row]:
     """Return a row for each alarm."""
     return [
         {
             "run": run,
             "key": alarm.key,
-            "outcome": _plain(alarm.outcome),
-            "reason": _plain(alarm.reason),
+            "outcome": _read_value(alarm.outcome),
+            "reason": _read_value(alarm.reason),
             "conditions": json.dumps(alarm.conditions),
             "cells": len(alarm.cells),
         }
@@ -284,11 +284,11 @@ def alarm_rows(run: int, alarms: Iterable[Alarm]) -> list[Row]:
     ]
 
 
-def _load(attempt: Attempt) -> float | None:
+def _read_load(attempt: Attempt) -> float | None:
     return attempt.load.average if attempt.load else None
 
 
-def _handshake(cell: CellRecord) -> float | None:
+def _read_handshake(cell: CellRecord) -> float | None:
     """Return how long the first handshake over HTTP/3 took."""
     h3 = cell.observations.h3 if cell.observations else None
     return h3.requests[0].handshake_s if h3 and h3.requests else None

@@ -22,49 +22,49 @@ VERSION_TABLE = "matrixctl_history"
 """Alembic's, under a name by which we know our own database."""
 
 
-def _text(name: str) -> Column[str]:
+def _make_text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
 
 
-def _number() -> Column[int]:
+def _make_number() -> Column[int]:
     return Column("number", Integer, primary_key=True, autoincrement=True)
 
 
 RUNS = Table(
     "runs",
     METADATA,
-    _number(),
+    _make_number(),
     Column("id", Text, nullable=False, unique=True),
-    _text("series"),
-    _text("night"),
-    _text("started_at"),
+    _make_text("series"),
+    _make_text("night"),
+    _make_text("started_at"),
     Column("finished_at", Text),
     Column("duration_s", Float),
-    _text("status"),
+    _make_text("status"),
     Column("good", Boolean, nullable=False),
     Column("planned", Integer, nullable=False),
     Column("judged", Integer, nullable=False),
     Column("resumed", Integer, nullable=False),
     Column("exit_code", Integer),
-    _text("tool_version"),
-    _text("tool_digest"),
-    _text("matrix_digest"),
-    _text("selection"),
-    _text("engine"),
-    _text("host"),
+    _make_text("tool_version"),
+    _make_text("tool_digest"),
+    _make_text("matrix_digest"),
+    _make_text("selection"),
+    _make_text("engine"),
+    _make_text("host"),
     Column("schema_version", Integer, nullable=False),
-    _text("folder"),
-    _text("digest"),
-    _text("imported_at"),
+    _make_text("folder"),
+    _make_text("digest"),
+    _make_text("imported_at"),
     Index("runs_by_series", "series", "id"),
 )
 CELLS = Table(
     "cells",
     METADATA,
-    _number(),
-    _text("id"),
+    _make_number(),
+    _make_text("id"),
     *(
-        _text(name)
+        _make_text(name)
         for name in (
             *("arch", "haproxy", "haproxy_version", "tls", "tls_family", "tls_version"),
             *("cipher", "client", "client_family", "execution"),
@@ -73,7 +73,12 @@ CELLS = Table(
     UniqueConstraint("id", "haproxy_version", "tls_family", "tls_version", "client_family"),
 )
 BUILDS = Table(
-    "builds", METADATA, _number(), _text("name"), _text("digest"), UniqueConstraint("name", "digest")
+    "builds",
+    METADATA,
+    _make_number(),
+    _make_text("name"),
+    _make_text("digest"),
+    UniqueConstraint("name", "digest"),
 )
 RESULTS = Table(
     "results",
@@ -83,8 +88,8 @@ RESULTS = Table(
     Column("build", Integer, nullable=False),
     Column("outcome", Text),
     Column("reason", Text),
-    _text("verdict"),
-    _text("message"),
+    _make_text("verdict"),
+    _make_text("message"),
     Column("attempts", Integer, nullable=False),
     Column("passed", Integer, nullable=False),
     Column("failed", Integer, nullable=False),
@@ -110,11 +115,11 @@ ATTEMPTS = Table(
     Column("run", Integer, nullable=False),
     Column("cell", Integer, nullable=False),
     Column("number", Integer, nullable=False),
-    _text("why"),
-    _text("outcome"),
+    _make_text("why"),
+    _make_text("outcome"),
     Column("reason", Text),
-    _text("message"),
-    _text("started_at"),
+    _make_text("message"),
+    _make_text("started_at"),
     Column("duration_s", Float, nullable=False),
     Column("again", Boolean, nullable=False),
     Column("load", Float),
@@ -126,8 +131,8 @@ ATTEMPTS = Table(
 COMPONENTS = Table(
     "components",
     METADATA,
-    _number(),
-    *(_text(name) for name in ("kind", "name", "version", "digest", "origin")),
+    _make_number(),
+    *(_make_text(name) for name in ("kind", "name", "version", "digest", "origin")),
     UniqueConstraint("kind", "name", "version", "digest", "origin"),
 )
 RUN_COMPONENTS = Table(
@@ -141,24 +146,24 @@ RUN_COMPONENTS = Table(
 INGREDIENTS = Table(
     "ingredients",
     METADATA,
-    _number(),
-    *(_text(name) for name in ("kind", "name", "version", "digest")),
+    _make_number(),
+    *(_make_text(name) for name in ("kind", "name", "version", "digest")),
     Column("built_in", Boolean, nullable=False),
     UniqueConstraint("kind", "name", "version", "digest", "built_in"),
 )
 INGREDIENT_SETS = Table(
     "ingredient_sets",
     METADATA,
-    _number(),
+    _make_number(),
     Column("digest", Text, nullable=False, unique=True),
-    _text("members"),
+    _make_text("members"),
 )
 """``members``: JSON, the numbers of its ingredients."""
 RULES = Table(
     "rules",
     METADATA,
-    _number(),
-    *(_text(name) for name in ("conditions", "outcome", "reason", "cipher", "because", "until")),
+    _make_number(),
+    *(_make_text(name) for name in ("conditions", "outcome", "reason", "cipher", "because", "until")),
     UniqueConstraint("conditions", "outcome", "reason", "cipher", "because", "until"),
 )
 RUN_RULES = Table(
@@ -169,8 +174,8 @@ RUN_RULES = Table(
     Column("met", Integer, nullable=False),
     Column("counted", Integer, nullable=False),
     Column("held", Integer, nullable=False),
-    _text("place"),
-    _text("stale"),
+    _make_text("place"),
+    _make_text("stale"),
     PrimaryKeyConstraint("run", "rule"),
     sqlite_with_rowid=False,
 )
@@ -183,7 +188,7 @@ ALARMS = Table(
     Column("key", Text, nullable=False),
     Column("outcome", Text),
     Column("reason", Text),
-    _text("conditions"),
+    _make_text("conditions"),
     Column("cells", Integer, nullable=False),
     PrimaryKeyConstraint("run", "key"),
     Index("alarms_by_key", "key", "run"),
