@@ -27,7 +27,7 @@ from orchestrator.probe import certificates, session
 from orchestrator.probe.session_files import make_session_files, scale_limits
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.reproduce.finished import Replanned
-from orchestrator.reproduce.folder import client_command
+from orchestrator.reproduce.folder import make_client_command
 from orchestrator.reproduce.foreign import refuse_action
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def open_shell(means: Means, role: Role, again: Replanned, cell: CellRecord, run
 def _hint(role: Role, again: Replanned) -> str:
     cell, config = again.cell, f"{_FIRST}/haproxy.cfg"
     if role == "client":
-        return f"The server runs. To ask it: {client_command(cell, _FIRST)}"
+        return f"The server runs. To ask it: {make_client_command(cell, _FIRST)}"
     before = emulation.before(
         cell.arch.arch, capabilities.find_cpu_model(cell, again.host), cell.execution.environment
     )

@@ -147,15 +147,15 @@ def _make_cell(record: CellRecord, folder: Path) -> Cell:
     return Cell(
         id=record.id,
         arch=axes.arch,
-        haproxy=_with_patches(axes.haproxy, folder),
-        tls=_with_patches(axes.tls, folder),
+        haproxy=_place_patches(axes.haproxy, folder),
+        tls=_place_patches(axes.tls, folder),
         cipher=axes.cipher,
         client=axes.client,
         execution=axes.execution,
     )
 
 
-def _with_patches(software: S, folder: Path) -> S:
+def _place_patches(software: S, folder: Path) -> S:
     patches = tuple(
         patch.model_copy(update={"path": str(folder / "patches" / Path(patch.name).name)})
         for patch in software.patches

@@ -81,7 +81,7 @@ class _Images:
     client: str
 
 
-def needs(cells: Sequence[Cell]) -> str:
+def describe_needs(cells: Sequence[Cell]) -> str:
     """Return what a machine needs to run the script of these cells, in words for a sentence."""
     aioquic = any(cell.client.family == "aioquic" for cell in cells)
     return f"sh, docker, curl{', tar, sha256sum, and Python with pip' if aioquic else ', tar and sha256sum'}"
@@ -124,7 +124,7 @@ def make_folder(
     cells = [plan.cells[key] for key in action.cells]
     first, needed = cells[0], find_needed(plan, action)
     images = _Images(
-        toolchain=_toolchain(first, host),
+        toolchain=_name_toolchain(first, host),
         runtime=dockerfiles.variant_name(
             choose_runtime_image(first, host),
             first.arch.arch,
@@ -132,10 +132,10 @@ def make_folder(
         ),
         client="client-aioquic" if any(cell.client.family == "aioquic" for cell in cells) else "client",
     )
-    steps = _steps(needed, renderer, images.toolchain)
+    steps = _list_steps(needed, renderer, images.toolchain)
     mine = scale_limits(limits, emulated=first.is_emulated_on(host))
     work = dict(make_session_files(renderer, cells, mine, None))
-    work["expected.json"] = _as_json(_expected(cells, host, findings))
+    work["expected.json"] = _as_json(_list_expected(cells, host, findings))
     work |= {name: renderer.read_source(f"reproduce/{name}").encode() for name in _SCRIPTS}
     folders = [entry["folder"] for entry in json.loads(work["session.json"])["cells"]]
     values = {
@@ -151,26 +151,28 @@ def make_folder(
         "uid": UID,
         "work": WORK,
         "script": SCRIPT,
-        "needs": needs(cells),
+        "needs": describe_needs(cells),
         "short": SHORT.pattern.decode(),
         "server_name": SERVER_NAME,
         "suite": bootstrap.SUITE,
         "registry_image": dockerfiles.REGISTRY_IMAGE,
         "mmdebstrap": shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar")),
         "pip_options": shlex.join(wheels.pip_options(host)),
-        "client_command": client_command(first, folders[0]),
+        "client_command": make_client_command(first, folders[0]),
         "taken": sorted(sources),
         "past": findings,
-        **_containers(cells, images, mine, host),
+        **_list_containers(cells, images, mine, host),
     }
     readme = renderer.render("reproduce/README.md.j2", values)
     files = {
         "README.md": f"{findings.report if findings else ''}{readme}".encode(),
         SCRIPT: renderer.render("reproduce/reproduce.sh.j2", values).encode(),
         **{step.script: step.text.encode() for step in steps},
-        **_selftest(renderer, needed),
+        **_render_selftest(renderer, needed),
         **{f"patches/{patch.name}": read_fitted(patch) for step in steps for patch in step.patches},
-        **{f"images/{name}": text.encode() for name, text in _image_files(first, images, host).items()},
+        **{
+            f"images/{name}": text.encode() for name, text in _render_image_files(first, images, host).items()
+        },
         **{f"work/{path}": content for path, content in work.items()},
     }
     if findings:
@@ -182,7 +184,7 @@ def _as_json(value: object) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _expected(cells: Sequence[Cell], host: Arch, findings: RunFindings | None) -> dict[str, Any]:
+def _list_expected(cells: Sequence[Cell], host: Arch, findings: RunFindings | None) -> dict[str, Any]:
     """Return what ``verdict.py`` needs to know beside what the session asks."""
     declared = {cell.id: capabilities.find_unsupported(cell, host) for cell in cells}
     return {
@@ -193,14 +195,14 @@ def _expected(cells: Sequence[Cell], host: Arch, findings: RunFindings | None) -
     }
 
 
-def client_command(cell: Cell, folder: str) -> str:
+def make_client_command(cell: Cell, folder: str) -> str:
     """Return the command that asks once more, as the cell's client does, in the client's container."""
     if cell.client.family == "curl":
         return f"curl -v --config {WORK}/{folder}/h3.curlrc"
     return f"python3 {WORK}/driver.py {WORK}/session.json"
 
 
-def _steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list[_CompileStep]:
+def _list_steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list[_CompileStep]:
     # Its name stands for the packages that were added to the toolchain: the scripts do not name them.
     steps: list[_CompileStep] = []
     for need in needed:
@@ -223,7 +225,7 @@ def _steps(needed: Sequence[Action], renderer: Renderer, toolchain: str) -> list
     return steps
 
 
-def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
+def _render_selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
     """Return the self-test's script, which says how to run it by hand."""
     builds = (action for action in needed if isinstance(action, BuildAction) and action.kind == "selftest")
     recipe = next((action.recipe for action in builds), None)
@@ -232,7 +234,7 @@ def _selftest(renderer: Renderer, needed: Sequence[Action]) -> dict[str, bytes]:
     return {"build-selftest.sh": renderer.render(recipe.template, recipe.list_values(WORK)).encode()}
 
 
-def _toolchain(cell: Cell, host: Arch) -> str:
+def _name_toolchain(cell: Cell, host: Arch) -> str:
     """Return the name of the image that compiles or unpacks the cell's HAProxy."""
     target, extra = cell.arch.arch, packages.list_build_packages(cell.haproxy, cell.tls)
     if not cell.haproxy.is_compiled or (target == host and not extra):
@@ -240,7 +242,7 @@ def _toolchain(cell: Cell, host: Arch) -> str:
     return dockerfiles.variant_name("toolchain", target, extra)
 
 
-def _image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
+def _render_image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
     """Return the files of the images that the script makes, and of no other."""
     target = cell.arch.arch
     known = {
@@ -262,7 +264,7 @@ def _image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
     return {name: text for name, text in known.items() if name in wanted}
 
 
-def _containers(cells: Sequence[Cell], images: _Images, limits: Limits, host: Arch) -> dict[str, object]:
+def _list_containers(cells: Sequence[Cell], images: _Images, limits: Limits, host: Arch) -> dict[str, object]:
     target = cells[0].arch.arch
     model = capabilities.find_cpu_model(cells[0], host)
     environment = cells[0].execution.environment

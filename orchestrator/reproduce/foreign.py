@@ -35,13 +35,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-def _known_arch(name: str) -> str:
+def _require_arch(name: str) -> str:
     if name not in ARCHES:
         raise records.make_fault(f"no architecture {quote(name)} ({join_names(ARCHES)})")
     return name
 
 
-def _as_known(arch: Arch) -> Arch:
+def _require_known(arch: Arch) -> Arch:
     if ARCHES.get(arch.name) != arch:
         raise records.make_fault(
             f"{quote(arch.name)} is no architecture as it is known here ({join_names(ARCHES)})"
@@ -49,30 +49,30 @@ def _as_known(arch: Arch) -> Arch:
     return arch
 
 
-def _known_client(family: str) -> str:
+def _require_client(family: str) -> str:
     if family not in CLIENTS:
         raise records.make_fault(f"no client family {quote(family)} ({join_names(CLIENTS)})")
     return family
 
 
-def _plain(name: str) -> str:
+def _require_plain(name: str) -> str:
     if not patches.NAME.fullmatch(name):
         raise records.make_fault(f"{quote(name)} is no plain file name")
     return name
 
 
-_ArchName = Annotated[str, AfterValidator(_known_arch)]
+_ArchName = Annotated[str, AfterValidator(_require_arch)]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Nothing = Literal[""]
 
 
 class _Arch(_Part):
     name: _ArchName
-    arch: Annotated[Any, AfterValidator(_as_known)]
+    arch: Annotated[Any, AfterValidator(_require_known)]
 
 
 class _Patch(_Part):
-    name: Annotated[str, AfterValidator(_plain)]
+    name: Annotated[str, AfterValidator(_require_plain)]
     sha256: _Digest
 
 
@@ -96,7 +96,7 @@ class _Tls(_Software):
 
     @field_validator("version")
     @classmethod
-    def _fits(cls, version: str, info: ValidationInfo) -> str:
+    def _check_version(cls, version: str, info: ValidationInfo) -> str:
         if "family" in info.data:
             records.check_tls_version(info.data["family"], version)
         return version
@@ -109,14 +109,14 @@ class _Cipher(_Part):
 
 class _Client(_Part):
     name: records.Name
-    family: Annotated[str, AfterValidator(_known_client)]
+    family: Annotated[str, AfterValidator(_require_client)]
     source: ClientSource
     where: tuple[str, ...]
     declared_version: _Nothing | Annotated[str, Field(pattern=NAME, max_length=NAME_LENGTH)]
     lacks: tuple[records.Suite, ...] | None
 
     @model_validator(mode="after")
-    def _from_a_place(self) -> Self:
+    def _check_place(self) -> Self:
         check = {
             "package": origins.check_package,
             "path": origins.check_folder,
@@ -127,14 +127,14 @@ class _Client(_Part):
         return self
 
 
-def _paired(variables: Any) -> Any:
+def _pair(variables: Any) -> Any:
     return dict(environment.split_pairs(variables))
 
 
 class _Execution(_Part):
     name: records.Name
     cpu: _Nothing | Annotated[str, Field(pattern=CPU_MODEL, max_length=256)]
-    environment: Annotated[dict[records.VariableName, records.VariableValue], BeforeValidator(_paired)]
+    environment: Annotated[dict[records.VariableName, records.VariableValue], BeforeValidator(_pair)]
 
 
 class _Axes(_Part):
@@ -165,24 +165,24 @@ class _Action(_Part):
 
 
 class _Source(_Part):
-    file: Annotated[str, AfterValidator(_plain)]
+    file: Annotated[str, AfterValidator(_require_plain)]
     sha256: _Digest | None
     strip: Annotated[int, Field(ge=0, le=9)]
 
 
 def refuse_cell(record: CellRecord) -> None:
     """:raises UsageError: where the record has what no matrix file can say."""
-    _refuse(_Cell, record, f"the record of {_shown(record.id)}")
+    _refuse(_Cell, record, f"the record of {_show(record.id)}")
 
 
 def refuse_action(action: ActionRecord) -> None:
     """:raises UsageError: where the digest of an artifact has another form."""
-    _refuse(_Action, action, f"the run's record of {_shown(action.key)}")
+    _refuse(_Action, action, f"the run's record of {_show(action.key)}")
 
 
 def refuse_source(source: Source) -> None:
     """:raises UsageError: where the file or digest of a source of the run's journal has another form."""
-    _refuse(_Source, source, f"the run's record of the source of {_shown(source.component)}")
+    _refuse(_Source, source, f"the run's record of the source of {_show(source.component)}")
 
 
 def _refuse(form: type[_Part], value: object, what: str) -> None:
@@ -198,5 +198,5 @@ def _refuse(form: type[_Part], value: object, what: str) -> None:
         ) from None
 
 
-def _shown(text: str) -> str:
+def _show(text: str) -> str:
     return text if text.isprintable() and len(text) <= 200 else quote(text)  # noqa: PLR2004 - an id

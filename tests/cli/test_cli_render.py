@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509 import verification
 from git_samples import Repository
 
-from orchestrator.reproduce.folder import needs
+from orchestrator.reproduce.folder import describe_needs
 
 ROOT = Path(__file__).parents[2]
 BUILD = "haproxy-3.0.11--openssl-3.5.7--arm64"
@@ -272,7 +272,7 @@ def test_another_tree_takes_the_place_of_the_source(tmp_path: Path, rendered: Pa
 
 def test_what_a_script_needs_is_said_once_and_the_page_says_the_same(tmp_path: Path) -> None:
     some = ("--filter", "tls=openssl-distro", "--filter", "arch=amd64", "--filter", "client=curl")
-    words, folder = needs([]), render(tmp_path, *some) / DISTRO
+    words, folder = describe_needs([]), render(tmp_path, *some) / DISTRO
     script = (folder / "reproduce.sh").read_text()
     assert f"Needs {words}, and a Docker engine on amd64" in (folder / "README.md").read_text()
     assert f"# whether each cell is as it should be. Needs {words}.\n" in script
