@@ -148,13 +148,14 @@ def preview(
 
     def look(what: Moving) -> ResolvedSource:
         deadline = time.monotonic() + _LOOK_S
-        return unpinned.look(
+        return unpinned.fetch(
             what,
             store=store,
             mirrors=mirrors,
             deadline=deadline,
             package=lambda arch: _find_package(engine, host, arch, here),
             at=pins.find(what) if pins else "",
+            keep=False,
         )
 
     now = unpinned.now(first.actions.values(), look)

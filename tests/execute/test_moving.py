@@ -20,7 +20,7 @@ from orchestrator.errors import (
 from orchestrator.execute.sources import git
 from orchestrator.execute.sources import unpinned as moving_module
 from orchestrator.execute.sources.download import FetchError
-from orchestrator.execute.sources.unpinned import ResolvedSource, fetch, look
+from orchestrator.execute.sources.unpinned import ResolvedSource, fetch
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system import process
 from orchestrator.matrix.catalog import Moving
@@ -63,7 +63,8 @@ def bring(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> 
 
 
 def seen_now(store: Store, what: Moving) -> ResolvedSource:
-    return look(what, store=store, mirrors=(), deadline=time.monotonic() + 30, package=PACKAGES.get)
+    deadline = time.monotonic() + 30
+    return fetch(what, store=store, mirrors=(), deadline=deadline, package=PACKAGES.get, keep=False)
 
 
 def refusal(store: Store, what: Moving, *mirrors: object, seconds: float = 30) -> MatrixctlError:
@@ -123,12 +124,13 @@ def test_a_mirror_without_it_is_named_when_it_is_fetched_and_not_when_it_is_look
     what = moving(repository.folder, ref="master")
     said: list[str] = []
     with show_log(pytest.fail):
-        look(
+        fetch(
             what,
             store=store,
             mirrors=[str(tmp_path / "none")],
             deadline=time.monotonic() + 30,
             package=PACKAGES.get,
+            keep=False,
         )
     with show_log(said.append):
         bring(store, what, tmp_path / "none")

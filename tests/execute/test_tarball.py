@@ -248,12 +248,13 @@ def test_a_program_may_be_called_anything(value: object, tmp_path: Path) -> None
     except OSError:
         pytest.skip("no file can be called so")
     what = Moving(component="haproxy", version="3.0.11", kind="prebuilt", where=str(given), ref="")
-    found = unpinned.look(
+    found = unpinned.fetch(
         what,
         store=Store(tmp_path / "store"),
         mirrors=(),
         deadline=time.monotonic() + 30,
         package=pytest.fail,
+        keep=False,
     )
     assert found.source.file.isascii()
     assert found.source.file.isprintable()

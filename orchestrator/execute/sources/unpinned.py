@@ -66,7 +66,7 @@ class ResolvedSources:
 
 
 def now(actions: Iterable[Action], bring: Callable[[Moving], ResolvedSource]) -> ResolvedSources:
-    """``bring`` is ``fetch`` or ``look`` with all but its first argument given."""
+    """Return what ``bring`` makes of each action: it is ``fetch`` with all but its first argument given."""
     moved: dict[str, ResolvedSource] = {}
     lost: dict[str, MatrixctlError] = {}
     for action in actions:
@@ -100,58 +100,18 @@ def fetch(
     deadline: float,
     package: Package,
     at: str = "",
+    keep: bool = True,
 ) -> ResolvedSource:
     """Fetch the source as it is now, keep it in the store by its digest, and return it.
 
     :param mirrors: folders or http(s) URLs that may hold ``NAME.git``; asked first.
     :param deadline: of ``time.monotonic()``, for everything together.
     :param at: its pin; a commit is taken wherever its ref stands now. Empty: it has none.
+    :param keep: without it nothing is kept: of a new commit only the name is known.
     :raises SourceUnreachableError: with what was tried.
     :raises ChecksumMismatchError: where something else is there than was pinned.
     :raises PrerequisiteError: where git is needed and not installed.
     """
-    return _find(moving, store, mirrors, deadline, package, at=at, keep=True)
-
-
-def look(
-    moving: Moving,
-    *,
-    store: Store,
-    mirrors: Sequence[str],
-    deadline: float,
-    package: Package,
-    at: str = "",
-) -> ResolvedSource:
-    """Return the source as it is now, and keep nothing: of a new commit only the name is known.
-
-    :raises SourceUnreachableError, ChecksumMismatchError, PrerequisiteError: see ``fetch``.
-    """
-    return _find(moving, store, mirrors, deadline, package, at=at, keep=False)
-
-
-def resolve(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> str:
-    """Return what the source stands at now: of git the commit, else a SHA-256; empty for Debian's own.
-
-    :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
-    """
-    if moving.kind == "git":
-        return _from_first(
-            moving, mirrors, lambda _, __, commit, ___: commit, deadline=deadline, at="", warn=False
-        )
-    found = _find(moving, store, mirrors, deadline, lambda _: None, at="", keep=False)
-    return found.source.sha256 or ""
-
-
-def _find(
-    moving: Moving,
-    store: Store,
-    mirrors: Sequence[str],
-    deadline: float,
-    package: Package,
-    *,
-    at: str,
-    keep: bool,
-) -> ResolvedSource:
     match moving.kind:
         case "git":
             return _git(moving, store, mirrors, deadline, at=at, whole=keep)
@@ -169,6 +129,19 @@ def _find(
             resolution="Bring that back, or make the pins anew.",
         )
     return found
+
+
+def resolve(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: float) -> str:
+    """Return what the source stands at now: of git the commit, else a SHA-256; empty for Debian's own.
+
+    :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
+    """
+    if moving.kind == "git":
+        return _from_first(
+            moving, mirrors, lambda _, __, commit, ___: commit, deadline=deadline, at="", warn=False
+        )
+    found = fetch(moving, store=store, mirrors=mirrors, deadline=deadline, package=lambda _: None, keep=False)
+    return found.source.sha256 or ""
 
 
 def _git(
@@ -197,7 +170,7 @@ def _from_first(
     """Return what ``bring`` makes of the first place that has the ref: its place, full name and commit.
 
     :param at: a commit to take in place of the one that the ref is now.
-    :param warn: log what each place said that has it not; who only looks hears of it where none has it.
+    :param warn: log as warnings what the places said that do not have it; else for debugging only.
     :raises SourceUnreachableError: with what was tried.
     """
     tried: list[str] = []
