@@ -24,7 +24,7 @@ from orchestrator.matrix.name_rules import (
 )
 from orchestrator.matrix.records import ExecutionRecord, HaproxyRecord, Spec, TlsRecord
 from orchestrator.matrix.rulespec import Expect
-from orchestrator.matrix.yamltree import Fault, Path, Tree
+from orchestrator.matrix.yamltree import Fault, Path, Tree, explain_kind
 from orchestrator.phrases import join_names, quote, suggest
 
 _MODELS: Mapping[str, type[Spec]] = {
@@ -48,15 +48,6 @@ _RULES = {
     VALUE: VALUE_RULE,
     PACKAGE: PACKAGE_RULE,
 }
-_KINDS = {
-    "string_type": "text",
-    "float_type": "a number",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-}
-
-
 _TEXTS = {
     "matrix": "{text}",
     "too_short": "the list is empty",
@@ -111,8 +102,8 @@ def _write_message(tree: Tree, detail: ErrorDetails, path: Path) -> str:
     if kind == "string_type" and isinstance(given, bool | int | float):
         raw = tree.raw[path]
         return f'YAML reads {raw} as {_describe_number(given)}; write it in quotes: "{raw}"'
-    if kind in _KINDS:
-        return f"{_KINDS[kind]} belongs here, not {_describe(given)}"
+    if wrong := explain_kind(kind, given):
+        return wrong
     context = dict(detail.get("ctx", {}))
     text = _TEXTS.get(kind)
     context["rule"] = _find_rule(str(context.get("pattern")))
@@ -121,14 +112,6 @@ def _write_message(tree: Tree, detail: ErrorDetails, path: Path) -> str:
 
 def _describe_number(given: bool | float) -> str:
     return "a truth value" if isinstance(given, bool) else f"the number {given}"
-
-
-def _describe(given: object) -> str:
-    if given is None:
-        return "nothing"
-    if isinstance(given, Mapping):
-        return "a mapping"
-    return "a list" if isinstance(given, list) else quote(given)
 
 
 def _find_rule(pattern: str) -> str:

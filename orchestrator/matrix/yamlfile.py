@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import UsageError
-from orchestrator.matrix.yamltree import Fault, Tree, join_faults, read
+from orchestrator.matrix.yamltree import Fault, Tree, explain_kind, join_faults, read
 from orchestrator.phrases import join_names, suggest
 
 MAX_BYTES = 1 << 20
@@ -63,6 +63,8 @@ def _make_fault(tree: Tree, model: type[BaseModel], details: ErrorDetails) -> Fa
 
 
 def _write_message(details: ErrorDetails) -> str:
+    if wrong := explain_kind(details["type"], details["input"]):
+        return wrong
     return details["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
 
 

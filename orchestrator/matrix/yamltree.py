@@ -16,6 +16,14 @@ MAX_NODES = 50_000
 MAX_DEPTH = 20
 """The file itself needs five."""
 
+_KINDS = {
+    "string_type": "text",
+    "float_type": "a number",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
+"""What belongs where pydantic found an error of this type."""
 _PLAIN = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "int", "float", "bool", "null", "seq", "map")}
 _TEXT = {f"tag:yaml.org,2002:{tag}" for tag in ("str", "timestamp", "value")}
 _MERGE = "tag:yaml.org,2002:merge"
@@ -68,6 +76,19 @@ def join_faults(path: object, faults: Iterable[Fault], *, resolution: str = "") 
     lines = [f"{path}:{fault}" for fault in sorted(set(faults))]
     count = "1 fault" if len(lines) == 1 else f"{len(lines)} faults"
     return UsageError(f"{path}: {count}", details="\n".join(lines), resolution=resolution)
+
+
+def explain_kind(error: str, given: object) -> str | None:
+    """Return what belongs in the place of ``given``; ``None`` for an error of another type of pydantic's."""
+    return f"{_KINDS[error]} belongs here, not {_describe(given)}" if error in _KINDS else None
+
+
+def _describe(given: object) -> str:
+    if given is None:
+        return "nothing"
+    if isinstance(given, dict):
+        return "a mapping"
+    return "a list" if isinstance(given, list) else quote(given)
 
 
 def spell_path(path: Path) -> str:

@@ -179,7 +179,7 @@ def test_an_origin_prints_as_the_file_names_it() -> None:
     ("text", "fault"),
     [
         ("", "1:1: (file): the key 'version' is missing"),
-        ("- 1", "1:1: (file): must be a valid dictionary or instance of _File"),
+        ("- 1", "1:1: (file): a mapping belongs here, not a list"),
         ("version: [", "not YAML: "),
         (GOOD.replace("haproxy-3.0.11.tar.gz\n      sha", "3.10\n      sha"), 'write it in quotes: "3.10"'),
         (
