@@ -142,7 +142,7 @@ def test_a_fault_of_our_own_is_no_regression_and_its_traceback_is_kept(
 
     @group.command()
     def broken() -> None:
-        raise RuntimeError("planted at http://user:word@host/")
+        raise RuntimeError("planted at http://user:pa55w0rd@host/")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = CliRunner().invoke(group, ["broken"])
@@ -151,7 +151,7 @@ def test_a_fault_of_our_own_is_no_regression_and_its_traceback_is_kept(
     (kept,) = tmp_path.rglob("internal-*.txt")
     assert f"It lies in {kept.parent}." in result.stderr
     assert "Traceback" in kept.read_text()
-    assert "word" not in kept.read_text() + result.stderr
+    assert "pa55w0rd" not in kept.read_text() + result.stderr
     assert CliRunner().invoke(group, ["brokn"]).exit_code == Exit.USAGE
 
 
