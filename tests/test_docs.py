@@ -15,7 +15,7 @@ from orchestrator.cli.main import main
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
 from orchestrator.matrix.select import FULL, find_filters, parse, select
-from orchestrator.report.outcomes import table, verdicts
+from orchestrator.report.outcomes import write_table, write_verdicts
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -29,8 +29,8 @@ PAGES = [
 def test_the_tables_of_outcomes_and_verdicts_are_the_code_s() -> None:
     page = (ROOT / "docs" / "outcomes.md").read_text()
     renew = "paste what `python -m orchestrator.report.outcomes` prints into docs/outcomes.md"
-    assert table() in page, renew
-    assert verdicts() in page, renew
+    assert write_table() in page, renew
+    assert write_verdicts() in page, renew
 
 
 def test_the_table_of_capabilities_is_the_command_s() -> None:

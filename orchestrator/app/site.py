@@ -12,8 +12,8 @@ from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.record.find import choose_only, read_run
 from orchestrator.record.history.history import JUDGED, History
 from orchestrator.record.model import CellRecord
-from orchestrator.report.expectations import wanted
-from orchestrator.report.text import visible
+from orchestrator.report.expectations import describe_expected
+from orchestrator.report.text import make_visible
 from orchestrator.site.cell import EvidenceFile, FolderDetail, Known
 from orchestrator.site.charts import TROUBLE
 from orchestrator.site.page_paths import slug
@@ -110,16 +110,16 @@ def read_known(year: Year) -> Known:
         except (MatrixctlError, OSError):  # it is gone, or cannot be read: the history is enough
             continue
         if night is year.last:
-            details = {visible(cell.id): _detail(cell) for cell in record.cells}
+            details = {make_visible(cell.id): _detail(cell) for cell in record.cells}
         for cell in record.cells:
-            result = night.results.get(visible(cell.id))
+            result = night.results.get(make_visible(cell.id))
             if result is None or result.tone not in TROUBLE:
                 continue
             for number, name in enumerate((*cell.evidence[:_FILES], *_list_traced(cell)), start=1):
                 one, size = _take_evidence(night, cell.id, number, name)
                 if one is not None and size <= left:
                     left -= size
-                    evidence.setdefault(visible(cell.id), []).append(one)
+                    evidence.setdefault(make_visible(cell.id), []).append(one)
     return Known(details=details, evidence=evidence, without=_WITHOUT)
 
 
@@ -146,7 +146,7 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
 
     return EvidenceFile(
         path=f"evidence/{slug(f'{night.id} {cell} {name}')}-{number}.txt",
-        title=visible("/".join(name.split("/")[-2 if name.endswith(_TRACED) else -1 :])),
+        title=make_visible("/".join(name.split("/")[-2 if name.endswith(_TRACED) else -1 :])),
         day=night.day,
         key=f"{night.digest} {size}",
         read=read,
@@ -157,7 +157,9 @@ def _detail(cell: CellRecord) -> FolderDetail:
     expected = cell.expected
     declared = expected is not None and not expected.rule
     return FolderDetail(
-        reproducer=visible(cell.reproducer),
-        declared=visible(f"{wanted(expected)}, since {expected.because}") if expected and declared else "",
-        cause=visible(cell.cause),
+        reproducer=make_visible(cell.reproducer),
+        declared=make_visible(f"{describe_expected(expected)}, since {expected.because}")
+        if expected and declared
+        else "",
+        cause=make_visible(cell.cause),
     )

@@ -34,7 +34,7 @@ from orchestrator.record.model import utc_now
 from orchestrator.record.runs import make_id
 from orchestrator.record.settings import Settings
 from orchestrator.report import units
-from orchestrator.report.text import terminal
+from orchestrator.report.text import make_printable
 
 _CPUS_OF_A_BUILD = 8
 """A build keeps about so many CPUs busy: from twice as many on, two steps at once take less time than two
@@ -345,23 +345,23 @@ class _Steps:
         length = len(bisection.candidates)
         left = count_steps(bisection.marks, length, width=bisection.at_once)
         if left and not self._quiet:
-            common.say(f"about {units.count(left, 'more step')}")
+            common.say(f"about {units.format_count(left, 'more step')}")
 
 
 def _print(found: Bisection, folder: Path, form: str) -> None:
     if form == "json":
         click.echo(common.as_json(found.model_dump(mode="json")))
         return
-    click.echo(terminal(found.message))
+    click.echo(make_printable(found.message))
     border = found.border
     for position in (border.before, border.after) if border else ():
         step = found.find_step(position)
-        click.echo(terminal(f"{step.mark}: {found.candidates[position].title}: {step.message}"))
-        click.echo(terminal(f"  {folder / step.runs[-1] / 'index.html'}"))
-        click.echo(terminal(f"  {step.rerun}"))
+        click.echo(make_printable(f"{step.mark}: {found.candidates[position].title}: {step.message}"))
+        click.echo(make_printable(f"  {folder / step.runs[-1] / 'index.html'}"))
+        click.echo(make_printable(f"  {step.rerun}"))
     count = len(found.steps)
     skipped = sum(step.mark == "skip" for step in found.steps)
     click.echo(
         f"{count} of {len(found.candidates)} tried, {skipped} of them could not be told:"
-        f" {terminal(str(folder / bisect.BISECTION))}"
+        f" {make_printable(str(folder / bisect.BISECTION))}"
     )

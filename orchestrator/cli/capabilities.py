@@ -115,8 +115,9 @@ def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
     yield from (shown(f"make {number}: {line}") for line, number in numbers.items())
     notes = {one.message: one.reason for one in _limits(cells, pairs)}
     yield from (shown(f"{reason}: {message}", "dim") for message, reason in notes.items())
+    found = f"{units.format_count(len(pairs), 'pair')} of HAProxy and library"
     yield shown(
-        f"{units.count(len(pairs), 'pair')} of HAProxy and library in {units.count(len(cells), 'cell')},"
+        f"{found} in {units.format_count(len(cells), 'cell')},"
         f" {sum(known.find_unsupported(cell) is not None for cell in cells)} of them unsupported"
     )
 

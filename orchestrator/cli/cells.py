@@ -15,7 +15,7 @@ from orchestrator.matrix.model import AXES, DEFAULTS, AxisValue, Cell, Unsupport
 from orchestrator.record.expected import find_expected
 from orchestrator.record.model import Expected
 from orchestrator.report import units
-from orchestrator.report.expectations import wanted
+from orchestrator.report.expectations import describe_expected
 
 
 @click.command(epilog="Example: matrixctl cells --filter 'haproxy<3.2' --format ids")
@@ -78,7 +78,8 @@ def _table(selection: common.SelectedCells) -> None:
             for number, text in enumerate(notes.values(), start=1)
         ),
         shown(
-            f"{units.count(len(chosen), 'cell')}, {len(chosen) - declared.count(None)} of them unsupported"
+            f"{units.format_count(len(chosen), 'cell')},"
+            f" {len(chosen) - declared.count(None)} of them unsupported"
         ),
     )
 
@@ -93,7 +94,10 @@ def _notes(
     notes = {one.message: f"{one.reason}: {one.message}" for one in declared if one}
     rules = {one.rule: one for one in ruled if one}
     return notes | {
-        place: f"{place}: {wanted(one)}, because of {one.because}; last seen: {seen[place] or 'never'}"
+        place: (
+            f"{place}: {describe_expected(one)}, because of {one.because};"
+            f" last seen: {seen[place] or 'never'}"
+        )
         for place, one in rules.items()
     }
 
@@ -135,6 +139,6 @@ def _rows(
     for cell, one, rule in zip(chosen, declared, ruled, strict=True):
         values = {axis: cell.axes[axis].name for axis in axes}
         values |= {"id": cell.id, "unsupported": one.reason if one else ""}
-        values["expected"] = f"{wanted(rule)} [{rule.rule}]" if rule else ""
+        values["expected"] = f"{describe_expected(rule)} [{rule.rule}]" if rule else ""
         add_row(made, *(shown(values[column], "dim" if one and not rule else "") for column in columns))
     return made

@@ -17,7 +17,7 @@ from orchestrator.execute.store import prune
 from orchestrator.execute.store.shared import Bounds, prune_remote
 from orchestrator.execute.store.store import Store
 from orchestrator.phrases import quote
-from orchestrator.report.units import count, size
+from orchestrator.report.units import format_count, format_size
 
 _DEFAULT = Path()
 _DAY = 24 * 3600
@@ -155,7 +155,8 @@ def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: b
     _say_pruned(pruned, "last used", dry_run=dry_run)
     if max_size is not None and pruned.stays > max_size:
         common.say(
-            f"the store is still larger than {size(max_size)}: tarballs, and what a run works with, stay"
+            f"the store is still larger than {format_size(max_size)}:"
+            " tarballs, and what a run works with, stay"
         )
 
 
@@ -169,7 +170,7 @@ def _remote(url: str, *, keep_days: int | None, max_size: int | None, dry_run: b
     pruned = prune_remote(url, limit, keep=dry_run)
     _say_pruned(pruned, "put there", dry_run=dry_run)
     if max_size is not None and pruned.stays > max_size:
-        common.say(f"it is still larger than {size(max_size)}: what was put there within a day stays")
+        common.say(f"it is still larger than {format_size(max_size)}: what was put there within a day stays")
 
 
 def _days_ago(days: int | None) -> float | None:
@@ -178,9 +179,12 @@ def _days_ago(days: int | None) -> float | None:
 
 def _say_pruned(pruned: prune.Pruned, when: str, *, dry_run: bool) -> None:
     for item in pruned.gone:
-        _say(f"{item.path} ({size(item.size)}, {when} {_day(item.used)})", dry_run=dry_run)
+        _say(f"{item.path} ({format_size(item.size)}, {when} {_day(item.used)})", dry_run=dry_run)
     freed = sum(item.size for item in pruned.gone)
-    _say(f"{count(len(pruned.gone), 'thing')}, {size(freed)}; {size(pruned.stays)} stay", dry_run=dry_run)
+    _say(
+        f"{format_count(len(pruned.gone), 'thing')}, {format_size(freed)}; {format_size(pruned.stays)} stay",
+        dry_run=dry_run,
+    )
 
 
 def _files(root: Path, *, dry_run: bool) -> None:

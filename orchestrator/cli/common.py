@@ -34,7 +34,7 @@ from orchestrator.phrases import quote
 from orchestrator.plan.shards import take
 from orchestrator.record.find import SERIES, WHAT
 from orchestrator.report import units
-from orchestrator.report.text import Style, terminal
+from orchestrator.report.text import Style, make_printable
 
 R = TypeVar("R")
 
@@ -49,7 +49,7 @@ errors = Aside(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """Print one line to stderr; text from outside is never read as markup."""
-    errors.print(Text(terminal(mask_text(text))))
+    errors.print(Text(make_printable(mask_text(text))))
 
 
 def as_json(value: Any, *, indent: int | None = 1) -> str:
@@ -310,7 +310,7 @@ def _unread(cells: Sequence[Cell]) -> Iterator[str]:
             found.setdefault((cell.execution.name, name), []).append(cell)
     for (execution, name), unread in found.items():
         where = ", ".join(dict.fromkeys(f"{cell.tls.name} on {cell.arch.name}" for cell in unread))
-        count = units.count(len(unread), "cell")
+        count = units.format_count(len(unread), "cell")
         yield f"execution {execution} sets {name}, which changes nothing in {count}: {where}"
 
 

@@ -17,7 +17,7 @@ from orchestrator.execute.engine.engine import connect
 from orchestrator.execute.images import bootstrap
 from orchestrator.execute.setup import doctor, fix
 from orchestrator.execute.system.host import LocalHost
-from orchestrator.report.text import terminal
+from orchestrator.report.text import make_printable
 
 _MARKS = {
     doctor.CheckState.OK: "[green]✔ ok[/]",
@@ -70,9 +70,9 @@ def _program() -> str:
 def _show(checks: list[doctor.Check]) -> None:
     table = Table("check", "state", "found", box=None, pad_edge=False)
     for check in checks:
-        said = Text(terminal(check.found))
+        said = Text(make_printable(check.found))
         if check.remedy:
-            said.append(f"\n→ {terminal(check.remedy)}", style="bold")
+            said.append(f"\n→ {make_printable(check.remedy)}", style="bold")
         table.add_row(check.name, _MARKS[check.state], said)
     if checks:
         Answer(highlight=False).print(table)

@@ -18,7 +18,7 @@ from orchestrator.execute.sources.pinning import take_pins
 from orchestrator.execute.store.store import Store
 from orchestrator.plan.shards import MOST, Shard, list_builds, split, split_by_time
 from orchestrator.report import github_summary
-from orchestrator.report.text import flat, terminal
+from orchestrator.report.text import flatten, make_printable
 
 _RUNNERS = {"amd64": "ubuntu-24.04", "arm64": "ubuntu-24.04-arm"}
 """GitHub's own machines (https://docs.github.com/actions: GitHub-hosted runners)."""
@@ -177,14 +177,14 @@ def issues(
     count = 0
     for line in sync_issues(repository, record, compared, page=find_page(), dry_run=dry_run):
         count += 1
-        click.echo(flat(line))
+        click.echo(flatten(line))
     if not count:
         click.echo("no alarm, and no open issue of one")
 
 
 def _entry(shard: Shard) -> dict[str, Any]:
     return {
-        "name": terminal(_name(shard)),
+        "name": make_printable(_name(shard)),
         "runs-on": _RUNNERS[shard.runner],
         "shard": f"{shard.number}/{shard.of}",
         "cells": len(shard.cells),

@@ -206,9 +206,9 @@ def _explain(brief: str, *others: str) -> None:
     from rich.text import Text  # noqa: PLC0415 - see the top
 
     from orchestrator.cli.common import errors  # noqa: PLC0415
-    from orchestrator.report.text import terminal  # noqa: PLC0415
+    from orchestrator.report.text import make_printable  # noqa: PLC0415
 
-    errors.print(Text(f"matrixctl: {terminal(brief)}", style="bold red"))
+    errors.print(Text(f"matrixctl: {make_printable(brief)}", style="bold red"))
     for part in others:
         if part:
-            errors.print(Text(terminal(part)))
+            errors.print(Text(make_printable(part)))

@@ -24,7 +24,7 @@ from orchestrator.record.history.rows import Row
 from orchestrator.record.runs import list_begun
 from orchestrator.report import units
 from orchestrator.report.comparison import describe_flakiness
-from orchestrator.report.text import flat
+from orchestrator.report.text import flatten
 
 R = TypeVar("R")
 _SHOWN = 30
@@ -143,7 +143,7 @@ def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: 
         else:
             counts[became] += 1
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    click.echo(flat(f"{told or 'nothing to import'}: {kept.place}"))
+    click.echo(flatten(f"{told or 'nothing to import'}: {kept.place}"))
     return code
 
 
@@ -167,7 +167,7 @@ def list_(*, place: HistoryPlace, reports: Path, series: str | None, last: int, 
 
 def _table(found: Sequence[Row]) -> Iterator[str]:
     head = ("run", "series", "began (UTC)", "judged", "alarms", "ended", "folder")
-    rows = [head, *(tuple(map(flat, _line(run))) for run in found)]
+    rows = [head, *(tuple(map(flatten, _line(run))) for run in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -180,7 +180,7 @@ def _line(run: Row) -> tuple[str, ...]:
     return (
         run["id"],
         run["series"] or "-",
-        units.moment(run["started_at"]).removesuffix(" UTC"),
+        units.format_moment(run["started_at"]).removesuffix(" UTC"),
         f"{run['judged']}/{run['planned']}",
         str(run["alarms"]),
         f"{run['status']}{code}",
@@ -210,9 +210,9 @@ def show(run: str, *, place: HistoryPlace, reports: Path, series: str | None, fo
         click.echo(common.as_json({name: _public(value) for name, value in told.items()}))
         return
     for line in _describe(found, alarms, results, said):
-        click.echo(flat(line) if line.strip() else "")
+        click.echo(flatten(line) if line.strip() else "")
     for line in _describe_rules(rules):
-        click.echo(flat(line) if line.strip() else "")
+        click.echo(flatten(line) if line.strip() else "")
 
 
 def _recall(kept: History, run: Row, result: Row, rules: Sequence[Row]) -> str:
@@ -235,7 +235,7 @@ def _describe(
 ) -> Iterator[str]:
     code = "" if run["exit_code"] is None else f", exit code {run['exit_code']}"
     series = f"series {run['series']}" if run["series"] else "by hand"
-    yield f"{run['id']}  {series}  {units.moment(run['started_at'])}  {run['status']}{code}"
+    yield f"{run['id']}  {series}  {units.format_moment(run['started_at'])}  {run['status']}{code}"
     counts = Counter(one["verdict"] for one in results)
     yield f"{_cells(len(results))}: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
     yield f"folder: {run['folder'] or 'none, it was imported from a run.json'}"
@@ -243,7 +243,7 @@ def _describe(
         yield "no alarm"
     for one in alarms:
         where = f" where {', '.join(one['conditions'])}" if one["conditions"] else ""
-        often = units.count(one["runs"], "run")
+        often = units.format_count(one["runs"], "run")
         yield (
             f"alarm {one['key']}: {one['outcome']}: {one['reason'] or 'no reason'}{where},"
             f" {_cells(one['cells'])}; first on {one['first']}, in {often}"
@@ -310,9 +310,9 @@ def prune(
             kept.remove(run["id"] for run in old)
     for run in old:
         click.echo(
-            flat(f"{'would forget' if dry_run else 'forgot'} {run['id']} ({run['series'] or 'by hand'})")
+            flatten(f"{'would forget' if dry_run else 'forgot'} {run['id']} ({run['series'] or 'by hand'})")
         )
-    click.echo(units.count(len(old), "run"))
+    click.echo(units.format_count(len(old), "run"))
 
 
 @history.command(epilog="Example: matrixctl history rebuild")
@@ -349,9 +349,9 @@ def pull(branch: str, *, remote: str, place: HistoryPlace, reports: Path) -> Non
     """
     came = pull_history(branch, remote, reports, _find_file(place))
     if came is None:
-        click.echo(flat(f"{remote} has no branch {branch} yet: the history begins with this night"))
+        click.echo(flatten(f"{remote} has no branch {branch} yet: the history begins with this night"))
     else:
-        click.echo(flat(f"{place}, and {units.count(came, 'run')}: branch {branch} of {remote}"))
+        click.echo(flatten(f"{place}, and {units.format_count(came, 'run')}: branch {branch} of {remote}"))
 
 
 @history.command(epilog="Example: matrixctl history push matrixctl-history")
@@ -373,7 +373,7 @@ def push(branch: str, *, remote: str, keep_nights: int, place: HistoryPlace, rep
     """
     kept = push_history(branch, remote, reports, _find_file(place), nights=keep_nights)
     runs = "1 run is" if kept == 1 else f"{kept} runs are"
-    click.echo(flat(f"{place}, and {runs} on branch {branch} of {remote}"))
+    click.echo(flatten(f"{place}, and {runs} on branch {branch} of {remote}"))
 
 
 def _find_file(place: HistoryPlace) -> Path:

@@ -20,7 +20,7 @@ from orchestrator.plan.shards import parse, split
 from orchestrator.record.merge import Missing
 from orchestrator.record.merge_parts import Part, find_missing
 from orchestrator.record.settings import Settings
-from orchestrator.report.text import flat
+from orchestrator.report.text import flatten
 
 
 @click.command(epilog="Example: matrixctl merge shards/* --out reports/20261128-020000-7f3a")
@@ -47,7 +47,7 @@ def merge(folders: Sequence[Path], *, out: Path, matrix_file: Path | None) -> No
 
     Exit codes: as of `run`, and 4 where a shard is not whole.
     """
-    with show_log(lambda text: common.say(flat(text))):
+    with show_log(lambda text: common.say(flatten(text))):
         parts = read_parts(folders)
         missing = tuple(_find_cells(parts, find_missing(parts), matrix_file))
         record = merge_runs(parts, missing, out)

@@ -121,7 +121,7 @@ def _notes(found: Preview) -> list[str]:
     more = f"; {found.unsupported} more are unsupported and need nothing" if found.unsupported else ""
     count = f"{len(found.arches)} architectures: " if len(found.arches) > 1 else ""
     where = f" on {count}{', '.join(found.arches)}" if found.arches else ""
-    notes = [f"{units.count(found.cells, 'cell')}{where}{more}."]
+    notes = [f"{units.format_count(found.cells, 'cell')}{where}{more}."]
     if not found.engine:
         notes.append("No Docker engine answers, so digests and images are unknown: see `matrixctl doctor`.")
     elif not found.toolchain:
@@ -131,8 +131,9 @@ def _notes(found: Preview) -> list[str]:
     notes += [f"{one.name} cannot be obtained: {'; '.join(one.problem.splitlines())}" for one in broken]
     unknown = any(step.state == "unknown" for step in found.steps)
     notes.append(
-        f"Estimate: {'at most ' if unknown else ''}{units.duration(found.seconds)}, one action after another;"
-        f" {units.duration(found.seconds - found.default_seconds)} of it measured on this machine,"
-        f" {units.duration(found.default_seconds)} by defaults (~)."
+        f"Estimate: {'at most ' if unknown else ''}{units.format_duration(found.seconds)},"
+        " one action after another;"
+        f" {units.format_duration(found.seconds - found.default_seconds)} of it measured on this machine,"
+        f" {units.format_duration(found.default_seconds)} by defaults (~)."
     )
     return notes

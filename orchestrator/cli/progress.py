@@ -31,7 +31,7 @@ from orchestrator.record.journal import (
 )
 from orchestrator.record.model import ActionRecord, Attempt, Backtrace, CellRecord, RunRecord, Traced
 from orchestrator.report import attempts, panel, units
-from orchestrator.report.text import flat, terminal
+from orchestrator.report.text import flatten, make_printable
 
 _MINUTES_FROM = 90
 """Seconds from which an estimate is told in minutes: more digits would be a promise."""
@@ -113,12 +113,12 @@ class ProgressLines(Quiet):
             self._print(line)
 
     def say(self, text: str) -> None:
-        self._print(Text(terminal(mask_text(text))))
+        self._print(Text(make_printable(mask_text(text))))
 
     def summary(self, record: RunRecord, folder: Path) -> None:
         if self._cached:
             kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self._cached.items()))
-            total = units.count(self._cached.total(), "action")
+            total = units.format_count(self._cached.total(), "action")
             common.errors.print(Text(f"{'cached':9} {total}: {kinds}", style="dim"))
         super().summary(record, folder)
 
@@ -133,11 +133,11 @@ def describe(event: Event) -> Text | None:
         case RunResumed(stood=stood):
             return Text(f"goes on; {stood} {'cell stands' if stood == 1 else 'cells stand'} as judged before")
         case CellsAsked(cells=cells):
-            return Text(f"asks for {units.count(len(cells), 'cell')} more")
+            return Text(f"asks for {units.format_count(len(cells), 'cell')} more")
         case ActionChanged(action=action) if action.status not in {"waiting", "running"}:
             took = f" in {action.duration_s:.1f} s" if action.duration_s is not None else ""
-            line = Text(flat(f"{action.status:9} {action.kind} {action.name}{took}"))
-            for said in terminal(action.message).splitlines():
+            line = Text(flatten(f"{action.status:9} {action.kind} {action.name}{took}"))
+            for said in make_printable(action.message).splitlines():
                 line.append(f"\n    {said}", style="dim")
             return line
         case CellJudged() | CellTraced():
@@ -160,16 +160,16 @@ def _tell_cell(event: CellJudged | CellTraced) -> Text | None:
 def _tell_trace(cell: str, made: Traced) -> Text:
     """Return the line of a second run, which says nothing new of the cell's verdict."""
     reason = f": {made.reason}" if made.reason else ""
-    line = Text(flat(f"≡ traced  {cell}  {made.outcome}{reason}"))
+    line = Text(flatten(f"≡ traced  {cell}  {made.outcome}{reason}"))
     for said in made.missing:
-        line.append(f"\n    {flat(said)}", style="dim")
+        line.append(f"\n    {flatten(said)}", style="dim")
     return line
 
 
 def _tell_backtrace(cell: str, found: Backtrace) -> Text:
     """Return the line of a second run under gdb, which says nothing new of the cell's verdict either."""
-    where = ", ".join((found.signal, *found.frames[:1])) if found.signal else panel.backtrace(found)
-    return Text(flat(f"≡ backtrace  {cell}  {where}"))
+    where = ", ".join((found.signal, *found.frames[:1])) if found.signal else panel.describe_backtrace(found)
+    return Text(flatten(f"≡ backtrace  {cell}  {where}"))
 
 
 def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:
@@ -179,19 +179,19 @@ def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:
     found = verdict(made.outcome, made.reason, cell.expected)
     if found in _TOLD:
         line.append(f" ({found})", style="dim")
-    line.append(flat(f"  {cell.id}"), style="default")
+    line.append(flatten(f"  {cell.id}"), style="default")
     if made.number > 1:
-        line.append(flat(f"  {made.why}"), style="dim")
+        line.append(flatten(f"  {made.why}"), style="dim")
     if made.reason is not None:
-        line.append(flat(f"  {made.reason}: {made.message}"), style="default")
+        line.append(flatten(f"  {made.reason}: {made.message}"), style="default")
     return line
 
 
 def _tell_confirmation(cell: CellRecord) -> Text:
     """Return the line of a cell whose verdict was confirmed, or not; its attempts have their own."""
     tally = attempts.tally(cell)
-    said = attempts.confirmation(cell) + (f" ({tally})" if tally else "")
-    return Text("= ").append(flat(f"{cell.verdict}  {cell.id}  {said}"))
+    said = attempts.describe_confirmation(cell) + (f" ({tally})" if tally else "")
+    return Text("= ").append(flatten(f"{cell.verdict}  {cell.id}  {said}"))
 
 
 class LiveView(ProgressLines):
@@ -238,7 +238,7 @@ class LiveView(ProgressLines):
         now = time.monotonic()
         table = Table.grid(padding=(0, 2))
         for (kind, name), since in list(self._running.items()):
-            table.add_row(Text("▸", style="cyan"), kind, Text(flat(name)), f"{now - since:.0f} s")
+            table.add_row(Text("▸", style="cyan"), kind, Text(flatten(name)), f"{now - since:.0f} s")
         return Group(table, self._counts(now - self._started))
 
     def _counts(self, spent: float) -> Text:

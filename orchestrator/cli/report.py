@@ -31,7 +31,7 @@ from orchestrator.report import (
     trace,
     units,
 )
-from orchestrator.report.text import flat, terminal
+from orchestrator.report.text import flatten, make_printable
 from orchestrator.reproduce.finished import read_evidence
 from orchestrator.reproduce.folder import SCRIPT
 
@@ -127,7 +127,7 @@ def report(
     if form == "html" and folder is not None and not filters and sys.stdout.isatty():
         path = folder / "index.html"
         write_atomically(path, text.encode())
-        click.echo(flat(str(path)))
+        click.echo(flatten(str(path)))
     else:
         click.echo(text, nl=False)
 
@@ -171,8 +171,8 @@ def _write_bundle(
     made = bundles.gather(folder, record, [cell.id for cell in cells], compared, beside=texts)
     bundles.write_zip(path, made, record.run.id)
     for one in made.left_out:
-        common.say(f"left out: {flat(one)}")
-    click.echo(flat(str(path)))
+        common.say(f"left out: {flatten(one)}")
+    click.echo(flatten(str(path)))
 
 
 def _describe_issue(cell: CellRecord, record: RunRecord, folder: Path | None) -> str:
@@ -214,31 +214,33 @@ def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | N
 
 def _describe(record: RunRecord, cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:
     reason = f": {cell.reason}" if cell.reason else ""
-    yield flat(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
+    yield flatten(f"{cell.id}: {cell.outcome or 'not judged'}{reason}")
     if cell.message:
-        yield flat(cell.message)
-    yield f"verdict: {summary.VERDICT_TITLES[summary.verdict(cell)]}"
+        yield flatten(cell.message)
+    yield f"verdict: {summary.VERDICT_TITLES[summary.find_verdict(cell)]}"
     if cell.expected:
-        yield flat(f"expected: {expectations.describe(cell.expected)}")
+        yield flatten(f"expected: {expectations.describe(cell.expected)}")
     if cell.cause:
-        yield flat(f"cause: {cell.cause}")
+        yield flatten(f"cause: {cell.cause}")
     if cell.backtrace:
-        yield flat(f"backtrace: {panel.backtrace(cell.backtrace)}")
-        yield from (flat(f"  {frame}") for frame in cell.backtrace.frames)
+        yield flatten(f"backtrace: {panel.describe_backtrace(cell.backtrace)}")
+        yield from (flatten(f"  {frame}") for frame in cell.backtrace.frames)
     if tally := attempts.tally(cell):
         yield f"attempts: {tally}"
     for attempt in cell.attempts:
-        began = units.moment(attempt.started_at)
-        yield flat(f"attempt {attempt.number} ({attempt.why}), began {began}: {panel.attempt(attempt)}")
+        began = units.format_moment(attempt.started_at)
+        yield flatten(
+            f"attempt {attempt.number} ({attempt.why}), began {began}: {panel.describe_attempt(attempt)}"
+        )
         if attempt.evidence and attempt.evidence != cell.evidence:
-            yield flat(f"  its evidence: {' '.join(attempt.evidence)}")
-    yield flat(f"again: {cell.reproducer}")
+            yield flatten(f"  its evidence: {' '.join(attempt.evidence)}")
+    yield flatten(f"again: {cell.reproducer}")
     yield from _list_evidence(cell, folder, every=every)
     if cell.traced:
         yield from _describe_trace(cell, cell.traced, folder)
     elif absence := trace.explain_absence(cell, trace.find_traces(record.cells)):
         yield ""
-        yield flat(f"traced: {absence}")
+        yield flatten(f"traced: {absence}")
 
 
 def _list_evidence(cell: CellRecord, folder: Path | None, *, every: bool) -> Iterator[str]:
@@ -246,21 +248,21 @@ def _list_evidence(cell: CellRecord, folder: Path | None, *, every: bool) -> Ite
     for path in paths:
         if every or is_main(path):
             yield ""
-            yield flat(f"==> {path} <==")
+            yield flatten(f"==> {path} <==")
             yield _evidence(folder, path)
     if left := [path for path in paths if not (every or is_main(path))]:
         yield ""
-        yield flat(f"with --all: {' '.join(left)}")
+        yield flatten(f"with --all: {' '.join(left)}")
 
 
 def _describe_trace(cell: CellRecord, made: Traced, folder: Path | None) -> Iterator[str]:
     yield ""
-    yield flat(f"traced: {trace.ended(cell)}")
+    yield flatten(f"traced: {trace.describe_end(cell)}")
     for line in made.missing:
-        yield flat(f"  {line}")
+        yield flatten(f"  {line}")
     for path in made.evidence:
         yield ""
-        yield flat(f"==> {path} <==")
+        yield flatten(f"==> {path} <==")
         # A capture is for Wireshark, a qlog for qvis; both may have megabytes.
         yield (
             _evidence(folder, path) if path.endswith(_READABLE) else "(is for a program, not for a terminal)"
@@ -274,7 +276,7 @@ def _evidence(folder: Path | None, path: str) -> str:
     try:
         if not file.resolve().is_relative_to(folder.resolve()):
             return "(lies outside the run's folder, and is not shown)"
-        return terminal(file.read_text("utf-8", "replace")).rstrip("\n")
+        return make_printable(file.read_text("utf-8", "replace")).rstrip("\n")
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
     except ValueError:  # a NUL

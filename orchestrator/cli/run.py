@@ -45,8 +45,8 @@ from orchestrator.record.model import RunRecord
 from orchestrator.record.settings import CONFIRM_CELLS, CONFIRM_MINUTES, Evidence, Settings
 from orchestrator.report import comparison as words
 from orchestrator.report import explain_text
-from orchestrator.report.summary import verdict
-from orchestrator.report.units import count
+from orchestrator.report.summary import find_verdict
+from orchestrator.report.units import format_count
 
 if TYPE_CHECKING:
     from orchestrator.record.history.place import HistoryPlace
@@ -340,7 +340,7 @@ def _find_workers(
     )
     with connect_cluster(address, access.make_security(address)) as cluster:
         if not (params["quiet"] or params["as_json"]):
-            common.say(f"{address}: {count(len(cluster.workers), 'worker')}")
+            common.say(f"{address}: {format_count(len(cluster.workers), 'worker')}")
         natives = cluster.find_natives(by_machine(engine.info().arch))
         if options.settings and options.settings.only == "emulated":
             natives = frozenset()
@@ -437,7 +437,7 @@ def _report_news(
             found,
             f"the report has no news since {base.run.id}: {unexpected_error.keep_traceback(folder, error)}",
         )
-    return found, f"since {base.run.id}: {words.verdict(found)} ({words.headline(found)})"
+    return found, f"since {base.run.id}: {words.describe_verdict(found)} ({words.write_headline(found)})"
 
 
 def _check_place(history: str) -> "HistoryPlace":
@@ -578,7 +578,7 @@ def _failed_of(folder: Path, now: Settings, context: click.Context) -> Settings:
             resolution="Leave that out.",
         )
     then = _read_settings(folder, "run again", "Name the runs of its shards, one after another.")
-    cells = [cell.id for cell in read_run(folder).cells if verdict(cell) not in _AS_EXPECTED]
+    cells = [cell.id for cell in read_run(folder).cells if find_verdict(cell) not in _AS_EXPECTED]
     if not cells:
         raise NothingSelectedError(f"each cell of the run {folder.name} was as expected")
     there = Path(then.folder)

@@ -10,7 +10,7 @@ from orchestrator.atomic_files import scratch_folder
 from orchestrator.cli import common
 from orchestrator.cli.history import find_place
 from orchestrator.errors import UsageError
-from orchestrator.report.text import flat
+from orchestrator.report.text import flatten
 
 _LAST_PORT = 65535
 
@@ -67,5 +67,5 @@ def command(
         if not server.is_loopback(listener):
             common.say("warning: everybody who can reach this machine can read this, without a password")
         address = server.name_address(listener, host)
-        click.echo(flat(f"{address} shows the dashboard, {address}live.html the run; Ctrl-C ends it"))
+        click.echo(flatten(f"{address} shows the dashboard, {address}live.html the run; Ctrl-C ends it"))
         server.serve(listener, host, site, reports)

@@ -10,7 +10,7 @@ from orchestrator.cli import common
 from orchestrator.cli.history import open_history
 from orchestrator.errors import MatrixctlError
 from orchestrator.report import units
-from orchestrator.report.text import flat
+from orchestrator.report.text import flatten
 
 
 @click.command("site", epilog="Example: matrixctl site --out public --series nightly")
@@ -41,8 +41,8 @@ def command(folder: Path, *, history: str | None, reports: Path | None, series: 
                 resolution="No page is half there, and the next `matrixctl site` writes the others.",
             ) from None
     click.echo(
-        flat(
-            f"{folder / 'index.html'}: {written.pages} files, {units.size(written.size)};"
+        flatten(
+            f"{folder / 'index.html'}: {written.pages} files, {units.format_size(written.size)};"
             f" {written.changed} written, {written.removed} removed"
         )
     )

@@ -15,7 +15,7 @@ from orchestrator.execute.store.bundle import Item
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
 from orchestrator.preview import Preview, engine_here, preview
-from orchestrator.report.units import size
+from orchestrator.report.units import format_size
 
 
 @click.group(cls=Ordered)
@@ -92,7 +92,7 @@ def export(
             f"the store {kept.root} has nothing that this selection needs",
             resolution="A run makes it; then export it.",
         )
-    click.echo(f"{file}: {_count(made.items)}, {size(made.size)}")
+    click.echo(f"{file}: {_count(made.items)}, {format_size(made.size)}")
 
 
 @store.command("import", epilog="Example: matrixctl store import night.tar.gz")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.pipes import Answer
-from orchestrator.report.text import flat
+from orchestrator.report.text import flatten
 
 _NOT_A_TERMINAL = 200
 """Columns for what reads our lines through a pipe: a row that is broken in two cannot be searched."""
@@ -51,7 +51,7 @@ def fits(candidate: Table) -> bool:
 
 def cell(text: str, style: str = "") -> Text:
     """Return text from outside, safe from markup and from terminal control."""
-    return Text(flat(text), style=style)
+    return Text(flatten(text), style=style)
 
 
 def show(*parts: RenderableType) -> None:

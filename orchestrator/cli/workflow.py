@@ -20,7 +20,7 @@ from orchestrator.outcome import ALARMS
 from orchestrator.record.model import RunRecord
 from orchestrator.report import annotations, github_summary, summary
 from orchestrator.report.annotations import Annotation, FileLine
-from orchestrator.report.step_summary import LIMIT, code
+from orchestrator.report.step_summary import LIMIT, write_code
 
 _SUMMARY, _OUTPUT = "GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"
 
@@ -108,7 +108,7 @@ class WorkflowStep:
         :param matrix: its matrix file, where it is known.
         """
         self.resume_commands()
-        alarms = sum(summary.verdict(cell) in ALARMS for cell in record.cells)
+        alarms = sum(summary.find_verdict(cell) in ALARMS for cell in record.cells)
         ended = Exit.HARNESS if record.run.exit_code is None else record.run.exit_code
         _try("summary", lambda: _append_summary(record, compared))
         _try("annotations", lambda: print_annotations(record, compared, matrix))
@@ -121,7 +121,7 @@ class WorkflowStep:
         said = _say_why(error)
         one = Annotation("error", f"matrixctl ended with exit code {ended}", (said,))
         _try("annotations", lambda: _print_lines([one], None))
-        _try("summary", lambda: _append(_SUMMARY, f"## ✕ {one.title}\n\n{code(said)}\n"))
+        _try("summary", lambda: _append(_SUMMARY, f"## ✕ {one.title}\n\n{write_code(said)}\n"))
         outputs = {"report": "", "exit-code": str(ended), "regressions": ""}
         _try("outputs", lambda: _write_outputs(outputs))
 

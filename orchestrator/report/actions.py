@@ -27,31 +27,31 @@ class KindTotal(NamedTuple):
     took_s: float
 
 
-def slowest(actions: Sequence[ActionRecord]) -> tuple[Took, ...]:
+def find_slowest(actions: Sequence[ActionRecord]) -> tuple[Took, ...]:
     """Return the actions that did not succeed, then the slowest ones, each group slowest first."""
-    order = sorted(actions, key=lambda one: -_seconds(one))
+    order = sorted(actions, key=lambda one: -_read_seconds(one))
     bad = [one for one in order if one.status not in _ENDED_WELL]
     good = [one for one in order if one.status in _ENDED_WELL][:_SLOWEST]
-    longest = max(map(_seconds, order), default=0) or 1
-    return tuple(Took(one, round(_WIDTH * (_seconds(one) / longest))) for one in (*bad, *good))
+    longest = max(map(_read_seconds, order), default=0) or 1
+    return tuple(Took(one, round(_WIDTH * (_read_seconds(one) / longest))) for one in (*bad, *good))
 
 
-def kinds(actions: Sequence[ActionRecord]) -> tuple[KindTotal, ...]:
+def list_kinds(actions: Sequence[ActionRecord]) -> tuple[KindTotal, ...]:
     """Return the kinds in the order in which the record has them."""
     found: dict[str, list[ActionRecord]] = {}
     for one in actions:
         found.setdefault(one.kind, []).append(one)
     return tuple(
-        KindTotal(name, len(members), _add(_seconds(one) for one in members if one.status != "cached"))
+        KindTotal(name, len(members), _add(_read_seconds(one) for one in members if one.status != "cached"))
         for name, members in found.items()
     )
 
 
-def _seconds(action: ActionRecord) -> float:
-    """Return how long it took; a record that somebody else has written may say less than nothing."""
+def _read_seconds(action: ActionRecord) -> float:
+    """Return how long it took; a record that somebody else wrote may have a negative number."""
     return max(action.duration_s or 0.0, 0.0)
 
 
 def _add(seconds: Iterable[float]) -> float:
-    """Return the sum; of a record with absurd durations it is no infinity, which no page can show."""
+    """Return the sum; never infinity, which no page can show, also if durations are absurd."""
     return min(sum(seconds), sys.float_info.max)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.report import text
 from orchestrator.report.alarms import RERUN, Story
-from orchestrator.report.step_summary import code, fence
+from orchestrator.report.step_summary import fence, write_code
 
 _MESSAGE = 300
 _SHARED = 10
@@ -17,7 +17,7 @@ def write_alarm(story: Story, most: int = 10) -> Iterator[str]:
     :param most: how many cells are named.
     """
     yield f"\n### ✕ {story.title}\n"
-    confirmed = f"; {code(story.confirmation)}" if story.confirmation else ""
+    confirmed = f"; {write_code(story.confirmation)}" if story.confirmation else ""
     yield f"{story.meaning}{confirmed}"
     yield from _list("What these cells have in common", story.clusters or story.alarm.conditions)
     yield from _list("Said", tuple(text.shorten(one, _MESSAGE) for one in story.messages))
@@ -26,7 +26,7 @@ def write_alarm(story: Story, most: int = 10) -> Iterator[str]:
     yield from _list("Since BASE", story.since)
     yield from _commands(story)
     yield f"\n**Cells**, {len(story.cells)}\n"
-    yield from (f"- {code(cell.id)}" for cell in story.cells[:most])
+    yield from (f"- {write_code(cell.id)}" for cell in story.cells[:most])
     if len(story.cells) > most:
         yield f"- and {len(story.cells) - most} more"
 
@@ -35,7 +35,7 @@ def _list(name: str, values: tuple[str, ...]) -> Iterator[str]:
     if not values:
         return
     yield f"\n**{name}**\n"
-    yield from (f"- {code(value.strip(' '))}" for value in values[:_SHARED])
+    yield from (f"- {write_code(value.strip(' '))}" for value in values[:_SHARED])
     if len(values) > _SHARED:
         yield f"- and {len(values) - _SHARED} more"
 

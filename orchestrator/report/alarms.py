@@ -34,7 +34,7 @@ class Story:
     @property
     def title(self) -> str:
         """Return ``regression: fail: handshake-then-hang, 3 cells``."""
-        count = units.count(len(self.cells), "cell")
+        count = units.format_count(len(self.cells), "cell")
         return f"{summary.VERDICT_TITLES[self.verdict]}: {self.end}, {count}"
 
     @property
@@ -50,7 +50,7 @@ class Story:
     @property
     def confirmation(self) -> str:
         """Return what became of its cells when they were probed again, alone; empty if none was."""
-        found = Counter(attempts.confirmation(cell) for cell in self.cells)
+        found = Counter(attempts.describe_confirmation(cell) for cell in self.cells)
         return "; ".join(f"{count} of {len(self.cells)} {words}" for words, count in found.items() if words)
 
     @property
@@ -103,10 +103,14 @@ def tell_alarms(record: RunRecord, compared: Comparison | None = None) -> tuple[
         ids = frozenset(alarm.cells)
         story = Story(
             alarm=alarm,
-            verdict=min((summary.verdict(cells[one]) for one in alarm.cells), key=summary.VERDICTS.index),
+            verdict=min(
+                (summary.find_verdict(cells[one]) for one in alarm.cells), key=summary.VERDICTS.index
+            ),
             cells=tuple(cells[one] for one in alarm.cells),
             clusters=tuple(
-                explanation.line(one) for one in clusters if ids.intersection(explanation.members(one))
+                explanation.write_line(one)
+                for one in clusters
+                if ids.intersection(explanation.list_members(one))
             ),
             since=tell_since(compared, ids),
         )
@@ -119,7 +123,7 @@ def tell_since(compared: Comparison | None, ids: Collection[str]) -> tuple[str, 
     if compared is None:
         return ()
     lines: list[str] = []
-    for group in comparison.groups(compared):
+    for group in comparison.group_changes(compared):
         here = [cell for cell in group.cells if cell.now and cell.now.cell in ids]
         if here:
             count = "" if len(here) == len(ids) else f" ({len(here)} of {len(ids)} cells)"

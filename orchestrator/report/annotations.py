@@ -10,7 +10,7 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.outcome import ALARMS, Verdict
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import alarms, expectations, explanation, groups, headline, text, units
-from orchestrator.report.selftests import unsound
+from orchestrator.report.selftests import find_unsound
 
 MOST = 10
 """Of a kind, that GitHub shows per step."""
@@ -39,7 +39,7 @@ class FileLine(NamedTuple):
 
 
 def annotate(record: RunRecord, compared: Comparison | None = None) -> tuple[Annotation, ...]:
-    """Return one annotation for each cluster, or group of cells, of which somebody should know.
+    """Return one annotation for each cluster, or group of cells, that a person should know.
 
     An error is what makes the run fail, a warning is what is not known, a notice is good news. What is as
     expected, known failures among it, has none.
@@ -68,30 +68,30 @@ def write(annotations: Iterable[Annotation], find: Callable[[str], FileLine | No
 def _annotate(record: RunRecord, compared: Comparison | None) -> Iterator[Annotation]:
     clusters = explanation.show(record)
     if not headline.went_well(record):
-        first, *more = headline.parts(record, clusters)
-        again = headline.goes_on(record.run)
+        first, *more = headline.write_parts(record, clusters)
+        again = headline.find_resume_command(record.run)
         lines = (record.run.message, *more, f"It goes on with: {again}" if again else "")
         yield Annotation("error", first, lines)
     cells = {cell.id: cell for cell in record.cells}
     for shown in clusters:
-        if kind := _kind(shown.verdict):
-            members = [cells[one] for cluster in shown.every for one in explanation.members(cluster)]
-            lines = (*map(explanation.line, shown.every), shown.cluster.cause)
+        if kind := _choose_kind(shown.verdict):
+            members = [cells[one] for cluster in shown.every for one in explanation.list_members(cluster)]
+            lines = (*map(explanation.write_line, shown.every), shown.cluster.cause)
             yield _tell(kind, shown.title, lines, members, compared)
-    explained = explanation.explained(clusters)
-    for group in groups.groups(record, explained):
+    explained = explanation.list_explained(clusters)
+    for group in groups.group_cells(record, explained):
         members = [cell for cell in group.cells if cell.id not in explained]
-        if members and (kind := _kind(group.verdict)):
-            count = units.count(len(members), "cell")
+        if members and (kind := _choose_kind(group.verdict)):
+            count = units.format_count(len(members), "cell")
             lines = (group.meaning, group.common and f"in common: {group.common}", group.cause)
             yield _tell(kind, f"{group.title}, {count}", lines, members, compared)
-    yield from _of_rules(record)
-    for test in unsound(record):
+    yield from _annotate_rules(record)
+    for test in find_unsound(record):
         lines = ("The AEAD self-test fails where cells pass.",)
         yield Annotation("warning", f"self-test of {test.tls} on {test.arch}", lines)
 
 
-def _kind(verdict: Verdict) -> AnnotationKind | None:
+def _choose_kind(verdict: Verdict) -> AnnotationKind | None:
     if verdict in ALARMS:
         return "error"
     if verdict in {Verdict.FLAKY, Verdict.NOT_JUDGED}:
@@ -122,12 +122,13 @@ def _tell(
     )
 
 
-def _of_rules(record: RunRecord) -> Iterator[Annotation]:
+def _annotate_rules(record: RunRecord) -> Iterator[Annotation]:
     """Yield the rules that need a hand; a stale one makes the run fail."""
-    for one in expectations.lines(record):
+    for one in expectations.list_rules(record):
         rule = one.rule
         if one.state == "stale":
-            said = (f"{rule.stale}; it expects {expectations.wanted(rule)}, because of {rule.because}",)
+            expected = expectations.describe_expected(rule)
+            said = (f"{rule.stale}; it expects {expected}, because of {rule.because}",)
             yield Annotation("error", f"stale rule {rule.place}", said, rule.place)
         elif one.state == "unmet":
             said = (" ".join(rule.when),)
@@ -137,9 +138,9 @@ def _of_rules(record: RunRecord) -> Iterator[Annotation]:
 def _write(one: Annotation, place: FileLine | None) -> str:
     """Return the line of the log that makes the annotation."""
     properties = {"file": place.file, "line": str(place.line)} if place else {}
-    properties["title"] = text.flat(text.shorten(one.title, _LINE))
+    properties["title"] = text.flatten(text.shorten(one.title, _LINE))
     named = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
-    said = "\n".join(text.flat(text.shorten(line, _LINE)) for line in one.lines if line)
+    said = "\n".join(text.flatten(text.shorten(line, _LINE)) for line in one.lines if line)
     return f"::{one.kind} {named}::{_escape(said)}"
 
 

@@ -26,25 +26,27 @@ def tally(*cells: CellRecord) -> str:
     every = [attempt for attempts in made for attempt in attempts]
     found = Counter(_ENDED[attempt.outcome] for attempt in every)
     first, *others = [ended for ended in dict.fromkeys(_ENDED.values()) if found[ended]]
-    words = [f"{found[first]} of {len(every)} attempts {first}{_reasons(every, first)}"]
+    words = [f"{found[first]} of {len(every)} attempts {first}{_list_reasons(every, first)}"]
     words += [
-        f"{found[ended]} {ended}{_reasons(every, ended)}" for ended in others if ended != _ENDED[Outcome.PASS]
+        f"{found[ended]} {ended}{_list_reasons(every, ended)}"
+        for ended in others
+        if ended != _ENDED[Outcome.PASS]
     ]
     return ", ".join(words)
 
 
 def describe(cell: CellRecord) -> str:
     """Return the cell's message, behind what has to be known of its attempts."""
-    return ": ".join(part for part in (preface(cell), cell.message) if part)
+    return ": ".join(part for part in (write_preface(cell), cell.message) if part)
 
 
-def preface(cell: CellRecord) -> str:
+def write_preface(cell: CellRecord) -> str:
     """Return the tally of the cell's attempts, and what kept its verdict from being confirmed; or nothing."""
     is_open = cell.confirmation is not None and cell.confirmation.state == "open"
-    return "; ".join(part for part in (tally(cell), confirmation(cell) if is_open else "") if part)
+    return "; ".join(part for part in (tally(cell), describe_confirmation(cell) if is_open else "") if part)
 
 
-def confirmation(cell: CellRecord) -> str:
+def describe_confirmation(cell: CellRecord) -> str:
     """Return what became of the cell when it was probed again to confirm its verdict; else nothing."""
     found = cell.confirmation
     if found is None:
@@ -54,7 +56,7 @@ def confirmation(cell: CellRecord) -> str:
     return "confirmed, alone" if found.state == "confirmed" else "flaky: its attempts disagree"
 
 
-def share(cell: CellRecord) -> str:
+def describe_share(cell: CellRecord) -> str:
     """Return ``4 of 6`` for a cell that failed in four attempts of six; empty if all ended alike."""
     attempts = list_counted(cell.attempts)
     ends = Counter(_ENDED[attempt.outcome] for attempt in attempts)
@@ -62,7 +64,7 @@ def share(cell: CellRecord) -> str:
     return f"{ends[worst]} of {len(attempts)}" if len(ends) > 1 else ""
 
 
-def _reasons(attempts: list[Attempt], ended: str) -> str:
+def _list_reasons(attempts: list[Attempt], ended: str) -> str:
     found = Counter(str(one.reason) for one in attempts if _ENDED[one.outcome] == ended and one.reason)
     listed = ", ".join(f"{count} {reason}" for reason, count in found.most_common())
     return f" ({listed})" if len(found) > 1 else ""

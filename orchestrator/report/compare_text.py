@@ -6,7 +6,7 @@ from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import Comparison
 from orchestrator.report import comparison as words
 from orchestrator.report import units
-from orchestrator.report.text import Style, flat, shorten
+from orchestrator.report.text import Style, flatten, shorten
 
 _STYLES: dict[Change, Style] = {
     Change.NEW_FAILURE: "alarm",
@@ -22,43 +22,43 @@ _MESSAGE = 300
 
 def render(comparison: Comparison) -> Iterator[tuple[Style, str]]:
     """Return the lines, each with the style in which it stands out."""
-    for style, line in _lines(comparison):
+    for style, line in _write(comparison):
         indent = line[: len(line) - len(line.lstrip(" "))]
-        yield style, indent + flat(line.strip(" "))
+        yield style, indent + flatten(line.strip(" "))
 
 
-def _lines(comparison: Comparison) -> Iterator[tuple[Style, str]]:
+def _write(comparison: Comparison) -> Iterator[tuple[Style, str]]:
     verdict: Style = {1: "alarm", 4: "unsure"}.get(comparison.exit_code, "bold")  # type: ignore[assignment]
-    yield verdict, f"{words.verdict(comparison)}."
-    yield "", words.headline(comparison)
+    yield verdict, f"{words.describe_verdict(comparison)}."
+    yield "", words.write_headline(comparison)
     for name, run in (("BASE", comparison.base), ("HEAD", comparison.head)):
-        yield "dim", "  ".join(words.side(name, run))
-    for note in words.notes(comparison):
+        yield "dim", "  ".join(words.describe_side(name, run))
+    for note in words.list_notes(comparison):
         yield "unsure", f"note: {note}"
-    for group in words.groups(comparison):
-        yield from _group(group)
+    for group in words.group_changes(comparison):
+        yield from _write_group(group)
     yield "", ""
     if comparison.differences:
         yield "bold", f"{words.DIFFERENCES}:"
-        yield from (("", f"  {words.difference(one)}") for one in comparison.differences)
+        yield from (("", f"  {words.describe_difference(one)}") for one in comparison.differences)
     else:
         yield "bold", words.NO_DIFFERENCE
 
 
-def _group(group: words.ChangeGroup) -> Iterator[tuple[Style, str]]:
+def _write_group(group: words.ChangeGroup) -> Iterator[tuple[Style, str]]:
     count = len(group.cells)
     style: Style = "alarm" if group.alarm else "dim" if group.quiet else _STYLES.get(group.change, "")
     yield "", ""
-    yield style, f"{group.title}, {units.count(count, 'cell')}"
-    shared = words.shared_message(group)
+    yield style, f"{group.title}, {units.format_count(count, 'cell')}"
+    shared = words.find_shared_message(group)
     if shared:
         yield "", f"  {shorten(shared, _MESSAGE)}"
     yield from (("", f"  {line}") for line in group.why)
     if group.quiet:
         return
     for cell in group.cells[: words.SHOWN]:
-        said = "" if shared else words.message(cell)
-        yield "", f"  - {words.cell_name(cell)}" + (f": {shorten(said, _MESSAGE)}" if said else "")
+        said = "" if shared else words.find_message(cell)
+        yield "", f"  - {words.name_cell(cell)}" + (f": {shorten(said, _MESSAGE)}" if said else "")
     if count > words.SHOWN:
         yield "dim", f"  and {count - words.SHOWN} more; --format json has all"
     if group.alarm or group.change is Change.NEW_FAILURE:

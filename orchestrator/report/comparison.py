@@ -56,16 +56,19 @@ class ChangeGroup:
         return self.change in {Change.STILL_FAILING, Change.EXPECTED_FAILURE} and known
 
 
-def groups(comparison: Comparison) -> tuple[ChangeGroup, ...]:
+def group_changes(comparison: Comparison) -> tuple[ChangeGroup, ...]:
     """Return all cells that changed, or that somebody has to look at, the most urgent first."""
     found: dict[tuple[object, ...], list[CellChange]] = {}
     for cell in comparison.cells:
         found.setdefault(
-            (cell.change, _title(cell), cell.differences, cell.exact, cell.flakiness), []
+            (cell.change, _write_title(cell), cell.differences, cell.exact, cell.flakiness), []
         ).append(cell)
     made = [
         ChangeGroup(
-            change=cells[0].change, title=_title(cells[0]), why=explain_change(cells), cells=tuple(cells)
+            change=cells[0].change,
+            title=_write_title(cells[0]),
+            why=explain_change(cells),
+            cells=tuple(cells),
         )
         for cells in found.values()
     ]
@@ -74,14 +77,14 @@ def groups(comparison: Comparison) -> tuple[ChangeGroup, ...]:
     return tuple(made)
 
 
-def headline(comparison: Comparison) -> str:
+def write_headline(comparison: Comparison) -> str:
     """Return the counts, the most urgent first; what is zero is left out."""
     counts = ((change, comparison.counts.get(change, 0)) for change in Change)
     parts = [f"{count} {_NOUNS[change][count > 1]}" for change, count in counts if count]
     return ", ".join(parts) or "no cell: there is nothing to compare"
 
 
-def verdict(comparison: Comparison) -> str:
+def describe_verdict(comparison: Comparison) -> str:
     """Return what the exit code says."""
     alarms = sum(cell.alarm for cell in comparison.cells)
     lost = sum(cell.lost for cell in comparison.cells)
@@ -94,16 +97,16 @@ def verdict(comparison: Comparison) -> str:
     return "HEAD has no new failure"
 
 
-def side(name: str, run: Side) -> tuple[str, ...]:
+def describe_side(name: str, run: Side) -> tuple[str, ...]:
     """Return what there is to say of one of the runs, part by part."""
     ended = UNFINISHED.get(run.status, "").lower()
     series = f"series {run.series}" if run.series else "by hand"
-    judged = f"{run.judged} of {units.count(run.planned, 'cell')} judged"
-    parts = (name, run.id, series, units.moment(run.started_at), judged, ended)
+    judged = f"{run.judged} of {units.format_count(run.planned, 'cell')} judged"
+    parts = (name, run.id, series, units.format_moment(run.started_at), judged, ended)
     return tuple(part for part in parts if part)
 
 
-def notes(comparison: Comparison) -> tuple[str, ...]:
+def list_notes(comparison: Comparison) -> tuple[str, ...]:
     """Return what makes a comparison weaker than it looks."""
     base, head = comparison.base, comparison.head
     found = (
@@ -128,45 +131,45 @@ def _is_unrelated(comparison: Comparison) -> bool:
     return all(alone) and sum(alone) == sum(counts.values())
 
 
-def difference(one: Difference) -> str:
+def describe_difference(one: Difference) -> str:
     """Return ``package curl in client-amd64: 8.14.1-2 -> 8.14.1-3``."""
-    was, now = ends(one)
+    was, now = describe_ends(one)
     return f"{one.kind} {one.name}: {was} -> {now}"
 
 
-def ends(one: Difference) -> tuple[str, str]:
+def describe_ends(one: Difference) -> tuple[str, str]:
     """Return in words what was there, and what is there now."""
-    return _thing(one.was, one.now), _thing(one.now, one.was)
+    return _describe_thing(one.was, one.now), _describe_thing(one.now, one.was)
 
 
 def describe_flakiness(flakiness: Flakiness) -> str:
     """Return since when a cell is flaky, and the share of its attempts that fail."""
     low, high = (f"{share:.0%}" for share in (flakiness.low, flakiness.high))
-    nights = units.count(flakiness.nights, "night")
+    nights = units.format_count(flakiness.nights, "night")
     return (
         f"flaky since {flakiness.since} on the same ingredients: {flakiness.failed} of {flakiness.attempts}"
         f" attempts in {nights} failed (95 % interval {low} to {high})"
     )
 
 
-def cell_name(cell: CellChange) -> str:
+def name_cell(cell: CellChange) -> str:
     """Return the cell's id, and what it was called where it moved."""
     return f"{cell.cell} (was {cell.was.cell})" if cell.moved and cell.was else cell.cell
 
 
-def shared_message(group: ChangeGroup) -> str:
+def find_shared_message(group: ChangeGroup) -> str:
     """Return what is said of all cells of the group alike, or nothing."""
-    said = {message(cell) for cell in group.cells}
+    said = {find_message(cell) for cell in group.cells}
     return said.pop() if len(said) == 1 else ""
 
 
-def message(cell: CellChange) -> str:
+def find_message(cell: CellChange) -> str:
     """Return what HEAD says of the cell, or BASE where HEAD does not have it."""
     state = cell.now or cell.was
     return state.message if state else ""
 
 
-def _thing(thing: Thing | None, other: Thing | None) -> str:
+def _describe_thing(thing: Thing | None, other: Thing | None) -> str:
     """Return the version; and the digest, where there is no version or it does not tell the two apart."""
     if thing is None:
         return "none"
@@ -179,24 +182,24 @@ def _thing(thing: Thing | None, other: Thing | None) -> str:
 
 def describe_since_base(cell: CellChange) -> str:
     """Return ``new failure since BASE: pass -> fail: handshake-timeout (regression)``."""
-    return f"{_NOUNS[cell.change][0]} since BASE: {_ends(cell)}"
+    return f"{_NOUNS[cell.change][0]} since BASE: {_describe_states(cell)}"
 
 
-def _title(cell: CellChange) -> str:
-    return f"{_NOUNS[cell.change][0]}: {_ends(cell)}"
+def _write_title(cell: CellChange) -> str:
+    return f"{_NOUNS[cell.change][0]}: {_describe_states(cell)}"
 
 
-def _ends(cell: CellChange) -> str:
+def _describe_states(cell: CellChange) -> str:
     """Return how the cell ended in the runs that have it."""
-    states = dict.fromkeys(_state(state) for state in (cell.was, cell.now) if state)
-    return " -> ".join(states) + (f", {_moved(cell.moved)}" if cell.moved else "")
+    states = dict.fromkeys(_describe_state(state) for state in (cell.was, cell.now) if state)
+    return " -> ".join(states) + (f", {_describe_move(cell.moved)}" if cell.moved else "")
 
 
-def _moved(moved: Moved) -> str:
+def _describe_move(moved: Moved) -> str:
     return f"{moved.axis} moved {moved.was} -> {moved.now}"
 
 
-def _state(state: State) -> str:
+def _describe_state(state: State) -> str:
     said = name_end(state.outcome, state.reason)
     if state.attempts > 1 and state.failed > 0:
         said += f" in {state.failed} of {state.attempts} attempts"
@@ -207,31 +210,31 @@ def _state(state: State) -> str:
 
 def explain_change(cells: Sequence[CellChange]) -> tuple[str, ...]:
     """Return, of cells of which the same is to be said and that both runs have, what differs below them."""
-    return tuple(_why(cells))
+    return tuple(_explain(cells))
 
 
-def _why(cells: Sequence[CellChange]) -> Iterator[str]:
+def _explain(cells: Sequence[CellChange]) -> Iterator[str]:
     cell, these = cells[0], "this cell depends" if len(cells) == 1 else "these cells depend"
     if cell.flakiness:
         yield describe_flakiness(cell.flakiness)
     if not (cell.was and cell.now) or cell.change in {Change.STILL_FAILING, Change.NEVER_JUDGED}:
         return
     if not cell.exact:
-        yield f"{_count(cell)} somewhere in this run, see below"
+        yield f"{_count_differences(cell)} somewhere in this run, see below"
         return
     if cell.suspect:
-        yield f"suspect: {difference(cell.suspect)}, and nothing else on which {these} differs"
+        yield f"suspect: {describe_difference(cell.suspect)}, and nothing else on which {these} differs"
         return
     if not cell.differences:
         yield f"nothing that is recorded and on which {these} differs"
         return
     count = len(cell.differences)
-    yield f"{_count(cell)} in what {these} on:"
-    yield from (f"  {difference(one)}" for one in cell.differences[:SHOWN])
+    yield f"{_count_differences(cell)} in what {these} on:"
+    yield from (f"  {describe_difference(one)}" for one in cell.differences[:SHOWN])
     if count > SHOWN:
         yield f"  and {count - SHOWN} more"
 
 
-def _count(cell: CellChange) -> str:
+def _count_differences(cell: CellChange) -> str:
     count = len(cell.differences)
     return f"{count or 'no'} difference{'' if count == 1 else 's'}"

@@ -41,20 +41,20 @@ def render(record: RunRecord, comparison: Comparison | None = None) -> str:
 
     :param comparison: of another run with this one.
     """
-    record = text.safe(record, text.terminal)  # consumers print it into logs
-    news = read_news(comparison, text.terminal)
+    record = text.make_safe(record, text.make_printable)  # consumers print it into logs
+    news = read_news(comparison, text.make_printable)
     run = record.run
-    tests = [_test(cell, run, news) for cell in record.cells]
-    tests += [_stale(rule) for rule in record.rules if rule.stale]
+    tests = [_make_test(cell, run, news) for cell in record.cells]
+    tests += [_make_stale(rule) for rule in record.rules if rule.stale]
     if not any(test["status"] == "failed" for test in tests) and not _is_green(record):
-        tests.append(_broken(record))
+        tests.append(_make_broken(record))
     began = _read_time(run.started_at)
     ended = _read_time(run.finished_at) or began + _to_ms(run.duration_s)
     results = {
         "tool": {"name": "matrixctl", "version": run.tool_version},
         "summary": {**_count(tests), "start": began, "stop": max(began, ended)},
         "tests": tests,
-        "environment": _environment(record, news),
+        "environment": _describe_environment(record, news),
     }
     document = {
         "reportFormat": "CTRF",
@@ -70,40 +70,42 @@ def _is_green(record: RunRecord) -> bool:
     return headline.went_well(record) and record.run.exit_code == Exit.OK
 
 
-def _test(cell: CellRecord, run: RunInfo, news: News | None) -> dict[str, Any]:
-    verdict, made = summary.verdict(cell), list_counted(cell.attempts)
+def _make_test(cell: CellRecord, run: RunInfo, news: News | None) -> dict[str, Any]:
+    verdict, made = summary.find_verdict(cell), list_counted(cell.attempts)
     test: dict[str, Any] = {
         "testId": cell.id,
         "name": cell.id,
-        "status": _status(cell, run),
+        "status": _choose_status(cell, run),
         "rawStatus": str(verdict),
         "duration": _to_ms(cell.duration_s),
         "suite": [cell.build.name],
-        "tags": [part for part in (summary.state(cell), cell.reason) if part],
+        "tags": [part for part in (summary.find_state(cell), cell.reason) if part],
         "labels": {axis: getattr(cell.axes, axis).name for axis in AXES},
         "retries": max(0, len(made) - 1),
         "flaky": verdict is Verdict.FLAKY,
-        "extra": dict(_extra(cell)),
+        "extra": dict(_list_extra(cell)),
     }
     if news:
         test["labels"]["change"] = str(news.change(cell.id))
-        test["extra"] |= dict(_news(cell, news))
+        test["extra"] |= dict(_list_news(cell, news))
     if message := text.shorten(attempts.describe(cell), _LIMIT):
         test["message"] = message
-    if trace := "\n".join(panel.complaints(cell)):
+    if trace := "\n".join(panel.list_complaints(cell)):
         test["trace"] = text.shorten(trace, _LIMIT)
     if len(made) > 1:
-        test["retryAttempts"] = [_attempt(one) for one in made[:-1]]
+        test["retryAttempts"] = [_make_attempt(one) for one in made[:-1]]
     if cell.files:
-        test["attachments"] = [{"name": one, "contentType": _kind(one), "path": one} for one in cell.files]
+        test["attachments"] = [
+            {"name": one, "contentType": _choose_type(one), "path": one} for one in cell.files
+        ]
     if made and (began := _read_time(made[0].started_at)):
         last = made[-1]
         test |= {"start": began, "stop": max(began, _read_time(last.started_at) + _to_ms(last.duration_s))}
     return test
 
 
-def _status(cell: CellRecord, run: RunInfo) -> Status:
-    verdict = summary.verdict(cell)
+def _choose_status(cell: CellRecord, run: RunInfo) -> Status:
+    verdict = summary.find_verdict(cell)
     if verdict is Verdict.FLAKY and run.fail_on_flaky:
         return "failed"
     if verdict is Verdict.AS_EXPECTED and cell.outcome is not Outcome.PASS:
@@ -111,11 +113,11 @@ def _status(cell: CellRecord, run: RunInfo) -> Status:
     return "pending" if cell.outcome is None else _STATUS[verdict]
 
 
-def _kind(path: str) -> str:
+def _choose_type(path: str) -> str:
     return "application/octet-stream" if path.endswith(".pcapng") else "text/plain"
 
 
-def _attempt(one: Attempt) -> dict[str, Any]:
+def _make_attempt(one: Attempt) -> dict[str, Any]:
     if one.outcome is Outcome.PASS:
         status: Status = "passed"
     else:
@@ -128,15 +130,15 @@ def _attempt(one: Attempt) -> dict[str, Any]:
     return found
 
 
-def _extra(cell: CellRecord) -> Iterator[tuple[str, str]]:
+def _list_extra(cell: CellRecord) -> Iterator[tuple[str, str]]:
     facts = {
         "outcome": cell.outcome or "",
         "reason": cell.reason or "",
         "cause": cell.cause,
         "expected": expectations.describe(cell.expected) if cell.expected else "",
         "attempts": attempts.tally(cell),
-        "confirmation": attempts.confirmation(cell),
-        "execution": panel.execution(cell),
+        "confirmation": attempts.describe_confirmation(cell),
+        "execution": panel.describe_execution(cell),
         "negotiated": (cell.observations and cell.observations.negotiated_cipher) or "",
         "build.digest": cell.build.digest or "",
         "rerun": cell.reproducer,
@@ -144,14 +146,14 @@ def _extra(cell: CellRecord) -> Iterator[tuple[str, str]]:
     return ((name, str(value)) for name, value in facts.items() if value)
 
 
-def _news(cell: CellRecord, news: News) -> Iterator[tuple[str, str]]:
+def _list_news(cell: CellRecord, news: News) -> Iterator[tuple[str, str]]:
     if said := news.describe(cell.id):
-        yield "change", text.shorten(text.one_line(said[0]), _LIMIT)
+        yield "change", text.shorten(text.join_lines(said[0]), _LIMIT)
     if suspect := news.suspect(cell.id):
         yield "suspect", text.shorten(suspect, _LIMIT)
 
 
-def _stale(rule: Rule) -> dict[str, Any]:
+def _make_stale(rule: Rule) -> dict[str, Any]:
     """Return a test of its own for a rule that is out of date: it makes the run fail, and is no cell."""
     return {
         "name": rule.place,
@@ -163,9 +165,9 @@ def _stale(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _broken(record: RunRecord) -> dict[str, Any]:
+def _make_broken(record: RunRecord) -> dict[str, Any]:
     """Return a test of its own for a run that ended badly, or judged less than it should."""
-    said = "; ".join((*headline.parts(record), *([record.run.message] if record.run.message else [])))
+    said = "; ".join((*headline.write_parts(record), *([record.run.message] if record.run.message else [])))
     code = record.run.exit_code
     return {
         "name": "run",
@@ -177,7 +179,7 @@ def _broken(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _environment(record: RunRecord, news: News | None) -> dict[str, Any]:
+def _describe_environment(record: RunRecord, news: News | None) -> dict[str, Any]:
     run = record.run
     return {
         "reportName": f"matrixctl {run.id}",
@@ -188,7 +190,7 @@ def _environment(record: RunRecord, news: News | None) -> dict[str, Any]:
         "extra": {
             "series": run.series,
             "cells": selection.describe(record),
-            "command": selection.command(run),
+            "command": selection.find_command(run),
             "matrix": run.matrix_digest,
             "engine": record.engines or "none",
             "exit_code": run.exit_code,

@@ -21,7 +21,7 @@ class ClientResult(Value):
 
     @property
     def words(self) -> str:
-        """The reason and the attempts, for a person; empty for a client that got all that it asked for."""
+        """Return reason and attempts in words; empty for a client that got all that it asked for."""
         return ", ".join(part for part in (self.reason or "", self.tally) if part)
 
 
@@ -38,14 +38,14 @@ class Disagreement(Value):
 
     @property
     def sentence(self) -> str:
-        """For a person: ``curl: pass; gtlsclient: fail (bad-status)``."""
+        """Return ``curl: pass; gtlsclient: fail (bad-status)``."""
         return "; ".join(
             f"{one.client}: {one.outcome}{f' ({one.words})' if one.words else ''}" for one in self.said
         )
 
 
-def disagreements(record: RunRecord) -> tuple[Disagreement, ...]:
-    """Groups of cells about one server whose clients saw different outcomes, in the order of the run.
+def find_disagreements(record: RunRecord) -> tuple[Disagreement, ...]:
+    """Return the groups of cells of one server whose clients saw different outcomes, in the run's order.
 
     Only cells that put the product to the test have a say: a client that cannot offer a suite, or a
     session that broke, says nothing of the server. Two failures with different reasons are no
@@ -54,19 +54,19 @@ def disagreements(record: RunRecord) -> tuple[Disagreement, ...]:
     groups: dict[tuple[str, ...], list[CellRecord]] = {}
     for cell in record.cells:
         if cell.outcome is not None and cell.outcome.judged_product:
-            groups.setdefault(_server(cell), []).append(cell)
+            groups.setdefault(_name_server(cell), []).append(cell)
     return tuple(
-        _disagreement(cells) for cells in groups.values() if len({cell.outcome for cell in cells}) > 1
+        _make_disagreement(cells) for cells in groups.values() if len({cell.outcome for cell in cells}) > 1
     )
 
 
-def _server(cell: CellRecord) -> tuple[str, ...]:
+def _name_server(cell: CellRecord) -> tuple[str, ...]:
     axes = cell.axes
     return tuple(value.name for value in (axes.arch, axes.haproxy, axes.tls, axes.cipher, axes.execution))
 
 
-def _disagreement(cells: Sequence[CellRecord]) -> Disagreement:
-    arch, haproxy, tls, cipher, execution = _server(cells[0])
+def _make_disagreement(cells: Sequence[CellRecord]) -> Disagreement:
+    arch, haproxy, tls, cipher, execution = _name_server(cells[0])
     said = tuple(
         ClientResult(
             client=cell.axes.client.name,

@@ -21,7 +21,7 @@ class RuleLine:
 
     @property
     def state(self) -> str:
-        """``stale``, ``unmet`` (no cell of the whole matrix fits), or empty."""
+        """Return ``stale``, ``unmet`` (no cell of the whole matrix fits), or nothing."""
         return "stale" if self.rule.stale else "" if self.rule.met else "unmet"
 
     @property
@@ -30,10 +30,10 @@ class RuleLine:
         return bool(self.verdicts or self.state)
 
 
-def lines(record: RunRecord) -> tuple[RuleLine, ...]:
-    """Every rule: stale ones first, then those that fit no cell, then the rest as the file has them."""
+def list_rules(record: RunRecord) -> tuple[RuleLine, ...]:
+    """Return every rule: stale ones, then those that fit no cell, then the rest as the file has them."""
     found: Counter[tuple[str, Verdict]] = Counter(
-        (cell.expected.rule, summary.verdict(cell)) for cell in record.cells if cell.expected
+        (cell.expected.rule, summary.find_verdict(cell)) for cell in record.cells if cell.expected
     )
     made = (
         RuleLine(
@@ -47,21 +47,21 @@ def lines(record: RunRecord) -> tuple[RuleLine, ...]:
     return tuple(sorted(made, key=lambda line: ("stale", "unmet", "").index(line.state)))
 
 
-def wanted(expected: Expected | Rule) -> str:
-    """What was expected, as in ``fail: handshake-then-hang`` or ``pass with TLS_AES_128_GCM_SHA256``."""
+def describe_expected(expected: Expected | Rule) -> str:
+    """Return what was expected: ``fail: handshake-then-hang``, or ``pass with TLS_AES_128_GCM_SHA256``."""
     reason = f": {expected.reason}" if expected.reason else ""
     return f"{expected.outcome}{reason}{f' with {expected.cipher}' if expected.cipher else ''}"
 
 
 def describe(expected: Expected) -> str:
-    """The same with its reason and its place, on one line of plain text."""
+    """Return the same with its reason and its place, on one line of plain text."""
     stale = f"; stale: {expected.stale}" if expected.stale else ""
     place = f" ({expected.rule})" if expected.rule else ""
-    return f"{wanted(expected)}, because {expected.because}{place}{stale}"
+    return f"{describe_expected(expected)}, because {expected.because}{place}{stale}"
 
 
-def link(address: str) -> str | None:
-    """``address`` if a reader may be sent there: http or https, with a host. Anything else stays text."""
+def check_link(address: str) -> str | None:
+    """Return the address if a page may link to it: http or https, with a host; else ``None``."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -71,4 +71,4 @@ def link(address: str) -> str | None:
 
 def is_plain_link(address: str) -> bool:
     """Return whether ``address`` may stand between angle brackets of Markdown: nothing in it ends them."""
-    return link(address) is not None and _PLAIN.fullmatch(address) is not None
+    return check_link(address) is not None and _PLAIN.fullmatch(address) is not None

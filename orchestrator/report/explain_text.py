@@ -4,38 +4,38 @@ from collections.abc import Iterator
 
 from orchestrator.analyse.explain import Cluster, Explanation
 from orchestrator.report import explanation as words
-from orchestrator.report.text import Style, flat
+from orchestrator.report.text import Style, flatten
 
 
 def render(found: Explanation) -> Iterator[tuple[Style, str]]:
     """Return the lines, each with the style in which it stands out."""
-    for style, line in _lines(found):
+    for style, line in _write(found):
         indent = line[: len(line) - len(line.lstrip(" "))]
-        yield style, indent + flat(line.strip(" "))
+        yield style, indent + flatten(line.strip(" "))
 
 
-def _lines(found: Explanation) -> Iterator[tuple[Style, str]]:
-    yield "bold", words.headline(found)
-    yield "dim", "  ".join(words.facts(found))
+def _write(found: Explanation) -> Iterator[tuple[Style, str]]:
+    yield "bold", words.write_headline(found)
+    yield "dim", "  ".join(words.list_facts(found))
     for note in found.notes:
         yield "unsure", f"note: {note}"
     for cluster in found.clusters:
-        yield from _cluster(cluster)
-    told = list(words.unexplained(found))
+        yield from _write_cluster(cluster)
+    told = list(words.describe_unexplained(found))
     if told:
         yield "", ""
     for name, said in told:
         yield "unsure" if name == "unexplained" else "", f"{name}: {said}" if name else f"  {said}"
 
 
-def _cluster(cluster: Cluster) -> Iterator[tuple[Style, str]]:
+def _write_cluster(cluster: Cluster) -> Iterator[tuple[Style, str]]:
     yield "", ""
-    yield "alarm", words.title(cluster)
-    yield "bold", f"  {words.when(cluster)}"
-    yield "", f"  {words.evidence(cluster)}"
-    for name, said in words.details(cluster):
+    yield "alarm", words.write_title(cluster)
+    yield "bold", f"  {words.write_conditions(cluster)}"
+    yield "", f"  {words.count_evidence(cluster)}"
+    for name, said in words.list_details(cluster):
         yield "", f"  {name}: {said}"
-    cells = words.members(cluster)
+    cells = words.list_members(cluster)
     for cell in cells[: words.SHOWN]:
         yield "dim", f"  - {cell}"
     if len(cells) > words.SHOWN:

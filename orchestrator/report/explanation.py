@@ -38,14 +38,14 @@ class ShownCluster:
 
     @property
     def title(self) -> str:
-        """Return the cause with the number of cells where several clusters share it, else ``title``."""
+        """Return the cause with the number of cells if several clusters share it, else ``write_title``'s."""
         if not self.also:
-            return title(self.cluster)
-        cells = len({id_ for one in self.every for id_ in members(one)})
+            return write_title(self.cluster)
+        cells = len({id_ for one in self.every for id_ in list_members(one)})
         named = name_cause(self.cluster.cause) or " and ".join(
             dict.fromkeys(str(one.reason or one.outcome) for one in self.every)
         )
-        return f"{named}, {units.count(cells, 'cell')}"
+        return f"{named}, {units.format_count(cells, 'cell')}"
 
     @property
     def cause(self) -> str:
@@ -72,33 +72,33 @@ def show(record: RunRecord, clusters: Sequence[Cluster] | None = None) -> tuple[
     cells = {cell.id: cell for cell in record.cells}
     found: dict[tuple[bool, str], list[tuple[tuple[int, int], Cluster, CellRecord]]] = {}
     for cluster in find_clusters(record) if clusters is None else clusters:
-        worst = min((cells[id_] for id_ in members(cluster)), key=summary.severity)
-        one = (summary.severity(worst), cluster, worst)
-        is_known = summary.verdict(worst) is Verdict.KNOWN_FAILURE  # which must not grow what is loud
-        found.setdefault((is_known, name_cause(cluster.cause) or when(cluster)), []).append(one)
+        worst = min((cells[id_] for id_ in list_members(cluster)), key=summary.rank)
+        one = (summary.rank(worst), cluster, worst)
+        is_known = summary.find_verdict(worst) is Verdict.KNOWN_FAILURE  # which must not grow what is loud
+        found.setdefault((is_known, name_cause(cluster.cause) or write_conditions(cluster)), []).append(one)
     joined = sorted((sorted(ones, key=itemgetter(0)) for ones in found.values()), key=lambda ones: ones[0][0])
     return tuple(
         ShownCluster(
             cluster=cluster,
-            verdict=summary.verdict(worst),
-            state=summary.state(worst),
+            verdict=summary.find_verdict(worst),
+            state=summary.find_state(worst),
             also=tuple(other for _, other, _ in others),
         )
         for (_, cluster, worst), *others in joined
     )
 
 
-def explained(clusters: tuple[ShownCluster, ...]) -> frozenset[str]:
+def list_explained(clusters: tuple[ShownCluster, ...]) -> frozenset[str]:
     """Return the ids of all cells that clusters explain."""
-    return frozenset(id_ for one in clusters for cluster in one.every for id_ in members(cluster))
+    return frozenset(id_ for one in clusters for cluster in one.every for id_ in list_members(cluster))
 
 
-def members(cluster: Cluster) -> tuple[str, ...]:
+def list_members(cluster: Cluster) -> tuple[str, ...]:
     """Return the cells of a cluster, those that fit as far as is known among them."""
     return (*cluster.cells, *cluster.maybe)
 
 
-def headline(found: Explanation) -> str:
+def write_headline(found: Explanation) -> str:
     """Return how many cells fail, and how far that is explained."""
     if not found.failing:
         return NOTHING
@@ -115,42 +115,42 @@ def headline(found: Explanation) -> str:
     return f"{fail}; {clusters} {how_many} of them."
 
 
-def facts(found: Explanation) -> tuple[str, ...]:
+def list_facts(found: Explanation) -> tuple[str, ...]:
     """Return which runs it is about, and how much they say."""
     also = f"with the outcomes of {' '.join(found.also)}" if found.also else ""
     said = f"{found.failing} fail, {found.passing} pass, {found.missing} say nothing"
     return tuple(part for part in (f"run {found.run}", also, said) if part)
 
 
-def title(cluster: Cluster) -> str:
+def write_title(cluster: Cluster) -> str:
     """Return how the cells of a cluster fail, and how many they are."""
     count = len(cluster.cells) + len(cluster.maybe)
     said = f"{cluster.outcome}: {cluster.reason}" if cluster.reason else str(cluster.outcome)
-    return f"{said}, {units.count(count, 'cell')}, {cluster.confidence}"
+    return f"{said}, {units.format_count(count, 'cell')}, {cluster.confidence}"
 
 
-def when(cluster: Cluster) -> str:
+def write_conditions(cluster: Cluster) -> str:
     """Return the conditions as one would type them, without the quotes of a shell."""
     return "  ".join(cluster.when)
 
 
-def evidence(cluster: Cluster) -> str:
+def count_evidence(cluster: Cluster) -> str:
     """Return support and counter-examples."""
     cells = len(cluster.cells)
-    fit = units.count(cells + cluster.passing, "cell")
+    fit = units.format_count(cells + cluster.passing, "cell")
     said = f"{cells} of {fit}, {cluster.others_failing} of {cluster.others} others"
     if cluster.maybe:
         said += f"; {len(cluster.maybe)} more fit as far as is known"
     return said
 
 
-def line(cluster: Cluster) -> str:
+def write_line(cluster: Cluster) -> str:
     """Return a cluster in one line."""
     end = cluster.reason or cluster.outcome
-    return f"{end} when {when(cluster)}: {evidence(cluster)} ({cluster.confidence})"
+    return f"{end} when {write_conditions(cluster)}: {count_evidence(cluster)} ({cluster.confidence})"
 
 
-def details(cluster: Cluster) -> Iterator[tuple[str, str]]:
+def list_details(cluster: Cluster) -> Iterator[tuple[str, str]]:
     """Yield what else there is to say: a name and a sentence each."""
     if cluster.cause:
         yield "cause", cluster.cause
@@ -159,33 +159,33 @@ def details(cluster: Cluster) -> Iterator[tuple[str, str]]:
     if cluster.irrelevant:
         yield "irrelevant", ", ".join(cluster.irrelevant)
     yield from (("border", border) for border in cluster.borders)
-    yield from _doubts(cluster)
+    yield from _list_doubts(cluster)
 
 
-def _doubts(cluster: Cluster) -> Iterator[tuple[str, str]]:
+def _list_doubts(cluster: Cluster) -> Iterator[tuple[str, str]]:
     yield from (("always together", f"{one} with {other}") for one, other in cluster.confounded)
     yield from (("or", "  ".join(texts)) for texts in cluster.alternatives)
     if cluster.mixed:
         yield "flaky", f"{cluster.mixed} of these cells passed in some attempts or runs"
     if cluster.exceptions:
-        yield "passes nevertheless", names(cluster.exceptions)
+        yield "passes nevertheless", list_names(cluster.exceptions)
     if cluster.because:
         yield f"only {cluster.confidence}", cluster.because
     yield from (("would decide", f"{COMMAND} {words}") for words in cluster.decide)
 
 
-def names(cells: tuple[str, ...]) -> str:
+def list_names(cells: tuple[str, ...]) -> str:
     """Return the first cells, and how many there are beside them."""
     more = len(cells) - SHOWN
     return ", ".join(cells[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def unexplained(found: Explanation) -> Iterator[tuple[str, str]]:
+def describe_unexplained(found: Explanation) -> Iterator[tuple[str, str]]:
     """Yield what there is to say of failures that no cluster explains."""
     if not found.unexplained:
         return
     count = len(found.unexplained)
-    yield "unexplained", f"{units.count(count, 'cell')}: {names(found.unexplained)}"
+    yield "unexplained", f"{units.format_count(count, 'cell')}: {list_names(found.unexplained)}"
     if count == 1:
         yield "", "one cell proves no combination; its neighbours would tell which of its values matters"
         if not found.neighbours:

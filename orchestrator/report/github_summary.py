@@ -21,12 +21,12 @@ def render(record: RunRecord, compared: Comparison | None = None, *, limit: int 
     :param compared: of another run with this one.
     :param limit: bytes that there is room for; sections that do not fit are left out whole, and named.
     """
-    return "\n".join(fit_sections(_sections(record, compared), limit)) + "\n"
+    return "\n".join(fit_sections(_write_sections(record, compared), limit)) + "\n"
 
 
-def _sections(record: RunRecord, compared: Comparison | None) -> Iterator[Section]:
+def _write_sections(record: RunRecord, compared: Comparison | None) -> Iterator[Section]:
     """Yield the sections; those without anything to say have no line."""
-    shown = text.safe(record)
+    shown = text.make_safe(record)
     clusters = explanation.show(shown)
     yield Section("state", tuple(markdown.write_state(shown, clusters)))
     if news := read_news(compared):
@@ -36,10 +36,10 @@ def _sections(record: RunRecord, compared: Comparison | None) -> Iterator[Sectio
     yield Section("clusters", tuple(markdown.write_clusters(clusters)))
     for story in tell_alarms(record, compared):
         yield Section(story.title, tuple(write_alarm(story, _CELLS)))
-    found = groups.groups(shown, explanation.explained(clusters))
+    found = groups.group_cells(shown, explanation.list_explained(clusters))
     for one in found:
         if not one.quiet and one.verdict not in ALARMS | {Verdict.NOT_JUDGED}:
-            yield _group(one)
+            yield _write_group(one)
     yield Section("rules", tuple(markdown.write_rules(shown)))
     yield Section("disagreements of clients", tuple(markdown.write_disagreements(shown)))
     yield Section("self-tests", tuple(markdown.write_selftests(shown)))
@@ -47,8 +47,8 @@ def _sections(record: RunRecord, compared: Comparison | None) -> Iterator[Sectio
     yield from (Section(name, (*grid, *legend)) for name, grid in grids)
     for one in found:
         if one.verdict in {Verdict.NOT_JUDGED, Verdict.KNOWN_FAILURE}:
-            yield _group(one)
+            yield _write_group(one)
 
 
-def _group(group: groups.Group) -> Section:
+def _write_group(group: groups.Group) -> Section:
     return Section(group.title, tuple(markdown.write_group(group, _CELLS)))

@@ -34,10 +34,10 @@ class Slot:
 
     @property
     def tally(self) -> tuple[tuple[CellRecord, int], ...]:
-        """How many cells look alike, with one of them; the worst first."""
+        """Return how many cells look alike, with one of them; the worst first."""
         found: dict[tuple[int, int], list[CellRecord]] = {}
         for cell in self.cells:
-            found.setdefault(summary.severity(cell), []).append(cell)
+            found.setdefault(summary.rank(cell), []).append(cell)
         return tuple((alike[0], len(alike)) for alike in found.values())
 
 
@@ -63,70 +63,72 @@ class Grid:
 
     @property
     def dense(self) -> bool:
-        """Many columns: fields are narrow."""
+        """Return whether there are so many columns that fields are narrow."""
         return len(self.columns) > CROWD
 
     @property
     def long(self) -> bool:
-        """Many rows: columns are of equal width, which a browser lays out much sooner."""
+        """Return whether rows are many. Columns have then one width, which a browser lays out much sooner."""
         return len(self.rows) > MANY
 
     @property
     def arches(self) -> dict[str, int]:
-        """Every architecture with the number of its columns."""
+        """Return every architecture with the number of its columns."""
         found: dict[str, int] = {}
         for column in self.columns:
             found[column.arch] = found.get(column.arch, 0) + 1
         return found
 
 
-def default(cells: Sequence[CellRecord]) -> Grid:
-    """The grid of ``cells``, both sides in the order in which the matrix declares their values."""
-    ranks = {axis: _ranks(axis, cells) for axis in (*ROWS, *COLUMNS)}
+def make_grid(cells: Sequence[CellRecord]) -> Grid:
+    """Return the grid of the cells, both sides in the order in which the matrix declares their values."""
+    ranks = {axis: _rank_values(axis, cells) for axis in (*ROWS, *COLUMNS)}
     slots: dict[tuple[str, ...], dict[tuple[str, ...], list[CellRecord]]] = {}
     for cell in cells:
-        slots.setdefault(_key(cell, ROWS), {}).setdefault(_key(cell, COLUMNS), []).append(cell)
-    columns = _sorted({column for row in slots.values() for column in row}, COLUMNS, ranks)
+        slots.setdefault(_read_names(cell, ROWS), {}).setdefault(_read_names(cell, COLUMNS), []).append(cell)
+    columns = _sort({column for row in slots.values() for column in row}, COLUMNS, ranks)
     return Grid(
         columns=tuple(Column(arch=arch, cipher=cipher) for arch, cipher in columns),
         rows=tuple(
             GridRow(
-                haproxy=haproxy, tls=tls, slots=tuple(_slot(slots[haproxy, tls].get(c, ())) for c in columns)
+                haproxy=haproxy,
+                tls=tls,
+                slots=tuple(_make_slot(slots[haproxy, tls].get(c, ())) for c in columns),
             )
-            for haproxy, tls in _sorted(set(slots), ROWS, ranks)
+            for haproxy, tls in _sort(set(slots), ROWS, ranks)
         ),
-        inside=tuple(axis for axis in INSIDE if len(values(axis, cells)) > 1),
-        emulated=emulated(cells),
+        inside=tuple(axis for axis in INSIDE if len(list_values(axis, cells)) > 1),
+        emulated=find_emulated(cells),
     )
 
 
-def emulated(cells: Sequence[CellRecord]) -> frozenset[str]:
+def find_emulated(cells: Sequence[CellRecord]) -> frozenset[str]:
     """Return the architectures of which every cell that was tried ran under QEMU."""
     found: dict[str, set[bool]] = {}
     for cell in cells:
-        if summary.tried(cell):
-            found.setdefault(cell.axes.arch.name, set()).add(summary.emulated(cell))
+        if summary.is_tried(cell):
+            found.setdefault(cell.axes.arch.name, set()).add(summary.is_emulated(cell))
     return frozenset(arch for arch, modes in found.items() if modes == {True})
 
 
-def _slot(cells: Sequence[CellRecord]) -> Slot:
-    return Slot(cells=tuple(sorted(cells, key=summary.severity)))
+def _make_slot(cells: Sequence[CellRecord]) -> Slot:
+    return Slot(cells=tuple(sorted(cells, key=summary.rank)))
 
 
-def values(axis: str, cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    """The names on ``axis``, in the order of their first appearance."""
+def list_values(axis: str, cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    """Return the names on an axis, in the order of their first appearance."""
     return tuple(dict.fromkeys(getattr(cell.axes, axis).name for cell in cells))
 
 
-def _ranks(axis: str, cells: Sequence[CellRecord]) -> dict[str, int]:
-    return {name: index for index, name in enumerate(values(axis, cells))}
+def _rank_values(axis: str, cells: Sequence[CellRecord]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(list_values(axis, cells))}
 
 
-def _key(cell: CellRecord, axes: tuple[str, ...]) -> tuple[str, ...]:
+def _read_names(cell: CellRecord, axes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(getattr(cell.axes, axis).name for axis in axes)
 
 
-def _sorted(
+def _sort(
     keys: set[tuple[str, ...]], axes: tuple[str, ...], ranks: dict[str, dict[str, int]]
 ) -> list[tuple[str, ...]]:
     return sorted(

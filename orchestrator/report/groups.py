@@ -43,40 +43,40 @@ class Group:
 _Key = tuple[Verdict, str, str, str, str]
 
 
-def groups(record: RunRecord, explained: Collection[str] = ()) -> tuple[Group, ...]:
-    """All cells but those that pass as expected: worst first, then the largest group.
+def group_cells(record: RunRecord, explained: Collection[str] = ()) -> tuple[Group, ...]:
+    """Return all cells but those that pass as expected, in groups: worst first, then the largest.
 
     :param explained: the cells that clusters explain.
     """
     found: dict[_Key, list[CellRecord]] = {}
     for cell in record.cells:
-        if cell.outcome is not Outcome.PASS or summary.verdict(cell) is not Verdict.AS_EXPECTED:
-            found.setdefault(_key(cell), []).append(cell)
-    order = sorted(found, key=lambda key: (summary.severity(found[key][0]), -len(found[key]), key))
-    return tuple(_group(key, found[key], record, explained) for key in order)
+        if cell.outcome is not Outcome.PASS or summary.find_verdict(cell) is not Verdict.AS_EXPECTED:
+            found.setdefault(_make_key(cell), []).append(cell)
+    order = sorted(found, key=lambda key: (summary.rank(found[key][0]), -len(found[key]), key))
+    return tuple(_make_group(key, found[key], record, explained) for key in order)
 
 
-def _key(cell: CellRecord) -> _Key:
-    verdict = summary.verdict(cell)
+def _make_key(cell: CellRecord) -> _Key:
+    verdict = summary.find_verdict(cell)
     cause = name_cause(cell.cause) if verdict in ALARMS else ""
     if cause:
-        return verdict, summary.state(cell), "", "", cause
+        return verdict, summary.find_state(cell), "", "", cause
     differs = verdict in ALARMS | {Verdict.NOW_PASSING}
-    was = expectations.wanted(cell.expected) if cell.expected and differs else ""
-    return verdict, summary.state(cell), cell.reason or "", was, ""
+    was = expectations.describe_expected(cell.expected) if cell.expected and differs else ""
+    return verdict, summary.find_state(cell), cell.reason or "", was, ""
 
 
-def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Collection[str]) -> Group:
+def _make_group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Collection[str]) -> Group:
     verdict, state, reason, _, cause = key
-    words = summary.words(record)
-    waits = all(summary.waits(cell, record.run) for cell in cells)
+    words = summary.choose_words(record)
+    waits = all(summary.is_waiting(cell, record.run) for cell in cells)
     causes = {cell.cause for cell in cells}
     rules = {cell.expected if cell.expected and cell.expected.rule else None for cell in cells}
     return Group(
         verdict=verdict,
         state=state,
         reason=reason,
-        title=words.titles[state] if waits else _title(key),
+        title=words.titles[state] if waits else _write_title(key),
         meaning=_tell_reasons(cells)
         if cause
         else _REASONS.get(reason) or (words.meanings[state] if state != Outcome.PASS else verdict.meaning),
@@ -92,14 +92,14 @@ def _group(key: _Key, cells: list[CellRecord], record: RunRecord, explained: Col
 
 
 def _tell_reasons(cells: list[CellRecord]) -> str:
-    found = Counter(str(cell.reason or summary.TITLES[summary.state(cell)]) for cell in cells)
+    found = Counter(str(cell.reason or summary.TITLES[summary.find_state(cell)]) for cell in cells)
     if len(found) == 1:
         (reason,) = found
         return ": ".join(part for part in (reason, _REASONS.get(reason, "")) if part)
     return ", ".join(f"{count} {reason}" for reason, count in found.most_common())
 
 
-def _title(key: _Key) -> str:
+def _write_title(key: _Key) -> str:
     verdict, state, reason, was, cause = key
     if cause:
         return f"{summary.VERDICT_TITLES[verdict]}: {cause}"

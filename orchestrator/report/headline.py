@@ -9,7 +9,7 @@ from orchestrator.record.model import CellRecord, RunInfo, RunRecord, is_intermi
 from orchestrator.report import explanation, summary, units
 from orchestrator.report.causes import count_causes, name_causes
 from orchestrator.report.explanation import ShownCluster
-from orchestrator.report.selftests import unsound
+from orchestrator.report.selftests import find_unsound
 
 _NAMED = 3
 """Reasons (or rules) that are named before it says "and N more"."""
@@ -24,16 +24,16 @@ UNFINISHED = {"running": "Still running", "interrupted": "Interrupted", "cut-off
 _BROKEN = {Outcome.BLOCKED, Outcome.ERROR}
 
 
-def level(record: RunRecord) -> str:
+def find_level(record: RunRecord) -> str:
     """Return how loud the page is: ``alarm``, ``unsure``, ``note`` or ``calm``.
 
     An unfinished run, or one that put nothing to the test, is never calm.
     """
     return choose_level(
-        summary.verdict_counts(record.cells),
+        summary.count_verdicts(record.cells),
         stale=any(rule.stale for rule in record.rules),
-        whole=went_well(record) and _tested(record.cells),
-        sound=not unsound(record),
+        whole=went_well(record) and _has_judged(record.cells),
+        sound=not find_unsound(record),
     )
 
 
@@ -54,7 +54,7 @@ def choose_level(
     return "note" if Verdict.NOW_PASSING in found or not sound else "calm"
 
 
-def parts(record: RunRecord, clusters: Sequence[ShownCluster] | None = None) -> tuple[str, ...]:
+def write_parts(record: RunRecord, clusters: Sequence[ShownCluster] | None = None) -> tuple[str, ...]:
     """Return the run in words: the main finding, fit for a heading, then whatever else there is.
 
     A cell that was not judged is counted as such; nothing but a finished run of expected ends says
@@ -65,21 +65,21 @@ def parts(record: RunRecord, clusters: Sequence[ShownCluster] | None = None) -> 
     if not record.cells:
         return ("No cell: there is nothing to judge",)
     clusters = explanation.show(record) if clusters is None else clusters
-    return (*_parts(record, clusters), *_intermittent(record.cells))
+    return (*_write_parts(record, clusters), *_count_intermittent(record.cells))
 
 
-def _parts(record: RunRecord, clusters: Sequence[ShownCluster]) -> tuple[str, ...]:
-    loud, quiet = _loud(record, clusters), _quiet(record.cells)
+def _write_parts(record: RunRecord, clusters: Sequence[ShownCluster]) -> tuple[str, ...]:
+    loud, quiet = _list_loud(record, clusters), _list_quiet(record.cells)
     if not went_well(record):
         judged = sum(cell.outcome is not None for cell in record.cells)
         ended = UNFINISHED.get(record.run.status, f"Ended with exit code {record.run.exit_code}")
-        first = f"{ended}: {judged} of {units.count(len(record.cells), 'cell')} judged"
+        first = f"{ended}: {judged} of {units.format_count(len(record.cells), 'cell')} judged"
         return (first, *(_phrase(*piece) for piece in loud), *quiet)
     if loud:
         return (_phrase(*loud[0], total=len(record.cells)), *(_phrase(*piece) for piece in loud[1:]), *quiet)
-    if not _tested(record.cells):
+    if not _has_judged(record.cells):
         return ("Nothing was put to the test", *quiet)
-    if any(summary.verdict(cell) is Verdict.KNOWN_FAILURE for cell in record.cells):
+    if any(summary.find_verdict(cell) is Verdict.KNOWN_FAILURE for cell in record.cells):
         return (f"As expected, with {quiet[0]}", *quiet[1:])
     passing = sum(cell.outcome is Outcome.PASS for cell in record.cells)
     words = "The one judged cell passes" if passing == 1 else f"All {passing} judged cells pass"
@@ -88,40 +88,45 @@ def _parts(record: RunRecord, clusters: Sequence[ShownCluster]) -> tuple[str, ..
     return (f"{words}, as expected", *(words for words in quiet if not words.endswith(("pass", "passes"))))
 
 
-def goes_on(run: RunInfo) -> str:
+def find_resume_command(run: RunInfo) -> str:
     """Return the command that continues a run without an end; empty if it has one, or still runs."""
     return f"matrixctl run --resume {run.id}" if run.status in {"interrupted", "cut-off"} else ""
 
 
-def resumed(run: RunInfo) -> str:
+def describe_resumes(run: RunInfo) -> str:
     """Return how often and when the run was resumed, and what was judged by then; empty if never."""
     if not run.resumed:
         return ""
     often = "once" if len(run.resumed) == 1 else f"{len(run.resumed)} times"
     latest = ", last" if len(run.resumed) > _NAMED else ""
     told = (
-        f"{units.moment(one.at)} ({one.stood} of {run.planned} cells stood)" for one in run.resumed[-_NAMED:]
+        f"{units.format_moment(one.at)} ({one.stood} of {run.planned} cells stood)"
+        for one in run.resumed[-_NAMED:]
     )
     return f"{often}{latest}: {', '.join(told)}"
 
 
 def went_well(record: RunRecord) -> bool:
     """Return whether the run ended, with only the exit code that its cells and rules cause."""
-    caused = _caused(record)
+    caused = _find_exit(record)
     return record.run.status == "finished" and not (caused is Exit.OK and record.run.exit_code != Exit.OK)
 
 
-def exit_words(record: RunRecord) -> str:
-    """The exit code, and why it is 0 beside cells that were not judged: no report calls those judged."""
+def explain_exit(record: RunRecord) -> str:
+    """Return the exit code, and why it is 0 though cells were not judged: no report calls those judged."""
     code = record.run.exit_code
     if code is None:
         return units.NOT_MEASURED
-    if code != Exit.OK or _caused(record) is Exit.OK or _caused(record, allow_blocked=True) is not Exit.OK:
+    if (
+        code != Exit.OK
+        or _find_exit(record) is Exit.OK
+        or _find_exit(record, allow_blocked=True) is not Exit.OK
+    ):
         return str(code)
     return f"{code}: --allow-blocked forgives what is blocked"
 
 
-def _caused(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
+def _find_exit(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
     return exit_code(
         ((cell.outcome, cell.verdict) for cell in record.cells),
         stale=any(rule.stale for rule in record.rules),
@@ -130,12 +135,14 @@ def _caused(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
     )
 
 
-def _tested(cells: Sequence[CellRecord]) -> bool:
+def _has_judged(cells: Sequence[CellRecord]) -> bool:
     return any(cell.outcome and cell.outcome.judged_product for cell in cells)
 
 
-def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    others = [cell for cell in cells if summary.verdict(cell) is not Verdict.FLAKY]  # these are told already
+def _count_intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    others = [
+        cell for cell in cells if summary.find_verdict(cell) is not Verdict.FLAKY
+    ]  # these are told already
     count = sum(is_intermittent(cell) for cell in others)
     some = (
         "1 cell failed in only some of its" if count == 1 else f"{count} cells failed in only some of their"
@@ -146,17 +153,17 @@ def _intermittent(cells: Sequence[CellRecord]) -> tuple[str, ...]:
 _Piece = tuple[tuple[str, str], int, list[str], int]
 
 
-def _loud(record: RunRecord, clusters: Sequence[ShownCluster]) -> list[_Piece]:
+def _list_loud(record: RunRecord, clusters: Sequence[ShownCluster]) -> list[_Piece]:
     """Return what needs attention: nouns, how many, their causes (or rules), how many causes are found."""
     found: list[_Piece] = []
     stale = [rule.place for rule in record.rules if rule.stale]
-    broken = [f"{test.tls} on {test.arch}" for test in unsound(record)]
+    broken = [f"{test.tls} on {test.arch}" for test in find_unsound(record)]
     for verdict, nouns in _NOUNS.items():
         if verdict is Verdict.NOT_JUDGED and broken:
             found.append((("failed self-test", "failed self-tests"), len(broken), broken, 0))
         if verdict is Verdict.NOT_JUDGED and stale:
             found.append((("stale rule", "stale rules"), len(stale), stale, 0))
-        cells = [cell for cell in record.cells if summary.verdict(cell) is verdict]
+        cells = [cell for cell in record.cells if summary.find_verdict(cell) is verdict]
         if verdict is Verdict.NOT_JUDGED and record.run.status != "finished":
             cells = [cell for cell in cells if cell.outcome]
         if cells and verdict in ALARMS:
@@ -178,7 +185,7 @@ def _find_causes(
         return [*name_causes(cells, record.cells)], count
     left, found = {cell.id for cell in cells}, list[str]()
     for shown in clusters:
-        if explained := left & explanation.explained((shown,)):
+        if explained := left & explanation.list_explained((shown,)):
             left -= explained
             found.append(shown.cause)
     return ([*name_causes(cells, record.cells)], 0) if left else (found, len(found))
@@ -190,11 +197,11 @@ def _phrase(nouns: tuple[str, str], count: int, named: list[str], causes: int, *
         sentence = f"{count} {noun}"
     elif noun.startswith("cell"):
         _, _, rest = noun.partition(" ")
-        sentence = f"{count} of {units.count(total, 'cell')} {rest}"
+        sentence = f"{count} of {units.format_count(total, 'cell')} {rest}"
     else:
-        sentence = f"{count} {noun} in {units.count(total, 'cell')}"
+        sentence = f"{count} {noun} in {units.format_count(total, 'cell')}"
     if causes:
-        sentence += f", {units.count(causes, 'cause')}"
+        sentence += f", {units.format_count(causes, 'cause')}"
     if not named:
         return sentence
     listed = ", ".join(named[:_NAMED])
@@ -202,13 +209,13 @@ def _phrase(nouns: tuple[str, str], count: int, named: list[str], causes: int, *
     return f"{sentence}: {listed}{more}" if total else f"{sentence} ({listed}{more})"
 
 
-def _quiet(cells: Sequence[CellRecord]) -> tuple[str, ...]:
+def _list_quiet(cells: Sequence[CellRecord]) -> tuple[str, ...]:
     """Return what is as expected, by outcome."""
-    known = sum(summary.verdict(cell) is Verdict.KNOWN_FAILURE for cell in cells)
-    found = summary.counts(cell for cell in cells if summary.verdict(cell) is Verdict.AS_EXPECTED)
+    known = sum(summary.find_verdict(cell) is Verdict.KNOWN_FAILURE for cell in cells)
+    found = summary.count_states(cell for cell in cells if summary.find_verdict(cell) is Verdict.AS_EXPECTED)
     passing = "1 passes" if found["pass"] == 1 else f"{found['pass']} pass"
     words = {
-        units.count(known, "known failure"): known,
+        units.format_count(known, "known failure"): known,
         passing: found["pass"],
         f"{found['unsupported']} unsupported": found["unsupported"],
         f"{found['blocked']} blocked as expected": found["blocked"],

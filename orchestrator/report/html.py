@@ -45,107 +45,107 @@ _GROUP_SHOWN = 3
 
 
 def render(record: RunRecord, comparison: Comparison | None = None, previous: str = "") -> str:
-    """The whole page. Pure: the same record gives the same bytes.
+    """Return the whole page. Pure: the same record gives the same bytes.
 
     :param comparison: of another run with this one.
     :param previous: the id of the run before it that asked for the same cells; its folder is beside this one.
     """
-    record = _without_waiting_words(text.safe(record))
-    disagree = disagreements.disagreements(record)
+    record = _without_waiting_words(text.make_safe(record))
+    disagree = disagreements.find_disagreements(record)
     sentences = {said.cell: found.sentence for found in disagree for said in found.said}
     news = read_news(comparison)
     told = {cell.id for cell in record.cells if cell.id in sentences or (news and news.describe(cell.id))}
-    builds = _builds(record, told)
+    builds = _list_builds(record, told)
     clusters = explanation.show(record)
-    style, script = _asset("style.css"), _asset("script.js")
-    words = summary.words(record)
-    page = _environment(**words._asdict()).get_template("report.html.j2")
+    style, script = _read_asset("style.css"), _read_asset("script.js")
+    words = summary.choose_words(record)
+    page = _find_environment(**words._asdict()).get_template("report.html.j2")
     return page.render(
         record=record,
         run=record.run,
-        headline=headline.parts(record, clusters),
-        level=headline.level(record),
+        headline=headline.write_parts(record, clusters),
+        level=headline.find_level(record),
         news=news,
-        goes_on=headline.goes_on(record.run),
-        resumed=headline.resumed(record.run),
+        goes_on=headline.find_resume_command(record.run),
+        resumed=headline.describe_resumes(record.run),
         previous=previous,
-        exit_code=headline.exit_words(record),
+        exit_code=headline.explain_exit(record),
         asked=selection.describe(record),
         tested=selection.tell_tested(record),
-        command=selection.command(record.run),
+        command=selection.find_command(record.run),
         bundle=shlex.join(["matrixctl", "report", record.run.id, "--bundle", f"{record.run.id}.zip"]),
-        special=provenance.special(record),
-        counts=summary.counts(record.cells),
-        verdicts=summary.verdict_counts(record.cells),
-        segments=summary.segments(record.cells, words.verdict_titles),
+        special=provenance.find_special(record),
+        counts=summary.count_states(record.cells),
+        verdicts=summary.count_verdicts(record.cells),
+        segments=summary.make_segments(record.cells, words.verdict_titles),
         clusters=clusters,
-        groups=groups.groups(record, explanation.explained(clusters)),
-        rules=expectations.lines(record),
-        proofs=proofs.table(record.clients),
+        groups=groups.group_cells(record, explanation.list_explained(clusters)),
+        rules=expectations.list_rules(record),
+        proofs=proofs.make_table(record.clients),
         disagreements=disagree,
         sentences=sentences,
         traces=trace.find_traces(record.cells),
-        refusals=proofs.refusals(record.clients),
-        selftests=selftests.overview(record.selftests),
-        grid=grid.default(record.cells),
+        refusals=proofs.list_refusals(record.clients),
+        selftests=selftests.make_overview(record.selftests),
+        grid=grid.make_grid(record.cells),
         builds=builds,
-        selftest_of=_selftests(record),
-        slowest=actions.slowest(record.actions),
-        kinds=actions.kinds(record.actions),
+        selftest_of=_index_selftests(record),
+        slowest=actions.find_slowest(record.actions),
+        kinds=actions.list_kinds(record.actions),
         timeline=timeline.draw(record),
         data=packed_panels.pack(
-            record, {build.name: build.place for build in builds}, words=words, more=told, href=_href
+            record, {build.name: build.place for build in builds}, words=words, more=told, href=_make_link
         ),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
-        policy=_policy(style, script),
+        policy=_write_policy(style, script),
     )
 
 
 def _without_waiting_words(record: RunRecord) -> RunRecord:
     """Return it without the message of cells that have yet to be judged, which says that they are not."""
     cells = (
-        cell.model_copy(update={"message": ""}) if summary.waits(cell, record.run) else cell
+        cell.model_copy(update={"message": ""}) if summary.is_waiting(cell, record.run) else cell
         for cell in record.cells
     )
     return record.model_copy(update={"cells": tuple(cells)})
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """A page on two runs, of either of which there may be no report: it leads to none. Pure."""
-    comparison = text.safe(comparison)
-    style = _asset("style.css")
-    page = _environment().get_template("comparison.html.j2")
+    """Return a page on two runs. It has no link to their reports, which may not exist. Pure."""
+    comparison = text.make_safe(comparison)
+    style = _read_asset("style.css")
+    page = _find_environment().get_template("comparison.html.j2")
     return page.render(
         comparison=comparison,
-        groups=compared.groups(comparison),
+        groups=compared.group_changes(comparison),
         style=Markup(style),  # noqa: S704 - our own file
-        policy=_policy(style),
+        policy=_write_policy(style),
     )
 
 
-def policy() -> str:
-    """Return the Content-Security-Policy that stands in each page, for a server to say it, too."""
-    return _policy(_asset("style.css"), _asset("script.js"))
+def find_policy() -> str:
+    """Return the Content-Security-Policy of each page, for a server that sends it as a header, too."""
+    return _write_policy(_read_asset("style.css"), _read_asset("script.js"))
 
 
-def anchor(cell: CellRecord) -> str:
-    """The fragment of the cell's panel: stable from run to run."""
-    return fragment(cell.id)
+def make_anchor(cell: CellRecord) -> str:
+    """Return the fragment of the cell's panel: the same from run to run."""
+    return make_fragment(cell.id)
 
 
-def fragment(cell_id: str) -> str:
-    """The same, of the id alone."""
+def make_fragment(cell_id: str) -> str:
+    """Return the same, of the id alone."""
     return "c-" + re.sub(r"[^A-Za-z0-9._-]", "_", cell_id)
 
 
-def _environment(**words: Mapping[str, str]) -> Environment:
-    """Return the one for these words: macros see globals alone."""
-    return _environment_of(json.dumps(words))
+def _find_environment(**words: Mapping[str, str]) -> Environment:
+    """Return the environment with these words as globals, since a macro sees nothing else."""
+    return _make_environment(json.dumps(words))
 
 
 @cache
-def _environment_of(words: str) -> Environment:
+def _make_environment(words: str) -> Environment:
     environment = make_environment("report")
     environment.globals.update(json.loads(words))
     return environment
@@ -157,61 +157,61 @@ def make_environment(*folders: str) -> Environment:
         loader=FileSystemLoader([resources.root() / "templates" / folder for folder in folders]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else text.isolated(value),
+        finalize=lambda value: value if isinstance(value, Markup) else text.isolate(value),
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals.update(
         group_shown=_GROUP_SHOWN,
-        detail_of=selftests.detail,
+        detail_of=selftests.make_detail,
         compared=compared,
         look_of=look,
         cluster_of=explanation,
         panel_of=panel,
-        share_of=attempts.share,
+        share_of=attempts.describe_share,
         is_short=_is_short,
-        preface_of=attempts.preface,
+        preface_of=attempts.write_preface,
         timeline_of=timeline,
         trace_of=trace,
         absence_of=trace.explain_absence,
         tally_of=attempts.tally,
-        confirmation_of=attempts.confirmation,
-        state_of=summary.state,
-        verdict_of=summary.verdict,
+        confirmation_of=attempts.describe_confirmation,
+        state_of=summary.find_state,
+        verdict_of=summary.find_verdict,
         titles=summary.TITLES,
         meanings=summary.MEANINGS,
         verdict_titles=summary.VERDICT_TITLES,
         tags=summary.TAGS,
     )
     environment.filters.update(
-        anchor=anchor,
-        fragment=fragment,
+        anchor=make_anchor,
+        fragment=make_fragment,
         alone=escape,
-        breakable=_breakable,
-        emulated=summary.emulated,
-        tried=summary.tried,
-        wanted=expectations.wanted,
-        duration=units.duration,
-        href=_href,
-        inside=_inside,
-        link=expectations.link,
-        moment=units.moment,
-        of=units.count,
-        ms=units.milliseconds,
+        breakable=_allow_breaks,
+        emulated=summary.is_emulated,
+        tried=summary.is_tried,
+        wanted=expectations.describe_expected,
+        duration=units.format_duration,
+        href=_make_link,
+        inside=_name_inside,
+        link=expectations.check_link,
+        moment=units.format_moment,
+        of=units.format_count,
+        ms=units.format_milliseconds,
         short=text.shorten,
-        sha=provenance.short,
-        size=units.size,
-        suite=_suite,
+        sha=provenance.shorten,
+        size=units.format_size,
+        suite=_shorten_suite,
     )
     return environment
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (resources.root() / "templates" / "report" / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str = "") -> str:
-    """A Content-Security-Policy under which nothing but our own inline blocks has any effect."""
+def _write_policy(style: str, script: str = "") -> str:
+    """Return a Content-Security-Policy that allows our own inline blocks and nothing else."""
     scripts = f"script-src {_hash(script)}; " if script else ""
     return f"default-src 'none'; style-src {_hash(style)}; {scripts}base-uri 'none'; form-action 'none'"
 
@@ -237,7 +237,7 @@ class _BuildCells:
         return not self.cells and not self.special
 
 
-def _builds(record: RunRecord, more: Collection[str]) -> tuple[_BuildCells, ...]:
+def _list_builds(record: RunRecord, more: Collection[str]) -> tuple[_BuildCells, ...]:
     found: dict[str, list[CellRecord]] = {}
     for cell in record.cells:
         found.setdefault(cell.build.name, []).append(cell)
@@ -245,7 +245,7 @@ def _builds(record: RunRecord, more: Collection[str]) -> tuple[_BuildCells, ...]
         _BuildCells(
             place=place,
             name=name,
-            special=provenance.of(members[0], record),
+            special=provenance.find_made(members[0], record),
             cells=(shown := tuple(cell for cell in members if not packed_panels.is_drawn(cell, more))),
             drawn=len(members) - len(shown),
         )
@@ -253,8 +253,8 @@ def _builds(record: RunRecord, more: Collection[str]) -> tuple[_BuildCells, ...]
     )
 
 
-def _selftests(record: RunRecord) -> Callable[[CellRecord], str]:
-    """From a cell to the fragment of its library's self-test, empty where there is none."""
+def _index_selftests(record: RunRecord) -> Callable[[CellRecord], str]:
+    """Return a function from a cell to the fragment of its library's self-test, empty if there is none."""
     found = {
         (test.tls, test.arch, test.execution): f"selftest-{number}"
         for number, test in enumerate(record.selftests, 1)
@@ -262,29 +262,31 @@ def _selftests(record: RunRecord) -> Callable[[CellRecord], str]:
     return lambda cell: found.get((cell.axes.tls.name, cell.axes.arch.name, cell.axes.execution.name), "")
 
 
-def _inside(cell: CellRecord, axes: Sequence[str]) -> str:
-    """What tells ``cell`` from others in the same field."""
+def _name_inside(cell: CellRecord, axes: Sequence[str]) -> str:
+    """Return what tells the cell from others in the same field."""
     return " ".join(getattr(cell.axes, axis).name for axis in axes) or cell.id
 
 
 def _is_short(cell: CellRecord, emulated: Collection[str]) -> bool:
     """Return whether a field says the outcome alone, and has room for counts beside it."""
-    tells_qemu = summary.emulated(cell) and cell.axes.arch.name not in emulated
-    return not (cell.reason or summary.TAGS[summary.verdict(cell)] or tells_qemu or attempts.share(cell))
+    tells_qemu = summary.is_emulated(cell) and cell.axes.arch.name not in emulated
+    return not (
+        cell.reason or summary.TAGS[summary.find_verdict(cell)] or tells_qemu or attempts.describe_share(cell)
+    )
 
 
-def _breakable(name: str) -> Markup:
-    """``name`` with permission to break after underscores (browsers break after hyphens already)."""
-    return Markup(re.sub(r"_(?=\w)", "_<wbr>", str(escape(text.isolated(name)))))  # noqa: S704 - escaped before
+def _allow_breaks(name: str) -> Markup:
+    """Return the name so that lines may break after underscores, as they may after hyphens."""
+    return Markup(re.sub(r"_(?=\w)", "_<wbr>", str(escape(text.isolate(name)))))  # noqa: S704 - escaped before
 
 
-def _suite(name: str) -> str:
-    """A suite's name without the parts that all TLS 1.3 suites share."""
+def _shorten_suite(name: str) -> str:
+    """Return a suite's name without the parts that all TLS 1.3 suites share."""
     return re.sub(r"^TLS_(\w+?)_SHA(256|384)$", r"\1", name)
 
 
-def _href(path: str) -> str | None:
-    """A link to a file of the run's folder, or ``None`` for a path that would leave it."""
+def _make_link(path: str) -> str | None:
+    """Return a link to a file of the run's folder; ``None`` for a path that would leave it."""
     if path.startswith("/") or ".." in path.split("/"):
         return None
     return "./" + quote(path)

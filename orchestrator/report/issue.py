@@ -12,7 +12,7 @@ from orchestrator.matrix.model import Software, name_haproxy
 from orchestrator.outcome import FAILURES, Outcome
 from orchestrator.record.model import CellRecord, Component, RunRecord
 from orchestrator.report import attempts, expectations, explanation, panel, text, trace, units
-from orchestrator.report.provenance import of as made_of
+from orchestrator.report.provenance import find_made as made_of
 from orchestrator.report.step_summary import escape
 
 _EMPTY = "_No response_"
@@ -26,7 +26,7 @@ _LOGS = ("haproxy.log", "h3.stderr", "h3.log")
 _CONFIGURATION = "haproxy.cfg"
 
 
-def title(cell: CellRecord) -> str:
+def write_title(cell: CellRecord) -> str:
     """Return one line for the head of a report."""
     axes = cell.axes
     end = f"{cell.reason or cell.outcome or 'not judged'}"
@@ -42,7 +42,7 @@ def render(record: RunRecord, cell: CellRecord, files: Mapping[str, str], *, ste
     :param files: those of the cell's evidence, and its build's, that are at hand: path and content.
     :param steps: how it is seen again, one Markdown sentence each.
     """
-    record, cell = text.safe(record), text.safe(cell)
+    record, cell = text.make_safe(record), text.make_safe(cell)
     sections = {
         "Detailed Description of the Problem": _describe(cell),
         "Expected Behavior": _expect(cell),
@@ -64,20 +64,24 @@ def _join(lines: Iterable[str]) -> str:
 def _describe(cell: CellRecord) -> Iterator[str]:
     end = "Nothing fails" if cell.outcome is Outcome.PASS else str(cell.reason or cell.outcome)
     yield f"{escape(end)}: {escape(cell.message)}\n"
-    for said in panel.complaints(cell):
+    for said in panel.list_complaints(cell):
         yield f"- {escape(said)}"
     columns = [
         (f"{title.split(',')[0]} {request.name}", request)
-        for title, _, exchange in panel.exchanges(cell)
+        for title, _, exchange in panel.list_exchanges(cell)
         for request in exchange.requests
     ]
     if columns:
         yield f"\n| | {' | '.join(escape(name) for name, _ in columns)} |"
         yield f"|---{'|---' * len(columns)}|"
-        for line in panel.lines(cell):
+        for line in panel.list_lines(cell):
             values = [value for value, _ in line.values][: len(columns)]
             yield f"| {line.label} | {' | '.join(map(escape, values))} |"
-    if cell.observations and cell.observations.server and (how := panel.ended(cell.observations.server)):
+    if (
+        cell.observations
+        and cell.observations.server
+        and (how := panel.describe_end(cell.observations.server))
+    ):
         yield f"\nHAProxy {escape(how)}."
     if tally := attempts.tally(cell):
         yield f"\n{escape(tally)}."
@@ -105,11 +109,11 @@ def _explain(record: RunRecord, cell: CellRecord) -> Iterator[str]:
     if cell.cause:
         yield f"{escape(cell.cause)}\n"
     for cluster in (one for shown in explanation.show(record) for one in shown.every):
-        if cell.id in explanation.members(cluster) and len(record.cells) > 1:
-            when = _code(explanation.when(cluster))
+        if cell.id in explanation.list_members(cluster) and len(record.cells) > 1:
+            when = _write_code(explanation.write_conditions(cluster))
             yield f"In a matrix of {len(record.cells)} cells this failure comes when `{when}`:"
-            yield f"{escape(explanation.evidence(cluster))} ({cluster.confidence})."
-            for name, said in explanation.details(cluster):
+            yield f"{escape(explanation.count_evidence(cluster))} ({cluster.confidence})."
+            for name, said in explanation.list_details(cluster):
                 if name in {"irrelevant", "border", "always together", "or"}:
                     yield f"- {name}: {escape(said)}"
     for test in record.selftests:
@@ -135,19 +139,19 @@ def _quote_version(cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
             f"Built with: {proof.tls_built}",
             f"Running on: {proof.tls_running}",
         )
-        yield from _fence("\n".join(map(text.flat, lines)), "plain")
+        yield from _fence("\n".join(map(text.flatten, lines)), "plain")
 
 
 def _quote_last_words(record: RunRecord, cell: CellRecord, files: Mapping[str, str]) -> Iterator[str]:
     if cell.backtrace:
-        yield f"Backtrace: {escape(panel.backtrace(cell.backtrace))}.\n"
+        yield f"Backtrace: {escape(panel.describe_backtrace(cell.backtrace))}.\n"
         found = [content for path, content in files.items() if path.rpartition("/")[2] == _BACKTRACE]
         for content in found or filter(None, ["\n".join(cell.backtrace.frames)]):
             yield from _fence(content, "plain", end=False)
         yield ""
     yield from _quote(files, _LOGS, "plain", named=True)
     if cell.traced and cell.traced.evidence:
-        yield f"\nPackets and traces, in the folder `traced`: {escape(trace.ended(cell))}."
+        yield f"\nPackets and traces, in the folder `traced`: {escape(trace.describe_end(cell))}."
     if absence := trace.explain_absence(cell, trace.find_traces(record.cells)):
         yield f"\n{escape(str(absence))}."
 
@@ -159,13 +163,13 @@ def _quote(
         for path, content in files.items():
             if path.rpartition("/")[2] == name and content.strip():
                 if named:
-                    yield f"`{_code(name)}`:\n"
+                    yield f"`{_write_code(name)}`:\n"
                 yield from _fence(content, kind)
 
 
 def _fence(content: str, kind: str, *, end: bool = True) -> Iterator[str]:
     """Yield the end, or the beginning, of a text as a block of code, which nothing in it can end."""
-    lines = [text.shorten(line, _LINE) for line in text.terminal(content).splitlines()]
+    lines = [text.shorten(line, _LINE) for line in text.make_printable(content).splitlines()]
     cut = [f"(cut: the {'last' if end else 'first'} {_TAIL} of {len(lines)} lines)"]
     chosen = lines[-_TAIL:] if end else lines[:_TAIL]
     shown = "\n".join([*(cut if len(lines) > _TAIL else []), *chosen])
@@ -173,9 +177,9 @@ def _fence(content: str, kind: str, *, end: bool = True) -> Iterator[str]:
     yield f"{ticks}{kind}\n{shown}\n{ticks}"
 
 
-def _code(value: str) -> str:
+def _write_code(value: str) -> str:
     """Return text that stands between single back quotes."""
-    return text.flat(value).replace("`", "'")
+    return text.flatten(value).replace("`", "'")
 
 
 def _add(record: RunRecord, cell: CellRecord) -> Iterator[str]:
@@ -184,13 +188,13 @@ def _add(record: RunRecord, cell: CellRecord) -> Iterator[str]:
     yield f"- {escape(axes.tls.family)} {escape(_describe_software(axes.tls))}"
     for made in made_of(cell, record):
         yield f"- {escape(made.name)}: {escape(made.words)}"
-    yield f"- client: {escape(axes.client.name)}; server: {escape(panel.execution(cell))}"
+    yield f"- client: {escape(axes.client.name)}; server: {escape(panel.describe_execution(cell))}"
     for one in record.components:
         if _is_worth_naming(one, cell):
             yield f"- {one.kind} {escape(one.name)} {escape(one.version)}"
     run = record.run
     yield (
-        f"- seen by matrixctl {escape(run.tool_version)}, {escape(units.moment(run.started_at))}, on "
+        f"- seen by matrixctl {escape(run.tool_version)}, {escape(units.format_moment(run.started_at))}, on "
         f"{escape(run.host.system)}, kernel {escape(run.host.kernel)}, {escape(record.engines)}"
     )
 

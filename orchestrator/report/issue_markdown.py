@@ -5,7 +5,7 @@ from orchestrator.record.model import RunRecord
 from orchestrator.report import expectations, text, units
 from orchestrator.report.alarm_markdown import write_alarm
 from orchestrator.report.alarms import Story
-from orchestrator.report.step_summary import Section, code, fit_sections
+from orchestrator.report.step_summary import Section, fit_sections, write_code
 
 _CELLS = 50
 _TITLE = 200
@@ -17,7 +17,7 @@ _ROOM = 30_000
 def write_title(story: Story) -> str:
     """Return the title of an issue: how cells fail, and what they have in common."""
     shared = ", ".join(story.alarm.conditions)
-    return text.flat(f"{story.end}: {shared}" if shared else f"{story.end}: {story.cells[0].id}")[:_TITLE]
+    return text.flatten(f"{story.end}: {shared}" if shared else f"{story.end}: {story.cells[0].id}")[:_TITLE]
 
 
 def write_body(record: RunRecord, story: Story, mark: IssueMark, page: str) -> str:
@@ -54,4 +54,6 @@ def write_end(record: RunRecord, page: str) -> str:
 
 def _name_run(record: RunRecord, page: str) -> str:
     link = f", <{page}>" if expectations.is_plain_link(page) else ""
-    return f"run {code(record.run.id)} of {code(units.moment(record.run.started_at))}{link}"
+    return (
+        f"run {write_code(record.run.id)} of {write_code(units.format_moment(record.run.started_at))}{link}"
+    )

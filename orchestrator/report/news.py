@@ -8,7 +8,7 @@ from orchestrator.analyse.compare import CellChange, Comparison
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.report import comparison as words
 from orchestrator.report import summary
-from orchestrator.report.text import safe, visible
+from orchestrator.report.text import make_safe, make_visible
 
 TITLE = "News since BASE"
 
@@ -24,7 +24,7 @@ class News:
     @property
     def groups(self) -> tuple[words.ChangeGroup, ...]:
         """Return what is new, the most urgent first."""
-        found = words.groups(self.comparison)
+        found = words.group_changes(self.comparison)
         return tuple(group for group in found if group.alarm or not _is_old(group))
 
     def change(self, cell_id: str) -> Change:
@@ -40,12 +40,12 @@ class News:
     def suspect(self, cell_id: str) -> str:
         """Return the one ingredient that differs, where a cell of HEAD ended otherwise; else nothing."""
         found = self._cells.get(cell_id)
-        return words.difference(found.suspect) if found and found.suspect else ""
+        return words.describe_difference(found.suspect) if found and found.suspect else ""
 
 
-def read_news(comparison: Comparison | None, show: Callable[[str], str] = visible) -> News | None:
+def read_news(comparison: Comparison | None, show: Callable[[str], str] = make_visible) -> News | None:
     """Return the news of a comparison, its texts made visible; ``None`` where a report has no BASE."""
-    return News(safe(comparison, show)) if comparison else None
+    return News(make_safe(comparison, show)) if comparison else None
 
 
 def _is_old(group: words.ChangeGroup) -> bool:
@@ -76,5 +76,6 @@ def look(group: words.ChangeGroup) -> Look:
     if state is None:
         return Look(summary.NOT_JUDGED, Verdict.NOT_JUDGED)
     return Look(
-        summary.state(state), Verdict.FLAKY if group.change is Change.FLAKY else summary.verdict(state)
+        summary.find_state(state),
+        Verdict.FLAKY if group.change is Change.FLAKY else summary.find_verdict(state),
     )

@@ -22,10 +22,11 @@ def write_headline(news: News) -> Iterator[str]:
     """Yield what the comparison comes to, and with what it was made."""
     found = news.comparison
     yield f"\n### {_SIGNS[found.exit_code]}{TITLE}\n"
-    yield f"{escape(words.verdict(found))}<br>"
-    yield escape(words.headline(found))
-    yield f"\n{' · '.join(escape(part) for part in words.side('BASE', found.base))}; HEAD is this run"
-    for note in words.notes(found):
+    yield f"{escape(words.describe_verdict(found))}<br>"
+    yield escape(words.write_headline(found))
+    base = " · ".join(escape(part) for part in words.describe_side("BASE", found.base))
+    yield f"\n{base}; HEAD is this run"
+    for note in words.list_notes(found):
         yield f"\n**Note:** {escape(note)}"
 
 
@@ -37,6 +38,6 @@ def write_group(group: words.ChangeGroup) -> Iterator[str]:
     if group.quiet:
         return
     yield ""
-    yield from (f"- {escape(words.cell_name(cell))}" for cell in group.cells[: words.SHOWN])
+    yield from (f"- {escape(words.name_cell(cell))}" for cell in group.cells[: words.SHOWN])
     if len(group.cells) > words.SHOWN:
         yield f"- and {len(group.cells) - words.SHOWN} more"

@@ -44,17 +44,17 @@ _ROWS: dict[str, Expectation | None] = {
 }
 
 
-def table() -> str:
-    """Every outcome, its reasons, and the exit code that it causes where nothing else is expected."""
+def write_table() -> str:
+    """Return every outcome, its reasons, and the exit code that it causes where nothing else is expected."""
     lines = ["| outcome | reason | meaning | exit code |", "|---|---|---|---|"]
     for outcome, who in _WHO.items():
-        lines.append(f"| **`{outcome}`** | | {who} | {_exit(outcome)} |")
+        lines.append(f"| **`{outcome}`** | | {who} | {_describe_exit(outcome)} |")
         rows = [info for info in REASONS.values() if info.outcome is outcome]
         lines.extend(f"| | `{info.reason}` | {info.meaning} | |" for info in rows)
     return "\n".join(lines)
 
 
-def _exit(outcome: Outcome) -> str:
+def _describe_exit(outcome: Outcome) -> str:
     def code(expected: Expectation | None, *, allow_blocked: bool = False) -> str:
         cell = (outcome, verdict(outcome, expected.reason if expected else None, expected))
         return str(int(exit_code([cell], allow_blocked=allow_blocked)))
@@ -67,8 +67,8 @@ def _exit(outcome: Outcome) -> str:
     return plain
 
 
-def verdicts() -> str:
-    """Which verdict each outcome gets, by what is expected; then the exit code of each verdict."""
+def write_verdicts() -> str:
+    """Return the verdict of each outcome by what is expected, then the exit code of each verdict."""
     head = [
         "expected",
         "`pass`",
@@ -77,7 +77,7 @@ def verdicts() -> str:
         "`unsupported`",
         "`blocked`, `error`, none",
     ]
-    lines = [_row(head), "|---" * len(head) + "|"]
+    lines = [_write_row(head), "|---" * len(head) + "|"]
     for name, expected in _ROWS.items():
         same = verdict(expected.outcome, expected.reason, expected) if expected else Verdict.AS_EXPECTED
         seen = (
@@ -87,15 +87,15 @@ def verdicts() -> str:
             verdict(Outcome.UNSUPPORTED, Reason.CLIENT_CANNOT_OFFER, expected),
             verdict(Outcome.ERROR, Reason.DEADLINE, expected),
         )
-        lines.append(_row([name, *(str(one) for one in seen)]))
-    lines += ["", _row(["verdict", "meaning", "exit code"]), "|---" * 3 + "|"]
-    lines += [_row([f"`{one}`", one.meaning, str(int(verdict_exit(one)))]) for one in Verdict]
+        lines.append(_write_row([name, *(str(one) for one in seen)]))
+    lines += ["", _write_row(["verdict", "meaning", "exit code"]), "|---" * 3 + "|"]
+    lines += [_write_row([f"`{one}`", one.meaning, str(int(verdict_exit(one)))]) for one in Verdict]
     return "\n".join(lines)
 
 
-def _row(parts: list[str]) -> str:
+def _write_row(parts: list[str]) -> str:
     return f"| {' | '.join(parts)} |"
 
 
 if __name__ == "__main__":
-    print(table(), verdicts(), sep="\n\n")  # noqa: T201 - this is what the module is run for
+    print(write_table(), write_verdicts(), sep="\n\n")  # noqa: T201 - this is what the module is run for

@@ -36,7 +36,7 @@ def is_drawn(cell: CellRecord, more: Collection[str]) -> bool:
         or (cell.cause or cell.confirmation or cell.backtrace or cell.traced or cell.untraced)
         or cell.id in more
     )
-    return summary.verdict(cell) is Verdict.AS_EXPECTED and len(cell.attempts) <= 1 and not told
+    return summary.find_verdict(cell) is Verdict.AS_EXPECTED and len(cell.attempts) <= 1 and not told
 
 
 def pack(
@@ -48,10 +48,10 @@ def pack(
     :param href: a link to a file of the run's folder, or nothing.
     """
     cells = record.cells
-    names = {axis: grid.values(axis, cells) for axis in AXES}
+    names = {axis: grid.list_values(axis, cells) for axis in AXES}
     index = {axis: {name: i for i, name in enumerate(found)} for axis, found in names.items()}
     reasons = {name: i for i, name in enumerate(dict.fromkeys(cell.reason or "" for cell in cells))}
-    panels = [list(_panel(cell, href)) if is_drawn(cell, more) else [] for cell in cells]
+    panels = [list(_pack_panel(cell, href)) if is_drawn(cell, more) else [] for cell in cells]
     parts, packed = _share(panels)
     plain = {
         "axes": names,
@@ -65,9 +65,9 @@ def pack(
         "columns": grid.COLUMNS,
         "crowd": grid.CROWD,
         "many": grid.MANY,
-        "emulated": sorted(grid.emulated(cells)),
+        "emulated": sorted(grid.find_emulated(cells)),
         "builds": list(builds),
-        "actions": [_action(one, href) for one in record.actions],
+        "actions": [_pack_action(one, href) for one in record.actions],
     }
     rows = (
         [
@@ -75,11 +75,11 @@ def pack(
             cell.id.removeprefix(cell.build.name),
             int(cell.id.startswith(cell.build.name)),
             [index[axis][getattr(cell.axes, axis).name] for axis in AXES],
-            summary.STATES.index(summary.state(cell)),
-            summary.VERDICTS.index(summary.verdict(cell)),
+            summary.STATES.index(summary.find_state(cell)),
+            summary.VERDICTS.index(summary.find_verdict(cell)),
             reasons[cell.reason or ""],
-            int(summary.emulated(cell)),
-            attempts.share(cell),
+            int(summary.is_emulated(cell)),
+            attempts.describe_share(cell),
         ]
         for cell in cells
     )
@@ -89,7 +89,7 @@ def pack(
     return Markup(dumped.replace("<", "\\u003c"))  # noqa: S704 - no "<" is left, so no tag can end or begin
 
 
-def _panel(cell: CellRecord, href: Href) -> Iterator[Part]:
+def _pack_panel(cell: CellRecord, href: Href) -> Iterator[Part]:
     """Yield what stands at the right of the cell's line, the folder of its evidence, the panel's blocks."""
     folder = cell.evidence[0].rpartition("/")[0] if cell.evidence else ""
 
@@ -98,54 +98,54 @@ def _panel(cell: CellRecord, href: Href) -> Iterator[Part]:
         return shared.replace(cell.id, _ID) if cell.id else shared
 
     def common(said: str) -> str:
-        return str(text.isolated(share(said)))
+        return str(text.isolate(share(said)))
 
-    yield f"{cell.execution.mode}, {units.duration(cell.duration_s)}" if summary.tried(cell) else ""
+    yield f"{cell.execution.mode}, {units.format_duration(cell.duration_s)}" if summary.is_tried(cell) else ""
     yield folder.replace(cell.id, _ID) if cell.id else folder
     if cell.message:
         yield ["said", common(text.shorten(cell.message, _MESSAGE))]
     if cell.expected and cell.expected.rule:
-        yield ["fact", "expected", *_expected(cell.expected)]
-    for fact in panel.facts(cell):
-        yield ["fact", fact.label, *(_piece(said, common, href) for said in fact.said)]
+        yield ["fact", "expected", *_pack_rule(cell.expected)]
+    for fact in panel.list_facts(cell):
+        yield ["fact", fact.label, *(_pack_piece(said, common, href) for said in fact.said)]
     yield ["rerun", share(cell.reproducer)]  # no marks in what is to be copied
-    if heads := panel.heads(cell):
-        yield ["heads", *([text.isolated(head.title), head.names] for head in heads)]
-        for line in panel.lines(cell):
-            yield ["line", line.label, *(_judged(*value) for value in line.values)]
+    if heads := panel.list_heads(cell):
+        yield ["heads", *([text.isolate(head.title), head.names] for head in heads)]
+        for line in panel.list_lines(cell):
+            yield ["line", line.label, *(_pack_value(*value) for value in line.values)]
     if cell.attestation:
-        claims = panel.claims(cell, cell.attestation)
-        yield ["claims", *([one.what, one.declared, _judged(one.found, one.good)] for one in claims)]
-    if log := panel.log(cell):
+        claims = panel.list_claims(cell, cell.attestation)
+        yield ["claims", *([one.what, one.declared, _pack_value(one.found, one.good)] for one in claims)]
+    if log := panel.find_log_end(cell):
         yield ["log", common(log)]
 
 
-def _expected(rule: Expected) -> Iterator[Part]:
+def _pack_rule(rule: Expected) -> Iterator[Part]:
     """Yield what a rule expects, its reason as a text with its address, and its place."""
-    yield expectations.wanted(rule)
+    yield expectations.describe_expected(rule)
     if rule.because:
         yield ", because "
-        address = expectations.link(rule.because)
-        yield [text.isolated(rule.because), address] if address else str(text.isolated(rule.because))
-    yield str(text.isolated(f" ({rule.rule})"))
+        address = expectations.check_link(rule.because)
+        yield [text.isolate(rule.because), address] if address else str(text.isolate(rule.because))
+    yield str(text.isolate(f" ({rule.rule})"))
 
 
-def _action(one: ActionRecord, href: Href) -> list[Any]:
+def _pack_action(one: ActionRecord, href: Href) -> list[Any]:
     status = f"{one.status}: {text.shorten(one.message, _STATUS)}" if one.message else one.status
-    shown = (one.kind, one.name, status, units.duration(one.duration_s))
+    shown = (one.kind, one.name, status, units.format_duration(one.duration_s))
     log = [one.log] if one.log and href(one.log) else one.log or units.NOT_MEASURED
-    return [*map(text.isolated, shown), log, one.digest or units.NOT_MEASURED]
+    return [*map(text.isolate, shown), log, one.digest or units.NOT_MEASURED]
 
 
-def _piece(said: str | panel.LinkedFile, common: Callable[[str], str], href: Href) -> Part:
+def _pack_piece(said: str | panel.LinkedFile, common: Callable[[str], str], href: Href) -> Part:
     """Return a text, or a file to be linked as a list of one."""
     if isinstance(said, str):
         return common(said)
     return [common(said.path)] if href(said.path) else common(said.path) + " "
 
 
-def _judged(value: str, good: bool | None) -> Part:
-    shown = str(text.isolated(value))
+def _pack_value(value: str, good: bool | None) -> Part:
+    shown = str(text.isolate(value))
     return shown if good is None else [shown, int(good)]
 
 

@@ -24,15 +24,15 @@ class ProofTable:
 
     @property
     def transports(self) -> dict[str, int]:
-        """Every transport with the number of its columns."""
+        """Return every transport with the number of its columns."""
         found: dict[str, int] = {}
         for transport, _ in self.columns:
             found[transport] = found.get(transport, 0) + 1
         return found
 
 
-def table(proofs: Sequence[ClientProof]) -> ProofTable:
-    """The proofs, both sides in the order of their first appearance, HTTP/3 first."""
+def make_table(proofs: Sequence[ClientProof]) -> ProofTable:
+    """Return the proofs, both sides in the order of their first appearance, HTTP/3 first."""
     suites = list(dict.fromkeys(proof.suite for proof in proofs))
     pairs = {(proof.transport, proof.suite) for proof in proofs}
     columns = [(t, suite) for t in ("h3", "h2") for suite in suites if (t, suite) in pairs]
@@ -48,6 +48,6 @@ def table(proofs: Sequence[ClientProof]) -> ProofTable:
     )
 
 
-def refusals(proofs: Sequence[ClientProof]) -> tuple[ClientProof, ...]:
-    """What the clients could not do, for the list below the table."""
+def list_refusals(proofs: Sequence[ClientProof]) -> tuple[ClientProof, ...]:
+    """Return what the clients could not do, for the list below the table."""
     return tuple(proof for proof in proofs if not proof.ok)

@@ -24,32 +24,34 @@ class Made:
 
     @property
     def words(self) -> str:
-        """All of it on one line, for reports without links."""
-        listed = ", ".join(f"{patch.name} (sha256 {short(patch.sha256)})" for patch in self.patches)
+        """Return all of it on one line, for reports without links."""
+        listed = ", ".join(f"{patch.name} (sha256 {shorten(patch.sha256)})" for patch in self.patches)
         return "; ".join(part for part in (self.source, f"patched with {listed}" if listed else "") if part)
 
 
-def short(digest: str) -> str:
-    """The first digits of a digest, without the name of the algorithm."""
+def shorten(digest: str) -> str:
+    """Return the first digits of a digest, without the name of the algorithm."""
     return digest.removeprefix("sha256:")[:_SHA]
 
 
-def special(record: RunRecord) -> tuple[Made, ...]:
-    """Every such component of the run, once, in the order of the cells.
+def find_special(record: RunRecord) -> tuple[Made, ...]:
+    """Return every such component of the run, once, in the order of the cells.
 
     Not Debian's own HAProxy: what a distribution ships needs no warning, and its build says what it is.
     """
     return tuple(
-        dict.fromkeys(made for cell in record.cells for made in of(cell, record) if not made.is_package)
+        dict.fromkeys(
+            made for cell in record.cells for made in find_made(cell, record) if not made.is_package
+        )
     )
 
 
-def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
-    """Those that ``cell`` rests on."""
+def find_made(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
+    """Return those that the cell is built from."""
     return tuple(
         Made(
             name=name,
-            source=_source(software, cell.axes.arch.name, record),
+            source=_describe_source(software, cell.axes.arch.name, record),
             patches=software.patches,
             is_package=software.source == "distro",
         )
@@ -61,7 +63,7 @@ def of(cell: CellRecord, record: RunRecord) -> tuple[Made, ...]:
     )
 
 
-def _source(software: Software, arch: str, record: RunRecord) -> str:
+def _describe_source(software: Software, arch: str, record: RunRecord) -> str:
     """Return where it is from, and what it was in this run: a commit, or a digest of a tree or file."""
     place = find_moving_source(software, arch)
     if place is None:
@@ -71,5 +73,5 @@ def _source(software: Software, arch: str, record: RunRecord) -> str:
             if component.origin.startswith(f"{place} -> "):
                 return component.origin
             if component.origin == str(place) and component.digest:
-                return f"{place}, sha256 {short(component.digest)}"
+                return f"{place}, sha256 {shorten(component.digest)}"
     return f"{place}, which was not reached"

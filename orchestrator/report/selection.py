@@ -16,7 +16,7 @@ def describe(record: RunRecord) -> str:
     As in ``1 of 448 cells: --cell ID``, or ``all 448 cells``.
     """
     run = record.run
-    options = " ".join(_options(run))
+    options = " ".join(_list_options(run))
     total = run.selection.of if run.selection else None
     if total == run.planned and not options:
         return "the one cell" if total == 1 else f"all {total} cells"
@@ -25,12 +25,12 @@ def describe(record: RunRecord) -> str:
     return f"{counted} {noun}: {options}" if options else f"{counted} {noun}"
 
 
-def command(run: RunInfo) -> str:
+def find_command(run: RunInfo) -> str:
     """Return the command line with which the run was begun; empty where the record does not have it."""
     return run.selection.command if run.selection else ""
 
 
-def _options(run: RunInfo) -> Iterator[str]:
+def _list_options(run: RunInfo) -> Iterator[str]:
     if run.profile and not (run.profile == FULL and run.selection):
         yield f"--profile {run.profile}"
     for one in run.filters:

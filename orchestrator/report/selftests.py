@@ -24,7 +24,7 @@ class SelftestRow:
 
     @property
     def good(self) -> bool | None:
-        """``None`` where there is no result. One that was cut short is not good, whatever it said before."""
+        """Return whether it is; ``None`` without a result. One that was cut short is not good."""
         if all(check.ok is None for check in self.test.checks):
             return None
         return not self.test.problem and not any(slot.failed for slot in self.slots)
@@ -46,8 +46,8 @@ class SelftestDetail:
     lines: tuple[tuple[str, str, tuple[AeadCheck | None, ...]], ...]
 
 
-def overview(tests: Sequence[SelfTest]) -> Overview:
-    """All self-tests by suite, in the order in which the record has both."""
+def make_overview(tests: Sequence[SelfTest]) -> Overview:
+    """Return all self-tests by suite, in the order in which the record has both."""
     suites = tuple(dict.fromkeys(check.suite for test in tests for check in test.checks))
     return Overview(
         suites=suites,
@@ -55,7 +55,7 @@ def overview(tests: Sequence[SelfTest]) -> Overview:
             SelftestRow(
                 test=test,
                 slots=tuple(
-                    _slot(check for check in test.checks if check.suite == suite) for suite in suites
+                    _make_slot(check for check in test.checks if check.suite == suite) for suite in suites
                 ),
             )
             for test in tests
@@ -63,7 +63,7 @@ def overview(tests: Sequence[SelfTest]) -> Overview:
     )
 
 
-def unsound(record: RunRecord) -> tuple[SelfTest, ...]:
+def find_unsound(record: RunRecord) -> tuple[SelfTest, ...]:
     """Return the self-tests that failed in a suite with which a cell of the same library and CPU passed.
 
     An honest exchange cannot show this, for example accepted forged packets: no cell fails, so the library
@@ -89,8 +89,8 @@ def unsound(record: RunRecord) -> tuple[SelfTest, ...]:
     )
 
 
-def detail(test: SelfTest) -> SelftestDetail:
-    """Every check of ``test``."""
+def make_detail(test: SelfTest) -> SelftestDetail:
+    """Return every check of a self-test."""
     checks = tuple(dict.fromkeys(check.check for check in test.checks))
     found: dict[tuple[str, str], dict[str, AeadCheck]] = {}
     for check in test.checks:
@@ -103,7 +103,7 @@ def detail(test: SelfTest) -> SelftestDetail:
     )
 
 
-def _slot(checks: Iterable[AeadCheck]) -> SuiteSlot:
+def _make_slot(checks: Iterable[AeadCheck]) -> SuiteSlot:
     found = tuple(checks)
     failed = tuple(check for check in found if check.ok is False)
     good = False if failed else True if any(check.ok for check in found) else None

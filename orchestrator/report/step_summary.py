@@ -63,24 +63,24 @@ def fit(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def escape(value: str) -> str:
-    """``value`` on one line, as text only: no markup, no mention, no workflow command, no table cell."""
+    """Return a text on one line: no markup, no mention, no workflow command, no table cell."""
     return _SPECIAL.sub(
         lambda match: f"&#{ord(match[0])};" if match[0].isascii() else match[0],
-        text.isolated(text.shorten(text.one_line(value), _VALUE)),
+        text.isolate(text.shorten(text.join_lines(value), _VALUE)),
     )
 
 
-def code(value: str) -> str:
-    """``value`` on one line, as text of which GitHub makes nothing, not even a mention or a reference.
+def write_code(value: str) -> str:
+    """Return a text on one line as code, in which GitHub finds not even a mention or a reference.
 
-    Those it finds after entities are resolved, and looks for them everywhere but in code.
+    It looks for those after it has resolved entities, everywhere but in code.
     """
-    return f"<code>{escape(text.visible(value))}</code>"
+    return f"<code>{escape(text.make_visible(value))}</code>"
 
 
 def fence(*commands: str) -> str:
     """Return commands, a line each, as a block that can be copied; no line of it ends the block."""
-    lines = [text.flat(command) for command in commands]
+    lines = [text.flatten(command) for command in commands]
     longest = max((len(run) for run in re.findall("`+", "\n".join(lines))), default=0)
     mark = "`" * max(3, longest + 1)
     return "\n".join(["", f"{mark}sh", *lines, mark, ""])

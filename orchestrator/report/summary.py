@@ -61,17 +61,17 @@ class Words(NamedTuple):
     verdict_titles: Mapping[Verdict, str]
 
 
-def waits(cell: CellRecord, run: RunInfo) -> bool:
+def is_waiting(cell: CellRecord, run: RunInfo) -> bool:
     """Return whether the run goes on, and has yet to come to the cell."""
     return run.status == "running" and cell.outcome is None
 
 
-def words(record: RunRecord) -> Words:
+def choose_words(record: RunRecord) -> Words:
     """Return the words for a page on this record."""
-    waiting = [cell for cell in record.cells if waits(cell, record.run)]
+    waiting = [cell for cell in record.cells if is_waiting(cell, record.run)]
     if not waiting:
         return Words(titles=TITLES, meanings=MEANINGS, verdict_titles=VERDICT_TITLES)
-    lost = sum(verdict(cell) is Verdict.NOT_JUDGED for cell in record.cells) > len(waiting)
+    lost = sum(find_verdict(cell) is Verdict.NOT_JUDGED for cell in record.cells) > len(waiting)
     return Words(
         titles={**TITLES, NOT_JUDGED: "waiting"},
         meanings={**MEANINGS, NOT_JUDGED: "the run goes on, and has yet to come to it"},
@@ -89,56 +89,56 @@ class Ended(Protocol):
     def verdict(self) -> Verdict: ...
 
 
-def state(cell: Ended) -> str:
+def find_state(cell: Ended) -> str:
     """Return the cell's entry of STATES. A pass that does not count is not shown as a pass."""
-    if cell.outcome is None or (cell.outcome is Outcome.PASS and verdict(cell) is Verdict.NOT_JUDGED):
+    if cell.outcome is None or (cell.outcome is Outcome.PASS and find_verdict(cell) is Verdict.NOT_JUDGED):
         return NOT_JUDGED
     return cell.outcome.value
 
 
-def verdict(cell: Ended) -> Verdict:
+def find_verdict(cell: Ended) -> Verdict:
     """Return the cell's entry of VERDICTS, as far as the record can be believed."""
     return believed(cell.outcome, cell.verdict)
 
 
-def tried(cell: CellRecord) -> bool:
-    """Return whether a server was asked: neither a declaration nor something that blocks stood before it."""
+def is_tried(cell: CellRecord) -> bool:
+    """Return whether a server was asked: the cell is neither declared impossible nor blocked."""
     return cell.outcome not in {None, Outcome.UNSUPPORTED, Outcome.BLOCKED}
 
 
-def emulated(cell: CellRecord) -> bool:
+def is_emulated(cell: CellRecord) -> bool:
     """Return whether something really ran under QEMU: what was not tried says nothing of emulation."""
-    return tried(cell) and cell.execution.mode == "emulated"
+    return is_tried(cell) and cell.execution.mode == "emulated"
 
 
-def severity(cell: Ended) -> tuple[int, int]:
+def rank(cell: Ended) -> tuple[int, int]:
     """Return a key that sorts the worst cell first: by verdict, then by outcome."""
-    return VERDICTS.index(verdict(cell)), STATES.index(state(cell))
+    return VERDICTS.index(find_verdict(cell)), STATES.index(find_state(cell))
 
 
-def counts(cells: Iterable[CellRecord]) -> dict[str, int]:
-    """How many cells there are of every state, zeros included, worst first."""
-    found = Counter(state(cell) for cell in cells)
+def count_states(cells: Iterable[CellRecord]) -> dict[str, int]:
+    """Return how many cells there are of every state, zeros included, worst first."""
+    found = Counter(find_state(cell) for cell in cells)
     return {name: found[name] for name in STATES}
 
 
-def segments(
+def make_segments(
     cells: Iterable[CellRecord], titles: Mapping[Verdict, str] = VERDICT_TITLES
 ) -> tuple[tuple[str, str, int], ...]:
-    """The verdicts as a bar shows them, worst first: name, title, count.
+    """Return the verdicts as a bar shows them, worst first: name, title, count.
 
     Of what is as expected, only what passes is green: the rest was not put to the test.
     """
     every = tuple(cells)
-    quiet = [cell for cell in every if verdict(cell) is Verdict.AS_EXPECTED]
+    quiet = [cell for cell in every if find_verdict(cell) is Verdict.AS_EXPECTED]
     untried = sum(cell.outcome is not Outcome.PASS for cell in quiet)
-    found = [(str(name), titles[name], count) for name, count in verdict_counts(every).items()]
+    found = [(str(name), titles[name], count) for name, count in count_verdicts(every).items()]
     *loud, (name, title, count) = found  # the last is what is as expected
     split = (*loud, (name, title, count - untried), (UNTRIED, "not put to the test, as expected", untried))
     return tuple(part for part in split if part[2])
 
 
-def verdict_counts(cells: Iterable[CellRecord]) -> dict[Verdict, int]:
-    """How many cells there are of every verdict, zeros included, worst first."""
-    found = Counter(verdict(cell) for cell in cells)
+def count_verdicts(cells: Iterable[CellRecord]) -> dict[Verdict, int]:
+    """Return how many cells there are of every verdict, zeros included, worst first."""
+    found = Counter(find_verdict(cell) for cell in cells)
     return {name: found[name] for name in VERDICTS}

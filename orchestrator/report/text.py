@@ -34,7 +34,7 @@ _RIGHT_TO_LEFT = re.compile(
 )
 
 
-def visible(text: str) -> str:
+def make_visible(text: str) -> str:
     """Return ``text`` with every control, invisible or direction-changing character made visible.
 
     Tabs and newlines stay. The result is legal in XML 1.0 and HTML and can be encoded as UTF-8.
@@ -45,17 +45,17 @@ def visible(text: str) -> str:
     return _INVISIBLE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text.replace("\r\n", "\n"))
 
 
-def terminal(text: str) -> str:
-    """Return ``visible`` text for a terminal or a log, where a CI system may look for commands."""
-    return _COMMAND.sub(lambda match: f"{match[1] or ''}<U+{ord(match[0][-1]):04X}>", visible(text))
+def make_printable(text: str) -> str:
+    """Return text as ``make_visible`` does, for a terminal or a log where CI may look for commands."""
+    return _COMMAND.sub(lambda match: f"{match[1] or ''}<U+{ord(match[0][-1]):04X}>", make_visible(text))
 
 
-def flat(text: str) -> str:
-    """Return ``terminal`` text on one line: foreign text cannot look like a line of ours."""
-    return terminal(_BREAKS.sub(" ", text))
+def flatten(text: str) -> str:
+    """Return text as ``make_printable`` does, on one line: foreign text cannot look like a line of ours."""
+    return make_printable(_BREAKS.sub(" ", text))
 
 
-def isolated(value: Any) -> Any:
+def isolate(value: Any) -> Any:
     """Return right-to-left text, marked so that its neighbours stay where they are.
 
     FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE (https://www.unicode.org/reports/tr9/); its own marks,
@@ -73,12 +73,12 @@ def shorten(text: str, limit: int) -> str:
     return f"{text[:limit]}… ({len(text) - limit} more characters in run.json)"
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """Return ``text`` with every run of white space as one blank."""
     return " ".join(text.split())
 
 
-def safe(value: V, show: Callable[[str], str] = visible) -> V:
+def make_safe(value: V, show: Callable[[str], str] = make_visible) -> V:
     """Return a record or a comparison with every string made visible: all renderers start from it.
 
     What needs no change is not copied: that is nearly all of a large record.

@@ -140,23 +140,23 @@ def draw(record: RunRecord) -> Timeline | None:
         took_s=whole,
         ticks=tuple(_mark(whole)),
         breaks=tuple(round(100 * place(one.start), 2) for one in breaks),
-        kinds=tuple(dict.fromkeys(look(one.action.kind) for one in works)),
+        kinds=tuple(dict.fromkeys(choose_class(one.action.kind) for one in works)),
         failed=any(one.span.status == "failed" for one in works),
         steps=tuple(_tell(chain, first)),
-        notes=tuple(_note(record.actions, works, breaks, len(named))),
+        notes=tuple(_list_notes(record.actions, works, breaks, len(named))),
     )
 
 
-def began(action: ActionRecord, timeline: Timeline | None) -> str:
+def describe_begin(action: ActionRecord, timeline: Timeline | None) -> str:
     """Return how long after the first action of the run it began the last time; a dash if unknown."""
-    starts = [start for span in action.spans if (start := _moment(span.started_at)) is not None]
-    first = _moment(timeline.begun) if timeline else None
+    starts = [start for span in action.spans if (start := _parse_moment(span.started_at)) is not None]
+    first = _parse_moment(timeline.begun) if timeline else None
     if not starts or first is None or action.status == "cached":
         return units.NOT_MEASURED
-    return f"+{units.duration(max(starts[-1] - first, 0.0))}"
+    return f"+{units.format_duration(max(starts[-1] - first, 0.0))}"
 
 
-def look(kind: str) -> str:
+def choose_class(kind: str) -> str:
     """Return the class of a kind's colour; one that is not known has that of none."""
     return kind if kind in _KINDS else "other"
 
@@ -164,13 +164,13 @@ def look(kind: str) -> str:
 def _read(actions: Iterable[ActionRecord]) -> Iterable[_Work]:
     for action in actions:
         for span in action.spans:
-            start, took = _moment(span.started_at), span.duration_s
+            start, took = _parse_moment(span.started_at), span.duration_s
             known = start is not None and took is not None and math.isfinite(took)
             if known and start is not None and took is not None and span.status != "cached":
                 yield _Work(start, start + min(max(took, 0.0), 1e300), action, span)
 
 
-def _moment(text: str) -> float | None:
+def _parse_moment(text: str) -> float | None:
     """Return seconds since the epoch; a record that somebody else has written may say anything."""
     try:
         moment = datetime.fromisoformat(text)
@@ -240,7 +240,7 @@ def _draw_machine(
         x = round(WIDTH * place(one.start))
         width = max(round(WIDTH * place(one.end)) - x, _LEAST)
         x = min(x, WIDTH - width)
-        shade = "failed" if one.span.status == "failed" else look(one.action.kind)
+        shade = "failed" if one.span.status == "failed" else choose_class(one.action.kind)
         spots[id(one.span)] = x, width, lane * tall
         if id(one.span) in named:
             bars.append(Bar(x, lane * tall, width, shade, _name_work(one)))
@@ -302,7 +302,7 @@ def _name(shards: Sequence[ShardRecord], place: int) -> str:
 
 def _name_work(one: _Work) -> str:
     ended = "" if one.span.status == "succeeded" else f", {one.span.status}"
-    return f"{one.action.kind} {one.action.name}: {units.duration(one.span.duration_s)}{ended}"
+    return f"{one.action.kind} {one.action.name}: {units.format_duration(one.span.duration_s)}{ended}"
 
 
 def _mark(whole: float) -> Iterable[Tick]:
@@ -310,10 +310,10 @@ def _mark(whole: float) -> Iterable[Tick]:
     for number in range(1, int(whole / step) + 1):
         at = 100 * number * step / whole
         if at < 97:  # noqa: PLR2004 - there is no room for a name at the very end
-            yield Tick(round(at, 2), _clock(number * step))
+            yield Tick(round(at, 2), _write_clock(number * step))
 
 
-def _clock(seconds: float) -> str:
+def _write_clock(seconds: float) -> str:
     """Return a time on the axis: ``30 s``, ``5 min``, ``1 h 30``."""
     if seconds < 60:  # noqa: PLR2004
         return f"{seconds:g} s"
@@ -330,24 +330,24 @@ def _tell(chain: Sequence[_Work], first: float) -> Iterable[ChainStep]:
         idle = one.start - ready
         yield ChainStep(
             one.action,
-            f"+{units.duration(one.start - first)}",
-            units.duration(one.end - one.start),
-            units.duration(idle) if idle >= 1 else units.NOT_MEASURED,
+            f"+{units.format_duration(one.start - first)}",
+            units.format_duration(one.end - one.start),
+            units.format_duration(idle) if idle >= 1 else units.NOT_MEASURED,
         )
         ready = one.end
 
 
-def _note(
+def _list_notes(
     actions: Sequence[ActionRecord], works: Sequence[_Work], breaks: Sequence[_Break], named: int
 ) -> Iterable[str]:
     if breaks:
-        idle = units.duration(sum(one.seconds for one in breaks))
+        idle = units.format_duration(sum(one.seconds for one in breaks))
         yield f"Time in which nothing was done is left out, at each dashed line: {idle}."
     cached = sum(one.status == "cached" for one in actions)
     if cached:
-        yield f"What was cached is not on it: {units.count(cached, 'action')}."
+        yield f"What was cached is not on it: {units.format_count(cached, 'action')}."
     endless = sum(span.duration_s is None for one in actions for span in one.spans)
     if endless:
-        yield f"What was cut off is not on it: {units.count(endless, 'action')}."
+        yield f"What was cut off is not on it: {units.format_count(endless, 'action')}."
     if named < len(works):
         yield f"The {named} longest of {len(works)} have a name to point at."

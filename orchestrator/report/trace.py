@@ -60,7 +60,7 @@ def explain_absence(cell: CellRecord, traces: Traces) -> Absence | None:
     return Absence(said=f"{how} them", others=others)
 
 
-def ended(cell: CellRecord) -> str:
+def describe_end(cell: CellRecord) -> str:
     """Return how the cell's second, traced run ended beside the first; nothing without one."""
     made = cell.traced
     if made is None:
@@ -71,10 +71,10 @@ def ended(cell: CellRecord) -> str:
         f"ended as the first: {made.outcome}{reason}" if same else f"ended otherwise: {made.outcome}{reason}"
     )
     message = "" if same else f"; {made.message}"
-    return f"a second run, {units.duration(made.duration_s)}, {how}{message}"
+    return f"a second run, {units.format_duration(made.duration_s)}, {how}{message}"
 
 
-def negotiated(cell: CellRecord) -> str:
+def describe_suite(cell: CellRecord) -> str:
     """Return the suite that was in use, and its source where that is not the server's answer; or nothing."""
     told = cell.observations.negotiated_cipher if cell.observations else None
     captured = cell.captured_cipher

@@ -8,12 +8,12 @@ _HOUR = 3600
 _KIB = 1024
 
 
-def count(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Return a number with its noun, as ``1 cell`` or ``2 cells``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def milliseconds(seconds: float | None) -> str:
+def format_milliseconds(seconds: float | None) -> str:
     """Return seconds as milliseconds, one decimal below ten."""
     if seconds is None:
         return NOT_MEASURED
@@ -21,7 +21,7 @@ def milliseconds(seconds: float | None) -> str:
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"  # noqa: PLR2004 - two digits are enough to compare
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Return seconds as ``0.42 s``, ``6 min 12 s`` or ``1 h 02 min``."""
     if seconds is None:
         return NOT_MEASURED
@@ -35,7 +35,7 @@ def duration(seconds: float | None) -> str:
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE:02} min"
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Return bytes in binary units, as ``23.5 GiB``."""
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -45,7 +45,7 @@ def size(count: int) -> str:
     return f"{value:.1f} TiB"
 
 
-def moment(text: str | None) -> str:
+def format_moment(text: str | None) -> str:
     """Return an ISO 8601 time as ``2026-11-22 06:58 UTC``; anything else as it came."""
     try:
         time = datetime.fromisoformat(text or "")

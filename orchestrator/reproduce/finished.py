@@ -115,7 +115,7 @@ def reproduce(past: PastRun, record: CellRecord, catalog: Catalog, store: Store)
             packages=_find_packages(past.record, again),
             broken=_find_broken(past.record, record, again),
             unlike=find_unlike(past, record),
-            report=f"# {issue.title(record)}\n\n{text}",
+            report=f"# {issue.write_title(record)}\n\n{text}",
         ),
     )
     kept = {f"evidence/{Path(path).name}": content for path, content in evidence.items()}

@@ -126,7 +126,7 @@ class _Answers:
     def show_report(self, request: Request) -> Response:
         """Answer with the report as far as the run is, made anew: what lies in the folder is not believed."""
         page = html.render(read_run(self._folder(request)))
-        return _answer(page.encode(), "text/html", policy=html.policy())
+        return _answer(page.encode(), "text/html", policy=html.find_policy())
 
     def show_evidence(self, request: Request) -> Response:
         content = read_beneath(self._folder(request), request.path_params["name"], _EVIDENCE_LIMIT)

@@ -64,7 +64,7 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, NightAlarm]) -> Iter
 
 
 def _sign(night: Night, alarm: NightAlarm | None) -> Sign:
-    said = units.count(alarm.cells, "cell") if alarm else "not up"
+    said = units.format_count(alarm.cells, "cell") if alarm else "not up"
     return Sign(
         page=run_page(night.id),
         title=f"{night.day}: {said}",

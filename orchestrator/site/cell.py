@@ -226,7 +226,7 @@ def _since(nights: Sequence[Night], first: int) -> str:
     count = len(nights) - first
     if first == 0:
         return f"in each of {count} nights" if count > 1 else ""
-    return f"since {nights[first].day}, {units.count(count, 'night')}"
+    return f"since {nights[first].day}, {units.format_count(count, 'night')}"
 
 
 def _rate(results: Sequence[Result]) -> str:
@@ -244,7 +244,7 @@ def _label(tones: Sequence[str], nights: int) -> str:
 
 def _latency_label(last: float, steps: int) -> str:
     changed = {0: "no lasting step", 1: "1 lasting step"}.get(steps, f"{steps} lasting steps")
-    now = units.milliseconds(last)
+    now = units.format_milliseconds(last)
     return f"The first handshake over HTTP/3, night by night: {now} ms in the last, {changed}."
 
 

@@ -49,7 +49,7 @@ def is_confirmed(group: NewsGroup) -> bool:
 
 def _add_entry(feed: ET.Element, series: str, night: Night, group: NewsGroup) -> None:
     cells = [item.cell for item in group.items]
-    count = units.count(len(cells), "cell")
+    count = units.format_count(len(cells), "cell")
     entry = _add(feed, "entry", "")
     _add(entry, "title", f"{end_of(group.result)} in {count}, {night.day}")
     _add(entry, "id", _name(series, night.id, group.alarm or "", *cells))

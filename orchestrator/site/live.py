@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.outcome import Outcome
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import headline, html, summary, units
-from orchestrator.report.text import visible
+from orchestrator.report.text import make_visible
 from orchestrator.site.pages import LIVE, POLICY, render
 
 LIVE_POLICY = f"{POLICY}; connect-src 'self'"
@@ -39,21 +39,21 @@ def tell_run(record: RunRecord, judged: Sequence[str], *, report: str) -> Mappin
     :param report: the address of the run's report.
     """
     cells = {cell.id: cell for cell in record.cells}
-    first, *others = headline.parts(record, ())
+    first, *others = headline.write_parts(record, ())
     done = [cell for cell in record.cells if cell.outcome is not None]
     return {
-        "run": visible(record.run.id),
-        "series": visible(record.run.series),
+        "run": make_visible(record.run.id),
+        "series": make_visible(record.run.series),
         "status": record.run.status,
-        "level": headline.level(record),
-        "sentence": visible(first),
-        "also": [visible(text) for text in others],
-        "began": visible(units.moment(record.run.started_at)),
+        "level": headline.find_level(record),
+        "sentence": make_visible(first),
+        "also": [make_visible(text) for text in others],
+        "began": make_visible(units.format_moment(record.run.started_at)),
         "planned": len(record.cells),
         "judged": len(done),
-        "counts": [list(part) for part in summary.segments(done)],
+        "counts": [list(part) for part in summary.make_segments(done)],
         "running": [
-            {"kind": visible(action.kind), "name": visible(action.name)}
+            {"kind": make_visible(action.kind), "name": make_visible(action.name)}
             for action in record.actions
             if action.status == "running"
         ],
@@ -64,22 +64,22 @@ def tell_run(record: RunRecord, judged: Sequence[str], *, report: str) -> Mappin
 
 
 def _tell_cell(cell: CellRecord, report: str) -> Mapping[str, str]:
-    verdict = summary.verdict(cell)
+    verdict = summary.find_verdict(cell)
     return {
-        "cell": visible(cell.id),
-        "state": summary.state(cell),
-        "outcome": summary.TITLES[summary.state(cell)],
+        "cell": make_visible(cell.id),
+        "state": summary.find_state(cell),
+        "outcome": summary.TITLES[summary.find_state(cell)],
         "verdict": str(verdict),
         "tag": summary.TAGS[verdict],
         "reason": str(cell.reason or ""),
-        "message": visible(cell.message) if cell.outcome is not Outcome.PASS else "",
-        "link": f"{report}#{html.anchor(cell)}",
+        "message": make_visible(cell.message) if cell.outcome is not Outcome.PASS else "",
+        "link": f"{report}#{html.make_anchor(cell)}",
     }
 
 
 def tell_problem(told: Mapping[str, Any], error: Exception) -> Mapping[str, Any]:
     """Return the same, with why the run cannot be followed any further."""
-    return {**told, "problem": visible(f"The run cannot be followed: {error}")}
+    return {**told, "problem": make_visible(f"The run cannot be followed: {error}")}
 
 
 def render_live(told: Mapping[str, Any], *, pages: bool) -> bytes:

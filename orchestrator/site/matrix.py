@@ -84,7 +84,7 @@ def _entry(result: Result, track: Sequence[Result | None]) -> MatrixEntry:
 
 def severity(entry: MatrixEntry) -> tuple[int, int, int]:
     """Return a key that sorts the worst first, and of those alike the newest."""
-    return (*summary.severity(entry.result), entry.age)
+    return (*summary.rank(entry.result), entry.age)
 
 
 def draw_grid(
@@ -176,7 +176,7 @@ def _tell(entries: Sequence[MatrixEntry]) -> dict[str, Any]:
                 entry.name,
                 cell_page(entry.name),
                 [index[axis][getattr(entry.result.point, axis)] for axis in AXES],
-                summary.STATES.index(summary.state(entry.result)),
+                summary.STATES.index(summary.find_state(entry.result)),
                 str(entry.result.verdict),
                 tones.index(tone_of(entry.result)),
                 reasons.index(entry.result.reason or ""),

@@ -75,7 +75,7 @@ def sign_of_night(night: Night, before: Night | None) -> Sign:
 
 def sign_of_cell(night: Night, result: Result | None, *, mark: bool) -> Sign:
     """Return the sign of a cell in a night."""
-    state = summary.state(result) if result else ""
+    state = summary.find_state(result) if result else ""
     return Sign(
         page=page_paths.run_page(night.id),
         title=f"{night.day}: {end_of(result)}" + (", with another version" if mark else ""),

@@ -232,7 +232,7 @@ def _inside_of(entry: Any, axes: Sequence[str]) -> str:
 
 def overdue_sentence(night: Night, now: datetime) -> str:
     """Return what is said where the next night is missing."""
-    return f"No night since {units.moment(night.started_at)}: what is shown is {_age(night, now)} old."
+    return f"No night since {units.format_moment(night.started_at)}: what is shown is {_age(night, now)} old."
 
 
 def _age(night: Night, now: datetime) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from orchestrator.analyse.change import name_end
 from orchestrator.outcome import Outcome, Reason, Verdict, believed
 from orchestrator.record.model import Ingredient
-from orchestrator.report.text import visible
+from orchestrator.report.text import make_visible
 
 NIGHTS = 365
 """Nights that are shown."""
@@ -201,7 +201,7 @@ def make_year(
     sets: Mapping[int, frozenset[Ingredient]],
 ) -> Year:
     """Return the year that rows of the history tell of; see ``History.nights`` and what follows it."""
-    show = cache(visible)
+    show = cache(make_visible)
     points = {row["number"]: Point(**{name: show(row[name]) for name in Point._fields}) for row in cells}
     place: dict[str, int] = {}  # as the matrix declared them when they came
     for number in sorted(points):

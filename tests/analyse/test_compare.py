@@ -12,7 +12,7 @@ from orchestrator.analyse.compare import CellChange, Comparison, compare, json_s
 from orchestrator.matrix.model import TlsValue
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.model import CellRecord, Component, RunRecord
-from orchestrator.report.comparison import difference
+from orchestrator.report.comparison import describe_difference
 
 TIMEOUT, CRASH = Reason.HANDSHAKE_TIMEOUT, Reason.SERVER_CRASHED
 UNSUPPORTED, ERROR = Reason.LIBRARY_CANNOT, Reason.DEADLINE
@@ -129,7 +129,7 @@ def test_a_patch_says_what_it_is_applied_to(nights: Nights) -> None:
     head = head.model_copy(update={"components": (*head.components, patch)})
     suspect = only(compare(nights["base"], head)).suspect
     assert suspect is not None
-    assert difference(suspect) == "patch fix.diff: none -> applied to 3.0.11"
+    assert describe_difference(suspect) == "patch fix.diff: none -> applied to 3.0.11"
 
 
 def test_a_compiler_is_one_ingredient_of_what_it_built(nights: Nights) -> None:

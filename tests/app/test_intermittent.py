@@ -72,7 +72,7 @@ def test_the_last_lines_of_a_run_count_the_attempts(record: RunRecord, tmp_path:
 
 
 def test_the_headline_says_that_it_is_not_always_so(record: RunRecord) -> None:
-    assert headline.parts(record) == (
+    assert headline.write_parts(record) == (
         "1 regression in 1 cell: upload-incomplete",
         "1 cell failed in only some of its attempts",
     )
@@ -80,9 +80,9 @@ def test_the_headline_says_that_it_is_not_always_so(record: RunRecord) -> None:
 
 def test_a_constant_failure_is_called_no_intermittent_one(tmp_path: Path) -> None:
     steady = bench(tmp_path, UPLOAD, UPLOAD).go()
-    assert not any("some of" in part for part in headline.parts(steady))
+    assert not any("some of" in part for part in headline.write_parts(steady))
     assert attempts.tally(steady.cells[0]) == "2 of 2 attempts failed"
-    assert attempts.share(steady.cells[0]) == ""
+    assert attempts.describe_share(steady.cells[0]) == ""
 
 
 def test_the_step_summary_counts_them_in_the_grid_the_group_and_the_cell(record: RunRecord) -> None:
@@ -127,7 +127,7 @@ def test_several_reasons_are_named_the_worst_kind_of_end_first(tmp_path: Path) -
     assert attempts.tally(cell) == (
         "3 of 5 attempts failed (2 server-crashed, 1 upload-incomplete), 1 ended in error"
     )
-    assert attempts.share(cell) == "3 of 5"
+    assert attempts.describe_share(cell) == "3 of 5"
 
 
 def test_what_another_attempt_replaced_is_not_counted(tmp_path: Path) -> None:
@@ -141,14 +141,14 @@ def test_what_another_attempt_replaced_is_not_counted(tmp_path: Path) -> None:
 
 def test_one_attempt_is_no_count(tmp_path: Path) -> None:
     cell = made(tmp_path, UPLOAD)
-    assert (attempts.tally(cell), attempts.share(cell)) == ("", "")
+    assert (attempts.tally(cell), attempts.describe_share(cell)) == ("", "")
     assert attempts.describe(cell) == "what attempt 1 showed"
 
 
 def test_a_group_counts_the_attempts_of_all_its_cells(tmp_path: Path) -> None:
     played = Bench(folder=tmp_path, cells=CELLS[:2], repeat=6, judged_as=playing(SIX)).go()
-    assert [group.tally for group in groups.groups(played)] == ["8 of 12 attempts failed"]
-    assert headline.parts(played)[-1] == "2 cells failed in only some of their attempts"
+    assert [group.tally for group in groups.group_cells(played)] == ["8 of 12 attempts failed"]
+    assert headline.write_parts(played)[-1] == "2 cells failed in only some of their attempts"
 
 
 def test_clients_that_disagree_show_how_often(record: RunRecord) -> None:
@@ -163,7 +163,7 @@ def test_clients_that_disagree_show_how_often(record: RunRecord) -> None:
             "attempts": (),
         }
     )
-    (found,) = disagreements.disagreements(record.model_copy(update={"cells": (cell, other)}))
+    (found,) = disagreements.find_disagreements(record.model_copy(update={"cells": (cell, other)}))
     assert found.sentence == f"curl: fail (upload-incomplete, {TALLY}); gtlsclient: pass"
 
 

@@ -16,7 +16,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.store.shared import open_store
 from orchestrator.execute.store.store import Store
-from orchestrator.report.units import size
+from orchestrator.report.units import format_size
 
 DIGEST = "1" * 64
 
@@ -209,7 +209,7 @@ def test_a_remote_store_is_pruned_without_an_engine(tmp_path: Path) -> None:
     open_store(tmp_path / "mine", url).put_artifact(DIGEST, b"tar", {})
     kept = tmp_path / "there" / "artifacts" / DIGEST
     os.utime(kept, (86400, 86400))
-    line = f"artifacts/{DIGEST} ({size(kept.stat().st_size)}, put there 1970-01-02)"
+    line = f"artifacts/{DIGEST} ({format_size(kept.stat().st_size)}, put there 1970-01-02)"
     for more, word in (("--dry-run", "would remove"), ("--keep-days=30", "removed")):
         done = matrixctl("clean", "--remote-store", url, "--keep-days", "30", more, cwd=tmp_path)
         assert done.stdout.splitlines()[0] == f"{word} {line}"

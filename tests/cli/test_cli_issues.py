@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from orchestrator.analyse.issues import read_mark
 from orchestrator.outcome import ALARMS, Reason, Verdict
 from orchestrator.record.model import Confirmation, RunRecord
-from orchestrator.report.text import safe
+from orchestrator.report.text import make_safe
 
 CONFIRMED = {"confirmation": Confirmation(state="confirmed")}
 UNCONFIRMED = {"confirmation": None}
@@ -222,7 +222,7 @@ def test_the_token_is_in_no_argument_and_no_body(place: Place, github: FakeGitHu
 
 def test_hostile_texts_stay_in_code(place: Place, github: FakeGitHub) -> None:
     record = confirmed(samples.hostile(nights.bad()))
-    record = safe(record, lambda text: text.replace("\ud800", "\ufffd"))  # as the journal writes it
+    record = make_safe(record, lambda text: text.replace("\ud800", "\ufffd"))  # as the journal writes it
     assert place(place.write("hostile", record)).returncode == 0
     assert github.issues
     for issue in github.issues:

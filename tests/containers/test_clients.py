@@ -8,7 +8,7 @@ import pytest
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.probe import certificates
 from orchestrator.probe.certificates import Certificates
-from orchestrator.report.disagreements import disagreements
+from orchestrator.report.disagreements import find_disagreements
 
 pytestmark = pytest.mark.containers
 
@@ -59,7 +59,7 @@ def test_every_client_with_every_cipher_on_both_architectures(run: Any, matrix: 
         assert {one.http_version for one in cell.observations.control.requests} == {"2"}
         assert f"{cell.id}/h3.json" in " ".join(cell.evidence)
     assert ran.record.run.exit_code == 0
-    assert disagreements(ran.record) == ()
+    assert find_disagreements(ran.record) == ()
     _proofs(ran.record)
 
 
@@ -158,6 +158,6 @@ def test_clients_that_disagree_are_named(run: Any, matrix: Any, overlay: Any) ->
     backend = "    default_backend origin"
     overlay.edit("probe/haproxy.cfg.j2", (backend, of_one + backend))
     ran = run(profile="full", matrix=matrix(GCM), overlay=overlay.folder)
-    (one,) = disagreements(ran.record)
+    (one,) = find_disagreements(ran.record)
     assert one.sentence == "curl: pass; gtlsclient: fail (bad-status); aioquic: pass"
     assert (one.arch, one.cipher) == ("amd64", GCM)

@@ -13,7 +13,7 @@ from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.model import CellRecord
-from orchestrator.report.headline import parts
+from orchestrator.report.headline import write_parts
 
 pytestmark = pytest.mark.containers
 
@@ -74,7 +74,7 @@ def test_every_verdict_in_one_run(run: Any, overlay: Any, tmp_path: Path) -> Non
     assert seen(libressl + CHACHA) == (*blocked, Verdict.NOT_JUDGED)
     assert [rule.met for rule in ran.record.rules] == [1, 1, 1, 1, 2, 0]
     assert ran.record.run.exit_code == 1
-    assert "1 regression" in parts(ran.record)[0]
+    assert "1 regression" in write_parts(ran.record)[0]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import samples
 from orchestrator.matrix.model import ClientValue
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
-from orchestrator.report.disagreements import disagreements
+from orchestrator.report.disagreements import find_disagreements
 
 QUICK = samples.quick()
 CURL = next(cell for cell in QUICK.cells if cell.outcome is Outcome.PASS)
@@ -20,7 +20,7 @@ def by(client: str, outcome: Outcome | None, reason: Reason | None = None) -> Ce
 
 def among(*others: CellRecord) -> list[str]:
     record = QUICK.model_copy(update={"cells": (*QUICK.cells, *others)})
-    return [one.sentence for one in disagreements(record)]
+    return [one.sentence for one in find_disagreements(record)]
 
 
 def test_without_another_client_nobody_disagrees() -> None:
@@ -31,7 +31,7 @@ def test_without_another_client_nobody_disagrees() -> None:
 def test_a_client_that_sees_another_outcome_disagrees() -> None:
     others = (by("aioquic", Outcome.PASS), by("gtlsclient", Outcome.FAIL, Reason.BAD_STATUS))
     assert among(*others) == ["curl: pass; aioquic: pass; gtlsclient: fail (bad-status)"]
-    (one,) = disagreements(QUICK.model_copy(update={"cells": (*QUICK.cells, *others)}))
+    (one,) = find_disagreements(QUICK.model_copy(update={"cells": (*QUICK.cells, *others)}))
     assert (one.arch, one.tls, one.cipher) == tuple(
         value.name for value in (CURL.axes.arch, CURL.axes.tls, CURL.axes.cipher)
     )
@@ -49,7 +49,7 @@ def test_another_server_is_not_compared() -> None:
     )
     failing = other.model_copy(update={"outcome": Outcome.FAIL, "reason": Reason.WRONG_BODY})
     record = QUICK.model_copy(update={"cells": (CURL, failing)})
-    assert disagreements(record) == ()
+    assert find_disagreements(record) == ()
 
 
 def test_two_failures_for_different_reasons_agree() -> None:
@@ -57,4 +57,4 @@ def test_two_failures_for_different_reasons_agree() -> None:
         by("a", Outcome.FAIL, Reason.HANDSHAKE_REFUSED),
         by("b", Outcome.FAIL, Reason.HANDSHAKE_TIMEOUT),
     ]
-    assert disagreements(QUICK.model_copy(update={"cells": tuple(failed)})) == ()
+    assert find_disagreements(QUICK.model_copy(update={"cells": tuple(failed)})) == ()

@@ -38,7 +38,7 @@ from orchestrator.record import journal
 from orchestrator.record.journal import ActionChanged, CellJudged, RunStarted
 from orchestrator.record.model import RunRecord
 from orchestrator.report import ctrf, github_summary, html, issue, junit, markdown
-from orchestrator.report.text import visible
+from orchestrator.report.text import make_visible
 
 SHOWN = 60
 """Characters of a value that have to be readable; long ones are cut."""
@@ -299,7 +299,7 @@ def stored(row: Row) -> RunRecord:
 
 def values(row: Row) -> list[str]:
     """What of each field a person should read."""
-    return [visible(mask_text(hostile.text.replace("\ud800", "\ufffd"))) for hostile in row]
+    return [make_visible(mask_text(hostile.text.replace("\ud800", "\ufffd"))) for hostile in row]
 
 
 def test_every_text_of_the_model_is_in_the_plain_record() -> None:

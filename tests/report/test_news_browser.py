@@ -52,7 +52,7 @@ def test_the_news_lead_to_a_cell_whatever_is_filtered(reader: Reader, *, script:
     link = reader.all(".news .change a")[0]
     link.click()
     (panel,) = reader.all(".panel")
-    assert panel.get_attribute("id") == html.anchor(head().cells[0])
+    assert panel.get_attribute("id") == html.make_anchor(head().cells[0])
     assert "new failure since BASE" in panel.text
 
 

@@ -110,17 +110,17 @@ def test_only_a_whole_run_that_tested_something_is_calm(
     outcome: Outcome | None, said: Verdict, status: str
 ) -> None:
     record = run(status, cell(None, Verdict.NOT_JUDGED) if outcome is None else cell(outcome, said))
-    first = headline.parts(record)[0]
+    first = headline.write_parts(record)[0]
     judged = outcome is not None and outcome.judged_product
     calm = status == "finished" and (outcome, said) in FORGIVEN and judged
-    assert (headline.level(record) in {"calm", "note"}) is calm
+    assert (headline.find_level(record) in {"calm", "note"}) is calm
     if status != "finished" or (outcome, said) != (Outcome.PASS, Verdict.AS_EXPECTED):
         assert not ALL_WELL.search(first)
     page = html.render(record)
     assert f"<title>{first} ·" in page
-    assert (HEADING.findall(page) == ["pass"]) is (headline.level(record) == "calm")
+    assert (HEADING.findall(page) == ["pass"]) is (headline.find_level(record) == "calm")
     for rendered in (markdown.render(record), github_summary.render(record)):
-        assert rendered.startswith("## ✓ ") is (headline.level(record) == "calm")
+        assert rendered.startswith("## ✓ ") is (headline.find_level(record) == "calm")
 
 
 @pytest.mark.parametrize(("outcome", "said"), ENDS)
@@ -216,8 +216,8 @@ NIGHTS = {
 @pytest.mark.parametrize("night", NIGHTS.values(), ids=NIGHTS)
 def test_what_each_night_is_called(night: Night) -> None:
     record = night.record
-    assert headline.parts(record)[0] == night.first
-    assert headline.level(record) == night.level
+    assert headline.write_parts(record)[0] == night.first
+    assert headline.find_level(record) == night.level
     assert HEADING.findall(html.render(record)) == [GLYPHS[night.level]]
     assert markdown.render(record).startswith(f"## {SIGNS[night.level]} ")
     cases = ET.fromstring(junit.render(record)).iter("testcase")
@@ -235,7 +235,7 @@ def test_exit_code_0_beside_a_blocked_cell_is_explained() -> None:
     assert f"<dt>exit code</dt><dd>{forgiven}</dd>" in html.render(record)
     assert f"exit code {forgiven}" in markdown.render(record)
     assert "<dt>exit code</dt><dd>4</dd>" in html.render(NIGHTS["blocked"].record)
-    assert headline.exit_words(NIGHTS["well"].record) == "0"
+    assert headline.explain_exit(NIGHTS["well"].record) == "0"
 
 
 def test_a_run_that_broke_off_says_so_on_the_terminal() -> None:
@@ -244,7 +244,7 @@ def test_a_run_that_broke_off_says_so_on_the_terminal() -> None:
 
 
 def test_the_bar_tells_what_passes_from_what_was_not_tried() -> None:
-    found = {name: count for name, _, count in summary.segments((PASS, UNSUPPORTED, RULED, BLOCKED))}
+    found = {name: count for name, _, count in summary.make_segments((PASS, UNSUPPORTED, RULED, BLOCKED))}
     assert found == {"not-judged": 1, "as-expected": 1, "untried": 2}
 
 
@@ -253,7 +253,7 @@ def test_a_self_test_that_could_check_nothing_is_not_good() -> None:
     test = SelfTest(
         tls="x", arch="amd64", execution="default", library="x", problem="", checks=(check,), evidence=()
     )
-    (row,) = selftests.overview([test]).rows
+    (row,) = selftests.make_overview([test]).rows
     assert row.good is None
     record = run("finished", PASS).model_copy(update={"selftests": (test,)})
     assert "no result: nothing could be checked" in html.render(record)

@@ -87,14 +87,14 @@ PANEL = "document.getElementById('{}').closest('details').innerText.replace('Cop
 def test_a_panel_that_is_drawn_says_what_a_written_one_does(reader: Reader) -> None:
     """The same cell, once as expected, and once with two attempts, which the page has as text."""
     (cell, *_) = (one for one in nights.bad().cells if one.axes.tls.patches and one.outcome is Outcome.PASS)
-    panel = PANEL.format(html.anchor(cell))
+    panel = PANEL.format(html.make_anchor(cell))
     rule = nights.expected("matrix.yaml:9", Reason.NO_QUIC).model_copy(
         update={"outcome": Outcome.PASS, "reason": None, "cipher": cell.axes.cipher.suite}
     )
     said = []
     for attempts in (cell.attempts, cell.attempts * 2):
         one = cell.model_copy(update={"attempts": attempts, "message": "It <b>passes</b>", "expected": rule})
-        reader.open(nights.bad().model_copy(update={"cells": (one,)}), f"#{html.anchor(cell)}")
+        reader.open(nights.bad().model_copy(update={"cells": (one,)}), f"#{html.make_anchor(cell)}")
         said.append(str(reader.js(panel)))
     drawn, written = said
     assert re.sub(r"2of2attemptspassed\.|attempts2of2.*?(?=negotiated)", "", written) == drawn
@@ -249,7 +249,7 @@ def test_hostile_text_runs_nothing_and_is_shown(reader: Reader, *, script: bool)
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("record", [samples.mixed(), nights.bad(), nights.wide()])
 def test_the_page_itself_never_scrolls_sideways(reader: Reader, record: RunRecord, width: int) -> None:
-    reader.open(record, f"#{html.anchor(record.cells[0])}", width=width)
+    reader.open(record, f"#{html.make_anchor(record.cells[0])}", width=width)
     assert reader.js("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
@@ -265,9 +265,9 @@ def test_a_link_to_a_cell_far_down_lands_on_it(reader: Reader, *, script: bool) 
     cell = record.cells[-3]
     if not script:  # without one only what is not as expected has a panel
         cell = [one for one in record.cells if one.outcome is Outcome.FAIL][-1]
-    reader.open(record, f"#{html.anchor(cell)}", script=script)
+    reader.open(record, f"#{html.make_anchor(cell)}", script=script)
     (panel,) = reader.all("details[open] > .panel")
-    assert panel.get_attribute("id") == html.anchor(cell)
+    assert panel.get_attribute("id") == html.make_anchor(cell)
     top = panel.rect["y"] - float(str(reader.js("scrollY")))
     assert 0 <= top < 600
 

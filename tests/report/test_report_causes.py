@@ -11,7 +11,7 @@ from orchestrator.outcome import Reason
 from orchestrator.record.model import Axes, RunRecord
 from orchestrator.report import explanation, github_summary, headline, html, markdown
 from orchestrator.report.causes import count_causes, name_cause, name_causes
-from orchestrator.report.groups import groups
+from orchestrator.report.groups import group_cells
 
 FAULT = "LibreSSL 3.9.2 cannot open in place what it sealed with TLS_CHACHA20_POLY1305_SHA256"
 SENTENCE = "5 regressions in 20 cells, 1 cause: " + FAULT
@@ -45,7 +45,7 @@ def one_fault() -> RunRecord:
 
 
 def test_the_headline_counts_causes_and_names_them() -> None:
-    assert headline.parts(one_fault())[0] == SENTENCE
+    assert headline.write_parts(one_fault())[0] == SENTENCE
 
 
 def test_without_a_self_test_the_headline_counts_the_clusters_of_the_page() -> None:
@@ -58,18 +58,20 @@ def test_without_a_self_test_the_headline_counts_the_clusters_of_the_page() -> N
     )
     record = one_fault().model_copy(update={"cells": hangs})
     (shown,) = explanation.show(record)
-    count = len(explanation.explained((shown,)))
+    count = len(explanation.list_explained((shown,)))
     said = (
         f"{count} regressions in 20 cells, 1 cause: handshake-then-hang with {' '.join(shown.cluster.when)}"
     )
-    assert headline.parts(record)[0] == said
+    assert headline.write_parts(record)[0] == said
     assert said in html.render(record).replace("&lt;", "<")
-    assert headline.parts(record, ())[0].startswith(f"{count} regressions in 20 cells: handshake-then-hang")
-    assert "1 cause" not in headline.parts(record, ())[0], "where nobody explains it"
+    assert headline.write_parts(record, ())[0].startswith(
+        f"{count} regressions in 20 cells: handshake-then-hang"
+    )
+    assert "1 cause" not in headline.write_parts(record, ())[0], "where nobody explains it"
 
 
 def test_cells_of_one_cause_are_one_group_with_their_reasons_counted() -> None:
-    (group,) = (one for one in groups(one_fault()) if not one.quiet)
+    (group,) = (one for one in group_cells(one_fault()) if not one.quiet)
     assert (group.title, len(group.cells)) == (f"regression: {FAULT}", 5)
     assert group.meaning == "3 server-crashed, 2 handshake-then-hang"
     assert group.cause.startswith(f"{FAULT} (EVP_CIPHER: 16 bytes")
@@ -80,7 +82,7 @@ def test_clusters_of_one_cause_are_told_together() -> None:
     (shown,) = explanation.show(record)
     assert {one.reason for one in shown.every} == {Reason.HANDSHAKE_THEN_HANG, Reason.SERVER_CRASHED}
     assert shown.title == f"{FAULT}, 4 cells"
-    left = {cell.id for cell in record.cells if cell.reason} - explanation.explained((shown,))
+    left = {cell.id for cell in record.cells if cell.reason} - explanation.list_explained((shown,))
     assert len(left) == 1, "one cell proves no combination"
 
 

@@ -4,7 +4,7 @@ import pytest
 from samples import quick
 
 from orchestrator.matrix.model import TlsValue
-from orchestrator.report.panel import claims
+from orchestrator.report.panel import list_claims
 
 AWS_LC = TlsValue(name="aws-lc-5.1.0", family="aws-lc", version="5.1.0", source="tarball")
 
@@ -16,7 +16,7 @@ def marks(tls: TlsValue | None = None, **changed: str | None) -> dict[str, bool 
     found = cell.attestation.model_copy(update=changed)
     if tls is not None:
         cell = cell.model_copy(update={"axes": cell.axes.model_copy(update={"tls": tls})})
-    return {claim.what: claim.good for claim in claims(cell, found)}
+    return {claim.what: claim.good for claim in list_claims(cell, found)}
 
 
 @pytest.mark.parametrize(

@@ -100,13 +100,13 @@ def test_what_is_not_explained_stays_with_its_group() -> None:
     shown = explanation.show(nights.bad())
     failing = {one.id for one in nights.bad().cells if one.outcome in FAILURES}
     assert shown
-    assert explanation.explained(shown) < failing
+    assert explanation.list_explained(shown) < failing
 
 
 def test_a_single_cell_is_told_where_neighbours_come_from() -> None:
     failing = next(cell for cell in record().cells if cell.outcome in FAILURES)
     alone = record().model_copy(update={"cells": (failing,)})
-    said = [text for _, text in explanation.unexplained(explain([alone]))]
+    said = [text for _, text in explanation.describe_unexplained(explain([alone]))]
     assert said[1:] == [
         "one cell proves no combination; its neighbours would tell which of its values matters",
         "it has none in this run: ask for more values, or let `matrixctl run --explain` choose the cells",

@@ -4,7 +4,7 @@ import pytest
 from actions_log import Command, obeyed
 from hostile import CORPUS
 
-from orchestrator.report.text import flat, terminal
+from orchestrator.report.text import flatten, make_printable
 
 BLANKS = [character for character in map(chr, range(0x3001)) if character.isspace()]
 """What .NET's TrimStart removes is what Python takes for white space."""
@@ -26,12 +26,12 @@ def test_the_tests_reader_of_a_log_reads_as_the_runner_does() -> None:
 def test_white_space_of_any_kind_hides_no_command(blank: str) -> None:
     for text in (f"{blank}::error::owned", f"x\n{blank}{blank}::add-mask::a", f"x ##[error]{blank}owned"):
         assert obeyed(text)
-        assert obeyed(terminal(text)) == []
-        assert obeyed(flat(text)) == []
+        assert obeyed(make_printable(text)) == []
+        assert obeyed(flatten(text)) == []
 
 
 def test_no_value_of_the_corpus_is_a_command() -> None:
     assert sum(bool(obeyed(hostile.text)) for hostile in CORPUS) >= 5
     for hostile in CORPUS:
-        for shown in (terminal(hostile.text), flat(hostile.text)):
+        for shown in (make_printable(hostile.text), flatten(hostile.text)):
             assert obeyed(shown) == [], hostile.name

@@ -38,8 +38,8 @@ def record(request: pytest.FixtureRequest) -> RunRecord:
 
 
 def test_the_headline_is_never_calm_and_never_says_all(record: RunRecord) -> None:
-    assert headline.level(record) == "unsure"
-    first = headline.parts(record)[0]
+    assert headline.find_level(record) == "unsure"
+    first = headline.write_parts(record)[0]
     assert not GREEN.search(first)
     assert str(len(record.cells)) in first
 
@@ -85,7 +85,7 @@ def test_a_verdict_without_an_outcome_is_not_believed(lie: Verdict) -> None:
     honest = cut(3, "finished")
     cells = tuple(cell if cell.outcome else cell.model_copy(update={"verdict": lie}) for cell in honest.cells)
     record = honest.model_copy(update={"cells": cells})
-    assert headline.level(record) == "unsure"
-    assert summary.verdict_counts(record.cells)[Verdict.NOT_JUDGED] == len(unjudged(record))
+    assert headline.find_level(record) == "unsure"
+    assert summary.count_verdicts(record.cells)[Verdict.NOT_JUDGED] == len(unjudged(record))
     root = ET.fromstring(junit.render(record))
     assert int(root.get("errors", "0")) == len(unjudged(record))

@@ -64,11 +64,11 @@ def test_every_cell_has_a_link_in_the_grid_and_all_that_are_not_as_expected_a_pa
     record = samples.mixed()
     page = parse(record)
     links = [a["href"] for a in page.all("a") if (a.get("class") or "").startswith("c ")]
-    assert sorted(map(str, links)) == sorted(f"#{html.anchor(cell)}" for cell in record.cells)
+    assert sorted(map(str, links)) == sorted(f"#{html.make_anchor(cell)}" for cell in record.cells)
     panels = {str(div["id"]) for div in page.all("div") if div.get("class") == "panel"}
-    loud = [cell for cell in record.cells if summary.verdict(cell) is not Verdict.AS_EXPECTED]
-    assert panels == set(map(html.anchor, loud))
-    assert {html.anchor(cell) for cell in record.cells} - panels == {
+    loud = [cell for cell in record.cells if summary.find_verdict(cell) is not Verdict.AS_EXPECTED]
+    assert panels == set(map(html.make_anchor, loud))
+    assert {html.make_anchor(cell) for cell in record.cells} - panels == {
         cell["anchor"] for cell in packed(record) if cell["drawn"]
     }
 
@@ -78,7 +78,7 @@ def packed(record: RunRecord) -> list[dict[str, Any]]:
     data = json.loads(parse(record).scripts[0])
     return [
         {
-            "anchor": html.fragment(data["builds"][build] + rest if whole else rest),
+            "anchor": html.make_fragment(data["builds"][build] + rest if whole else rest),
             "drawn": drawn,
             "data": data,
         }
@@ -116,8 +116,8 @@ def test_what_is_told_of_a_cell_as_expected_stands_in_the_page() -> None:
     page = html.render(quick.model_copy(update={"cells": (twice, *quick.cells[1:])}))
     assert page.count('<div class="panel" id="c-') == 1
     for cell in nights.bad().cells:
-        drawn = f'id="{html.anchor(cell)}"' not in page_of(nights.bad)
-        assert drawn <= (summary.verdict(cell) is Verdict.AS_EXPECTED)
+        drawn = f'id="{html.make_anchor(cell)}"' not in page_of(nights.bad)
+        assert drawn <= (summary.find_verdict(cell) is Verdict.AS_EXPECTED)
 
 
 def test_parts_of_many_cells_are_there_once() -> None:
@@ -138,7 +138,7 @@ def test_a_cell_shows_its_own_state_and_a_cell_without_outcome_is_never_green(
         str(a["href"]): str(a["class"]) for a in page.all("a") if (a.get("class") or "").startswith("c ")
     }
     assert shown == {
-        f"#{html.anchor(cell)}": f"c field {summary.state(cell)} v-{summary.verdict(cell)}"
+        f"#{html.make_anchor(cell)}": f"c field {summary.find_state(cell)} v-{summary.find_verdict(cell)}"
         for cell in record.cells
     }
     assert {name.split()[2] for name in shown.values()} == states
@@ -195,10 +195,10 @@ def test_every_expected_cell_shows_its_rule_and_every_cause_stands_in_its_panel(
     record = nights.bad()
     page = html.render(record)
     for cell in record.cells:
-        if not page.count(f'id="{html.anchor(cell)}"'):
-            assert summary.verdict(cell) is Verdict.AS_EXPECTED
+        if not page.count(f'id="{html.make_anchor(cell)}"'):
+            assert summary.find_verdict(cell) is Verdict.AS_EXPECTED
             continue
-        here = page.split(f'id="{html.anchor(cell)}"')[1].partition("</details>")[0]
+        here = page.split(f'id="{html.make_anchor(cell)}"')[1].partition("</details>")[0]
         assert (cell.cause in here) if cell.cause else ("Cause:" not in here)
         if cell.expected:
             assert f'<a href="{nights.THREAD}" rel="noopener noreferrer">' in here
@@ -265,7 +265,7 @@ def test_the_control_of_a_client_of_ones_own_is_ours() -> None:
     cell = samples.quick().cells[0]
     mine = cell.axes.client.model_copy(update={"name": "curl-8.16", "source": "path", "where": ("x",)})
     own = cell.model_copy(update={"axes": cell.axes.model_copy(update={"client": mine})})
-    assert [asker for _, asker, _ in panel.exchanges(own)] == ["curl-8.16", "curl"]
+    assert [asker for _, asker, _ in panel.list_exchanges(own)] == ["curl-8.16", "curl"]
 
 
 def test_a_panel_names_the_variables_of_the_server() -> None:
@@ -332,7 +332,7 @@ def test_an_exchange_without_requests_keeps_the_columns_apart() -> None:
     assert cell.observations.h3
     h3 = cell.observations.h3.model_copy(update={"requests": (), "exit_code": 7})
     cell = cell.model_copy(update={"observations": cell.observations.model_copy(update={"h3": h3})})
-    first, status, *_ = panel.lines(cell)
+    first, status, *_ = panel.list_lines(cell)
     assert [value for value, _ in first.values] == [units.NOT_MEASURED, "2", "2", "2"]
     assert len(status.values) == 4
 

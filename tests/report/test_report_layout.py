@@ -187,7 +187,7 @@ def test_axe_finds_no_fault(reader: Reader, width: int) -> None:
     """https://github.com/dequelabs/axe-core: a scrolling region that keys cannot reach, among others."""
     record = nights.bad()
     worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
-    reader.open(record, f"#{html.anchor(worst)}", width=width)
+    reader.open(record, f"#{html.make_anchor(worst)}", width=width)
     reader.one("#timeline > summary").click()
     reader.driver.set_script_timeout(300)
     reader.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
@@ -272,8 +272,8 @@ def test_a_cell_and_its_button_are_as_wide_as_their_words(reader: Reader, width:
     """The line of a cell shows how long it took, and the button that copies is no bar."""
     record = samples.mixed()
     worst = next(cell for cell in record.cells if cell.verdict == "regression" and cell.observations)
-    reader.open(record, f"#{html.anchor(worst)}", width=width)
-    assert reader.one(f"[id='{html.anchor(worst)}'] .asmarkdown").rect["width"] < 200
+    reader.open(record, f"#{html.make_anchor(worst)}", width=width)
+    assert reader.one(f"[id='{html.make_anchor(worst)}'] .asmarkdown").rect["width"] < 200
     cut = "[...document.querySelectorAll('.cell .how')].filter((one) => one.scrollWidth > one.clientWidth)"
     assert reader.js(f"{cut}.length") == 0
 

@@ -28,7 +28,7 @@ from orchestrator.outcome import Outcome, Reason, Verdict, believed
 from orchestrator.record.model import RunRecord
 from orchestrator.report import ctrf, html, junit, markdown
 from orchestrator.report.comparison import describe_since_base
-from orchestrator.report.html import anchor
+from orchestrator.report.html import make_anchor
 
 SCHEMA = json.loads((Path(__file__).parent / "ctrf" / "schema-0.0.json").read_text())
 SUSPECT = "host kernel: 6.17.0 -> 6.18.0"
@@ -87,8 +87,8 @@ def test_the_news_stand_before_everything_else_with_suspect_and_links() -> None:
     assert plain(news).index("new failure: pass -> fail") < plain(news).index("judged in one run only: ")
     assert f"suspect: {SUSPECT}, and nothing else on which this cell depends differs" in plain(news)
     links = re.findall(r'href="#(c-[^"]*)"', news)
-    assert links[0] == anchor(head().cells[0])
-    assert anchor(head().cells[1]) in links, "the new cell"
+    assert links[0] == make_anchor(head().cells[0])
+    assert make_anchor(head().cells[1]) in links, "the new cell"
     assert f"<b>{GONE}</b>" in news, "there is no panel to go to"
     assert all(f'id="{link}"' in page for link in links)
 
@@ -104,10 +104,10 @@ def test_what_was_so_before_is_counted_and_not_told_again() -> None:
 def test_each_panel_says_what_became_of_its_cell() -> None:
     page = html.render(head(), found())
     panels = dict(re.findall(r'<details class="cell" data-cell="([^"]*)">(.*?)</details>', page, re.DOTALL))
-    first = plain(panels[anchor(head().cells[0])])
+    first = plain(panels[make_anchor(head().cells[0])])
     assert f"news {NEW_FAILURE} suspect: {SUSPECT}, and" in first
-    assert "new cell since BASE: pass" in plain(panels[anchor(head().cells[1])])
-    assert anchor(head().cells[-1]) not in panels, "it is unchanged, and as expected"
+    assert "new cell since BASE: pass" in plain(panels[make_anchor(head().cells[1])])
+    assert make_anchor(head().cells[-1]) not in panels, "it is unchanged, and as expected"
 
 
 @pytest.mark.parametrize("render", [html.render, junit.render, ctrf.render, markdown.render])

@@ -26,8 +26,8 @@ def test_a_run_with_which_no_process_goes_on_was_cut_off() -> None:
 
 
 def test_it_does_not_run_for_ever() -> None:
-    assert headline.parts(CUT)[0] == "Cut off: 4 of 10 cells judged"
-    assert headline.level(CUT) == "unsure"
+    assert headline.write_parts(CUT)[0] == "Cut off: 4 of 10 cells judged"
+    assert headline.find_level(CUT) == "unsure"
     assert "<title>Cut off: 4 of 10 cells judged" in html.render(CUT)
     assert markdown.render(CUT).startswith("## ? Cut off: 4 of 10 cells judged")
 
@@ -63,7 +63,7 @@ def test_every_report_says_when_it_went_on_and_what_stood(times: int, words: str
 
 
 def test_a_run_that_was_killed_all_night_takes_one_line() -> None:
-    words = headline.resumed(resumed(9).run)
+    words = headline.describe_resumes(resumed(9).run)
     assert words.startswith("9 times, last: 2026-11-22 07:07 UTC (7 of")
     assert words.count("stood") == 3
 

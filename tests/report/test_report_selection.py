@@ -72,7 +72,7 @@ def test_a_record_that_does_not_say_of_how_many_has_its_own_count() -> None:
 def test_one_is_no_plural() -> None:
     cell = samples.quick().cells[0]
     run = samples.run((cell,), status="interrupted")
-    assert headline.parts(run)[0] == "Interrupted: 1 of 1 cell judged"
+    assert headline.write_parts(run)[0] == "Interrupted: 1 of 1 cell judged"
     assert "1 cells" not in html.render(run)
 
 

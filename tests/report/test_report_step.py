@@ -15,7 +15,7 @@ from orchestrator.analyse.explain import Explanation, explain
 from orchestrator.outcome import Verdict
 from orchestrator.record.model import Confirmation, RunRecord
 from orchestrator.report import alarms, explanation, github_summary, step_summary
-from orchestrator.report.step_summary import Section, code, fence, fit_sections
+from orchestrator.report.step_summary import Section, fence, fit_sections, write_code
 
 MIB = 2**20
 
@@ -43,7 +43,7 @@ def test_an_alarm_has_its_conditions_its_cluster_its_cause_and_both_commands() -
     section = found[found.index("### ✕ regression: fail: handshake-then-hang") :].split("\n### ")[0]
     cell = "arm64.haproxy-2.8.9.wolfssl-5.7.2.TLS_CHACHA20_POLY1305_SHA256"
     assert "handshake-then-hang when arch=arm64 haproxy=2.8.9 tls=wolfssl-5.7.2" in section
-    assert code(nights.CAUSE) in section
+    assert write_code(nights.CAUSE) in section
     assert f"```sh\nmatrixctl run --cell {cell}\n```" in section
     assert (
         f"```sh\nmatrixctl run --cell {cell} --cell {cell}.gtlsclient --cell {cell}.aioquic\n```" in section

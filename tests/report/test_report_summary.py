@@ -82,7 +82,7 @@ def blocked_as_expected() -> RunRecord:
     ],
 )
 def test_the_verdict_is_a_sentence_and_never_greener_than_the_run(record: RunRecord, words: str) -> None:
-    assert "; ".join(headline.parts(record)) == words
+    assert "; ".join(headline.write_parts(record)) == words
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_the_verdict_is_a_sentence_and_never_greener_than_the_run(record: RunRec
     ],
 )
 def test_the_page_is_as_loud_as_the_night(record: RunRecord, level: str) -> None:
-    assert headline.level(record) == level
+    assert headline.find_level(record) == level
 
 
 def test_a_library_that_fails_its_self_test_where_cells_pass_is_news() -> None:
     broken = nights.selftest("openssl-distro", "arm64", broken=True)
     record = samples.quick().model_copy(update={"selftests": (broken,)})
-    assert selftests.unsound(record) == (broken,)
-    assert headline.level(record) == "note"
+    assert selftests.find_unsound(record) == (broken,)
+    assert headline.find_level(record) == "note"
     words = "1 failed self-test: openssl-distro on arm64; 8 pass; 2 unsupported"
-    assert "; ".join(headline.parts(record)) == words
+    assert "; ".join(headline.write_parts(record)) == words
     assert "self-test of openssl-distro on arm64 fails where cells pass: open-in-place" in "\n".join(
         line.plain for line in closing(record, Path("reports"))
     )
@@ -124,19 +124,19 @@ def test_a_self_test_that_fails_in_a_suite_of_no_passing_cell_is_no_news() -> No
         if not (cell.observations and "CHACHA" in str(cell.observations.negotiated_cipher))
     )
     record = quick.model_copy(update={"selftests": (broken,), "cells": cells})
-    assert selftests.unsound(record) == ()
-    assert headline.level(record) == "calm"
+    assert selftests.find_unsound(record) == ()
+    assert headline.find_level(record) == "calm"
 
 
 def test_without_an_outcome_nothing_is_as_expected() -> None:
     cell = samples.cell(samples.quick().cells[0].axes, None, judged=False)
     for verdict in Verdict:
         claimed = cell.model_copy(update={"verdict": verdict})
-        assert summary.verdict(claimed) is Verdict.NOT_JUDGED
+        assert summary.find_verdict(claimed) is Verdict.NOT_JUDGED
 
 
 def test_groups_stand_worst_first_and_say_what_their_cells_share() -> None:
-    found = [(group.title, group.common) for group in groups.groups(samples.mixed())]
+    found = [(group.title, group.common) for group in groups.group_cells(samples.mixed())]
     assert found == [
         ("regression: handshake-then-hang", "haproxy=2.8.9, tls=libressl-3.9.2"),
         (
@@ -154,13 +154,13 @@ def test_groups_stand_worst_first_and_say_what_their_cells_share() -> None:
 def test_a_group_leaves_to_clusters_what_they_say_better() -> None:
     record = samples.mixed()
     hang = {cell.id for cell in record.cells if cell.reason is Reason.HANDSHAKE_THEN_HANG}
-    found = [group.common for group in groups.groups(record, hang)]
+    found = [group.common for group in groups.group_cells(record, hang)]
     assert found[:2] == ["", "haproxy=2.8.9, tls=libressl-3.9.2, cipher=TLS_AES_128_CCM_SHA256"]
-    assert groups.groups(record, set(list(hang)[1:]))[0].common, "one of its cells is unexplained"
+    assert groups.group_cells(record, set(list(hang)[1:]))[0].common, "one of its cells is unexplained"
 
 
 def test_groups_go_from_regressions_to_known_failures_and_share_rule_and_cause() -> None:
-    found = groups.groups(nights.bad())
+    found = groups.group_cells(nights.bad())
     assert [group.title for group in found] == [
         "regression: wolfssl-5.7.2 on arm64 cannot open in place what it sealed",
         "regression: handshake-refused",
@@ -186,14 +186,14 @@ def test_a_cell_without_a_cause_is_no_part_of_the_group_of_those_that_have_it() 
     first = next(index for index, cell in enumerate(record.cells) if cell.cause)
     cells = list(record.cells)
     cells[first] = cells[first].model_copy(update={"cause": ""})
-    before = [len(group.cells) for group in groups.groups(record) if group.cause]
-    after = groups.groups(record.model_copy(update={"cells": tuple(cells)}))
+    before = [len(group.cells) for group in groups.group_cells(record) if group.cause]
+    after = groups.group_cells(record.model_copy(update={"cells": tuple(cells)}))
     assert [len(group.cells) + 1 for group in after if group.cause] == before
     assert [len(group.cells) for group in after if group.title == "regression: handshake-then-hang"] == [1]
 
 
 def test_rules_that_need_a_hand_come_first_with_what_became_of_their_cells() -> None:
-    found = expectations.lines(nights.bad())
+    found = expectations.list_rules(nights.bad())
     assert [(line.rule.place, line.state) for line in found] == [
         (nights.STALE_RULE, "stale"),
         ("matrix.yaml:61", "unmet"),
@@ -219,11 +219,11 @@ def test_rules_that_need_a_hand_come_first_with_what_became_of_their_cells() -> 
     ],
 )
 def test_a_link_leads_to_the_web_or_nowhere(address: str, leads: bool) -> None:
-    assert expectations.link(address) == (address if leads else None)
+    assert expectations.check_link(address) == (address if leads else None)
 
 
 def test_proofs_are_a_table_by_client_transport_and_suite() -> None:
-    found = proofs.table(nights.PROOFS)
+    found = proofs.make_table(nights.PROOFS)
     assert found.transports == {"h3": 4, "h2": 4}
     assert [row.client for row in found.rows] == ["curl", "gtlsclient", "aioquic"]
     ok = [[None if slot is None else slot.ok for slot in row.slots] for row in found.rows]
@@ -236,21 +236,21 @@ def test_proofs_are_a_table_by_client_transport_and_suite() -> None:
 
 def test_a_selftest_is_reduced_to_its_suites_and_keeps_every_check() -> None:
     tests = nights.bad().selftests
-    found = selftests.overview(tests)
+    found = selftests.make_overview(tests)
     assert found.suites == samples.SUITES
     assert [row.good for row in found.rows] == [True, True, False, None]
     assert [slot.good for slot in found.rows[2].slots] == [True, True, False, True]
     assert {check.check for check in found.rows[2].slots[2].failed} == {"open-in-place", "open-unaligned"}
-    cut = selftests.overview((tests[0].model_copy(update={"problem": "It died of SIGILL."}),))
+    cut = selftests.make_overview((tests[0].model_copy(update={"problem": "It died of SIGILL."}),))
     assert cut.rows[0].good is False
-    detail = selftests.detail(tests[2])
+    detail = selftests.make_detail(tests[2])
     assert (len(detail.lines), detail.checks) == (8, nights.CHECKS)
     assert [check.ok for check in detail.lines[7][2] if check] == [None] * 8
 
 
 def test_what_is_not_a_released_tarball_is_named_once() -> None:
-    assert provenance.special(nights.calm()) == ()
-    assert [made.name + ": " + made.words for made in provenance.special(nights.bad())] == [
+    assert provenance.find_special(nights.calm()) == ()
+    assert [made.name + ": " + made.words for made in provenance.find_special(nights.bad())] == [
         "wolfssl-5.9.2: patched with open-in-place.diff (sha256 c0ffeec0ffee)",
         f"haproxy-master: {nights.COMMIT.origin}",
     ]
@@ -264,8 +264,10 @@ def test_debian_s_own_haproxy_is_named_at_its_build_and_is_no_warning() -> None:
     origin = f"distro: {axes.arch.name} -> haproxy_3.0.11-1+deb13u5_{axes.arch.name}.deb"
     component = nights.COMMIT.model_copy(update={"version": haproxy.version, "origin": origin})
     record = calm.model_copy(update={"cells": (cell,), "components": (component,)})
-    assert provenance.special(record) == ()
-    assert [(made.name, made.words) for made in provenance.of(cell, record)] == [("haproxy-distro", origin)]
+    assert provenance.find_special(record) == ()
+    assert [(made.name, made.words) for made in provenance.find_made(cell, record)] == [
+        ("haproxy-distro", origin)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +289,7 @@ def test_a_close_code_in_words(code: int, established: bool, words: str) -> None
 
 def test_the_grid_holds_every_cell_once() -> None:
     record = samples.mixed()
-    found = grid.default(record.cells)
+    found = grid.make_grid(record.cells)
     placed = [cell.id for row in found.rows for slot in row.slots for cell in slot.cells]
     assert sorted(placed) == sorted(cell.id for cell in record.cells)
     assert found.arches == {"amd64": 5, "arm64": 5}
@@ -301,33 +303,36 @@ def test_a_hole_in_the_matrix_is_an_empty_slot() -> None:
     cells = [
         cell for cell in samples.quick().cells if cell.id != "amd64.haproxy-3.0.11.openssl-distro.default"
     ]
-    (row,) = grid.default(cells).rows
+    (row,) = grid.make_grid(cells).rows
     assert [len(slot.cells) for slot in row.slots] == [1, 1, 1, 1, 1, 1, 1, 1, 1]
     cells = [
         cell for cell in samples.mixed().cells if cell.id != "amd64.haproxy-2.8.9.openssl-distro.default"
     ]
-    assert [len(slot.cells) for slot in grid.default(cells).rows[0].slots] == [1, 1, 1, 1, 0, 1, 1, 1, 1, 1]
+    assert [len(slot.cells) for slot in grid.make_grid(cells).rows[0].slots] == [1, 1, 1, 1, 0, 1, 1, 1, 1, 1]
 
 
 def test_a_field_with_several_clients_shows_the_worst_and_counts_the_rest() -> None:
-    found = grid.default(nights.bad().cells)
+    found = grid.make_grid(nights.bad().cells)
     row = next(row for row in found.rows if (row.haproxy, row.tls) == ("master", "openssl-3.5.7"))
     assert found.inside == ("client",)
     assert [cell.axes.client.name for cell in row.slots[1].cells] == ["aioquic", "curl", "gtlsclient"]
-    assert [(summary.state(cell), count) for cell, count in row.slots[1].tally] == [("fail", 1), ("pass", 2)]
-    assert [(summary.state(cell), count) for cell, count in row.slots[3].tally] == [
+    assert [(summary.find_state(cell), count) for cell, count in row.slots[1].tally] == [
+        ("fail", 1),
+        ("pass", 2),
+    ]
+    assert [(summary.find_state(cell), count) for cell, count in row.slots[3].tally] == [
         ("pass", 1),
         ("unsupported", 2),
     ]
 
 
 def test_control_and_direction_characters_become_visible() -> None:
-    assert text.visible("a\x1b[31m\x00b\x7f") == "a<U+001B>[31m<U+0000>b<U+007F>"
-    assert text.visible("x\u202egnp\u2066 \x9b \ud800 \ufeff") == (
+    assert text.make_visible("a\x1b[31m\x00b\x7f") == "a<U+001B>[31m<U+0000>b<U+007F>"
+    assert text.make_visible("x\u202egnp\u2066 \x9b \ud800 \ufeff") == (
         "x<U+202E>gnp<U+2066> <U+009B> <U+D800> <U+FEFF>"
     )
-    assert text.visible("line\r\nnext\tcolumn") == "line\nnext\tcolumn"
-    text.visible(HOSTILE).encode("utf-8")
+    assert text.make_visible("line\r\nnext\tcolumn") == "line\nnext\tcolumn"
+    text.make_visible(HOSTILE).encode("utf-8")
 
 
 def test_long_text_says_how_much_is_missing() -> None:
@@ -347,16 +352,16 @@ def test_long_text_says_how_much_is_missing() -> None:
     ],
 )
 def test_durations(seconds: float | None, shown: str) -> None:
-    assert units.duration(seconds) == shown
+    assert units.format_duration(seconds) == shown
 
 
 def test_what_was_not_measured_is_no_zero() -> None:
-    assert units.milliseconds(None) == units.NOT_MEASURED
-    assert units.milliseconds(0.00123) == "1.2"
-    assert units.milliseconds(8.002) == "8002"
-    assert units.size(24 * 2**30) == "24.0 GiB"
-    assert units.moment("2026-11-22T06:58:01Z") == "2026-11-22 06:58 UTC"
-    assert units.moment("yesterday") == "yesterday"
+    assert units.format_milliseconds(None) == units.NOT_MEASURED
+    assert units.format_milliseconds(0.00123) == "1.2"
+    assert units.format_milliseconds(8.002) == "8002"
+    assert units.format_size(24 * 2**30) == "24.0 GiB"
+    assert units.format_moment("2026-11-22T06:58:01Z") == "2026-11-22 06:58 UTC"
+    assert units.format_moment("yesterday") == "yesterday"
 
 
 @pytest.mark.parametrize("code", [-1, -18, -(2**63), 2**62])

@@ -48,8 +48,8 @@ def test_the_page_links_each_file_relative_to_itself() -> None:
 
 def test_a_second_run_that_ended_otherwise_tells_no_suite() -> None:
     cell = hang(ends=Outcome.PASS)
-    assert trace.ended(cell) == "a second run, 7.00 s, ended otherwise: pass; two bodies and an upload"
-    assert trace.negotiated(cell) == ""
+    assert trace.describe_end(cell) == "a second run, 7.00 s, ended otherwise: pass; two bodies and an upload"
+    assert trace.describe_suite(cell) == ""
     assert CHACHA not in html.render(run(cell)).partition('id="cells"')[2].partition("<dt>traced")[0]
 
 

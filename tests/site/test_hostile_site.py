@@ -24,7 +24,7 @@ from orchestrator.record.history.history import History
 from orchestrator.record.history.place import parse_place
 from orchestrator.record.journal import JOURNAL, CellTraced, Journal
 from orchestrator.record.model import RunRecord, Traced
-from orchestrator.report.text import visible
+from orchestrator.report.text import make_visible
 from orchestrator.site.badges import draw
 from orchestrator.site.pages import as_json, as_script
 
@@ -161,7 +161,7 @@ def test_files_of_the_site_are_below_it_and_named_by_us(bad: Path) -> None:
 
 def test_a_badge_of_any_text_is_xml() -> None:
     for one in CORPUS:
-        root = ET.fromstring(draw(visible(one.text), "1 pass", "#000000"))
+        root = ET.fromstring(draw(make_visible(one.text), "1 pass", "#000000"))
         assert int(root.get("width") or 0) < 1200
 
 
@@ -258,7 +258,7 @@ def test_the_text_of_a_second_run_is_evidence_on_the_site_and_its_capture_is_not
         for folder in find_folders(kept, reports):
             import_run(kept, folder)
         known = read_known(read_year(kept, None))
-    found = {one.title: one.read() for one in known.evidence[visible(cell.id)]}
+    found = {one.title: one.read() for one in known.evidence[make_visible(cell.id)]}
     told = {title: content for title, content in found.items() if title.startswith("traced/")}
     assert told == {f"traced/{name}": path.encode() for name, path in zip(names[:2], paths, strict=False)}
 
