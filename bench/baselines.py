@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.planted import ORDERED, Planted
-from orchestrator.analyse.search import Box, Space, positions
+from orchestrator.analyse.search import Box, Space, list_positions
 
 _LEVELS = 3
 """Conditions of an item set."""
@@ -22,7 +22,7 @@ def grow_tree(planted: Planted) -> Sequence[Sequence[Box]]:
     tree = importlib.import_module("sklearn.tree")
     found: list[Sequence[Box]] = []
     for space in planted.spaces:
-        rows = [*positions(space.failing), *positions(space.passing)]
+        rows = [*list_positions(space.failing), *list_positions(space.passing)]
         columns = [
             (axis, None if axis in ORDERED else value)
             for axis, size in enumerate(planted.sizes)
@@ -74,7 +74,7 @@ def mine_sets(planted: Planted) -> Sequence[Sequence[Box]]:
     mining = importlib.import_module("mlxtend.frequent_patterns")
     found: list[Sequence[Box]] = []
     for space in planted.spaces:
-        rows = positions(space.failing)
+        rows = list_positions(space.failing)
         if not rows:  # another fault covers all of its cells
             found.append([])
             continue
@@ -135,7 +135,7 @@ def ripper(planted: Planted) -> Sequence[Sequence[Box]]:
         if not space.failing:
             found.append([])
             continue
-        rows = [*positions(space.failing), *positions(space.passing)]
+        rows = [*list_positions(space.failing), *list_positions(space.passing)]
         table = pandas.DataFrame(
             {
                 f"axis{axis}": [f"v{planted.points[row][axis]}" for row in rows]

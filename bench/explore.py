@@ -107,7 +107,7 @@ def explore_planted(planted: Planted) -> Explored:
             for one in planted.spaces
         ]
         boxes = [model.boxes for model in find_models(spaces)]
-        alone = sum(one.failing & ~one.covered(found) for one, found in zip(spaces, boxes, strict=True))
+        alone = sum(one.failing & ~one.find_covered(found) for one, found in zip(spaces, boxes, strict=True))
         claims = [
             _claim(planted, one, box) for one, found in zip(spaces, boxes, strict=True) for box in found
         ]
@@ -124,7 +124,7 @@ def _claim(planted: Planted, space: Space, box: Box) -> Claim:
         factor = planted.spaces[0].factors[index]
         inside = [value for value in range(len(factor.masks)) if values >> value & 1]
         beyond = list_beyond(factor.runs, factor.masks, inside)
-        conditions.append(Condition(inside=factor.rows(values), beyond=beyond))
+        conditions.append(Condition(inside=factor.find_rows(values), beyond=beyond))
     return Claim(conditions=tuple(conditions), failing=space.failing)
 
 

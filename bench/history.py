@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import report
 from bench.figures import Section, against
-from orchestrator.analyse.nights import first_night
+from orchestrator.analyse.nights import find_first_night
 from orchestrator.app.history import add_run, import_run
 from orchestrator.plan.plan import name_session_of
 from orchestrator.record.history.history import History
@@ -85,7 +85,7 @@ def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[
     yield "last pass of a cell", lambda: kept.find_last_pass(cell, run)
     yield "age of a known failure", lambda: kept.find_known_since(cell, run)
     yield "rules of a run", lambda: kept.list_rules(run)
-    first = first_night(run["night"])
+    first = find_first_night(run["night"])
     yield (
         "30 nights of a cell",
         lambda: kept.list_past("nightly", first_night=first, before="x", cells=[cell]),

@@ -57,14 +57,14 @@ class Planted:
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
         """Return what is to be explained, one for each kind of failure."""
-        factors = tuple(self._factor(axis) for axis in range(len(self.sizes)))
+        factors = tuple(self._make_factor(axis) for axis in range(len(self.sizes)))
         passing = _bits(end is None for end in self.ends)
         return tuple(
             Space(factors=factors, failing=_bits(end == reason for end in self.ends), passing=passing)
             for reason in self.reasons
         )
 
-    def _factor(self, axis: int) -> Factor:
+    def _make_factor(self, axis: int) -> Factor:
         size = self.sizes[axis]
         return Factor(
             name=f"axis{axis}",

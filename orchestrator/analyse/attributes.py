@@ -41,17 +41,17 @@ def describe(cell: CellRecord, tests: Tests) -> Attributes:
     """Return all attributes of a cell."""
     axes, seen, proof = cell.axes, cell.observations, cell.attestation
     found = predict(axes, host=cell.execution.host_arch)
-    found["emulated"] = _fact("yes" if cell.execution.mode == "emulated" else "no")
+    found["emulated"] = _make_fact("yes" if cell.execution.mode == "emulated" else "no")
     if proof is not None and proof.quic_api:
-        found["quic-api"] = _fact(proof.quic_api)
+        found["quic-api"] = _make_fact(proof.quic_api)
     if seen is None or seen.h3 is None:
         found["negotiated"] = None  # nothing was ever offered
     elif seen.negotiated_cipher:
-        found["negotiated"] = _fact(seen.negotiated_cipher)
+        found["negotiated"] = _make_fact(seen.negotiated_cipher)
     elif cell.captured_cipher:
-        found["negotiated"] = _fact(cell.captured_cipher)
-    found["aes"] = _aes(cell)
-    found["selftest"] = _selftest(axes, found["negotiated"], tests)
+        found["negotiated"] = _make_fact(cell.captured_cipher)
+    found["aes"] = _find_aes(cell)
+    found["selftest"] = _find_failed_check(axes, found["negotiated"], tests)
     return found
 
 
@@ -65,14 +65,14 @@ def predict(axes: Axes, *, host: str) -> dict[str, Named | None]:
     return {
         **{axis: getattr(axes, axis) for axis in AXES},
         # A client that offers one suite gets this one or none.
-        "negotiated": _fact(suite) if suite else None,
-        "quic-api": _quic_api(axes.haproxy, axes.tls),
+        "negotiated": _make_fact(suite) if suite else None,
+        "quic-api": _find_quic_api(axes.haproxy, axes.tls),
         "aes": None,
-        "emulated": _fact("yes" if axes.arch.name != host or axes.execution.cpu else "no"),
-        "word-size": _fact(str(arch.cpus.word_size)) if arch else None,
-        "byte-order": _fact(arch.cpus.byte_order) if arch else None,
-        "patched": _patched(axes.haproxy, axes.tls),
-        "client-stack": _fact(stack.stack) if stack else None,
+        "emulated": _make_fact("yes" if axes.arch.name != host or axes.execution.cpu else "no"),
+        "word-size": _make_fact(str(arch.cpus.word_size)) if arch else None,
+        "byte-order": _make_fact(arch.cpus.byte_order) if arch else None,
+        "patched": _name_patched(axes.haproxy, axes.tls),
+        "client-stack": _make_fact(stack.stack) if stack else None,
         "selftest": None,
     }
 
@@ -104,16 +104,16 @@ def choose(
 
 
 @lru_cache(maxsize=1024)
-def _fact(name: str) -> Fact:
+def _make_fact(name: str) -> Fact:
     return Fact(name=name)
 
 
-def _quic_api(haproxy: HaproxyValue, tls: TlsValue) -> Fact | None:
-    return _declared_api(haproxy.version, tls.family, tls.version)
+def _find_quic_api(haproxy: HaproxyValue, tls: TlsValue) -> Fact | None:
+    return _find_declared_api(haproxy.version, tls.family, tls.version)
 
 
 @lru_cache(maxsize=4096)
-def _declared_api(haproxy: str, family: str, version: str) -> Fact | None:
+def _find_declared_api(haproxy: str, family: str, version: str) -> Fact | None:
     try:
         api = capabilities.find_quic_api(
             HaproxyValue(name=haproxy, version=haproxy),
@@ -121,21 +121,21 @@ def _declared_api(haproxy: str, family: str, version: str) -> Fact | None:
         )
     except StopIteration:  # a family that the table does not know: a record may come from anywhere
         return None
-    return _fact(api)
+    return _make_fact(api)
 
 
-def _patched(haproxy: HaproxyValue, tls: TlsValue) -> Fact:
-    return _fact("+".join(n for n, one in (("haproxy", haproxy), ("tls", tls)) if one.patches) or "no")
+def _name_patched(haproxy: HaproxyValue, tls: TlsValue) -> Fact:
+    return _make_fact("+".join(n for n, one in (("haproxy", haproxy), ("tls", tls)) if one.patches) or "no")
 
 
-def _aes(cell: CellRecord) -> Fact | None:
+def _find_aes(cell: CellRecord) -> Fact | None:
     arch, features = ARCHES.get(cell.axes.arch.name), cell.execution.cpu_features
     if arch is None or "aes" not in arch.cpus.bits or not features:
         return None
-    return _fact("yes" if "aes" in features else "no")
+    return _make_fact("yes" if "aes" in features else "no")
 
 
-def _selftest(axes: Axes, negotiated: Named | None, tests: Tests) -> Fact | None:
+def _find_failed_check(axes: Axes, negotiated: Named | None, tests: Tests) -> Fact | None:
     """Return the first check that the library fails with the cell's suite, or ``passed``."""
     test = tests.get((axes.tls.name, axes.arch.name, axes.execution.name))
     if test is None or negotiated is None:
@@ -144,4 +144,4 @@ def _selftest(axes: Axes, negotiated: Named | None, tests: Tests) -> Fact | None
     failed = next((check.check for check in checks if check.ok is False), None)
     if failed is None and not any(check.ok for check in checks):
         return None
-    return _fact(failed or "passed")
+    return _make_fact(failed or "passed")

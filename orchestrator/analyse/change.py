@@ -135,7 +135,7 @@ def is_worse(was: State | None, now: State | None, *, alike: bool = True) -> boo
     """
     if was is None or now is None or not now.alarms:
         return False
-    return not _failed_so(was, now) or is_forgotten(was, now, alike=alike)
+    return not _has_failed_so(was, now) or is_forgotten(was, now, alike=alike)
 
 
 def is_forgotten(was: State, now: State, *, alike: bool) -> bool:
@@ -151,7 +151,7 @@ def is_lost(was: State | None, now: State | None) -> bool:
 def _classify_judged(was: State, now: State, *, alike: bool) -> Change:
     if is_forgotten(was, now, alike=alike):
         return Change.NEW_FAILURE
-    if now.flaky or (was.flaky and (not now.fails or _failed_so(was, now))):
+    if now.flaky or (was.flaky and (not now.fails or _has_failed_so(was, now))):
         return Change.FLAKY
     if now.fails:
         if was.fails:
@@ -170,7 +170,7 @@ def _classify_unjudged(was: State, now: State) -> Change:
     return Change.UNCHANGED if declared else Change.NEVER_JUDGED
 
 
-def _failed_so(was: State, now: State) -> bool:
+def _has_failed_so(was: State, now: State) -> bool:
     """Return whether BASE shows, in any attempt that counts, the failure that HEAD has."""
     seen = {*was.failures, *([name_end(was.outcome, was.reason)] if was.fails else [])}
     return name_end(now.outcome, now.reason) in seen

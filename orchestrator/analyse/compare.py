@@ -95,7 +95,7 @@ def compare(
     moves = find_moves(
         [(key, cell) for key, cell in was.items() if key not in now],
         [(key, cell) for key, cell in now.items() if key not in was],
-        _without_version,
+        _drop_version,
     )
     pairs = [(was.get(moves[key].old if key in moves else key), cell) for key, cell in now.items()]
     found = [
@@ -110,22 +110,22 @@ def compare(
     order = list(Change)
     found.sort(key=lambda one: order.index(one.change))
     return Comparison(
-        base=_side(base.run),
-        head=_side(head.run),
+        base=_make_side(base.run),
+        head=_make_side(head.run),
         counts=Counter(one.change for one in found),
         cells=tuple(one for one in found if one.change is not Change.UNCHANGED),
         differences=compare_whole(before, after),
-        exit_code=_exit(found),
+        exit_code=_choose_exit(found),
     )
 
 
-def _exit(found: list[CellChange]) -> Exit:
+def _choose_exit(found: list[CellChange]) -> Exit:
     if any(one.alarm for one in found):
         return Exit.FAILED
     return Exit.HARNESS if any(one.lost for one in found) else Exit.OK
 
 
-def _without_version(cell: CellRecord, axis: str) -> tuple[tuple[str, ...], str]:
+def _drop_version(cell: CellRecord, axis: str) -> tuple[tuple[str, ...], str]:
     """Return the cell's axes, one of them without its name and version; and that version."""
     values = {one: getattr(cell.axes, one) for one in AXES}
     version = values[axis].version
@@ -146,7 +146,11 @@ def _compare_cell(
     exact = before.tells and after.tells
     differences: tuple[Difference, ...] = ()
     if was and now and classify(ended, ends) is not Change.UNCHANGED:
-        differences = compare_cells(before.of(was), after.of(now)) if exact else compare_whole(before, after)
+        differences = (
+            compare_cells(before.find_dependencies(was), after.find_dependencies(now))
+            if exact
+            else compare_whole(before, after)
+        )
     alike = not (exact and differences)
     worse = is_worse(ended, ends, alike=alike)
     flaky = flaky if worse else None
@@ -173,7 +177,7 @@ def find_suspect(change: Change, differences: Sequence[Difference]) -> Differenc
     return differences[0] if change in CAN_HAVE_A_SUSPECT and len(differences) == 1 else None
 
 
-def _side(run: RunInfo) -> Side:
+def _make_side(run: RunInfo) -> Side:
     cells = run.selection.cells if run.selection else ()
     options = run.selection.options if run.selection else ()
     shard = run.selection.shard if run.selection else ""

@@ -27,7 +27,7 @@ def order_values(values: Values) -> tuple[OrderedValues, ...]:
     versions: dict[str, list[tuple[Version, str]]] = {}
     alone = []
     for name, value in values.items():
-        version = _version(value)
+        version = _find_version(value)
         if version is None:
             alone.append(OrderedValues(family="", names=(name,)))
         else:
@@ -41,7 +41,7 @@ def order_values(values: Values) -> tuple[OrderedValues, ...]:
 
 def write_condition(attribute: str, values: Values, chosen: AbstractSet[str]) -> str:
     """Return a filter that holds for the chosen values and no other one, the plainest that there is."""
-    for text in _candidates(attribute, values, chosen):
+    for text in _write_candidates(attribute, values, chosen):
         try:
             if find_names(parse(text, ATTRIBUTES), values, strict=False) == chosen:
                 return text
@@ -60,15 +60,15 @@ def describe_border(values: Values, chosen: AbstractSet[str]) -> tuple[tuple[str
     )
 
 
-def _candidates(attribute: str, values: Values, chosen: AbstractSet[str]) -> Iterator[str]:
+def _write_candidates(attribute: str, values: Values, chosen: AbstractSet[str]) -> Iterator[str]:
     orders = order_values(values)
     families = {getattr(value, "family", None) for value in values.values()}
-    inside, outside = (_pieces(orders, one) for one in (chosen, values.keys() - chosen))
+    inside, outside = (_list_pieces(orders, one) for one in (chosen, values.keys() - chosen))
     if len(inside) == 1 and len(families) == 1:
-        yield from (f"{attribute}{term}" for term in _one_sided(values, *inside[0]))
+        yield from (f"{attribute}{term}" for term in _write_one_sided(values, *inside[0]))
     if len(inside) > 1 and len(outside) == 1 and _is_plain(*outside[0]):
-        yield f"{attribute}!={next(_terms(values, *outside[0]))}"
-    options = [list(_terms(values, *piece)) for piece in inside]
+        yield f"{attribute}!={next(_write_terms(values, *outside[0]))}"
+    options = [list(_write_terms(values, *piece)) for piece in inside]
     for choice in range(max(map(len, options), default=0)):
         yield f"{attribute}={','.join(terms[min(choice, len(terms) - 1)] for terms in options)}"
 
@@ -77,7 +77,7 @@ Piece = tuple[OrderedValues, int, int]
 """Some of the ordered values, from one position to another, both included."""
 
 
-def _pieces(orders: Sequence[OrderedValues], chosen: AbstractSet[str]) -> list[Piece]:
+def _list_pieces(orders: Sequence[OrderedValues], chosen: AbstractSet[str]) -> list[Piece]:
     found: list[Piece] = []
     for ordered in orders:
         for position, name in enumerate(ordered.names):
@@ -95,33 +95,33 @@ def _is_plain(ordered: OrderedValues, first: int, last: int) -> bool:
     return first == last or last + 1 - first == len(ordered.names)
 
 
-def _one_sided(values: Values, ordered: OrderedValues, first: int, last: int) -> Iterator[str]:
+def _write_one_sided(values: Values, ordered: OrderedValues, first: int, last: int) -> Iterator[str]:
     """Yield the comparisons that one family needs no name for."""
     if not ordered.family or first == last:  # one version is no range
         return
     if first == 0 and last + 1 < len(ordered.names):
-        yield f"<{_between(values, ordered.names[last], ordered.names[last + 1])}"
+        yield f"<{_find_between(values, ordered.names[last], ordered.names[last + 1])}"
     if first > 0 and last + 1 == len(ordered.names):
-        yield f">={_between(values, ordered.names[first - 1], ordered.names[first])}"
+        yield f">={_find_between(values, ordered.names[first - 1], ordered.names[first])}"
 
 
-def _terms(values: Values, ordered: OrderedValues, first: int, last: int) -> Iterator[str]:
+def _write_terms(values: Values, ordered: OrderedValues, first: int, last: int) -> Iterator[str]:
     """Yield alternatives for one piece, the plainest first; the last one is good for any piece."""
     chosen = ordered.names[first : last + 1]
     if first < last:
         whole = first == 0 and last + 1 == len(ordered.names)
         if whole and ordered.family:
             yield ordered.family
-        yield from (f"{ordered.family}{term}" for term in _one_sided(values, ordered, first, last))
+        yield from (f"{ordered.family}{term}" for term in _write_one_sided(values, ordered, first, last))
         low, high = (getattr(values[name], "version", "") for name in (chosen[0], chosen[-1]))
         yield f"{low}..{high}"
         yield f"{ordered.family}@{low}..{high}"
     yield ",".join(chosen)
 
 
-def _between(values: Values, lower: str, upper: str) -> str:
+def _find_between(values: Values, lower: str, upper: str) -> str:
     """Return the roundest version above one and up to another: 4.0 lies between 3.9.2 and 4.3.2."""
-    low, high = _version(values[lower]), _version(values[upper])
+    low, high = _find_version(values[lower]), _find_version(values[upper])
     if low is None or high is None:
         return upper
     for length in range(1, len(high.release) + 1):
@@ -131,7 +131,7 @@ def _between(values: Values, lower: str, upper: str) -> str:
     return high.text
 
 
-def _version(value: Named) -> Version | None:
+def _find_version(value: Named) -> Version | None:
     try:
         return Version.parse(getattr(value, "version", ""))
     except ValueError:

@@ -6,8 +6,8 @@ from collections.abc import Set as AbstractSet
 from itertools import chain, combinations, islice, pairwise
 
 from orchestrator.analyse.attributes import Attributes, predict
-from orchestrator.analyse.search import Rows, positions
-from orchestrator.analyse.table import MISSING, Table, names_of
+from orchestrator.analyse.search import Rows, list_positions
+from orchestrator.analyse.table import MISSING, Table, list_names
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.model import AXES, Cell
 from orchestrator.matrix.select import Named
@@ -31,7 +31,7 @@ def find_deciding(table: Table, cells: Rows, hypotheses: Sequence[Hypothesis]) -
     if not hypotheses[1:]:
         return ()
     told: dict[frozenset[int], str] = {}
-    for axes in islice(_candidates(table, cells), _CANDIDATES):
+    for axes in islice(_list_candidates(table, cells), _CANDIDATES):
         apart = tell_apart(table, axes, hypotheses)
         if apart and apart not in told:
             told[apart] = write_words(table, axes)
@@ -51,7 +51,7 @@ def find_neighbours(table: Table, cell: CellRecord) -> tuple[str, ...]:
     """Return words for the cells that differ from one on one axis alone and were not run."""
     found = [
         write_words(table, axes)
-        for axes in _neighbours(table, cell.axes)
+        for axes in _list_neighbours(table, cell.axes)
         if is_possible(axes) and not has_run(table, axes)
     ]
     return tuple(found[:_NEIGHBOURS])
@@ -59,7 +59,7 @@ def find_neighbours(table: Table, cell: CellRecord) -> tuple[str, ...]:
 
 def has_run(table: Table, axes: Axes) -> bool:
     """Return whether the cell with these values has a result."""
-    row = table.by_names.get(names_of(axes))
+    row = table.by_names.get(list_names(axes))
     return row is not None and row.end != MISSING
 
 
@@ -79,29 +79,29 @@ def _cover(told: Mapping[frozenset[int], str]) -> tuple[str, ...]:
     return tuple(picked)
 
 
-def _candidates(table: Table, cells: Rows) -> Iterator[Axes]:
+def _list_candidates(table: Table, cells: Rows) -> Iterator[Axes]:
     """Yield the cells that were not run: those of the run itself, then neighbours of the failing ones."""
     for row in table.rows:
         if row.end == MISSING and is_possible(row.cell.axes):
             yield row.cell.axes
     seen = set(table.by_names)
-    starts = [table.rows[i].cell.axes for i in islice(positions(cells), _STARTS)]
-    near = list(_new_neighbours(table, starts, seen))
-    yield from chain(near, _new_neighbours(table, near, seen))
+    starts = [table.rows[i].cell.axes for i in islice(list_positions(cells), _STARTS)]
+    near = list(_list_new_neighbours(table, starts, seen))
+    yield from chain(near, _list_new_neighbours(table, near, seen))
 
 
-def _new_neighbours(table: Table, starts: Sequence[Axes], seen: set[tuple[str, ...]]) -> Iterator[Axes]:
+def _list_new_neighbours(table: Table, starts: Sequence[Axes], seen: set[tuple[str, ...]]) -> Iterator[Axes]:
     """Yield the neighbours of several cells that are possible and were not seen yet."""
     for axes in starts:
-        for other in _neighbours(table, axes):
-            names = names_of(other)
+        for other in _list_neighbours(table, axes):
+            names = list_names(other)
             if names not in seen:
                 seen.add(names)
                 if is_possible(other):
                     yield other
 
 
-def _neighbours(table: Table, axes: Axes) -> Iterator[Axes]:
+def _list_neighbours(table: Table, axes: Axes) -> Iterator[Axes]:
     for axis in AXES:
         for name, value in table.all_values[axis].items():
             if name != getattr(axes, axis).name:
@@ -126,7 +126,7 @@ def write_words(table: Table, axes: Axes) -> str:
     They begin with the options of the run: without its matrix and sources they would mean another cell. They
     name every axis: where a run was of one value alone, its matrix may have more.
     """
-    row = table.by_names.get(names_of(axes))
+    row = table.by_names.get(list_names(axes))
     if row is not None:
         return shlex.join([*_list_options(row.cell), "--cell", row.cell.id])
     options = _list_options(table.rows[0].cell)

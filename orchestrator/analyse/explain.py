@@ -15,7 +15,7 @@ from typing import Any, Literal
 from orchestrator.analyse.attributes import ATTRIBUTES, SYMPTOMS, choose
 from orchestrator.analyse.conditions import describe_border, write_condition
 from orchestrator.analyse.decide import Hypothesis, find_deciding, find_neighbours
-from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, positions
+from orchestrator.analyse.search import Box, Rows, Space, Values, find_models, list_positions
 from orchestrator.analyse.table import FailureKind, Table, make_table, pick
 from orchestrator.frozen_value import Value, describe_schema
 from orchestrator.matrix.model import AXES
@@ -155,13 +155,13 @@ def explain_table(
     for kind, space, model in zip(kinds, spaces, find_models(spaces), strict=True):
         boxes = sorted(model.boxes, key=lambda box, space=space: -_size(space, box))  # type: ignore[misc]
         clusters += [_describe(table, kind, space, box) for box in boxes]
-        unexplained |= space.failing & ~space.covered(boxes)
-    left = [table.rows[i].cell for i in positions(unexplained)]
+        unexplained |= space.failing & ~space.find_covered(boxes)
+    left = [table.rows[i].cell for i in list_positions(unexplained)]
     failing = reduce(or_, table.kinds.values(), 0).bit_count()
     return Explanation(
         run=run,
         also=also,
-        notes=(*notes, *_notes(table, failing)),
+        notes=(*notes, *_list_notes(table, failing)),
         failing=failing,
         passing=table.passing.bit_count(),
         missing=len(table.rows) - table.ran.bit_count(),
@@ -171,7 +171,7 @@ def explain_table(
     )
 
 
-def _notes(table: Table, failing: int) -> Iterator[str]:
+def _list_notes(table: Table, failing: int) -> Iterator[str]:
     if failing and not table.passing:
         yield "no cell passes, so nothing tells one value from another"
     if mixed := sum(row.mixed for row in table.rows):
@@ -191,10 +191,10 @@ def _describe(table: Table, kind: FailureKind, space: Space, box: Box) -> Cluste
     same, others = _find_rivals(table, space, box)
     replaced = [_replace(box, index, other) for index, other in same]
     said = [when, *(_write(table, other) for other in replaced)]
-    told = {frozenset(one) for one in said} | {_in_other_words(one) for one in said}
+    told = {frozenset(one) for one in said} | {_replace_suite(one) for one in said}
     texts = {text for other in others if frozenset(text := _write(table, other)) not in told}
     otherwise = _count_otherwise(table, kind, box)
-    decide = find_deciding(table, cells, [_hypothesis(table, one) for one in (box, *others, *replaced)])
+    decide = find_deciding(table, cells, [_make_hypothesis(table, one) for one in (box, *others, *replaced)])
     confidence, because = _weigh(space, box, undecided=bool(texts or same))
     outcome, reason = kind
     return Cluster(
@@ -202,29 +202,29 @@ def _describe(table: Table, kind: FailureKind, space: Space, box: Box) -> Cluste
         outcome=outcome,
         reason=reason,
         when=when,
-        cells=_ids(table, cells),
-        maybe=_ids(table, may & ~known & space.failing),
+        cells=_list_ids(table, cells),
+        maybe=_list_ids(table, may & ~known & space.failing),
         passing=exceptions.bit_count(),
-        exceptions=_ids(table, exceptions),
+        exceptions=_list_ids(table, exceptions),
         others=outside.bit_count(),
         others_failing=(outside & space.failing).bit_count(),
         otherwise={reason: rows.bit_count() for reason, rows in otherwise.items()},
-        mixed=sum(table.rows[i].mixed for i in positions(cells)),
+        mixed=sum(table.rows[i].mixed for i in list_positions(cells)),
         irrelevant=tuple(_find_irrelevant(table, space, box, reduce(or_, otherwise.values(), 0))),
         confounded=tuple(
             (_write_one(table, index, dict(box)[index]), _write_one(table, *other)) for index, other in same
         ),
         alternatives=tuple(sorted(texts))[:_MOST_ALTERNATIVES],
-        borders=tuple(_borders(table, space, box)),
+        borders=tuple(_list_borders(table, space, box)),
         confidence=confidence,
         because=because,
-        cause=_cause(table, cells, outside),
+        cause=_find_cause(table, cells, outside),
         decide=decide,
     )
 
 
-def _ids(table: Table, rows: Rows) -> tuple[str, ...]:
-    return tuple(table.rows[i].cell.id for i in positions(rows))
+def _list_ids(table: Table, rows: Rows) -> tuple[str, ...]:
+    return tuple(table.rows[i].cell.id for i in list_positions(rows))
 
 
 def _count_otherwise(table: Table, kind: FailureKind, box: Box) -> dict[str, Rows]:
@@ -251,31 +251,31 @@ def _name(table: Table, index: int | str) -> str:
 
 def _write_one(table: Table, index: int | str, values: Values | frozenset[str]) -> str:
     name = _name(table, index)
-    chosen = values if isinstance(values, frozenset) else _names(table, name, values)
+    chosen = values if isinstance(values, frozenset) else _list_names(table, name, values)
     return write_condition(name, table.values[name], chosen)
 
 
-def _names(table: Table, name: str, values: Values) -> frozenset[str]:
+def _list_names(table: Table, name: str, values: Values) -> frozenset[str]:
     return frozenset(value for i, value in enumerate(table.values[name]) if values >> i & 1)
 
 
-def _borders(table: Table, space: Space, box: Box) -> Iterator[str]:
+def _list_borders(table: Table, space: Space, box: Box) -> Iterator[str]:
     """Yield the neighbouring versions of which one was seen to fail and the other one to pass."""
     for condition in box:
         index, values = condition
         name = table.factors[index].name
         rest = space.holds(tuple(one for one in box if one != condition))
         masks = dict(zip(table.values[name], table.factors[index].masks, strict=True))
-        for inside, outside in describe_border(table.values[name], _names(table, name, values)):
+        for inside, outside in describe_border(table.values[name], _list_names(table, name, values)):
             if rest & masks[inside] & space.failing and rest & masks[outside] & space.passing:
                 yield f"{name}: it fails with {inside}, and not with {outside}"
 
 
-def _hypothesis(table: Table, box: Box | _AnyBox) -> Hypothesis:
+def _make_hypothesis(table: Table, box: Box | _AnyBox) -> Hypothesis:
     found: Hypothesis = {}
     for index, values in box:
         name = _name(table, index)
-        found[name] = values if isinstance(values, frozenset) else _names(table, name, values)
+        found[name] = values if isinstance(values, frozenset) else _list_names(table, name, values)
     return found
 
 
@@ -283,7 +283,7 @@ def _replace(box: Box, index: int, other: tuple[str, frozenset[str]]) -> _AnyBox
     return tuple(other if one[0] == index else one for one in box)
 
 
-def _in_other_words(when: tuple[str, ...]) -> frozenset[str]:
+def _replace_suite(when: tuple[str, ...]) -> frozenset[str]:
     """Return the same with the suite that was negotiated in place of the one that was forced."""
     return frozenset(
         f"negotiated={text.removeprefix('cipher=')}" if text.startswith("cipher=") else text for text in when
@@ -297,7 +297,7 @@ Confounded = tuple[int, tuple[str, frozenset[str]]]
 def _drop_words(table: Table, box: Box, same: list[Confounded]) -> list[Confounded]:
     """Leave out the suite that was negotiated since it was forced: that is said already."""
     forced = {other[1] for _, other in same if other[0] == "cipher"}
-    forced |= {_names(table, "cipher", v) for i, v in box if table.factors[i].name == "cipher"}
+    forced |= {_list_names(table, "cipher", v) for i, v in box if table.factors[i].name == "cipher"}
     return [one for one in same if one[1][0] != "negotiated" or one[1][1] not in forced]
 
 
@@ -305,7 +305,7 @@ def list_explanations(table: Table, space: Space, box: Box) -> list[Hypothesis]:
     """Return what a box says, and behind it each other explanation that fits as well."""
     same, others = _find_rivals(table, space, box)
     replaced = [_replace(box, index, other) for index, other in same]
-    return [_hypothesis(table, one) for one in (box, *others, *replaced)]
+    return [_make_hypothesis(table, one) for one in (box, *others, *replaced)]
 
 
 def _find_rivals(table: Table, space: Space, box: Box) -> tuple[list[Confounded], list[Box]]:
@@ -318,7 +318,7 @@ def _find_confounded(table: Table, box: Box) -> Iterator[Confounded]:
     """Yield, for a condition, each other one that holds for the very same of all cells that ran."""
     named = {table.factors[index].name for index, _ in box}
     for index, values in box:
-        holds = table.factors[index].rows(values)
+        holds = table.factors[index].find_rows(values)
         for name, others in table.values.items():
             if name in named or _RENAMED.get(name) == table.factors[index].name:
                 continue
@@ -345,11 +345,12 @@ def _find_alternatives(space: Space, box: Box) -> Iterator[Box]:
             if wanted in {0, factor.full}:
                 continue
             trial = tuple(sorted((*others, (other, wanted))))
-            rows = rest & (factor.rows(wanted) | factor.unknown)
+            rows = rest & (factor.find_rows(wanted) | factor.unknown)
             same = known & ~space.holds(trial) == 0 and rows & space.passing & ~exceptions == 0
             if (
                 same
-                and space.condition_bits(other, wanted) <= space.condition_bits(index, values) + _SLACK_BITS
+                and space.measure_condition(other, wanted)
+                <= space.measure_condition(index, values) + _SLACK_BITS
             ):
                 yield trial
 
@@ -404,30 +405,30 @@ def _find_irrelevant(table: Table, space: Space, box: Box, otherwise: Rows) -> I
 def _has_pair(table: Table, rows: Rows, axis: str, others: Rows | None = None) -> bool:
     """Return whether two of the rows differ on one axis alone; or one of them, and one of others."""
     seen: dict[tuple[str, ...], str] = {}
-    for key, value in _keys(table, rows, axis):
+    for key, value in _list_keys(table, rows, axis):
         if seen.setdefault(key, value) != value and others is None:
             return True
     return others is not None and any(
-        seen.get(key, value) != value for key, value in _keys(table, others, axis)
+        seen.get(key, value) != value for key, value in _list_keys(table, others, axis)
     )
 
 
-def _keys(table: Table, rows: Rows, axis: str) -> Iterator[tuple[tuple[str, ...], str]]:
+def _list_keys(table: Table, rows: Rows, axis: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield the values of each row on all other axes, and on this one."""
     rest = [one for one in AXES if one != axis]
-    for position in islice(positions(rows), _LOOKED_AT):
+    for position in islice(list_positions(rows), _LOOKED_AT):
         axes = table.rows[position].cell.axes
         yield tuple(getattr(axes, one).name for one in rest), getattr(axes, axis).name
 
 
-def _cause(table: Table, cells: Rows, outside: Rows) -> str:
+def _find_cause(table: Table, cells: Rows, outside: Rows) -> str:
     """Return what the self-test says: the sentence that most cells have, and how well it fits all of them."""
-    said = Counter(cause for i in positions(cells) if (cause := table.rows[i].cell.cause))
+    said = Counter(cause for i in list_positions(cells) if (cause := table.rows[i].cell.cause))
     sentence = said.most_common(1)[0][0] if said else ""
     (symptom,) = SYMPTOMS
     failed = Counter(
         value.name
-        for i in positions(cells)
+        for i in list_positions(cells)
         if (value := table.attributes[i][symptom]) and value.name != "passed"
     )
     if not failed:
@@ -435,7 +436,7 @@ def _cause(table: Table, cells: Rows, outside: Rows) -> str:
     name, count = failed.most_common(1)[0]
     elsewhere = sum(
         value is not None and value.name == name
-        for value in (table.attributes[i][symptom] for i in positions(outside))
+        for value in (table.attributes[i][symptom] for i in list_positions(outside))
     )
     total, other = cells.bit_count(), outside.bit_count()
     fits = f"{symptom}={name} in {count} of {total} of these cells, and in {elsewhere} of {other} others."

@@ -10,7 +10,7 @@ from heapq import heapify, heapreplace
 from itertools import combinations, pairwise
 from operator import and_, or_
 
-from orchestrator.analyse.search import Rows, positions
+from orchestrator.analyse.search import Rows, list_positions
 
 Axis = tuple[Rows, ...]
 """By value: all cells that have it."""
@@ -65,7 +65,7 @@ def cover_pairs(axes: Sequence[Axis], cells: Rows) -> tuple[int, ...]:
 
     covered: set[tuple[int, int, int, int]] = set()
     # A gain never grows, so what was a cell's when it was last asked is a bound.
-    bounds = [(-len(pairs), cell) for cell in positions(cells)]
+    bounds = [(-len(pairs), cell) for cell in list_positions(cells)]
     heapify(bounds)
     chosen = []
     while bounds:
@@ -82,7 +82,7 @@ def cover_pairs(axes: Sequence[Axis], cells: Rows) -> tuple[int, ...]:
 
 
 def _index(axis: Axis, cells: Rows) -> dict[int, int]:
-    return {cell: value for value, mask in enumerate(axis) for cell in positions(mask & cells)}
+    return {cell: value for value, mask in enumerate(axis) for cell in list_positions(mask & cells)}
 
 
 def choose_cells(
@@ -104,7 +104,7 @@ def choose_cells(
     wanted = [need for need in (*decisive, *_list_needs(board, claims, alone)) if need]
     chosen: list[int] = []
     while wanted and len(chosen) < most:
-        best = max(_candidates(wanted), key=lambda cell: _worth(cell, wanted, likely))
+        best = max(_choose_candidates(wanted), key=lambda cell: _weigh(cell, wanted, likely))
         chosen.append(best)
         wanted = [need for need in wanted if not need >> best & 1]
     return tuple(sorted(chosen))
@@ -116,12 +116,12 @@ _PATIENCE = 2
 """Cells of a place that failed in another way, and so tell nothing: then it is given up."""
 
 
-def _candidates(wanted: Sequence[Rows]) -> list[int]:
+def _choose_candidates(wanted: Sequence[Rows]) -> list[int]:
     """Return cells that meet one of the needs that are hardest to meet."""
-    return positions(min(wanted, key=int.bit_count))[:_LOOKED_AT]
+    return list_positions(min(wanted, key=int.bit_count))[:_LOOKED_AT]
 
 
-def _worth(cell: int, wanted: Sequence[Rows], likely: Rows) -> tuple[int, int, int]:
+def _weigh(cell: int, wanted: Sequence[Rows], likely: Rows) -> tuple[int, int, int]:
     return sum(need >> cell & 1 for need in wanted), likely >> cell & 1, -cell
 
 
@@ -132,7 +132,7 @@ def _list_needs(board: Board, claims: Sequence[Claim], alone: Rows) -> Iterator[
         elsewhere = reduce(or_, others, 0)
         for where in (*_list_borders(claim), *_list_parts(board, claim)):
             yield _ask(board, claim, where, elsewhere)
-    for cell in positions(alone):
+    for cell in list_positions(alone):
         yield from _list_neighbours(board, cell)
 
 

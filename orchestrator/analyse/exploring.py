@@ -57,7 +57,7 @@ def choose_next(
     built = {row.cell.build.name for row in table.rows[:first]}
     chosen = choose_cells(
         board,
-        [_claim(table, cluster) for cluster in found.clusters],
+        [_make_claim(table, cluster) for cluster in found.clusters],
         sum(1 << position[name] for name in found.unexplained),
         decisive=[bit for one in _list_decisive(found) if (bit := 1 << position.get(one, 0)) & left],
         likely=sum(1 << n for n, row in enumerate(table.rows) if row.cell.build.name in built) & left,
@@ -72,14 +72,14 @@ def _list_decisive(found: Explanation) -> list[str]:
     return [cell for *_, option, cell in words if option == "--cell"]
 
 
-def _claim(table: Table, cluster: Cluster) -> Claim:
+def _make_claim(table: Table, cluster: Cluster) -> Claim:
     return Claim(
-        conditions=tuple(_condition(table, text) for text in cluster.when),
+        conditions=tuple(_make_condition(table, text) for text in cluster.when),
         failing=table.kinds[cluster.outcome, cluster.reason],
     )
 
 
-def _condition(table: Table, text: str) -> Condition:
+def _make_condition(table: Table, text: str) -> Condition:
     """Return a filter of a cluster as what it says of all cells."""
     item = parse(text, ATTRIBUTES)
     masks = _mask_attribute(table, item.axis)

@@ -128,9 +128,9 @@ class Ingredients:
         """Return what the whole run had, images by their own digests."""
         found: dict[Slot, set[tuple[str, str | None]]] = {}
         for component in self.record.components:
-            found.setdefault((component.kind, component.name), set()).add(_filling(component))
+            found.setdefault((component.kind, component.name), set()).add(_make_filling(component))
         for where in self._wheres:
-            for slot, thing in self._surroundings(where):
+            for slot, thing in self._list_surroundings(where):
                 found.setdefault(slot, set()).add(thing)
         run = self.record.run
         found["matrix", "the matrix file"] = {("", run.matrix_digest)}
@@ -152,12 +152,12 @@ class Ingredients:
             if not compiling.isdisjoint(component.used_by or ())
         }
 
-    def of(self, cell: CellRecord) -> Dependencies:
+    def find_dependencies(self, cell: CellRecord) -> Dependencies:
         """Return what one cell depends on, where ``tells``."""
-        things = {**self.of_session(cell), **self.own(cell)}
+        things = {**self.list_shared(cell), **self.list_own(cell)}
         return Dependencies(things=things, built_in=self.built_in, build=cell.build.digest)
 
-    def of_session(self, cell: CellRecord) -> Made:
+    def list_shared(self, cell: CellRecord) -> Made:
         """Return what the cell shares with all others of its session.
 
         An image counts by its packages: each that is recorded, and the rest of them as one. Its own digest
@@ -174,11 +174,11 @@ class Ingredients:
             self._shared[key] = self._gathered[alike]
         return self._shared[key]
 
-    def own(self, cell: CellRecord) -> Made:
+    def list_own(self, cell: CellRecord) -> Made:
         """Return what is the cell's alone."""
-        return {slot: frozenset({thing}) for slot, thing in (*_own(cell), *self._declared(cell))}
+        return {slot: frozenset({thing}) for slot, thing in (*_list_own(cell), *self._list_declared(cell))}
 
-    def _declared(self, cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+    def _list_declared(self, cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
         """Return what the matrix declares of the cell's values; a name stands for one value in a run."""
         for axis in AXES:
             value = getattr(cell.axes, axis)
@@ -194,10 +194,10 @@ class Ingredients:
         sessions: dict[int, frozenset[Ingredient]] = {}
         found = {}
         for cell in self.record.cells:
-            shared = self.of_session(cell)
+            shared = self.list_shared(cell)
             if id(shared) not in sessions:  # they are all kept, so none has the id of another
                 sessions[id(shared)] = self._list(shared)
-            found[cell.id] = sessions[id(shared)], self._list(self.own(cell))
+            found[cell.id] = sessions[id(shared)], self._list(self.list_own(cell))
         return found
 
     def _list(self, made: Made) -> frozenset[Ingredient]:
@@ -214,12 +214,12 @@ class Ingredients:
                 if component.rest is not None:
                     found["image", f"other packages of {component.name}"] = {("", component.rest)}
                 continue
-            found.setdefault((component.kind, component.name), set()).add(_filling(component))
-        for slot, thing in self._surroundings(where):
+            found.setdefault((component.kind, component.name), set()).add(_make_filling(component))
+        for slot, thing in self._list_surroundings(where):
             found[slot] = {thing}
         return {slot: frozenset(things) for slot, things in found.items()}
 
-    def _surroundings(self, where: _Where) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+    def _list_surroundings(self, where: _Where) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
         """Return what all cells share that were probed there."""
         run, host, engine = self.record.run, where.host, where.engine
         yield ("tool", "matrixctl"), (run.tool_version, run.tool_digest)
@@ -240,7 +240,7 @@ class Ingredients:
             action = self._actions.get(key)
             if action is not None and key not in found:
                 found.add(key)
-                waiting += _needs(action)
+                waiting += _list_needs(action)
         return frozenset(found)
 
 
@@ -262,7 +262,7 @@ def read_sets(sets: Iterable[Iterable[Ingredient]], build: str) -> Dependencies:
 
 def compare_whole(base: Ingredients, head: Ingredients) -> tuple[Difference, ...]:
     """Return what differs anywhere between two runs."""
-    return tuple(_differences(base.whole, head.whole))
+    return tuple(_list_differences(base.whole, head.whole))
 
 
 def compare_cells(was: Dependencies, now: Dependencies) -> tuple[Difference, ...]:
@@ -271,32 +271,36 @@ def compare_cells(was: Dependencies, now: Dependencies) -> tuple[Difference, ...
     if _NO_CPU in (one.get(_CPU), other.get(_CPU)):  # a cell that was not probed shows none: no difference
         one.pop(_CPU, None)
         other.pop(_CPU, None)
-    found = tuple(_differences(one, other))
+    found = tuple(_list_differences(one, other))
     builds = was.build, now.build
     built_in = was.built_in | now.built_in
-    if None not in builds and len(set(builds)) > 1 and not any(_slot(item) in built_in for item in found):
+    if (
+        None not in builds
+        and len(set(builds)) > 1
+        and not any(_name_slot(item) in built_in for item in found)
+    ):
         # Nothing may be called the only difference while this one has no explanation.
         was_built, is_built = (Thing(version="", digest=digest) for digest in builds)
         found += (Difference(kind="build", name="the build of HAProxy", was=was_built, now=is_built),)
     return found
 
 
-def _slot(item: Difference) -> Slot:
+def _name_slot(item: Difference) -> Slot:
     return item.kind, item.name
 
 
-def _needs(action: ActionRecord) -> tuple[str, ...]:
+def _list_needs(action: ActionRecord) -> tuple[str, ...]:
     return action.needs or ()
 
 
-def _filling(component: Component) -> tuple[str, str | None]:
+def _make_filling(component: Component) -> tuple[str, str | None]:
     if component.kind == "image":  # its tag names its recipe
         return "", component.digest
     version = component.version
     return (f"applied to {version}" if component.kind == "patch" else version), component.digest
 
 
-def _own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
+def _list_own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
     """Return what is the cell's alone."""
     execution, expected = cell.execution, cell.expected
     yield _CPU, (" ".join(sorted(execution.cpu_features)), None)
@@ -308,22 +312,24 @@ def _own(cell: CellRecord) -> Iterator[tuple[Slot, tuple[str, str | None]]]:
 def _declare(value: Value) -> str:
     """Return a value of an axis in words, but for its name, its version and its patches."""
     told = value.model_dump(mode="json", exclude={"name", "version", "patches"})
-    return ", ".join(f"{name} {_plain(item)}" for name, item in told.items() if item and name != "arch")
+    return ", ".join(f"{name} {_write_plain(item)}" for name, item in told.items() if item and name != "arch")
 
 
-def _plain(value: object) -> str:
+def _write_plain(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _differences(one: Made, other: Made) -> Iterator[Difference]:
-    """What is the same on both sides cancels out, so that one of three versions can be seen to move."""
+def _list_differences(one: Made, other: Made) -> Iterator[Difference]:
+    """Yield what differs; of several versions only those that are not on both sides."""
     for slot in sorted({*one, *other}):
         was, now = one.get(slot, frozenset()), other.get(slot, frozenset())
         if was != now:
-            yield Difference(kind=slot[0], name=slot[1], was=_thing(was - now), now=_thing(now - was))
+            yield Difference(
+                kind=slot[0], name=slot[1], was=_make_thing(was - now), now=_make_thing(now - was)
+            )
 
 
-def _thing(things: Iterable[tuple[str, str | None]]) -> Thing | None:
+def _make_thing(things: Iterable[tuple[str, str | None]]) -> Thing | None:
     found = sorted(things, key=str)
     if not found:
         return None

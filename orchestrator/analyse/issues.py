@@ -117,14 +117,14 @@ def _match(marks: Sequence[IssueMark], issues: Sequence[Issue]) -> dict[str, Iss
     closed: dict[str, Issue] = {}
     for issue in newest:
         (opened if issue.open else closed).setdefault(issue.mark.key, issue)
-    before = [_as_alarm(issue.mark) for issue in opened.values()]
-    followed = follow_alarms([_as_alarm(mark) for mark in marks], before)
+    before = [_make_alarm(issue.mark) for issue in opened.values()]
+    followed = follow_alarms([_make_alarm(mark) for mark in marks], before)
     pairs = zip(marks, followed, strict=True)
     found = {mark.key: opened.get(one.key) or closed.get(mark.key) for mark, one in pairs}
     return {key: issue for key, issue in found.items() if issue}
 
 
-def _as_alarm(mark: IssueMark) -> Alarm:
+def _make_alarm(mark: IssueMark) -> Alarm:
     return Alarm(key=mark.key, outcome=mark.outcome, reason=mark.reason, conditions=(), cells=mark.cells)
 
 

@@ -110,7 +110,9 @@ def recall_flakiness(past: Sequence[tuple[str, State]], night: str, state: State
     nights = [one for one in (*past, (night, state)) if one[1].tested]
     streak = list(takewhile(lambda one: not one[1].passed, reversed(nights)))
     before = nights[: len(nights) - len(streak)]
-    failed, attempts = (sum(map(count, (one for _, one in before))) for count in (_failed, _attempts))
+    failed, attempts = (
+        sum(map(count, (one for _, one in before))) for count in (_count_failed, _count_attempts)
+    )
     if not attempts:
         return None
     _, high = estimate_share(failed, attempts)
@@ -119,11 +121,11 @@ def recall_flakiness(past: Sequence[tuple[str, State]], night: str, state: State
     return measure_flakiness(nights)
 
 
-def _failed(state: State) -> int:
+def _count_failed(state: State) -> int:
     return state.failed
 
 
-def _attempts(state: State) -> int:
+def _count_attempts(state: State) -> int:
     return state.passed + state.failed
 
 
@@ -135,13 +137,13 @@ def estimate_share(count: int, of: int) -> tuple[float, float]:
     return max(0.0, (middle - spread) / (1 + square)), min(1.0, (middle + spread) / (1 + square))
 
 
-def of_what(row: Row) -> tuple[object, ...] | None:
+def make_key(row: Row) -> tuple[object, ...] | None:
     """Return what is equal where two rows of a cell depend on the same; ``None`` where that is not known."""
     made = row["session_set"], row["own_set"], row["build_digest"]
     return None if None in made[:2] else made
 
 
-def first_night(night: str, nights: int = FLAKY_NIGHTS) -> str:
+def find_first_night(night: str, nights: int = FLAKY_NIGHTS) -> str:
     """Return the first of so many nights that end with this one."""
     return str(date.fromisoformat(night) - timedelta(days=nights - 1))
 
@@ -153,7 +155,7 @@ class Tonight:
     night: str
     state: State
     made: tuple[object, ...]
-    """Of what it is made; see ``of_what``."""
+    """Of what it is made; see ``make_key``."""
 
 
 def find_flaky(past: Sequence[Row], tonight: Mapping[str, Tonight]) -> Mapping[str, Flakiness]:
@@ -164,7 +166,7 @@ def find_flaky(past: Sequence[Row], tonight: Mapping[str, Tonight]) -> Mapping[s
     """
     nights: dict[str, list[tuple[str, State]]] = {name: [] for name in tonight}
     for row in past:
-        if (mine := tonight.get(row["id"])) and of_what(row) == mine.made:
+        if (mine := tonight.get(row["id"])) and make_key(row) == mine.made:
             nights[row["id"]].append((row["night"], read_row(row)))
     measured = {name: recall_flakiness(nights[name], one.night, one.state) for name, one in tonight.items()}
     return {name: flakiness for name, flakiness in measured.items() if flakiness}

@@ -74,9 +74,9 @@ class Factor:
     @cached_property
     def column(self) -> Mapping[int, int]:
         """Return the value of each row of which it is known."""
-        return {row: value for value, mask in enumerate(self.masks) for row in positions(mask)}
+        return {row: value for value, mask in enumerate(self.masks) for row in list_positions(mask)}
 
-    def terms(self, values: Values) -> int:
+    def count_terms(self, values: Values) -> int:
         """Return of how many intervals a set of values consists."""
         count = 0
         for run in self.runs:
@@ -87,7 +87,7 @@ class Factor:
                 inside = now
         return count
 
-    def rows(self, values: Values) -> Rows:
+    def find_rows(self, values: Values) -> Rows:
         """Return the rows that are known to have one of the values."""
         found = 0
         for value, mask in enumerate(self.masks):
@@ -154,41 +154,41 @@ class Space:
         """Return the rows for which a box holds as far as is known."""
         rows = self._all
         for index, values in box:
-            rows &= self.factors[index].rows(values) | self.factors[index].unknown
+            rows &= self.factors[index].find_rows(values) | self.factors[index].unknown
         return rows
 
     def holds(self, box: Box) -> Rows:
         """Return the rows for which a box is known to hold."""
         rows = self._all
         for index, values in box:
-            rows &= self.factors[index].rows(values)
+            rows &= self.factors[index].find_rows(values)
         return rows
 
-    def covered(self, boxes: Iterable[Box]) -> Rows:
+    def find_covered(self, boxes: Iterable[Box]) -> Rows:
         """Return the rows for which any of several boxes may hold."""
         rows = 0
         for box in boxes:
             rows |= self.may_hold(box)
         return rows
 
-    def bits(self, box: Box) -> float:
+    def measure_box(self, box: Box) -> float:
         """Return the description length of a box."""
-        return sum(self.condition_bits(index, values) for index, values in box) - _ORDERS[min(len(box), 9)]
+        return sum(self.measure_condition(index, values) for index, values in box) - _ORDERS[min(len(box), 9)]
 
-    def condition_bits(self, index: int, values: Values) -> float:
+    def measure_condition(self, index: int, values: Values) -> float:
         """Return that of one condition: which factor, which values, or which others."""
         if (index, values) not in self._bits:
             factor = self.factors[index]
-            said, denied = factor.terms(values), factor.terms(factor.full & ~values)
+            said, denied = factor.count_terms(values), factor.count_terms(factor.full & ~values)
             terms = min(said * self._terms[index], denied * self._terms[index] + _DENIED_BITS)
             self._bits[index, values] = self._base + factor.surcharge + terms
         return self._bits[index, values]
 
-    def total(self, boxes: Sequence[Box], *, noisy: bool) -> float:
+    def measure(self, boxes: Sequence[Box], *, noisy: bool) -> float:
         """Return the description length of the failures by means of these boxes."""
-        covered = self.covered(boxes)
+        covered = self.find_covered(boxes)
         left, wrong = (self.failing & ~covered).bit_count(), (self.passing & covered).bit_count()
-        model = sum(map(self.bits, boxes)) + len(boxes)
+        model = sum(map(self.measure_box, boxes)) + len(boxes)
         if not noisy:
             return inf if wrong else model + left * self.unexplained_bits
         noise = NOISE_BITS if wrong else SUSPICION_BITS
@@ -204,7 +204,7 @@ class Space:
         """Return what an unexplained failure costs where there is no noise."""
         return log2(self.count + 1) + _UNEXPLAINED_BITS
 
-    def best_values(self, index: int, rest: Rows, wanted: BoxGoal) -> tuple[Values, float]:
+    def find_best_values(self, index: int, rest: Rows, wanted: BoxGoal) -> tuple[Values, float]:
         """Return the best condition on a factor beside others that hold for ``rest``, and its worth.
 
         All values mean: none.
@@ -231,9 +231,11 @@ class Space:
             return best, worth + always
         base = self._base + factor.surcharge
         for values, sum_ in (
-            _best_intervals(factor.runs, scores, price),
-            _without(
-                factor.full, whole - _DENIED_BITS, _best_intervals(factor.runs, [-s for s in scores], price)
+            _find_best_intervals(factor.runs, scores, price),
+            _drop_interval(
+                factor.full,
+                whole - _DENIED_BITS,
+                _find_best_intervals(factor.runs, [-s for s in scores], price),
             ),
         ):
             if 0 < values < factor.full and sum_ - base > worth + 1e-9:
@@ -244,16 +246,16 @@ class Space:
         """Return the best box that can be reached from a box by changing one condition at a time."""
         found = dict(box)
         order = [*found, *(i for i in range(len(self.factors)) if i not in found)]
-        worth = self.worth(box, wanted)
+        worth = self.weigh(box, wanted)
         for _ in range(_SWEEPS):
             before = worth
             for index in order:
                 rest, bits = self._all, 0.0
                 for other, values in found.items():
                     if other != index:
-                        rest &= self._rows(other, values)
-                        bits += self.condition_bits(other, values)
-                values, gain = self.best_values(index, rest, wanted)
+                        rest &= self._find_rows(other, values)
+                        bits += self.measure_condition(other, values)
+                values, gain = self.find_best_values(index, rest, wanted)
                 now = gain - bits
                 if now > worth + 1e-6:
                     worth = now
@@ -264,21 +266,21 @@ class Space:
                 break
         return tuple(sorted(found.items())), worth
 
-    def _rows(self, index: int, values: Values) -> Rows:
+    def _find_rows(self, index: int, values: Values) -> Rows:
         found = 0
         for bit, mask in self._masks[index]:
             if values & bit:
                 found |= mask
         return found
 
-    def worth(self, box: Box, wanted: BoxGoal) -> float:
+    def weigh(self, box: Box, wanted: BoxGoal) -> float:
         """Return how many bits a box saves."""
         rows = self.may_hold(box)
         return (
             wanted.weights.fail * (rows & wanted.fails).bit_count()
             + wanted.bonus * (rows & wanted.shared).bit_count()
             - wanted.weights.passing * (rows & wanted.passes).bit_count()
-            - self.bits(box)
+            - self.measure_box(box)
         )
 
     def proves(self, box: Box) -> bool:
@@ -287,7 +289,7 @@ class Space:
         return bool(box) and may.bit_count() > 1 and 2 * known.bit_count() >= may.bit_count()
 
 
-def _best_intervals(
+def _find_best_intervals(
     runs: Sequence[Sequence[int]], scores: Sequence[float], price: float
 ) -> tuple[Values, float]:
     """Return the intervals with the largest sum of scores, each at a price; at least one."""
@@ -312,7 +314,7 @@ def _best_intervals(
     return (values, total) if values else (alone, single - price)
 
 
-def _without(full: Values, whole: float, excluded: tuple[Values, float]) -> tuple[Values, float]:
+def _drop_interval(full: Values, whole: float, excluded: tuple[Values, float]) -> tuple[Values, float]:
     return full & ~excluded[0], whole + excluded[1]
 
 
@@ -323,7 +325,7 @@ def find_models(spaces: Sequence[Space]) -> list[Model]:
     """
     models = [find_model(space) for space in spaces]
     for position, space in enumerate(spaces):
-        others = (spaces[i].covered(model.boxes) for i, model in enumerate(models) if i != position)
+        others = (spaces[i].find_covered(model.boxes) for i, model in enumerate(models) if i != position)
         elsewhere = reduce(or_, others, 0)
         if space.passing & elsewhere:
             rest = replace(space, passing=space.passing & ~elsewhere)
@@ -339,7 +341,7 @@ def find_model(space: Space, *, noisy: bool = False) -> Model:
     if noisy:
         return min(_find_noisy(space), key=lambda model: model.bits)
     strict = _find(space, Weights(fail=space.unexplained_bits, passing=_HARD), noisy=False)
-    if not space.failing & ~space.covered(strict.boxes) and strict.bits < space.least_noisy:
+    if not space.failing & ~space.find_covered(strict.boxes) and strict.bits < space.least_noisy:
         return strict
     return min(strict, *_find_noisy(space), key=lambda model: model.bits)
 
@@ -351,11 +353,11 @@ def _find_noisy(space: Space) -> Iterator[Model]:
         weight = log2((1 - rate) / rate)
         model = _find(space, Weights(fail=weight, passing=weight), noisy=True)
         yield model
-        rate = min(max(_exceptions(space, model.boxes) / space.count, 1 / space.count), 0.3)
+        rate = min(max(_count_exceptions(space, model.boxes) / space.count, 1 / space.count), 0.3)
 
 
-def _exceptions(space: Space, boxes: Sequence[Box]) -> int:
-    covered = space.covered(boxes)
+def _count_exceptions(space: Space, boxes: Sequence[Box]) -> int:
+    covered = space.find_covered(boxes)
     return (space.failing & ~covered | space.passing & covered).bit_count()
 
 
@@ -364,17 +366,17 @@ def _find(space: Space, weights: Weights, *, noisy: bool) -> Model:
     for care in (_CARE, 1.0) if noisy else (1.0,):
         careful = replace(weights, passing=care * weights.passing)
         while len(boxes) < (_MOST_CLUSTERS if noisy else _MOST_STRICT):
-            wanted = _wanted(space, boxes, careful)
-            box = _best_box(space, wanted) if wanted.fails.bit_count() > 1 else None
+            wanted = _list_wanted(space, boxes, careful)
+            box = _find_best_box(space, wanted) if wanted.fails.bit_count() > 1 else None
             if box is None:
                 break
             boxes.append(box)
     boxes = _refine(space, boxes, weights, noisy=noisy)
-    return Model(boxes=tuple(boxes), bits=space.total(boxes, noisy=noisy), noisy=noisy)
+    return Model(boxes=tuple(boxes), bits=space.measure(boxes, noisy=noisy), noisy=noisy)
 
 
-def _wanted(space: Space, others: Sequence[Box], weights: Weights) -> BoxGoal:
-    covered = space.covered(others)
+def _list_wanted(space: Space, others: Sequence[Box], weights: Weights) -> BoxGoal:
+    covered = space.find_covered(others)
     return BoxGoal(
         fails=space.failing & ~covered,
         shared=space.failing & covered,
@@ -383,9 +385,9 @@ def _wanted(space: Space, others: Sequence[Box], weights: Weights) -> BoxGoal:
     )
 
 
-def _best_box(space: Space, wanted: BoxGoal) -> Box | None:
+def _find_best_box(space: Space, wanted: BoxGoal) -> Box | None:
     found: dict[Box, float] = {}
-    for seed in _seeds(space, wanted):
+    for seed in _list_seeds(space, wanted):
         if any(_lies_in(seed, box) for box in found):
             continue
         box, worth = space.grow(seed, wanted)
@@ -401,17 +403,17 @@ def _lies_in(point: Box, box: Box) -> bool:
 
 def _refine(space: Space, boxes: list[Box], weights: Weights, *, noisy: bool) -> list[Box]:
     """Grow each box again beside all others, and drop those that are not needed."""
-    bits = space.total(boxes, noisy=noisy)
+    bits = space.measure(boxes, noisy=noisy)
     for _ in range(3):
         before = bits
         for position in range(len(boxes) - 1, -1, -1):
             others = boxes[:position] + boxes[position + 1 :]
-            grown, _ = space.grow(boxes[position], _wanted(space, others, weights))
+            grown, _ = space.grow(boxes[position], _list_wanted(space, others, weights))
             trials = [others]
             if space.proves(grown):
                 trials.append([*boxes[:position], grown, *boxes[position + 1 :]])
             for trial in trials:
-                now = space.total(trial, noisy=noisy)
+                now = space.measure(trial, noisy=noisy)
                 if now < bits - 1e-6:
                     boxes, bits = trial, now
                     break
@@ -429,15 +431,15 @@ def _drop_needless(space: Space, boxes: list[Box], bits: float) -> list[Box]:
                 tuple(one for one in boxes[position] if one != condition),
                 *boxes[position + 1 :],
             ]
-            now = space.total(trial, noisy=True)
+            now = space.measure(trial, noisy=True)
             if trial[position] and now < bits + _NEEDED_BITS:
                 boxes, bits = trial, now
     return boxes
 
 
-def _seeds(space: Space, wanted: BoxGoal) -> Iterator[Box]:
+def _list_seeds(space: Space, wanted: BoxGoal) -> Iterator[Box]:
     """Return points (equalities) at which failures gather, the most promising first."""
-    rows = _thinned(wanted.fails, _SEED_ROWS)
+    rows = _thin(wanted.fails, _SEED_ROWS)
     columns = [[factor.column.get(row, -1) for row in rows] for factor in space.factors]
     scored: list[tuple[float, Box]] = []
     for size in range(1, LEVELS + 1):
@@ -447,23 +449,23 @@ def _seeds(space: Space, wanted: BoxGoal) -> Iterator[Box]:
                 if -1 in point:
                     continue
                 box = tuple((i, 1 << value) for i, value in zip(subset, point, strict=True))
-                scored.append((_promise(space, box, wanted), box))
+                scored.append((_weigh(space, box, wanted), box))
     scored.sort(key=lambda one: -one[0])
     return (box for _, box in scored[:_SEEDS])
 
 
-def _promise(space: Space, box: Box, wanted: BoxGoal) -> float:
+def _weigh(space: Space, box: Box, wanted: BoxGoal) -> float:
     rows, weights = space.may_hold(box), wanted.weights
     fails, passes = (rows & wanted.fails).bit_count(), (rows & wanted.passes).bit_count()
-    return fails * weights.fail - passes * min(weights.passing, 4 * weights.fail) - space.bits(box)
+    return fails * weights.fail - passes * min(weights.passing, 4 * weights.fail) - space.measure_box(box)
 
 
-def positions(rows: Rows) -> list[int]:
+def list_positions(rows: Rows) -> list[int]:
     """Return the positions of the rows, ascending."""
     return [position for position, digit in enumerate(bin(rows)[:1:-1]) if digit == "1"]
 
 
-def _thinned(rows: Rows, most: int) -> list[int]:
+def _thin(rows: Rows, most: int) -> list[int]:
     """Return positions, evenly thinned where there are too many."""
-    found = positions(rows)
+    found = list_positions(rows)
     return found[:: max(1, -(-len(found) // most))]

@@ -45,12 +45,12 @@ class Table:
     @cached_property
     def ran(self) -> Rows:
         """Return the rows that say something: they passed or failed."""
-        return _bits([row.end != MISSING for row in self.rows])
+        return _make_bits([row.end != MISSING for row in self.rows])
 
     @cached_property
     def passing(self) -> Rows:
         """Return those that passed."""
-        return _bits([row.end == PASS for row in self.rows])
+        return _make_bits([row.end == PASS for row in self.rows])
 
     @cached_property
     def kinds(self) -> Mapping[FailureKind, Rows]:
@@ -89,12 +89,12 @@ class Table:
     @cached_property
     def columns(self) -> Mapping[str, Factor]:
         """Return all columns, by name."""
-        return {name: self._factor(name) for name in (*AXES, *FACTORS)}
+        return {name: self._make_factor(name) for name in (*AXES, *FACTORS)}
 
     @cached_property
     def by_names(self) -> Mapping[tuple[str, ...], Row]:
         """Return the rows by the names of their values on the axes."""
-        return {names_of(row.cell.axes): row for row in self.rows}
+        return {list_names(row.cell.axes): row for row in self.rows}
 
     @cached_property
     def all_values(self) -> Mapping[str, Mapping[str, AxisValue]]:
@@ -104,7 +104,7 @@ class Table:
             for axis in AXES
         }
 
-    def _factor(self, name: str) -> Factor:
+    def _make_factor(self, name: str) -> Factor:
         values = list(self.values[name])
         index = {value: position for position, value in enumerate(values)}
         size = (len(self.rows) + 7) // 8
@@ -126,7 +126,7 @@ class Table:
         )
 
 
-def names_of(axes: Axes) -> tuple[str, ...]:
+def list_names(axes: Axes) -> tuple[str, ...]:
     """Return the names of a cell's values, in the order of the axes."""
     return tuple(getattr(axes, axis).name for axis in AXES)
 
@@ -144,11 +144,11 @@ def make_table(records: Sequence[RunRecord]) -> Table:
             known = found.setdefault((cell.id, often[cell.id]), [])
             often[cell.id] += 1
             if known:
-                _same(records, known[0][0], record, cell)
+                _refuse_other(records, known[0][0], record, cell)
             known.append((cell, tests))
     rows, attributes = [], []
     for cells in found.values():
-        row, position = _row([cell for cell, _ in cells])
+        row, position = _make_row([cell for cell, _ in cells])
         rows.append(row)
         attributes.append(describe(*cells[position]))
     return Table(rows=tuple(rows), attributes=tuple(attributes))
@@ -179,8 +179,8 @@ def keep_cells(record: RunRecord, filters: Sequence[str]) -> RunRecord:
     return record.model_copy(update={"cells": cells, "run": record.run.model_copy(update=counts)})
 
 
-def _row(cells: Sequence[CellRecord]) -> tuple[Row, int]:
-    ends = [_end(cell) for cell in cells]
+def _make_row(cells: Sequence[CellRecord]) -> tuple[Row, int]:
+    ends = [_find_end(cell) for cell in cells]
     fails = [position for position, end in enumerate(ends) if isinstance(end, tuple)]
     passes = [position for position, end in enumerate(ends) if end == PASS]
     position = (fails or passes or [0])[0]
@@ -188,14 +188,16 @@ def _row(cells: Sequence[CellRecord]) -> tuple[Row, int]:
     return Row(cell=cells[position], end=ends[position], mixed=mixed), position
 
 
-def _end(cell: CellRecord) -> FailureKind | str:
+def _find_end(cell: CellRecord) -> FailureKind | str:
     if cell.outcome in FAILURES:
         return cell.outcome, cell.reason
     passed = cell.outcome is Outcome.PASS and believed(cell.outcome, cell.verdict) is not Verdict.NOT_JUDGED
     return PASS if passed else MISSING
 
 
-def _same(records: Sequence[RunRecord], known: CellRecord, record: RunRecord, cell: CellRecord) -> None:
+def _refuse_other(
+    records: Sequence[RunRecord], known: CellRecord, record: RunRecord, cell: CellRecord
+) -> None:
     other = [axis for axis in AXES if getattr(known.axes, axis) != getattr(cell.axes, axis)]
     if other:
         raise UsageError(
@@ -205,5 +207,5 @@ def _same(records: Sequence[RunRecord], known: CellRecord, record: RunRecord, ce
         )
 
 
-def _bits(flags: Sequence[bool]) -> Rows:
+def _make_bits(flags: Sequence[bool]) -> Rows:
     return int("".join("1" if flag else "0" for flag in reversed(flags)) or "0", 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.analyse.alarms import find_alarms, follow_alarms
 from orchestrator.analyse.change import read_state
 from orchestrator.analyse.ingredients import Ingredients
-from orchestrator.analyse.nights import Flakiness, Tonight, find_flaky, first_night
+from orchestrator.analyse.nights import Flakiness, Tonight, find_first_night, find_flaky
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.record.find import read_run
 from orchestrator.record.fold import mark_cut_off
@@ -84,7 +84,7 @@ def find_flaky_before(history: History, record: RunRecord) -> Mapping[str, Flaki
         for name, pair in history.find_sets(sets).items()
     }
     past = history.list_past(
-        record.run.series, first_night=first_night(night), before=record.run.id, cells=sorted(tonight)
+        record.run.series, first_night=find_first_night(night), before=record.run.id, cells=sorted(tonight)
     )
     return find_flaky(past, tonight)
 

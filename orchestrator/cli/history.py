@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.analyse.nights import first_night, measure_flakiness, of_what, read_row
+from orchestrator.analyse.nights import find_first_night, make_key, measure_flakiness, read_row
 from orchestrator.app.branch import pull_history, push_history
 from orchestrator.app.history import GoesOnError, find_folders, import_each
 from orchestrator.cli import common, complete
@@ -222,10 +222,10 @@ def _recall(kept: History, run: Row, result: Row, rules: Sequence[Row]) -> str:
     if result["verdict"] == Verdict.KNOWN_FAILURE:
         because = next((one["because"] for one in rules if one["number"] == result["rule"]), "")
         said += [f"known since {kept.find_known_since(result['id'], run)}", *([because] if because else [])]
-    first = first_night(run["night"])
+    first = find_first_night(run["night"])
     past = kept.list_past(run["series"], first_night=first, before=run["id"], cells=[result["id"]])
     tonight = {**result, "night": run["night"]}
-    alike = [one for one in (*past, tonight) if of_what(one) and of_what(one) == of_what(tonight)]
+    alike = [one for one in (*past, tonight) if make_key(one) and make_key(one) == make_key(tonight)]
     flaky = measure_flakiness((one["night"], read_row(one)) for one in alike)
     return "; ".join([*said, *([describe_flakiness(flaky)] if flaky else [])])
 

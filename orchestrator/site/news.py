@@ -12,7 +12,7 @@ from orchestrator.analyse.moves import Move
 from orchestrator.analyse.nights import (
     FLAKY_NIGHTS,
     Flakiness,
-    first_night,
+    find_first_night,
     measure_flakiness,
     recall_flakiness,
 )
@@ -217,7 +217,7 @@ def measure_now(year: Year, cell: str) -> Flakiness | None:
 
 def _list_alike(year: Year, cell: str, number: int) -> list[tuple[str, State]]:
     """Return how a cell ended in the 30 nights before one, made of what it is made of in that one."""
-    like, first = year.nights[number].results[cell], first_night(year.nights[number].day)
+    like, first = year.nights[number].results[cell], find_first_night(year.nights[number].day)
     found = []
     for night in year.nights[max(0, number - FLAKY_NIGHTS) : number]:
         result = night.results.get(cell)

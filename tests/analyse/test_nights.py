@@ -8,10 +8,10 @@ from orchestrator.analyse.change import State
 from orchestrator.analyse.nights import (
     Tonight,
     estimate_share,
+    find_first_night,
     find_flaky,
-    first_night,
+    make_key,
     measure_flakiness,
-    of_what,
     read_row,
 )
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -126,13 +126,13 @@ def test_what_fails_since_a_night_is_no_flaky_cell() -> None:
 
 
 def test_an_old_record_depends_on_what_nobody_knows() -> None:
-    assert of_what(row(1, "p", made=(None, None, "build"))) is None
-    assert of_what(row(1, "p")) == MADE
+    assert make_key(row(1, "p", made=(None, None, "build"))) is None
+    assert make_key(row(1, "p")) == MADE
 
 
 def test_thirty_nights_end_with_this_one() -> None:
-    assert first_night("2026-11-30") == "2026-11-01"
-    assert first_night("2026-11-30", 1) == "2026-11-30"
+    assert find_first_night("2026-11-30") == "2026-11-01"
+    assert find_first_night("2026-11-30", 1) == "2026-11-30"
 
 
 def test_a_failure_that_lasts_is_no_flakiness_however_often_it_turned_before() -> None:

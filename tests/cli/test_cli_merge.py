@@ -160,7 +160,7 @@ def same_ingredients(one: RunRecord, other: RunRecord) -> None:
     assert now.tells
     for cell in one.cells:
         (mine,) = [c for c in other.cells if c.id == cell.id]
-        assert was.of(cell) == now.of(mine), cell.id
+        assert was.find_dependencies(cell) == now.find_dependencies(mine), cell.id
 
 
 @pytest.mark.parametrize("hangs", [passes, odd])
@@ -400,7 +400,7 @@ def test_shards_of_two_machines_keep_what_is_theirs(tmp_path: Path, made: Made) 
     merged = Ingredients(bench.record)
     for record in own.values():
         for cell in record.cells:
-            was, now = Ingredients(record).of(cell), merged.of(cell)
+            was, now = Ingredients(record).find_dependencies(cell), merged.find_dependencies(cell)
             assert (was.things, was.build) == (now.things, now.build)
     whole = merged.whole
     assert len(whole["host", "kernel"]) == 2

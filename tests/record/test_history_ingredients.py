@@ -62,7 +62,7 @@ def test_the_history_says_what_the_records_say(kept: History, nights: dict[str, 
     made = [
         read_sets((known[row["session_set"]], known[row["own_set"]]), row["build_digest"]) for row in rows
     ]
-    records = [Ingredients(record).of(record.cells[0]) for record in nights.values()]
+    records = [Ingredients(record).find_dependencies(record.cells[0]) for record in nights.values()]
     assert [one.things for one in made] == [one.things for one in records]
     for first, second in ((0, 1), (0, 2), (0, 3), (2, 3)):
         assert compare_cells(made[first], made[second]) == compare_cells(records[first], records[second])
@@ -221,4 +221,4 @@ def test_a_run_is_imported_with_its_ingredients(kept: History, tmp_path: Path) -
     assert import_run(kept, folder) == "imported"
     (row,) = kept.list_results(kept.find(record.run.id, None))
     made = read_sets(kept.read_sets([row["session_set"], row["own_set"]]).values(), row["build_digest"])
-    assert made.things == Ingredients(record).of(record.cells[0]).things
+    assert made.things == Ingredients(record).find_dependencies(record.cells[0]).things
