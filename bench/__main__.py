@@ -111,7 +111,11 @@ def main(
         measure(
             names or NAMES,
             _benchmarks(
-                store or common.default_store(), jobs or os.cpu_count() or 1, database, seeds, empty_engine
+                store or common.find_default_store(),
+                jobs or os.cpu_count() or 1,
+                database,
+                seeds,
+                empty_engine,
             ),
             write=write,
         )

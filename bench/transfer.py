@@ -139,10 +139,10 @@ def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
         filters=choice.filters,
         ids=(),
         patch_files=(),
-    ).selection(date.today(), store.root, ())  # noqa: DTZ011 - which rules are stale changes no figure
+    ).select(date.today(), store.root, ())  # noqa: DTZ011 - which rules are stale changes no figure
     return preview(
         selection.cells,
-        common.catalog(()),
+        common.read_catalog(()),
         store,
         engine,
         by_machine(engine.info().arch),

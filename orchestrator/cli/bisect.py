@@ -17,8 +17,8 @@ from orchestrator.app import bisect
 from orchestrator.cli import common, complete
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
-from orchestrator.cli.progress import progress
-from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
+from orchestrator.cli.progress import show_progress
+from orchestrator.cli.settings import cancel_on_signals, make_choice, make_options
 from orchestrator.errors import Exit, UsageError
 from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -84,7 +84,7 @@ _ANEW = {"resume", "out", "mirrors", "quiet", "form"}
 @common.store_folder
 @common.mirror_places
 @common.matrix_sources
-@common.output("text", "json")
+@common.take_format("text", "json")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors and what was found.")
 @click.pass_context
 def command(context: click.Context, /, *, resume: str | None, out: Path | None, **given: Any) -> None:
@@ -93,7 +93,7 @@ def command(context: click.Context, /, *, resume: str | None, out: Path | None, 
     Each step is a run of its own. Exit codes: 0 found, 2 usage, 3 both ends are alike or cannot be told, 4
     the engine was lost or a source cannot be obtained, 130 interrupted; --resume goes on after the last two.
     """
-    out = (out or common.default_out()).absolute()
+    out = (out or common.find_default_out()).absolute()
     if resume is None:
         begun = _begin(out, given)
         folder = out / begun.id
@@ -106,7 +106,7 @@ def command(context: click.Context, /, *, resume: str | None, out: Path | None, 
             return
     with bisect.held(folder):
         if resume is not None:
-            given["mirrors"] = common.whole_mirrors(given["mirrors"])
+            given["mirrors"] = common.resolve_mirrors(given["mirrors"])
             begun = _go_on(folder, given["mirrors"])
         found = _search(begun, folder, given)
     _print(found, folder, given["form"])
@@ -158,7 +158,7 @@ def _go_on(folder: Path, mirrors: Sequence[str]) -> Bisection:
     settings = begun.settings
     selection = _select(settings, mirrors or settings.mirrors)
     (cell,) = select_ids(selection.all_cells, [begun.cell])
-    known = common.catalog([Path(path) for path in settings.sources])
+    known = common.read_catalog([Path(path) for path in settings.sources])
     sources = bisect.list_sources(cell, begun.axis, known, begun.candidates)
     bisect.refuse_changes(begun, bisect.find_origin(cell, selection.matrix, settings, sources))
     return begun
@@ -172,7 +172,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     if not given["cell"]:
         raise UsageError("bisect needs the id of a CELL, or --resume ID", resolution=LIST_IDS)
     bad_from, attempts = _parse_vote(given["flaky"])
-    now, settings = datetime.now(UTC), _settings(given)
+    now, settings = datetime.now(UTC), _make_settings(given)
     axis, ends, mirrors = given["axis"], (given["good"], given["bad"]), given["mirrors"]
     selection = _select(settings, mirrors)
     (cell,) = select_ids(selection.all_cells, [given["cell"]])
@@ -180,7 +180,7 @@ def _begin(out: Path, given: Mapping[str, Any]) -> Bisection:
     selection = _select(settings, mirrors)
     (cell,) = select_ids(selection.all_cells, [cell.id])
     impossible: dict[str, str] = {}
-    known = common.catalog([Path(path) for path in settings.sources])
+    known = common.read_catalog([Path(path) for path in settings.sources])
     if given["clone"]:
         candidates = bisect.list_commits(cell, axis, given["clone"], *ends)
     else:
@@ -223,7 +223,7 @@ def _parse_vote(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _settings(given: Mapping[str, Any]) -> Settings:
+def _make_settings(given: Mapping[str, Any]) -> Settings:
     return Settings(
         folder=str(Path.cwd()),
         today=datetime.now(UTC).date(),
@@ -232,9 +232,9 @@ def _settings(given: Mapping[str, Any]) -> Settings:
         filters=(),
         cells=(),
         patches=tuple(given["patch_files"]),
-        replacements=common.whole_replacements(given["replacements"]),
+        replacements=common.resolve_replacements(given["replacements"]),
         sources=tuple(str(path) for path in given["sources"]),
-        store=str((given["store"] or common.default_store()).absolute()),
+        store=str((given["store"] or common.find_default_store()).absolute()),
         mirrors=tuple(where for where in given["mirrors"] if shown(where) == where),
         repeat=given["repeat"],
         jobs=given["jobs"],
@@ -250,8 +250,8 @@ def _settings(given: Mapping[str, Any]) -> Settings:
 
 def _select(settings: Settings, mirrors: Sequence[str]) -> common.SelectedCells:
     """Return the matrix. The pins are those of one cell, and so no choice among all."""
-    choice = choice_of(settings.model_copy(update={"pins": None}))
-    return choice.selection(settings.today, Path(settings.store), mirrors)
+    choice = make_choice(settings.model_copy(update={"pins": None}))
+    return choice.select(settings.today, Path(settings.store), mirrors)
 
 
 def _find_cells(
@@ -315,13 +315,13 @@ class _Steps:
         options = make_options(settings, self._folder, self._engine.cpus, self._mirrors)
         known = Store(options.store).known_duration
         with (
-            progress(selection.cells, known=known, quiet=self._quiet, as_json=False) as view,
+            show_progress(selection.cells, known=known, quiet=self._quiet, as_json=False) as view,
             show_log(view.say),
         ):
             record, folder = app.run_matrix(
                 selection.matrix,
                 selection.cells,
-                common.catalog([Path(path) for path in settings.sources]),
+                common.read_catalog([Path(path) for path in settings.sources]),
                 self._engine,
                 options,
                 expectations=selection.expectations,

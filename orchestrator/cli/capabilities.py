@@ -12,8 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from orchestrator.cli import common
-from orchestrator.cli.table import add_row, show, table
-from orchestrator.cli.table import cell as shown
+from orchestrator.cli.table import add_row, make_table, make_text, show
 from orchestrator.matrix import capabilities as known
 from orchestrator.matrix.capability_table import CCM, CHACHA20, SUITES, TABLE, Capability
 from orchestrator.matrix.clients import CLIENTS
@@ -28,8 +27,8 @@ Pair = tuple[HaproxyValue, TlsValue]
 
 
 @click.command(epilog="Example: matrixctl capabilities --filter tls=libressl")
-@common.selecting
-@common.output("table", "json")
+@common.take_selection
+@common.take_format("table", "json")
 def capabilities(selection: common.SelectedCells, *, form: str, **_: object) -> None:
     """Show what each TLS library can do in HAProxy, with sources.
 
@@ -38,27 +37,27 @@ def capabilities(selection: common.SelectedCells, *, form: str, **_: object) -> 
     context = click.get_current_context()
     chosen = any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _SELECTING)
     if form == "json":
-        click.echo(common.as_json(_json(selection.cells)))
+        click.echo(common.as_json(_make_json(selection.cells)))
     elif chosen:
-        show(*_selected(selection.cells))
+        show(*_draw_selected(selection.cells))
     else:
-        show(*_declared())
+        show(*_draw_declared())
 
 
-def _json(cells: Sequence[Cell]) -> dict[str, Any]:
+def _make_json(cells: Sequence[Cell]) -> dict[str, Any]:
     return {
-        "table": [_row_json(row) for row in TABLE],
+        "table": [_describe_row(row) for row in TABLE],
         "clients": {name: sorted(client.quic_lacks) for name, client in CLIENTS.items()},
-        "pairs": [_pair_json(*pair) for pair in _pairs(cells)],
+        "pairs": [_describe_pair(*pair) for pair in _list_pairs(cells)],
     }
 
 
-def _row_json(row: Capability) -> dict[str, Any]:
+def _describe_row(row: Capability) -> dict[str, Any]:
     plain = {name: sorted(v) if isinstance(v, frozenset) else v for name, v in asdict(row).items()}
     return {**plain, "suites": row.suites}
 
 
-def _pair_json(haproxy: HaproxyValue, tls: TlsValue) -> dict[str, Any]:
+def _describe_pair(haproxy: HaproxyValue, tls: TlsValue) -> dict[str, Any]:
     row = known.find_row(haproxy, tls)
     cannot = ((suite, known.find_server_lack(haproxy, tls, suite)) for suite in SUITES)
     return {
@@ -77,53 +76,53 @@ def _pair_json(haproxy: HaproxyValue, tls: TlsValue) -> dict[str, Any]:
     }
 
 
-def _pairs(cells: Sequence[Cell]) -> list[Pair]:
-    """Each HAProxy with each library, once, in the order of the cells."""
+def _list_pairs(cells: Sequence[Cell]) -> list[Pair]:
+    """Return each HAProxy with each library, once, in the order of the cells."""
     return list({(cell.haproxy.name, cell.tls.name): (cell.haproxy, cell.tls) for cell in cells}.values())
 
 
-def _declared() -> Iterable[RenderableType]:
-    made = table("#", "tls from", "haproxy from", *_FACTS, gap=1)
+def _draw_declared() -> Iterable[RenderableType]:
+    made = make_table("#", "tls from", "haproxy from", *_FACTS, gap=1)
     for number, row in enumerate(TABLE, start=1):
         tls = row.family if row.tls == "0" else f"{row.family}-{row.tls}"
         haproxy = "any" if row.haproxy == "0" else row.haproxy
-        _add(made, row, str(number), tls, haproxy)
+        _add_row(made, row, str(number), tls, haproxy)
     yield made
     yield ""
     yield "Of a library the first row that fits holds: make flags, and sources."
     for number, row in enumerate(TABLE, start=1):
-        yield shown(f"{number} {shlex.join(row.make_flags)}")
+        yield make_text(f"{number} {shlex.join(row.make_flags)}")
         proved = f"proved {row.proved}" if row.proved else "never built here: by its sources alone"
-        yield Padding(shown(proved, "dim"), (0, 0, 0, 3))
-        yield from (Padding(shown(source, "dim"), (0, 0, 0, 3)) for source in row.source)
+        yield Padding(make_text(proved, "dim"), (0, 0, 0, 3))
+        yield from (Padding(make_text(source, "dim"), (0, 0, 0, 3)) for source in row.source)
     yield ""
     for name, client in CLIENTS.items():
         lacks = ", ".join(sorted(client.quic_lacks)) or "none"
         tcp = "TCP too" if client.tcp_lacks is not None else "no TCP"
-        yield shown(f"{name} offers all but {lacks} over QUIC; {tcp}.")
+        yield make_text(f"{name} offers all but {lacks} over QUIC; {tcp}.")
 
 
-def _selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
-    pairs = _pairs(cells)
+def _draw_selected(cells: Sequence[Cell]) -> Iterable[RenderableType]:
+    pairs = _list_pairs(cells)
     flags = {pair: shlex.join(known.list_make_flags(*pair)) for pair in pairs}
     numbers = {line: str(number) for number, line in enumerate(dict.fromkeys(flags.values()), start=1)}
-    made = table("haproxy", "tls", *_FACTS, "make", gap=1)
+    made = make_table("haproxy", "tls", *_FACTS, "make", gap=1)
     for pair in pairs:
-        _add(made, known.find_row(*pair), *(one.name for one in pair), last=numbers[flags[pair]])
+        _add_row(made, known.find_row(*pair), *(one.name for one in pair), last=numbers[flags[pair]])
     yield made
     yield ""
-    yield from (shown(f"make {number}: {line}") for line, number in numbers.items())
-    notes = {one.message: one.reason for one in _limits(cells, pairs)}
-    yield from (shown(f"{reason}: {message}", "dim") for message, reason in notes.items())
+    yield from (make_text(f"make {number}: {line}") for line, number in numbers.items())
+    notes = {one.message: one.reason for one in _find_limits(cells, pairs)}
+    yield from (make_text(f"{reason}: {message}", "dim") for message, reason in notes.items())
     found = f"{units.format_count(len(pairs), 'pair')} of HAProxy and library"
-    yield shown(
+    yield make_text(
         f"{found} in {units.format_count(len(cells), 'cell')},"
         f" {sum(known.find_unsupported(cell) is not None for cell in cells)} of them unsupported"
     )
 
 
-def _limits(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Iterable[Unsupported]:
-    """Whose limits they are: HAProxy's and the libraries', then the clients'."""
+def _find_limits(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Iterable[Unsupported]:
+    """Return what cannot be: the limits of HAProxy and the libraries, then those of the clients."""
     clients = {cell.client.name: cell.client for cell in cells}.values()
     found = (
         *(known.find_server_lack(*pair, suite) for pair in pairs for suite in SUITES),
@@ -132,7 +131,7 @@ def _limits(cells: Sequence[Cell], pairs: Sequence[Pair]) -> Iterable[Unsupporte
     return (one for one in found if one)
 
 
-def _add(made: Table, row: Capability, *first: str, last: str | None = None) -> None:
+def _add_row(made: Table, row: Capability, *first: str, last: str | None = None) -> None:
     lacks = " ".join(_SHORT.get(suite, suite) for suite in SUITES if suite not in row.suites)
     values = (
         (row.api, "-", "-", "-", "all")
@@ -147,4 +146,4 @@ def _add(made: Table, row: Capability, *first: str, last: str | None = None) -> 
     )
     style = "dim" if row.api == "none" else ""
     ends = () if last is None else (last,)
-    add_row(made, *(shown(value, style) for value in (*first, *values, *ends)))
+    add_row(made, *(make_text(value, style) for value in (*first, *values, *ends)))

@@ -24,8 +24,8 @@ _DAY = 24 * 3600
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 
 
-def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
-    """Of ``500M``, ``20G`` or ``1.5TiB``: binary units, as sizes are shown."""
+def _parse_size(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """Return the bytes of ``500M``, ``20G`` or ``1.5TiB``: binary units, as sizes are shown."""
     if text is None:
         return None
     found = _SIZE.fullmatch(text.strip())
@@ -53,7 +53,7 @@ def _bytes(_: click.Context, __: click.Parameter, text: str | None) -> int | Non
 )
 @click.option(
     "--max-size",
-    callback=_bytes,
+    callback=_parse_size,
     metavar="SIZE",
     help="Of the store the least recently used, until it is at most SIZE (500M, 20G).",
 )
@@ -88,7 +88,7 @@ def clean(
     """
     given = click.get_current_context().get_parameter_source("remote_store")
     if remote_store and given is ParameterSource.COMMANDLINE:
-        _remote(remote_store, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
+        _prune_remote(remote_store, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
         return
     if store is None and (keep_days is not None or max_size is not None):
         raise UsageError(
@@ -98,13 +98,13 @@ def clean(
     if with_runs == (keep_nights is None):
         raise UsageError("--runs and --keep-nights N go together", resolution="Say how many nights stay.")
     if keep_nights is not None:
-        _runs(history, out or common.default_out(), keep_nights, dry_run=dry_run)
-    root = common.default_store() if store in {None, _DEFAULT} else store
+        _remove_runs(history, out or common.find_default_out(), keep_nights, dry_run=dry_run)
+    root = common.find_default_store() if store in {None, _DEFAULT} else store
     if store is not None:
-        _store(root, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
-    _files(root, dry_run=dry_run)
+        _clean_store(root, keep_days=keep_days, max_size=max_size, dry_run=dry_run)
+    _remove_files(root, dry_run=dry_run)
     engine = connect()
-    kept = _leftovers(engine, foreign=foreign, dry_run=dry_run)
+    kept = _remove_leftovers(engine, foreign=foreign, dry_run=dry_run)
     if with_images and kept:
         raise MatrixctlError(
             "the images stay: a run may be using them", resolution="Try again when it has ended."
@@ -114,8 +114,8 @@ def clean(
             _say(f"image {tag}", dry_run=dry_run)
 
 
-def _leftovers(engine: Engine, *, foreign: bool, dry_run: bool) -> bool:
-    """Whether any of them stays."""
+def _remove_leftovers(engine: Engine, *, foreign: bool, dry_run: bool) -> bool:
+    """Remove them, and return whether any of them stays."""
     kept = False
     for leftover in engine.leftovers():
         if leftover.alive or (leftover.alive is None and not foreign):
@@ -126,7 +126,7 @@ def _leftovers(engine: Engine, *, foreign: bool, dry_run: bool) -> bool:
     return kept
 
 
-def _runs(history: str | None, reports: Path, keep_nights: int, *, dry_run: bool) -> None:
+def _remove_runs(history: str | None, reports: Path, keep_nights: int, *, dry_run: bool) -> None:
     from orchestrator.app.history import remove_folders  # noqa: PLC0415 - heavy, and an option
     from orchestrator.cli.history import open_history  # noqa: PLC0415
 
@@ -135,13 +135,13 @@ def _runs(history: str | None, reports: Path, keep_nights: int, *, dry_run: bool
             _say(str(folder), dry_run=dry_run)
 
 
-def _store(root: Path, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:
+def _clean_store(root: Path, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:
     if not root.is_dir():  # mistyped, perhaps: no reason to make one
         common.say(f"there is no store in {root}")
     elif keep_days is None and max_size is None:
         _empty(root, dry_run=dry_run)
     else:
-        _prune(root, before=_days_ago(keep_days), max_size=max_size, dry_run=dry_run)
+        _prune(root, before=_find_time(keep_days), max_size=max_size, dry_run=dry_run)
 
 
 def _empty(root: Path, *, dry_run: bool) -> None:
@@ -160,26 +160,26 @@ def _prune(root: Path, *, before: float | None, max_size: int | None, dry_run: b
         )
 
 
-def _remote(url: str, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:
+def _prune_remote(url: str, *, keep_days: int | None, max_size: int | None, dry_run: bool) -> None:
     if keep_days is None and max_size is None:
         raise UsageError(
             "a remote store is shared, so say what goes from it",
             resolution="Add --keep-days N or --max-size SIZE.",
         )
-    limit = Bounds(before=_days_ago(keep_days), max_size=max_size)
+    limit = Bounds(before=_find_time(keep_days), max_size=max_size)
     pruned = prune_remote(url, limit, keep=dry_run)
     _say_pruned(pruned, "put there", dry_run=dry_run)
     if max_size is not None and pruned.stays > max_size:
         common.say(f"it is still larger than {format_size(max_size)}: what was put there within a day stays")
 
 
-def _days_ago(days: int | None) -> float | None:
+def _find_time(days: int | None) -> float | None:
     return None if days is None else time.time() - days * _DAY
 
 
 def _say_pruned(pruned: prune.Pruned, when: str, *, dry_run: bool) -> None:
     for item in pruned.gone:
-        _say(f"{item.path} ({format_size(item.size)}, {when} {_day(item.used)})", dry_run=dry_run)
+        _say(f"{item.path} ({format_size(item.size)}, {when} {_write_day(item.used)})", dry_run=dry_run)
     freed = sum(item.size for item in pruned.gone)
     _say(
         f"{format_count(len(pruned.gone), 'thing')}, {format_size(freed)}; {format_size(pruned.stays)} stay",
@@ -187,13 +187,13 @@ def _say_pruned(pruned: prune.Pruned, when: str, *, dry_run: bool) -> None:
     )
 
 
-def _files(root: Path, *, dry_run: bool) -> None:
+def _remove_files(root: Path, *, dry_run: bool) -> None:
     store = Store(root) if root.is_dir() else None
-    for path in leftovers.remove_files(store, common.default_out(), dry_run=dry_run):
+    for path in leftovers.remove_files(store, common.find_default_out(), dry_run=dry_run):
         _say(str(path), dry_run=dry_run)
 
 
-def _day(seconds: float) -> str:
+def _write_day(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 

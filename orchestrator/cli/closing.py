@@ -34,31 +34,31 @@ _VERDICTS = {
     Verdict.NOW_PASSING: "bold green",
     Verdict.KNOWN_FAILURE: "dim",
 }
-"""Those that are told, each in its style."""
+"""Those that are shown, each in its style."""
 _SHOWN = 10
 """Cells that a group names; the report has all."""
 
 
-def closing(record: RunRecord, folder: Path) -> list[Text]:
-    """The counts, what failures have in common, the cells, rules that need a hand, the report.
+def write_closing(record: RunRecord, folder: Path) -> list[Text]:
+    """Return the counts, what failures have in common, the cells, rules to look at, the report.
 
     Clusters and groups of cells stand with the most urgent first.
     """
-    lines = [_counts(record)]
+    lines = [_count_cells(record)]
     stale = [rule for rule in record.rules if rule.stale]
     clusters = explanation.show(record)
-    lines += [line for shown in clusters for line in _clusters(shown)]
+    lines += [line for shown in clusters for line in _write_clusters(shown)]
     found = group_cells(record, explanation.list_explained(clusters))
     told = [group for group in found if group.verdict in _VERDICTS]
     for group in told:
         if not group.quiet:
-            lines += _group(group)
-    lines += [_unsound(test) for test in find_unsound(record)]
-    lines += [line for rule in stale for line in _stale(rule)]
+            lines += _write_group(group)
+    lines += [_write_unsound(test) for test in find_unsound(record)]
+    lines += [line for rule in stale for line in _write_stale(rule)]
     for group in told:
         if group.quiet:
-            lines += _group(group)
-    lines += [_unmet(rule) for rule in record.rules if not rule.met]
+            lines += _write_group(group)
+    lines += [_write_unmet(rule) for rule in record.rules if not rule.met]
     return [*lines, *_resume(record, folder), Text(flatten(f"Report: {folder / 'index.html'}"))]
 
 
@@ -70,7 +70,7 @@ def _resume(record: RunRecord, folder: Path) -> Iterator[Text]:
         yield Text(flatten(f"Go on with: {command}{words}"), style="bold")
 
 
-def _clusters(shown: explanation.ShownCluster) -> Iterator[Text]:
+def _write_clusters(shown: explanation.ShownCluster) -> Iterator[Text]:
     style = _VERDICTS.get(shown.verdict, "")
     if shown.also:
         yield Text(flatten(f"{shown.title}:"), style=style)
@@ -78,12 +78,12 @@ def _clusters(shown: explanation.ShownCluster) -> Iterator[Text]:
         yield Text(flatten(f"{'  ' if shown.also else ''}{explanation.write_line(cluster)}"), style=style)
 
 
-def unmet(place: str, when: Sequence[str]) -> str:
-    """The warning of a rule that fits nothing: a slip in a name, or a version that left the matrix."""
+def describe_unmet(place: str, when: Sequence[str]) -> str:
+    """Return the warning of a rule that fits no cell: a wrong name, or a version that is gone."""
     return f"{place}: this rule fits no cell of the matrix: {', '.join(when)}"
 
 
-def _counts(record: RunRecord) -> Text:
+def _count_cells(record: RunRecord) -> Text:
     counts = Counter(summary.find_state(cell) for cell in record.cells)
     line = Text(
         f"{record.run.judged} of {units.format_count(record.run.planned, 'cell')} judged: ", style="bold"
@@ -98,7 +98,7 @@ def _counts(record: RunRecord) -> Text:
     return line
 
 
-def _group(group: Group) -> Iterator[Text]:
+def _write_group(group: Group) -> Iterator[Text]:
     count = len(group.cells)
     tally = f"; {group.tally}" if group.tally else ""
     head = Text(flatten(f"{group.title} ({units.format_count(count, 'cell')}{tally})"))
@@ -108,17 +108,17 @@ def _group(group: Group) -> Iterator[Text]:
         yield head.append(flatten("".join(f"  {rule} {because}" for rule, because in rules)))
         return
     yield head
-    yield from (_cell(cell) for cell in group.cells[:_SHOWN])
+    yield from (_write_cell(cell) for cell in group.cells[:_SHOWN])
     if count > _SHOWN:
         yield Text(f"  and {count - _SHOWN} more", style="dim")
 
 
-def _cell(cell: CellRecord) -> Text:
+def _write_cell(cell: CellRecord) -> Text:
     rule = f"  [{cell.expected.rule}]" if cell.expected and cell.expected.rule else ""
     return Text(flatten(f"  {cell.id}  {attempts.describe(cell)}{rule}"))
 
 
-def _stale(rule: Rule) -> Iterator[Text]:
+def _write_stale(rule: Rule) -> Iterator[Text]:
     yield Text(flatten(f"stale rule {rule.place}: {rule.stale}"), style="bold red")
     yield Text(
         flatten(
@@ -127,11 +127,11 @@ def _stale(rule: Rule) -> Iterator[Text]:
     )
 
 
-def _unsound(test: SelfTest) -> Text:
+def _write_unsound(test: SelfTest) -> Text:
     failed = ", ".join(dict.fromkeys(f"{one.check} of {one.suite}" for one in test.checks if one.ok is False))
     head = f"self-test of {test.tls} on {test.arch} fails where cells pass: "
     return Text(flatten(head + failed), style="bold red")
 
 
-def _unmet(rule: Rule) -> Text:
-    return Text(flatten(unmet(rule.place, rule.when)), style="yellow")
+def _write_unmet(rule: Rule) -> Text:
+    return Text(flatten(describe_unmet(rule.place, rule.when)), style="yellow")

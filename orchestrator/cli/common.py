@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator import resources
 from orchestrator.cli import complete
-from orchestrator.cli.closing import unmet
+from orchestrator.cli.closing import describe_unmet
 from orchestrator.cli.pipes import Aside
 from orchestrator.execute.sources.version import VersionReader, identify_folder
 from orchestrator.execute.store.remote import check_url
@@ -39,7 +39,7 @@ from orchestrator.report.text import Style, make_printable
 R = TypeVar("R")
 
 HERE = Path("matrix.yaml")
-"""Taken where no other is named; see ``matrix_path``."""
+"""Taken where no other is named; see ``find_matrix``."""
 OURS = resources.root() / "matrix.yaml"
 """The matrix that comes with matrixctl."""
 
@@ -104,13 +104,13 @@ class SelectionOptions:
     pins: Pins | None = None
     """What that file has."""
 
-    def selection(self, today: date, store: Path | None, mirrors: Sequence[str]) -> SelectedCells:
+    def select(self, today: date, store: Path | None, mirrors: Sequence[str]) -> SelectedCells:
         """Return the selected cells, and what is expected of them on a day.
 
         :param store: keeps the clones from which versions are read, as ``mirrors`` are where they come from.
         :raises MatrixctlError: for a fault of the matrix or of the choice.
         """
-        matrix = self._matrix(store or default_store(), mirrors)
+        matrix = self._load_matrix(store or find_default_store(), mirrors)
         every = expand(matrix)
         chosen = select(every, (*find_filters(matrix, self.profile), *self.filters), known=every)
         cells = select_ids(chosen, self.ids) if self.ids else chosen
@@ -128,9 +128,9 @@ class SelectionOptions:
             pins=self.pins,
         )
 
-    def _matrix(self, store: Path, mirrors: Sequence[str]) -> Matrix:
+    def _load_matrix(self, store: Path, mirrors: Sequence[str]) -> Matrix:
         """Return the matrix with the values of ``--with``, and with the version of each source that moves."""
-        matrix = load(matrix_path(self.matrix_file))
+        matrix = load(find_matrix(self.matrix_file))
         forms = [replacement.parse(text) for text in self.replacements]
         values = [(one.axis, replacement.make_value(one, matrix)) for one in forms]
         archs = [value.name for axis, value in values if axis == "arch"] or find_archs(matrix)
@@ -147,7 +147,7 @@ store_folder = click.option(
 )
 
 
-def _url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
+def _check_url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
     if url:
         check_url(url)
     return url
@@ -155,14 +155,14 @@ def _url(_: click.Context, __: click.Parameter, url: str | None) -> str | None:
 
 remote_store = click.option(
     "--remote-store",
-    callback=_url,
+    callback=_check_url,
     envvar="MATRIXCTL_REMOTE_STORE",
     metavar="URL",
     help="Share what is built with other machines: s3://BUCKET/PREFIX, file:///DIR.",
 )
 
 
-def cluster_access(command: Callable[..., R]) -> Callable[..., R]:
+def take_access(command: Callable[..., R]) -> Callable[..., R]:
     """Add the options with which a process shows a scheduler who it is."""
     for option in (
         click.option(
@@ -184,7 +184,7 @@ pinned = click.option(
     metavar="FILE",
     help="Build sources that move as `github matrix --pins FILE` found them.",
 )
-"""For ``choosing``, which reads the file."""
+"""For ``take_choice``, which reads the file."""
 matrix_place = click.option(
     "--matrix", "matrix_file", type=click.Path(path_type=Path), help="Matrix file [default: matrix.yaml]."
 )
@@ -204,18 +204,18 @@ replacing = click.option(
 )
 
 
-def whole_replacements(texts: Sequence[str]) -> tuple[str, ...]:
+def resolve_replacements(texts: Sequence[str]) -> tuple[str, ...]:
     """Return each ``--with`` with absolute paths: it means the same in any folder."""
     return tuple(replacement.parse(text).text for text in texts)
 
 
-def whole_mirrors(places: Sequence[str]) -> tuple[str, ...]:
+def resolve_mirrors(places: Sequence[str]) -> tuple[str, ...]:
     """Return each ``--mirror`` with an absolute path, or as the URL that it is."""
     return tuple(where if "://" in where else str(Path(where).absolute()) for where in places)
 
 
-def choosing(command: Callable[..., R]) -> Callable[..., R]:
-    """The options that choose cells, ``--matrix`` to ``--shard``; the command gets them as ``choice``."""
+def take_choice(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the options that choose cells, ``--matrix`` to ``--shard``; the command gets ``choice``."""
 
     @matrix_place
     @click.option(
@@ -245,7 +245,7 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
     @replacing
     @click.option("--shard", default="", metavar="K/N", help="The K-th of N parts of these cells, by builds.")
     @wraps(command)
-    def wrapped(
+    def call(
         *args: Any,
         matrix_file: Path | None,
         profile: str,
@@ -263,46 +263,46 @@ def choosing(command: Callable[..., R]) -> Callable[..., R]:
             filters=tuple(filters),
             ids=tuple(ids),
             patch_files=tuple(patch_files),
-            replacements=whole_replacements(replacements),
+            replacements=resolve_replacements(replacements),
             shard=shard,
             pins_file=str(pins.absolute()) if pins else "",
             pins=read_pins(pins) if pins else None,
         )
         return command(*args, choice=choice, **kwargs)
 
-    return wrapped
+    return call
 
 
-def selecting(command: Callable[..., R]) -> Callable[..., R]:
-    """The options of ``choosing``, ``--store`` and ``--mirror``; the command gets ``selection``, too."""
+def take_selection(command: Callable[..., R]) -> Callable[..., R]:
+    """Add those of ``take_choice``, ``--store`` and ``--mirror``; the command gets ``selection``, too."""
 
-    @choosing
+    @take_choice
     @store_folder
     @mirror_places
     @wraps(command)
-    def wrapped(
+    def call(
         *args: Any, choice: SelectionOptions, store: Path | None, mirrors: Sequence[str], **kwargs: Any
     ) -> R:
-        selection = choice.selection(datetime.now(UTC).date(), store, mirrors)
+        selection = choice.select(datetime.now(UTC).date(), store, mirrors)
         return command(*args, selection=selection, store=store, mirrors=mirrors, **kwargs)
 
-    return wrapped
+    return call
 
 
 def warn(selection: SelectedCells) -> None:
     """Print what needs attention: what has no effect, and rules that fit no cell or are out of date."""
     for note in selection.matrix.notes:
         say(f"warning: {note}")
-    for line in _unread(selection.cells):
+    for line in _list_unread(selection.cells):
         say(f"warning: {line}")
     for rule in selection.expectations.list_unmet():
-        say(f"warning: {unmet(rule.place, rule.when)}")
+        say(f"warning: {describe_unmet(rule.place, rule.when)}")
     for rule in selection.expectations.rules:
         if why := selection.expectations.explain_stale(rule, selection.cells):
             say(f"warning: {rule.place} is stale: {why}; a run of these cells ends with exit code 1")
 
 
-def _unread(cells: Sequence[Cell]) -> Iterator[str]:
+def _list_unread(cells: Sequence[Cell]) -> Iterator[str]:
     """Yield the variables that change nothing, with the cells that they leave as they are."""
     found: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -347,7 +347,7 @@ def warn_of_lacking(cells: Sequence[Cell], known: Catalog) -> None:
             )
 
 
-def matrix_path(given: Path | None) -> Path:
+def find_matrix(given: Path | None) -> Path:
     """Return the named file, else ``matrix.yaml`` here, else the one that comes with matrixctl."""
     if given is not None:
         return given
@@ -370,8 +370,8 @@ reports_folder = click.option(
 )
 
 
-def site_reports(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """``--reports DIR`` where ``--out`` is a site's own folder; the command gets ``reports``."""
+def take_reports(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Add ``--reports DIR`` where ``--out`` is a site's own folder; the command gets ``reports``."""
     return click.option("--reports", type=click.Path(path_type=Path, file_okay=False), help=help_text)
 
 
@@ -385,7 +385,7 @@ history_place = click.option(
 )
 
 
-def _series(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+def _check_series(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
     if name and not SERIES.fullmatch(name):
         raise click.BadParameter(
             f"{quote(name)} is no name of a series: up to 64 letters, digits, dots, dashes and underscores"
@@ -393,13 +393,13 @@ def _series(_: click.Context, __: click.Parameter, name: str | None) -> str | No
     return name
 
 
-def series(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """``--series NAME``; the command gets ``series``, ``None`` if it was left out."""
-    return click.option("--series", metavar="NAME", callback=_series, help=help_text)
+def take_series(help_text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Add ``--series NAME``; the command gets ``series``, ``None`` if it was left out."""
+    return click.option("--series", metavar="NAME", callback=_check_series, help=help_text)
 
 
-of_series = series("Count `latest~N`, dates and `last-good` among the runs of this series only.")
-in_series = series("Count `latest~N`, dates and `last-good` in this series [default: the only one].")
+of_series = take_series("Count `latest~N`, dates and `last-good` among the runs of this series only.")
+in_series = take_series("Count `latest~N`, dates and `last-good` in this series [default: the only one].")
 
 challenge_unsupported = click.option(
     "--challenge-unsupported", is_flag=True, help="Run what is declared unsupported, too."
@@ -414,17 +414,17 @@ base = click.option(
 )
 
 
-def output(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """``--format``, the first one being the default; the command gets ``form``."""
+def take_format(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Add ``--format``, the first one being the default; the command gets ``form``."""
     return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True)
 
 
-def catalog(extra: Sequence[Path]) -> Catalog:
-    """Our ``sources.yaml`` and, over it, the site's own files."""
+def read_catalog(extra: Sequence[Path]) -> Catalog:
+    """Return our ``sources.yaml`` and, over it, the site's own files."""
     return load_catalog([resources.root() / "sources.yaml", *extra])
 
 
-def default_store() -> Path:
+def find_default_store() -> Path:
     """Return the user's cache folder (XDG base directory specification)."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "matrixctl"
@@ -435,6 +435,6 @@ def is_engine_remote() -> bool:
     return not os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
 
 
-def default_out() -> Path:
+def find_default_out() -> Path:
     """Return ``reports/`` in the working directory."""
     return Path("reports")

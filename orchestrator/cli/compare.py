@@ -18,7 +18,7 @@ from orchestrator.report import compare_markdown, compare_text, html
 @click.command("compare", epilog="Example: matrixctl compare last-good latest")
 @click.argument("base", shell_complete=complete.run_names)
 @click.argument("head", shell_complete=complete.run_names)
-@common.output("text", "json", "markdown", "html")
+@common.take_format("text", "json", "markdown", "html")
 @common.reports_folder
 @common.in_series
 @common.history_place
@@ -34,7 +34,7 @@ def command(
     Exit codes: 1 HEAD has a failure that BASE does not show and no rule expects, 4 HEAD did not judge what
     BASE did, 0 neither.
     """
-    reports = out or common.default_out()
+    reports = out or common.find_default_out()
     after = read_in_series(head, reports, series)
     before = read_in_series(base, reports, series, before=after.run.id)
     found = compare_remembering(before, after, reports, history)

@@ -44,7 +44,7 @@ add_completion_class(_Bash)
 
 def find_profiles(context: click.Context, _: str) -> Iterable[str]:
     """Return the profiles of the matrix file."""
-    return (*_matrix(context).profiles, FULL)
+    return (*_load_matrix(context).profiles, FULL)
 
 
 def find_filters(context: click.Context, text: str) -> Iterator[str]:
@@ -53,7 +53,7 @@ def find_filters(context: click.Context, text: str) -> Iterator[str]:
     if not operator:
         yield from (f"{name}=" for name in AXES)
     elif (plain := axis.removesuffix("!")) in AXES:
-        values = find_values(_cells(context), plain).values()
+        values = find_values(_list_cells(context), plain).values()
         families = {family for value in values if (family := getattr(value, "family", None))}
         yield from (
             f"{axis}={name}" for name in dict.fromkeys((*(v.name for v in values), *sorted(families)))
@@ -62,18 +62,18 @@ def find_filters(context: click.Context, text: str) -> Iterator[str]:
 
 def find_cells(context: click.Context, _: str) -> Iterable[str]:
     """Return the ids of the matrix."""
-    return (cell.id for cell in _cells(context))
+    return (cell.id for cell in _list_cells(context))
 
 
 def find_judged_cells(context: click.Context, _: str) -> Iterable[str]:
     """Return the ids of the run that is named, or of the newest."""
-    found = find_run(context.params.get("run") or LATEST, _reports(context))
+    found = find_run(context.params.get("run") or LATEST, _find_reports(context))
     return (cell.id for cell in read_run(found).cells)
 
 
 def find_runs(context: click.Context, _: str) -> Iterable[str]:
     """Return the words for runs, and the ids below ``--reports``."""
-    return (LATEST, LAST_GOOD, *list_runs(_reports(context)))
+    return (LATEST, LAST_GOOD, *list_runs(_find_reports(context)))
 
 
 def offer(find: _Find) -> Callable[[click.Context, click.Parameter, str], list[str]]:
@@ -98,18 +98,18 @@ run_names = offer(find_runs)
 """For ``shell_complete=``."""
 
 
-def _matrix(context: click.Context) -> Matrix:
+def _load_matrix(context: click.Context) -> Matrix:
     from orchestrator.cli import common  # noqa: PLC0415 - it imports this module
 
-    return load(common.matrix_path(context.params.get("matrix_file")))
+    return load(common.find_matrix(context.params.get("matrix_file")))
 
 
-def _cells(context: click.Context) -> tuple[Cell, ...]:
-    return expand(_matrix(context))
+def _list_cells(context: click.Context) -> tuple[Cell, ...]:
+    return expand(_load_matrix(context))
 
 
-def _reports(context: click.Context) -> Path:
+def _find_reports(context: click.Context) -> Path:
     from orchestrator.cli import common  # noqa: PLC0415 - it imports this module
 
     given: Any = context.params.get("out") if "reports" not in context.params else context.params["reports"]
-    return Path(given) if given else common.default_out()
+    return Path(given) if given else common.find_default_out()

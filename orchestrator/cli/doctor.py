@@ -57,12 +57,12 @@ def make_patient() -> doctor.Patient:
         connect=connect,
         docker_host=os.environ.get("DOCKER_HOST", ""),
         proxies=bootstrap.proxies(host, os.environ),
-        fix_command=shlex.join([*([] if host.uid() == 0 else ["sudo"]), _program(), "doctor", "--fix"]),
+        fix_command=shlex.join([*([] if host.uid() == 0 else ["sudo"]), _find_program(), "doctor", "--fix"]),
     )
 
 
-def _program() -> str:
-    """As it was called: sudo's PATH knows nothing of a virtual environment."""
+def _find_program() -> str:
+    """Return the program as it was called: sudo's PATH lacks a virtual environment."""
     called = Path(sys.argv[0])
     return str(called.absolute()) if called.name == "matrixctl" and called.exists() else "matrixctl"
 

@@ -20,7 +20,7 @@ from orchestrator.report import explain_markdown, explain_text
     metavar="F",
     help="As for `run`; negotiated=, quic-api=, aes=, emulated=, word-size=, byte-order=, ... as well.",
 )
-@common.output("text", "json", "markdown")
+@common.take_format("text", "json", "markdown")
 @common.reports_folder
 @common.of_series
 def command(
@@ -31,7 +31,7 @@ def command(
     Several RUNs add up: a cell that failed in one of them is a failure. RUN is an id, a folder, a
     run.json, `latest`, `latest~N`, a date or `last-good`.
     """
-    reports = out or common.default_out()
+    reports = out or common.find_default_out()
     records = [read_run(find_run(name, reports, series=series), warn=True) for name in runs]
     found = explain(records, filters)
     if form == "json":

@@ -34,7 +34,7 @@ def github() -> None:
 
 
 @github.command(epilog="Example: matrixctl github matrix --profile nightly --shards 8")
-@common.selecting
+@common.take_selection
 @click.option("--shards", type=click.IntRange(1), metavar="N", help="Into at most so many.")
 @click.option(
     "--budget-minutes",
@@ -82,10 +82,10 @@ def matrix(
             common.say(f"warning: {len(made)} shards in place of {shards}: {why}")
     if pins_file is not None:
         pins = take_pins(
-            selection.matrix, selection.cells, Store(store or common.default_store()), mirrors=mirrors
+            selection.matrix, selection.cells, Store(store or common.find_default_store()), mirrors=mirrors
         )
         write_atomically(pins_file, f"{pins.model_dump_json(indent=1)}\n".encode())
-    click.echo(json.dumps({"include": [_entry(shard) for shard in made]}))
+    click.echo(json.dumps({"include": [_make_entry(shard) for shard in made]}))
 
 
 @github.command(epilog="Example: matrixctl github summary latest")
@@ -101,7 +101,7 @@ def summary(run: str, *, base: str | None, out: Path | None, series: str | None,
     smaller than GitHub's limit of 1 MiB: sections that do not fit are left out whole, and named.
     """
     _, record = read_named(run, out, series)
-    reports = out or common.default_out()
+    reports = out or common.find_default_out()
     compared = compare_with_base(base, record, reports, series, history) if base else None
     click.echo(github_summary.render(record, compared), nl=False)
 
@@ -133,7 +133,7 @@ def annotate(
     one for each cluster of failures, or group of cells, and at most 10 of a kind, as GitHub shows.
     """
     _, record = read_named(run, out, series)
-    reports = out or common.default_out()
+    reports = out or common.find_default_out()
     compared = compare_with_base(base, record, reports, series, history) if base else None
     print_annotations(record, compared, matrix_file or common.HERE)
 
@@ -172,7 +172,7 @@ def issues(
     """
     _, record = read_named(run, out, series)
     repository = Repository(name=repo, label=label)
-    reports = out or common.default_out()
+    reports = out or common.find_default_out()
     compared = compare_with_base(base, record, reports, series, history) if base else None
     count = 0
     for line in sync_issues(repository, record, compared, page=find_page(), dry_run=dry_run):
@@ -182,7 +182,7 @@ def issues(
         click.echo("no alarm, and no open issue of one")
 
 
-def _entry(shard: Shard) -> dict[str, Any]:
+def _make_entry(shard: Shard) -> dict[str, Any]:
     return {
         "name": make_printable(_name(shard)),
         "runs-on": _RUNNERS[shard.runner],

@@ -56,7 +56,7 @@ class Explaining(Ordered):
     """Shows an error of any of its commands to a person, without a traceback, and exits with its code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the arguments for ``typed`` before click takes them apart."""
+        """Keep the arguments for ``read_command_line`` before click takes them apart."""
         ctx.meta.setdefault(_TYPED, tuple(args))
         return super().parse_args(ctx, args)
 
@@ -120,7 +120,7 @@ def _is_of_a_step(code: object) -> bool:
     return isinstance(code, int) and (code in _STEP_CODES or code > STEP_ABORTED)
 
 
-def typed(ctx: click.Context) -> str:
+def read_command_line(ctx: click.Context) -> str:
     """Return the whole command line as it was typed, without what may be a password."""
     return shlex.join(["matrixctl", *mask_command(ctx.meta.get(_TYPED, ()))])
 
@@ -155,7 +155,7 @@ def leave(code: int) -> NoReturn:
 
     A download or an image build cannot be told to stop, and may take a quarter of an hour.
     """
-    if threading.active_count() > 1 and _works():
+    if threading.active_count() > 1 and _is_working():
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError):  # its reader has left
                 stream.flush()
@@ -163,7 +163,7 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _works() -> bool:
+def _is_working() -> bool:
     from orchestrator.execute.schedule.pool import THREADS  # noqa: PLC0415 - heavy, and rarely needed
 
     return any(thread.name.startswith(THREADS) for thread in threading.enumerate())

@@ -35,21 +35,21 @@ _NUMBERS = {"number", "run", "cell", "build", "component", "rule", "session_set"
 """Columns that are only by what number the tables know each other's rows."""
 
 
-def _place(history: str | None, reports: Path) -> HistoryPlace:
+def _choose_place(history: str | None, reports: Path) -> HistoryPlace:
     return parse_place(history or str(reports / common.HISTORY))
 
 
-def _options(command: Callable[..., R]) -> Callable[..., R]:
-    """``--history`` and ``--reports``; the command gets ``place`` and ``reports``."""
+def _take_place(command: Callable[..., R]) -> Callable[..., R]:
+    """Add ``--history`` and ``--reports``; the command gets ``place`` and ``reports``."""
 
     @common.history_place
     @common.reports_folder
     @wraps(command)
-    def wrapped(*args: Any, history: str | None, out: Path | None, **kwargs: Any) -> R:
-        reports = out or common.default_out()
-        return command(*args, place=_place(history, reports), reports=reports, **kwargs)
+    def call(*args: Any, history: str | None, out: Path | None, **kwargs: Any) -> R:
+        reports = out or common.find_default_out()
+        return command(*args, place=_choose_place(history, reports), reports=reports, **kwargs)
 
-    return wrapped
+    return call
 
 
 def _open(place: HistoryPlace) -> History:
@@ -78,7 +78,7 @@ def find_place(history: str | None, reports: Path, *, must_exist: bool) -> Histo
 
     :raises UsageError: where it names none, or one that has to be there is not.
     """
-    place = _place(history, reports)
+    place = _choose_place(history, reports)
     if must_exist:
         _check(place)
     return place
@@ -89,7 +89,7 @@ def open_history(history: str | None, reports: Path) -> History:
 
     :raises UsageError: where there is none.
     """
-    return _open(_place(history, reports))
+    return _open(_choose_place(history, reports))
 
 
 @click.group(cls=Ordered)
@@ -103,7 +103,7 @@ def history() -> None:
 @history.command("import", epilog="Example: matrixctl history import --all")
 @click.argument("run", nargs=-1, shell_complete=complete.run_names)
 @click.option("--all", "every", is_flag=True, help="Every run below --reports.")
-@_options
+@_take_place
 @common.of_series
 def import_(
     run: Sequence[str], *, every: bool, place: HistoryPlace, reports: Path, series: str | None
@@ -148,26 +148,26 @@ def _import(kept: History, found: Sequence[Path], *, anyway: bool, passes_over: 
 
 
 @history.command("list", epilog="Example: matrixctl history list --series nightly")
-@_options
+@_take_place
 @click.option("--series", metavar="NAME", help="Only the runs of this series; '' are those by hand.")
 @click.option("--last", type=click.IntRange(1), default=_SHOWN, show_default=True, help="How many.")
-@common.output("table", "json")
+@common.take_format("table", "json")
 def list_(*, place: HistoryPlace, reports: Path, series: str | None, last: int, form: str) -> None:  # noqa: ARG001
     """Show the runs, the newest first."""
     with _open(place) as kept:
         found = kept.list_runs(series)
     if form == "json":
-        click.echo(common.as_json([_public(run) for run in found[:last]]))
+        click.echo(common.as_json([_drop_numbers(run) for run in found[:last]]))
         return
-    for line in _table(found[:last]):
+    for line in _write_table(found[:last]):
         click.echo(line)
     if len(found) > last:
         click.echo(f"and {len(found) - last} older; --last shows more")
 
 
-def _table(found: Sequence[Row]) -> Iterator[str]:
+def _write_table(found: Sequence[Row]) -> Iterator[str]:
     head = ("run", "series", "began (UTC)", "judged", "alarms", "ended", "folder")
-    rows = [head, *(tuple(map(flatten, _line(run))) for run in found)]
+    rows = [head, *(tuple(map(flatten, _write_line(run))) for run in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -175,7 +175,7 @@ def _table(found: Sequence[Row]) -> Iterator[str]:
         yield "no run"
 
 
-def _line(run: Row) -> tuple[str, ...]:
+def _write_line(run: Row) -> tuple[str, ...]:
     code = "" if run["exit_code"] is None else f", exit {run['exit_code']}"
     return (
         run["id"],
@@ -190,9 +190,9 @@ def _line(run: Row) -> tuple[str, ...]:
 
 @history.command(epilog="Example: matrixctl history show latest")
 @click.argument("run", shell_complete=complete.run_names)
-@_options
+@_take_place
 @common.in_series
-@common.output("text", "json")
+@common.take_format("text", "json")
 def show(run: str, *, place: HistoryPlace, reports: Path, series: str | None, form: str) -> None:  # noqa: ARG001
     """Show the alarms of RUN, since when, and what does not pass."""
     with _open(place) as kept:
@@ -207,7 +207,7 @@ def show(run: str, *, place: HistoryPlace, reports: Path, series: str | None, fo
         said = {one["id"]: _recall(kept, found, one, rules) for one in bad[:_SHOWN]}
     if form == "json":
         told = {"run": found, "alarms": alarms, "results": results, "components": parts, "rules": rules}
-        click.echo(common.as_json({name: _public(value) for name, value in told.items()}))
+        click.echo(common.as_json({name: _drop_numbers(value) for name, value in told.items()}))
         return
     for line in _describe(found, alarms, results, said):
         click.echo(flatten(line) if line.strip() else "")
@@ -237,7 +237,7 @@ def _describe(
     series = f"series {run['series']}" if run["series"] else "by hand"
     yield f"{run['id']}  {series}  {units.format_moment(run['started_at'])}  {run['status']}{code}"
     counts = Counter(one["verdict"] for one in results)
-    yield f"{_cells(len(results))}: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    yield f"{_count(len(results))}: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
     yield f"folder: {run['folder'] or 'none, it was imported from a run.json'}"
     if not alarms:
         yield "no alarm"
@@ -246,7 +246,7 @@ def _describe(
         often = units.format_count(one["runs"], "run")
         yield (
             f"alarm {one['key']}: {one['outcome']}: {one['reason'] or 'no reason'}{where},"
-            f" {_cells(one['cells'])}; first on {one['first']}, in {often}"
+            f" {_count(one['cells'])}; first on {one['first']}, in {often}"
         )
     if said:
         yield ""
@@ -263,7 +263,7 @@ def _describe(
         yield f"and {more} more; --format json has all"
 
 
-def _cells(count: int) -> str:
+def _count(count: int) -> str:
     return f"{count or 'no'} cell{'' if count == 1 else 's'}"
 
 
@@ -275,21 +275,21 @@ def _describe_rules(rules: Sequence[Row]) -> Iterator[str]:
         yield "Rules that no cell of this run has met:"
     for one in idle:
         last = f"last met {one['last_held']}" if one["last_held"] else f"not met since {one['since']}"
-        decided = f"it decided {_cells(one['counted'])} of this run"
+        decided = f"it decided {_count(one['counted'])} of this run"
         yield f"- {one['place']}: {', '.join(one['conditions'])} ({last}; {decided})"
 
 
-def _public(value: Any) -> Any:
-    """Return what is told: the selection as it is, and no numbers that are the database's own business."""
+def _drop_numbers(value: Any) -> Any:
+    """Return what is printed: the selection as a value, and none of the database's own numbers."""
     if isinstance(value, list):
-        return [_public(one) for one in value]
+        return [_drop_numbers(one) for one in value]
     told = {key: one for key, one in value.items() if key not in _NUMBERS}
     return told | ({"selection": json.loads(told["selection"])} if "selection" in told else {})
 
 
 @history.command(epilog="Example: matrixctl history prune --keep-nights 90")
 @click.option("--keep-nights", type=click.IntRange(1), required=True, metavar="N", help="Nights that stay.")
-@_options
+@_take_place
 @click.option("--series", metavar="NAME", help="Only in this series.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be forgotten.")
 def prune(
@@ -316,7 +316,7 @@ def prune(
 
 
 @history.command(epilog="Example: matrixctl history rebuild")
-@_options
+@_take_place
 def rebuild(*, place: HistoryPlace, reports: Path) -> None:
     """Read every run's folder anew.
 
@@ -341,7 +341,7 @@ _remote = click.option("--remote", default="origin", show_default=True, help="Th
 @history.command(epilog="Example: matrixctl history pull matrixctl-history")
 @_branch
 @_remote
-@_options
+@_take_place
 def pull(branch: str, *, remote: str, place: HistoryPlace, reports: Path) -> None:
     """Bring the history and last journals here from a git branch.
 
@@ -365,7 +365,7 @@ def pull(branch: str, *, remote: str, place: HistoryPlace, reports: Path) -> Non
     metavar="N",
     help="Whose journals go with it; and the last good one.",
 )
-@_options
+@_take_place
 def push(branch: str, *, remote: str, keep_nights: int, place: HistoryPlace, reports: Path) -> None:
     """Write the history and last journals to a git branch.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from orchestrator.atomic_files import write_new
-from orchestrator.cli.common import catalog, say
+from orchestrator.cli.common import read_catalog, say
 from orchestrator.errors import UsageError
 from orchestrator.execute.sources.identify import TITLES, Identity
 from orchestrator.execute.sources.version import identify_folder
@@ -33,8 +33,8 @@ def init(kind: str | None, *, github: bool) -> None:
         click.echo(f"{_WORKFLOW} is written.")
         say("In it, put the repository of matrixctl and a commit in the place of OWNER/matrixctl@COMMIT.")
     if not (github and _FILE.exists()):
-        _write(_FILE, Renderer().render(f"init/{kind}.yaml.j2", _values(kind, here)))
-        click.echo(f"{_FILE} is written, for work on {_about(kind, here)}.")
+        _write(_FILE, Renderer().render(f"init/{kind}.yaml.j2", _choose_values(kind, here)))
+        click.echo(f"{_FILE} is written, for work on {_describe_work(kind, here)}.")
     say("Next: `matrixctl cells` shows its cells, `matrixctl run --profile quick` runs the first of them.")
 
 
@@ -50,17 +50,17 @@ def _write(path: Path, text: str) -> None:
         ) from None
 
 
-def _values(kind: str, here: Identity | None) -> dict[str, object]:
+def _choose_values(kind: str, here: Identity | None) -> dict[str, object]:
     if kind != "tls":
         return {"here": here is not None and here.family == "haproxy"}
     mine = here is not None and here.family != "haproxy"
     family = here.family if here is not None and mine else "openssl"
-    versions = [version for component, version in catalog(()).sources if component == family]
+    versions = [version for component, version in read_catalog(()).sources if component == family]
     release = f"{family}-{max(versions, key=Version.parse)}"
     return {"here": mine, "family": family, "title": TITLES[family], "release": release}
 
 
-def _about(kind: str, here: Identity | None) -> str:
+def _describe_work(kind: str, here: Identity | None) -> str:
     if kind == "distribution":
         return "packages of HAProxy"
     if here is not None and (here.family == "haproxy") == (kind == "haproxy"):

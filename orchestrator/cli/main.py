@@ -88,7 +88,7 @@ def collect_seldom() -> None:
 
 
 def process() -> None:
-    """``matrixctl`` as a process of its own, which ends when its command has ended."""
+    """Run ``matrixctl`` as a process of its own, which ends when its command has ended."""
     collect_seldom()
     try:
         main(prog_name="matrixctl")

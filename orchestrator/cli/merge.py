@@ -11,7 +11,7 @@ from orchestrator.app.first_record import make_cell
 from orchestrator.app.merge import merge_runs, read_parts
 from orchestrator.arch import ARCHES
 from orchestrator.cli import common
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
 from orchestrator.errors import Exit, MatrixctlError, UsageError
@@ -51,7 +51,7 @@ def merge(folders: Sequence[Path], *, out: Path, matrix_file: Path | None) -> No
         parts = read_parts(folders)
         missing = tuple(_find_cells(parts, find_missing(parts), matrix_file))
         record = merge_runs(parts, missing, out)
-    for line in closing(record, out):
+    for line in write_closing(record, out):
         common.errors.print(line)
     leave(Exit.HARNESS if record.run.exit_code is None else record.run.exit_code)
 
@@ -76,7 +76,7 @@ def _cut(selection: common.SelectedCells, shards: Sequence[str], settings: Setti
 
     :raises MatrixctlError: where there are no such shards, or a patch cannot be read.
     """
-    given = [patches.parse(_below(settings, text)) for text in settings.patches]
+    given = [patches.parse(_place_patch(settings, text)) for text in settings.patches]
     cut = {of: split(selection.cells, of) for of in {parse(shard)[1] for shard in shards}}
     found = []
     for shard in shards:
@@ -107,7 +107,7 @@ def _select(settings: Settings, digest: str, matrix_file: Path | None) -> common
     )
     for path in [matrix_file] if matrix_file else _list_matrices(settings):
         with suppress(MatrixctlError):  # another matrix, or a tree of it is not here
-            found = replace(choice, matrix_file=path).selection(settings.today, None, settings.mirrors)
+            found = replace(choice, matrix_file=path).select(settings.today, None, settings.mirrors)
             if found.matrix.digest == digest:
                 return found
     raise UsageError("no matrix file with the digest of the runs is at hand; --matrix names it")
@@ -117,10 +117,10 @@ def _list_matrices(settings: Settings) -> Iterator[Path]:
     if settings.matrix:
         yield Path(settings.folder, settings.matrix)
         yield Path(settings.matrix)
-    yield common.matrix_path(None)
+    yield common.find_matrix(None)
 
 
-def _below(settings: Settings, text: str) -> str:
+def _place_patch(settings: Settings, text: str) -> str:
     component, _, file = text.partition("=")
     there = Path(settings.folder, file)
     return f"{component}={there if there.is_file() else file}"

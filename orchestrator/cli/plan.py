@@ -8,8 +8,7 @@ import click
 from rich.table import Table
 
 from orchestrator.cli import common
-from orchestrator.cli.table import add_row, fits, show, table
-from orchestrator.cli.table import cell as shown
+from orchestrator.cli.table import add_row, fits, make_table, make_text, show
 from orchestrator.execute.store.store import Store
 from orchestrator.preview import Preview, PreviewedAction, engine_here, preview
 from orchestrator.report import units
@@ -24,10 +23,10 @@ _STATES = {
 
 @click.command(epilog="Example: matrixctl plan --profile quick")
 @common.pinned
-@common.selecting
+@common.take_selection
 @common.matrix_sources
 @common.challenge_unsupported
-@common.output("table", "json")
+@common.take_format("table", "json")
 def plan(
     selection: common.SelectedCells,
     *,
@@ -46,8 +45,8 @@ def plan(
     engine, host = engine_here()
     found = preview(
         selection.cells,
-        common.catalog(sources),
-        Store(store or common.default_store()),
+        common.read_catalog(sources),
+        Store(store or common.find_default_store()),
         engine,
         host,
         expectations=selection.expectations,
@@ -56,23 +55,23 @@ def plan(
         challenge_unsupported=challenge_unsupported,
     )
     if form == "json":
-        click.echo(common.as_json(_json(found)))
+        click.echo(common.as_json(_make_json(found)))
     else:
-        _table(found)
+        _print_table(found)
 
 
-def _json(found: Preview) -> dict[str, Any]:
+def _make_json(found: Preview) -> dict[str, Any]:
     return {
         "cells": found.cells,
         "unsupported": found.unsupported,
         "estimate_s": round(found.seconds, 1),
         "estimate_from_defaults_s": round(found.default_seconds, 1),
-        "notes": _notes(found),
-        "actions": [_action(step) for step in found.steps],
+        "notes": _list_notes(found),
+        "actions": [_describe_action(step) for step in found.steps],
     }
 
 
-def _action(step: PreviewedAction) -> dict[str, Any]:
+def _describe_action(step: PreviewedAction) -> dict[str, Any]:
     action = step.action
     return {
         "key": action.key,
@@ -89,35 +88,35 @@ def _action(step: PreviewedAction) -> dict[str, Any]:
     }
 
 
-def _table(found: Preview) -> None:
-    full = _rows(found.steps, digests=True)
-    show(full if fits(full) else _rows(found.steps, digests=False), *map(shown, _notes(found)))
+def _print_table(found: Preview) -> None:
+    full = _make_table(found.steps, digests=True)
+    show(full if fits(full) else _make_table(found.steps, digests=False), *map(make_text, _list_notes(found)))
 
 
-def _rows(steps: Sequence[PreviewedAction], *, digests: bool) -> Table:
+def _make_table(steps: Sequence[PreviewedAction], *, digests: bool) -> Table:
     columns = ["#", "kind", "name", *(["digest"] if digests else []), "needs", "cells", "state", "s"]
-    made = table(*columns, gap=2 if digests else 1)
+    made = make_table(*columns, gap=2 if digests else 1)
     for title in ("#", "cells", "s"):
         made.columns[columns.index(title)].justify = "right"
     numbers = {step.action.key: str(number) for number, step in enumerate(steps, start=1)}
     for step in steps:
         action, (state, style) = step.action, _STATES[step.state]
         values = {
-            "#": shown(numbers[action.key]),
-            "kind": shown(action.kind),
-            "name": shown(action.name),
-            "digest": shown((action.digest or "")[:12], "dim"),
-            "needs": shown(" ".join(numbers[need] for need in action.needs)),
-            "cells": shown(str(len(action.cells))),
-            "state": shown(state, style),
-            "s": shown("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
+            "#": make_text(numbers[action.key]),
+            "kind": make_text(action.kind),
+            "name": make_text(action.name),
+            "digest": make_text((action.digest or "")[:12], "dim"),
+            "needs": make_text(" ".join(numbers[need] for need in action.needs)),
+            "cells": make_text(str(len(action.cells))),
+            "state": make_text(state, style),
+            "s": make_text("" if step.seconds is None else f"{'' if step.own else '~'}{step.seconds:.0f}"),
         }
         add_row(made, *(values[column] for column in columns))
     return made
 
 
-def _notes(found: Preview) -> list[str]:
-    """What holds for the plan as a whole, a sentence each."""
+def _list_notes(found: Preview) -> list[str]:
+    """Return what holds for the plan as a whole, a sentence each."""
     more = f"; {found.unsupported} more are unsupported and need nothing" if found.unsupported else ""
     count = f"{len(found.arches)} architectures: " if len(found.arches) > 1 else ""
     where = f" on {count}{', '.join(found.arches)}" if found.arches else ""

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli import common
-from orchestrator.cli.closing import STYLES, closing
+from orchestrator.cli.closing import STYLES, write_closing
 from orchestrator.cli.pipes import silence
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Cell
@@ -48,12 +48,12 @@ class View(Protocol):
 
     def say(self, text: str) -> None: ...
 
-    def summary(self, record: RunRecord, folder: Path) -> None: ...
+    def show_end(self, record: RunRecord, folder: Path) -> None: ...
 
 
 @contextmanager
-def progress(cells: Sequence[Cell], *, known: Known, quiet: bool, as_json: bool) -> Iterator[View]:
-    """The view that fits where stdout and stderr go; ``known`` gives earlier durations for the estimate."""
+def show_progress(cells: Sequence[Cell], *, known: Known, quiet: bool, as_json: bool) -> Iterator[View]:
+    """Yield the view that fits stdout and stderr; ``known`` has earlier durations for the estimate."""
     if as_json:
         yield JsonLines()
     elif quiet:
@@ -75,8 +75,8 @@ class Quiet:
     def say(self, text: str) -> None:
         """Nothing until the end."""
 
-    def summary(self, record: RunRecord, folder: Path) -> None:
-        for line in closing(record, folder):
+    def show_end(self, record: RunRecord, folder: Path) -> None:
+        for line in write_closing(record, folder):
             common.errors.print(line)
 
 
@@ -115,12 +115,12 @@ class ProgressLines(Quiet):
     def say(self, text: str) -> None:
         self._print(Text(make_printable(mask_text(text))))
 
-    def summary(self, record: RunRecord, folder: Path) -> None:
+    def show_end(self, record: RunRecord, folder: Path) -> None:
         if self._cached:
             kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self._cached.items()))
             total = units.format_count(self._cached.total(), "action")
             common.errors.print(Text(f"{'cached':9} {total}: {kinds}", style="dim"))
-        super().summary(record, folder)
+        super().show_end(record, folder)
 
     def _print(self, line: Text) -> None:
         spent = f"{time.monotonic() - self._started:6.1f} s  "
@@ -128,7 +128,7 @@ class ProgressLines(Quiet):
 
 
 def describe(event: Event) -> Text | None:
-    """The line for an event, or ``None`` where it is not worth one."""
+    """Return the line for an event, or ``None`` where it is not worth one."""
     match event:
         case RunResumed(stood=stood):
             return Text(f"goes on; {stood} {'cell stands' if stood == 1 else 'cells stand'} as judged before")
@@ -239,18 +239,18 @@ class LiveView(ProgressLines):
         table = Table.grid(padding=(0, 2))
         for (kind, name), since in list(self._running.items()):
             table.add_row(Text("▸", style="cyan"), kind, Text(flatten(name)), f"{now - since:.0f} s")
-        return Group(table, self._counts(now - self._started))
+        return Group(table, self._draw_counts(now - self._started))
 
-    def _counts(self, spent: float) -> Text:
+    def _draw_counts(self, spent: float) -> Text:
         counts = Counter(self._outcomes.values())
         line = Text(f"{self._stood + sum(counts.values())}/{self._planned} cells  ", style="bold")
         for outcome, (glyph, style) in STYLES.items():
             if counts[outcome]:
                 line.append(f"{glyph} {counts[outcome]} {outcome}  ", style=style)
-        return line.append(f"{spent:.0f} s, {self._left()}", style="dim")
+        return line.append(f"{spent:.0f} s, {self._estimate_left()}", style="dim")
 
-    def _left(self) -> str:
-        """An upper bound: it takes one action after another, and a build may turn out to be in the store."""
+    def _estimate_left(self) -> str:
+        """Return an upper bound: one action after another, though a build may be in the store."""
         now = time.monotonic()
         late = [
             max(0.0, estimate_seconds(*key, self._known) - (now - since))

@@ -19,7 +19,7 @@ from orchestrator.reproduce.folder import SCRIPT
 
 @click.command(epilog="Example: matrixctl render --filter haproxy=distro --out by-hand")
 @common.pinned
-@common.selecting
+@common.take_selection
 @common.matrix_sources
 @click.option(
     "--out",
@@ -45,12 +45,12 @@ def render(
     limits, package = selection.matrix.limits, packages_here(engine, host)
 
     def bring(what: Moving) -> ResolvedSource:
-        kept = Store(store or common.default_store())
+        kept = Store(store or common.find_default_store())
         deadline = time.monotonic() + limits.fetch
         at = selection.pins.find(what) if selection.pins else ""
         return unpinned.fetch(what, store=kept, mirrors=mirrors, deadline=deadline, package=package, at=at)
 
-    made = planned_folders.render(selection.cells, common.catalog(sources), limits, host, bring)
+    made = planned_folders.render(selection.cells, common.read_catalog(sources), limits, host, bring)
     replace_files(out, old, made.folder)
     for problem in made.left_out:
         common.say(problem)

@@ -50,7 +50,7 @@ _RENDERERS: dict[str, Callable[[RunRecord, Comparison | None, str], str]] = {
 
 @click.command(epilog="Example: matrixctl report latest --format markdown")
 @click.argument("run", shell_complete=complete.run_names)
-@common.output(*_RENDERERS, _ISSUE)
+@common.take_format(*_RENDERERS, _ISSUE)
 @click.option(
     "--cell",
     "cells",
@@ -119,7 +119,9 @@ def report(
     if form == _ISSUE:
         click.echo(_describe_issue(find_cell(record, cells[0]), record, folder), nl=False)
         return
-    compared = compare_with_base(base, record, out or common.default_out(), series, history) if base else None
+    compared = (
+        compare_with_base(base, record, out or common.find_default_out(), series, history) if base else None
+    )
     if bundle is not None:
         _write_bundle(bundle, record, folder, [find_cell(record, one) for one in cells], compared)
         return
@@ -203,7 +205,7 @@ def read_named(run: str, out: Path | None, series: str | None) -> tuple[Path | N
 
     :raises UsageError: where there is no such run, or it cannot be read.
     """
-    found = find_run(run, out or common.default_out(), series=series)
+    found = find_run(run, out or common.find_default_out(), series=series)
     record = read_run(found, warn=True)
     if found.is_file():
         return None, record
@@ -249,7 +251,7 @@ def _list_evidence(cell: CellRecord, folder: Path | None, *, every: bool) -> Ite
         if every or is_main(path):
             yield ""
             yield flatten(f"==> {path} <==")
-            yield _evidence(folder, path)
+            yield _read_evidence(folder, path)
     if left := [path for path in paths if not (every or is_main(path))]:
         yield ""
         yield flatten(f"with --all: {' '.join(left)}")
@@ -265,11 +267,13 @@ def _describe_trace(cell: CellRecord, made: Traced, folder: Path | None) -> Iter
         yield flatten(f"==> {path} <==")
         # A capture is for Wireshark, a qlog for qvis; both may have megabytes.
         yield (
-            _evidence(folder, path) if path.endswith(_READABLE) else "(is for a program, not for a terminal)"
+            _read_evidence(folder, path)
+            if path.endswith(_READABLE)
+            else "(is for a program, not for a terminal)"
         )
 
 
-def _evidence(folder: Path | None, path: str) -> str:
+def _read_evidence(folder: Path | None, path: str) -> str:
     if folder is None:
         return "(lies in the run's folder; only its record was named)"
     file = folder / path

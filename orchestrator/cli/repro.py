@@ -55,11 +55,11 @@ def repro(
     CELL is an id, or a part that no other has. The folder needs no matrixctl: its README.md says what it
     needs, and can be attached to a report as it is. Prints the script's path.
     """
-    past = read_past(find_folder(run, reports or common.default_out(), series=series))
+    past = read_past(find_folder(run, reports or common.find_default_out(), series=series))
     found = find_cell(past.record, cell)
     old = find_old(out)
-    catalog = common.catalog([*find_sources(past), *sources])
-    made = finished.reproduce(past, found, catalog, Store(store or common.default_store()))
+    catalog = common.read_catalog([*find_sources(past), *sources])
+    made = finished.reproduce(past, found, catalog, Store(store or common.find_default_store()))
     replace_files(out, old, made)
     if unlike := finished.find_unlike(past, found):
         common.say(unlike)

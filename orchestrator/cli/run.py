@@ -23,10 +23,10 @@ from orchestrator.app.output import write_reports
 from orchestrator.arch import by_machine
 from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
-from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, typed
+from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, read_command_line
 from orchestrator.cli.log import show_log
-from orchestrator.cli.progress import progress
-from orchestrator.cli.settings import cancel_on_signals, choice_of, make_options
+from orchestrator.cli.progress import show_progress
+from orchestrator.cli.settings import cancel_on_signals, make_choice, make_options
 from orchestrator.cli.worker import refuse_without_dask
 from orchestrator.cli.workflow import StepCommand, open_step
 from orchestrator.errors import Exit, MatrixctlError, NothingSelectedError, UsageError
@@ -72,7 +72,7 @@ _CONFIRM = 3
 
 @click.command(cls=StepCommand, epilog="Example: matrixctl run --filter haproxy=distro --filter arch=amd64")
 @common.pinned
-@common.choosing
+@common.take_choice
 @click.option(
     "--resume",
     metavar="RUN",
@@ -139,7 +139,7 @@ _CONFIRM = 3
     metavar="ADDRESS",
     help="Let the workers of this Dask scheduler build and probe: tls://HOST:8786.",
 )
-@common.cluster_access
+@common.take_access
 @click.option(
     "--native-only", "only", flag_value="native", default="", help="No cell that would be run under QEMU."
 )
@@ -161,7 +161,7 @@ _CONFIRM = 3
     show_default=True,
     help="Cross-compile, or compile under QEMU.",
 )
-@common.series("Mark the run as one of a series, as in `--series nightly`: such are compared.")
+@common.take_series("Mark the run as one of a series, as in `--series nightly`: such are compared.")
 @click.option(
     "--history",
     envvar="MATRIXCTL_HISTORY",
@@ -257,24 +257,24 @@ def _run(
     if reason and not as_bisect:
         raise UsageError("--reason goes with --as-bisect: it says which failure a bisection looks for")
     _refuse_odd_exploration(context.params, choice, as_step=as_bisect)
-    out = (out or common.default_out()).absolute()
+    out = (out or common.find_default_out()).absolute()
     place = _check_place(history) if history else None  # before --resume goes to another folder
-    settings, folder = _settings(choice, context.params, typed(context)), None
+    settings, folder = _make_settings(choice, context.params, read_command_line(context)), None
     if failed_of is not None:
-        settings = _failed_of(find_folder(failed_of, out).absolute(), settings, context)
+        settings = _select_failed(find_folder(failed_of, out).absolute(), settings, context)
     if resume is not None:
         _refuse_beside_resume(context)
         folder = find_folder(resume, out).absolute()
     of_series = settings.series if folder is None else read_series(folder)
     before = read_base(base, out, of_series or None) if base else None
     if folder is not None:
-        mirrors = common.whole_mirrors(mirrors)
-        settings = _as_begun(folder, settings, context)
-    selection = choice_of(settings).selection(
+        mirrors = common.resolve_mirrors(mirrors)
+        settings = _resume_settings(folder, settings, context)
+    selection = make_choice(settings).select(
         settings.today, Path(settings.store), tuple(mirrors) or settings.mirrors
     )
     if as_bisect and len(selection.cells) != 1:
-        raise _not_one(len(selection.cells))
+        raise _explain_count(len(selection.cells))
     if not quiet:
         common.suggest_tree(settings.matrix, settings.replacements)
         common.warn(selection)
@@ -289,12 +289,12 @@ def _run(
         cells, reserve = _select_executed(
             selection.cells, _list_reserve(selection, settings), settings.only, engine, options.natives
         )
-        view = stack.enter_context(progress(cells, known=known, quiet=quiet, as_json=as_json))
+        view = stack.enter_context(show_progress(cells, known=known, quiet=quiet, as_json=as_json))
         stack.enter_context(show_log(view.say))
         record, folder = app.run_matrix(
             selection.matrix,
             cells,
-            common.catalog([Path(path) for path in settings.sources]),
+            common.read_catalog([Path(path) for path in settings.sources]),
             engine,
             options,
             expectations=selection.expectations,
@@ -305,7 +305,7 @@ def _run(
             actions=actions,
         )
     compared, news = _report_news(before, record, folder, history) if before else (None, "")
-    view.summary(record, folder)
+    view.show_end(record, folder)
     if record.run.exploration and not (quiet or as_json):
         common.print_styled(explain_text.render(explain([record])))
     if news and not quiet:
@@ -402,7 +402,7 @@ def _select_executed(
     return left, kept
 
 
-def _not_one(count: int) -> UsageError:
+def _explain_count(count: int) -> UsageError:
     return UsageError(
         f"{AS_STEP} judges one cell, and {count} are selected",
         resolution=f"Name one with --cell ID; {LIST_IDS}",
@@ -472,7 +472,7 @@ def _write_down(place: "HistoryPlace", folder: Path) -> None:
     common.say(f"Its report is whole. Once that is mended: {command}")
 
 
-def _settings(choice: common.SelectionOptions, params: Mapping[str, Any], command: str) -> Settings:
+def _make_settings(choice: common.SelectionOptions, params: Mapping[str, Any], command: str) -> Settings:
     return Settings(
         folder=str(Path.cwd()),
         today=datetime.now(UTC).date(),
@@ -487,7 +487,7 @@ def _settings(choice: common.SelectionOptions, params: Mapping[str, Any], comman
         pins=choice.pins,
         command=command,
         sources=tuple(str(path) for path in params["sources"]),
-        store=str((params["store"] or common.default_store()).absolute()),
+        store=str((params["store"] or common.find_default_store()).absolute()),
         remote_store=params["remote_store"] or "",
         mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
         series=params["series"] or "",
@@ -506,7 +506,7 @@ def _settings(choice: common.SelectionOptions, params: Mapping[str, Any], comman
 def _refuse_beside_resume(context: click.Context) -> None:
     """:raises UsageError: for options that the run's own command line has said already."""
     options = {option.name: option.opts[0] for option in context.command.params}
-    given = [name for name in context.params if _given(context, name) and name not in _ANEW]
+    given = [name for name in context.params if _is_given(context, name) and name not in _ANEW]
     if given:
         raise UsageError(
             f"--resume goes with no {', '.join(sorted(options[name] for name in given))}: the run goes on as"
@@ -515,12 +515,12 @@ def _refuse_beside_resume(context: click.Context) -> None:
         )
 
 
-def _given(context: click.Context, name: str) -> bool:
+def _is_given(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
-    """The command line with which a run was begun, with what was said anew; goes to its folder.
+def _resume_settings(folder: Path, now: Settings, context: click.Context) -> Settings:
+    """Return the command line with which a run was begun, with what is given now; enter its folder.
 
     :raises UsageError: where the run does not say, or was begun in a folder that is gone.
     """
@@ -535,7 +535,9 @@ def _as_begun(folder: Path, now: Settings, context: click.Context) -> Settings:
         ) from None
     except ValueError as error:  # a NUL in the folder's name
         raise UsageError(f"the journal of the run {folder.name} is damaged: {error}") from None
-    anew = {name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _given(context, name)}
+    anew = {
+        name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _is_given(context, name)
+    }
     if now.remote_store:  # maybe from the environment
         anew["remote_store"] = now.remote_store
     return settings.model_copy(update=anew)
@@ -563,7 +565,7 @@ def _read_settings(folder: Path, done: str, instead: str) -> Settings:
     return settings
 
 
-def _failed_of(folder: Path, now: Settings, context: click.Context) -> Settings:
+def _select_failed(folder: Path, now: Settings, context: click.Context) -> Settings:
     """Return the command line of a run of the cells of another that were not as expected.
 
     What decides what a cell is, and where its sources come from, is that of the other run unless given now.
@@ -572,7 +574,7 @@ def _failed_of(folder: Path, now: Settings, context: click.Context) -> Settings:
     :raises UsageError: for options that select cells, and where the other run does not say how it was begun.
     """
     options = {option.name: option.opts[0] for option in context.command.params}
-    if odd := sorted(options[name] for name in _SELECTING if _given(context, name)):
+    if odd := sorted(options[name] for name in _SELECTING if _is_given(context, name)):
         raise UsageError(
             f"--failed-of goes with no {', '.join(odd)}: the cells are those of the run",
             resolution="Leave that out.",
@@ -585,20 +587,20 @@ def _failed_of(folder: Path, now: Settings, context: click.Context) -> Settings:
     own = there / "matrix.yaml"
     taken = {
         "matrix": str(there / then.matrix if then.matrix else own if own.is_file() else common.OURS),
-        "patches": tuple(_from(there, text) for text in then.patches),
+        "patches": tuple(_place_patch(there, text) for text in then.patches),
         "replacements": then.replacements,
         "pins": then.pins,
         "sources": tuple(str(there / path) for path in then.sources),
         "mirrors": tuple(where if "://" in where else str(there / where) for where in then.mirrors),
         **{name: getattr(then, name) for name in ("store", "build", "challenge_unsupported")},
     }
-    anew = {_PARAMETERS.get(name, name) for name in context.params if _given(context, name)}
+    anew = {_PARAMETERS.get(name, name) for name in context.params if _is_given(context, name)}
     kept = {name: value for name, value in taken.items() if name not in anew}
     if "pins" in kept:
         kept["pins_file"] = then.pins_file
     return now.model_copy(update={**kept, "cells": tuple(cells), "failed_of": folder.name})
 
 
-def _from(folder: Path, patch: str) -> str:
+def _place_patch(folder: Path, patch: str) -> str:
     component, _, file = patch.partition("=")
     return patch if file.startswith("~") else f"{component}={folder / file}"

@@ -30,8 +30,8 @@ _LAST_PORT = 65535
     help="The site's own folder [default: a temporary one].",
 )
 @common.history_place
-@common.site_reports("Where the runs are, and without --history the history [default: reports].")
-@common.series("The runs that are shown [default: the only series].")
+@common.take_reports("Where the runs are, and without --history the history [default: reports].")
+@common.take_series("The runs that are shown [default: the only series].")
 def command(
     *,
     port: int,
@@ -55,7 +55,7 @@ def command(
     from orchestrator.serve import server  # noqa: PLC0415 - an extra
     from orchestrator.serve.watch import SiteWatch  # noqa: PLC0415 - its application is one, too
 
-    reports = reports or common.default_out()
+    reports = reports or common.find_default_out()
     place = find_place(history, reports, must_exist=history is not None)
     with (
         server.listen(host, port) as listener,

@@ -15,7 +15,7 @@ from orchestrator.execute.system.host import LocalHost
 from orchestrator.record.settings import Settings
 
 
-def choice_of(settings: Settings) -> common.SelectionOptions:
+def make_choice(settings: Settings) -> common.SelectionOptions:
     """Return what the command line of a run chooses."""
     return common.SelectionOptions(
         matrix_file=Path(settings.matrix) if settings.matrix else None,

@@ -52,10 +52,10 @@ def shell(
     other has. Ctrl-D ends the shell and removes the container. Without a terminal the commands come from
     stdin. The exit code is the shell's.
     """
-    past = read_past(find_folder(run, out or common.default_out(), series=series))
+    past = read_past(find_folder(run, out or common.find_default_out(), series=series))
     found = find_cell(past.record, cell)
-    kept = Store(store or common.default_store())
-    again = replan(past, found, common.catalog([*find_sources(past), *sources]), kept)
+    kept = Store(store or common.find_default_store())
+    again = replan(past, found, common.read_catalog([*find_sources(past), *sources]), kept)
     engine = connect()
     host = by_machine(engine.info().arch)
     if host != again.host:

@@ -23,15 +23,15 @@ from orchestrator.report.text import flatten
     help="The site's own folder: new, empty, or one that it wrote before.",
 )
 @common.history_place
-@common.site_reports("Where the history is, without --history [default: reports].")
-@common.series("The runs that are shown [default: the only series].")
+@common.take_reports("Where the history is, without --history [default: reports].")
+@common.take_series("The runs that are shown [default: the only series].")
 def command(folder: Path, *, history: str | None, reports: Path | None, series: str | None) -> None:
     """Write the dashboard of a series: static pages.
 
     They come from the history, for a web server or a folder. Only what changed is written. Nothing in it
     asks another server for anything.
     """
-    with open_history(history, reports or common.default_out()) as kept:
+    with open_history(history, reports or common.find_default_out()) as kept:
         try:
             written = build_site(kept, folder, series=series, now=datetime.now(UTC))
         except OSError as error:  # a full disk names no file

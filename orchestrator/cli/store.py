@@ -28,7 +28,7 @@ def store() -> None:
 
 @store.command(epilog="Example: matrixctl store key --profile nightly")
 @common.pinned
-@common.selecting
+@common.take_selection
 @common.matrix_sources
 @common.challenge_unsupported
 def key(
@@ -44,7 +44,7 @@ def key(
     `ASKED` until the toolchain images are there, `ASKED-EXACT` from then on: restore what begins with ASKED,
     save under the whole.
     """
-    catalog, kept = common.catalog(sources), Store(store or common.default_store())
+    catalog, kept = common.read_catalog(sources), Store(store or common.find_default_store())
     found, host = _look(selection, catalog, kept, mirrors, challenge_unsupported=challenge_unsupported)
     inputs = KeyInputs(
         host=host,
@@ -61,7 +61,7 @@ def key(
 @store.command(epilog="Example: matrixctl store export night.tar.gz --profile nightly")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @common.pinned
-@common.selecting
+@common.take_selection
 @common.matrix_sources
 @common.challenge_unsupported
 @click.option("--ccache", is_flag=True, help="With the compiler caches: larger than all that is compiled.")
@@ -79,7 +79,7 @@ def export(
 
     It says what is not there. FILE is a tar, compressed with gzip. Exit code 3: nothing is there.
     """
-    catalog, kept = common.catalog(sources), Store(store or common.default_store())
+    catalog, kept = common.read_catalog(sources), Store(store or common.find_default_store())
     found, _ = _look(selection, catalog, kept, mirrors, challenge_unsupported=challenge_unsupported)
     needs = find_needs(found, caches=ccache)
     made = bundle.export(kept, needs.wanted, file)
@@ -104,7 +104,7 @@ def import_(file: Path, *, store: Path | None) -> None:
     Nothing of it is taken in before all of it was read and held against its digests. What the store has
     already stays. The person who wrote FILE decides what your builds are: import your own alone.
     """
-    made = bundle.import_(Store(store or common.default_store()), file)
+    made = bundle.import_(Store(store or common.find_default_store()), file)
     held = f"; {len(made.held)} were there" if made.held else ""
     click.echo(f"{file}: {_count(made.new)}{held}")
 

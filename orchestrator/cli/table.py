@@ -18,13 +18,13 @@ _NOT_A_TERMINAL = 200
 _ANY = 10_000
 
 
-def console() -> Answer:
+def make_console() -> Answer:
     """Return a console as wide as the terminal, or as COLUMNS says."""
     narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Answer(highlight=False, width=None if narrow else _NOT_A_TERMINAL)
 
 
-def table(*columns: str, gap: int = 2) -> Table:
+def make_table(*columns: str, gap: int = 2) -> Table:
     """Return an empty table in which nothing is cut, and no word is broken."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for column in columns:
@@ -45,11 +45,11 @@ def _longest_word(text: str) -> int:
 
 def fits(candidate: Table) -> bool:
     """Return whether every row of the table fits on one line."""
-    target = console()
+    target = make_console()
     return Measurement.get(target, target.options.update(width=_ANY), candidate).maximum <= target.width
 
 
-def cell(text: str, style: str = "") -> Text:
+def make_text(text: str, style: str = "") -> Text:
     """Return text from outside, safe from markup and from terminal control."""
     return Text(flatten(text), style=style)
 
@@ -62,7 +62,7 @@ def show(*parts: RenderableType) -> None:
 
 def _draw(part: RenderableType) -> str:
     """Return the lines of a part: as wide as its words need, even beyond the terminal."""
-    target = console()
+    target = make_console()
     needed = Measurement.get(target, target.options.update(width=_ANY), part).minimum
     target.width = max(target.width, needed)
     with target.capture() as captured:

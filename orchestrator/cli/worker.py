@@ -45,7 +45,7 @@ def refuse_without_dask(command: str) -> None:
     metavar="GIB",
     help="That containers may take at once [default: 7/8 of the engine's host].",
 )
-@common.cluster_access
+@common.take_access
 def command(
     *,
     scheduler: str,
@@ -82,8 +82,8 @@ def command(
         )
     engine = connect()
     with show_log(common.say):
-        kept = open_store(store or common.default_store(), remote_store, write=True)
-        remove_leftovers(engine, kept, common.default_out())
+        kept = open_store(store or common.find_default_store(), remote_store, write=True)
+        remove_leftovers(engine, kept, common.find_default_out())
         host = by_machine(engine.info().arch)
 
         def make_images(limit: float) -> ImageSet:

@@ -38,17 +38,17 @@ class StepCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        with told_in_step() if AS_STEP in args and _is_step() else nullcontext():
+        with tell_in_step() if AS_STEP in args and _is_step() else nullcontext():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with told_in_step() if ctx.params["github"] and _is_step() else nullcontext():
+        with tell_in_step() if ctx.params["github"] and _is_step() else nullcontext():
             return super().invoke(ctx)
 
 
 @contextmanager
-def told_in_step() -> Iterator[None]:
-    """Tell an error that ends the command as an annotation, and its exit code as an output."""
+def tell_in_step() -> Iterator[None]:
+    """Write an error that ends the command as an annotation, and its exit code as an output."""
     try:
         yield
     except (SystemExit, click.exceptions.Exit):  # the command has ended by itself, and told what there is

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from engine_run import GCM, EngineRun, Programs, chosen
 
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.cli.progress import describe
 from orchestrator.errors import Exit
 from orchestrator.outcome import Reason, Verdict
@@ -111,7 +111,7 @@ def test_each_form_of_the_report_says_what_was_not_confirmed(tmp_path: Path) -> 
     assert f"<b>{said}.</b>" in panels
     assert said in junit.render(record)
     assert said in markdown.render(record)
-    assert any(said in str(line) for line in closing(record, tmp_path))
+    assert any(said in str(line) for line in write_closing(record, tmp_path))
 
 
 def test_when_the_time_is_over_the_rest_stays_unconfirmed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from whole_run import CELLS, Bench
 
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.cli.progress import describe
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
@@ -66,7 +66,7 @@ def test_each_attempt_tells_its_own_result(played: tuple[Bench, RunRecord]) -> N
 
 
 def test_the_last_lines_of_a_run_count_the_attempts(record: RunRecord, tmp_path: Path) -> None:
-    lines = [str(line) for line in closing(record, tmp_path)]
+    lines = [str(line) for line in write_closing(record, tmp_path)]
     assert f"regression: upload-incomplete (1 cell; {TALLY})" in lines
     assert f"  {CELLS[0].id}  {TALLY}: what attempt 6 showed" in lines
 
@@ -172,7 +172,7 @@ def test_a_known_failure_says_how_often_it_was_seen(tmp_path: Path, record: RunR
     known = cell.model_copy(update={"verdict": "known-failure"})
     (head,) = [
         str(line)
-        for line in closing(record.model_copy(update={"cells": (known,)}), tmp_path)
+        for line in write_closing(record.model_copy(update={"cells": (known,)}), tmp_path)
         if "known failure" in str(line)
     ]
     assert TALLY in head

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cli_samples import AT, a_run, matrixctl
 
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.cli.progress import describe
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, verdict
 from orchestrator.record.journal import CellJudged
@@ -176,7 +176,7 @@ def test_the_last_lines_begin_with_what_needs_a_hand(tmp_path: Path) -> None:
             "run": record.run.model_copy(update={"planned": 17, "judged": 17}),
         }
     )
-    lines = [line.plain for line in closing(record, tmp_path)]
+    lines = [line.plain for line in write_closing(record, tmp_path)]
     assert lines[:3] == [
         "17 of 17 cells judged: 2 pass, 15 fail",
         "regression: wrong-body (12 cells)",

@@ -131,7 +131,7 @@ def test_all_that_is_cached_has_one_line(tmp_path: Path, capsys: pytest.CaptureF
     view = ProgressLines()
     for kind, name in (("source", "a"), ("image", "b"), ("source", "c"), ("haproxy", "d")):
         view.listen(action(kind, name))
-    view.summary(*ended(tmp_path, "finished"))
+    view.show_end(*ended(tmp_path, "finished"))
     err = capsys.readouterr().err
     told = [line for line in err.splitlines() if line.startswith("cached")]
     assert told == ["cached    4 actions: haproxy 1, image 1, source 2"]
@@ -141,11 +141,11 @@ def test_a_run_that_was_interrupted_ends_with_the_command_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ProgressLines().summary(*ended(tmp_path, "interrupted"))
+    ProgressLines().show_end(*ended(tmp_path, "interrupted"))
     assert f"\nGo on with: matrixctl run --resume {RUN}\n" in capsys.readouterr().err
     monkeypatch.chdir(tmp_path / "reports")
-    ProgressLines().summary(*ended(tmp_path / "2", "interrupted"))
+    ProgressLines().show_end(*ended(tmp_path / "2", "interrupted"))
     err = capsys.readouterr().err
     assert f"\nGo on with: matrixctl run --resume {RUN} --reports {tmp_path / '2' / 'reports'}\n" in err
-    ProgressLines().summary(*ended(tmp_path / "3", "finished"))
+    ProgressLines().show_end(*ended(tmp_path / "3", "finished"))
     assert "Go on with" not in capsys.readouterr().err

@@ -7,7 +7,7 @@ from cli_samples import matrixctl
 from click.testing import CliRunner
 from git_samples import Repository
 
-from orchestrator.cli.common import catalog
+from orchestrator.cli.common import read_catalog
 from orchestrator.cli.main import main
 from orchestrator.execute.images import workshop
 from orchestrator.execute.store.store import Store
@@ -63,7 +63,7 @@ def test_a_source_in_the_store_costs_nothing_more(tmp_path: Path) -> None:
         "version: 1\ncomponents: {haproxy: {'3.0.11': {file: h.tar.gz, sha256: "
         "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824}}}\n"
     )
-    source = catalog([own]).find("haproxy", "3.0.11")
+    source = read_catalog([own]).find("haproxy", "3.0.11")
     assert source.sha256
     store = Store(tmp_path / "store")
     with store.scratch() as scratch:

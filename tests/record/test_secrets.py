@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from record_samples import cell, record
 
 from orchestrator import unexpected_error
-from orchestrator.cli.group import Explaining, typed
+from orchestrator.cli.group import Explaining, read_command_line
 from orchestrator.errors import MatrixctlError
 from orchestrator.mask_passwords import mask_text
 from orchestrator.record.history.place import parse_place
@@ -88,7 +88,7 @@ def test_the_command_line_that_a_run_keeps_has_none(words: list[str], shown: str
     @click.argument("rest", nargs=-1)
     @click.pass_context
     def run(context: click.Context, rest: tuple[str, ...]) -> None:  # noqa: ARG001
-        seen.append(typed(context))
+        seen.append(read_command_line(context))
 
     assert CliRunner().invoke(program, ["run", *words]).exit_code == 0
     assert seen == [f"matrixctl run {shown}"]

@@ -31,7 +31,7 @@ from rich.text import Text
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import Comparison, compare
 from orchestrator.cli import common, report
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.cli.progress import describe
 from orchestrator.mask_passwords import mask_text
 from orchestrator.record import journal
@@ -194,7 +194,7 @@ def screen(record: RunRecord) -> Seen:
     console = Console(file=StringIO(), force_terminal=True, highlight=False, soft_wrap=True, width=200)
     lines = [describe(CellJudged(cell=cell)) for cell in record.cells]
     lines += [describe(ActionChanged(action=action)) for action in record.actions]
-    for line in [*lines, *closing(record, Path("run"))]:
+    for line in [*lines, *write_closing(record, Path("run"))]:
         if line is not None:
             console.print(line)
     for cell in (*record.cells[:3], record.cells[-1]):

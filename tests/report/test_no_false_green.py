@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import samples
 
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, believed, exit_code, verdict
 from orchestrator.record.model import AeadCheck, CellRecord, Expected, RunRecord, SelfTest
 from orchestrator.report import ctrf, github_summary, headline, html, junit, markdown, selftests, summary
@@ -62,7 +62,7 @@ def _green(classes: set[str]) -> bool:
 
 
 def green_of_terminal(record: RunRecord) -> list[str]:
-    lines = closing(record, Path("reports"))
+    lines = write_closing(record, Path("reports"))
     return [str(span.style) for line in lines for span in line.spans if "green" in str(span.style)]
 
 
@@ -239,7 +239,7 @@ def test_exit_code_0_beside_a_blocked_cell_is_explained() -> None:
 
 
 def test_a_run_that_broke_off_says_so_on_the_terminal() -> None:
-    first = closing(NIGHTS["broke off after the last cell"].record, Path("reports"))[0].plain
+    first = write_closing(NIGHTS["broke off after the last cell"].record, Path("reports"))[0].plain
     assert first == "2 of 2 cells judged: 2 pass; exit code 4: error: internal"
 
 

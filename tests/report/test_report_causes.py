@@ -6,7 +6,7 @@ import nights
 import samples
 from samples import LIBRESSL, SUITES, haproxy, product
 
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.outcome import Reason
 from orchestrator.record.model import Axes, RunRecord
 from orchestrator.report import explanation, github_summary, headline, html, markdown
@@ -88,7 +88,7 @@ def test_clusters_of_one_cause_are_told_together() -> None:
 
 def test_every_output_says_the_same() -> None:
     record = one_fault()
-    terminal = "\n".join(line.plain for line in closing(record, Path("run")))
+    terminal = "\n".join(line.plain for line in write_closing(record, Path("run")))
     for output in (html.render(record), markdown.render(record), github_summary.render(record), terminal):
         assert FAULT in output.replace("&#95;", "_").replace("\\_", "_")
     for output in (html.render(record), markdown.render(record), github_summary.render(record)):

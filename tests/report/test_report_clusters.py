@@ -8,7 +8,7 @@ import samples
 from issue_2569 import CHACHA20, record
 
 from orchestrator.analyse.explain import explain
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.outcome import FAILURES, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import explanation, html, markdown
@@ -30,7 +30,7 @@ def known() -> RunRecord:
 
 
 def test_the_last_lines_of_a_run_have_a_line_for_each_cluster_before_the_cells() -> None:
-    lines = [line.plain for line in closing(record(), Path("run"))]
+    lines = [line.plain for line in write_closing(record(), Path("run"))]
     assert lines[1] == "handshake-then-hang and handshake-refused, 30 cells:"
     assert lines[2] == f"  {LINE}"
     assert lines[4].startswith("server-crashed when tls=libressl<4.0")

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import samples
 
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.outcome import Verdict, exit_code
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import headline, html, junit, markdown, step_summary, summary
@@ -67,7 +67,7 @@ def test_the_page_counts_them(record: RunRecord) -> None:
 
 
 def test_the_closing_lines_count_what_was_judged_and_name_the_rest(record: RunRecord) -> None:
-    first, *rest = [line.plain for line in closing(record, Path("reports"))]
+    first, *rest = [line.plain for line in write_closing(record, Path("reports"))]
     judged = len(record.cells) - len(unjudged(record))
     assert first.startswith(f"{judged} of {len(record.cells)} cells judged")
     named = "waiting" if record.run.status == "running" else "not judged"

@@ -8,7 +8,7 @@ import samples
 from samples import HOSTILE
 
 from orchestrator import closecode
-from orchestrator.cli.closing import closing
+from orchestrator.cli.closing import write_closing
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import (
@@ -111,7 +111,7 @@ def test_a_library_that_fails_its_self_test_where_cells_pass_is_news() -> None:
     words = "1 failed self-test: openssl-distro on arm64; 8 pass; 2 unsupported"
     assert "; ".join(headline.write_parts(record)) == words
     assert "self-test of openssl-distro on arm64 fails where cells pass: open-in-place" in "\n".join(
-        line.plain for line in closing(record, Path("reports"))
+        line.plain for line in write_closing(record, Path("reports"))
     )
 
 
