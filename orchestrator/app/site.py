@@ -16,7 +16,7 @@ from orchestrator.report.expectations import describe_expected
 from orchestrator.report.text import make_visible
 from orchestrator.site.cell import EvidenceFile, FolderDetail, Known
 from orchestrator.site.charts import TROUBLE
-from orchestrator.site.page_paths import slug
+from orchestrator.site.page_paths import make_slug
 from orchestrator.site.site import make_site
 from orchestrator.site.write import Written, write_site
 from orchestrator.site.year import NIGHTS, Night, Year, make_year
@@ -145,7 +145,7 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
         return content if len(content) <= _LONGEST else content[:_LONGEST] + cut
 
     return EvidenceFile(
-        path=f"evidence/{slug(f'{night.id} {cell} {name}')}-{number}.txt",
+        path=f"evidence/{make_slug(f'{night.id} {cell} {name}')}-{number}.txt",
         title=make_visible("/".join(name.split("/")[-2 if name.endswith(_TRACED) else -1 :])),
         day=night.day,
         key=f"{night.digest} {size}",

@@ -19,7 +19,7 @@ from orchestrator.report import html
 from orchestrator.serve.guard import Guard, Hosts
 from orchestrator.serve.watch import RunWatch, SiteWatch
 from orchestrator.site.live import LIVE_POLICY, render_live
-from orchestrator.site.pages import LIVE, POLICY, as_json, asset
+from orchestrator.site.pages import LIVE, POLICY, as_json, read_asset
 from orchestrator.site.write import is_page
 
 _TYPES = {
@@ -81,7 +81,7 @@ def make_application(sources: AnswerSources, hosts: Hosts) -> Guard:
     return Guard(application, hosts, POLICY)
 
 
-def report_address(run: str) -> str:
+def find_report(run: str) -> str:
     """Return the address of the report of a run, from the page of the run that goes on."""
     return f"reports/{run}/index.html"
 
@@ -92,7 +92,7 @@ class _Answers:
 
     def begin(self, _: Request) -> Response:
         """Answer with the overview; without a site with the run."""
-        return self._page("index.html") if self._from.site.has_pages else RedirectResponse(f"/{LIVE[0]}")
+        return self._send_page("index.html") if self._from.site.has_pages else RedirectResponse(f"/{LIVE[0]}")
 
     def show_live(self, _: Request) -> Response:
         page = render_live(self._from.run.told, pages=self._from.site.has_pages)
@@ -105,9 +105,9 @@ class _Answers:
         kind = "text/event-stream"
         if request.method == "HEAD":
             return _answer(b"", kind)
-        return StreamingResponse(self._events(), media_type=kind)
+        return StreamingResponse(self._list_events(), media_type=kind)
 
-    async def _events(self) -> AsyncIterator[bytes]:
+    async def _list_events(self) -> AsyncIterator[bytes]:
         """Yield an event for each change: all that ``live.json`` has.
 
         https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
@@ -124,18 +124,18 @@ class _Answers:
             quiet += _LOOK_S
 
     def show_report(self, request: Request) -> Response:
-        """Answer with the report as far as the run is, made anew: what lies in the folder is not believed."""
-        page = html.render(read_run(self._folder(request)))
+        """Answer with the report so far, rendered again: a file in the folder is not trusted."""
+        page = html.render(read_run(self._find_folder(request)))
         return _answer(page.encode(), "text/html", policy=html.find_policy())
 
     def show_evidence(self, request: Request) -> Response:
-        content = read_beneath(self._folder(request), request.path_params["name"], _EVIDENCE_LIMIT)
+        content = read_beneath(self._find_folder(request), request.path_params["name"], _EVIDENCE_LIMIT)
         if len(content) > _EVIDENCE_LIMIT:  # no capture is so large
             content = content[:_EVIDENCE_LIMIT] + b"\n[cut: the rest is in the folder of the run]\n"
         is_text = not request.path_params["name"].endswith(_BINARY)
         return _answer(content, "text/plain" if is_text else "application/octet-stream")
 
-    def _folder(self, request: Request) -> Path:
+    def _find_folder(self, request: Request) -> Path:
         run: str = request.path_params["run"]
         if run not in list_begun(self._from.reports):
             raise HTTPException(404)
@@ -144,10 +144,10 @@ class _Answers:
     def show_page(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name in _ASSETS:
-            return _answer(b"".join(map(asset, _ASSETS[name])), _TYPES[name.rpartition(".")[2]])
-        return self._page(name)
+            return _answer(b"".join(map(read_asset, _ASSETS[name])), _TYPES[name.rpartition(".")[2]])
+        return self._send_page(name)
 
-    def _page(self, name: str) -> Response:
+    def _send_page(self, name: str) -> Response:
         kind = _TYPES.get(name.rpartition(".")[2])
         if kind is None or not is_page(name) or not self._from.site.has_pages:
             raise HTTPException(404)

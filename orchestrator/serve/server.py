@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 
 from orchestrator.errors import UsageError
-from orchestrator.serve.application import AnswerSources, make_application, report_address
+from orchestrator.serve.application import AnswerSources, find_report, make_application
 from orchestrator.serve.guard import Hosts
 from orchestrator.serve.watch import HISTORY_S, RUN_S, RunWatch, SiteWatch, repeat
 
@@ -78,7 +78,7 @@ def serve(listener: socket.socket, host: str, site: SiteWatch, reports: Path) ->
     """
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGHUP, _leave)
-    run = RunWatch(reports, report_address)
+    run = RunWatch(reports, find_report)
     run.look()
     repeat(site.look, HISTORY_S)
     repeat(run.look, RUN_S)

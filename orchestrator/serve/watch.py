@@ -43,13 +43,13 @@ class SiteWatch:
         """
         if self._place.file is not None and not self._place.file.exists():
             return None
-        seen = self._look()
+        seen = self._read_state()
         if seen == self._seen:
             return None
         self._seen = seen  # one that cannot be shown is said once, and tried again when it has changed
         with History(self._place) as kept:
             written = build_site(kept, self.folder, series=self._series, now=datetime.now(UTC), served=True)
-        self._seen = self._look()  # to open it may have brought it to a newer shape
+        self._seen = self._read_state()  # to open it may have brought it to a newer shape
         self.has_pages = True
         return written
 
@@ -62,7 +62,7 @@ class SiteWatch:
         except (MatrixctlError, OSError) as error:
             _log.warning("the pages stay as they are: %s", error)
 
-    def _look(self) -> object:
+    def _read_state(self) -> object:
         """Return what is another one once the history has changed."""
         if self._place.file is None:
             with History(self._place) as kept:

@@ -7,7 +7,7 @@ from orchestrator.outcome import REASONS
 from orchestrator.report import units
 from orchestrator.site.charts import draw_calendar
 from orchestrator.site.night import SHOWN, Sign
-from orchestrator.site.page_paths import alarm_page, cell_page, run_page
+from orchestrator.site.page_paths import name_alarm_page, name_cell_page, name_run_page
 from orchestrator.site.pages import Frame, Page, as_json
 from orchestrator.site.year import ABSENT, NIGHTS, Night, NightAlarm
 
@@ -26,7 +26,7 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, NightAlarm]) -> Iter
     nights = frame.year.nights
     has = [night for night in nights if night.id in by_night]
     last = has[-1]
-    alarm, path = by_night[last.id], alarm_page(key)
+    alarm, path = by_night[last.id], name_alarm_page(key)
     cells = {name: one for name, one in last.results.items() if one.alarm == key}
     yield Page(
         path=path,
@@ -41,7 +41,7 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, NightAlarm]) -> Iter
             stands=last is nights[-1],
             total=len(nights),
             cells=cells,
-            strip=[_sign(night, by_night.get(night.id)) for night in nights[-SHOWN:]],
+            strip=[_choose_sign(night, by_night.get(night.id)) for night in nights[-SHOWN:]],
             calendar=draw_calendar(
                 ((night, "regression" if night.id in by_night else ABSENT) for night in nights), NIGHTS
             ),
@@ -57,16 +57,16 @@ def _make_alarm(frame: Frame, key: str, by_night: dict[str, NightAlarm]) -> Iter
                 "reason": alarm.reason,
                 "conditions": alarm.conditions,
                 "nights": [{"id": one.id, "cells": by_night[one.id].cells} for one in has],
-                "cells": [{"cell": name, "page": cell_page(name)} for name in cells],
+                "cells": [{"cell": name, "page": name_cell_page(name)} for name in cells],
             }
         ),
     )
 
 
-def _sign(night: Night, alarm: NightAlarm | None) -> Sign:
+def _choose_sign(night: Night, alarm: NightAlarm | None) -> Sign:
     said = units.format_count(alarm.cells, "cell") if alarm else "not up"
     return Sign(
-        page=run_page(night.id),
+        page=name_run_page(night.id),
         title=f"{night.day}: {said}",
         short=night.day[-2:],
         tone="regression" if alarm else ABSENT,

@@ -7,9 +7,9 @@ from functools import partial
 from orchestrator.site.charts import draw_trouble
 from orchestrator.site.matrix import MatrixEntry, draw_grid, list_entries
 from orchestrator.site.night import ALARMING, SHOWN, Sign, all_stand, count_tones, tally
-from orchestrator.site.page_paths import arch_page, cell_page, library_page, run_page
+from orchestrator.site.page_paths import name_arch_page, name_cell_page, name_library_page, name_run_page
 from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES, Frame, Page, as_json
-from orchestrator.site.year import ABSENT, TONES, Night, Point, Result, Year, tone_of
+from orchestrator.site.year import ABSENT, TONES, Night, Point, Result, Year, find_tone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class VersionDays:
 def make_parts(frame: Frame) -> Iterator[Page]:
     """Return a page for each TLS library, and one for each architecture."""
     entries = list_entries(frame)
-    yield from _make_each(frame, "TLS library", lambda point: point.tls_family, library_page, entries)
-    yield from _make_each(frame, "Architecture", lambda point: point.arch, arch_page, entries)
+    yield from _make_each(frame, "TLS library", lambda point: point.tls_family, name_library_page, entries)
+    yield from _make_each(frame, "Architecture", lambda point: point.arch, name_arch_page, entries)
 
 
 def _make_each(
@@ -51,7 +51,7 @@ def _make_each(
         mine = [entry for entry in entries if name_of(entry.result.point) == name]
         counts = [count_tones(results) for results in nights]
         path = page_of(name)
-        bad = [entry for entry in mine if tone_of(entry.result) in TONES[: TONES.index("as-expected")]]
+        bad = [entry for entry in mine if find_tone(entry.result) in TONES[: TONES.index("as-expected")]]
         yield Page(
             path=path,
             make=partial(
@@ -65,11 +65,13 @@ def _make_each(
                 chart=draw_trouble(counts),
                 months=frame.months,
                 strip=[
-                    _sign(year.nights[number], nights[number], year.nights[number - 1] if number else None)
+                    _choose_sign(
+                        year.nights[number], nights[number], year.nights[number - 1] if number else None
+                    )
                     for number in range(max(0, len(nights) - SHOWN), len(nights))
                 ],
-                versions=list(_versions(year, nights)) if kind == "TLS library" else [],
-                bad=sorted(bad, key=lambda entry: (TONES.index(tone_of(entry.result)), entry.age)),
+                versions=list(_list_versions(year, nights)) if kind == "TLS library" else [],
+                bad=sorted(bad, key=lambda entry: (TONES.index(find_tone(entry.result)), entry.age)),
                 grid=draw_grid(mine) if mine else None,
             ),
         )
@@ -79,19 +81,19 @@ def _make_each(
                 {"id": night.id, "cells": dict(tally(count))}
                 for night, count in zip(year.nights, counts, strict=True)
             ],
-            "cells": [{"cell": entry.name, "page": cell_page(entry.name)} for entry in mine],
+            "cells": [{"cell": entry.name, "page": name_cell_page(entry.name)} for entry in mine],
         }
         yield Page(path=path.removesuffix(".html") + ".json", make=partial(as_json, told))
 
 
-def _sign(night: Night, results: list[Result], before: Night | None) -> Sign:
+def _choose_sign(night: Night, results: list[Result], before: Night | None) -> Sign:
     counts = count_tones(results)
     tone = next((tone for tone in TONES if counts[tone]), ABSENT)
     many = counts[tone]
     if before is not None and tone in ALARMING and all_stand(results, before):
         tone = STANDING
     return Sign(
-        page=run_page(night.id),
+        page=name_run_page(night.id),
         title=f"{night.day}: " + (f"{many} of {len(results)} {TONE_TITLES[tone]}" if results else "no cell"),
         short=night.day[-2:],
         tone=tone,
@@ -100,7 +102,7 @@ def _sign(night: Night, results: list[Result], before: Night | None) -> Sign:
     )
 
 
-def _versions(year: Year, nights: list[list[Result]]) -> Iterator[VersionDays]:
+def _list_versions(year: Year, nights: list[list[Result]]) -> Iterator[VersionDays]:
     found: dict[tuple[str, str], list[int]] = {}
     for number, results in enumerate(nights):
         for one in {(result.point.tls, result.point.tls_version) for result in results}:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as ET
 
 from orchestrator.site.night import count_tones
-from orchestrator.site.page_paths import slug
+from orchestrator.site.page_paths import make_slug
 from orchestrator.site.pages import TONE_TITLES, Frame, Page
 from orchestrator.site.year import TONES, UNTRIED, Result
 
@@ -29,7 +29,7 @@ def make_badges(frame: Frame) -> Iterator[Page]:
     """Return a badge of the series, and one for each TLS library and architecture."""
     results = list(frame.year.last.results.values())
     whole = frame.year.last.is_whole
-    yield _page(
+    yield _make_page(
         "badges/state.svg", frame.year.series or "matrixctl", results, frame.year.last.day, whole=whole
     )
     for folder, name_of in (("libraries", "tls_family"), ("architectures", "arch")):
@@ -37,11 +37,11 @@ def make_badges(frame: Frame) -> Iterator[Page]:
         for one in results:
             found.setdefault(getattr(one.point, name_of), []).append(one)
         for name, members in found.items():
-            path = f"badges/{folder}/{slug(name)}.svg"
-            yield _page(path, name, members, frame.year.last.day, whole=whole)
+            path = f"badges/{folder}/{make_slug(name)}.svg"
+            yield _make_page(path, name, members, frame.year.last.day, whole=whole)
 
 
-def _page(path: str, label: str, results: Iterable[Result], day: str, *, whole: bool) -> Page:
+def _make_page(path: str, label: str, results: Iterable[Result], day: str, *, whole: bool) -> Page:
     words, tone = describe(count_tones(results), whole=whole)
     return Page(path=path, make=lambda: draw(label, f"{words}, {day}", _COLOURS[tone]))
 

@@ -11,11 +11,11 @@ from orchestrator.report import units
 from orchestrator.site.charts import draw_latency, draw_strip
 from orchestrator.site.component_changes import ComponentChanges
 from orchestrator.site.news import measure_now
-from orchestrator.site.night import SHOWN, find_since, same_end, sign_of_cell
-from orchestrator.site.page_paths import cell_page
+from orchestrator.site.night import SHOWN, choose_cell_sign, find_since, has_same_end
+from orchestrator.site.page_paths import name_cell_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.tracks import Track
-from orchestrator.site.year import ABSENT, Night, Point, Result, RuleHistory, Year, tone_of
+from orchestrator.site.year import ABSENT, Night, Point, Result, RuleHistory, Year, find_tone
 
 _TURNS = 12
 """Changes that the page shows; all are in its data."""
@@ -64,24 +64,24 @@ class Known:
     without: str
     """Why a cell has no evidence."""
 
-    def files(self, frame: Frame) -> Iterator[Page]:
+    def make_files(self, frame: Frame) -> Iterator[Page]:
         """Return the evidence as files of the site."""
         for many in self.evidence.values():
             for one in many:
-                yield Page(path=one.path, make=one.read, key=frame.key(one.path, one.key))
+                yield Page(path=one.path, make=one.read, key=frame.make_key(one.path, one.key))
 
 
 def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
     """Return the page of a cell, and its data."""
-    path = cell_page(track.name)
+    path = name_cell_page(track.name)
     nights, results = frame.year.nights, track.results
     marks = find_marks(frame.component_changes, track)
     turns = find_turns(nights, track, marks)
 
     def make() -> bytes:
         point = next(one.point for one in reversed(results) if one)
-        passed = [night for night, one in zip(nights, results, strict=True) if one and _passes(one)]
-        tones = [tone_of(one) for one in results]
+        passed = [night for night, one in zip(nights, results, strict=True) if one and _describe_passes(one)]
+        tones = [find_tone(one) for one in results]
         latency = draw_latency([one.handshake_s if one else None for one in results])
         detail = known.details.get(track.name)
         had = [(night, one) for night, one in zip(nights, results, strict=True) if one]
@@ -94,29 +94,29 @@ def make_cell(frame: Frame, track: Track, known: Known) -> Iterator[Page]:
             now=results[-1],
             gone=f"the last that had it is {had[-1][0].day}" if had else "",
             successor=frame.successors.get(track.name),
-            since=_since(nights, first),
+            since=_describe_since(nights, first),
             detail=detail,
             last_pass=passed[-1] if passed else None,
             judged=sum(one.outcome is not None and one.outcome.judged_product for _, one in had),
             nights_had=len(had),
-            rate=_rate([one for _, one in had]),
+            rate=_describe_rate([one for _, one in had]),
             flakiness=measure_now(frame.year, track.name) if results[-1] else None,
             rule=_find_rule(frame.year, results[-1]),
             alarm=results[-1].alarm if results[-1] else None,
             chart=draw_strip(tones),
-            label=_label(tones, len(nights)),
+            label=_write_label(tones, len(nights)),
             months=frame.months,
             marks=[{"at": round(100 * number / len(nights), 2)} for number in marks],
             strip=[
-                sign_of_cell(nights[number], results[number], mark=number in marks)
+                choose_cell_sign(nights[number], results[number], mark=number in marks)
                 for number in range(max(0, len(nights) - SHOWN), len(nights))
             ],
             turns=turns[:_TURNS],
             more_turns=max(0, len(turns) - _TURNS),
             latency=latency,
-            latency_label=_latency_label(latency.last, len(latency.steps)) if latency else "",
+            latency_label=_write_latency_label(latency.last, len(latency.steps)) if latency else "",
             steps=[
-                {"night": nights[s.night], "was": s.was, "now": s.now, "ratio": _ratio(s.was, s.now)}
+                {"night": nights[s.night], "was": s.was, "now": s.now, "ratio": _write_ratio(s.was, s.now)}
                 for s in reversed(latency.steps if latency else ())
             ],
             evidence=known.evidence.get(track.name, ()),
@@ -173,14 +173,14 @@ def find_marks(changes: ComponentChanges, track: Track) -> Mapping[int, tuple[st
             found[number] = list(said)
         elif said is None and last is not None and last.point is not one.point:
             for axis in VERSIONED:
-                was, now = _version(last.point, axis), _version(one.point, axis)
+                was, now = _describe_version(last.point, axis), _describe_version(one.point, axis)
                 if was != now:
                     found.setdefault(number, []).append(f"{axis}: {was} → {now}")
         last = one
     return {number: tuple(said) for number, said in found.items()}
 
 
-def _version(point: Point, axis: str) -> str:
+def _describe_version(point: Point, axis: str) -> str:
     name, version = str(getattr(point, axis)), str(getattr(point, f"{axis}_version"))
     return name if version in name else f"{name} ({version})"
 
@@ -188,12 +188,12 @@ def _version(point: Point, axis: str) -> str:
 def find_turns(
     nights: Sequence[Night], track: Track, marks: Mapping[int, tuple[str, ...]]
 ) -> tuple[Turn, ...]:
-    """Return the nights in which something became another, the newest first."""
+    """Return the nights in which the cell's result or its parts changed, the newest first."""
     results = track.results
     starts = [
         number
         for number in range(len(results))
-        if not number or number in marks or not same_end(results[number - 1], results[number])
+        if not number or number in marks or not has_same_end(results[number - 1], results[number])
     ]
     ends = [*starts[1:], len(results)]
     return tuple(
@@ -201,7 +201,7 @@ def find_turns(
             night=nights[first],
             result=results[first],
             length=end - first,
-            versions=_versions(one.point) if (one := results[first]) else "",
+            versions=_list_versions(one.point) if (one := results[first]) else "",
             marks=marks.get(first, ()),
         )
         for first, end in reversed(list(zip(starts, ends, strict=True)))
@@ -214,39 +214,39 @@ def _find_rule(year: Year, result: Result | None) -> RuleHistory | None:
 
 
 @cache
-def _versions(point: Point) -> str:
-    return f"HAProxy {_version(point, 'haproxy')}, {_version(point, 'tls')}"
+def _list_versions(point: Point) -> str:
+    return f"HAProxy {_describe_version(point, 'haproxy')}, {_describe_version(point, 'tls')}"
 
 
-def _passes(result: Result) -> bool:
+def _describe_passes(result: Result) -> bool:
     return result.outcome is Outcome.PASS
 
 
-def _since(nights: Sequence[Night], first: int) -> str:
+def _describe_since(nights: Sequence[Night], first: int) -> str:
     count = len(nights) - first
     if first == 0:
         return f"in each of {count} nights" if count > 1 else ""
     return f"since {nights[first].day}, {units.format_count(count, 'night')}"
 
 
-def _rate(results: Sequence[Result]) -> str:
+def _describe_rate(results: Sequence[Result]) -> str:
     judged = [one for one in results if one.outcome is not None and one.outcome.judged_product]
     failed = sum(one.outcome in FAILURES for one in judged)
     tried = sum(one.passed + one.failed for one in judged)
     return f"in {failed} of {len(judged)} nights, {sum(one.failed for one in judged)} of {tried} attempts"
 
 
-def _label(tones: Sequence[str], nights: int) -> str:
+def _write_label(tones: Sequence[str], nights: int) -> str:
     counts = {tone: tones.count(tone) for tone in dict.fromkeys(tones) if tone != ABSENT}
     said = ", ".join(f"{count} {TONE_TITLES[tone]}" for tone, count in counts.items())
     return f"{nights} nights, the newest at the right: {said or 'none has the cell'}."
 
 
-def _latency_label(last: float, steps: int) -> str:
+def _write_latency_label(last: float, steps: int) -> str:
     changed = {0: "no lasting step", 1: "1 lasting step"}.get(steps, f"{steps} lasting steps")
     now = units.format_milliseconds(last)
     return f"The first handshake over HTTP/3, night by night: {now} ms in the last, {changed}."
 
 
-def _ratio(was: float, now: float) -> str:
+def _write_ratio(was: float, now: float) -> str:
     return f"{now / was:.1f} times" if now > was else f"down to {100 * now / was:.0f} %"

@@ -97,7 +97,7 @@ def draw_strip(tones: Sequence[str]) -> Chart:
             height = HEIGHTS[tone]
             paths.setdefault(tone, []).append(f"M{at} {FLOOR - height}h{width}v{height}h-{width}z")
         at += width
-    return Chart(width=at, areas=_areas(paths))
+    return Chart(width=at, areas=_draw_areas(paths))
 
 
 def draw_trouble(counts: Sequence[Counter[str]]) -> Chart:
@@ -117,10 +117,10 @@ def draw_trouble(counts: Sequence[Counter[str]]) -> Chart:
                 floor -= height
                 paths.setdefault(tone, []).append(f"M{at} {floor:.4g}h{width}v{height:.4g}h-{width}z")
         at += width
-    return Chart(width=at, areas=_areas(paths), most=most)
+    return Chart(width=at, areas=_draw_areas(paths), most=most)
 
 
-def _areas(paths: dict[str, list[str]]) -> tuple[Area, ...]:
+def _draw_areas(paths: dict[str, list[str]]) -> tuple[Area, ...]:
     return tuple(Area(tone=tone, path="".join(paths[tone])) for tone in TONES if tone in paths)
 
 
@@ -152,11 +152,12 @@ def find_months(nights: Sequence[Night]) -> tuple[Tick, ...]:
     ]
     every = 1 + len(first) // 7
     return tuple(
-        Tick(at=round(100 * number / len(nights), 2), label=_month(day)) for number, day in first[::every]
+        Tick(at=round(100 * number / len(nights), 2), label=_name_month(day))
+        for number, day in first[::every]
     )
 
 
-def _month(day: str) -> str:
+def _name_month(day: str) -> str:
     try:
         return f"{date.fromisoformat(day):%b %Y}"
     except ValueError:

@@ -52,15 +52,15 @@ class ComponentChanges:
 
 def describe(difference: Difference) -> str:
     """Return one change in words: ``curl in client-amd64 8.14.1-2 \u2192 8.14.1-3``."""
-    was, now = _version(difference.was), _version(difference.now)
+    was, now = _describe_version(difference.was), _describe_version(difference.now)
     if was == now:  # the same version of other content
-        was, now = _digest(difference.was), _digest(difference.now)
+        was, now = _describe_digest(difference.was), _describe_digest(difference.now)
     return f"{difference.name}: {was} \u2192 {now}"
 
 
-def _version(thing: Thing | None) -> str:
-    return "none" if thing is None else thing.version or _digest(thing)
+def _describe_version(thing: Thing | None) -> str:
+    return "none" if thing is None else thing.version or _describe_digest(thing)
 
 
-def _digest(thing: Thing | None) -> str:
+def _describe_digest(thing: Thing | None) -> str:
     return (thing.digest or "").removeprefix("sha256:")[:12] if thing else "none"

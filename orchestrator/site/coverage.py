@@ -6,9 +6,9 @@ from functools import partial
 
 from orchestrator.outcome import REASONS, Verdict
 from orchestrator.site.news import is_tested
-from orchestrator.site.page_paths import cell_page
+from orchestrator.site.page_paths import name_cell_page
 from orchestrator.site.pages import Frame, Page, as_json
-from orchestrator.site.state import end_of
+from orchestrator.site.state import describe_end
 from orchestrator.site.year import Result, RuleHistory, Year
 
 
@@ -52,7 +52,7 @@ class Coverage:
 
 def measure_coverage(year: Year) -> Coverage:
     """Return the coverage of the last night."""
-    gaps = [gap for name, result in year.last.results.items() if (gap := _gap(year, name, result))]
+    gaps = [gap for name, result in year.last.results.items() if (gap := _find_gap(year, name, result))]
     open_ = [gap for gap in gaps if gap.result.verdict is not Verdict.AS_EXPECTED]
     declared = [gap for gap in gaps if gap.result.verdict is Verdict.AS_EXPECTED]
     total = len(year.last.results)
@@ -62,13 +62,13 @@ def measure_coverage(year: Year) -> Coverage:
         total=total,
         never=tuple(gap for gap in open_ if not gap.last),
         stale=tuple(sorted((gap for gap in open_ if gap.last), key=lambda gap: -gap.nights)),
-        walls=_walls(open_),
-        impossible=_walls(declared, messages=False),
+        walls=_list_walls(open_),
+        impossible=_list_walls(declared, messages=False),
         gone=tuple((name, day) for name, day in last.items() if name not in year.last.results),
     )
 
 
-def _gap(year: Year, name: str, result: Result) -> Gap | None:
+def _find_gap(year: Year, name: str, result: Result) -> Gap | None:
     if is_tested(result):
         return None
     track = year.tracks[name]
@@ -81,16 +81,16 @@ def _gap(year: Year, name: str, result: Result) -> Gap | None:
     )
 
 
-def _walls(gaps: Iterable[Gap], *, messages: bool = True) -> tuple[Wall, ...]:
+def _list_walls(gaps: Iterable[Gap], *, messages: bool = True) -> tuple[Wall, ...]:
     found: dict[tuple[str, str], list[Gap]] = {}
     for gap in gaps:
-        key = end_of(gap.result), gap.result.message if messages else ""
+        key = describe_end(gap.result), gap.result.message if messages else ""
         found.setdefault(key, []).append(gap)
-    walls = [_wall(title, message, members) for (title, message), members in found.items()]
+    walls = [_make_wall(title, message, members) for (title, message), members in found.items()]
     return tuple(sorted(walls, key=lambda wall: -len(wall.gaps)))
 
 
-def _wall(title: str, message: str, gaps: Sequence[Gap]) -> Wall:
+def _make_wall(title: str, message: str, gaps: Sequence[Gap]) -> Wall:
     reason = gaps[0].result.reason
     meaning = message or (REASONS[reason].meaning if reason else "")
     return Wall(title=title, meaning=meaning, result=gaps[0].result, gaps=tuple(gaps))
@@ -127,7 +127,7 @@ def make_coverage(frame: Frame) -> Iterator[Page]:
         "not_judged": [
             {
                 "cell": gap.cell,
-                "page": cell_page(gap.cell),
+                "page": name_cell_page(gap.cell),
                 "outcome": gap.result.outcome,
                 "reason": gap.result.reason,
                 "message": gap.result.message,

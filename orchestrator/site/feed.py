@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 from orchestrator.analyse.change import Change
 from orchestrator.report import units
 from orchestrator.site.news import NewsGroup
-from orchestrator.site.page_paths import run_page
+from orchestrator.site.page_paths import name_run_page
 from orchestrator.site.pages import Frame, Page
-from orchestrator.site.state import end_of
+from orchestrator.site.state import describe_end
 from orchestrator.site.year import Night
 
 _NIGHTS = 60
@@ -51,10 +51,10 @@ def _add_entry(feed: ET.Element, series: str, night: Night, group: NewsGroup) ->
     cells = [item.cell for item in group.items]
     count = units.format_count(len(cells), "cell")
     entry = _add(feed, "entry", "")
-    _add(entry, "title", f"{end_of(group.result)} in {count}, {night.day}")
+    _add(entry, "title", f"{describe_end(group.result)} in {count}, {night.day}")
     _add(entry, "id", _name(series, night.id, group.alarm or "", *cells))
     _add(entry, "updated", night.started_at)
-    _link(entry, "alternate", run_page(night.id))
+    _link(entry, "alternate", name_run_page(night.id))
     _add(entry, "summary", "\n".join([group.result.message if group.result else "", *cells[:20]]))
 
 

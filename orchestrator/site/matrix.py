@@ -9,9 +9,9 @@ from orchestrator.matrix.model import AXES
 from orchestrator.report import summary
 from orchestrator.report.grid import COLUMNS, CROWD, ROWS
 from orchestrator.site.night import count_tones, find_since, tally
-from orchestrator.site.page_paths import cell_page
-from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json, as_script, asset
-from orchestrator.site.year import TONES, Point, Result, tone_of
+from orchestrator.site.page_paths import name_cell_page
+from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json, as_script, read_asset
+from orchestrator.site.year import TONES, Point, Result, find_tone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +74,15 @@ class MatrixGrid:
 def list_entries(frame: Frame) -> tuple[MatrixEntry, ...]:
     """Return the cells of the last night."""
     last = frame.year.last.results
-    return tuple(_entry(result, frame.tracks[name].results) for name, result in last.items())
+    return tuple(_make_entry(result, frame.tracks[name].results) for name, result in last.items())
 
 
-def _entry(result: Result, track: Sequence[Result | None]) -> MatrixEntry:
+def _make_entry(result: Result, track: Sequence[Result | None]) -> MatrixEntry:
     first = find_since(track)
     return MatrixEntry(result=result, age=len(track) - first, whole=first == 0)
 
 
-def severity(entry: MatrixEntry) -> tuple[int, int, int]:
+def rank(entry: MatrixEntry) -> tuple[int, int, int]:
     """Return a key that sorts the worst first, and of those alike the newest."""
     return (*summary.rank(entry.result), entry.age)
 
@@ -92,36 +92,38 @@ def draw_grid(
 ) -> MatrixGrid:
     """Return a grid, both sides in the order in which the matrix declares their values."""
     every = tuple(entries)
-    ranks = {axis: {name: n for n, name in enumerate(values(axis, every))} for axis in AXES}
+    ranks = {axis: {name: n for n, name in enumerate(list_values(axis, every))} for axis in AXES}
 
-    def key(point: Point, axes: Sequence[str]) -> tuple[str, ...]:
+    def read_names(point: Point, axes: Sequence[str]) -> tuple[str, ...]:
         return tuple(getattr(point, axis) for axis in axes)
 
-    def ordered(keys: Iterable[tuple[str, ...]], axes: Sequence[str]) -> list[tuple[str, ...]]:
+    def sort(keys: Iterable[tuple[str, ...]], axes: Sequence[str]) -> list[tuple[str, ...]]:
         return sorted(keys, key=lambda one: [ranks[a][name] for a, name in zip(axes, one, strict=True)])
 
     slots: dict[tuple[str, ...], dict[tuple[str, ...], list[MatrixEntry]]] = {}
     for entry in every:
         point = entry.result.point
-        slots.setdefault(key(point, rows), {}).setdefault(key(point, columns), []).append(entry)
-    across = ordered({column for row in slots.values() for column in row}, columns)
+        slots.setdefault(read_names(point, rows), {}).setdefault(read_names(point, columns), []).append(entry)
+    across = sort({column for row in slots.values() for column in row}, columns)
     return MatrixGrid(
         columns=tuple(across),
         lines=tuple(
             MatrixLine(
                 names=names,
                 fields=tuple(
-                    MatrixField(entries=tuple(sorted(slots[names].get(column, ()), key=severity)))
+                    MatrixField(entries=tuple(sorted(slots[names].get(column, ()), key=rank)))
                     for column in across
                 ),
             )
-            for names in ordered(slots, rows)
+            for names in sort(slots, rows)
         ),
-        inside=tuple(axis for axis in AXES if axis not in (*rows, *columns) and len(values(axis, every)) > 1),
+        inside=tuple(
+            axis for axis in AXES if axis not in (*rows, *columns) and len(list_values(axis, every)) > 1
+        ),
     )
 
 
-def values(axis: str, entries: Iterable[MatrixEntry]) -> tuple[str, ...]:
+def list_values(axis: str, entries: Iterable[MatrixEntry]) -> tuple[str, ...]:
     """Return the names on an axis, in the order of their first appearance."""
     return tuple(dict.fromkeys(getattr(entry.result.point, axis) for entry in entries))
 
@@ -145,12 +147,12 @@ def make_matrix(frame: Frame) -> Iterator[Page]:
     data = _tell(entries)
     yield Page(path="matrix.json", make=lambda: as_json(data))
     yield Page(path="matrix-data.js", make=lambda: as_script("matrix", data))
-    yield Page(path="matrix.js", make=lambda: asset("site/filter.js") + asset("site/matrix.js"))
+    yield Page(path="matrix.js", make=lambda: read_asset("site/filter.js") + read_asset("site/matrix.js"))
 
 
 def _tell(entries: Sequence[MatrixEntry]) -> dict[str, Any]:
     """Return what the script needs of each cell, as numbers into short lists."""
-    axes = {axis: values(axis, entries) for axis in AXES}
+    axes = {axis: list_values(axis, entries) for axis in AXES}
     index = {axis: {name: n for n, name in enumerate(found)} for axis, found in axes.items()}
     tones = list(TONES)
     reasons = list(dict.fromkeys(entry.result.reason or "" for entry in entries))
@@ -174,11 +176,11 @@ def _tell(entries: Sequence[MatrixEntry]) -> dict[str, Any]:
         "cells": [
             [
                 entry.name,
-                cell_page(entry.name),
+                name_cell_page(entry.name),
                 [index[axis][getattr(entry.result.point, axis)] for axis in AXES],
                 summary.STATES.index(summary.find_state(entry.result)),
                 str(entry.result.verdict),
-                tones.index(tone_of(entry.result)),
+                tones.index(find_tone(entry.result)),
                 reasons.index(entry.result.reason or ""),
                 entry.age,
                 int(entry.whole),

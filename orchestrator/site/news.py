@@ -106,10 +106,10 @@ def compare_nights(
     for name, before, after, move in _pair(was, now, moved):
         if name in recalled:
             before = recalled[name][1]  # noqa: PLW2901 - see above
-        if _stays(before, after):
+        if _is_unchanged(before, after):
             counts[Change.UNCHANGED] += 1
             continue
-        states = state_of(before), state_of(after)
+        states = read_state(before), read_state(after)
         forgets = before and after and before.failed and changes.differ(before, after)
         change = Change.FLAKY if name in flaky else classify(*states, alike=not forgets)
         counts[change] += 1
@@ -122,12 +122,12 @@ def compare_nights(
                 differences=changes.differ(before, after) if before and after else None,
                 flakiness=flaky.get(name),
             )
-            groups.setdefault((change, _kind(item)), []).append(item)
+            groups.setdefault((change, _choose_kind(item)), []).append(item)
     order = sorted(groups, key=lambda key: (LOUD.index(key[0]), -len(groups[key]), key[1]))
     return NightNews(
         base=was,
         head=now,
-        groups=tuple(_group(key[0], groups[key]) for key in order),
+        groups=tuple(_make_group(key[0], groups[key]) for key in order),
         counts=counts,
         parts=tuple(compare_parts(was.parts, now.parts)),
     )
@@ -190,7 +190,7 @@ def recall_flaky(year: Year, number: int) -> Mapping[str, Flakiness]:
     """
     night, found = year.nights[number], {}
     for name, result in night.results.items():
-        if result.verdict not in ALARMS or result.made is None or (state := state_of(result)) is None:
+        if result.verdict not in ALARMS or result.made is None or (state := read_state(result)) is None:
             continue
         if flakiness := recall_flakiness(_list_alike(year, name, number), night.day, state):
             found[name] = flakiness
@@ -202,14 +202,14 @@ def choose_worse(base: Night, head: Night, flaky: Mapping[str, Flakiness]) -> Ma
     return {
         name: flakiness
         for name, flakiness in flaky.items()
-        if is_worse(state_of(base.results.get(name)), state_of(head.results[name]))
+        if is_worse(read_state(base.results.get(name)), read_state(head.results[name]))
     }
 
 
 def measure_now(year: Year, cell: str) -> Flakiness | None:
     """Return how flaky a cell of the last night is, made of what it is made of now; within 30 nights."""
     last, end = year.last.results[cell], len(year.nights) - 1
-    state = state_of(last)
+    state = read_state(last)
     if state is None or last.made is None:
         return None
     return measure_flakiness([*_list_alike(year, cell, end), (year.last.day, state)])
@@ -222,7 +222,7 @@ def _list_alike(year: Year, cell: str, number: int) -> list[tuple[str, State]]:
     for night in year.nights[max(0, number - FLAKY_NIGHTS) : number]:
         result = night.results.get(cell)
         alike = result and result.made is not None and (result.made, result.build) == (like.made, like.build)
-        if alike and night.day >= first and (state := state_of(result)):
+        if alike and night.day >= first and (state := read_state(result)):
             found.append((night.day, state))
     return found
 
@@ -239,20 +239,20 @@ def _pair(
             yield name, was, None, None
 
 
-def _stays(was: Result | None, now: Result | None) -> bool:
+def _is_unchanged(was: Result | None, now: Result | None) -> bool:
     """Return whether it ended as expected both times, in one way and each time: most do, and it is quick."""
     if was is None or now is None or was.outcome is not now.outcome or was.failed or now.failed:
         return False
     return was.verdict is now.verdict is Verdict.AS_EXPECTED
 
 
-def _kind(item: NewsItem) -> str:
-    """Return what those have in common that are told together."""
+def _choose_kind(item: NewsItem) -> str:
+    """Return what cells have in common that are shown together."""
     one = item.now or item.was
     return "" if one is None else f"{one.alarm or ''} {one.verdict} {one.outcome} {one.reason}"
 
 
-def _group(change: Change, items: Sequence[NewsItem]) -> NewsGroup:
+def _make_group(change: Change, items: Sequence[NewsItem]) -> NewsGroup:
     now = items[0].now
     known = [item.differences for item in items if item.differences is not None]
     all_known = len(known) == len(items)
@@ -268,7 +268,7 @@ def _group(change: Change, items: Sequence[NewsItem]) -> NewsGroup:
     )
 
 
-def state_of(result: Result | None) -> State | None:
+def read_state(result: Result | None) -> State | None:
     """Return how a cell ended, as ``classify`` takes it."""
     if result is None:
         return None
@@ -290,11 +290,11 @@ def find_moves(base: Night, head: Night) -> dict[str, Move]:
     return moves.find_moves(
         [(name, one.point) for name, one in base.results.items() if name not in head.results],
         [(name, one.point) for name, one in head.results.items() if name not in base.results],
-        _without_version,
+        _drop_version,
     )
 
 
-def _without_version(point: Point, axis: str) -> tuple[Point, str]:
+def _drop_version(point: Point, axis: str) -> tuple[Point, str]:
     version = f"{axis}_version"
     return point._replace(id="", **{axis: "", version: ""}), getattr(point, version)
 
@@ -303,25 +303,25 @@ def compare_parts(
     base: frozenset[NightComponent], head: frozenset[NightComponent]
 ) -> Iterator[ComponentChange]:
     """Return what differs between the components of two nights."""
-    was, now = _by_name(base - head), _by_name(head - base)
+    was, now = _index(base - head), _index(head - base)
     for kind, name in sorted({*was, *now}):
         one, other = was.get((kind, name), []), now.get((kind, name), [])
-        versions = _versions(one), _versions(other)
+        versions = _list_versions(one), _list_versions(other)
         if versions[0] == versions[1]:  # the same version of other content
-            versions = _digests(one), _digests(other)
+            versions = _list_digests(one), _list_digests(other)
         yield ComponentChange(kind=kind, name=name, was=versions[0], now=versions[1])
 
 
-def _by_name(parts: frozenset[NightComponent]) -> dict[tuple[str, str], list[NightComponent]]:
+def _index(parts: frozenset[NightComponent]) -> dict[tuple[str, str], list[NightComponent]]:
     found: dict[tuple[str, str], list[NightComponent]] = {}
     for part in sorted(parts):
         found.setdefault((part.kind, part.name), []).append(part)
     return found
 
 
-def _versions(parts: Sequence[NightComponent]) -> str:
+def _list_versions(parts: Sequence[NightComponent]) -> str:
     return ", ".join(dict.fromkeys(part.version or part.digest[:12] for part in parts))
 
 
-def _digests(parts: Sequence[NightComponent]) -> str:
+def _list_digests(parts: Sequence[NightComponent]) -> str:
     return ", ".join(f"{part.version} {part.digest.removeprefix('sha256:')[:12]}".strip() for part in parts)

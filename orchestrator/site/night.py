@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from orchestrator.report import summary
 from orchestrator.site import page_paths
 from orchestrator.site.pages import STANDING, TONE_GLYPHS, TONE_TITLES
-from orchestrator.site.state import end_of
-from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Result, tone_of
+from orchestrator.site.state import describe_end
+from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Result, find_tone
 
 ALARMING = frozenset({"regression", "changed-failure"})
 SHOWN = 30
@@ -38,19 +38,19 @@ def all_stand(results: Iterable[Result], before: Night) -> bool:
     )
 
 
-def tones_of_nights(nights: Sequence[Night]) -> tuple[str, ...]:
+def choose_tones(nights: Sequence[Night]) -> tuple[str, ...]:
     """Return the tone of each night."""
     return tuple(
-        tone_of_night(night, nights[number - 1] if number else None) for number, night in enumerate(nights)
+        choose_tone(night, nights[number - 1] if number else None) for number, night in enumerate(nights)
     )
 
 
-def tone_of_night(night: Night, before: Night | None = None) -> str:
+def choose_tone(night: Night, before: Night | None = None) -> str:
     """Return the loudest that a night has; one that is not whole is never calm.
 
     :param before: with it, a night whose every alarm was there the night before is ``standing``.
     """
-    found = {tone_of(result) for result in night.results.values()}
+    found = {find_tone(result) for result in night.results.values()}
     tone = next((tone for tone in TONES if tone in found), UNTRIED)
     if before is not None and tone in ALARMING and all_stand(night.results.values(), before):
         return STANDING
@@ -58,13 +58,13 @@ def tone_of_night(night: Night, before: Night | None = None) -> str:
     return "not-judged" if calm and not night.is_whole else tone
 
 
-def sign_of_night(night: Night, before: Night | None) -> Sign:
+def choose_night_sign(night: Night, before: Night | None) -> Sign:
     """Return the sign of a night as a whole, with how many cells are as loud as that."""
-    tone, loudest = tone_of_night(night, before), tone_of_night(night)
-    many = sum(tone_of(result) == loudest for result in night.results.values())
+    tone, loudest = choose_tone(night, before), choose_tone(night)
+    many = sum(find_tone(result) == loudest for result in night.results.values())
     said = f"{night.day}: {many} of {len(night.results)} {TONE_TITLES[tone]}"
     return Sign(
-        page=page_paths.run_page(night.id),
+        page=page_paths.name_run_page(night.id),
         title=said if night.is_whole else f"{said}, and it is not whole",
         short=night.day[-2:],
         tone=tone,
@@ -73,12 +73,12 @@ def sign_of_night(night: Night, before: Night | None) -> Sign:
     )
 
 
-def sign_of_cell(night: Night, result: Result | None, *, mark: bool) -> Sign:
+def choose_cell_sign(night: Night, result: Result | None, *, mark: bool) -> Sign:
     """Return the sign of a cell in a night."""
     state = summary.find_state(result) if result else ""
     return Sign(
-        page=page_paths.run_page(night.id),
-        title=f"{night.day}: {end_of(result)}" + (", with another version" if mark else ""),
+        page=page_paths.name_run_page(night.id),
+        title=f"{night.day}: {describe_end(result)}" + (", with another version" if mark else ""),
         short=night.day[-2:],
         tone=str(result.verdict) if result else ABSENT,
         state=state,
@@ -89,7 +89,7 @@ def sign_of_cell(night: Night, result: Result | None, *, mark: bool) -> Sign:
 
 def count_tones(results: Iterable[Result | None]) -> Counter[str]:
     """Return how many cells there are of each tone."""
-    return Counter(map(tone_of, results))
+    return Counter(map(find_tone, results))
 
 
 def tally(tones: Counter[str]) -> tuple[tuple[str, int], ...]:
@@ -97,7 +97,7 @@ def tally(tones: Counter[str]) -> tuple[tuple[str, int], ...]:
     return tuple((tone, tones[tone]) for tone in TONES[:-1] if tones[tone])
 
 
-def same_end(one: Result | None, other: Result | None) -> bool:
+def has_same_end(one: Result | None, other: Result | None) -> bool:
     """Return whether a cell ended in the same way."""
     if one is None or other is None:
         return one is other
@@ -107,12 +107,12 @@ def same_end(one: Result | None, other: Result | None) -> bool:
 def find_since(track: Sequence[Result | None]) -> int:
     """Return the number of the first night of those up to the last one that all ended as the last one."""
     number = len(track) - 1
-    while number and same_end(track[number - 1], track[-1]):
+    while number and has_same_end(track[number - 1], track[-1]):
         number -= 1
     return number
 
 
-def segments(night: Night) -> tuple[tuple[str, str, int], ...]:
+def make_segments(night: Night) -> tuple[tuple[str, str, int], ...]:
     """Return the cells of a night as a bar shows them."""
     tones = count_tones(night.results.values())
     return tuple((tone, TONE_TITLES[tone], count) for tone, count in tally(tones))

@@ -10,8 +10,8 @@ from orchestrator.site import page_paths
 from orchestrator.site.charts import Chart, draw_calendar, draw_trouble
 from orchestrator.site.component_changes import describe as describe_difference
 from orchestrator.site.news import NightNews, is_tested
-from orchestrator.site.night import SHOWN, count_tones, segments, sign_of_night, tally, tones_of_nights
-from orchestrator.site.page_paths import arch_page, library_page
+from orchestrator.site.night import SHOWN, choose_night_sign, choose_tones, count_tones, make_segments, tally
+from orchestrator.site.page_paths import name_arch_page, name_library_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.state import describe
 from orchestrator.site.year import NIGHTS, Night, NightAlarm, Point, Year
@@ -41,7 +41,7 @@ def make_overview(frame: Frame, news: NightNews | None) -> Iterator[Page]:
     """Return the first page and its data."""
     year, night = frame.year, frame.year.last
     state = describe(night, news)
-    good = year.last_good(len(year.nights))
+    good = year.find_last_good(len(year.nights))
     alarms = tuple(find_standing(year))
     yield Page(
         path="index.html",
@@ -54,15 +54,15 @@ def make_overview(frame: Frame, news: NightNews | None) -> Iterator[Page]:
             news=news,
             night=night,
             good=None if good is None else year.nights[good],
-            segments=segments(night),
+            segments=make_segments(night),
             alarms=alarms,
             strip=[
-                sign_of_night(year.nights[number], year.nights[number - 1] if number else None)
+                choose_night_sign(year.nights[number], year.nights[number - 1] if number else None)
                 for number in range(max(0, len(year.nights) - SHOWN), len(year.nights))
             ],
-            calendar=draw_calendar(zip(year.nights, tones_of_nights(year.nights), strict=True), NIGHTS),
-            libraries=make_trends(year, lambda point: point.tls_family, library_page),
-            arches=make_trends(year, lambda point: point.arch, arch_page),
+            calendar=draw_calendar(zip(year.nights, choose_tones(year.nights), strict=True), NIGHTS),
+            libraries=make_trends(year, lambda point: point.tls_family, name_library_page),
+            arches=make_trends(year, lambda point: point.arch, name_arch_page),
         ),
     )
     told: dict[str, Any] = {
@@ -82,7 +82,7 @@ def make_overview(frame: Frame, news: NightNews | None) -> Iterator[Page]:
                 "cells": one.alarm.cells,
                 "since": one.since,
                 "nights": one.nights,
-                "page": page_paths.alarm_page(one.alarm.key),
+                "page": page_paths.name_alarm_page(one.alarm.key),
             }
             for one in alarms
         ],
@@ -90,7 +90,7 @@ def make_overview(frame: Frame, news: NightNews | None) -> Iterator[Page]:
             {
                 "id": one.id,
                 "day": one.day,
-                "page": page_paths.run_page(one.id),
+                "page": page_paths.name_run_page(one.id),
                 "whole": one.is_whole,
                 "good": one.good,
                 "cells": dict(tally(count_tones(one.results.values()))),
@@ -128,7 +128,7 @@ def tell_news(news: NightNews | None) -> dict[str, Any] | None:
 def find_standing(year: Year) -> Iterator[Standing]:
     """Return the alarms of the last night, each with how long it has been there without a break.
 
-    A night in which none of its cells passed or failed, for instance one that was cut off, is no break.
+    A night in which none of its cells passed or failed, for instance one that was cut off, does not end it.
     """
     for alarm in year.last.alarms:
         cells = [name for name, one in year.last.results.items() if one.alarm == alarm.key]
@@ -154,10 +154,10 @@ def make_trends(
             if name not in found:
                 found[name] = [Counter() for _ in year.nights]
             found[name][number] = count_tones(results)
-    return tuple(_trend(name, page_of(name), counts) for name, counts in found.items())
+    return tuple(_make_trend(name, page_of(name), counts) for name, counts in found.items())
 
 
-def _trend(name: str, page: str, counts: Sequence[Counter[str]]) -> Trend:
+def _make_trend(name: str, page: str, counts: Sequence[Counter[str]]) -> Trend:
     last = tally(counts[-1])
     said = ", ".join(f"{count} {TONE_TITLES[tone]}" for tone, count in last) or "no cell"
     return Trend(

@@ -9,7 +9,7 @@ _OTHER = re.compile(r"[^a-z0-9]+", re.ASCII)
 
 
 @cache
-def slug(text: str) -> str:
+def make_slug(text: str) -> str:
     """Return a name for a file: the text itself where it is plain, else what is plain of it and a digest.
 
     Two texts never have one name, also where a file system does not tell capitals from small letters.
@@ -20,26 +20,26 @@ def slug(text: str) -> str:
     return f"{plain}~{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
 
 
-def cell_page(cell: str) -> str:
+def name_cell_page(cell: str) -> str:
     """Return the page of a cell."""
-    return f"cells/{slug(cell)}.html"
+    return f"cells/{make_slug(cell)}.html"
 
 
-def run_page(run: str) -> str:
+def name_run_page(run: str) -> str:
     """Return the page of a run."""
-    return f"runs/{slug(run)}.html"
+    return f"runs/{make_slug(run)}.html"
 
 
-def alarm_page(key: str) -> str:
+def name_alarm_page(key: str) -> str:
     """Return the page of an alarm."""
-    return f"alarms/{slug(key)}.html"
+    return f"alarms/{make_slug(key)}.html"
 
 
-def library_page(family: str) -> str:
+def name_library_page(family: str) -> str:
     """Return the page of a TLS library."""
-    return f"libraries/{slug(family)}.html"
+    return f"libraries/{make_slug(family)}.html"
 
 
-def arch_page(arch: str) -> str:
+def name_arch_page(arch: str) -> str:
     """Return the page of an architecture."""
-    return f"architectures/{slug(arch)}.html"
+    return f"architectures/{make_slug(arch)}.html"

@@ -21,7 +21,7 @@ from orchestrator.site import page_paths
 from orchestrator.site.charts import HEIGHTS, find_months
 from orchestrator.site.component_changes import ComponentChanges, describe
 from orchestrator.site.news import NightNews, choose_worse, compare_nights, recall_flaky
-from orchestrator.site.state import end_of
+from orchestrator.site.state import describe_end
 from orchestrator.site.tracks import Track
 from orchestrator.site.year import ABSENT, TONES, UNTRIED, Night, Year
 
@@ -98,12 +98,12 @@ class Frame:
 
     @cached_property
     def component_changes(self) -> ComponentChanges:
-        """Return what compares that of which cells were made."""
+        """Return what compares the parts that cells were made of."""
         return ComponentChanges(self.year)
 
     @cached_property
     def recall(self) -> Callable[[int], Mapping[str, Flakiness]]:
-        """Return what says which alarms of a night, by its number, are those of flaky cells."""
+        """Return a function from a night's number to the alarms of flaky cells in it."""
         return cache(partial(recall_flaky, self.year))
 
     def find_flaky(self, base: int, head: int) -> Mapping[str, Flakiness]:
@@ -118,10 +118,10 @@ class Frame:
     @cached_property
     def months(self) -> Markup:
         """Return the names of the months, as they stand below a chart of all nights."""
-        parts: Any = _environment().get_template("site_parts.html.j2").module
+        parts: Any = _make_environment().get_template("site_parts.html.j2").module
         return Markup(parts.months(find_months(self.year.nights)))  # noqa: S704 - a template made it
 
-    def key(self, *parts: object) -> str:
+    def make_key(self, *parts: object) -> str:
         """Return the key of a page that is made of these parts and the program alone."""
         told = json.dumps(
             [self.tool, __version__, self.year.series, *(["served"] if self.served else []), *map(str, parts)]
@@ -146,7 +146,7 @@ def render(template: str, path: str, *, count: int, served: bool = True, **value
 
     :param count: the nights of the site; without any it has no page but this one.
     """
-    page = _environment().get_template(template)
+    page = _make_environment().get_template(template)
     return page.render(
         root="../" * path.count("/"),
         here=path,
@@ -171,13 +171,13 @@ def as_script(call: str, *values: Any) -> bytes:
     )
 
 
-def asset(name: str) -> bytes:
+def read_asset(name: str) -> bytes:
     """Return one of our own files."""
     return (resources.root() / "templates" / name).read_bytes()
 
 
 @cache
-def _environment() -> Environment:
+def _make_environment() -> Environment:
     environment = html.make_environment("site", "report")
     environment.globals.update(
         policy=POLICY,
@@ -192,30 +192,30 @@ def _environment() -> Environment:
         change_titles=CHANGE_TITLES,
     )
     filters: Mapping[str, Callable[..., Any]] = {
-        "cell_page": page_paths.cell_page,
-        "run_page": page_paths.run_page,
-        "alarm_page": page_paths.alarm_page,
-        "library_page": page_paths.library_page,
-        "arch_page": page_paths.arch_page,
-        "ending": end_of,
+        "cell_page": page_paths.name_cell_page,
+        "run_page": page_paths.name_run_page,
+        "alarm_page": page_paths.name_alarm_page,
+        "library_page": page_paths.name_library_page,
+        "arch_page": page_paths.name_arch_page,
+        "ending": describe_end,
         "difference": describe,
         "flakiness": describe_flakiness,
-        "inside_of": _inside_of,
-        "plain_sides": plain_sides,
-        "strip_field": _strip_field,
+        "inside_of": _name_inside,
+        "plain_sides": replace_sides,
+        "strip_field": _draw_field,
     }
     environment.filters.update(filters)
     return environment
 
 
 @lru_cache(maxsize=1 << 12)
-def _strip_field(sign: object, root: str) -> Markup:
+def _draw_field(sign: object, root: str) -> Markup:
     """Return a night of a strip: most cells have the same few."""
-    parts: Any = _environment().get_template("site_parts.html.j2").module
+    parts: Any = _make_environment().get_template("site_parts.html.j2").module
     return Markup(parts.strip_field(sign, root))  # noqa: S704 - a template made it
 
 
-def plain_sides(meaning: str) -> str:
+def replace_sides(meaning: str) -> str:
     """Return the meaning of a change for nights in place of BASE and HEAD."""
     return (
         meaning.replace("in BASE", "before")
@@ -225,17 +225,18 @@ def plain_sides(meaning: str) -> str:
     )
 
 
-def _inside_of(entry: Any, axes: Sequence[str]) -> str:
+def _name_inside(entry: Any, axes: Sequence[str]) -> str:
     """Return what tells a cell from others in the same field."""
     return " ".join(getattr(entry.result.point, axis) for axis in axes) or str(entry.name)
 
 
-def overdue_sentence(night: Night, now: datetime) -> str:
-    """Return what is said where the next night is missing."""
-    return f"No night since {units.format_moment(night.started_at)}: what is shown is {_age(night, now)} old."
+def explain_overdue(night: Night, now: datetime) -> str:
+    """Return the sentence for a missing night."""
+    began = units.format_moment(night.started_at)
+    return f"No night since {began}: what is shown is {_describe_age(night, now)} old."
 
 
-def _age(night: Night, now: datetime) -> str:
+def _describe_age(night: Night, now: datetime) -> str:
     try:
         hours = round((now - datetime.fromisoformat(night.started_at)).total_seconds() / 3600)
     except (ValueError, TypeError):

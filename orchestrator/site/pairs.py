@@ -12,9 +12,9 @@ from orchestrator.analyse.compare import CAN_HAVE_A_SUSPECT
 from orchestrator.analyse.nights import Flakiness
 from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
-from orchestrator.site.news import state_of
-from orchestrator.site.page_paths import cell_page, run_page
-from orchestrator.site.pages import CHANGE_TITLES, Frame, Page, as_json, as_script, asset, plain_sides
+from orchestrator.site.news import read_state
+from orchestrator.site.page_paths import name_cell_page, name_run_page
+from orchestrator.site.pages import CHANGE_TITLES, Frame, Page, as_json, as_script, read_asset, replace_sides
 from orchestrator.site.year import Night, Result, Year
 
 Thing = tuple[object, ...]
@@ -29,7 +29,7 @@ class Numbering:
     digests: tuple[str, ...]
     """Of the ids up to each number."""
 
-    def key(self, night: Night) -> str:
+    def make_key(self, night: Night) -> str:
         """Return a digest of the numbers that a night's cells have."""
         last = max((self.numbers[name] for name in night.results), default=-1)
         return self.digests[last] if last >= 0 else ""
@@ -53,27 +53,29 @@ def make_pairs(frame: Frame, numbers: Numbering) -> Iterator[Page]:
         path="compare.html", make=partial(frame.render, "compare.html.j2", "compare.html", nights=year.nights)
     )
     told = {
-        "runs": [{"id": night.id, "day": night.day, "page": run_page(night.id)} for night in year.nights],
-        "cells": [[name, cell_page(name), *point[1:]] for name, point in year.points.items()],
+        "runs": [
+            {"id": night.id, "day": night.day, "page": name_run_page(night.id)} for night in year.nights
+        ],
+        "cells": [[name, name_cell_page(name), *point[1:]] for name, point in year.points.items()],
         "changes": [
-            [change, CHANGE_TITLES[change], plain_sides(change.meaning), change in CAN_HAVE_A_SUSPECT]
+            [change, CHANGE_TITLES[change], replace_sides(change.meaning), change in CAN_HAVE_A_SUSPECT]
             for change in Change
         ],
     }
     yield Page(path="compare.json", make=lambda: as_json(told))
     yield Page(path="compare-data.js", make=lambda: as_script("compare", told))
-    yield Page(path="compare.js", make=lambda: asset("site/compare.js"))
+    yield Page(path="compare.js", make=lambda: read_asset("site/compare.js"))
     list_things = cache(lambda number: [_shorten(one) for one in sorted(year.sets[number])])
     for number, night in enumerate(year.nights):
         tell = partial(_tell_run, night, numbers, frame.recall(number), year.sets.keys(), list_things)
         yield Page(
-            path=run_page(night.id).removesuffix(".html") + ".js",
-            make=partial(_script, night.id, tell),
-            key=frame.key("pairs", night.key, numbers.key(night), *frame.recall(number).items()),
+            path=name_run_page(night.id).removesuffix(".html") + ".js",
+            make=partial(_write_script, night.id, tell),
+            key=frame.make_key("pairs", night.key, numbers.make_key(night), *frame.recall(number).items()),
         )
 
 
-def _script(run: str, tell: Callable[[], dict[str, Any]]) -> bytes:
+def _write_script(run: str, tell: Callable[[], dict[str, Any]]) -> bytes:
     return as_script("run", run, tell())
 
 
@@ -107,13 +109,13 @@ def tell_ends(night: Night, numbers: Numbering) -> dict[str, Any]:
         )
         ends.setdefault(key, (result, []))[1].append(numbers.numbers[name])
     return {
-        "ends": [{**_end(result), "cells": cells} for result, cells in ends.values()],
+        "ends": [{**_tell_end(result), "cells": cells} for result, cells in ends.values()],
         "parts": [list(part) for part in sorted(night.parts)],
     }
 
 
-def _end(result: Result) -> dict[str, Any]:
-    state = state_of(result)
+def _tell_end(result: Result) -> dict[str, Any]:
+    state = read_state(result)
     assert state is not None  # noqa: S101 - there is a result
     return {
         "outcome": result.outcome,

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.site.news import NightNews, drop_suspects, recall_judged
-from orchestrator.site.night import segments
+from orchestrator.site.night import make_segments
 from orchestrator.site.overview import tell_news
-from orchestrator.site.page_paths import run_page
+from orchestrator.site.page_paths import name_run_page
 from orchestrator.site.pages import TONE_TITLES, Frame, Page, as_json
 from orchestrator.site.pairs import Numbering, tell_ends
 from orchestrator.site.state import describe
-from orchestrator.site.year import TONES, Night, Result, tone_of
+from orchestrator.site.year import TONES, Night, Result, find_tone
 
 
 def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
@@ -19,16 +19,16 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
     night = nights[number]
     before = nights[number - 1] if number else None
     after = nights[number + 1] if number + 1 < len(nights) else None
-    good_number = frame.year.last_good(number)
+    good_number = frame.year.find_last_good(number)
     good = None if good_number is None else nights[good_number]
     recalled = recall_judged(frame.year, number) if before else {}
-    path = run_page(night.id)
-    key = frame.key(
+    path = name_run_page(night.id)
+    key = frame.make_key(
         *("" if one is None else one.key for one in (night, before, good)),
         after and after.id,
         *(one.key for one in nights[number if good_number is None else good_number + 1 : number]),
         *(f"{cell} {last.key}" for cell, (last, _) in recalled.items()),
-        numbers.key(night),
+        numbers.make_key(night),
         *(
             one
             for other in (number - 1 if number else None, good_number)
@@ -46,7 +46,7 @@ def make_run(frame: Frame, number: int, numbers: Numbering) -> Iterator[Page]:
             before=before,
             after=after,
             state=describe(night, news),
-            segments=segments(night),
+            segments=make_segments(night),
             news=news,
             good_news=_compare_good(frame, good_number, number),
             bad=_find_bad(night),
@@ -71,7 +71,7 @@ def _compare_good(frame: Frame, good: int | None, number: int) -> NightNews | No
 def _find_bad(night: Night) -> list[tuple[str, list[tuple[str, Result]]]]:
     found: dict[str, list[tuple[str, Result]]] = {}
     for name, result in night.results.items():
-        found.setdefault(tone_of(result), []).append((name, result))
+        found.setdefault(find_tone(result), []).append((name, result))
     return [(TONE_TITLES[tone], found[tone]) for tone in TONES if tone in found and tone != "as-expected"]
 
 

@@ -11,7 +11,7 @@ from orchestrator.site.coverage import make_coverage
 from orchestrator.site.feed import make_feed
 from orchestrator.site.matrix import make_matrix
 from orchestrator.site.overview import make_overview
-from orchestrator.site.pages import Frame, Page, as_script, asset, overdue_sentence
+from orchestrator.site.pages import Frame, Page, as_script, explain_overdue, read_asset
 from orchestrator.site.pairs import make_pairs, number_cells
 from orchestrator.site.run import make_run
 from orchestrator.site.state import OVERDUE_H, is_overdue
@@ -26,7 +26,7 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str, served: boo
     :param tool: a digest of the program.
     :param served: each page leads to the one of the run that goes on.
     """
-    overdue = overdue_sentence(year.last, now) if is_overdue(year.last, now) else ""
+    overdue = explain_overdue(year.last, now) if is_overdue(year.last, now) else ""
     frame = Frame(year=year, tracks=follow(year), overdue=overdue, tool=tool, served=served)
     nights = year.nights
     news = frame.compare(len(nights) - 2, len(nights) - 1) if len(nights) > 1 else None
@@ -43,12 +43,12 @@ def make_site(year: Year, known: Known, *, now: datetime, tool: str, served: boo
         yield from make_cell(frame, track, known)
     yield from make_feed(frame)
     yield from make_badges(frame)
-    yield from known.files(frame)
-    yield from _assets(year)
+    yield from known.make_files(frame)
+    yield from _make_assets(year)
 
 
-def _assets(year: Year) -> Iterator[Page]:
-    yield Page(path="style.css", make=lambda: asset("report/style.css") + asset("site/site.css"))
-    yield Page(path="site.js", make=lambda: asset("site/site.js"))
+def _make_assets(year: Year) -> Iterator[Page]:
+    yield Page(path="style.css", make=lambda: read_asset("report/style.css") + read_asset("site/site.css"))
+    yield Page(path="site.js", make=lambda: read_asset("site/site.js"))
     last = {"day": year.last.day, "started_at": year.last.started_at, "hours": OVERDUE_H}
     yield Page(path="last.js", make=lambda: as_script("last", last))

@@ -9,7 +9,7 @@ from orchestrator.analyse.change import Change, name_end
 from orchestrator.outcome import Outcome, Verdict
 from orchestrator.report.headline import choose_level
 from orchestrator.site.news import NightNews
-from orchestrator.site.year import Night, Result, tone_of
+from orchestrator.site.year import Night, Result, find_tone
 
 OVERDUE_H = 26
 """Hours after the begin of the last night from which on the next one is missing."""
@@ -43,20 +43,20 @@ def describe(night: Night, news: NightNews | None) -> NightState:
     counts = Counter(result.verdict for result in night.results.values())
     loud = [_count(verdict, counts) for verdict in _NOUNS if counts[verdict]]
     total = len(night.results)
-    passing = sum(tone_of(one) == Verdict.AS_EXPECTED for one in night.results.values())
+    passing = sum(find_tone(one) == Verdict.AS_EXPECTED for one in night.results.values())
     if not total:
         sentence, rest = "No cell in the last night: there is nothing to judge", []
     elif loud and (counts[Verdict.KNOWN_FAILURE] < sum(counts[one] for one in _NOUNS)):
-        sentence, rest = f"{loud[0]} in {total} cells", [*loud[1:], _passing(passing)]
+        sentence, rest = f"{loud[0]} in {total} cells", [*loud[1:], _tell_passing(passing)]
     elif not passing and not counts[Verdict.KNOWN_FAILURE]:
         sentence, rest = "Nothing was put to the test", []
     else:
-        sentence, rest = f"{_passing(passing)}, as expected", loud
+        sentence, rest = f"{_tell_passing(passing)}, as expected", loud
     if not night.is_whole and total:
         ended = {"finished": "Partial", "running": "Not ended", "interrupted": "Interrupted"}
         first = f"{ended.get(night.status, 'Cut off')}: {night.judged} of {night.planned} cells judged"
         sentence, rest = first, [sentence, *rest]
-    told = [_news(change, news.counts) for change in _NEWS if news.counts[change]] if news else []
+    told = [_tell_news(change, news.counts) for change in _NEWS if news.counts[change]] if news else []
     if told and news:
         rest = [f"since {news.base.day}: {', '.join(told)}", *rest]
     warnings = find_faults(night)
@@ -96,16 +96,16 @@ def _count(verdict: Verdict, counts: Mapping[Verdict, int]) -> str:
     return f"{number} {_NOUNS[verdict][number != 1]}"
 
 
-def _news(change: Change, counts: Mapping[Change, int]) -> str:
+def _tell_news(change: Change, counts: Mapping[Change, int]) -> str:
     number = counts[change]
     return f"{number} {_NEWS[change][number != 1]}"
 
 
-def _passing(number: int) -> str:
+def _tell_passing(number: int) -> str:
     return "1 cell passes" if number == 1 else f"{number} cells pass"
 
 
-def end_of(result: Result | None) -> str:
+def describe_end(result: Result | None) -> str:
     """Return how a cell ended, in words: ``fail: handshake-then-hang``."""
     if result is None:
         return "no such cell"

@@ -50,13 +50,13 @@ def write_site(folder: Path, pages: Iterable[Page]) -> Written:
         for page in pages:
             assert _PATH.fullmatch(page.path), page.path  # noqa: S101 - page_paths.py makes no others
             old, path = before.get(page.path, {}), folder / page.path
-            if page.key and page.key == old.get("key") and _size(path) == old["size"]:
+            if page.key and page.key == old.get("key") and _read_size(path) == old["size"]:
                 after[page.path] = old
                 continue
             content = page.make()
             entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "key": page.key}
             after[page.path] = there[page.path] = entry
-            if entry["sha256"] == old.get("sha256") and _size(path) == len(content):
+            if entry["sha256"] == old.get("sha256") and _read_size(path) == len(content):
                 continue
             if path.parent not in made:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def is_page(path: str) -> bool:
     return bool(_PATH.fullmatch(path))
 
 
-def _size(path: Path) -> int | None:
+def _read_size(path: Path) -> int | None:
     """Return the size of a file; ``None`` where there is none, and of a link."""
     try:
         return path.lstat().st_size if path.is_file() and not path.is_symlink() else None

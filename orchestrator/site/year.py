@@ -183,7 +183,7 @@ class Year:
         """Return each cell as the last night that had it."""
         return {name: result.point for night in self.nights for name, result in night.results.items()}
 
-    def last_good(self, before: int) -> int | None:
+    def find_last_good(self, before: int) -> int | None:
         """Return the number of the newest night before one, by its number, that was good."""
         return next((number for number in range(before - 1, -1, -1) if self.nights[number].good), None)
 
@@ -265,7 +265,7 @@ def make_year(
         parts.setdefault(run, set()).add(NightComponent(*map(show, texts)))
     return Year(
         series=show(series),
-        rules={row["number"]: _rule(row, show) for row in rules},
+        rules={row["number"]: _make_rule(row, show) for row in rules},
         sets={
             number: frozenset(one._replace(name=show(one.name), version=show(one.version)) for one in members)
             for number, members in sets.items()
@@ -295,7 +295,7 @@ def make_year(
     )
 
 
-def _rule(row: Mapping[str, Any], show: Callable[[str], str]) -> RuleHistory:
+def _make_rule(row: Mapping[str, Any], show: Callable[[str], str]) -> RuleHistory:
     reason = f": {row['reason']}" if row["reason"] else ""
     cipher = f" with {row['cipher']}" if row["cipher"] else ""
     return RuleHistory(
@@ -308,6 +308,6 @@ def _rule(row: Mapping[str, Any], show: Callable[[str], str]) -> RuleHistory:
     )
 
 
-def tone_of(result: Result | None) -> str:
+def find_tone(result: Result | None) -> str:
     """Return how loud a cell is in a night."""
     return ABSENT if result is None else result.tone

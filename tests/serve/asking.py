@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from orchestrator.record.history.place import HistoryPlace, parse_place
-from orchestrator.serve.application import AnswerSources, make_application, report_address
+from orchestrator.serve.application import AnswerSources, find_report, make_application
 from orchestrator.serve.guard import Guard, Hosts
 from orchestrator.serve.watch import RunWatch, SiteWatch
 
@@ -98,7 +98,7 @@ class Served:
 
 def served(reports: Path, folder: Path, place: HistoryPlace | None = None) -> Served:
     site = SiteWatch(place or parse_place(str(reports / "history.db")), folder, None)
-    return Served(reports, site, RunWatch(reports, report_address))
+    return Served(reports, site, RunWatch(reports, find_report))
 
 
 def last_event(answer: Answer) -> Sequence[str]:

@@ -13,7 +13,7 @@ from site_samples import Series
 from orchestrator.atomic_files import SITE_MANIFEST
 from orchestrator.errors import UsageError
 from orchestrator.record.history.history import History
-from orchestrator.site.page_paths import run_page
+from orchestrator.site.page_paths import name_run_page
 from orchestrator.site.pages import POLICY
 
 LAST = "20261127-020000-000b"
@@ -68,7 +68,7 @@ def test_the_pages_lead_to_the_run_that_goes_on(shared: Served, built: Path) -> 
     link = 'href="live.html"'
     assert link in shared.ask("/").text
     assert link not in (built / "index.html").read_text(), "a folder has no such page"
-    assert 'href="../live.html"' in shared.ask(f"/{run_page(LAST)}").text
+    assert 'href="../live.html"' in shared.ask(f"/{name_run_page(LAST)}").text
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ from orchestrator.record.model import Ingredient
 from orchestrator.report.comparison import describe_flakiness
 from orchestrator.site.component_changes import describe
 from orchestrator.site.news import NewsGroup, NightNews, find_moves
-from orchestrator.site.page_paths import alarm_page, cell_page, run_page
-from orchestrator.site.pages import CHANGE_TITLES, Frame, as_script, plain_sides
+from orchestrator.site.page_paths import name_alarm_page, name_cell_page, name_run_page
+from orchestrator.site.pages import CHANGE_TITLES, Frame, as_script, replace_sides
 from orchestrator.site.pairs import make_pairs, number_cells
 from orchestrator.site.year import Result, Year
 
@@ -59,9 +59,9 @@ def pages(year: Year) -> tuple[str, ...]:
     (alarm,) = {alarm.key for night in year.nights for alarm in night.alarms}
     return (
         *("index.html", "matrix.html", "coverage.html", "compare.html"),
-        cell_page(FLAKY_CELL),
-        run_page(year.nights[FAULT[0]].id),
-        alarm_page(alarm),
+        name_cell_page(FLAKY_CELL),
+        name_run_page(year.nights[FAULT[0]].id),
+        name_alarm_page(alarm),
         "libraries/wolfssl.html",
         "architectures/arm64.html",
     )
@@ -264,7 +264,7 @@ def in_groups(news: NightNews) -> Counter[Told]:
 def in_words(group: NewsGroup) -> Told:
     """A group of the news as the page for any two runs tells it."""
     depend = "it depends" if len(group.items) == 1 else "they depend"
-    words = f"{plain_sides(group.change.meaning)}."
+    words = f"{replace_sides(group.change.meaning)}."
     if group.suspect:
         words += f" Suspect: {describe(group.suspect)}, the one thing that changed of what {depend} on."
     elif group.differences:
@@ -288,7 +288,7 @@ def test_a_page_knows_that_it_is_old_when_it_is_opened(
     source = f"const now = {at.timestamp() * 1000}; Date.now = () => now;"
     (script,) = [driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})]
     try:
-        for page in ("index.html", run_page(year.nights[0].id)):
+        for page in ("index.html", name_run_page(year.nights[0].id)):
             reader.visit(page)
             shown = [element.text for element in reader.all("#overdue")]
             assert shown == (["No night since 2026-11-27: what is shown is 53 hours old."] if overdue else [])

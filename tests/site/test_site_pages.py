@@ -25,9 +25,9 @@ from orchestrator.site.coverage import find_idle, measure_coverage
 from orchestrator.site.feed import is_confirmed
 from orchestrator.site.matrix import draw_grid, list_entries
 from orchestrator.site.news import NewsGroup, NewsItem, compare_nights, drop_suspects, find_moves
-from orchestrator.site.night import count_tones, tone_of_night, tones_of_nights
+from orchestrator.site.night import choose_tone, choose_tones, count_tones
 from orchestrator.site.overview import find_standing
-from orchestrator.site.page_paths import alarm_page, cell_page, run_page
+from orchestrator.site.page_paths import name_alarm_page, name_cell_page, name_run_page
 from orchestrator.site.pages import Frame
 from orchestrator.site.state import describe, is_overdue
 from orchestrator.site.tracks import follow
@@ -100,31 +100,31 @@ def test_the_one_thing_that_changed_is_the_suspect(frame: Frame) -> None:
 
 
 def test_a_version_that_changed_marks_the_timeline(built: Path) -> None:
-    told = json.loads((built / cell_page(FLAKY_CELL).replace(".html", ".json")).read_text())
+    told = json.loads((built / name_cell_page(FLAKY_CELL).replace(".html", ".json")).read_text())
     marks = {turn["night"]: turn["marks"] for turn in told["turns"] if turn["marks"]}
     assert list(marks.values()) == [["curl in client-amd64: 8.14.1-2 → 8.14.1-3"]]
     (night,) = marks
     nights = [one["id"] for one in json.loads((built / "index.json").read_text())["nights"]]
     assert nights.index(night) == CURL
     assert len(told["handshake_s"]) == len(nights)
-    page = text_of(built / cell_page(FLAKY_CELL))
+    page = text_of(built / name_cell_page(FLAKY_CELL))
     assert "curl in client-amd64: 8.14.1-2 → 8.14.1-3" in page
     assert "in 3 of 12 nights" in page
     assert "flaky since 2026-11-26 on the same ingredients" in page
 
 
 def test_the_page_of_a_moved_cell_shows_what_it_was(built: Path) -> None:
-    page = text_of(built / cell_page(NEW))
+    page = text_of(built / name_cell_page(NEW))
     assert "in 4 of 8 nights" in page
     assert "5.7.2 → 5.9.2" in page
     assert f"matrixctl run --cell {NEW}" in page
-    gone = text_of(built / cell_page(OLD))
+    gone = text_of(built / name_cell_page(OLD))
     assert "Not in the last night: the last that had it is 2026-11-24 . It is" in gone.replace("24.", "24 .")
-    assert f'href="../{cell_page(NEW)}"' in (built / cell_page(OLD)).read_text()
+    assert f'href="../{name_cell_page(NEW)}"' in (built / name_cell_page(OLD)).read_text()
 
 
 def test_a_night_with_a_new_alarm_is_told_from_one_where_it_stands(year: Year) -> None:
-    tones = tones_of_nights(year.nights)
+    tones = choose_tones(year.nights)
     assert tones[FAULT[0] : FAULT[-1] + 1] == ("regression", *["standing"] * 3)
     assert [number for number, tone in enumerate(tones) if tone == "flaky"] == sorted(FLAKY - set(FAULT))
 
@@ -168,14 +168,14 @@ def test_the_overview_says_what_is(built: Path, year: Year) -> None:
 
 
 def test_every_run_is_compared_with_the_one_before_and_the_last_good_one(built: Path, year: Year) -> None:
-    page = text_of(built / run_page(year.nights[FAULT[-1] + 1].id))
+    page = text_of(built / name_run_page(year.nights[FAULT[-1] + 1].id))
     assert "Against the night before 2026-11-24" in page
     assert "Against the last good night 2026-11-20" in page
     assert "moved: tls 5.7.2 → 5.9.2" in page
-    fault = text_of(built / run_page(year.nights[FAULT[0]].id))
+    fault = text_of(built / name_run_page(year.nights[FAULT[0]].id))
     assert "new failures: handshake-then-hang 2 cells" in fault
     assert "That is the night before." in fault
-    first = text_of(built / run_page(year.nights[0].id))
+    first = text_of(built / name_run_page(year.nights[0].id))
     assert "None of the nights before was good" in first
 
 
@@ -184,7 +184,7 @@ def test_what_changed_after_the_first_failure_is_no_suspect(built: Path, year: Y
     assert FAULT[0] < CURL
     (group,) = [one for one in frame.compare(FAULT[0] - 1, CURL).groups if one.suspect]
     assert group.change is Change.NEW_FAILURE
-    page = text_of(built / run_page(year.nights[CURL].id))
+    page = text_of(built / name_run_page(year.nights[CURL].id))
     assert "Suspect" not in page
     assert "Changed of what they depend on: curl in client-amd64: 8.14.1-2 → 8.14.1-3." in page
     assert "That is not why: in the night of 2026-11-21 this was so already" in page
@@ -208,7 +208,7 @@ def test_what_changed_with_the_first_failure_stays_the_suspect(year: Year) -> No
 
 def test_the_page_of_an_alarm_says_that_it_is_over(built: Path, year: Year) -> None:
     (key,) = {alarm.key for night in year.nights for alarm in night.alarms}
-    page = text_of(built / alarm_page(key))
+    page = text_of(built / name_alarm_page(key))
     assert "It is over: last up in the night of 2026-11-24" in page
     assert "arch=arm64" in page
     assert "passes" not in page, "nothing but this alarm is told of a night"
@@ -259,7 +259,7 @@ def test_evidence_is_there_of_the_flaky_cell_as_text(built: Path) -> None:
     files = list((built / "evidence").iterdir())
     assert files
     assert {path.suffix for path in files} == {".txt"}
-    assert "2026-11-26: haproxy.log" in text_of(built / cell_page(FLAKY_CELL))
+    assert "2026-11-26: haproxy.log" in text_of(built / name_cell_page(FLAKY_CELL))
 
 
 def test_the_same_night_again_writes_nothing(nights: Series, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_night_that_is_not_whole_is_never_calm(year: Year, change: dict[str, A
     assert state.level == "unsure"
     assert state.sentence == said
     assert len(state.warnings) == 1
-    assert tone_of_night(last) == "not-judged"
+    assert choose_tone(last) == "not-judged"
 
 
 def test_coverage_tells_what_was_never_judged_from_what_is_no_longer(year: Year) -> None:
@@ -391,7 +391,7 @@ def test_charts_draw_what_there_was(year: Year) -> None:
     trouble = draw_trouble([count_tones(one.results.values()) for one in year.nights])
     assert trouble.most == 3
     assert {area.tone for area in trouble.areas} == {"regression", "flaky"}
-    calendar = draw_calendar(((one, tone_of_night(one)) for one in year.nights), 365)
+    calendar = draw_calendar(((one, choose_tone(one)) for one in year.nights), 365)
     assert len(calendar.tiles) == NIGHTS
     assert (calendar.tiles[0].row, calendar.weeks) == (0, 2)
 
@@ -452,4 +452,4 @@ def test_a_night_of_a_part_is_never_calm(year: Year, asked: dict[str, object], s
     state = describe(part, None)
     assert state.level == "unsure"
     assert said in state.warnings[0]
-    assert tone_of_night(part) == "not-judged"
+    assert choose_tone(part) == "not-judged"
