@@ -35,12 +35,12 @@ OWN_PAGES = {"localise": _DOCS / "localisation.md", "explore": _DOCS / "explorin
 """Benchmarks whose figures stand on a page of their own."""
 
 
-def _benchmarks(
+def _list_benchmarks(
     store: Path, jobs: int, database: str | None, seeds: int, empty: str | None
 ) -> Mapping[str, Callable[[], figures.Section]]:
-    """By name, from the quickest to the slowest."""
+    """Return them by name, from the quickest to the slowest."""
 
-    def host() -> Arch:
+    def find_host() -> Arch:
         return by_machine(docker_engine.connect().info().arch)
 
     return {
@@ -53,9 +53,9 @@ def _benchmarks(
         "distributed": distributed.measure,
         "site": site.measure,
         "transfer": lambda: transfer.measure(store, common.say, empty=empty),
-        "warm": lambda: warm.measure(host(), store, say=common.say),
-        "probes": lambda: probes.measure(host(), store, say=common.say),
-        "builds": lambda: builds.measure(machine.foreign(host()), store, jobs=jobs, say=common.say),
+        "warm": lambda: warm.measure(find_host(), store, say=common.say),
+        "probes": lambda: probes.measure(find_host(), store, say=common.say),
+        "builds": lambda: builds.measure(machine.find_foreign(find_host()), store, jobs=jobs, say=common.say),
     }
 
 
@@ -107,10 +107,10 @@ def main(
     """
     try:
         if not names or "builds" in names:
-            builds.refuse_without_emulator(machine.foreign(by_machine(os.uname().machine)))
+            builds.refuse_without_emulator(machine.find_foreign(by_machine(os.uname().machine)))
         measure(
             names or NAMES,
-            _benchmarks(
+            _list_benchmarks(
                 store or common.find_default_store(),
                 jobs or os.cpu_count() or 1,
                 database,
@@ -132,7 +132,7 @@ def measure(
         where = machine.describe()
         section = benchmarks[name]()
         section = replace(section, notes=(*section.notes, where))
-        click.echo(figures.markdown(section))
+        click.echo(figures.write_markdown(section))
         if write:
             page = OWN_PAGES.get(name, PAGE)
             figures.write(page, section)

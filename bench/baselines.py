@@ -40,11 +40,11 @@ def grow_tree(planted: Planted) -> Sequence[Sequence[Box]]:
             data, fails
         )
         full = {axis: (1 << size) - 1 for axis, size in enumerate(planted.sizes)}
-        found.append(list(_leaves(made.tree_, 0, full, columns, planted.sizes)))
+        found.append(list(_list_leaves(made.tree_, 0, full, columns, planted.sizes)))
     return found
 
 
-def _leaves(
+def _list_leaves(
     tree: Any,
     node: int,
     allowed: dict[int, int],
@@ -64,8 +64,8 @@ def _leaves(
         low = sum(1 << one for one in range(sizes[axis]) if one <= tree.threshold[node])
     else:
         low = ~(1 << value)
-    yield from _leaves(tree, left, {**allowed, axis: allowed[axis] & low}, columns, sizes)
-    yield from _leaves(tree, right, {**allowed, axis: allowed[axis] & ~low}, columns, sizes)
+    yield from _list_leaves(tree, left, {**allowed, axis: allowed[axis] & low}, columns, sizes)
+    yield from _list_leaves(tree, right, {**allowed, axis: allowed[axis] & ~low}, columns, sizes)
 
 
 def mine_sets(planted: Planted) -> Sequence[Sequence[Box]]:
@@ -78,7 +78,9 @@ def mine_sets(planted: Planted) -> Sequence[Sequence[Box]]:
         if not rows:  # another fault covers all of its cells
             found.append([])
             continue
-        items = {(axis, values) for axis, size in enumerate(planted.sizes) for values in _items(axis, size)}
+        items = {
+            (axis, values) for axis, size in enumerate(planted.sizes) for values in _list_items(axis, size)
+        }
         table = pandas.DataFrame(
             {
                 item: [bool(item[1] >> planted.points[row][item[0]] & 1) for row in rows]
@@ -93,7 +95,7 @@ def mine_sets(planted: Planted) -> Sequence[Sequence[Box]]:
     return found
 
 
-def _items(axis: int, size: int) -> list[int]:
+def _list_items(axis: int, size: int) -> list[int]:
     values = [1 << value for value in range(size)]
     if axis in ORDERED:
         values += [(1 << bound) - 1 for bound in range(2, size)]
@@ -126,7 +128,7 @@ def _cover(space: Space, boxes: Sequence[Box]) -> list[Box]:
     return chosen
 
 
-def ripper(planted: Planted) -> Sequence[Sequence[Box]]:
+def learn_rules(planted: Planted) -> Sequence[Sequence[Box]]:
     """Learn rules by RIPPER; versions are taken for values, since its bins would hide their borders."""
     pandas = importlib.import_module("pandas")
     wittgenstein = importlib.import_module("wittgenstein")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import command
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.images import emulation
@@ -44,13 +44,13 @@ def measure(target: Arch, store: Path, *, jobs: int, say: Callable[[str], None])
         say(f"builds: {build}" + (", ten to thirty minutes" if build == "emulated" else ""))
         seconds[build].append(_build(target, build, store, jobs=jobs))
     qemu = emulation.qemu_version(LocalHost(), target)
-    return section(target, seconds["cross"], seconds["emulated"], jobs=jobs, qemu=qemu)
+    return make_section(target, seconds["cross"], seconds["emulated"], jobs=jobs, qemu=qemu)
 
 
-def section(
+def make_section(
     target: Arch, cross: list[float], emulated: list[float], *, jobs: int, qemu: str | None
 ) -> Section:
-    """The table; the ratio is that of the means."""
+    """Return the table; the ratio is that of the means."""
     ratio = statistics.fmean(emulated) / statistics.fmean(cross)
     return Section(
         key="builds",
@@ -63,7 +63,7 @@ def section(
         ),
         notes=(
             f"`make -j{jobs}` each time, with an empty compiler cache. The host's QEMU: {qemu or 'unknown'}.",
-            against("The cross-build is cheaper", ratio, TARGET_RATIO, "times", at_least=True),
+            check_target("The cross-build is cheaper", ratio, TARGET_RATIO, "times", at_least=True),
         ),
     )
 

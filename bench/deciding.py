@@ -8,8 +8,8 @@ from itertools import product
 from statistics import mean
 from typing import Any
 
-from bench.figures import against
-from bench.report import sample
+from bench.figures import check_target
+from bench.report import make_sample
 from bench.runs import list_values, make_cell
 from orchestrator.analyse.decide import (
     Hypothesis,
@@ -54,7 +54,7 @@ def measure(seeds: Iterable[int]) -> list[str]:
     excess = mean(one.named - one.fewest for one in choices)
     told, tellable = sum(one.told for one in choices), sum(one.tellable for one in choices)
     return [
-        against(
+        check_target(
             f"cells named above the fewest that tell as much, on average of {len(choices)} clusters with"
             f" other explanations (most: {max(one.named - one.fewest for one in choices)})",
             excess,
@@ -68,7 +68,7 @@ def measure(seeds: Iterable[int]) -> list[str]:
 def make_run(seed: int) -> RunRecord:
     """Return a run of few cells with one fault of one to three conditions; some of its cells have it."""
     chance = random.Random(seed)  # noqa: S311 - a seeded table, no secret
-    base = sample(60)
+    base = make_sample(60)
     good = next(one for one in base.cells if one.outcome is Outcome.PASS)
     values = list_values(base, CELLS)
     every = [

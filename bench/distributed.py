@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from bench import simulation
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from bench.local_cluster import Local, compare
 from orchestrator import app
 from orchestrator.app.actions import Actions
@@ -82,7 +82,7 @@ def measure(actions: int = ACTIONS, waiting: int = WAITING, wait: float = WAIT) 
         wait=wait,
         waited=time_there(make_actions(waiting), seconds=wait).wall,
     )
-    return section(cost, [simulate_night(workers) for workers in _SHOWN], compare())
+    return make_section(cost, [simulate_night(workers) for workers in _SHOWN], compare())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class Night:
     known: float
 
 
-def section(cost: Cost, nights: Sequence[Night], locals_: Sequence[Local]) -> Section:
+def make_section(cost: Cost, nights: Sequence[Night], locals_: Sequence[Local]) -> Section:
     """Return the table of the simulation, and a sentence for each other figure."""
     rows = tuple(
         (
@@ -157,7 +157,7 @@ def section(cost: Cost, nights: Sequence[Night], locals_: Sequence[Local]) -> Se
         ),
         rows=rows,
         notes=(
-            against(
+            check_target(
                 f"Bound / simulated at {MANY} workers",
                 aim.bound / aim.makespan,
                 TARGET_BOUND,

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from bench.planted import LEAST_CELLS, Fault, Planted, plant
 from orchestrator.analyse.explain import Explanation, explain
 from orchestrator.analyse.explore import Board, Claim, Condition, choose_cells, cover_pairs, list_beyond
@@ -49,7 +49,7 @@ def measure(seeds: int = SEEDS) -> Section:
         for noise in NOISE:
             parts = [range(first, min(first + _PART, seeds)) for first in range(0, seeds, _PART)]
             scores = [one for part in pool.map(_try, [noise] * len(parts), parts) for one in part]
-            rows.append(_row(noise, scores))
+            rows.append(_write_row(noise, scores))
     return Section(
         key="explore",
         title="Cells that it takes",
@@ -71,7 +71,7 @@ def _count(size: int) -> str:
     return "1 condition" if size == 1 else f"{size} conditions"
 
 
-def _row(noise: float, scores: Sequence[Explored]) -> tuple[str, ...]:
+def _write_row(noise: float, scores: Sequence[Explored]) -> tuple[str, ...]:
     shares = [100 * one.asked / one.cells for one in scores]
     return (
         f"{noise:.0%}",
@@ -80,14 +80,14 @@ def _row(noise: float, scores: Sequence[Explored]) -> tuple[str, ...]:
         f"{mean(shares):.1f} %",
         f"{max(shares):.1f} %",
         *(
-            _share(sum(one.found[size] for one in scores), sum(one.of[size] for one in scores))
+            _write_share(sum(one.found[size] for one in scores), sum(one.of[size] for one in scores))
             for size in _SIZES
         ),
         str(sum(one.strange for one in scores)),
     )
 
 
-def _share(found: int, of: int) -> str:
+def _write_share(found: int, of: int) -> str:
     return f"{100 * found / of:.1f} % of {of}" if of else "none"
 
 
@@ -192,7 +192,7 @@ def _tell_2569() -> str:
     few, every = (_find_hang(one) for one in (found, explain([whole])))
     same = "as in the full matrix" if few == every else f"**not** as in the full matrix (`{every}`)"
     what = f"haproxy#2569, cells of {len(whole.cells)} that it takes to find `{few}`, {same}"
-    return against(what, 100 * len(made.cells) / len(whole.cells), _THIRD, "%")
+    return check_target(what, 100 * len(made.cells) / len(whole.cells), _THIRD, "%")
 
 
 def _find_hang(found: Explanation) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import report
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator.analyse.nights import find_first_night
 from orchestrator.app.history import add_run, import_run
 from orchestrator.plan.plan import name_session_of
@@ -33,9 +33,9 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, url: str | None = None)
 
     :param url: of an empty PostgreSQL database, to be measured as well.
     """
-    record = report.sample(cells)
+    record = report.make_sample(cells)
     with tempfile.TemporaryDirectory() as folder:
-        folders = [_write(Path(folder), _night(record, nights + number)) for number in range(_FOLDERS)]
+        folders = [_write(Path(folder), _make_night(record, nights + number)) for number in range(_FOLDERS)]
         places = [parse_place(f"{folder}/history.db"), *([parse_place(url)] if url else [])]
         measured = [_measure(place, record, nights, folders) for place in places]
     return Section(
@@ -55,11 +55,11 @@ def _measure(
     with History(place) as kept:
         written = 0.0
         for number in range(nights):
-            night = _night(record, number)
-            written += _timed(partial(add_run, kept, night))
+            night = _make_night(record, number)
+            written += _time(partial(add_run, kept, night))
         memory = cells * nights / written
-        from_folders = cells * len(folders) / _timed(lambda: [import_run(kept, one) for one in folders])
-        asked = ((_timed(query), what) for what, query in _queries(kept, record) for _ in range(_ASKED))
+        from_folders = cells * len(folders) / _time(lambda: [import_run(kept, one) for one in folders])
+        asked = ((_time(query), what) for what, query in _list_queries(kept, record) for _ in range(_ASKED))
         slowest, what = max(asked)
     row = (
         name,
@@ -69,13 +69,13 @@ def _measure(
         f"{what}, {slowest * 1000:.0f} ms",
     )
     return row, (
-        against(f"{name}, written from memory", memory, 5_000, "results a second", at_least=True),
-        against(f"{name}, written from folders", from_folders, 2_000, "results a second", at_least=True),
-        against(f"{name}, slowest query", slowest * 1000, 50, "ms"),
+        check_target(f"{name}, written from memory", memory, 5_000, "results a second", at_least=True),
+        check_target(f"{name}, written from folders", from_folders, 2_000, "results a second", at_least=True),
+        check_target(f"{name}, slowest query", slowest * 1000, 50, "ms"),
     )
 
 
-def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[], object]]]:
+def _list_queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[], object]]]:
     run, cell = kept.find("latest", None), record.cells[-1].id
     yield "runs", kept.list_runs
     yield "results of a run", lambda: kept.list_results(run)
@@ -92,13 +92,13 @@ def _queries(kept: History, record: RunRecord) -> Iterator[tuple[str, Callable[[
     )
 
 
-def _timed(do: Callable[[], object]) -> float:
+def _time(do: Callable[[], object]) -> float:
     started = time.perf_counter()
     do()
     return time.perf_counter() - started
 
 
-def _night(record: RunRecord, number: int) -> RunRecord:
+def _make_night(record: RunRecord, number: int) -> RunRecord:
     """Return the run of a night. Every third night one package has another version."""
     day = _FIRST + timedelta(days=number)
     run = {"id": f"{day:%Y%m%d}-020000-0001", "series": "nightly", "started_at": f"{day}T02:00:00+00:00"}
@@ -106,8 +106,8 @@ def _night(record: RunRecord, number: int) -> RunRecord:
         name_session_of(cell.build.name, cell.axes.execution, cell.axes.client): cell.build.name
         for cell in record.cells
     }
-    actions = [_action("haproxy", name) for name in sorted(set(sessions.values()))]
-    actions += [_action("probe", name, f"haproxy:{build}") for name, build in sessions.items()]
+    actions = [_make_action("haproxy", name) for name in sorted(set(sessions.values()))]
+    actions += [_make_action("probe", name, f"haproxy:{build}") for name, build in sessions.items()]
     used = {kind: tuple(one.key for one in actions if one.kind == kind) for kind in ("haproxy", "probe")}
     packages = tuple(
         Component(
@@ -125,7 +125,7 @@ def _night(record: RunRecord, number: int) -> RunRecord:
     return record.model_copy(update={"run": record.run.model_copy(update=run), **told})
 
 
-def _action(kind: str, name: str, *needs: str) -> ActionRecord:
+def _make_action(kind: str, name: str, *needs: str) -> ActionRecord:
     about = {"digest": None, "duration_s": None, "log": None, "message": ""}
     return ActionRecord(kind=kind, name=name, status="succeeded", needs=needs, **about)
 

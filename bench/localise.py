@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench import baselines, deciding
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from bench.planted import Planted, Score, judge, plant
 from bench.runs import make_record
 from orchestrator.analyse.explain import explain
@@ -50,7 +50,12 @@ WAYS = (
     Way(name=f"{_OURS}, seeds {SEEDS} to {2 * SEEDS - 1}", solve=_explain, first=SEEDS),
     Way(name="decision tree (scikit-learn)", solve=baselines.grow_tree, needs="sklearn scikit-learn"),
     Way(name="frequent item sets (mlxtend)", solve=baselines.mine_sets, share=0.1, needs="mlxtend mlxtend"),
-    Way(name="RIPPER (wittgenstein)", solve=baselines.ripper, share=0.1, needs="wittgenstein wittgenstein"),
+    Way(
+        name="RIPPER (wittgenstein)",
+        solve=baselines.learn_rules,
+        share=0.1,
+        needs="wittgenstein wittgenstein",
+    ),
 )
 
 
@@ -66,12 +71,12 @@ def measure(seeds: int = SEEDS, sizes: Sequence[int] = SIZES) -> Section:
                 continue
             count = max(1, round(seeds * way.share))
             for noise in NOISE:
-                scores = [one for part in pool.map(_try, *_parts(way, noise, count)) for one in part]
-                rows.append(_row(way.name, noise, scores))
+                scores = [one for part in pool.map(_try, *_try_all(way, noise, count)) for one in part]
+                rows.append(_write_row(way.name, noise, scores))
                 if way.solve is _explain and noise in _GOALS:
                     what = f"faults found exactly, {noise:.0%} noise, {way.name}"
-                    share = 100 * _share_of_faults(scores)
-                    notes.append(against(what, share, _GOALS[noise], "%", at_least=True))
+                    share = 100 * _measure_share(scores)
+                    notes.append(check_target(what, share, _GOALS[noise], "%", at_least=True))
     notes += deciding.measure(range(seeds))
     notes += _time(sizes)
     return Section(
@@ -96,7 +101,7 @@ Scored = tuple[Score, float]
 """How well one matrix was explained, and the seconds of CPU that it took."""
 
 
-def _parts(way: Way, noise: float, count: int) -> tuple[list[Way], list[float], list[range]]:
+def _try_all(way: Way, noise: float, count: int) -> tuple[list[Way], list[float], list[range]]:
     end = way.first + count
     seeds = [range(first, min(first + _PART, end)) for first in range(way.first, end, _PART)]
     return [way] * len(seeds), [noise] * len(seeds), seeds
@@ -114,17 +119,17 @@ def _try(way: Way, noise: float, seeds: range) -> list[Scored]:
     return scores
 
 
-def _share_of_faults(scores: Sequence[Scored]) -> float:
+def _measure_share(scores: Sequence[Scored]) -> float:
     return sum(score.found for score, _ in scores) / sum(score.of for score, _ in scores)
 
 
-def _row(name: str, noise: float, scores: Sequence[Scored]) -> tuple[str, ...]:
+def _write_row(name: str, noise: float, scores: Sequence[Scored]) -> tuple[str, ...]:
     seconds = [took for _, took in scores]
     return (
         name,
         f"{noise:.0%}",
         str(len(scores)),
-        f"{100 * _share_of_faults(scores):.1f} %",
+        f"{100 * _measure_share(scores):.1f} %",
         f"{100 * sum(score.exact for score, _ in scores) / len(scores):.1f} %",
         str(sum(score.strange for score, _ in scores)),
         f"{median(seconds):.3f} s",
@@ -150,4 +155,4 @@ def _time(sizes: Sequence[int]) -> Iterator[str]:
             took = time.process_time() - started
             named = "`; `".join(" ".join(cluster.when) for cluster in found.clusters)
             what = f"{len(record.cells):,} cells, {noise:.0%} noise (`{named}`)"
-            yield against(what, took, _SECONDS.get(cells, took), "s of CPU")
+            yield check_target(what, took, _SECONDS.get(cells, took), "s of CPU")

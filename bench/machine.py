@@ -12,23 +12,23 @@ from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.system import process
 
 
-def foreign(host: Arch) -> Arch:
-    """The architecture that is emulated here."""
+def find_foreign(host: Arch) -> Arch:
+    """Return the architecture that is emulated here."""
     return next(arch for arch in ARCHES.values() if arch != host)
 
 
 def describe() -> str:
-    """One sentence: date, CPU, memory, system, Docker, and how busy the machine is now."""
+    """Return one sentence: date, CPU, memory, system, Docker, and how busy the machine is now."""
     host = local_host()
     memory = f"{host.memory_bytes / (1 << 30):.0f} GiB"
     system = f"{host.system}, Linux {host.kernel.partition('-')[0]}"
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {_cpu()}, {host.cpus} cores, {memory}, {system},"
-        f" {_docker()}, load {os.getloadavg()[0]:.1f} before it."
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {_read_cpu()}, {host.cpus} cores, {memory}, {system},"
+        f" {_ask_docker()}, load {os.getloadavg()[0]:.1f} before it."
     )
 
 
-def _cpu() -> str:
+def _read_cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo").read_text()
     found = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     if found is not None:
@@ -39,7 +39,7 @@ def _cpu() -> str:
     return found[1] if found else "unknown"
 
 
-def _docker() -> str:
+def _ask_docker() -> str:
     try:
         return f"Docker {docker_engine.connect().info().version}"
     except MatrixctlError:

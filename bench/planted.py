@@ -58,9 +58,9 @@ class Planted:
     def spaces(self) -> tuple[Space, ...]:
         """Return what is to be explained, one for each kind of failure."""
         factors = tuple(self._make_factor(axis) for axis in range(len(self.sizes)))
-        passing = _bits(end is None for end in self.ends)
+        passing = _make_bits(end is None for end in self.ends)
         return tuple(
-            Space(factors=factors, failing=_bits(end == reason for end in self.ends), passing=passing)
+            Space(factors=factors, failing=_make_bits(end == reason for end in self.ends), passing=passing)
             for reason in self.reasons
         )
 
@@ -68,7 +68,7 @@ class Planted:
         size = self.sizes[axis]
         return Factor(
             name=f"axis{axis}",
-            masks=tuple(_bits(point[axis] == value for point in self.points) for value in range(size)),
+            masks=tuple(_make_bits(point[axis] == value for point in self.points) for value in range(size)),
             unknown=0,
             runs=(tuple(range(size)),) if axis in ORDERED else tuple((value,) for value in range(size)),
         )
@@ -169,5 +169,5 @@ def _draw_values(chance: random.Random, axis: int, size: int) -> frozenset[int]:
     return frozenset({chance.randrange(size)})
 
 
-def _bits(flags: Iterable[bool]) -> Rows:
+def _make_bits(flags: Iterable[bool]) -> Rows:
     return int("".join("1" if flag else "0" for flag in [*flags][::-1]) or "0", 2)

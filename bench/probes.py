@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import command
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator import resources
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
@@ -115,13 +115,13 @@ def measure(
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
     for target in sorted({cell.axes.arch.arch for cell in warm.cells}, key=lambda arch: arch != host):
-        bed = _bed(warm, host, target, store)
-        sessions, loops = _series(bed, sizes, rounds, say)
+        bed = _make_bed(warm, host, target, store)
+        sessions, loops = _time_both(bed, sizes, rounds, say)
         rows += [
-            row(f"matrixctl, {target.name} ({bed.mode})", sessions),
-            row(f"plain loop, {target.name} ({bed.mode})", loops),
+            write_row(f"matrixctl, {target.name} ({bed.mode})", sessions),
+            write_row(f"plain loop, {target.name} ({bed.mode})", loops),
         ]
-        notes += judged(bed.mode, fit(sessions))
+        notes += judge(bed.mode, fit(sessions))
     notes.append(f"`matrixctl run` of these {len(warm.cells)} cells, warm, as a whole: {warm_s:.1f} s.")
     return Section(
         key="probes",
@@ -139,7 +139,7 @@ def measure(
 
 
 def fit(series: Series) -> Line:
-    """Least squares through the medians of wall time without curl time."""
+    """Fit a line by least squares through the medians of wall time without curl time."""
     if len(series) == 1:
         raise ValueError("a line needs two sizes")
     medians = [statistics.median(one.wall_s - one.curl_s for one in series[size]) for size in series]
@@ -147,24 +147,24 @@ def fit(series: Series) -> Line:
     return Line(fixed_s=intercept, each_s=slope)
 
 
-def row(name: str, series: Series) -> tuple[str, ...]:
-    """One line of the table."""
+def write_row(name: str, series: Series) -> tuple[str, ...]:
+    """Return one line of the table."""
     line = fit(series)
     walls = [f"{statistics.median(one.wall_s for one in timed):.2f}" for timed in series.values()]
     curl = statistics.median(one.curl_s / size for size, timed in series.items() for one in timed)
     return name, *walls, f"{curl:.3f}", f"{line.each_s:.3f}", f"{line.fixed_s:.2f}"
 
 
-def judged(mode: str, line: Line) -> tuple[str, ...]:
-    """The sentences that set a line against its targets."""
+def judge(mode: str, line: Line) -> tuple[str, ...]:
+    """Return the sentences that compare a line with its targets."""
     target = TARGETS[mode]
     return (
-        against(f"Each further cell above its curl time, {mode}", line.each_s, target.each_s, "s"),
-        against(f"Fixed cost of a build, {mode}", line.fixed_s, target.fixed_s, "s"),
+        check_target(f"Each further cell above its curl time, {mode}", line.each_s, target.each_s, "s"),
+        check_target(f"Fixed cost of a build, {mode}", line.fixed_s, target.fixed_s, "s"),
     )
 
 
-def _bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
+def _make_bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
     matrix = load(resources.root() / "matrix.yaml")
     filters = (*find_filters(matrix, _PROFILE), *_FILTERS, f"arch={target.name}")
     digest = next(cell.build.digest for cell in record.cells if cell.axes.arch.arch == target)
@@ -185,26 +185,28 @@ def _bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
     )
 
 
-def _series(bed: Bed, sizes: Sequence[int], rounds: int, say: Callable[[str], None]) -> tuple[Series, Series]:
+def _time_both(
+    bed: Bed, sizes: Sequence[int], rounds: int, say: Callable[[str], None]
+) -> tuple[Series, Series]:
     sessions: Series = {size: [] for size in sizes}
     loops: Series = {size: [] for size in sizes}
     for number, size in itertools.product(range(rounds), sizes):
         say(f"probes: {bed.target.name}, round {number + 1} of {rounds}, {size} cells")
-        cells = repeated(bed.cells, size)
+        cells = repeat_cells(bed.cells, size)
         with tempfile.TemporaryDirectory() as folder:
-            sessions[size].append(session(bed, cells, Path(folder)))
-            loops[size].append(plain_loop(bed, cells, Path(folder)))
+            sessions[size].append(time_session(bed, cells, Path(folder)))
+            loops[size].append(time_plain_loop(bed, cells, Path(folder)))
     return sessions, loops
 
 
-def repeated(cells: Sequence[Cell], count: int) -> list[Cell]:
-    """``count`` cells with ids of their own: the ciphers in turn, again from the first as often as needed."""
+def repeat_cells(cells: Sequence[Cell], count: int) -> list[Cell]:
+    """Return so many cells with ids of their own: the ciphers in turn, and again from the first."""
     turns = enumerate(itertools.islice(itertools.cycle(cells), count))
     return [replace(cell, id=f"{cell.id}--{number}") for number, cell in turns]
 
 
-def session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
-    """One session as a run has it: certificates, the binary out of the store, judging, evidence."""
+def time_session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
+    """Time one session as in a run: certificates, the binary from the store, judging, evidence."""
     seen: list[Judgement] = []
 
     def on_judged(cell: Cell, judged: Judgement, told: Circumstances) -> None:  # noqa: ARG001 - the names of the protocol
@@ -231,19 +233,19 @@ def session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     failed = [one.message for one in seen if one.outcome is not Outcome.PASS]
     if failed or len(seen) != len(cells):
         raise MatrixctlError(f"{len(seen)} of {len(cells)} cells were judged.", details="\n".join(failed))
-    return Timed(wall_s, sum(_curl_s(one) for one in seen))
+    return Timed(wall_s, sum(_sum_curl(one) for one in seen))
 
 
-def _curl_s(one: Judgement) -> float:
+def _sum_curl(one: Judgement) -> float:
     seen = one.observations
     exchanges = (seen.h3, seen.control) if seen else ()
     return sum(exchange.duration_s for exchange in exchanges if exchange)
 
 
-def plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
-    """The same cells by bench/plain_loop.sh; its files are made beforehand and cost it nothing."""
+def time_plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
+    """Time the same cells by bench/plain_loop.sh; its files are made before and are not timed."""
     archive = folder / "files.tar"
-    archive.write_bytes(_loop_files(bed, cells))
+    archive.write_bytes(_pack_loop_files(bed, cells))
     emulator = on_cpu(bed.target, capabilities.find_cpu_model(cells[0], bed.host))
     argv = ["sh", _LOOP, archive, bed.images.server, bed.images.client, *emulator]
     started = time.monotonic()
@@ -255,7 +257,7 @@ def plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     return Timed(wall_s, sum(curl))
 
 
-def _loop_files(bed: Bed, cells: Sequence[Cell]) -> bytes:
+def _pack_loop_files(bed: Bed, cells: Sequence[Cell]) -> bytes:
     limits = scale_limits(bed.limits, emulated=bed.target != bed.host)
     files = make_session_files(Renderer(), cells, limits, certificates.make())
     ports = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import RunRecord
 from orchestrator.report import html
@@ -52,7 +52,7 @@ def measure(cells: int = CELLS, many: int = MANY, *, open_it: bool = True) -> Se
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
     for count, bad in ((cells, _SHARE), (many, _SHARE), (many, 1)):
-        record = sample(count, bad)
+        record = make_sample(count, bad)
         started = time.process_time()
         page = html.render(record).encode()
         rendered_s, size = time.process_time() - started, len(page) / _MIB
@@ -79,17 +79,17 @@ def measure(cells: int = CELLS, many: int = MANY, *, open_it: bool = True) -> Se
 def _compare(cells: int, rendered_s: float, size: float, opened: Opened | None) -> Iterator[str]:
     name = f"{cells:,} cells"
     if cells <= CELLS:
-        yield against(f"{name}, size", size, _SMALL_MIB, "MiB")
+        yield check_target(f"{name}, size", size, _SMALL_MIB, "MiB")
         return
-    yield against(f"{name}, rendered in", rendered_s, _RENDERED_S, "s")
-    yield against(f"{name}, size", size, _SIZE_MIB, "MiB")
+    yield check_target(f"{name}, rendered in", rendered_s, _RENDERED_S, "s")
+    yield check_target(f"{name}, size", size, _SIZE_MIB, "MiB")
     if opened is not None:
-        yield against(f"{name}, nodes", opened.nodes / 1000, _NODES / 1000, "thousand")
-        yield against(f"{name}, a filter", opened.filter_ms, _FILTER_MS, "ms")
+        yield check_target(f"{name}, nodes", opened.nodes / 1000, _NODES / 1000, "thousand")
+        yield check_target(f"{name}, a filter", opened.filter_ms, _FILTER_MS, "ms")
 
 
-def sample(cells: int, bad: int = 0) -> RunRecord:
-    """The record that the report's own tests use: each cell with observations, attestation, evidence.
+def make_sample(cells: int, bad: int = 0) -> RunRecord:
+    """Return the record of the report's own tests: each cell has observations, attestation, evidence.
 
     :param bad: each so many-th cell fails, and no other; 0 for the failures that the tests have.
     """
@@ -127,17 +127,17 @@ def _open(page: bytes) -> Opened | None:
 
 
 def _filter(driver: webdriver.Chrome) -> float:
-    """Return the median of some filters, in ms of CPU time of the page: other load counts for little."""
+    """Return the median of some filters, in ms of the page's CPU time: other load matters little."""
     driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
     took = []
     for name in ("regression", "regression", "as-expected", "as-expected", "regression"):
-        before = _spent(driver)
+        before = _read_spent(driver)
         driver.execute_script(_PRESS, name)
-        took.append(_spent(driver) - before)
+        took.append(_read_spent(driver) - before)
     return 1000 * statistics.median(took)
 
 
-def _spent(driver: webdriver.Chrome) -> float:
+def _read_spent(driver: webdriver.Chrome) -> float:
     metrics = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
     return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 

@@ -15,7 +15,7 @@ from orchestrator.record.model import Axes, CellRecord, RunRecord
 def make_record(cells: int, *, noise: float = 0.0) -> RunRecord:
     """Return a record of about so many cells with two faults; ``noise`` is the share of turned outcomes."""
     chance = random.Random(cells)  # noqa: S311 - a seeded table, no secret
-    base = report.sample(60)
+    base = report.make_sample(60)
     good = next(one for one in base.cells if one.outcome is Outcome.PASS)
     values = list_values(base, cells)
     made = []

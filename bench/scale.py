@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli.main import collect_seldom
 from orchestrator.execute.system import process
@@ -65,17 +65,17 @@ class Point:
 
     @property
     def judged_s(self) -> float:
-        """What the target is about: expand, filter and plan."""
+        """Return what the target is about: expand, filter and plan."""
         return sum(self.seconds[name] for name in ("expand", "filter", "plan"))
 
 
 def measure(sizes: Sequence[int] = tuple(SHAPES)) -> Section:
     """Measure each size in a process of its own."""
-    return section([_in_process(size) for size in sizes])
+    return make_section([_measure_in_process(size) for size in sizes])
 
 
-def section(points: Sequence[Point]) -> Section:
-    """The table of these sizes; the target is judged at the largest."""
+def make_section(points: Sequence[Point]) -> Section:
+    """Return the table of these sizes; the target is judged at the largest."""
     last = points[-1]
     first = points[0]
     growth = (last.judged_s / last.cells) / (first.judged_s / first.cells)
@@ -83,95 +83,95 @@ def section(points: Sequence[Point]) -> Section:
         key="scale",
         title="Expand, filter and plan",
         header=("cells", "actions", *(f"{name} (s)" for name in _PHASES), "per 1,000 (ms)", "peak (MiB)"),
-        rows=tuple(_row(point) for point in points),
+        rows=tuple(_write_row(point) for point in points),
         notes=(
-            against(f"Expand, filter and plan {last.cells:,} cells", last.judged_s, TARGET_S, "s"),
-            against("Peak of memory", last.peak_bytes / _MIB, TARGET_MIB, "MiB"),
+            check_target(f"Expand, filter and plan {last.cells:,} cells", last.judged_s, TARGET_S, "s"),
+            check_target("Peak of memory", last.peak_bytes / _MIB, TARGET_MIB, "MiB"),
             f"One of {last.cells:,} cells costs {growth:.2f} times one of {first.cells:,} (linear: 1).",
         ),
     )
 
 
-def _row(point: Point) -> tuple[str, ...]:
+def _write_row(point: Point) -> tuple[str, ...]:
     times = tuple(f"{point.seconds[name]:.3f}" for name in _PHASES)
     each = f"{point.judged_s / point.cells * 1e6:.0f}"
     return f"{point.cells:,}", f"{point.actions:,}", *times, each, f"{point.peak_bytes // _MIB}"
 
 
-def _in_process(size: int) -> Point:
+def _measure_in_process(size: int) -> Point:
     done = process.run([sys.executable, "-m", "bench.scale", str(size)], timeout=_TIMEOUT)
     if done.exit_code != 0:
         raise RuntimeError(done.stderr.decode(errors="replace"))
     return Point(**json.loads(done.stdout))
 
 
-def point(cells: int, folder: Path) -> Point:
+def measure_point(cells: int, folder: Path) -> Point:
     """Measure here and now; ``folder`` gets the matrix file."""
     shape = SHAPES[cells]
     path = folder / "matrix.yaml"
-    path.write_text(matrix_text(shape))
+    path.write_text(write_matrix(shape))
     seconds: dict[str, float] = {}
-    planner = _planner(shape)
-    with _timed(seconds, "load"):
+    planner = _make_planner(shape)
+    with _time(seconds, "load"):
         matrix = load(path)
-    with _timed(seconds, "expand"):
+    with _time(seconds, "expand"):
         expanded = expand(matrix)
-    with _timed(seconds, "filter"):
+    with _time(seconds, "filter"):
         selected = select(expanded, _FILTERS)
-    with _timed(seconds, "plan"):
+    with _time(seconds, "plan"):
         plan = planner.plan(selected)
     builds = [action for action in plan.actions.values() if isinstance(action, BuildAction)]
     missing = [action.key for action in builds if action.recipe and action.digest is None]
     if len(plan.cells) != cells or missing:
         raise RuntimeError(f"planned {len(plan.cells)} of {cells} cells, {len(missing)} without a digest")
-    return Point(cells=cells, seconds=seconds, peak_bytes=peak_rss(), actions=len(plan.actions))
+    return Point(cells=cells, seconds=seconds, peak_bytes=read_peak_rss(), actions=len(plan.actions))
 
 
-def haproxy_versions(shape: Shape) -> list[str]:
-    """Made-up releases in order."""
+def make_haproxy_versions(shape: Shape) -> list[str]:
+    """Return made-up releases in order."""
     return [f"3.0.{number}" for number in range(shape.haproxy)]
 
 
-def tls_versions(shape: Shape) -> list[str]:
-    """Made-up releases of OpenSSL in order, in series of fifty."""
+def make_tls_versions(shape: Shape) -> list[str]:
+    """Return made-up releases of OpenSSL in order, in series of fifty."""
     return [f"3.{number // _SERIES}.{number % _SERIES}" for number in range(shape.tls)]
 
 
-def matrix_text(shape: Shape) -> str:
-    """A matrix file; JSON is YAML."""
+def write_matrix(shape: Shape) -> str:
+    """Return a matrix file; JSON is YAML."""
     axes = {
         "arch": list(ARCHES)[:2],
-        "haproxy": haproxy_versions(shape),
-        "tls": [f"openssl-{version}" for version in tls_versions(shape)],
+        "haproxy": make_haproxy_versions(shape),
+        "tls": [f"openssl-{version}" for version in make_tls_versions(shape)],
         "cipher": list(CIPHERS),
     }
     return json.dumps({"version": 1, "axes": axes})
 
 
-def _planner(shape: Shape) -> Planner:
+def _make_planner(shape: Shape) -> Planner:
     arches = list(ARCHES.values())[:2]
     return Planner(
         host=arches[0],
-        catalog=_catalog(shape),
+        catalog=_make_catalog(shape),
         renderer=Renderer(),
-        packages={arch.name: _packages(arches) for arch in arches},
+        packages={arch.name: _make_packages(arches) for arch in arches},
     )
 
 
-def _catalog(shape: Shape) -> Catalog:
-    named = [("haproxy", version) for version in haproxy_versions(shape)]
-    named += [("openssl", version) for version in tls_versions(shape)]
-    return Catalog(sources={(name, version): _source(name, version) for name, version in named})
+def _make_catalog(shape: Shape) -> Catalog:
+    named = [("haproxy", version) for version in make_haproxy_versions(shape)]
+    named += [("openssl", version) for version in make_tls_versions(shape)]
+    return Catalog(sources={(name, version): _make_source(name, version) for name, version in named})
 
 
-def _source(component: str, version: str) -> Source:
+def _make_source(component: str, version: str) -> Source:
     file = f"{component}-{version}.tar.gz"
     sha256 = hashlib.sha256(file.encode()).hexdigest()
     return Source(component=component, version=version, file=file, sha256=sha256, strip=1, origins=())
 
 
-def _packages(arches: Sequence[Arch]) -> dict[str, str]:
-    """As many packages as a real toolchain image has, those that matter among them."""
+def _make_packages(arches: Sequence[Arch]) -> dict[str, str]:
+    """Return as many packages as a real toolchain image has, those that matter among them."""
     found = {f"lib-made-up-{number}": "1.0-1" for number in range(200)}
     for arch in arches:
         gnu = arch.gnu.replace("_", "-")
@@ -181,14 +181,14 @@ def _packages(arches: Sequence[Arch]) -> dict[str, str]:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+def _time(seconds: dict[str, float], name: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds[name] = time.perf_counter() - started
 
 
-def peak_rss() -> int:
-    """Bytes. Not ``ru_maxrss``: Linux hands that on from the parent through fork and exec."""
+def read_peak_rss() -> int:
+    """Return bytes. Not ``ru_maxrss``: a child inherits that of its parent."""
     found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     if found is None:
         raise RuntimeError("/proc/self/status has no VmHWM")
@@ -198,7 +198,7 @@ def peak_rss() -> int:
 def _main() -> None:
     collect_seldom()  # as the program that is measured
     with tempfile.TemporaryDirectory() as folder:
-        measured = point(int(sys.argv[1]), Path(folder))
+        measured = measure_point(int(sys.argv[1]), Path(folder))
     print(json.dumps(measured.__dict__))  # noqa: T201 - the answer to the process that asked
 
 

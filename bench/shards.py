@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from math import floor, fsum
 
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator import resources
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
@@ -35,10 +35,10 @@ def measure(profile: str = "nightly", most: int = MOST) -> Section:
     """Cut the profile for each number of runners, and hold the longest shard against the optimum."""
     matrix = load(resources.root() / "matrix.yaml")
     every = expand(matrix)
-    return section(select(every, find_filters(matrix, profile), known=every), profile, most)
+    return make_section(select(every, find_filters(matrix, profile), known=every), profile, most)
 
 
-def section(cells: Sequence[Cell], profile: str, most: int) -> Section:
+def make_section(cells: Sequence[Cell], profile: str, most: int) -> Section:
     """Return the table for some numbers of runners; the notes are of all of them."""
     builds = list_builds(cells)
     libraries = {build.library for build in builds if build.library}
@@ -69,7 +69,7 @@ def section(cells: Sequence[Cell], profile: str, most: int) -> Section:
                 f"Profile {profile}: {len(cells)} cells, {len(builds)} HAProxy builds, none of them"
                 f" twice, and {len(libraries)} builds of libraries."
             ),
-            against(
+            check_target(
                 f"Longest shard against the optimum, the worst of 1 to {most} runners ({worst})",
                 ratios[worst],
                 TARGET,
@@ -119,7 +119,7 @@ class _Bound:
             least = max(self._longest, self._spread(runners))
             low = floor(least)
             if low <= 2 * _BUILDS * self._large:
-                low = _first(low, lambda limit: self._count(limit) <= runners)
+                low = _find_first(low, lambda limit: self._count(limit) <= runners)
             self._found[runners] = max(least, low)
         return self._found[runners]
 
@@ -134,7 +134,7 @@ class _Bound:
                 total += work + copies * library
             return total <= runners * limit
 
-        return _first(floor(self._longest), fits) - 1 if not fits(self._longest) else self._longest
+        return _find_first(floor(self._longest), fits) - 1 if not fits(self._longest) else self._longest
 
     def _count(self, limit: int) -> int:
         """Return the fewest runners that stay within the limit, if all is as quick as the quickest."""
@@ -152,7 +152,7 @@ class _Bound:
         return found
 
 
-def _first(low: int, is_enough: Callable[[int], bool]) -> int:
+def _find_first(low: int, is_enough: Callable[[int], bool]) -> int:
     """Return the least number from ``low`` on that is enough; all above it are."""
     if is_enough(low):
         return low

@@ -56,7 +56,7 @@ class _Clock:
         self._number = 0
 
     def submit(self, execute: Execute, action: Action) -> Future[Failure | None]:
-        """Stand for that of threads."""
+        """Take an action in place of a pool of threads."""
         future: Future[Failure | None] = Future()
         self._queue.append((execute, action, future))
         self._start()
@@ -83,7 +83,7 @@ class _Clock:
         self._start()
 
     def shutdown(self, **_: Any) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there are no threads to end."""
 
 
 class _Pool(Pool):

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench import report
-from bench.figures import Section, against
-from bench.history import _night
+from bench.figures import Section, check_target
+from bench.history import _make_night
 from orchestrator.app.history import add_run
 from orchestrator.app.site import build_site
 from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict
@@ -37,7 +37,7 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, open_it: bool = True) -
     """Make the site of a year, then that with one more night."""
     with tempfile.TemporaryDirectory() as folder:
         place, out = parse_place(f"{folder}/history.db"), Path(folder) / "site"
-        record = report.sample(cells)
+        record = report.make_sample(cells)
         fill(place, record, 0, nights)
         first, written = _build(place, out, record, nights)
         fill(place, record, nights, nights + 1)
@@ -59,17 +59,17 @@ def measure(cells: int = CELLS, nights: int = NIGHTS, *, open_it: bool = True) -
             ),
         ),
         notes=(
-            against("made the first time", first.wall, 60, "s"),
-            against("made for one more night", again.wall, 5, "s"),
-            against("size", written.size / 1e6, 100, "MB"),
-            against("first page", page / 1e3, 300, "kB"),
-            *([against("first page, opened by Chromium", opened, 1, "s")] if opened is not None else []),
+            check_target("made the first time", first.wall, 60, "s"),
+            check_target("made for one more night", again.wall, 5, "s"),
+            check_target("size", written.size / 1e6, 100, "MB"),
+            check_target("first page", page / 1e3, 300, "kB"),
+            *([check_target("first page, opened by Chromium", opened, 1, "s")] if opened is not None else []),
         ),
     )
 
 
 def _build(place: HistoryPlace, out: Path, record: RunRecord, nights: int) -> tuple[Took, Written]:
-    began = _night(record, nights - 1).run.started_at
+    began = _make_night(record, nights - 1).run.started_at
     now = datetime.fromisoformat(began) + timedelta(hours=5)
     started, worked = time.perf_counter(), time.process_time()
     with History(place) as kept:
@@ -81,7 +81,7 @@ def fill(place: HistoryPlace, record: RunRecord, first: int, end: int) -> None:
     """Write nights that differ: a fault that comes and goes, a flaky cell, times that take a step."""
     with History(place) as kept:
         for number in range(first, end):
-            night = _vary(_night(record, number), number)
+            night = _vary(_make_night(record, number), number)
             add_run(kept, night)
 
 
@@ -97,15 +97,15 @@ def _vary(night: RunRecord, number: int) -> RunRecord:
                 else one
                 for one in night.components
             ),
-            "cells": tuple(_live(cell, n, number, dice) for n, cell in enumerate(night.cells)),
+            "cells": tuple(_vary_cell(cell, n, number, dice) for n, cell in enumerate(night.cells)),
         }
     )
 
 
-def _live(cell: CellRecord, place: int, number: int, dice: random.Random) -> CellRecord:
+def _vary_cell(cell: CellRecord, place: int, number: int, dice: random.Random) -> CellRecord:
     """Return the cell as one night found it."""
     slow = (1.4 if place % 50 == 0 and number > 200 else 1.0) * dice.lognormvariate(0, 0.08)  # noqa: PLR2004
-    update: dict[str, object] = {"observations": _slow(cell.observations, slow)}
+    update: dict[str, object] = {"observations": _slow_down(cell.observations, slow)}
     broken = place % 40 == 7 and number % 90 > 80 - place % 30  # noqa: PLR2004
     flaky = place % 125 == 3 and dice.random() < 0.2  # noqa: PLR2004
     lost = number % 61 == 60 and place % 9 == 4  # noqa: PLR2004
@@ -125,7 +125,7 @@ def _live(cell: CellRecord, place: int, number: int, dice: random.Random) -> Cel
     return cell.model_copy(update=update)
 
 
-def _slow(seen: Observations | None, factor: float) -> Observations | None:
+def _slow_down(seen: Observations | None, factor: float) -> Observations | None:
     if seen is None or seen.h3 is None:
         return seen
     requests = tuple(

@@ -85,13 +85,13 @@ def measure(
         found = _look(choice, kept, engine)
         moved += [_move(f"{choice.title}{title}", found, kept, caches=caches) for title, caches in _WAYS]
         images.append(_save(choice.title, found, kept, engine, empty))
-    return section(moved, images)
+    return make_section(moved, images)
 
 
 _WAYS = (("", False), (", with compiler caches", True))
 
 
-def section(moved: Sequence[Transfer], images: Sequence[Images]) -> Section:
+def make_section(moved: Sequence[Transfer], images: Sequence[Images]) -> Section:
     """Return the table, and a sentence for the images of each selection."""
     header = (
         "selection",
@@ -120,7 +120,7 @@ def section(moved: Sequence[Transfer], images: Sequence[Images]) -> Section:
         notes=(
             *(
                 f"{one.title}: its {one.count} images are {one.packed / _MIB:.0f} MiB as one packed tar,"
-                f" made in {one.save_s:.0f} s{_told(one.load_s)}; making the images took {one.made_s:.0f} s."
+                f" made in {one.save_s:.0f} s{_tell(one.load_s)}; making the images took {one.made_s:.0f} s."
                 for one in images
             ),
             "Store and images were there.",
@@ -128,7 +128,7 @@ def section(moved: Sequence[Transfer], images: Sequence[Images]) -> Section:
     )
 
 
-def _told(load_s: float | None) -> str:
+def _tell(load_s: float | None) -> str:
     return "" if load_s is None else f", loaded into an engine without images in {load_s:.0f} s"
 
 

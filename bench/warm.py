@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import command
-from bench.figures import Section, against
+from bench.figures import Section, check_target
 from orchestrator.arch import Arch
 from orchestrator.outcome import Outcome
 from orchestrator.record.journal import ActionChanged, ClientsProved, Event
@@ -38,11 +38,11 @@ def measure(host: Arch, store: Path, *, say: Callable[[str], None], rounds: int 
     for number in range(rounds):
         say(f"warm: run {number + 1} of {rounds}")
         found.append(command.run_and_read(_OPTIONS, store=store, timeout=_TIMEOUT))
-    return section(host, found)
+    return make_section(host, found)
 
 
-def section(host: Arch, found: Sequence[tuple[RunRecord, Sequence[Event]]]) -> Section:
-    """The table: the median of all runs, the least and the most."""
+def make_section(host: Arch, found: Sequence[tuple[RunRecord, Sequence[Event]]]) -> Section:
+    """Return the table: the median of all runs, the least and the most."""
     runs = [_read(host, *one) for one in found]
     columns = list(zip(*runs, strict=True))
     middle = Warm(*map(statistics.median, columns))
@@ -59,8 +59,8 @@ def section(host: Arch, found: Sequence[tuple[RunRecord, Sequence[Event]]]) -> S
         ),
         rows=tuple((name, *(f"{value:.2f}" for value in row)) for name, row in rows.items()),
         notes=(
-            against("A warm run, `duration_s` of its `run.json`", middle.run_s, TARGET_RUN_S, "s"),
-            against("An emulated cell", middle.emulated_s, TARGET_CELL_S, "s"),
+            check_target("A warm run, `duration_s` of its `run.json`", middle.run_s, TARGET_RUN_S, "s"),
+            check_target("An emulated cell", middle.emulated_s, TARGET_CELL_S, "s"),
         ),
     )
 

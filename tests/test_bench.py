@@ -50,7 +50,7 @@ def test_scale_plans_every_cell_in_a_process_of_its_own() -> None:
 @pytest.mark.parametrize("cells", scale.SHAPES)
 def test_the_shapes_have_the_cells_that_they_say(cells: int) -> None:
     shape = scale.SHAPES[cells]
-    assert 2 * len(scale.haproxy_versions(shape)) * len(set(scale.tls_versions(shape))) * 5 == cells
+    assert 2 * len(scale.make_haproxy_versions(shape)) * len(set(scale.make_tls_versions(shape))) * 5 == cells
 
 
 def test_report_renders_a_sample() -> None:
@@ -178,7 +178,7 @@ def test_several_machines_are_told() -> None:
     cost = distributed.Cost(actions=1_000, here=here, there=there, waiting=160, wait=0.5, waited=25)
     nights = [distributed.simulate_night(workers, "quick") for workers in (1, 64)]
     local = Local(name="Ours", start=0.9, memory=36 << 20, each=0.00025, interrupted=0.2)
-    made = distributed.section(cost, nights, [local])
+    made = distributed.make_section(cost, nights, [local])
     assert [row[0] for row in made.rows] == ["1", "64"]
     assert all(len(row) == len(made.header) for row in made.rows)
     assert float(made.rows[0][2]) > float(made.rows[1][2]) > 0
@@ -212,13 +212,13 @@ def test_a_transfer_is_told() -> None:
         saved_s=99.6,
     )
     images = transfer.Images(title="quick", count=2, packed=900 << 20, save_s=40, load_s=25, made_s=300)
-    made = transfer.section([one], [images])
+    made = transfer.make_section([one], [images])
     assert made.rows == (("quick", "3 of 5", "3", "1", "1.2", "0.5", "100"),)
     assert made.notes[0] == (
         "quick: its 2 images are 900 MiB as one packed tar, made in 40 s,"
         " loaded into an engine without images in 25 s; making the images took 300 s."
     )
-    never = transfer.section([one], [replace(images, load_s=None)])
+    never = transfer.make_section([one], [replace(images, load_s=None)])
     assert "made in 40 s; making" in never.notes[0]
 
 
@@ -236,14 +236,14 @@ def test_a_line_tells_the_fixed_part_from_the_part_per_cell() -> None:
     line = probes.fit(series)
     assert line.fixed_s == pytest.approx(1.5)
     assert line.each_s == pytest.approx(0.1)
-    assert probes.row("x", series) == ("x", "1.80", "2.10", "2.70", "3.90", "0.200", "0.100", "1.50")
+    assert probes.write_row("x", series) == ("x", "1.80", "2.10", "2.70", "3.90", "0.200", "0.100", "1.50")
 
 
 def test_a_missed_target_is_said() -> None:
-    good, bad = probes.judged("native", probes.Line(fixed_s=2.1, each_s=0.15))
+    good, bad = probes.judge("native", probes.Line(fixed_s=2.1, each_s=0.15))
     assert good.endswith("0.15 s (target: at most 0.15 s): met.")
     assert bad.endswith("2.1 s (target: at most 2 s): **missed**.")
-    how, ratio = builds.section(ARCHES["arm64"], [60.0, 64.0], [480.0], jobs=2, qemu="7.2.22").notes
+    how, ratio = builds.make_section(ARCHES["arm64"], [60.0, 64.0], [480.0], jobs=2, qemu="7.2.22").notes
     assert how.endswith("The host's QEMU: 7.2.22.")
     assert ratio == "The cross-build is cheaper: 7.74 times (target: at least 8 times): **missed**."
 
@@ -267,7 +267,7 @@ def test_a_warm_run_is_told_by_its_record_and_its_journal() -> None:
         return sample.model_copy(update={"run": run, "cells": tuple(cells)}), events
 
     told = [took(2, "01.750"), took(8, "03.000"), took(3, "02.500")]
-    section = warm.section(ARCHES["amd64"], told)
+    section = warm.make_section(ARCHES["amd64"], told)
     assert section.rows == (
         ("median", "3.00", "1.50", "0.30", "0.60"),
         ("least", "2.00", "0.75", "0.20", "0.40"),
@@ -302,12 +302,15 @@ def test_one_section_is_replaced_and_a_new_one_comes_last(tmp_path: Path) -> Non
 
     page = tmp_path / "performance.md"
     page.write_text(f"before\n{figures.BEGIN}\n{figures.END}\nafter\n")
-    texts = [figures.markdown(_section(title, "1")) for title in ("First", "Second", "Third")]
+    texts = [figures.write_markdown(_section(title, "1")) for title in ("First", "Second", "Third")]
     for title in ("First", "Second", "Third"):
         figures.write(page, _section(title, "1"))
     assert read() == "\n" + "\n".join(texts) + "\n"
     figures.write(page, _section("Second", "2"))
-    assert read() == "\n" + "\n".join((texts[0], figures.markdown(_section("Second", "2")), texts[2])) + "\n"
+    assert (
+        read()
+        == "\n" + "\n".join((texts[0], figures.write_markdown(_section("Second", "2")), texts[2])) + "\n"
+    )
 
 
 def _section(title: str, value: str) -> figures.Section:
