@@ -99,6 +99,6 @@ class Bisection(Value):
         return next(step for step in self.steps if step.candidate == name)
 
 
-def json_schema() -> dict[str, Any]:
+def make_json_schema() -> dict[str, Any]:
     """Return the JSON Schema, draft 2020-12, of ``bisect.json``."""
     return describe_schema(Bisection, "matrixctl bisect: bisect.json")

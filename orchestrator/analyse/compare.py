@@ -78,7 +78,7 @@ class Comparison(Value):
     exit_code: int
 
 
-def json_schema() -> dict[str, Any]:
+def make_json_schema() -> dict[str, Any]:
     """Return the JSON Schema, draft 2020-12, of a comparison."""
     return describe_schema(Comparison, "matrixctl compare --format json")
 

@@ -98,7 +98,7 @@ class Explanation(Value):
     """Words for ``matrixctl run``: what to run next where a single cell fails."""
 
 
-def json_schema() -> dict[str, Any]:
+def make_json_schema() -> dict[str, Any]:
     """Return the JSON Schema, draft 2020-12, of an explanation."""
     return describe_schema(Explanation, "matrixctl explain --format json")
 
@@ -153,7 +153,7 @@ def explain_table(
     ]
     clusters, unexplained = [], 0
     for kind, space, model in zip(kinds, spaces, find_models(spaces), strict=True):
-        boxes = sorted(model.boxes, key=lambda box, space=space: -_size(space, box))  # type: ignore[misc]
+        boxes = sorted(model.boxes, key=lambda box, space=space: -_count_failing(space, box))  # type: ignore[misc]
         clusters += [_describe(table, kind, space, box) for box in boxes]
         unexplained |= space.failing & ~space.find_covered(boxes)
     left = [table.rows[i].cell for i in list_positions(unexplained)]
@@ -179,7 +179,7 @@ def _list_notes(table: Table, failing: int) -> Iterator[str]:
         yield f"{cells} passed in some attempts or runs and failed in others; that counts as a failure"
 
 
-def _size(space: Space, box: Box) -> int:
+def _count_failing(space: Space, box: Box) -> int:
     return (space.may_hold(box) & space.failing).bit_count()
 
 

@@ -4,9 +4,9 @@ import json
 
 import click
 
-from orchestrator.analyse.bisection import json_schema as bisect_schema
-from orchestrator.analyse.compare import json_schema as compare_schema
-from orchestrator.analyse.explain import json_schema as explain_schema
+from orchestrator.analyse.bisection import make_json_schema as bisect_schema
+from orchestrator.analyse.compare import make_json_schema as compare_schema
+from orchestrator.analyse.explain import make_json_schema as explain_schema
 from orchestrator.matrix import schema as matrix_schema
 from orchestrator.record import schema as record_schema
 

@@ -50,7 +50,7 @@ def render(record: RunRecord, comparison: Comparison | None = None, previous: st
     :param comparison: of another run with this one.
     :param previous: the id of the run before it that asked for the same cells; its folder is beside this one.
     """
-    record = _without_waiting_words(text.make_safe(record))
+    record = _drop_waiting_words(text.make_safe(record))
     disagree = disagreements.find_disagreements(record)
     sentences = {said.cell: found.sentence for found in disagree for said in found.said}
     news = read_news(comparison)
@@ -102,7 +102,7 @@ def render(record: RunRecord, comparison: Comparison | None = None, previous: st
     )
 
 
-def _without_waiting_words(record: RunRecord) -> RunRecord:
+def _drop_waiting_words(record: RunRecord) -> RunRecord:
     """Return it without the message of cells that have yet to be judged, which says that they are not."""
     cells = (
         cell.model_copy(update={"message": ""}) if summary.is_waiting(cell, record.run) else cell

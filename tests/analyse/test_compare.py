@@ -8,7 +8,7 @@ import pytest
 from compare_samples import ended, night, with_cells
 
 from orchestrator.analyse.change import Change
-from orchestrator.analyse.compare import CellChange, Comparison, compare, json_schema
+from orchestrator.analyse.compare import CellChange, Comparison, compare, make_json_schema
 from orchestrator.matrix.model import TlsValue
 from orchestrator.outcome import Reason, Verdict
 from orchestrator.record.model import CellRecord, Component, RunRecord
@@ -277,13 +277,13 @@ def test_another_family_is_another_cell(nights: Nights) -> None:
 
 
 def test_the_json_fits_its_schema(nights: Nights) -> None:
-    jsonschema.Draft202012Validator.check_schema(json_schema())
+    jsonschema.Draft202012Validator.check_schema(make_json_schema())
     found = compare(nights["base"], failing(nights["both"]))
     told = json.loads(found.model_dump_json())
-    jsonschema.validate(told, json_schema())
+    jsonschema.validate(told, make_json_schema())
     told["cells"][0]["change"] = "worse"
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(told, json_schema())
+        jsonschema.validate(told, make_json_schema())
 
 
 def test_a_run_compared_with_itself_has_no_news(tmp_path: Path) -> None:

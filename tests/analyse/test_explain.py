@@ -229,7 +229,7 @@ def test_a_cell_with_mixed_attempts_is_a_failure_that_is_counted_as_mixed() -> N
 def test_the_answer_fits_its_schema_and_is_the_same_each_time() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     found = explain([record()])
-    jsonschema.validate(found.model_dump(mode="json"), explaining.json_schema())
+    jsonschema.validate(found.model_dump(mode="json"), explaining.make_json_schema())
     turned = record()
     turned = turned.model_copy(update={"cells": turned.cells[::-1]})
     assert {(one.id, one.when) for one in explain([turned]).clusters} == {

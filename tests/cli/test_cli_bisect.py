@@ -25,7 +25,7 @@ from git_samples import Repository
 from jsonschema import Draft202012Validator
 
 from orchestrator.analyse.bisect import Mark
-from orchestrator.analyse.bisection import Bisection, json_schema
+from orchestrator.analyse.bisection import Bisection, make_json_schema
 from orchestrator.app.bisect import held
 from orchestrator.cli.settings import make_options
 from orchestrator.execute.engine.archive import pack
@@ -172,7 +172,7 @@ class Bench:
 
     def read(self) -> Bisection:
         (path,) = self.folder.glob("reports/bisect-*/bisect.json")
-        Draft202012Validator(json_schema()).validate(json.loads(path.read_text()))
+        Draft202012Validator(make_json_schema()).validate(json.loads(path.read_text()))
         return Bisection.model_validate_json(path.read_text())
 
 
