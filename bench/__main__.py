@@ -41,7 +41,7 @@ def _list_benchmarks(
     """Return them by name, from the quickest to the slowest."""
 
     def find_host() -> Arch:
-        return by_machine(docker_engine.connect().info().arch)
+        return by_machine(docker_engine.connect().describe().arch)
 
     return {
         "scale": scale.measure,

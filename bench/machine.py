@@ -41,6 +41,6 @@ def _read_cpu() -> str:
 
 def _ask_docker() -> str:
     try:
-        return f"Docker {docker_engine.connect().info().version}"
+        return f"Docker {docker_engine.connect().describe().version}"
     except MatrixctlError:
         return "no Docker"

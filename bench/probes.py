@@ -23,7 +23,7 @@ from orchestrator import resources
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images.emulation import on_cpu
 from orchestrator.execute.store.store import Store
@@ -228,7 +228,7 @@ def time_session(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
         cancelled=lambda: False,
         judged=on_judged,
     )
-    prober.probe(cells, member([bed.artifact.read_bytes()], "haproxy"), bed.images)
+    prober.probe(cells, read_member([bed.artifact.read_bytes()], "haproxy"), bed.images)
     wall_s = time.monotonic() - started
     failed = [one.message for one in seen if one.outcome is not Outcome.PASS]
     if failed or len(seen) != len(cells):
@@ -264,6 +264,6 @@ def _pack_loop_files(bed: Bed, cells: Sequence[Cell]) -> bytes:
         f"{cell['folder']}/port": str(cell["port"]).encode()
         for cell in json.loads(files["session.json"])["cells"]
     }
-    haproxy = member([bed.artifact.read_bytes()], "haproxy")
+    haproxy = read_member([bed.artifact.read_bytes()], "haproxy")
     more = {"haproxy": haproxy, "origin.port": str(ORIGIN_PORT).encode(), **ports}
     return pack({**files, **more}, executable=("haproxy",))

@@ -145,7 +145,7 @@ def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
         common.read_catalog(()),
         store,
         engine,
-        by_machine(engine.info().arch),
+        by_machine(engine.describe().arch),
         expectations=selection.expectations,
         mirrors=(),
     )
@@ -182,8 +182,8 @@ def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Transfer
 def _save(title: str, found: Preview, store: Store, engine: Engine, empty: str | None) -> Images:
     actions = [step.action for step in found.steps if step.state == "present"]
     wanted = [action for action in actions if isinstance(action, ImageAction) and not action.extra]
-    here = workshop.existing(engine, by_machine(engine.info().arch), tuple(ARCHES.values()))
-    host = by_machine(engine.info().arch).name
+    here = workshop.existing(engine, by_machine(engine.describe().arch), tuple(ARCHES.values()))
+    host = by_machine(engine.describe().arch).name
     keys = {("base", host), *((one.image, one.arch) for one in wanted)}
     tags = sorted({here[key].tag for key in keys if key in here})
     took = [store.known_duration("image", one.name) for one in wanted]

@@ -78,7 +78,7 @@ def engine_here() -> tuple[Engine | None, Arch]:
     """Return the engine, if one answers, and its architecture; without one this machine's."""
     try:
         engine = connect()
-        return engine, by_machine(engine.info().arch)
+        return engine, by_machine(engine.describe().arch)
     except EngineError:
         return None, by_machine(os.uname().machine)
 

@@ -16,7 +16,7 @@ from orchestrator import bounds
 from orchestrator.arch import ARCHES
 from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import owner
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, Image, Leftover
 from orchestrator.execute.images.dockerfiles import PACKAGE
 from orchestrator.matrix import schema
@@ -49,7 +49,7 @@ def ran(
     return ExecResult(exit_code=exit_code, stdout=stdout, stderr=stderr, timed_out=timed_out)
 
 
-_LABELS = "from orchestrator.execute.engine import owner; print(owner.labels('')[owner.OWNER])"
+_LABELS = "from orchestrator.execute.engine import owner; print(owner.make_labels('')[owner.OWNER])"
 
 
 def dead_labels(run: str) -> dict[str, str]:
@@ -109,13 +109,13 @@ class FakeEngine:
     def _files(self, name: str) -> Files:
         return self.volumes[self.containers[name].volume]
 
-    def info(self) -> EngineInfo:
+    def describe(self) -> EngineInfo:
         return EngineInfo(name="docker", version="20.10.24", api_version="1.41", arch="amd64")
 
     def answers(self) -> bool:
         return "answers" not in self.refuses
 
-    def running(self, name: str) -> bool:
+    def is_running(self, name: str) -> bool:
         return name in self.started
 
     def create_volume(self, name: str, run_id: str) -> None:
@@ -212,7 +212,7 @@ class FakeEngine:
         self._called("build_image", tag)
         assert timeout > 0
         assert not arguments, "no proxy is known here"
-        dockerfile = member([context.read()], "Dockerfile").decode()
+        dockerfile = read_member([context.read()], "Dockerfile").decode()
         self.built.append(dockerfile)
         parent = re.findall("^FROM (.*)$", dockerfile, re.MULTILINE)[-1]
         assert parent in {"scratch", *self.images} or parent.startswith("debian:"), parent
@@ -308,14 +308,14 @@ class FakeEngine:
         self.volumes.clear()
         return left
 
-    def leftovers(self) -> tuple[Leftover, ...]:
-        self._called("leftovers", "")
+    def find_leftovers(self) -> tuple[Leftover, ...]:
+        self._called("find_leftovers", "")
         return tuple(
             Leftover(
                 kind="container" if kind == "container" else "volume",
                 name=name,
                 run=labels[owner.LABEL],
-                alive=owner.alive(labels),
+                alive=owner.is_alive(labels),
                 kept=owner.KEPT in labels,
             )
             for (kind, name), labels in sorted(self.of_others.items())

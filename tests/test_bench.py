@@ -348,7 +348,7 @@ def test_the_pages_have_their_marks_and_the_figures_of_github() -> None:
 @pytest.mark.soak
 @pytest.mark.containers
 def test_probes_time_a_session_and_the_plain_loop(engine: DockerEngine, store: Path) -> None:
-    host = ARCHES[engine.info().arch]
+    host = ARCHES[engine.describe().arch]
     section = probes.measure(host, store, say=print, sizes=(1, 2), rounds=1)
     assert [row[0].split(",")[0] for row in section.rows] == ["matrixctl", "plain loop"] * 2
     assert all(float(row[1]) > 0 for row in section.rows)

@@ -14,7 +14,7 @@ from orchestrator.app.confirm import spread
 from orchestrator.app.stages import Run, lift_fail_fast
 from orchestrator.errors import DeadlineError, MatrixctlError, RecordError
 from orchestrator.execute.compile import compile_once
-from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.engine.engine import WORK
 from orchestrator.execute.images import emulation
 from orchestrator.matrix import capabilities, packages
@@ -168,7 +168,7 @@ def _find_program(run: Run, plan: Plan, cell: Cell, clock: _Clock) -> _Program:
     artifact = run.context.store.artifact(build.digest) if build and build.digest else None
     if artifact is None or not isinstance(build, BuildAction):
         raise MatrixctlError(f"the HAProxy of {cell.id} is gone from the store")
-    own = member([artifact.path.read_bytes()], "haproxy")
+    own = read_member([artifact.path.read_bytes()], "haproxy")
     if build.recipe is None or not build.recipe.compiles:
         source = "Debian's" if cell.haproxy.source == "distro" else "a prebuilt HAProxy's"
         return _Program(content=own, symbols=f"{source} own, as it was not compiled here: mostly none")
@@ -209,4 +209,4 @@ def _build_with_symbols(run: Run, plan: Plan, build: BuildAction, clock: _Clock)
         _log.info("building %s with -g, for a backtrace", build.name)
     # The compiler's cache knows nothing of our -g.
     task = replace(task, script=script, caches=(), kept_cache=None, timeout=min(task.timeout, clock.allow()))
-    return member([compile_once(context.engine, context.store, task).path.read_bytes()], "haproxy")
+    return read_member([compile_once(context.engine, context.store, task).path.read_bytes()], "haproxy")

@@ -49,7 +49,7 @@ def sweep_dead(engine: Engine, *, resumed: str = "") -> Iterator[Leftover]:
 
     :raises EngineError: if the engine does not do what it is asked; what went is gone all the same.
     """
-    for one in engine.leftovers():
+    for one in engine.find_leftovers():
         dead = one.alive is False or (one.alive is None and one.run == resumed != "")
         if dead and not one.kept and engine.remove_leftover(one):
             yield one

@@ -51,7 +51,7 @@ def make_context(
     cancel: Cancel,
 ) -> Context:
     """Return the means of a run; nothing is begun yet."""
-    host = by_machine(engine.info().arch)
+    host = by_machine(engine.describe().arch)
     shop = Workshop(
         engine=engine,
         host=options.here,
@@ -164,7 +164,7 @@ def open_run(run: Run, past: PastRun | None) -> tuple[Run, RunStarted | RunResum
         cells=[ledger.new_cell(cell) for cell in run.cells],
         rules=make_rules(run.expectations, run.cells),
         plan=plan,
-        engine=context.engine.info(),
+        engine=context.engine.describe(),
         options=context.options,
         tool_digest=digest_files(now),
         selected=len(run.cells) + len(run.reserve),

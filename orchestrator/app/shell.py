@@ -11,7 +11,7 @@ from typing import Literal
 
 from orchestrator.app.demand import demand_of_build
 from orchestrator.errors import UsageError
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
 from orchestrator.execute.images import emulation
 from orchestrator.execute.images.imageset import ImageSet
@@ -197,4 +197,4 @@ def _read(store: Store, digest: str | None, what: str, cell: CellRecord) -> byte
             f"the {what} of {cell.id} is not in the store {store.root}",
             resolution=f"Name the run's store with --store, or run the cell again: {cell.reproducer}",
         )
-    return member([artifact.path.read_bytes()], what)
+    return read_member([artifact.path.read_bytes()], what)

@@ -117,7 +117,7 @@ def clean(
 def _remove_leftovers(engine: Engine, *, foreign: bool, dry_run: bool) -> bool:
     """Remove them, and return whether any of them stays."""
     kept = False
-    for leftover in engine.leftovers():
+    for leftover in engine.find_leftovers():
         if leftover.alive or (leftover.alive is None and not foreign):
             kept = True
             _say_kept(leftover)

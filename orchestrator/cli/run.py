@@ -341,7 +341,7 @@ def _find_workers(
     with connect_cluster(address, access.make_security(address)) as cluster:
         if not (params["quiet"] or params["as_json"]):
             common.say(f"{address}: {format_count(len(cluster.workers), 'worker')}")
-        natives = cluster.find_natives(by_machine(engine.info().arch))
+        natives = cluster.find_natives(by_machine(engine.describe().arch))
         if options.settings and options.settings.only == "emulated":
             natives = frozenset()
         yield (
@@ -391,7 +391,7 @@ def _select_executed(
     """
     if not only:
         return cells, reserve
-    host = by_machine(engine.info().arch)
+    host = by_machine(engine.describe().arch)
     left, kept = (select_executed(some, only, host, natives) for some in (cells, reserve))
     if not left:
         other = "natively" if only == "emulated" else "under QEMU"

@@ -57,7 +57,7 @@ def shell(
     kept = Store(store or common.find_default_store())
     again = replan(past, found, common.read_catalog([*find_sources(past), *sources]), kept)
     engine = connect()
-    host = by_machine(engine.info().arch)
+    host = by_machine(engine.describe().arch)
     if host != again.host:
         raise UsageError(
             f"the run was on {again.host.name}, and this engine is on {host.name}",

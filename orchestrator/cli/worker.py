@@ -84,7 +84,7 @@ def command(
     with show_log(common.say):
         kept = open_store(store or common.find_default_store(), remote_store, write=True)
         remove_leftovers(engine, kept, common.find_default_out())
-        host = by_machine(engine.info().arch)
+        host = by_machine(engine.describe().arch)
 
         def make_images(limit: float) -> ImageSet:
             shop = Workshop(

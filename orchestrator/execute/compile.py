@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator import bounds
 from orchestrator.errors import BuildError, EngineError, ExhaustedError, MatrixctlError
 from orchestrator.execute import buildlog
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
 from orchestrator.execute.store.store import Artifact, Store
 from orchestrator.execute.system.deadline import exceeded
@@ -133,7 +133,7 @@ def _compile(engine: Engine, store: Store, task: Compile) -> Artifact:
         argv = ("env", f"JOBS={task.jobs}", "sh", "-c", _BUILD)
         done = engine.exec(spec.name, argv, timeout=task.timeout, on_line=None)
         # The build may have put another file there, behind the back of what keeps it short.
-        log = member(engine.get(spec.name, f"{WORK}/build.log", limit=4 * bounds.LOG), "build.log")
+        log = read_member(engine.get(spec.name, f"{WORK}/build.log", limit=4 * bounds.LOG), "build.log")
         store.put_log(task.digest, log)
         # Also of a build that failed: the next try goes on where a deadline or a mistake has stopped it.
         _keep_ccache(engine, store, task, spec.name, failed=done.exit_code != 0)

@@ -235,7 +235,7 @@ class _SessionReader:
             raise MatrixctlError(f"The probe driver wrote a line of another shape: {error!r}") from error
         judged = self._judge(cell, raw)
         blames = judged.outcome is Outcome.FAIL or judged.reason is Reason.INTERNAL
-        if blames and not self._prober.engine.running(self._container):
+        if blames and not self._prober.engine.is_running(self._container):
             # The client, which outlives the server by a moment, saw it hang, refuse, or be silent.
             self._open[cell.id] = cell
             raise EngineLostError("The server's container was stopped while it was probed.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from orchestrator import bounds
 from orchestrator.errors import MatrixctlError, TooLargeError
-from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe import session
@@ -150,7 +150,7 @@ def _fetch(engine: Engine, client: str, qlogs: Sequence[str], catch: Catch) -> N
     for name in ("capture.pcapng", "keys.log", "packets.txt", "haproxy.log", *qlogs):
         limit = min(left, limits.get(name, 2 * bounds.EVIDENCE))
         try:
-            content = member(engine.get(client, f"{_PLACE}/{name}", limit=limit), name)
+            content = read_member(engine.get(client, f"{_PLACE}/{name}", limit=limit), name)
         except MatrixctlError as error:
             if isinstance(error, TooLargeError) or name in qlogs:
                 catch.missing.append(f"{name} is left out: {error.brief}")

@@ -23,11 +23,11 @@ def engine(dead: dict[str, str]) -> FakeEngine:
         ("container", f"{RUN}-kept"): {**dead, owner.KEPT: "true"},
         ("container", f"{RUN}-stranger"): {},
         ("container", f"{RUN}-copied"): {"matrixctl-like": "x", owner.OWNER: dead[owner.OWNER]},
-        ("container", "matrixctl-living"): owner.labels("20260102-030405-live"),
+        ("container", "matrixctl-living"): owner.make_labels("20260102-030405-live"),
         ("container", "matrixctl-elsewhere"): {**dead, owner.OWNER: "another-boot.1.2.3"},
         ("container", "matrixctl-nobodys"): {owner.LABEL: "20260102-030405-dead"},
         ("volume", f"{RUN}-work"): dead,
-        ("volume", "matrixctl-living"): owner.labels("x"),
+        ("volume", "matrixctl-living"): owner.make_labels("x"),
     }
     return made
 

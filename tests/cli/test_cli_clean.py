@@ -74,29 +74,29 @@ def test_a_store_that_a_run_uses_stays(tmp_path: Path, store: Store) -> None:
 
 
 def test_an_owner_is_alive_as_long_as_its_process() -> None:
-    mine = owner.labels("run")
+    mine = owner.make_labels("run")
     assert mine["matrixctl"] == "run"
-    assert owner.alive(mine) is True
+    assert owner.is_alive(mine) is True
     code = (
         "from orchestrator.execute.engine import owner; "
-        "print(owner.labels('')[owner.OWNER], flush=True); input()"
+        "print(owner.make_labels('')[owner.OWNER], flush=True); input()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout
         labels = {owner.OWNER: other.stdout.readline().strip()}
-        assert owner.alive(labels) is True
+        assert owner.is_alive(labels) is True
         other.kill()
         os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
-        assert owner.alive(labels) is False, "a process that is dead and not yet waited for holds nothing"
-    assert owner.alive(labels) is False
+        assert owner.is_alive(labels) is False, "a process that is dead and not yet waited for holds nothing"
+    assert owner.is_alive(labels) is False
 
 
 def test_a_process_that_proc_hides_is_not_taken_for_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    label = owner.labels("run")
+    label = owner.make_labels("run")
 
     def refuse(_: int, __: int) -> None:
         raise PermissionError
@@ -104,22 +104,22 @@ def test_a_process_that_proc_hides_is_not_taken_for_dead(
     with monkeypatch.context() as hidden:
         hidden.setattr(owner, "_PROC", tmp_path)  # as with hidepid=2
         hidden.setattr(os, "kill", refuse)
-        assert owner.alive(label) is None
-    assert owner.alive(label) is True
+        assert owner.is_alive(label) is None
+    assert owner.is_alive(label) is True
 
 
 def test_a_process_id_that_is_used_again_is_another_owner() -> None:
-    label = owner.labels("run")[owner.OWNER]
-    assert owner.alive({owner.OWNER: label.rpartition(".")[0] + ".1"}) is False
+    label = owner.make_labels("run")[owner.OWNER]
+    assert owner.is_alive({owner.OWNER: label.rpartition(".")[0] + ".1"}) is False
 
 
 @pytest.mark.parametrize("label", ["", "x", "..", "other-boot.1.2.3", "\0.\0.\0"])
 def test_what_cannot_be_judged_from_here_is_not_taken_for_dead(label: str) -> None:
-    assert owner.alive({owner.OWNER: label}) is None
-    assert owner.alive({}) is None
-    mine = owner.labels("run")[owner.OWNER].split(".")
-    assert owner.alive({owner.OWNER: ".".join([mine[0], "1", *mine[2:]])}) is None, "another pid namespace"
-    assert owner.alive({owner.OWNER: ".".join(mine[:2])}) is None
+    assert owner.is_alive({owner.OWNER: label}) is None
+    assert owner.is_alive({}) is None
+    mine = owner.make_labels("run")[owner.OWNER].split(".")
+    assert owner.is_alive({owner.OWNER: ".".join([mine[0], "1", *mine[2:]])}) is None, "another pid namespace"
+    assert owner.is_alive({owner.OWNER: ".".join(mine[:2])}) is None
 
 
 def prunes(tmp_path: Path, store: Store, *options: str) -> tuple[str, str]:
@@ -200,8 +200,8 @@ def test_clean_takes_what_a_dead_process_left_half_made(tmp_path: Path, store: S
 
 @pytest.mark.parametrize("pid", ["9" * 5000, "\u00b2", "-1", "", "1 "])
 def test_a_label_that_names_no_process_tells_nothing(pid: str) -> None:
-    boot, namespace, _, start = owner.labels("")[owner.OWNER].split(".")
-    assert owner.alive({owner.OWNER: f"{boot}.{namespace}.{pid}.{start}"}) is None
+    boot, namespace, _, start = owner.make_labels("")[owner.OWNER].split(".")
+    assert owner.is_alive({owner.OWNER: f"{boot}.{namespace}.{pid}.{start}"}) is None
 
 
 def test_a_remote_store_is_pruned_without_an_engine(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[Cell], app.Opt
         got.append((cells, given[2]))
         raise UsageError("enough")
 
-    engine = SimpleNamespace(cpus=1, info=lambda: SimpleNamespace(arch="amd64"))
+    engine = SimpleNamespace(cpus=1, describe=lambda: SimpleNamespace(arch="amd64"))
     monkeypatch.setattr(run, "connect", lambda **_: engine)
     monkeypatch.setattr(app, "run_matrix", run_matrix)
     return got

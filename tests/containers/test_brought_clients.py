@@ -48,7 +48,7 @@ def made(engine: DockerEngine, store: Path, tmp_path_factory: pytest.TempPathFac
     shop = Workshop(
         engine=engine,
         host=LocalHost(),
-        arch=by_machine(engine.info().arch),
+        arch=by_machine(engine.describe().arch),
         store=Store(store),
     )
     ours = ImageSet(shop=shop).get("client", shop.arch)

@@ -109,7 +109,7 @@ def test_a_worker_that_is_killed_changes_no_verdict(
     engine: DockerEngine, run_once: Runner, store: Path, bucket: Bucket, tmp_path: Path, *, builds: bool
 ) -> None:
     """The second worker's engine has nothing: its images come by the store."""
-    host = engine.info().arch
+    host = engine.describe().arch
     chosen = (f"arch={host}", f"cipher={CIPHERS}", "client=curl", "execution=default")
     undisturbed = run_once(*chosen).record
     with ExitStack() as stack:

@@ -36,7 +36,7 @@ NEEDED = {"base", "toolchain", "client", "runtime"}
 
 @pytest.fixture(scope="module")
 def host(engine: DockerEngine) -> str:
-    return engine.info().arch
+    return engine.describe().arch
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ class OnSmallDisks(DockerEngine):
             name=name,
             driver="local",
             driver_opts={"type": "none", "o": "bind", "device": str(place)},
-            labels=owner.labels(run_id),
+            labels=owner.make_labels(run_id),
         )
 
 
@@ -188,7 +188,9 @@ def taken(engine: DockerEngine, part: str, *, after: float) -> threading.Thread:
     def work() -> None:
         until = time.monotonic() + 120
         while time.monotonic() < until:
-            for one in engine.client.api.containers(filters={"label": owner.mine()}):  # of this run alone
+            for one in engine.client.api.containers(
+                filters={"label": owner.make_own_label()}
+            ):  # of this run alone
                 if one["Names"][0].endswith(part):
                     time.sleep(after)
                     engine.client.api.remove_container(one["Id"], force=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_faults import signalled
 
-from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -151,7 +151,7 @@ def test_a_rule_about_the_server_runs_what_is_declared_impossible(
     digest = run("arch=amd64", f"cipher={GCM}", today=TODAY).record.cells[0].build.digest
     artifact = Store(store).artifact(digest)
     assert artifact is not None
-    (tmp_path / "haproxy").write_bytes(member([artifact.path.read_bytes()], "haproxy"))
+    (tmp_path / "haproxy").write_bytes(read_member([artifact.path.read_bytes()], "haproxy"))
     old = '[{name: old, version: "2.8.3", prebuilt: haproxy}]'
 
     def cell(rule: str) -> CellRecord:

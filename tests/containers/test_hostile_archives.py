@@ -9,7 +9,7 @@ from hostile import CANARY
 
 from orchestrator.arch import by_machine
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, container, volume
 from orchestrator.execute.images.workshop import newest
@@ -41,7 +41,7 @@ def hostile() -> bytes:
 
 
 def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine) -> None:
-    image = newest(engine, "toolchain", by_machine(engine.info().arch))
+    image = newest(engine, "toolchain", by_machine(engine.describe().arch))
     if image is None:
         pytest.skip("no toolchain image yet: any run makes it")
     unpack = Renderer().render("build/unpack.sh.j2", {"work": WORK, "source": SOURCE, "patches": ()})
@@ -66,7 +66,7 @@ def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine)
         looked = engine.exec(name, ("sh", "-c", LOOK), timeout=30, on_line=None).stdout.decode()
         for wanted in ("build/link", "build/socket"):
             with pytest.raises(EngineError):
-                member(engine.get(name, f"{WORK}/{wanted}"), wanted.rpartition("/")[2])
+                read_member(engine.get(name, f"{WORK}/{wanted}"), wanted.rpartition("/")[2])
     lines = looked.splitlines()
     assert unpacked.exit_code != 0  # tar says so, and the build ends there
     assert [line for line in lines if CANARY in line and not line.startswith(f"{WORK}/build/")] == []

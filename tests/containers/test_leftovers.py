@@ -21,7 +21,7 @@ from orchestrator.execute.images import workshop
 from orchestrator.execute.engine.engine import ContainerSpec, connect
 engine = connect()
 engine.create_volume("matrixctl-{RUN}-dead", "{RUN}")
-arch = by_machine(engine.info().arch)
+arch = by_machine(engine.describe().arch)
 image = workshop.newest(engine, "client", arch)
 if image is not None:
     engine.create(ContainerSpec(
@@ -42,15 +42,15 @@ def left(engine: DockerEngine) -> Iterator[None]:
         subprocess.run([sys.executable, "-c", MAKE], check=True, timeout=60)
         yield
     finally:
-        for one in engine.leftovers():
+        for one in engine.find_leftovers():
             if one.run == RUN:
                 engine.remove_leftover(one)
 
 
 @pytest.mark.usefixtures("left")
 def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
-    mine = [one for one in engine.leftovers() if one.run == RUN]
-    with_container = workshop.newest(engine, "client", by_machine(engine.info().arch)) is not None
+    mine = [one for one in engine.find_leftovers() if one.run == RUN]
+    with_container = workshop.newest(engine, "client", by_machine(engine.describe().arch)) is not None
     states = {(one.kind, one.name.rpartition("-")[2]): one.alive for one in mine}
     expected = {("volume", "alive"): True, ("volume", "foreign"): None, ("volume", "dead"): False}
     assert states == expected | ({("container", "dead"): False} if with_container else {})
@@ -59,13 +59,13 @@ def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
     assert set(dead) <= set(gone)
     assert not [one for one in gone if one.alive is not False]
     assert not [one for one in dead if one.kind == "container" and engine.remove_leftover(one)]
-    found = {one.name.rpartition("-")[2] for one in engine.leftovers() if one.run == RUN}
+    found = {one.name.rpartition("-")[2] for one in engine.find_leftovers() if one.run == RUN}
     assert found == {"alive", "foreign"}
 
 
 @pytest.mark.usefixtures("left")
 def test_a_dry_run_says_what_would_go_and_what_stays(engine: DockerEngine) -> None:
-    before = [one.name for one in engine.leftovers() if one.run == RUN]
+    before = [one.name for one in engine.find_leftovers() if one.run == RUN]
     said = CliRunner().invoke(main, ["clean", "--dry-run"]).stdout.splitlines()
     assert f"would remove volume matrixctl-{RUN}-dead" in said
     assert f"kept volume matrixctl-{RUN}-alive: its run still goes on" in said
@@ -73,7 +73,7 @@ def test_a_dry_run_says_what_would_go_and_what_stays(engine: DockerEngine) -> No
     assert f"would remove volume matrixctl-{RUN}-foreign" in (
         CliRunner().invoke(main, ["clean", "--dry-run", "--foreign"]).stdout
     )
-    assert [one.name for one in engine.leftovers() if one.run == RUN] == before
+    assert [one.name for one in engine.find_leftovers() if one.run == RUN] == before
 
 
 @pytest.mark.usefixtures("left")

@@ -9,7 +9,7 @@ import pytest
 from git_samples import Repository
 
 from orchestrator.arch import ARCHES, by_machine
-from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import image_content
 from orchestrator.execute.images.workshop import existing
@@ -118,14 +118,14 @@ def test_a_package_of_debian_and_a_binary_of_ours_are_probed_and_not_compiled(
     run: Any, engine: DockerEngine, store: Path, tmp_path: Path
 ) -> None:
     ours = run(f"cipher={GCM}")
-    host = by_machine(engine.info().arch)
+    host = by_machine(engine.describe().arch)
     dist = tmp_path / "dist"
     dist.mkdir()
     version = debian(engine, host.name, dist / f"haproxy_{host.name}")
     (build,) = [one for one in actions(ours, "haproxy") if one.name.endswith("arm64")]
     artifact = Store(store).artifact(build.digest)
     assert artifact is not None
-    (dist / "haproxy_arm64").write_bytes(member([artifact.path.read_bytes()], "haproxy"))
+    (dist / "haproxy_arm64").write_bytes(read_member([artifact.path.read_bytes()], "haproxy"))
 
     where = "prebuilt: 'dist/haproxy_{arch}'"
     ran = run(profile="full", matrix=matrix(tmp_path, where, arch="amd64, arm64", version=version))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import ROOT, Ran, Runner
 
-from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason
@@ -134,7 +134,7 @@ def test_a_binary_of_another_system_is_not_loadable_and_tried_once(
         assert one.build.digest is not None
         artifact = Store(store).artifact(one.build.digest)
         assert artifact is not None
-        program, arch = member([artifact.path.read_bytes()], "haproxy"), one.axes.arch.name
+        program, arch = read_member([artifact.path.read_bytes()], "haproxy"), one.axes.arch.name
         (tmp_path / f"musl_{arch}").write_bytes(program.replace(*OTHER_LOADERS[arch]))
         (tmp_path / f"lacking_{arch}").write_bytes(program.replace(b"libcrypt.so.1", b"libcrypX.so.1"))
     values = [

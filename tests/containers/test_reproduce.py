@@ -44,7 +44,7 @@ HARDENING = (
 def images_by_hand(engine: DockerEngine, run: Any) -> Iterator[None]:
     """Our own images under the names of a reproducer, as its README says; what a person has so stays."""
     run("arch=amd64", "cipher=default")
-    host = by_machine(engine.info().arch)
+    host = by_machine(engine.describe().arch)
     found = existing(engine, host, tuple(ARCHES.values()))
     tagged = []
     for (name, arch), image in found.items():

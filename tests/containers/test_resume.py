@@ -255,7 +255,7 @@ def survive(made: Bed, calm: Undisturbed) -> None:
 
 def remains(engine: DockerEngine, made: Bed, run_id: str) -> list[str]:
     """What is left of the run where nothing should be."""
-    found = [f"{one.kind} {one.name}" for one in engine.leftovers() if one.run == run_id]
+    found = [f"{one.kind} {one.name}" for one in engine.find_leftovers() if one.run == run_id]
     found += [str(path) for path in made.run.rglob(".*")]
     found += [str(path) for place in ("tmp", "store/tmp") for path in (made.folder / place).iterdir()]
     return found

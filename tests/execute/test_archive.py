@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import EngineError
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import UID
 
 FILES = st.dictionaries(
@@ -27,7 +27,7 @@ def test_what_is_packed_comes_out_again(files: dict[str, bytes]) -> None:
     archive = pack(files)
     assert pack(files) == archive
     for path, content in files.items():
-        assert member([archive[:7], archive[7:]], path) == content
+        assert read_member([archive[:7], archive[7:]], path) == content
 
 
 def test_folders_come_before_their_files_and_all_belongs_to_the_containers_user() -> None:
@@ -65,13 +65,13 @@ def symlink() -> bytes:
 )
 def test_a_member_that_cannot_be_had_is_the_engines_fault(archive: bytes, said: str) -> None:
     with pytest.raises(EngineError, match=said):
-        member([archive], "x")
+        read_member([archive], "x")
 
 
 @given(content=st.binary(max_size=3000))
 def test_any_bytes_give_a_file_or_an_engine_error(content: bytes) -> None:
     with contextlib.suppress(EngineError):
-        member([content], "x")
+        read_member([content], "x")
 
 
 @pytest.mark.parametrize("target", ["haproxy", "other"])
@@ -83,4 +83,4 @@ def test_a_link_is_no_file_and_one_to_itself_is_not_followed_for_ever(target: st
         tar.addfile(link)
         tar.addfile(tarfile.TarInfo("other"))
     with pytest.raises(EngineError, match="holds no file haproxy"):
-        member([buffer.getvalue()], "haproxy")
+        read_member([buffer.getvalue()], "haproxy")

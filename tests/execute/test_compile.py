@@ -18,7 +18,7 @@ from orchestrator.errors import (
     MatrixctlError,
 )
 from orchestrator.execute.compile import Compile, compile_once
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.patches import read_patch
@@ -80,7 +80,7 @@ def fails(
 
 def test_the_output_and_the_log_are_kept(store: Store, task: Compile) -> None:
     artifact = compile_once(FakeEngine(builds), store, task)
-    assert member([artifact.path.read_bytes()], "haproxy") == b"a binary"
+    assert read_member([artifact.path.read_bytes()], "haproxy") == b"a binary"
     assert artifact.meta == {"name": task.name}
     assert store.artifact(DIGEST) == artifact
     assert store.log(DIGEST).read_bytes() == b"compiled\n"

@@ -78,7 +78,7 @@ def test_podman_has_versions_of_its_own() -> None:
     ],
 )
 def test_podman_is_known_by_its_answer(components: object, name: str) -> None:
-    assert docker_engine.engine_name({"Version": "1", "Components": components}) == name
+    assert docker_engine.find_engine_name({"Version": "1", "Components": components}) == name
 
 
 def test_memory_below_two_gigabytes_is_missing() -> None:
@@ -104,7 +104,7 @@ def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, 
 class Elsewhere(FakeEngine):
     """An engine on a machine that nothing can be compiled on."""
 
-    def info(self) -> EngineInfo:
+    def describe(self) -> EngineInfo:
         raise EngineError("The engine runs on pdp11.", resolution="Name one on amd64 or arm64.")
 
 

@@ -32,7 +32,7 @@ def test_the_emulator_says_its_version() -> None:
 
 @pytest.mark.containers
 def test_a_container_of_another_architecture_is_no_proof(engine: Engine) -> None:
-    arch = ARCHES[engine.info().arch]
+    arch = ARCHES[engine.describe().arch]
     shop = workshop.Workshop(engine=engine, host=LocalHost(), arch=arch)
     base = base_image.ensure_base(shop)
     other = next(arch for arch in ARCHES.values() if arch != shop.arch)

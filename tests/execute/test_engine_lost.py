@@ -159,11 +159,11 @@ def test_whatever_the_package_and_its_transports_raise_is_a_loss(error: Exceptio
 def test_whether_a_container_runs(daemon: Daemon) -> None:
     engine = daemon.engine(patience=0)
     daemon.answer = lambda _: (200, {"State": {"Running": True}})
-    assert engine.running("x")
+    assert engine.is_running("x")
     daemon.answer = lambda _: (200, {"State": {"Running": False}})
-    assert not engine.running("x")
+    assert not engine.is_running("x")
     daemon.answer = lambda _: (404, {"message": "No such container: x"})
-    assert not engine.running("x")
+    assert not engine.is_running("x")
 
 
 def test_a_container_that_is_being_removed_has_no_name_and_breaks_no_sweep(daemon: Daemon) -> None:
@@ -174,7 +174,7 @@ def test_a_container_that_is_being_removed_has_no_name_and_breaks_no_sweep(daemo
     assert daemon.engine(patience=0).sweep("r") == ("0a1b", "x")
 
 
-LABELS = owner.labels("20260102-030405-live")
+LABELS = owner.make_labels("20260102-030405-live")
 LISTS = {
     "/containers/json": [
         {"Id": "1", "Names": ["/b"], "Labels": LABELS},
@@ -186,13 +186,13 @@ LISTS = {
 
 def test_what_bears_our_label_is_listed_in_the_order_in_which_it_can_go(daemon: Daemon) -> None:
     daemon.answer = lambda path: (200, LISTS[path.partition("?")[0]])
-    assert [tuple(one.model_dump().values()) for one in daemon.engine(patience=0).leftovers()] == [
+    assert [tuple(one.model_dump().values()) for one in daemon.engine(patience=0).find_leftovers()] == [
         ("container", "a", "20260102-030405-live", True, False),
         ("container", "b", "20260102-030405-live", True, False),
         ("volume", "v", "r", None, True),
     ]
     daemon.answer = lambda path: (200, {"/volumes": {"Volumes": None}}.get(path.partition("?")[0], []))
-    assert daemon.engine(patience=0).leftovers() == ()
+    assert daemon.engine(patience=0).find_leftovers() == ()
 
 
 @pytest.mark.parametrize("kind", ["container", "volume"])

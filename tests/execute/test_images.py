@@ -258,7 +258,7 @@ def test_dpkgs_list_is_read_without_dpkg() -> None:
 
 @pytest.fixture(scope="module")
 def shop(engine: DockerEngine) -> workshop.Workshop:
-    arch = ARCHES[engine.info().arch]
+    arch = ARCHES[engine.describe().arch]
     return workshop.Workshop(engine=engine, host=LocalHost(), arch=arch)
 
 
@@ -383,7 +383,7 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: work
 
 def _containers(shop: workshop.Workshop) -> set[str]:
     """Ours alone: others may use the same daemon."""
-    return {one.name for one in shop.engine.leftovers() if one.run == "images"}
+    return {one.name for one in shop.engine.find_leftovers() if one.run == "images"}
 
 
 class _Daemon(http.server.BaseHTTPRequestHandler):

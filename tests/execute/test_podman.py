@@ -75,12 +75,14 @@ class Api:
 
     def containers(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:  # noqa: A002
         assert all
-        assert filters == {"label": owner.mine()}
-        return [{"Names": [f"/{run}-c"], "Id": "x", "Labels": owner.labels(run)} for run in ("one", "two")]
+        assert filters == {"label": owner.make_own_label()}
+        return [
+            {"Names": [f"/{run}-c"], "Id": "x", "Labels": owner.make_labels(run)} for run in ("one", "two")
+        ]
 
     def volumes(self, *, filters: dict[str, str]) -> dict[str, Any]:
-        assert filters == {"label": owner.mine()}
-        return {"Volumes": [{"Name": f"{run}-v", "Labels": owner.labels(run)} for run in ("one", "two")]}
+        assert filters == {"label": owner.make_own_label()}
+        return {"Volumes": [{"Name": f"{run}-v", "Labels": owner.make_labels(run)} for run in ("one", "two")]}
 
     def remove_container(self, name: str, **_: Any) -> None:
         self.gone.append(name)

@@ -17,7 +17,7 @@ from orchestrator.arch import ARCHES
 from orchestrator.atomic_files import sha256_of
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
-from orchestrator.execute.engine.archive import member, pack
+from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.docker_exec import read_frames
 from orchestrator.execute.images import bootstrap, emulation, image_content
 from orchestrator.execute.setup import doctor
@@ -70,7 +70,7 @@ def test_archive(fuzz: Fuzz) -> None:
     packed = pack({"haproxy": b"\x7fELF", "a/b": b"x" * 700}, executable=("haproxy",))
     named = st.sampled_from(("haproxy", "a/b", "a", "b", "c" * 150, "", ".."))
     samples = near_bytes(packed, packed[:1400], of_links(), edits=4)
-    fuzz(st.tuples(samples, named), lambda given: member([given[0]], given[1]))
+    fuzz(st.tuples(samples, named), lambda given: read_member([given[0]], given[1]))
 
 
 def test_docker_stream(fuzz: Fuzz) -> None:
@@ -133,8 +133,8 @@ def test_doctor(fuzz: Fuzz) -> None:
 
 def test_owner_labels(fuzz: Fuzz) -> None:
     """The label of a stranger's container, or of an older version's."""
-    mine = owner.labels("run")
-    fuzz(near_text(*mine.values()), lambda text: owner.alive(dict.fromkeys(mine, text)))
+    mine = owner.make_labels("run")
+    fuzz(near_text(*mine.values()), lambda text: owner.is_alive(dict.fromkeys(mine, text)))
 
 
 REFS = (

@@ -10,7 +10,7 @@ from orchestrator.app.actions.image import record_image
 from orchestrator.app.context import Context
 from orchestrator.app.once import Once
 from orchestrator.errors import MatrixctlError
-from orchestrator.execute.engine.archive import member
+from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.matrix import capabilities, packages
 from orchestrator.matrix.model import Cell, ClientValue, Unsupported
@@ -203,11 +203,11 @@ def _read_program(context: Context, action: ProbeAction, plan: Plan) -> bytes:
     artifact = context.store.artifact(build.digest or "")
     if artifact is None:
         raise MatrixctlError(f"The artifact of {build.name} is gone from the store.")
-    return member([artifact.path.read_bytes()], "haproxy")
+    return read_member([artifact.path.read_bytes()], "haproxy")
 
 
 def _read_selftest(context: Context, action: ProbeAction, plan: Plan) -> bytes | None:
     """Return the self-test's program, or ``None`` where it could not be compiled."""
     built = plan.actions[action.selftest].digest if action.selftest else None
     artifact = context.store.artifact(built) if built else None
-    return member([artifact.path.read_bytes()], "selftest") if artifact else None
+    return read_member([artifact.path.read_bytes()], "selftest") if artifact else None

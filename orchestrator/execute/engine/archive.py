@@ -11,25 +11,25 @@ from orchestrator.execute.engine.engine import UID
 
 
 def pack(files: Mapping[str, bytes], *, executable: Iterable[str] = ()) -> bytes:
-    """A tar of files by relative path, owned by the containers' user, without dates (so repeatable)."""
+    """Return a tar of files by relative path, of the containers' user, without dates (so repeatable)."""
     programs = set(executable)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        folders = {folder for path in files for folder in _parents(path)}
+        folders = {folder for path in files for folder in _list_parents(path)}
         for folder in sorted(folders):
-            tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o755, 0))
+            tar.addfile(_make_entry(folder, tarfile.DIRTYPE, 0o755, 0))
         for path, content in files.items():
             mode = 0o755 if path in programs else 0o644
-            tar.addfile(_entry(path, tarfile.REGTYPE, mode, len(content)), io.BytesIO(content))
+            tar.addfile(_make_entry(path, tarfile.REGTYPE, mode, len(content)), io.BytesIO(content))
     return buffer.getvalue()
 
 
-def _parents(path: str) -> list[str]:
+def _list_parents(path: str) -> list[str]:
     parts = path.split("/")[:-1]
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def _entry(name: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
+def _make_entry(name: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode, entry.size, entry.uid, entry.gid = kind, mode, size, UID, UID
     return entry
@@ -39,8 +39,8 @@ _BROKEN = (tarfile.TarError, ValueError, OverflowError)
 """What tarfile raises at an archive that was cut or harmed: mostly its own error, but not always."""
 
 
-def member(archive: Iterable[bytes], name: str) -> bytes:
-    """The content of one regular file of an archive; see ``copy_member``."""
+def read_member(archive: Iterable[bytes], name: str) -> bytes:
+    """Return the content of one regular file of an archive; see ``copy_member``."""
     content = io.BytesIO()
     copy_member(io.BytesIO(b"".join(archive)), name, content)
     return content.getvalue()

@@ -54,7 +54,7 @@ def connect(*, keep: bool = False) -> "DockerEngine":
     return DockerEngine(client, keep=keep)
 
 
-def engine_name(version: Mapping[str, Any]) -> str:
+def find_engine_name(version: Mapping[str, Any]) -> str:
     """Return ``docker``, or ``podman`` where Podman answers Docker's API.
 
     :param version: the answer of the API's ``/version``.
@@ -97,17 +97,17 @@ class DockerEngine(DockerImages):
                 stop=stop_after_delay(max(0.0, left)),
                 wait=wait_fixed(0.5),
                 retry_error_callback=lambda _: False,
-            )(self._pings):
+            )(self._ping):
                 self._down_since = 0.0
             return not self._down_since
 
-    def _pings(self) -> bool:
+    def _ping(self) -> bool:
         try:
             return bool(self._api.get(f"{self._api.base_url}/_ping", timeout=_PING).ok)
         except ENGINE_ERRORS:
             return False
 
-    def info(self) -> EngineInfo:
+    def describe(self) -> EngineInfo:
         with explain_errors("tell its version"):
             version = self.client.version()
         try:
@@ -118,7 +118,7 @@ class DockerEngine(DockerImages):
                 resolution=f"Name one on {' or '.join(ARCHES)} with DOCKER_HOST.",
             ) from None
         return EngineInfo(
-            name=engine_name(version),
+            name=find_engine_name(version),
             version=version["Version"],
             api_version=version["ApiVersion"],
             arch=arch.name,
@@ -141,12 +141,12 @@ class DockerEngine(DockerImages):
     def folder(self) -> str:
         return str(self._host["DockerRootDir"])
 
-    def running(self, name: str) -> bool:
-        return docker_exec.running(self._api, name)
+    def is_running(self, name: str) -> bool:
+        return docker_exec.is_running(self._api, name)
 
     def create_volume(self, name: str, run_id: str) -> None:
         with explain_errors(f"create the volume {name}"):
-            self.client.volumes.create(name=name, labels=owner.labels(run_id, kept=self._keep))
+            self.client.volumes.create(name=name, labels=owner.make_labels(run_id, kept=self._keep))
 
     @_again
     def remove_volume(self, name: str) -> None:
@@ -185,7 +185,7 @@ class DockerEngine(DockerImages):
                 # Without new privileges only root has a power from its first program on.
                 user="0:0" if spec.captures else f"{UID}:{UID}",
                 working_dir=WORK,
-                labels=owner.labels(spec.run_id, kept=self._keep),
+                labels=owner.make_labels(spec.run_id, kept=self._keep),
                 host_config=host_config,
                 platform=spec.platform,
                 environment={"HOME": WORK, "LC_ALL": "C.UTF-8"},
@@ -233,13 +233,13 @@ class DockerEngine(DockerImages):
 
     def sweep(self, run_id: str = "") -> tuple[str, ...]:
         # This process's alone: with reports in two folders, two runs could have one id.
-        found = docker_leftovers.find(self._api, owner.mine())
+        found = docker_leftovers.find(self._api, owner.make_own_label())
         meant = [one for one in found if run_id in {"", one.run}]
         for one in meant:
             (self.remove if one.kind == "container" else self.remove_volume)(one.name)
         return tuple(one.name for one in meant)
 
-    def leftovers(self) -> tuple[Leftover, ...]:
+    def find_leftovers(self) -> tuple[Leftover, ...]:
         return docker_leftovers.find(self._api, owner.LABEL)
 
     def remove_leftover(self, leftover: Leftover) -> bool:

@@ -31,7 +31,7 @@ DOCTOR = "Run `matrixctl doctor` to see what is missing."
 
 @contextmanager
 def explain_errors(what: str) -> Iterator[None]:
-    """Around calls of the engine: ``what`` completes the sentence "Docker failed to".
+    """Raise our errors for those of calls of the engine; ``what`` completes the sentence "Docker failed to".
 
     :raises EngineLostError: where the engine went away, or took away what it was asked for.
     :raises ExhaustedError: where its disk is full.

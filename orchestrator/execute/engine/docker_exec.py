@@ -45,25 +45,25 @@ def execute(
     with explain_errors(f"run {argv[0]} in {name}"):
         exec_id = api.exec_create(name, bounded, stdin=False)["Id"]
         out, err = bounds.Head(bounds.OUTPUT), bounds.Head(bounds.OUTPUT)
-        take = out.add if on_line is None else _per_line(argv[0], on_line)
+        take = out.add if on_line is None else _make_line_splitter(argv[0], on_line)
         with (
-            _killed_after(api, name, timeout + 2 * GRACE) as killed,
-            closing(_stream(api, exec_id, started + backstop)) as frames,
+            _kill_after(api, name, timeout + 2 * GRACE) as killed,
+            closing(_read_stream(api, exec_id, started + backstop)) as frames,
         ):
             for number, data in frames:
                 (take if number == _OUT else err.add)(data)
         exit_code = _SIGKILL if killed.is_set() else find_exit_code(api, exec_id)
     if exit_code is None:  # the stream ended, the program did not: the container is being removed
         raise EngineLostError(f"{argv[0]} in {name} was cut off.", resolution=DOCTOR)
-    if exit_code != 0 and not killed.is_set() and not _stays(api, name, exit_code):
+    if exit_code != 0 and not killed.is_set() and not _is_still_running(api, name, exit_code):
         # What it says of its program is worth nothing.
         raise EngineLostError(f"{name} was stopped while {argv[0]} ran in it.", resolution=DOCTOR)
     timed_out = exit_code in {_TERMINATED, _SIGKILL} and time.monotonic() - started >= timeout
     return ExecResult(exit_code=exit_code, stdout=out.content(), stderr=err.content(), timed_out=timed_out)
 
 
-def running(api: docker.APIClient, name: str) -> bool:
-    """See ``Engine.running``."""
+def is_running(api: docker.APIClient, name: str) -> bool:
+    """See ``Engine.is_running``."""
     with explain_errors(f"tell whether {name} runs"):
         try:
             return bool(api.inspect_container(name)["State"]["Running"])
@@ -71,16 +71,16 @@ def running(api: docker.APIClient, name: str) -> bool:
             return False
 
 
-def _stays(api: docker.APIClient, name: str, exit_code: int) -> bool:
+def _is_still_running(api: docker.APIClient, name: str, exit_code: int) -> bool:
     """Whether a container outlives its program; the engine notes its end a moment after the program's."""
     until = time.monotonic() + (_MOMENT if exit_code == _SIGKILL else 0)
-    while (runs := running(api, name)) and time.monotonic() < until:
+    while (runs := is_running(api, name)) and time.monotonic() < until:
         time.sleep(0.1)
     return runs
 
 
 @contextmanager
-def _killed_after(api: docker.APIClient, name: str, seconds: float) -> Iterator[threading.Event]:
+def _kill_after(api: docker.APIClient, name: str, seconds: float) -> Iterator[threading.Event]:
     """End the container of what outlives its KILL: it may have stopped timeout(1), which sends that."""
     killed = threading.Event()
 
@@ -98,7 +98,7 @@ def _killed_after(api: docker.APIClient, name: str, seconds: float) -> Iterator[
         timer.cancel()
 
 
-def _stream(api: docker.APIClient, exec_id: str, deadline: float) -> Generator[tuple[int, bytes]]:
+def _read_stream(api: docker.APIClient, exec_id: str, deadline: float) -> Generator[tuple[int, bytes]]:
     wait = max(1.0, deadline - time.monotonic())
     with open_stream(api, exec_id, wait=wait) as (raw, _):
         yield from read_frames(raw, deadline)
@@ -126,14 +126,14 @@ def open_stream(
 
 
 def find_exit_code(api: docker.APIClient, exec_id: str) -> int | None:
-    """The program's exit code; ``None`` if its stream ended and it did not, so that it was cut off."""
+    """Return the program's exit code; ``None`` if its stream ended and it did not, so that it was cut off."""
     until = time.monotonic() + GRACE
     while (state := api.exec_inspect(exec_id))["Running"] and time.monotonic() < until:
         time.sleep(0.02)  # the engine notes the end a moment after the stream's
     return None if state["Running"] else state["ExitCode"]
 
 
-def _per_line(program: str, on_line: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def _make_line_splitter(program: str, on_line: Callable[[bytes], None]) -> Callable[[bytes], None]:
     lines = bounds.Lines(bounds.LINE)
 
     def take(data: bytes) -> None:
@@ -147,20 +147,22 @@ def _per_line(program: str, on_line: Callable[[bytes], None]) -> Callable[[bytes
 
 
 def read_frames(raw: Any, deadline: float) -> Iterator[tuple[int, bytes]]:
-    """Docker's multiplexed stream: stream number, three zero bytes, length, data. Frames come in pieces.
+    """Yield stream number and data of Docker's multiplexed stream; frames come in pieces.
+
+    A frame is the number, three zero bytes, the length, the data.
 
     Source: https://docs.docker.com/reference/api/engine/ (ContainerAttach, "stream format").
     """
-    while len(header := _exactly(raw, _HEADER)) == _HEADER:
+    while len(header := _read_exactly(raw, _HEADER)) == _HEADER:
         left = int.from_bytes(header[4:], "big")
-        while left and (data := _exactly(raw, min(left, _PIECE))):
+        while left and (data := _read_exactly(raw, min(left, _PIECE))):
             yield header[0], data
             left -= len(data)
             if time.monotonic() > deadline:
                 raise DeadlineError("A program in a container outlived its deadline and its KILL.")
 
 
-def _exactly(raw: Any, size: int) -> bytes:
+def _read_exactly(raw: Any, size: int) -> bytes:
     data = b""
     while len(data) < size:
         try:

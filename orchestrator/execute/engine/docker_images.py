@@ -56,7 +56,7 @@ class DockerImages:
                 return None
         return Image(
             id=said["Id"],
-            tags=tuple(map(_tag, said.get("RepoTags") or ())),
+            tags=tuple(map(_strip_registry, said.get("RepoTags") or ())),
             arch=said["Architecture"],
             labels=(said.get("Config") or {}).get("Labels") or {},
             created=said["Created"],
@@ -76,11 +76,13 @@ class DockerImages:
         the client's. A daemon's registry mirrors are not consulted by this question, only by a pull.
         """
         try:
-            answer = self._api.get(_url(self._api, f"distribution/{tag}/json"), timeout=REGISTRY_DEADLINE)
+            answer = self._api.get(
+                _make_url(self._api, f"distribution/{tag}/json"), timeout=REGISTRY_DEADLINE
+            )
             if answer.ok:
                 return str(answer.json()["Descriptor"]["digest"])
             mirrors = self._api.info()["RegistryConfig"]["Mirrors"]
-            return _pulled_digest(self._api, tag) if mirrors else None
+            return _pull_digest(self._api, tag) if mirrors else None
         except (*ENGINE_ERRORS, OSError, ValueError, KeyError):
             return None
 
@@ -126,7 +128,7 @@ class DockerImages:
         with (
             explain_errors(f"save the image {tag}"),
             self._api.get(
-                _url(self._api, "images/get"), params=asked, stream=True, timeout=_SAVING_DEADLINE
+                _make_url(self._api, "images/get"), params=asked, stream=True, timeout=_SAVING_DEADLINE
             ) as answer,
         ):
             _refuse_failure(answer, f"the image {tag} cannot be saved")
@@ -139,7 +141,7 @@ class DockerImages:
         with (
             explain_errors("load a saved image"),
             self._api.post(
-                _url(self._api, "images/load"),
+                _make_url(self._api, "images/load"),
                 params={"quiet": "1"},
                 data=saved,
                 headers={"Content-Type": "application/x-tar"},
@@ -202,8 +204,8 @@ class DockerImages:
             _copy(self._api, name, path, into)
 
 
-def _tag(tag: str) -> str:
-    """As it was given: Podman puts a registry's name before it."""
+def _strip_registry(tag: str) -> str:
+    """Return a tag as it was given: Podman puts a registry's name before it."""
     return tag.removeprefix("localhost/").removeprefix("docker.io/")
 
 
@@ -212,14 +214,16 @@ def _refuse_failure(answer: requests.Response, what: str) -> None:
         raise EngineError(f"{what}: {bounds.cut(answer.text, bounds.WORDS)}")
 
 
-def _url(api: docker.APIClient, path: str) -> str:
+def _make_url(api: docker.APIClient, path: str) -> str:
     return f"{api.base_url}/v{api.api_version}/{path}"
 
 
-def _pulled_digest(api: docker.APIClient, tag: str) -> str | None:
-    """Pull through the daemon's mirrors. The deadline holds for each pause between two lines."""
+def _pull_digest(api: docker.APIClient, tag: str) -> str | None:
+    """Pull through the daemon's mirrors for a digest. The deadline holds for each pause between two lines."""
     asked = dict(zip(("fromImage", "tag"), tag.split(":"), strict=True))
-    with api.post(_url(api, "images/create"), params=asked, stream=True, timeout=_PULL_DEADLINE) as answer:
+    with api.post(
+        _make_url(api, "images/create"), params=asked, stream=True, timeout=_PULL_DEADLINE
+    ) as answer:
         if not answer.ok or any(b'"error"' in line for line in answer.iter_lines()):
             return None
     digests = api.inspect_image(tag)["RepoDigests"]  # type: ignore[no-untyped-call]
@@ -259,7 +263,7 @@ def _container(
             image,
             list(argv) or None,
             name=name,
-            labels=owner.labels("images"),
+            labels=owner.make_labels("images"),
             use_config_proxy=use_config_proxy,
             **options,
         )

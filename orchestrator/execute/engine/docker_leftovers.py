@@ -21,18 +21,18 @@ def find(api: docker.APIClient, label: str) -> tuple[Leftover, ...]:
         # One label alone: two at once Podman 4.3 takes for either.
         containers = api.containers(all=True, filters={"label": label})
         volumes = api.volumes(filters={"label": label})["Volumes"] or ()
-    found = [_leftover("container", _name_of(one), one) for one in containers]
-    found += [_leftover("volume", one["Name"], one) for one in volumes]
+    found = [_make_leftover("container", _find_name(one), one) for one in containers]
+    found += [_make_leftover("volume", one["Name"], one) for one in volumes]
     return tuple(sorted(found, key=lambda one: (one.kind, one.name)))
 
 
-def _leftover(kind: Any, name: str, said: Mapping[str, Any]) -> Leftover:
+def _make_leftover(kind: Any, name: str, said: Mapping[str, Any]) -> Leftover:
     labels: dict[str, str] = said.get("Labels") or {}
     run, kept = labels.get(owner.LABEL, ""), owner.KEPT in labels
-    return Leftover(kind=kind, name=name, run=run, alive=owner.alive(labels), kept=kept)
+    return Leftover(kind=kind, name=name, run=run, alive=owner.is_alive(labels), kept=kept)
 
 
-def _name_of(container: Mapping[str, Any]) -> str:
+def _find_name(container: Mapping[str, Any]) -> str:
     names = container["Names"] or [container["Id"]]  # one that is being removed has lost its name
     return str(names[0]).lstrip("/")
 

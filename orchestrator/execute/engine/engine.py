@@ -88,7 +88,7 @@ class Engine(Protocol):
 
     # What it is, and has.
 
-    def info(self) -> EngineInfo: ...
+    def describe(self) -> EngineInfo: ...
 
     @property
     def cpus(self) -> int:
@@ -111,8 +111,8 @@ class Engine(Protocol):
 
     # A run's containers and volumes.
 
-    def running(self, name: str) -> bool:
-        """Whether a container of that name exists and runs."""
+    def is_running(self, name: str) -> bool:
+        """Return whether a container of that name exists and runs."""
         ...
 
     def create_volume(self, name: str, run_id: str) -> None: ...
@@ -148,7 +148,7 @@ class Engine(Protocol):
         ...
 
     def get(self, name: str, path: str, *, limit: int = bounds.ARCHIVE) -> Iterator[bytes]:
-        """A tar archive of ``path``, in chunks; more than ``limit`` bytes is an error."""
+        """Yield a tar archive of ``path``, in chunks; more than ``limit`` bytes is an error."""
         ...
 
     def remove(self, name: str) -> None: ...
@@ -229,7 +229,7 @@ class Engine(Protocol):
         """Remove every container and volume that this process made, for one run or at all; their names."""
         ...
 
-    def leftovers(self) -> tuple[Leftover, ...]:
+    def find_leftovers(self) -> tuple[Leftover, ...]:
         """Return everything that bears our label, in the order in which it can be removed."""
         ...
 
@@ -252,7 +252,7 @@ def connect(*, keep: bool = False) -> Engine:
 
 @contextmanager
 def volume(engine: Engine, name: str, run_id: str, *, keep: bool) -> Iterator[str]:
-    """A labelled volume that is gone afterwards."""
+    """Make a labelled volume; remove it afterwards."""
     engine.create_volume(name, run_id)
     try:
         yield name
@@ -265,7 +265,7 @@ def volume(engine: Engine, name: str, run_id: str, *, keep: bool) -> Iterator[st
 def container(
     engine: Engine, spec: ContainerSpec, *, files: bytes | None = None, keep: bool
 ) -> Iterator[str]:
-    """A started container that is removed in every case, Ctrl-C included.
+    """Start a container; remove it in every case, Ctrl-C included.
 
     ``files`` is unpacked below WORK before the start. The ``try`` begins before ``create``, since a
     create whose answer is lost may still have made the container.

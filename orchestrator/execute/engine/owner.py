@@ -19,18 +19,18 @@ _START_FIELD = 19
 _ENDED = {"Z", "X"}
 
 
-def labels(value: str, *, kept: bool = False) -> dict[str, str]:
-    """The labels of whatever this process makes."""
-    return {LABEL: value, OWNER: _me(), **({KEPT: "true"} if kept else {})}
+def make_labels(value: str, *, kept: bool = False) -> dict[str, str]:
+    """Return the labels of what this process makes."""
+    return {LABEL: value, OWNER: _make_owner(), **({KEPT: "true"} if kept else {})}
 
 
-def mine() -> str:
-    """The label, with its value, that tells what this process made."""
-    return f"{OWNER}={_me()}"
+def make_own_label() -> str:
+    """Return the label, with its value, of what this process made."""
+    return f"{OWNER}={_make_owner()}"
 
 
-def alive(found: Mapping[str, str]) -> bool | None:
-    """Whether the maker of what bears these labels still runs.
+def is_alive(found: Mapping[str, str]) -> bool | None:
+    """Return whether the maker of what bears these labels still runs.
 
     ``None`` where that cannot be told from here: another machine's, an earlier boot's, another user's whose
     processes are hidden, or without a label.
@@ -38,14 +38,14 @@ def alive(found: Mapping[str, str]) -> bool | None:
     boot, _, rest = found.get(OWNER, "").partition(".")
     namespace, _, process = rest.partition(".")
     pid, _, start = process.partition(".")
-    if (boot, namespace) != _here() or not re.fullmatch("[0-9]{1,9}", pid):
+    if (boot, namespace) != _find_namespace() or not re.fullmatch("[0-9]{1,9}", pid):
         return None
-    if not os.access(_PROC / pid / "stat", os.R_OK) and _others(int(pid)):
+    if not os.access(_PROC / pid / "stat", os.R_OK) and _is_others(int(pid)):
         return None
-    return _start_of(int(pid)) == start
+    return _find_start(int(pid)) == start
 
 
-def _others(pid: int) -> bool:
+def _is_others(pid: int) -> bool:
     """Whether there is such a process of another user's, which a /proc with ``hidepid`` (proc(5)) hides."""
     try:
         os.kill(pid, 0)
@@ -57,19 +57,19 @@ def _others(pid: int) -> bool:
 
 
 @cache
-def _me() -> str:
+def _make_owner() -> str:
     pid = os.getpid()
-    return ".".join((*_here(), str(pid), _start_of(pid) or ""))
+    return ".".join((*_find_namespace(), str(pid), _find_start(pid) or ""))
 
 
 @cache
-def _here() -> tuple[str, str]:
+def _find_namespace() -> tuple[str, str]:
     boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     return boot, str((_PROC / "self/ns/pid").stat().st_ino)
 
 
-def _start_of(pid: int) -> str | None:
-    """Clock ticks from boot to the start of a process, ``None`` where it is gone."""
+def _find_start(pid: int) -> str | None:
+    """Return the clock ticks from boot to the start of a process, ``None`` where it is gone."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:

@@ -104,7 +104,7 @@ def forbidden(error: str) -> bool:
 
 def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
     try:
-        info = engine.info()
+        info = engine.describe()
     except EngineError as error:  # of another architecture
         yield Check(name="architecture", state=CheckState.MISSING, found=error.brief, remedy=error.resolution)
         return
