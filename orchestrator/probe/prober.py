@@ -150,7 +150,7 @@ class Prober:
             self.run(self.engine, made, attempt.on_line)
         except RecordError:
             raise
-        except Exception as caught:  # noqa: BLE001 - without it the record would miss this attempt
+        except Exception as caught:  # noqa: BLE001 - each cell gets its attempt, and may be tried again
             error = caught
         if not self.cancelled():
             attempt.close(error)

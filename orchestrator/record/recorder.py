@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from orchestrator import unexpected_error
 from orchestrator.atomic_files import write_atomically
 from orchestrator.errors import MatrixctlError, RecordError
 from orchestrator.record.fold import fold, mark_cut_off, write_run_json
@@ -71,14 +70,6 @@ class Recorder:
                 f"The report in {self.folder} cannot be written: {failure.strerror or failure}",
                 details="The journal beside it has every event up to here.",
                 resolution="Make room there, then run: matrixctl report " + self.folder.name,
-            ) from failure
-        except MatrixctlError:
-            raise
-        except Exception as failure:
-            kept = unexpected_error.keep_traceback(self.folder, failure)
-            raise MatrixctlError(
-                f"The report in {self.folder} cannot be made: {kept}",
-                details="The journal beside it has every event up to here.",
             ) from failure
         finally:
             self._journal.close()

@@ -12,12 +12,14 @@ from orchestrator import unexpected_error
 from orchestrator.app import output
 from orchestrator.app.actions import build
 from orchestrator.app.selftests import SelfTests
+from orchestrator.cli.group import find_exit
 from orchestrator.errors import EngineError, Exit, MatrixctlError
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.plan.action import Action
 from orchestrator.probe.judge import Judgement
+from orchestrator.record import recorder
 from orchestrator.record.journal import Event
 from orchestrator.record.model import CellRecord, RunRecord
 
@@ -246,6 +248,16 @@ def test_one_report_that_breaks_costs_no_other(tmp_path: Path, monkeypatch: pyte
     record = RunRecord.model_validate_json((tmp_path / "run" / "run.json").read_bytes())
     assert_all_passed(record)
     assert len(bench.tracebacks) == 1
+
+
+def test_a_record_that_cannot_be_made_is_a_fault_for_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "mark_cut_off", raise_bug)
+    with pytest.raises(UnforeseenError) as caught:
+        Bench(tmp_path).go()
+    assert find_exit(caught.value) is Exit.HARNESS
+    assert '"kind":"run-finished"' in (tmp_path / "run" / "journal.jsonl").read_text()
 
 
 def test_a_sweeper_that_breaks_is_said_and_costs_nothing(tmp_path: Path) -> None:

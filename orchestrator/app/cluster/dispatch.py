@@ -468,7 +468,7 @@ def _losing(task: Task) -> Iterator[None]:
         raise EngineError(
             f"each worker that tried {task.action.name} was lost", details=str(error)
         ) from error
-    except Exception as error:  # FutureCancelledError, CommClosedError...
+    except Exception as error:  # Dask's own, its network's: FutureCancelledError, CommClosedError, OSError...
         raise EngineLostError(
             f"the cluster did not bring {task.action.name} to its end: {type(error).__name__}",
             details=str(error),

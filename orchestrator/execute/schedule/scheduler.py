@@ -176,7 +176,7 @@ def _report_blocked(blocked: Blocked, action: Action, cause: Failure) -> Failure
     """Report a blocked action and return its cause; if the report fails, return that error instead."""
     try:
         blocked(action, cause)
-    except Exception as error:  # noqa: BLE001 - whatever a listener raises
+    except Exception as error:  # noqa: BLE001 - the border of an action that no executor does
         return find_internal(action, error)
     return cause
 

@@ -199,7 +199,7 @@ class Remote:
             yield
         except MatrixctlError:
             raise
-        except Exception as error:
+        except Exception as error:  # botocore's, aiohttp's, whatever is beneath a file system
             said = bounds.cut(" ".join(str(error).split()) or type(error).__name__, bounds.WORDS)
             raise MatrixctlError(
                 f"{self.url} cannot be used: {said}",
