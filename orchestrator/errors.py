@@ -1,6 +1,7 @@
 """Errors for people: what happened, where, what to do, and the exit code that it causes."""
 
 from enum import IntEnum
+from typing import Literal
 
 from orchestrator.mask_passwords import mask_text
 
@@ -50,6 +51,29 @@ class NothingSelectedError(MatrixctlError):
 
 class EngineError(MatrixctlError):
     """The container engine did not do what was asked of it (outcome ``error: engine-unavailable``)."""
+
+
+class UnreachableError(EngineError):
+    """No engine answers. ``why``: this user may not ask it, it does not run, or nothing is known of it."""
+
+    def __init__(
+        self,
+        brief: str,
+        *,
+        why: Literal["forbidden", "not-running", "unknown"] = "unknown",
+        details: str = "",
+        resolution: str = "",
+    ) -> None:
+        super().__init__(brief, details=details, resolution=resolution)
+        self.why = why
+
+
+class UnpackError(EngineError):
+    """An image cannot be built, since dpkg cannot unpack a package; ``said`` is its line on that."""
+
+    def __init__(self, brief: str, *, said: str = "", details: str = "", resolution: str = "") -> None:
+        super().__init__(brief, details=details, resolution=resolution)
+        self.said = said
 
 
 class EngineLostError(EngineError):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator.closecode import ALERTS, CRYPTO
+from orchestrator.execute.images import emulation
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import REASONS, Outcome, Reason
 from orchestrator.probe.process_end import find_when, quote_client
@@ -80,7 +81,7 @@ def _explain_refusal(server: Server) -> Finding:
     if alerts:
         return make_finding(Reason.CONFIG_REFUSED, f"HAProxy refuses its configuration: {alerts[0]}")
     last = server.log_tail[-1] if server.log_tail else "it said nothing"
-    if last.startswith("qemu"):
+    if emulation.is_emulators(last):
         return make_finding(Reason.EMULATION, f"QEMU could not run HAProxy: {last}")
     return make_finding(
         Reason.NOT_READY, f"HAProxy ended with status {server.exit_code} before it listened: {last}"

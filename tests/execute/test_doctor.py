@@ -2,12 +2,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from docker.errors import DockerException
 from fake_host import FakeHost, done
 from fakes import FakeEngine
 
 from orchestrator.cli.doctor import command
 from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine import docker_engine
+from orchestrator.execute.engine.docker_errors import explain_unreachable
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.setup import doctor, fix
 from orchestrator.execute.setup.doctor import CheckState
@@ -22,7 +24,7 @@ def patient(
 ) -> doctor.Patient:
     def connect() -> Engine:
         if not host.daemon:
-            raise EngineError("No Docker engine answers.", details=REFUSED.format(error))
+            raise explain_unreachable(DockerException(REFUSED.format(error)))
         return engine or FakeEngine()
 
     return doctor.Patient(

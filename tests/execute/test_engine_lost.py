@@ -135,6 +135,15 @@ def test_what_the_engine_says_decides(daemon: Daemon, status: int, said: str, ki
     assert said in caught.value.details
 
 
+def test_a_container_that_another_call_removes_is_removed(daemon: Daemon) -> None:
+    said = "removal of container x is already in progress"
+    daemon.answer = lambda _: (409, {"message": said})
+    daemon.engine(patience=0).remove("x")
+    said = "You cannot remove a running container x"
+    with pytest.raises(EngineError, match="Docker failed to remove x"):
+        daemon.engine(patience=0).remove("x")
+
+
 def test_nobody_there_is_a_loss(daemon: Daemon) -> None:
     engine = daemon.engine(patience=0)
     daemon.stop()

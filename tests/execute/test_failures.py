@@ -18,6 +18,8 @@ from orchestrator.errors import (
     PrerequisiteError,
     SourceUnreachableError,
     TooLargeError,
+    UnpackError,
+    UnreachableError,
 )
 from orchestrator.execute.failures import engine_lost, failure_of, reason_of
 from orchestrator.outcome import Outcome, Reason
@@ -32,6 +34,8 @@ TABLE = [
     (DeadlineError("x"), Reason.DEADLINE, Outcome.ERROR),
     (EmulationError("x"), Reason.EMULATION, Outcome.ERROR),
     (EngineError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
+    (UnreachableError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
+    (UnpackError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (EngineLostError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),
     (ExhaustedError("x"), Reason.EXHAUSTED, Outcome.ERROR),
     (TooLargeError("x"), Reason.ENGINE_UNAVAILABLE, Outcome.ERROR),

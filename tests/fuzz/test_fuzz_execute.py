@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import DockerException
 from fuzzing import Fuzz
 from hypothesis import strategies as st
 from mutations import near_bytes, near_text, near_tree
@@ -18,6 +19,7 @@ from orchestrator.atomic_files import sha256_of
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.archive import pack, read_member
+from orchestrator.execute.engine.docker_errors import explain_unreachable
 from orchestrator.execute.engine.docker_exec import read_frames
 from orchestrator.execute.images import bootstrap, emulation, image_content
 from orchestrator.execute.setup import doctor
@@ -126,7 +128,7 @@ def test_dpkg_status(fuzz: Fuzz) -> None:
 
 def test_doctor(fuzz: Fuzz) -> None:
     def call(text: str) -> object:
-        return doctor.version(text, "docker"), doctor.forbidden(text)
+        return doctor.version(text, "docker"), explain_unreachable(DockerException(text)).why
 
     fuzz(near_text("20.10.24+dfsg1", "PermissionError(13, 'Permission denied')"), call)
 

@@ -1,10 +1,14 @@
 """What a self-test says of a failed cell: a sentence for people, and none where it says nothing."""
 
+import re
+
 import pytest
 from fakes import cell
 
+from orchestrator import resources
 from orchestrator.outcome import Outcome, Reason, Verdict
-from orchestrator.probe.selftest import find_cause, join_results, read
+from orchestrator.probe import selftest
+from orchestrator.probe.selftest import find_cause, find_faults, join_results, read
 from orchestrator.record.model import (
     AeadCheck,
     Axes,
@@ -111,6 +115,15 @@ def test_a_crash_comes_first() -> None:
         "LibreSSL 3.9.2 crashes with SIGSEGV with 64 bytes, AAD of 13 bytes, offset 3, in the self-test's "
         "check open-in-place-unaligned of TLS_CHACHA20_POLY1305_SHA256 (EVP_CIPHER)."
     )
+
+
+def test_a_check_that_never_ended_is_known_by_the_programs_own_words() -> None:
+    source = (resources.root() / "templates/aead/aead.c").read_text()
+    told = re.findall(r'snprintf\(how, sizeof\(how\), "([^%"]+)', source)
+    assert sorted(told) == sorted(selftest._DEATHS)
+    for words in told:
+        found = find_faults(result(check("seal"), check("open", detail=f"{words}x")), CHACHA, "evp-cipher")
+        assert found[0].check == "open"
 
 
 @pytest.mark.parametrize("reason", [Reason.BUILD_FAILED, Reason.CONFIG_REFUSED, Reason.BAD_CERTIFICATE])

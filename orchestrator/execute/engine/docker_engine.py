@@ -25,7 +25,13 @@ from orchestrator import bounds
 from orchestrator.arch import ARCHES, by_machine
 from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import docker_exec, docker_leftovers, docker_shell, owner
-from orchestrator.execute.engine.docker_errors import DOCTOR, ENGINE_ERRORS, explain_errors
+from orchestrator.execute.engine.docker_errors import (
+    ENGINE_ERRORS,
+    Refusal,
+    explain_errors,
+    explain_unreachable,
+    find_refusal,
+)
 from orchestrator.execute.engine.docker_images import DockerImages
 from orchestrator.execute.engine.engine import UID, WORK, ContainerSpec, ExecResult, Leftover
 from orchestrator.record.model import EngineInfo
@@ -48,9 +54,7 @@ def connect(*, keep: bool = False) -> "DockerEngine":
         client = docker.DockerClient(timeout=_API_TIMEOUT, num_pools=_POOLS, **kwargs_from_env())
         client.ping()
     except (*ENGINE_ERRORS, OSError) as error:
-        raise EngineError(
-            "No Docker engine answers.", details=str(error), resolution=DOCTOR + " `--fix` installs it."
-        ) from error
+        raise explain_unreachable(error) from error
     return DockerEngine(client, keep=keep)
 
 
@@ -228,7 +232,7 @@ class DockerEngine(DockerImages):
             except NotFound:
                 return
             except APIError as error:
-                if "already in progress" not in str(error.explanation):
+                if find_refusal(error) is not Refusal.BEING_REMOVED:
                     raise
 
     def sweep(self, run_id: str = "") -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
+from typing import Literal
 
 import requests
 import urllib3
@@ -10,7 +12,7 @@ from docker.errors import APIError, DockerException
 from paramiko.ssh_exception import SSHException
 
 from orchestrator import bounds
-from orchestrator.errors import EngineError, EngineLostError, ExhaustedError
+from orchestrator.errors import EngineError, EngineLostError, ExhaustedError, UnreachableError
 
 ENGINE_ERRORS = (
     DockerException,
@@ -21,12 +23,54 @@ ENGINE_ERRORS = (
     ConnectionError,
 )
 """Whatever the ``docker`` package and the transports below it raise."""
-_TAKEN = re.compile(
-    r"is not running|non[- ]running container|no such (container|exec)|shutting down", re.IGNORECASE
-)
-"""How the engine says that what was started there is gone: it restarted, or somebody removed it."""
-_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 DOCTOR = "Run `matrixctl doctor` to see what is missing."
+
+
+class Refusal(Enum):
+    """What a refusal of the engine means, where its status code does not tell."""
+
+    BEING_REMOVED = auto()
+    """Another call removes the container at this moment."""
+    CANNOT_EXECUTE = auto()
+    """The program is for another architecture than the machine's."""
+    GONE = auto()
+    """What was started there is gone: the engine restarted, or somebody removed it."""
+    FULL = auto()
+    """Its disk is full."""
+
+
+# As Docker 20.10 says it: moby's daemon/delete.go, daemon/errors.go and daemon/container_operations.go. What
+# runs out, and what cannot be executed, are the kernel's words (ENOSPC, EDQUOT, ENOEXEC), handed on by runc.
+_WORDS = {
+    Refusal.BEING_REMOVED: r"already in progress",
+    Refusal.CANNOT_EXECUTE: r"exec format error",
+    Refusal.GONE: r"is not running|non[- ]running container|no such (container|exec)|shutting down",
+    Refusal.FULL: r"no space left on device|disk quota exceeded",
+}
+
+
+def find_refusal(error: APIError) -> Refusal | None:
+    """Return what the engine's words mean; ``None`` for any other refusal."""
+    said = str(error.explanation or error)
+    return next((kind for kind, words in _WORDS.items() if re.search(words, said, re.IGNORECASE)), None)
+
+
+# Python's errors, as requests and docker-py 7 put them into their own messages; over SSH the shell's words.
+_FORBIDDEN = re.compile("PermissionError|Permission denied")
+_NOT_RUNNING = re.compile("FileNotFoundError|ConnectionRefused")
+
+
+def explain_unreachable(error: Exception) -> UnreachableError:
+    """Return the error of an engine that does not answer the first call."""
+    said = str(error)
+    why: Literal["forbidden", "not-running", "unknown"] = "unknown"
+    if _FORBIDDEN.search(said):
+        why = "forbidden"
+    elif _NOT_RUNNING.search(said):
+        why = "not-running"
+    return UnreachableError(
+        "No Docker engine answers.", why=why, details=said, resolution=DOCTOR + " `--fix` installs it."
+    )
 
 
 @contextmanager
@@ -41,9 +85,10 @@ def explain_errors(what: str) -> Iterator[None]:
         yield
     except ENGINE_ERRORS as error:
         said, kind = str((error.explanation if isinstance(error, APIError) else None) or error), EngineError
-        if not isinstance(error, APIError) or _TAKEN.search(said):
+        refusal = find_refusal(error) if isinstance(error, APIError) else Refusal.GONE
+        if refusal is Refusal.GONE:
             kind = EngineLostError
-        elif _FULL.search(said):
+        elif refusal is Refusal.FULL:
             kind = ExhaustedError
         raise kind(
             f"Docker failed to {what}.", details=bounds.cut(said, bounds.MESSAGE), resolution=DOCTOR

@@ -21,7 +21,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from orchestrator import bounds
 from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import archive, owner
-from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, explain_errors
+from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, Refusal, explain_errors, find_refusal
 from orchestrator.execute.engine.engine import UID, ExecResult, Image
 from orchestrator.execute.system.deadline import within
 
@@ -286,7 +286,7 @@ def _run_to_its_end(
             raise
         return _LATE
     except APIError as error:
-        if "exec format error" not in str(error):
+        if find_refusal(error) is not Refusal.CANNOT_EXECUTE:
             raise
         return _CANNOT_EXECUTE
     return ExecResult(exit_code=code, stdout=api.logs(name, tail=tail), stderr=b"", timed_out=False)

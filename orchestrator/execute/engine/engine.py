@@ -242,7 +242,7 @@ def connect(*, keep: bool = False) -> Engine:
     """Return the engine that the environment names (DOCKER_HOST, ssh:// included), or the local one.
 
     :param keep: what it makes is marked, so that nothing but ``matrixctl clean`` takes it from a person.
-    :raises EngineError: if nothing answers there, with the remedy.
+    :raises UnreachableError: if no engine answers there, with the remedy.
     """
     # Late: the package alone takes 0.2 s, which what needs no engine does not wait for.
     from orchestrator.execute.engine import docker_engine  # noqa: PLC0415

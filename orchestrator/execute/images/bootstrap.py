@@ -1,28 +1,18 @@
 """The base image's root without any registry: Debian, from the mirror of the machine's own apt sources."""
 
-import re
 import shutil
 from collections.abc import Iterable, Mapping
 from typing import IO
-from urllib.parse import unquote
 
-from orchestrator import bounds
 from orchestrator.arch import Arch
 from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
+from orchestrator.execute.images import apt_output
 from orchestrator.execute.system.host import Host, os_release
 
 SUITE = "trixie"
 """Debian's release inside every image, whatever the host runs."""
 
-_NO_CANDIDATE = r"Package '?([^\s']+)'? has no installation candidate"
-"""Of a package that others name, and that the list does not have."""
-_UNFETCHED = re.compile(rf"E: (Failed to fetch .*|Unable to locate package .*|{_NO_CANDIDATE})")
-"""What apt says where a mirror lacks a package or a list, or has another one than its signed list names."""
-_PACKAGE = re.compile(rf"([^/\s]+\.deb)\s|Unable to locate package (\S+)|{_NO_CANDIDATE}")
-"""The file or the name of a package in such a line; a list of packages has neither."""
-_NAMED = 3
-"""Packages that a sentence names."""
 _SHOWN = 20
 """Lines of output that an error carries."""
 _DEADLINE = 600
@@ -130,26 +120,17 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
             shutil.copyfileobj(root, into)
 
 
-def _missing(unfetched: Iterable[str]) -> str:
-    """The packages that it does not have, the first ones by name, to be appended to a sentence."""
-    named = (_PACKAGE.search(line) for line in unfetched)
-    found = list(dict.fromkeys(unquote(name[1] or name[2] or name[3]) for name in named if name))
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return (
-        f": no {', '.join(bounds.cut(name, bounds.WORDS) for name in found[:_NAMED])}{more}" if found else ""
-    )
-
-
 def blame_the_mirror(image: str, said: Iterable[str]) -> None:
     """A mirror in the midst of its own update lacks packages, often of one architecture alone, for hours.
 
     :param said: the output of apt, or of what called it, by lines.
     :raises SourceUnreachableError: where apt could not fetch something, with its words.
     """
-    unfetched = [found[0] for line in said if (found := _UNFETCHED.search(line))]
+    unfetched = apt_output.find_unfetched(said)
     if unfetched:
         raise SourceUnreachableError(
-            f"the package mirror does not have all that the image {image} needs{_missing(unfetched)}",
+            f"the package mirror does not have all that the image {image} needs"
+            f"{apt_output.name_packages(unfetched)}",
             details="\n".join(unfetched[-_SHOWN:]),
             resolution="See whether it answers: apt-get update. A mirror that updates itself just now is "
             "whole again in some hours; one that has moved on needs new images: matrixctl clean --images",

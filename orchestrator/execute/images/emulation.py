@@ -91,6 +91,15 @@ def _run(engine: Engine, image: str, argv: tuple[str, ...]) -> tuple[int, str]:
     return done.exit_code, done.stdout.decode(errors="replace").strip()
 
 
+def is_emulators(line: str) -> bool:
+    """Return whether a line is what QEMU itself says, not the program that it runs.
+
+    QEMU 10.0's user mode begins each line with its name: ``qemu-aarch64: Could not open ...``
+    (util/error-report.c), ``qemu: uncaught target signal ...`` (linux-user/signal.c).
+    """
+    return line.startswith("qemu")
+
+
 def list_registered(entries: Path = Path("/proc/sys/fs/binfmt_misc")) -> tuple[str, ...]:
     """Return the names of the architectures whose programs the local kernel hands to a QEMU."""
     return tuple(

@@ -8,9 +8,9 @@ from typing import IO
 
 from orchestrator import bounds
 from orchestrator.arch import Arch
-from orchestrator.errors import EngineError
+from orchestrator.errors import EngineError, UnpackError
 from orchestrator.execute.engine.engine import Engine, ExecResult
-from orchestrator.execute.images import bootstrap
+from orchestrator.execute.images import apt_output, bootstrap
 from orchestrator.execute.system.deadline import exceeded
 
 _SHOWN = 20
@@ -31,7 +31,7 @@ def build(
 ) -> None:
     """Build and tag one image. ``root`` is a tarball that the Dockerfile ADDs as ``root_name``.
 
-    :raises EngineError: with the last lines of the build's output.
+    :raises EngineError: with the last lines of the build's output; ``UnpackError`` for a package.
     :raises SourceUnreachableError: where apt could not fetch what it needs, with apt's words.
     :raises DeadlineError: after ``limit`` seconds.
     """
@@ -73,8 +73,10 @@ def refuse_failure(done: ExecResult, what: str, limit: float) -> None:
     last = [bounds.cut(line, bounds.WORDS) for line in said if line.strip()]
     bootstrap.blame_the_mirror(what, last)
     why = done.stderr.decode(errors="replace") or f"its script ended with exit code {done.exit_code}"
-    raise EngineError(
-        f"making the image {what} failed: {why}",
-        details="\n".join(last[-_SHOWN:]),
-        resolution="If a mirror has moved on, start afresh: matrixctl clean --images",
-    )
+    shown = last[-_SHOWN:]
+    unpacking = apt_output.find_unpack_error(shown)
+    brief, details = f"making the image {what} failed: {why}", "\n".join(shown)
+    resolution = "If a mirror has moved on, start afresh: matrixctl clean --images"
+    if unpacking:
+        raise UnpackError(brief, said=unpacking, details=details, resolution=resolution)
+    raise EngineError(brief, details=details, resolution=resolution)

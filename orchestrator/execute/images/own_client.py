@@ -17,9 +17,9 @@ from typing import IO, Any
 from orchestrator import bounds
 from orchestrator.arch import ARCHES
 from orchestrator.atomic_files import FULL, read_limited
-from orchestrator.errors import EngineError, SourceUnreachableError
+from orchestrator.errors import EngineError, SourceUnreachableError, UnpackError
 from orchestrator.execute.engine.engine import UID, Engine
-from orchestrator.execute.images import dockerfiles, image_build, saved_image, workshop
+from orchestrator.execute.images import apt_output, dockerfiles, image_build, saved_image, workshop
 from orchestrator.execute.images.workshop import ImageRecipe, ImageRef, Workshop
 from orchestrator.execute.system.deadline import exceeded
 from orchestrator.matrix import origins
@@ -61,20 +61,12 @@ def ensure(
                 digest=digest,
                 make_root=None if _is_engines(client) else make_root,
             )
-        except EngineError as error:
-            raise _blame_packages(client, error) or error from None
+        except UnpackError as error:
+            raise SourceUnreachableError(
+                f"the packages of the client {client.name} cannot be unpacked: {error.said}",
+                resolution=_CORRECT.format(client.source),
+            ) from None
     return made.model_copy(update={"client": _ask(shop.engine, made, client)})
-
-
-def _blame_packages(client: ClientValue, error: EngineError) -> SourceUnreachableError | None:
-    """Return what it means that packages could not be unpacked; ``None`` where it is another failure."""
-    said_by = [line for line in error.details.splitlines() if line.startswith("dpkg-deb: error")]
-    if not said_by:
-        return None
-    return SourceUnreachableError(
-        f"the packages of the client {client.name} cannot be unpacked: {said_by[0]}",
-        resolution=_CORRECT.format(client.source),
-    )
 
 
 def find(engine: Engine, ours: ImageRef, client: ClientValue) -> ImageRef | None:
@@ -158,11 +150,11 @@ def _extract(shop: Workshop, client: ClientValue, toolchain: ImageRef, into: IO[
         toolchain.id, script, "/root.tar", into, environment=shop.proxies, timeout=shop.limit
     )
     names = " ".join(client.where)
-    words = done.stdout.decode(errors="replace")
-    if done.exit_code and ("Unable to locate package" in words or "was not found" in words):
+    unknown = apt_output.find_unknown(done.stdout.decode(errors="replace"))
+    if done.exit_code and unknown:
         raise SourceUnreachableError(
             f"the archive has no {names}, which the client {client.name} is to come from",
-            details="\n".join(line for line in words.splitlines() if line.startswith("E: ")),
+            details="\n".join(unknown),
             resolution="Name a version that it has (`apt-cache madison`), or give the .deb files themselves.",
         )
     image_build.refuse_failure(done, f"of the client {client.name}", shop.limit)

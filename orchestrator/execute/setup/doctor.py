@@ -11,7 +11,7 @@ from enum import StrEnum
 import requests
 
 from orchestrator.arch import ARCHES
-from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.errors import EngineError, MatrixctlError, UnreachableError
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images import base_image, bootstrap, dockerfiles, workshop
 from orchestrator.execute.system.host import Host, is_debian
@@ -66,8 +66,8 @@ def examine(patient: Patient) -> list[Check]:
     """Every check, in the order in which a run would stumble."""
     try:
         engine = patient.connect()
-    except EngineError as error:
-        return [no_daemon(patient, error.details), git(patient.host)]
+    except UnreachableError as error:
+        return [no_daemon(patient, error), git(patient.host)]
     reached = Check(name="docker daemon", state=CheckState.OK, found=patient.docker_host or "local")
     return [reached, *_with_engine(patient, engine), git(patient.host)]
 
@@ -81,25 +81,20 @@ def git(host: Host) -> Check:
     return Check(name="git", state=state, found=found, remedy=remedy)
 
 
-def no_daemon(patient: Patient, error: str) -> Check:
-    """Why the daemon cannot be reached, told apart by what the engine's package said."""
+def no_daemon(patient: Patient, error: UnreachableError) -> Check:
+    """Return why the daemon cannot be reached."""
     if patient.docker_host and patient.remote:
-        found, remedy = f"{patient.docker_host}: {error}", f"docker -H {patient.docker_host} info"
-    elif forbidden(error):
+        found, remedy = f"{patient.docker_host}: {error.details}", f"docker -H {patient.docker_host} info"
+    elif error.why == "forbidden":
         found = "it runs, but this user may not talk to it"
         remedy = "sudo usermod -aG docker $USER (then log in again), or run with sudo"
     elif patient.host.which("dockerd") is None:
         found, remedy = "Docker is not installed", patient.fix_command
-    elif "FileNotFoundError" in error or "ConnectionRefused" in error:
+    elif error.why == "not-running":
         found, remedy = "Docker is installed and not running", patient.fix_command
     else:
-        found, remedy = f"it does not answer: {error}", patient.fix_command
+        found, remedy = f"it does not answer: {error.details}", patient.fix_command
     return Check(name="docker daemon", state=CheckState.MISSING, found=found, remedy=remedy)
-
-
-def forbidden(error: str) -> bool:
-    """Whether a daemon is there and only refuses this user."""
-    return "PermissionError" in error or "Permission denied" in error
 
 
 def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import EngineError, MatrixctlError
+from orchestrator.errors import MatrixctlError, UnreachableError
 from orchestrator.execute.setup import doctor
 from orchestrator.execute.system.host import Host, is_debian, os_release
 
@@ -135,8 +135,8 @@ def _answers(patient: doctor.Patient) -> bool:
     """Whether a daemon is there, also one that this user may not talk to."""
     try:
         patient.connect()
-    except EngineError as error:
-        return doctor.forbidden(error.details)
+    except UnreachableError as error:
+        return error.why == "forbidden"
     return True
 
 

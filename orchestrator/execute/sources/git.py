@@ -31,6 +31,8 @@ _PARTIAL = ("lazy fetching disabled", "from promisor remote")
 _NOT_FOUND = 127
 _TOO_LARGE = ("File too large", "signal 25")
 """In git's last words, where it or one of its own programs met the limit (EFBIG, SIGXFSZ)."""
+_STALE = b"stale info"
+"""What ``git push --porcelain`` says where the branch is not as its lease has it (git 2.39, transport.c)."""
 _NEAREST = 3
 
 # A run may itself be started by a hook of git, whose variables would lead us to another repository.
@@ -275,7 +277,7 @@ def push(
     lease = f"--force-with-lease={name}:{before.stdout.decode().strip()}"
     argv = [*_in(repository), "push", "--quiet", "--porcelain", lease, "--", remote, f"{commit}:{name}"]
     done = _try(argv, deadline=deadline, largest=MAX_BYTES)
-    if b"stale info" in done.stdout:
+    if _STALE in done.stdout:
         raise MovedError(f"{quote(branch)} has changed meanwhile")
     _check(done, MAX_BYTES)
     _run([*_in(repository), "update-ref", kept, commit], deadline=deadline)

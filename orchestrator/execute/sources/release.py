@@ -36,6 +36,8 @@ _FOR_PIP = re.compile(
     "PATH|HOME|TMPDIR|LANG|LC_.*|PIP_.*|SSL_CERT_(FILE|DIR)|(https?|no|all)_proxy", re.IGNORECASE | re.ASCII
 )
 """What pip gets of the environment, since the code of an sdist gets the same."""
+_OTHER_HASHES = "DO NOT MATCH THE HASHES"
+"""In pip's error of a file with another digest (pip 26: HashMismatch of pip/_internal/exceptions)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,6 +266,6 @@ def _pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:
     if done.exit_code == 0:
         return
     text = done.stderr.decode("utf-8", "replace").strip()
-    if "DO NOT MATCH THE HASHES" in text:
+    if _OTHER_HASHES in text:
         raise OtherBytesError("has other bytes than declared")
     raise FetchError(f"pip: {text.splitlines()[-1] if text else f'exit status {done.exit_code}'}")
