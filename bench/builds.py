@@ -43,7 +43,7 @@ def measure(target: Arch, store: Path, *, jobs: int, say: Callable[[str], None])
     for build in ("cross", "emulated", "cross"):
         say(f"builds: {build}" + (", ten to thirty minutes" if build == "emulated" else ""))
         seconds[build].append(_build(target, build, store, jobs=jobs))
-    qemu = emulation.qemu_version(LocalHost(), target)
+    qemu = emulation.find_qemu_version(LocalHost(), target)
     return make_section(target, seconds["cross"], seconds["emulated"], jobs=jobs, qemu=qemu)
 
 

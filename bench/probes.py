@@ -25,7 +25,7 @@ from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
 from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.execute.images.emulation import on_cpu
+from orchestrator.execute.images.emulation import make_emulator_prefix
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system import process
 from orchestrator.matrix import capabilities
@@ -246,7 +246,7 @@ def time_plain_loop(bed: Bed, cells: Sequence[Cell], folder: Path) -> Timed:
     """Time the same cells by bench/plain_loop.sh; its files are made before and are not timed."""
     archive = folder / "files.tar"
     archive.write_bytes(_pack_loop_files(bed, cells))
-    emulator = on_cpu(bed.target, capabilities.find_cpu_model(cells[0], bed.host))
+    emulator = make_emulator_prefix(bed.target, capabilities.find_cpu_model(cells[0], bed.host))
     argv = ["sh", _LOOP, archive, bed.images.server, bed.images.client, *emulator]
     started = time.monotonic()
     done = process.run([str(part) for part in argv], timeout=_TIMEOUT)

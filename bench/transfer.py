@@ -182,7 +182,7 @@ def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Transfer
 def _save(title: str, found: Preview, store: Store, engine: Engine, empty: str | None) -> Images:
     actions = [step.action for step in found.steps if step.state == "present"]
     wanted = [action for action in actions if isinstance(action, ImageAction) and not action.extra]
-    here = workshop.existing(engine, by_machine(engine.describe().arch), tuple(ARCHES.values()))
+    here = workshop.find_existing(engine, by_machine(engine.describe().arch), tuple(ARCHES.values()))
     host = by_machine(engine.describe().arch).name
     keys = {("base", host), *((one.image, one.arch) for one in wanted)}
     tags = sorted({here[key].tag for key in keys if key in here})

@@ -90,7 +90,7 @@ def packages_here(engine: Engine | None, host: Arch) -> Package:
     """
 
     def find(arch: str) -> tuple[str, bytes] | None:
-        here = workshop.existing(engine, host, [ARCHES[arch]]) if engine else {}
+        here = workshop.find_existing(engine, host, [ARCHES[arch]]) if engine else {}
         return _find_package(engine, host, arch, here)
 
     return find
@@ -100,7 +100,7 @@ def _find_package(
     engine: Engine | None, host: Arch, arch: str, here: Mapping[tuple[str, ...], ImageRef]
 ) -> tuple[str, bytes] | None:
     image = here.get((choose_package_image(ARCHES[arch], host), arch))
-    return image_content.haproxy(engine, image) if engine and image else None
+    return image_content.read_haproxy(engine, image) if engine and image else None
 
 
 def preview(
@@ -125,13 +125,13 @@ def preview(
     :param challenge_unsupported: as in a run: what is declared impossible is tried as well.
     :raises MatrixctlError: where the engine or the store fails.
     """
-    here = workshop.existing(engine, host, tuple(ARCHES.values())) if engine else {}
+    here = workshop.find_existing(engine, host, tuple(ARCHES.values())) if engine else {}
     runnable = find_runnable(
         cells, host, expectations=expectations, challenge_unsupported=challenge_unsupported
     )
     targets = {cell.arch.name for cell in runnable}
     packages = {
-        target: image_content.packages(engine, toolchain)
+        target: image_content.read_packages(engine, toolchain)
         for target in {*targets, host.name}
         if engine and (toolchain := here.get(("toolchain", target))) is not None
     }
@@ -139,7 +139,7 @@ def preview(
     first = planner.plan(runnable)
     here |= _find_variants(first, engine, host, here)
     variants = {
-        action.key: image_content.packages(engine, image)
+        action.key: image_content.read_packages(engine, image)
         for action in first.actions.values()
         if engine and isinstance(action, ImageAction) and action.extra and action.image == "toolchain"
         if (image := here.get(_image_key(action))) is not None

@@ -144,7 +144,7 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
         name="",
         run_id=context.run_id,
         server_image=image.tag,
-        client_image=context.images.client(cell.client).tag,
+        client_image=context.images.get_client(cell.client).tag,
         platform=context.host.platform,
         haproxy=program,
         selftest=None,
@@ -154,8 +154,8 @@ def _make_session(run: Run, cell: Cell, program: bytes) -> Session:
         limits=limits,
         cpus=context.options.jobs,
         keep=context.options.keep,
-        before=emulation.before(arch, model, cell.execution.environment),
-        loader=emulation.loader(arch, model),
+        before=emulation.make_prefix(arch, model, cell.execution.environment),
+        loader=emulation.find_loader(arch, model),
     )
 
 

@@ -39,4 +39,4 @@ class Emulators:
 
 @cache
 def _ask_host(arch: str, remote: bool) -> str | None:
-    return emulation.qemu_version(LocalHost(), ARCHES[arch], remote=remote)
+    return emulation.find_qemu_version(LocalHost(), ARCHES[arch], remote=remote)

@@ -114,8 +114,8 @@ def make_run(
         recorder=recorder,
         mirrors=options.mirrors,
         limit=context.limits.fetch,
-        pools=context.images.debian_pools,
-        package=lambda arch: context.images.package(ARCHES[arch]),
+        pools=context.images.list_debian_pools,
+        package=lambda arch: context.images.read_haproxy(ARCHES[arch]),
         pins=options.pins,
     )
     probing = Probing(

@@ -71,7 +71,7 @@ def _hint(role: Role, again: Replanned) -> str:
     cell, config = again.cell, f"{_FIRST}/haproxy.cfg"
     if role == "client":
         return f"The server runs. To ask it: {make_client_command(cell, _FIRST)}"
-    before = emulation.before(
+    before = emulation.make_prefix(
         cell.arch.arch, capabilities.find_cpu_model(cell, again.host), cell.execution.environment
     )
     program = " ".join((*before, "./haproxy"))
@@ -97,7 +97,7 @@ def _session(
         server_image=means.images.get(
             runtime, arch, packages.list_runtime_packages(first.haproxy, first.tls)
         ).tag,
-        client_image=means.images.client(first.client).tag,
+        client_image=means.images.get_client(first.client).tag,
         platform=host.platform,
         haproxy=b"",
         selftest=None,
@@ -107,8 +107,8 @@ def _session(
         limits=limits,
         cpus=means.engine.cpus,
         keep=False,
-        before=emulation.before(arch, model, first.execution.environment),
-        loader=emulation.loader(arch, model),
+        before=emulation.make_prefix(arch, model, first.execution.environment),
+        loader=emulation.find_loader(arch, model),
     )
     server, client = session.make_specs(made)
     files = make_session_files(Renderer(), [first], limits, certificates.make())
@@ -173,7 +173,7 @@ def _fetch(means: Means, again: Replanned, source: Source) -> Path:
         store=means.store,
         mirrors=means.mirrors,
         deadline=time.monotonic() + again.limits.fetch,
-        apt_bases=means.images.debian_pools(),
+        apt_bases=means.images.list_debian_pools(),
     ).path
 
 

@@ -151,7 +151,7 @@ def plan_with_digests(run: Run) -> Run:
     before = run.ledger.plan.actions.values()
     toolchains = {action.toolchain for action in before if isinstance(action, BuildAction)} - set(run.failed)
     found = {
-        action: run.context.images.packages(action.image, ARCHES[action.arch], action.extra)
+        action: run.context.images.read_packages(action.image, ARCHES[action.arch], action.extra)
         for action in before
         if isinstance(action, ImageAction) and (action.key in toolchains or _is_own_toolchain(run, action))
     }

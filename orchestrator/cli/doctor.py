@@ -56,7 +56,7 @@ def make_patient() -> doctor.Patient:
         host=host,
         connect=connect,
         docker_host=os.environ.get("DOCKER_HOST", ""),
-        proxies=bootstrap.proxies(host, os.environ),
+        proxies=bootstrap.find_proxies(host, os.environ),
         fix_command=shlex.join([*([] if host.uid() == 0 else ["sudo"]), _find_program(), "doctor", "--fix"]),
     )
 

@@ -64,7 +64,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         exploring=app.Exploring(pairwise=settings.pairwise, minutes=settings.budget_minutes)
         if settings.explain
         else None,
-        proxies=bootstrap.proxies(LocalHost(), os.environ),
+        proxies=bootstrap.find_proxies(LocalHost(), os.environ),
     )
 
 

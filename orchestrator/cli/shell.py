@@ -68,7 +68,7 @@ def shell(
         engine=engine,
         host=here,
         arch=host,
-        proxies=bootstrap.proxies(here, os.environ),
+        proxies=bootstrap.find_proxies(here, os.environ),
         store=kept,
         limit=again.limits.image,
     )

@@ -177,8 +177,8 @@ class Prober:
             limits=limits,
             cpus=self.cpus,
             keep=self.keep,
-            before=emulation.before(arch, model, first.execution.environment),
-            loader=emulation.loader(arch, model),
+            before=emulation.make_prefix(arch, model, first.execution.environment),
+            loader=emulation.find_loader(arch, model),
         )
 
 

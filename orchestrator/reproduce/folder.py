@@ -91,7 +91,7 @@ def find_problem(plan: Plan, action: Action) -> str:
     """Return why the build of a session cannot be taken along, or nothing."""
     client = plan.cells[action.cells[0]].client
     if client.is_own:
-        place = own_client.said(client)
+        place = own_client.describe_origin(client)
         return f"the client {client.name} is one of your own, which is not taken along ({place})"
     return next((need.problem for need in find_needed(plan, action) if need.problem), "")
 
@@ -125,7 +125,7 @@ def make_folder(
     first, needed = cells[0], find_needed(plan, action)
     images = _Images(
         toolchain=_name_toolchain(first, host),
-        runtime=dockerfiles.variant_name(
+        runtime=dockerfiles.name_variant(
             choose_runtime_image(first, host),
             first.arch.arch,
             packages.list_runtime_packages(first.haproxy, first.tls),
@@ -156,8 +156,8 @@ def make_folder(
         "server_name": SERVER_NAME,
         "suite": bootstrap.SUITE,
         "registry_image": dockerfiles.REGISTRY_IMAGE,
-        "mmdebstrap": shlex.join(bootstrap.mmdebstrap_argv(host, (), "base.tar")),
-        "pip_options": shlex.join(wheels.pip_options(host)),
+        "mmdebstrap": shlex.join(bootstrap.make_mmdebstrap_argv(host, (), "base.tar")),
+        "pip_options": shlex.join(wheels.make_pip_options(host)),
         "client_command": make_client_command(first, folders[0]),
         "taken": sorted(sources),
         "past": findings,
@@ -239,7 +239,7 @@ def _name_toolchain(cell: Cell, host: Arch) -> str:
     target, extra = cell.arch.arch, packages.list_build_packages(cell.haproxy, cell.tls)
     if not cell.haproxy.is_compiled or (target == host and not extra):
         return "toolchain"
-    return dockerfiles.variant_name("toolchain", target, extra)
+    return dockerfiles.name_variant("toolchain", target, extra)
 
 
 def _render_image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, str]:
@@ -247,10 +247,10 @@ def _render_image_files(cell: Cell, images: _Images, host: Arch) -> dict[str, st
     target = cell.arch.arch
     known = {
         **dockerfiles.render_dockerfiles(host, [target]),
-        **dockerfiles.rendered_variant(
+        **dockerfiles.render_variant_files(
             "toolchain", host, target, packages.list_build_packages(cell.haproxy, cell.tls)
         ),
-        **dockerfiles.rendered_variant(
+        **dockerfiles.render_variant_files(
             choose_runtime_image(cell, host),
             host,
             target,
@@ -268,7 +268,7 @@ def _list_containers(cells: Sequence[Cell], images: _Images, limits: Limits, hos
     target = cells[0].arch.arch
     model = capabilities.find_cpu_model(cells[0], host)
     environment = cells[0].execution.environment
-    before = emulation.before(target, model, environment)
+    before = emulation.make_prefix(target, model, environment)
     server, client = session.make_specs(
         session.Session(
             name="reproduce",
@@ -285,7 +285,7 @@ def _list_containers(cells: Sequence[Cell], images: _Images, limits: Limits, hos
             keep=False,
             selftest=None,
             before=before,
-            loader=emulation.loader(target, model),
+            loader=emulation.find_loader(target, model),
         )
     )
     said = {
@@ -293,7 +293,7 @@ def _list_containers(cells: Sequence[Cell], images: _Images, limits: Limits, hos
         "emulated": bool(model),
         "environment": environment,
         "before": before,
-        "diagnostics": emulation.diagnostics(target, model, environment),
+        "diagnostics": emulation.make_diagnostics(target, model, environment),
     }
     return {"server": server, "client": client, **said}
 

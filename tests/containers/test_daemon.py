@@ -20,7 +20,7 @@ from second_daemon import SecondDaemon, lacking, second_daemon
 
 from orchestrator.arch import by_machine
 from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.execute.images.workshop import existing
+from orchestrator.execute.images.workshop import find_existing
 from orchestrator.outcome import Outcome, Reason
 
 pytestmark = [
@@ -44,7 +44,7 @@ def daemon(engine: DockerEngine, run_once: Runner, host: str) -> Iterator[Second
     """The second daemon, with the images that a run of the host's own architecture wants."""
     run_once(f"arch={host}", f"cipher={CHACHA},{GCM}")  # they are made, and HAProxy is in the store
     arch = by_machine(engine.client.version()["Arch"])
-    found = existing(engine, arch, [arch])
+    found = find_existing(engine, arch, [arch])
     tags = [image.tag for (name, target), image in found.items() if name in NEEDED and target == arch.name]
     assert len(tags) == len(NEEDED)
     with second_daemon() as made:

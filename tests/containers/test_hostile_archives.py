@@ -12,7 +12,7 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, container, volume
-from orchestrator.execute.images.workshop import newest
+from orchestrator.execute.images.workshop import find_newest
 from orchestrator.plan.render import Renderer
 
 pytestmark = pytest.mark.containers
@@ -41,7 +41,7 @@ def hostile() -> bytes:
 
 
 def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine) -> None:
-    image = newest(engine, "toolchain", by_machine(engine.describe().arch))
+    image = find_newest(engine, "toolchain", by_machine(engine.describe().arch))
     if image is None:
         pytest.skip("no toolchain image yet: any run makes it")
     unpack = Renderer().render("build/unpack.sh.j2", {"work": WORK, "source": SOURCE, "patches": ()})

@@ -33,7 +33,7 @@ def cell(engine: DockerEngine, store: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def image(engine: DockerEngine, cell: str) -> Iterator[str]:
     assert cell
-    base = workshop.newest(engine, "base", by_machine(engine.describe().arch))
+    base = workshop.find_newest(engine, "base", by_machine(engine.describe().arch))
     assert base is not None
     tag = next(one for one in base.tags if one.startswith("matrixctl/base:"))
     try:

@@ -22,7 +22,7 @@ from orchestrator.execute.engine.engine import ContainerSpec, connect
 engine = connect()
 engine.create_volume("matrixctl-{RUN}-dead", "{RUN}")
 arch = by_machine(engine.describe().arch)
-image = workshop.newest(engine, "client", arch)
+image = workshop.find_newest(engine, "client", arch)
 if image is not None:
     engine.create(ContainerSpec(
         name="matrixctl-{RUN}-dead", run_id="{RUN}", image=image.id, platform=arch.platform,
@@ -50,7 +50,7 @@ def left(engine: DockerEngine) -> Iterator[None]:
 @pytest.mark.usefixtures("left")
 def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
     mine = [one for one in engine.find_leftovers() if one.run == RUN]
-    with_container = workshop.newest(engine, "client", by_machine(engine.describe().arch)) is not None
+    with_container = workshop.find_newest(engine, "client", by_machine(engine.describe().arch)) is not None
     states = {(one.kind, one.name.rpartition("-")[2]): one.alive for one in mine}
     expected = {("volume", "alive"): True, ("volume", "foreign"): None, ("volume", "dead"): False}
     assert states == expected | ({("container", "dead"): False} if with_container else {})

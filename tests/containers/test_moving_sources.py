@@ -12,7 +12,7 @@ from orchestrator.arch import ARCHES, by_machine
 from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import image_content
-from orchestrator.execute.images.workshop import existing
+from orchestrator.execute.images.workshop import find_existing
 from orchestrator.execute.store.store import Store
 from orchestrator.outcome import Outcome, Reason
 
@@ -143,7 +143,7 @@ def test_a_package_of_debian_and_a_binary_of_ours_are_probed_and_not_compiled(
 
 def debian(engine: DockerEngine, arch: str, to: Path) -> str:
     """Debian's own package, as the image has it; its upstream version."""
-    image = existing(engine, ARCHES[arch], [ARCHES[arch]])["runtime", arch]
-    name, content = image_content.haproxy(engine, image)
+    image = find_existing(engine, ARCHES[arch], [ARCHES[arch]])["runtime", arch]
+    name, content = image_content.read_haproxy(engine, image)
     to.write_bytes(content)
     return name.split("_")[1].partition("-")[0]

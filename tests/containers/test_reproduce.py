@@ -17,7 +17,7 @@ from orchestrator.arch import ARCHES, by_machine
 from orchestrator.cli.main import main
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ContainerSpec, volume
-from orchestrator.execute.images.workshop import existing
+from orchestrator.execute.images.workshop import find_existing
 from orchestrator.execute.store.store import Store
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import CellRecord
@@ -45,7 +45,7 @@ def images_by_hand(engine: DockerEngine, run: Any) -> Iterator[None]:
     """Our own images under the names of a reproducer, as its README says; what a person has so stays."""
     run("arch=amd64", "cipher=default")
     host = by_machine(engine.describe().arch)
-    found = existing(engine, host, tuple(ARCHES.values()))
+    found = find_existing(engine, host, tuple(ARCHES.values()))
     tagged = []
     for (name, arch), image in found.items():
         own = name in {"base", "client"} or (name, arch) == ("toolchain", host.name)

@@ -53,7 +53,7 @@ def apt_host(targets: str, **files: str) -> FakeHost:
 
 
 def test_the_machines_own_mirrors_serve_our_suite() -> None:
-    assert bootstrap.apt_lines(apt_host(TARGETS)) == (
+    assert bootstrap.make_apt_lines(apt_host(TARGETS)) == (
         "deb http://mirror.example/debian/ trixie main",
         "deb http://mirror.example/debian-security/ trixie-security main",
         "deb http://mirror.example/debian/ trixie-updates main",
@@ -61,7 +61,9 @@ def test_the_machines_own_mirrors_serve_our_suite() -> None:
 
 
 def test_a_line_of_apt_that_lacks_fields_is_passed_over() -> None:
-    assert bootstrap.apt_lines(apt_host(f"x\n\n\0\n{TARGETS}")) == bootstrap.apt_lines(apt_host(TARGETS))
+    assert bootstrap.make_apt_lines(apt_host(f"x\n\n\0\n{TARGETS}")) == bootstrap.make_apt_lines(
+        apt_host(TARGETS)
+    )
 
 
 def test_a_package_without_a_name_or_version_is_passed_over() -> None:
@@ -72,7 +74,7 @@ def test_a_package_without_a_name_or_version_is_passed_over() -> None:
 
 
 def test_before_the_first_update_apt_does_not_know_the_origin() -> None:
-    lines = bootstrap.apt_lines(apt_host("http://mirror.example/debian/ stable main $(ORIGIN)\n"))
+    lines = bootstrap.make_apt_lines(apt_host("http://mirror.example/debian/ stable main $(ORIGIN)\n"))
     assert lines == ("deb http://mirror.example/debian/ trixie main",)
 
 
@@ -81,17 +83,17 @@ def test_a_file_of_mirrors_is_followed() -> None:
     host.files["/etc/apt/mirrors/debian.list"] = (
         "# first wins\nhttp://near.example/debian\nhttp://far.example/\n"
     )
-    assert bootstrap.apt_lines(host) == ("deb http://near.example/debian trixie main",)
+    assert bootstrap.make_apt_lines(host) == ("deb http://near.example/debian trixie main",)
 
 
 def test_a_machine_without_debians_archive_says_so() -> None:
     with pytest.raises(MatrixctlError, match="names no Debian mirror"):
-        bootstrap.apt_lines(apt_host("https://other.example/apt/ bookworm main Other\n"))
+        bootstrap.make_apt_lines(apt_host("https://other.example/apt/ bookworm main Other\n"))
 
 
 def test_an_https_mirror_brings_the_certificates_with_it() -> None:
-    secure = bootstrap.mmdebstrap_argv(AMD, ("deb https://mirror.example/debian trixie main",), "t")
-    plain = bootstrap.mmdebstrap_argv(AMD, ("deb http://mirror.example/debian trixie main",), "t")
+    secure = bootstrap.make_mmdebstrap_argv(AMD, ("deb https://mirror.example/debian trixie main",), "t")
+    plain = bootstrap.make_mmdebstrap_argv(AMD, ("deb http://mirror.example/debian trixie main",), "t")
     assert "--include=ca-certificates" in secure
     assert "--include=ca-certificates" not in plain
 
@@ -170,7 +172,7 @@ def test_an_apt_that_does_not_say_where_it_installs_from_is_told(
     )
     said: list[str] = []
     with show_log(said.append):
-        assert image_content.apt_targets(Answering(), image) == found
+        assert image_content.read_apt_targets(Answering(), image) == found
     assert said == told
 
 
@@ -188,7 +190,7 @@ def test_the_environments_proxies_win_over_apts(
     environment: dict[str, str], configured: str, expected: dict[str, str]
 ) -> None:
     host = FakeHost(programs={"apt-config"}, answers={"apt-config dump": done(configured)})
-    assert bootstrap.proxies(host, environment) == expected
+    assert bootstrap.find_proxies(host, environment) == expected
 
 
 def test_the_toolchain_crosses_to_the_other_architecture() -> None:
@@ -234,11 +236,11 @@ def test_every_instruction_stands_on_a_line_of_its_own() -> None:
 
 
 def test_a_key_follows_all_that_decides_the_content() -> None:
-    key = workshop.key_of("runtime", ARM, "FROM scratch", "base")
+    key = workshop.make_key("runtime", ARM, "FROM scratch", "base")
     assert key == "58277a582e3ec139c649608c5a2f2aedbc0e3981de2741a40c4e8156ee2bd610"
-    assert workshop.key_of("runtime", AMD, "FROM scratch", "base") != key
-    assert workshop.key_of("runtime", ARM, "FROM scratch\n", "base") != key
-    assert workshop.key_of("runtime", ARM, "FROM scratch", "another") != key
+    assert workshop.make_key("runtime", AMD, "FROM scratch", "base") != key
+    assert workshop.make_key("runtime", ARM, "FROM scratch\n", "base") != key
+    assert workshop.make_key("runtime", ARM, "FROM scratch", "another") != key
 
 
 def test_dpkgs_list_is_read_without_dpkg() -> None:
@@ -275,7 +277,7 @@ def test_the_runtime_runs_as_nobody(shop: workshop.Workshop) -> None:
     toolchain = workshop.ensure_toolchain(shop, base)
     runtime = workshop.ensure_root(shop, base, toolchain, "runtime", shop.arch)
     assert said(shop, runtime, _WHO).split() == [shop.arch.machine, *_NOBODY]
-    assert image_content.packages(shop.engine, runtime)["libssl3t64"].startswith("3.5.")
+    assert image_content.read_packages(shop.engine, runtime)["libssl3t64"].startswith("3.5.")
     again = workshop.ensure_root(shop, base, toolchain, "runtime", shop.arch)
     assert (again.id, again.new) == (runtime.id, False)
 
@@ -297,13 +299,13 @@ def test_an_emulated_runtime_is_native_with_one_emulator_and_the_targets_librari
     assert not [
         one for one in found if "lib" not in one and one.startswith("/target/") and one != "/target/usr"
     ]
-    command = shlex.join(emulation.diagnostics(arch, arch.cpus.default))
+    command = shlex.join(emulation.make_diagnostics(arch, arch.cpus.default))
     assert f'uname.machine="{arch.machine}"' in said(shop, image, command).splitlines()
     foreign = "" if arch == shop.arch else f":{arch.name}"
-    packages = image_content.packages(shop.engine, image)
+    packages = image_content.read_packages(shop.engine, image)
     assert {"qemu-user", f"libssl3t64{foreign}", f"libpcre2-8-0{foreign}"} <= set(packages)
     with pytest.raises(EmulationError, match=r"on the CPU 'nonsense': .*unable to find CPU model 'nonsense'"):
-        emulation.cpu_proof(shop.engine, image.tag, arch, "nonsense")
+        emulation.prove_cpu(shop.engine, image.tag, arch, "nonsense")
     again = workshop.ensure_root(shop, base, toolchain, "emulated-runtime", arch)
     assert (again.id, again.new) == (image.id, False)
 
@@ -313,12 +315,12 @@ def test_a_foreign_toolchain_has_both_development_packages(shop: workshop.Worksh
     toolchain = workshop.ensure_toolchain(shop, base_image.ensure_base(shop))
     other = next(arch for arch in BOTH if arch != shop.arch)
     cross = workshop.ensure_cross(shop, toolchain, other)
-    found = image_content.packages(shop.engine, cross)
+    found = image_content.read_packages(shop.engine, cross)
     assert found[f"libssl-dev:{other.name}"] == found[f"libssl3t64:{other.name}"]
     script = f"{other.gnu}-g++ -dumpmachine; ccache --version; uname -m"
     assert {other.gnu, shop.arch.machine} <= set(said(shop, cross, script).split())
     assert (cross.arch, cross.target) == (shop.arch.name, other.name)
-    there = workshop.existing(shop.engine, shop.arch, BOTH)
+    there = workshop.find_existing(shop.engine, shop.arch, BOTH)
     assert there["toolchain", other.name].id == cross.id
     assert there["toolchain", shop.arch.name].id == toolchain.id
 

@@ -80,7 +80,7 @@ def test_a_program_lies_below_its_root_by_the_name_of_its_family(
     tmp_path: Path, engine: Engine, images: ImageSet
 ) -> None:
     (tmp_path / "curl-8.16").write_text("a program")
-    made = images.client(client("path", tmp_path / "curl-8.16"))
+    made = images.get_client(client("path", tmp_path / "curl-8.16"))
     assert contents(engine) == {"bin/curl": "a program"}
     ours = images.get("client", AMD)
     assert f"FROM {ours.tag}\n" in engine.built[-1]
@@ -94,7 +94,7 @@ def test_a_folder_comes_whole_with_its_links(tmp_path: Path, engine: Engine, ima
     (tmp_path / "root/bin").mkdir(parents=True)
     (tmp_path / "root/bin/curl").write_text("a program")
     (tmp_path / "root/lib").symlink_to("/usr/lib")
-    images.client(client("path", tmp_path / "root"))
+    images.get_client(client("path", tmp_path / "root"))
     assert contents(engine) == {"bin/curl": "a program", "lib": "/usr/lib"}
 
 
@@ -122,7 +122,7 @@ def test_packages_in_files_are_unpacked_in_the_image(
 ) -> None:
     for name in ("a.deb", "b.deb"):
         (tmp_path / name).write_bytes(b"!<arch>\n" + name.encode())
-    images.client(client("package", tmp_path / "a.deb", tmp_path / "b.deb"))
+    images.get_client(client("package", tmp_path / "a.deb", tmp_path / "b.deb"))
     assert contents(engine) == {"0.deb": "!<arch>\na.deb", "1.deb": "!<arch>\nb.deb"}
     assert "dpkg-deb --extract" in engine.built[-1]
 
@@ -130,7 +130,7 @@ def test_packages_in_files_are_unpacked_in_the_image(
 def test_packages_of_the_archive_are_extracted_with_what_they_depend_on(
     engine: Engine, images: ImageSet
 ) -> None:
-    made = images.client(client("package", "curl=8.14.1-2+deb13u7"))
+    made = images.get_client(client("package", "curl=8.14.1-2+deb13u7"))
     (script,) = engine.scripts
     assert "  curl=8.14.1-2+deb13u7\n" in script
     assert "dpkg-deb" not in engine.built[-1]
@@ -139,7 +139,7 @@ def test_packages_of_the_archive_are_extracted_with_what_they_depend_on(
 
 def test_an_engines_image_is_copied_whole_and_nothing_of_it_runs(engine: Engine, images: ImageSet) -> None:
     engine.images["mine:1"] = THEIRS
-    made = images.client(client("image", "mine:1"))
+    made = images.get_client(client("image", "mine:1"))
     assert f"FROM {THEIRS.id} AS theirs\n" in engine.built[-1]
     assert "COPY --from=theirs --chown=65534:65534 / /opt/client/" in engine.built[-1]
     assert made.digest == THEIRS.id
@@ -150,12 +150,12 @@ def test_an_engines_image_is_copied_whole_and_nothing_of_it_runs(engine: Engine,
 def test_a_saved_image_is_unpacked_and_never_loaded(tmp_path: Path, engine: Engine, images: ImageSet) -> None:
     layer = pack({"usr/bin/curl": b"a program"})
     (tmp_path / "x.tar").write_bytes(pack({"manifest.json": b'[{"Layers": ["l"]}]', "l": layer}))
-    images.client(client("image", tmp_path / "x.tar"))
+    images.get_client(client("image", tmp_path / "x.tar"))
     assert contents(engine)["usr/bin/curl"] == "a program"
 
 
 def test_ours_needs_no_other_image(images: ImageSet) -> None:
-    assert images.client(ClientValue(name="curl", family="curl")) == images.get("client", AMD)
+    assert images.get_client(ClientValue(name="curl", family="curl")) == images.get("client", AMD)
 
 
 Prepare = Callable[[Path, Engine], ClientValue]
@@ -229,7 +229,7 @@ def test_what_it_cannot_be_made_of_is_named_with_the_remedy(
     engine = images.shop.engine
     assert isinstance(engine, Engine)
     with pytest.raises(SourceUnreachableError) as caught:
-        images.client(prepare(tmp_path, engine))
+        images.get_client(prepare(tmp_path, engine))
     assert said in caught.value.brief
     assert remedy in caught.value.resolution
 
@@ -241,10 +241,10 @@ def test_an_answer_of_another_shape_is_the_harnesss(
     (tmp_path / "curl").write_text("a program")
     engine.client_says = answer
     with pytest.raises(EngineError, match="asking the client mine what it is failed"):
-        images.client(client("path", tmp_path / "curl"))
+        images.get_client(client("path", tmp_path / "curl"))
 
 
 def test_a_client_that_cannot_be_made_leaves_ours_alone(tmp_path: Path, images: ImageSet) -> None:
     with pytest.raises(MatrixctlError):
-        images.client(client("path", tmp_path / "nowhere"))
-    assert images.client(ClientValue(name="curl", family="curl")).name == "client"
+        images.get_client(client("path", tmp_path / "nowhere"))
+    assert images.get_client(ClientValue(name="curl", family="curl")).name == "client"

@@ -51,7 +51,7 @@ def test_an_image_is_found_whatever_stands_before_its_tag(prefix: str) -> None:
             image(f"{prefix}elsewhere/base:x", created="2026-04-04"),
         )
     )
-    newest = workshop.newest(engine, "base", AMD)
+    newest = workshop.find_newest(engine, "base", AMD)
     assert newest is not None
     assert newest.tags == ("matrixctl/base:new",)
     assert workshop.remove_images(engine, dry_run=True)[-1] == "matrixctl/base:old"
@@ -62,7 +62,7 @@ def test_an_image_that_was_made_by_hand_is_left_alone() -> None:
     by_hand = image("matrixctl/base:mine", created="2026-09-09")
     del by_hand["Config"]["Labels"]["matrixctl.arch"]
     engine = engine_of(Images(by_hand, image("matrixctl/base:ours")))
-    newest = workshop.newest(engine, "base", AMD)
+    newest = workshop.find_newest(engine, "base", AMD)
     assert newest is not None
     assert newest.tags == ("matrixctl/base:ours",)
 

@@ -26,7 +26,7 @@ def wheel(path: Path, **files: str) -> Path:
 
 
 def test_the_lock_pins_everything_with_hashes_and_names_no_address() -> None:
-    text = wheels.lock().read_text("utf-8")
+    text = wheels.find_lock().read_text("utf-8")
     pins = re.findall(r"^([a-z-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
     assert len(pins) == len(re.findall(r"^[a-z]", text, re.MULTILINE))
     assert dict(pins)["aioquic"].startswith("1.")
@@ -34,7 +34,7 @@ def test_the_lock_pins_everything_with_hashes_and_names_no_address() -> None:
 
 
 def test_pip_is_told_to_verify_and_to_take_wheels_of_the_images_python() -> None:
-    options = wheels.pip_options(ARM)
+    options = wheels.make_pip_options(ARM)
     assert {"--require-hashes", "--no-deps", "--only-binary", "3.13"} <= set(options)
     assert "manylinux_2_17_aarch64" in options
     assert not [one for one in options if "x86_64" in one]
@@ -59,10 +59,10 @@ def test_a_machine_that_gets_no_wheels_says_so(tmp_path: Path, *, cached: bool) 
 
 
 def test_the_image_follows_the_lock() -> None:
-    text = dockerfiles.client_dockerfile("base", aioquic=wheels.lock_digest())
-    assert wheels.lock_digest() in text
+    text = dockerfiles.render_client("base", aioquic=wheels.digest_lock())
+    assert wheels.digest_lock() in text
     assert "aioquic.tar" in text
-    assert "aioquic" not in dockerfiles.client_dockerfile("base", aioquic="")
+    assert "aioquic" not in dockerfiles.render_client("base", aioquic="")
 
 
 def test_what_is_kept_needs_no_network(tmp_path: Path) -> None:

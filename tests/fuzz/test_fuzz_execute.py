@@ -99,7 +99,7 @@ RELEASE = 'ID=debian\nVERSION_CODENAME="bookworm"\nPRETTY_NAME="Debian"\n'
 def test_emulation(fuzz: Fuzz) -> None:
     def call(text: str) -> object:
         arch, host = ARCHES["arm64"], Machine(text)
-        return emulation.qemu_version(host, arch)  # type: ignore[arg-type]
+        return emulation.find_qemu_version(host, arch)  # type: ignore[arg-type]
 
     fuzz(near_text(QEMU), call)
 
@@ -111,9 +111,9 @@ def test_apt(fuzz: Fuzz) -> None:
         host: Any = Machine(text)
         return (
             os_release(host),
-            bootstrap.proxies(host, {}),
+            bootstrap.find_proxies(host, {}),
             release.pools(text),
-            bootstrap.apt_lines(host),
+            bootstrap.make_apt_lines(host),
         )
 
     fuzz(near_text(TARGETS, RELEASE, RELEASE + TARGETS, "mirror+file:/x y main Debian\n"), call)
@@ -275,4 +275,4 @@ def test_store_sources(fuzz: Fuzz, tmp_path: Path) -> None:
 def test_errors_are_not_swallowed() -> None:
     """The machine above is a real fake: what it cannot answer is an error for people."""
     with pytest.raises(MatrixctlError, match="names no Debian mirror"):
-        bootstrap.apt_lines(Machine(""))  # type: ignore[arg-type]
+        bootstrap.make_apt_lines(Machine(""))  # type: ignore[arg-type]

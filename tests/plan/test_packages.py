@@ -97,7 +97,7 @@ def test_a_runtime_package_moves_no_digest() -> None:
 
 
 def test_a_cross_toolchain_has_libraries_of_the_target_and_programs_of_the_host() -> None:
-    text = dockerfiles.cross_dockerfile(ARM, "host", ("clang", "liblua5.4-dev"))
+    text = dockerfiles.render_cross(ARM, "host", ("clang", "liblua5.4-dev"))
     installed, extracted = text.split("RUN matrixctl-extract")
     assert "      clang \\\n" in installed
     assert "liblua5.4-dev" not in installed
@@ -108,24 +108,26 @@ def test_a_cross_toolchain_has_libraries_of_the_target_and_programs_of_the_host(
 def test_clang_is_told_the_architecture_that_it_crosses_to() -> None:
     """One value has one ``make_flags`` for all architectures, and clang compiles for its own unless told."""
     told = 'ENV CCC_OVERRIDE_OPTIONS="#^--target=aarch64-linux-gnu"\n'
-    assert told in dockerfiles.cross_dockerfile(ARM, "host", ("clang",))
-    assert told in dockerfiles.cross_dockerfile(ARM, "host", ("clang-19", "liblua5.4-dev"))
-    plain = dockerfiles.cross_dockerfile(ARM, "host", ("liblua5.4-dev",))
+    assert told in dockerfiles.render_cross(ARM, "host", ("clang",))
+    assert told in dockerfiles.render_cross(ARM, "host", ("clang-19", "liblua5.4-dev"))
+    plain = dockerfiles.render_cross(ARM, "host", ("liblua5.4-dev",))
     assert "CCC_OVERRIDE" not in plain
 
 
 def test_a_runtime_has_them_where_its_loader_looks() -> None:
-    native = dockerfiles.root_script("runtime", AMD, AMD, ("liblua5.4-dev",))
-    emulated = dockerfiles.root_script("emulated-runtime", AMD, ARM, ("liblua5.4-dev",))
+    native = dockerfiles.render_root_script("runtime", AMD, AMD, ("liblua5.4-dev",))
+    emulated = dockerfiles.render_root_script("emulated-runtime", AMD, ARM, ("liblua5.4-dev",))
     assert "  liblua5.4-dev\n" in native
     assert "liblua5.4-dev" in emulated.split("matrixctl-extract trixie arm64")[1]
-    assert dockerfiles.root_script("runtime", AMD, AMD, ()) == dockerfiles.root_script("runtime", AMD, AMD)
+    assert dockerfiles.render_root_script("runtime", AMD, AMD, ()) == dockerfiles.render_root_script(
+        "runtime", AMD, AMD
+    )
 
 
 def test_the_files_by_hand_have_a_name_of_their_own_for_each_set_of_packages() -> None:
-    one = dockerfiles.rendered_variant("toolchain", AMD, AMD, ("clang",))
-    other = dockerfiles.rendered_variant("toolchain", AMD, AMD, ("gdb",))
-    root = dockerfiles.rendered_variant("emulated-runtime", AMD, ARM, ("gdb",))
+    one = dockerfiles.render_variant_files("toolchain", AMD, AMD, ("clang",))
+    other = dockerfiles.render_variant_files("toolchain", AMD, AMD, ("gdb",))
+    root = dockerfiles.render_variant_files("emulated-runtime", AMD, ARM, ("gdb",))
     assert len({*one, *other, *root}) == 4
     assert all(name.startswith("emulated-runtime-arm64-") for name in root)
     assert "clang" in next(iter(one.values()))

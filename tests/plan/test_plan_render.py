@@ -373,7 +373,7 @@ def test_no_value_brings_a_line_of_its_own(value: Hostile) -> None:
     with pytest.raises(UsageError, match="a line break or an unprintable character"):
         script(recipe.model_copy(update={"flags": (value.text,)}))
     with pytest.raises(UsageError, match="a line break or an unprintable character"):
-        dockerfiles.base_dockerfile(value.text)
+        dockerfiles.render_base(value.text)
 
 
 @pytest.mark.parametrize(

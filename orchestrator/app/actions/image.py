@@ -31,12 +31,12 @@ def do(context: Context, action: ImageAction, emulators: Emulators) -> ActionSta
     """
     arch = ARCHES[action.arch]
     if action.client is not None:
-        image = context.images.client(action.client)
+        image = context.images.get_client(action.client)
         noted = False  # what is in it beside the client is recorded of the image that it grew from
     else:
         image = context.images.get(action.image, arch, action.extra)
         noted = action.image in _NOTABLE
-    packages = context.images.packages(action.image, arch, action.extra) if noted else {}
+    packages = context.images.read_packages(action.image, arch, action.extra) if noted else {}
     if action.client is not None:
         place = f"{action.client.name} in {action.name.partition(' ')[0]}"
         context.recorder.add_component(

@@ -72,7 +72,7 @@ def do(context: Context, action: ProbeAction, plan: Plan, probing: Probing) -> A
         context.images.prove_cpu(runtime, arch, capabilities.find_cpu_model(first, context.host), extra)
     images = SessionImages(
         server=context.images.get(runtime, arch, extra).tag,
-        client=context.images.client(first.client).tag,
+        client=context.images.get_client(first.client).tag,
     )
     haproxy = _read_program(context, action, plan)
     proofs = _prove_clients(context, plan, probing, first.client)
@@ -179,7 +179,7 @@ def _prove_clients(
 
 
 def _prove_image(context: Context, plan: Plan, own: ClientValue | None) -> tuple[ClientProof, ...]:
-    image = context.images.client(own) if own else context.images.get("client", context.host)
+    image = context.images.get_client(own) if own else context.images.get("client", context.host)
     bench = Bench(
         engine=context.engine,
         renderer=context.renderer,

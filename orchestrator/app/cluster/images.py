@@ -49,7 +49,7 @@ class WantedImage:
     def make(self, images: ImageSet) -> ImageRef:
         """Return the image, made or found."""
         if self.client is not None:
-            return images.client(self.client)
+            return images.get_client(self.client)
         return images.get(self.name, ARCHES[self.arch], self.extra)
 
 
@@ -109,11 +109,11 @@ class TaskImages(ImageSet):
         given = self.given.get(WantedImage(name=name, arch=arch.name, extra=extra))
         return self.take(given) if given else self.own.get(name, arch, extra)
 
-    def client(self, client: ClientValue) -> ImageRef:
+    def get_client(self, client: ClientValue) -> ImageRef:
         """Return the image that the run has of a client, or one of this machine's own."""
         own = client if client.is_own else None
         given = self.given.get(WantedImage(name="client", arch=self.shop.arch.name, client=own))
-        return self.take(given) if given else self.own.client(client)
+        return self.take(given) if given else self.own.get_client(client)
 
 
 @dataclass(kw_only=True)
@@ -147,5 +147,5 @@ class Taker:
                 resolution="Does this worker's engine keep images in another way than the run's?",
             )
         ref = ref.model_copy(update={"tag": ref.id})
-        workshop.prove(self.engine, image, ref)
+        workshop.prove_ref(self.engine, image, ref)
         return ref

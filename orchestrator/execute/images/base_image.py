@@ -13,25 +13,25 @@ BRING_BASE = (
 
 
 def ensure_base(shop: Workshop) -> ImageRef:
-    """The base image: from a registry where one answers, else what is here already, else bootstrapped.
+    """Return the base image: from a registry where one answers, else what is here, else bootstrapped.
 
     :raises MatrixctlError: where nothing of that is possible, with the remedy.
     """
     digest = shop.engine.find_digest(REGISTRY_IMAGE)
     if digest is not None:
-        return _base_from(shop, f"{REGISTRY_IMAGE}@{digest}", digest)
-    known = _newest_base(shop)
+        return _ensure_base_from(shop, f"{REGISTRY_IMAGE}@{digest}", digest)
+    known = _find_newest_base(shop)
     if known is not None:
         return known
     brought = shop.engine.find_image(REGISTRY_IMAGE)
     if brought is not None:
-        return _base_from(shop, REGISTRY_IMAGE, brought.id)
-    return _bootstrapped_base(shop)
+        return _ensure_base_from(shop, REGISTRY_IMAGE, brought.id)
+    return _bootstrap_base(shop)
 
 
-def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
-    dockerfile = dockerfiles.base_dockerfile(image)
-    key = workshop.key_of("base", shop.arch, dockerfile, digest)
+def _ensure_base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
+    dockerfile = dockerfiles.render_base(image)
+    key = workshop.make_key("base", shop.arch, dockerfile, digest)
     origin = image if "@" in image else f"{image}, loaded by hand"
     recipe = workshop.ImageRecipe(
         name="base", arch=shop.arch, target=shop.arch, key=key, dockerfile=dockerfile
@@ -39,14 +39,14 @@ def _base_from(shop: Workshop, image: str, digest: str) -> ImageRef:
     return workshop.ensure(shop, recipe, origin=origin, digest=digest)
 
 
-def _bootstrapped_base(shop: Workshop) -> ImageRef:
+def _bootstrap_base(shop: Workshop) -> ImageRef:
     if not is_debian(shop.host):
         raise MatrixctlError(
             f"no registry answers for the base image {REGISTRY_IMAGE}, and this machine is not Debian",
             resolution=BRING_BASE,
         )
-    dockerfile = dockerfiles.base_dockerfile()
-    key = workshop.key_of("base", shop.arch, dockerfile, bootstrap.SUITE)
+    dockerfile = dockerfiles.render_base()
+    key = workshop.make_key("base", shop.arch, dockerfile, bootstrap.SUITE)
     return workshop.ensure(
         shop,
         workshop.ImageRecipe(
@@ -62,7 +62,7 @@ def _bootstrapped_base(shop: Workshop) -> ImageRef:
     )
 
 
-def _newest_base(shop: Workshop) -> ImageRef | None:
-    """A base of an earlier day: better than another one whose versions would make every build anew."""
-    kept = workshop.newest(shop.engine, "base", shop.arch)
-    return None if kept is None else workshop.proved(shop.engine, kept, shop.arch, shop.arch)
+def _find_newest_base(shop: Workshop) -> ImageRef | None:
+    """Return the base of an earlier day: another one's versions would make every build again."""
+    kept = workshop.find_newest(shop.engine, "base", shop.arch)
+    return None if kept is None else workshop.prove_image(shop.engine, kept, shop.arch, shop.arch)

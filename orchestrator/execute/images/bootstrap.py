@@ -21,8 +21,8 @@ _DEADLINE = 600
 _ALIASES = ("stable", "oldstable", "oldoldstable", "testing", "unstable", "sid")
 
 
-def apt_lines(host: Host) -> tuple[str, ...]:
-    """One-line apt sources of SUITE (component main) on the mirrors that the machine itself uses.
+def make_apt_lines(host: Host) -> tuple[str, ...]:
+    """Return one-line apt sources of SUITE (component main) on the mirrors that the machine itself uses.
 
     apt is asked, so both formats of its sources are understood. Updates and security are there where
     the machine has them for its own release.
@@ -36,10 +36,10 @@ def apt_lines(host: Host) -> tuple[str, ...]:
     for line in said.splitlines():
         # Of a source that has none of them the fields are empty, and so may be the last ones of the line.
         uri, release, component, origin = (*line.split(" ", 3), "", "", "")[:4]
-        pocket = _pocket(release, codename)
+        pocket = _find_pocket(release, codename)
         # The origin is known once `apt-get update` has run; until then apt leaves its name standing.
         if pocket is not None and component == "main" and origin in {"Debian", "", "$(ORIGIN)"}:
-            lines.setdefault(pocket, f"deb {_reachable(host, uri)} {SUITE}{pocket} main")
+            lines.setdefault(pocket, f"deb {_find_reachable(host, uri)} {SUITE}{pocket} main")
     if "" not in lines:
         raise MatrixctlError(
             "apt's configuration names no Debian mirror",
@@ -49,8 +49,8 @@ def apt_lines(host: Host) -> tuple[str, ...]:
     return tuple(lines[pocket] for pocket in sorted(lines))
 
 
-def proxies(host: Host, environment: Mapping[str, str]) -> dict[str, str]:
-    """The proxies for image builds: the environment's, else the one that apt is configured with."""
+def find_proxies(host: Host, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxies for image builds: the environment's, else the one that apt is configured with."""
     named = ("http_proxy", "https_proxy", "no_proxy")
     found = {name: environment[name] for name in (*named, *map(str.upper, named)) if environment.get(name)}
     if found or host.which("apt-config") is None:
@@ -60,8 +60,8 @@ def proxies(host: Host, environment: Mapping[str, str]) -> dict[str, str]:
     return {"http_proxy": proxy} if proxy not in {"", "DIRECT"} else {}
 
 
-def _pocket(release: str, codename: str) -> str | None:
-    """``""``, ``-updates`` or ``-security`` for the machine's own release, else ``None``."""
+def _find_pocket(release: str, codename: str) -> str | None:
+    """Return ``""``, ``-updates`` or ``-security`` for the machine's own release, else ``None``."""
     for name in (codename, *_ALIASES):
         for pocket in ("", "-updates", "-security"):
             if name and release == name + pocket:
@@ -69,8 +69,8 @@ def _pocket(release: str, codename: str) -> str | None:
     return None
 
 
-def _reachable(host: Host, uri: str) -> str:
-    """Debian's cloud images name a local file with mirrors in it; a container has no such file."""
+def _find_reachable(host: Host, uri: str) -> str:
+    """Return a mirror that a container reaches: cloud images name a local file that has mirrors in it."""
     if not uri.startswith("mirror+file:"):
         return uri
     listed = host.read(uri.removeprefix("mirror+file:").rstrip("/")) or ""
@@ -78,8 +78,8 @@ def _reachable(host: Host, uri: str) -> str:
     return mirrors[0] if mirrors else uri
 
 
-def mmdebstrap_argv(arch: Arch, lines: tuple[str, ...], target: str) -> list[str]:
-    """The command that makes the base root; the same one stands in what ``matrixctl render`` writes."""
+def make_mmdebstrap_argv(arch: Arch, lines: tuple[str, ...], target: str) -> list[str]:
+    """Return the command that makes the base root; the same is in what ``matrixctl render`` writes."""
     # An https mirror needs CA certificates inside the image before it can install anything.
     extra = ["--include=ca-certificates"] if any(line.startswith("deb https:") for line in lines) else []
     return [
@@ -104,10 +104,10 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
     :raises SourceUnreachableError: where the mirror does not have what is needed.
     :raises EngineError: when mmdebstrap fails in another way, with the last lines that it wrote.
     """
-    lines = apt_lines(host)
+    lines = make_apt_lines(host)
     with scratch_folder() as folder:
         target = folder / "base.tar"
-        done = host.run(mmdebstrap_argv(arch, lines, str(target)), timeout=_DEADLINE)
+        done = host.run(make_mmdebstrap_argv(arch, lines, str(target)), timeout=_DEADLINE)
         if done.exit_code != 0:
             last = done.stderr.decode(errors="replace").splitlines()
             blame_the_mirror("base", last)
@@ -121,7 +121,7 @@ def make_base_root(host: Host, arch: Arch, into: IO[bytes]) -> None:
 
 
 def blame_the_mirror(image: str, said: Iterable[str]) -> None:
-    """A mirror in the midst of its own update lacks packages, often of one architecture alone, for hours.
+    """Refuse output in which apt could not fetch something: an updating mirror lacks packages for hours.
 
     :param said: the output of apt, or of what called it, by lines.
     :raises SourceUnreachableError: where apt could not fetch something, with its words.

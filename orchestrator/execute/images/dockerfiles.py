@@ -114,33 +114,33 @@ _EMULATED_LINKS = {
 
 
 @cache
-def _templates() -> Environment:
+def _make_environment() -> Environment:
     return make_environment(FileSystemLoader(root() / "images"), trim_blocks=True, lstrip_blocks=True)
 
 
 def _render(template: str, **values: object) -> str:
-    return _templates().get_template(template).render(suite=bootstrap.SUITE, uid=UID, **values)
+    return _make_environment().get_template(template).render(suite=bootstrap.SUITE, uid=UID, **values)
 
 
-def base_dockerfile(registry_image: str = "") -> str:
-    """From a registry's image where one is named, else from a bootstrapped root."""
+def render_base(registry_image: str = "") -> str:
+    """Render the base: from a registry's image where one is named, else from a bootstrapped root."""
     return _render("base.Dockerfile.j2", registry_image=registry_image)
 
 
-def toolchain_dockerfile(base: str) -> str:
-    """Compiles for the host, and holds every tool that is the same whatever one compiles for."""
+def render_toolchain(base: str) -> str:
+    """Render what compiles for the host, and has the tools that are the same for each target."""
     script = (root() / "images" / "extract.sh").read_text().splitlines()
     extract = [shlex.quote(line) for line in script]
     return _render("toolchain.Dockerfile.j2", base=base, packages=TOOLCHAIN_PACKAGES, extract=extract)
 
 
-def variant_dockerfile(toolchain: str, extra: Sequence[str]) -> str:
-    """The host's own toolchain with packages that values of the matrix name."""
+def render_variant(toolchain: str, extra: Sequence[str]) -> str:
+    """Render the host's own toolchain with packages that values of the matrix name."""
     return _render("variant.Dockerfile.j2", toolchain=toolchain, packages=extra)
 
 
-def cross_dockerfile(target: Arch, toolchain: str, extra: Sequence[str] = ()) -> str:
-    """The host's toolchain and what compiling for ``target`` needs besides.
+def render_cross(target: Arch, toolchain: str, extra: Sequence[str] = ()) -> str:
+    """Render the host's toolchain with what compiling for ``target`` needs besides.
 
     One image for each target, so that one whose packages cannot be obtained takes no other with it. In
     ``extra`` libraries are the target's, and programs the host's.
@@ -161,18 +161,18 @@ def cross_dockerfile(target: Arch, toolchain: str, extra: Sequence[str] = ()) ->
     )
 
 
-def client_dockerfile(base: str, *, aioquic: str) -> str:
-    """``aioquic`` is the digest of its lock; empty for an image without it."""
+def render_client(base: str, *, aioquic: str) -> str:
+    """Render the clients; ``aioquic`` is the digest of its lock; empty for an image without it."""
     return _render("client.Dockerfile.j2", base=base, packages=CLIENT_PACKAGES, aioquic=aioquic)
 
 
-def capture_dockerfile(base: str) -> str:
-    """Takes packet captures, and reads them."""
+def render_capture(base: str) -> str:
+    """Render what takes packet captures and reads them."""
     return _render("capture.Dockerfile.j2", base=base, packages=CAPTURE_PACKAGES)
 
 
-def own_client_dockerfile(client: str, *, theirs: str, mark: str, debs: bool) -> str:
-    """Our client image and in it what the matrix' own client comes from.
+def render_own_client(client: str, *, theirs: str, mark: str, debs: bool) -> str:
+    """Render our client image and in it what the matrix' own client comes from.
 
     :param theirs: the image that it is in; empty where OWN_TAR holds it.
     :param mark: a hash of what is added.
@@ -189,24 +189,24 @@ def own_client_dockerfile(client: str, *, theirs: str, mark: str, debs: bool) ->
     )
 
 
-def own_client_script(packages: Sequence[str], arch: str) -> str:
-    """Extracts packages of the archive, for the image of a client that they hold."""
+def render_own_client_script(packages: Sequence[str], arch: str) -> str:
+    """Render the script that extracts packages of the archive, for the image of a client that they hold."""
     return _render("own-client.sh.j2", packages=[shlex.quote(one) for one in packages], arch=arch)
 
 
-def root_arch(name: str, host: Arch, target: Arch) -> Arch:
-    """The architecture of an image's own programs: the host's where it has an emulator for the target's."""
+def find_root_arch(name: str, host: Arch, target: Arch) -> Arch:
+    """Return the architecture of an image's own programs: the host's where it emulates the target."""
     return host if name in EMULATORS else target
 
 
-def root_dockerfile(name: str, host: Arch, target: Arch) -> str:
+def render_root(name: str, host: Arch, target: Arch) -> str:
     return _render(
-        "root.Dockerfile.j2", name=name, target=target, platform=root_arch(name, host, target).platform
+        "root.Dockerfile.j2", name=name, target=target, platform=find_root_arch(name, host, target).platform
     )
 
 
-def root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) -> str:
-    """Writes the root of an image that serves ``target``, with an engine on ``host``.
+def render_root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) -> str:
+    """Render the script that writes the root of an image that serves ``target``, with an engine on ``host``.
 
     :param extra: packages of the target beside the image's own.
     """
@@ -214,7 +214,7 @@ def root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) 
     return _render(
         "root.sh.j2",
         name=name,
-        arch=root_arch(name, host, target),
+        arch=find_root_arch(name, host, target),
         target=target,
         packages=(*{**ROOTS, **DEBUGGERS}[name], *(() if emulated else extra)),
         links=_EMULATED_LINKS if name == "emulated-toolchain" else {},
@@ -225,44 +225,44 @@ def root_script(name: str, host: Arch, target: Arch, extra: Sequence[str] = ()) 
     )
 
 
-def roots(host: Arch, targets: Sequence[Arch]) -> tuple[tuple[str, Arch], ...]:
-    """The images that may be asked for, each with the architecture that it serves."""
+def list_roots(host: Arch, targets: Sequence[Arch]) -> tuple[tuple[str, Arch], ...]:
+    """Return the images that may be asked for, each with the architecture that it serves."""
     return tuple((name, arch) for arch in targets for name in ROOTS if name != "runtime" or arch == host)
 
 
-def variant_name(image: str, target: Arch, extra: Sequence[str]) -> str:
-    """The name of an image for a person who makes it by hand: ``runtime-amd64``, and a hash of ``extra``."""
+def name_variant(image: str, target: Arch, extra: Sequence[str]) -> str:
+    """Return the name of an image for a person who makes it: ``runtime-amd64``, and a hash of ``extra``."""
     mark = f"-{hashlib.sha256(' '.join(extra).encode()).hexdigest()[:8]}" if extra else ""
     return f"{image}-{target.name}{mark}"
 
 
-def rendered_variant(image: str, host: Arch, target: Arch, extra: Sequence[str]) -> dict[str, str]:
-    """The files of an image with further packages, as in ``rendered``."""
-    name = variant_name(image, target, extra)
+def render_variant_files(image: str, host: Arch, target: Arch, extra: Sequence[str]) -> dict[str, str]:
+    """Render the files of an image with further packages, as ``render_dockerfiles`` does."""
+    name = name_variant(image, target, extra)
     if image != "toolchain":
         return {
-            f"{name}.Dockerfile": root_dockerfile(image, host, target),
-            f"{name}.sh": root_script(image, host, target, extra),
+            f"{name}.Dockerfile": render_root(image, host, target),
+            f"{name}.sh": render_root_script(image, host, target, extra),
         }
     plain = "matrixctl-toolchain"
-    text = variant_dockerfile(plain, extra) if target == host else cross_dockerfile(target, plain, extra)
+    text = render_variant(plain, extra) if target == host else render_cross(target, plain, extra)
     return {f"{name}.Dockerfile": text}
 
 
 def render_dockerfiles(host: Arch, targets: Sequence[Arch]) -> dict[str, str]:
-    """Every Dockerfile and script, by file name, with the parents' names as a person has them."""
+    """Render every Dockerfile and script, by file name, with the parents' names as a person has them."""
     files = {
-        "base.Dockerfile": base_dockerfile(),
-        "toolchain.Dockerfile": toolchain_dockerfile("matrixctl-base"),
-        "client.Dockerfile": client_dockerfile("matrixctl-base", aioquic=""),
-        "client-aioquic.Dockerfile": client_dockerfile("matrixctl-base", aioquic=wheels.lock_digest()),
-        "capture.Dockerfile": capture_dockerfile("matrixctl-base"),
-        "aioquic.lock": wheels.lock().read_text("utf-8"),
+        "base.Dockerfile": render_base(),
+        "toolchain.Dockerfile": render_toolchain("matrixctl-base"),
+        "client.Dockerfile": render_client("matrixctl-base", aioquic=""),
+        "client-aioquic.Dockerfile": render_client("matrixctl-base", aioquic=wheels.digest_lock()),
+        "capture.Dockerfile": render_capture("matrixctl-base"),
+        "aioquic.lock": wheels.find_lock().read_text("utf-8"),
     }
     for arch in targets:
         if arch != host:
-            files[f"toolchain-{arch.name}.Dockerfile"] = cross_dockerfile(arch, "matrixctl-toolchain")
-    for name, arch in roots(host, targets):
-        files[f"{name}-{arch.name}.Dockerfile"] = root_dockerfile(name, host, arch)
-        files[f"{name}-{arch.name}.sh"] = root_script(name, host, arch)
+            files[f"toolchain-{arch.name}.Dockerfile"] = render_cross(arch, "matrixctl-toolchain")
+    for name, arch in list_roots(host, targets):
+        files[f"{name}-{arch.name}.Dockerfile"] = render_root(name, host, arch)
+        files[f"{name}-{arch.name}.sh"] = render_root_script(name, host, arch)
     return files

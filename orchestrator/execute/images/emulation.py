@@ -26,8 +26,8 @@ or with a registry:
   docker run --privileged --rm tonistiigi/binfmt --install all"""
 
 
-def on_cpu(arch: Arch, cpu: str) -> tuple[str, ...]:
-    """What stands before a program in the image ``emulated-runtime``, so that it runs on QEMU's CPU ``cpu``.
+def make_emulator_prefix(arch: Arch, cpu: str) -> tuple[str, ...]:
+    """Return what runs a program in the image ``emulated-runtime`` on QEMU's CPU ``cpu``.
 
     Nothing if that is empty. The emulator looks for the program's loader and libraries below ``ROOT`` first.
     The program is said by its path, and must not execute itself again (``haproxy -W`` would).
@@ -35,30 +35,30 @@ def on_cpu(arch: Arch, cpu: str) -> tuple[str, ...]:
     return (f"/usr/bin/qemu-{arch.qemu}", "-cpu", cpu, "-L", ROOT) if cpu else ()
 
 
-def before(arch: Arch, cpu: str, environment: tuple[str, ...]) -> tuple[str, ...]:
-    """What stands before each program of the server: its variables, and the emulator where one runs it.
+def make_prefix(arch: Arch, cpu: str, environment: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is before each program of the server: its variables, and the emulator where one runs it.
 
     QEMU's user mode hands its own variables on to the program.
     """
-    return (*environment_command(environment), *on_cpu(arch, cpu))
+    return (*environment_command(environment), *make_emulator_prefix(arch, cpu))
 
 
-def loader(arch: Arch, cpu: str) -> str:
-    """The path of the loader: the image's own, or the one in the target's root where HAProxy is emulated."""
+def find_loader(arch: Arch, cpu: str) -> str:
+    """Return the loader's path: the image's own, or that in the target's root where HAProxy is emulated."""
     return f"{ROOT}{arch.loader}" if cpu else arch.loader
 
 
-def diagnostics(arch: Arch, cpu: str, environment: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """A command that says what the C library sees of the machine: natively, or emulated on ``cpu``."""
-    return (*before(arch, cpu, environment), loader(arch, cpu), "--list-diagnostics")
+def make_diagnostics(arch: Arch, cpu: str, environment: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return a command that says what the C library sees of the machine: natively, or emulated on ``cpu``."""
+    return (*make_prefix(arch, cpu, environment), find_loader(arch, cpu), "--list-diagnostics")
 
 
-def cpu_proof(engine: Engine, image: str, arch: Arch, cpu: str) -> None:
+def prove_cpu(engine: Engine, image: str, arch: Arch, cpu: str) -> None:
     """Run a program of ``arch`` by the emulator of ``image`` on QEMU's CPU ``cpu``.
 
     :raises EmulationError: with QEMU's words, where it has no such CPU.
     """
-    code, output = _run(engine, image, diagnostics(arch, cpu))
+    code, output = _run(engine, image, make_diagnostics(arch, cpu))
     said = output.splitlines() or ["it said nothing"]
     if code != 0 or f'uname.machine="{arch.machine}"' not in said:
         raise EmulationError(
@@ -68,7 +68,7 @@ def cpu_proof(engine: Engine, image: str, arch: Arch, cpu: str) -> None:
         )
 
 
-def proof(engine: Engine, image: str, arch: Arch) -> str:
+def prove_machine(engine: Engine, image: str, arch: Arch) -> str:
     """Run ``uname -m`` in a container of ``image`` and return what it says.
 
     :raises EmulationError: when programs of ``arch`` cannot run, or the machine is another one.
@@ -109,8 +109,8 @@ def list_registered(entries: Path = Path("/proc/sys/fs/binfmt_misc")) -> tuple[s
     )
 
 
-def qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:
-    """Version of the emulator that runs foreign compilers, which is the local kernel's; ``None``: not known.
+def find_qemu_version(host: Host, arch: Arch, *, remote: bool = False) -> str | None:
+    """Return the version of the local kernel's emulator, which runs foreign compilers; ``None``: not known.
 
     :param remote: the daemon is on another machine, whose emulator cannot be asked.
     """

@@ -76,7 +76,7 @@ def refuse_failure(done: ExecResult, what: str, limit: float) -> None:
     shown = last[-_SHOWN:]
     unpacking = apt_output.find_unpack_error(shown)
     brief, details = f"making the image {what} failed: {why}", "\n".join(shown)
-    resolution = "If a mirror has moved on, start afresh: matrixctl clean --images"
+    resolution = "If a mirror has moved on, begin again: matrixctl clean --images"
     if unpacking:
         raise UnpackError(brief, said=unpacking, details=details, resolution=resolution)
     raise EngineError(brief, details=details, resolution=resolution)

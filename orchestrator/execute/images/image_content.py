@@ -15,8 +15,8 @@ _APT_DEADLINE = 60
 """Seconds."""
 
 
-def packages(engine: Engine, image: ImageRef) -> dict[str, str]:
-    """The exact version of every Debian package in an image, by name; ``name:arch`` for foreign ones.
+def read_packages(engine: Engine, image: ImageRef) -> dict[str, str]:
+    """Return the exact version of every Debian package in an image, by name; ``name:arch`` for foreign ones.
 
     dpkg's own list is read, so nothing of the image has to run.
     """
@@ -25,27 +25,27 @@ def packages(engine: Engine, image: ImageRef) -> dict[str, str]:
     return parse_status(status.getvalue().decode(errors="replace"), image.arch)
 
 
-def haproxy(engine: Engine, image: ImageRef) -> tuple[str, bytes]:
-    """File name and content of the .deb of Debian's own HAProxy in an image that servers run in."""
+def read_haproxy(engine: Engine, image: ImageRef) -> tuple[str, bytes]:
+    """Return file name and content of the .deb of Debian's own HAProxy in a server's image."""
     name, content = io.BytesIO(), io.BytesIO()
     engine.copy_file(image.id, f"{dockerfiles.PACKAGE}.name", name)
     engine.copy_file(image.id, dockerfiles.PACKAGE, content)
     return name.getvalue().decode(errors="replace").strip(), content.getvalue()
 
 
-def apt_targets(engine: Engine, image: ImageRef) -> str:
-    """What apt in an image installs from, as lines ``SITE CODENAME``; see ``sources.pools``.
+def read_apt_targets(engine: Engine, image: ImageRef) -> str:
+    """Return what apt in an image installs from, as lines ``SITE CODENAME``; see ``release.list_pools``.
 
     Not ``indextargets``, which says nothing before the lists were downloaded. Where it fails, that is logged.
     """
     said = engine.run(image.tag, ("apt-get", "update", "--print-uris"), timeout=_APT_DEADLINE)
     if said.timed_out or said.exit_code:
-        _log.warning("apt in %s does not say where it installs from: %s", image.tag, _failure(said))
+        _log.warning("apt in %s does not say where it installs from: %s", image.tag, _describe_failure(said))
     found = re.findall(r"'(\S+)/dists/([^/\s]+)/InRelease'", said.stdout.decode(errors="replace"))
     return "\n".join(f"{site} {suite}" for site, suite in found)
 
 
-def _failure(said: ExecResult) -> str:
+def _describe_failure(said: ExecResult) -> str:
     if said.timed_out:
         return f"no end within {_APT_DEADLINE} s"
     words = said.stdout.decode(errors="replace").strip()
@@ -56,7 +56,7 @@ _NAMED = {"Package", "Architecture", "Version"}
 
 
 def parse_status(text: str, arch: str) -> dict[str, str]:
-    """Names and versions from dpkg's status file, without packages that were removed."""
+    """Return names and versions from dpkg's status file, without packages that were removed."""
     found = {}
     for paragraph in text.strip().split("\n\n"):
         fields = dict(re.findall(r"^(Package|Status|Architecture|Version): (.*)$", paragraph, re.MULTILINE))

@@ -26,7 +26,7 @@ class ImageSet:
     _locks: dict[_Key, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def get(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> ImageRef:
-        """An image that is there and was verified.
+        """Return an image that is there and was verified.
 
         :param arch: the architecture that it serves: a toolchain of the host's compiles for ``arch``.
         :param extra: packages that are in it beside its own.
@@ -41,8 +41,8 @@ class ImageSet:
                 self._made[key] = self._make(name, arch, extra)
             return self._made[key]
 
-    def client(self, client: ClientValue) -> ImageRef:
-        """The image that has a client: ours, or the one that the matrix' own is added to.
+    def get_client(self, client: ClientValue) -> ImageRef:
+        """Return the image that has a client: ours, or the one that the matrix' own is added to.
 
         :raises EngineError, DeadlineError, SourceUnreachableError: also where it is no such client.
         """
@@ -61,20 +61,20 @@ class ImageSet:
 
     def prove_cpu(self, name: str, arch: Arch, cpu: str, extra: tuple[str, ...] = ()) -> None:
         """:raises EmulationError: where QEMU has no such CPU for that image, with its words."""
-        emulation.cpu_proof(self.shop.engine, self.get(name, arch, extra).tag, arch, cpu)
+        emulation.prove_cpu(self.shop.engine, self.get(name, arch, extra).tag, arch, cpu)
 
-    def packages(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> dict[str, str]:
-        """Exact package versions inside an image."""
-        return image_content.packages(self.shop.engine, self.get(name, arch, extra))
+    def read_packages(self, name: str, arch: Arch, extra: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return the exact package versions inside an image."""
+        return image_content.read_packages(self.shop.engine, self.get(name, arch, extra))
 
-    def package(self, arch: Arch) -> tuple[str, bytes]:
-        """File name and content of the .deb of Debian's own HAProxy for ``arch``."""
-        return image_content.haproxy(
+    def read_haproxy(self, arch: Arch) -> tuple[str, bytes]:
+        """Return file name and content of the .deb of Debian's own HAProxy for ``arch``."""
+        return image_content.read_haproxy(
             self.shop.engine, self.get(choose_package_image(arch, self.shop.arch), arch)
         )
 
-    def debian_pools(self) -> tuple[str, ...]:
-        """Debian's package pools as this machine's apt has them or, where it has none, the base image's."""
+    def list_debian_pools(self) -> tuple[str, ...]:
+        """Return Debian's package pools, as this machine's apt has them; without one, the base image's."""
         own = release.apt_bases(self.shop.host)
         if own:
             return own
@@ -82,14 +82,14 @@ class ImageSet:
             base = self.get("base", self.shop.arch)
         except MatrixctlError:  # the image's own action says why; without it there are no pools
             return ()
-        return release.pools(image_content.apt_targets(self.shop.engine, base))
+        return release.pools(image_content.read_apt_targets(self.shop.engine, base))
 
     def _make(self, name: str, arch: Arch, extra: tuple[str, ...]) -> ImageRef:
         if name == "base":
             return base_image.ensure_base(self.shop)
         base = self.get("base", self.shop.arch)
         if name == "toolchain":
-            return self._toolchain(base, arch, extra)
+            return self._make_toolchain(base, arch, extra)
         if name == "client":
             return workshop.ensure_client(self.shop, base)
         if name == "capture":
@@ -97,7 +97,7 @@ class ImageSet:
         toolchain = self.get("toolchain", self.shop.arch)
         return workshop.ensure_root(self.shop, base, toolchain, name, arch, extra=extra)
 
-    def _toolchain(self, base: ImageRef, target: Arch, extra: tuple[str, ...]) -> ImageRef:
+    def _make_toolchain(self, base: ImageRef, target: Arch, extra: tuple[str, ...]) -> ImageRef:
         if target != self.shop.arch:
             return workshop.ensure_cross(self.shop, self.get("toolchain", self.shop.arch), target, extra)
         if extra:

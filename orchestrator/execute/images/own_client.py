@@ -43,10 +43,10 @@ def ensure(
     :raises EngineError, DeadlineError: where the image cannot be made.
     """
     with tempfile.TemporaryFile() as content:
-        recipe, digest = _recipe(shop.engine, ours, client, content)
+        recipe, digest = _make_recipe(shop.engine, ours, client, content)
 
         def make_root(into: IO[bytes]) -> None:
-            if _of_archive(client):
+            if _is_of_archive(client):
                 _extract(shop, client, toolchain(), into)
             else:
                 content.seek(0)
@@ -57,7 +57,7 @@ def ensure(
             made = workshop.ensure(
                 shop,
                 recipe,
-                origin=said(client),
+                origin=describe_origin(client),
                 digest=digest,
                 make_root=None if _is_engines(client) else make_root,
             )
@@ -73,27 +73,27 @@ def find(engine: Engine, ours: ImageRef, client: ClientValue) -> ImageRef | None
     """Return the image of a client if it is here, unproved; ``None`` also where its files are not."""
     with tempfile.TemporaryFile() as content:
         try:
-            recipe, _ = _recipe(engine, ours, client, content)
+            recipe, _ = _make_recipe(engine, ours, client, content)
         except SourceUnreachableError:
             return None
     return workshop.find(engine, recipe)
 
 
-def said(client: ClientValue) -> str:
+def describe_origin(client: ClientValue) -> str:
     """Return where a client comes from, as its value says it."""
     return f"{client.source} {' '.join(client.where)}"
 
 
-def _of_archive(client: ClientValue) -> bool:
+def _is_of_archive(client: ClientValue) -> bool:
     return client.source == "package" and not origins.is_deb(client.where[0])
 
 
 def _is_engines(client: ClientValue) -> bool:
-    """Whether the client is in an image that the engine has."""
+    """Return whether the client is in an image that the engine has."""
     return client.source == "image" and not origins.is_saved(client.where[0])
 
 
-def _recipe(
+def _make_recipe(
     engine: Engine, ours: ImageRef, client: ClientValue, content: IO[bytes]
 ) -> tuple[ImageRecipe, str | None]:
     """Return the recipe, and a digest of what it adds; write that to ``content``, but for an engine's image.
@@ -103,20 +103,20 @@ def _recipe(
     theirs, mark, digest = "", "", None
     if _is_engines(client):
         theirs = mark = digest = _find_theirs(engine, client, ARCHES[ours.arch].platform.split("/")[1])
-    elif _of_archive(client):
-        mark = hashlib.sha256(_script(client, ours.arch).encode()).hexdigest()
+    elif _is_of_archive(client):
+        mark = hashlib.sha256(_render_script(client, ours.arch).encode()).hexdigest()
     else:
         _write_tar(client, content)
         content.seek(0)
         mark = digest = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"  # type: ignore[arg-type]
-    dockerfile = dockerfiles.own_client_dockerfile(
+    dockerfile = dockerfiles.render_own_client(
         ours.tag,
         theirs=theirs,
         mark=mark,
-        debs=client.source == "package" and not _of_archive(client),
+        debs=client.source == "package" and not _is_of_archive(client),
     )
     arch = ARCHES[ours.arch]
-    key = workshop.key_of("client", arch, dockerfile, ours.key)
+    key = workshop.make_key("client", arch, dockerfile, ours.key)
     made = ImageRecipe(
         name="client", arch=arch, target=arch, key=key, dockerfile=dockerfile, root_name=dockerfiles.OWN_TAR
     )
@@ -140,12 +140,12 @@ def _find_theirs(engine: Engine, client: ClientValue, arch: str) -> str:
     return found.id
 
 
-def _script(client: ClientValue, arch: str) -> str:
-    return dockerfiles.own_client_script(client.where, arch)
+def _render_script(client: ClientValue, arch: str) -> str:
+    return dockerfiles.render_own_client_script(client.where, arch)
 
 
 def _extract(shop: Workshop, client: ClientValue, toolchain: ImageRef, into: IO[bytes]) -> None:
-    script = _script(client, shop.arch.name)
+    script = _render_script(client, shop.arch.name)
     done = shop.engine.make_file(
         toolchain.id, script, "/root.tar", into, environment=shop.proxies, timeout=shop.limit
     )
@@ -171,8 +171,8 @@ def _write_tar(client: ClientValue, into: IO[bytes]) -> None:
             saved_image.flatten(first, into, limit=_MAX_BYTES)
             return
         with tarfile.open(fileobj=into, mode="w") as tar:
-            for name, file in _files(client):
-                tar.addfile(*_entry(client, name, file))
+            for name, file in _list_files(client):
+                tar.addfile(*_make_entry(client, name, file))
                 if into.tell() > _MAX_BYTES:
                     raise SourceUnreachableError(f"{first} has more than {bounds.size(_MAX_BYTES)} in it")
     except OSError as error:
@@ -184,8 +184,8 @@ def _write_tar(client: ClientValue, into: IO[bytes]) -> None:
         ) from None
 
 
-def _files(client: ClientValue) -> Iterator[tuple[str, Path]]:
-    """Name below ROOT, and file; a single program gets the name of its family."""
+def _list_files(client: ClientValue) -> Iterator[tuple[str, Path]]:
+    """Yield name below ROOT, and file; a single program gets the name of its family."""
     for number, where in enumerate(map(Path, client.where)):
         if client.source == "package":
             yield f"{number}.deb", where
@@ -200,7 +200,7 @@ def _files(client: ClientValue) -> Iterator[tuple[str, Path]]:
                     yield str(file.relative_to(where)), file
 
 
-def _entry(client: ClientValue, name: str, file: Path) -> tuple[tarfile.TarInfo, IO[bytes] | None]:
+def _make_entry(client: ClientValue, name: str, file: Path) -> tuple[tarfile.TarInfo, IO[bytes] | None]:
     """Return the entry of a file; in a folder a link stays one, since it may be to a place in its image."""
     entry = tarfile.TarInfo(name)
     entry.uid = entry.gid = UID
@@ -224,7 +224,7 @@ def _ask(engine: Engine, image: ImageRef, client: ClientValue) -> str:
     done = engine.run(image.tag, argv, timeout=_ASKED_S)
     if done.timed_out:
         raise exceeded(f"The client {client.name}, asked what it is,", _ASKED_S, "request")
-    answer = _answer(done.stdout)
+    answer = _parse_answer(done.stdout)
     if answer is None:
         last = done.stdout.decode(errors="replace").strip().splitlines()[-1:] or ["nothing was said"]
         raise EngineError(
@@ -232,15 +232,16 @@ def _ask(engine: Engine, image: ImageRef, client: ClientValue) -> str:
         )
     if problem := answer["problem"]:
         raise SourceUnreachableError(
-            f"the client {client.name} ({said(client)}) cannot be used: {bounds.cut(problem, bounds.WORDS)}",
+            f"the client {client.name} ({describe_origin(client)}) cannot be used: "
+            f"{bounds.cut(problem, bounds.WORDS)}",
             resolution=_CORRECT.format(client.source),
         )
     return bounds.cut(answer["version"], bounds.WORDS)
 
 
-def _answer(said_: bytes) -> dict[str, str] | None:
+def _parse_answer(output: bytes) -> dict[str, str] | None:
     try:
-        answer: Any = json.loads(said_.splitlines()[-1])
+        answer: Any = json.loads(output.splitlines()[-1])
         return {name: str(answer[name]) for name in ("problem", "version")}
     except (ValueError, LookupError, TypeError, RecursionError):
         return None

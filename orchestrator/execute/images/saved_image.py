@@ -31,7 +31,7 @@ def flatten(saved: Path, into: IO[bytes], *, limit: int) -> None:
     """
     try:
         with tarfile.open(saved, mode="r:*") as whole, tarfile.open(fileobj=into, mode="w") as tar:
-            for entry, content in _visible(whole, _layers(whole)):
+            for entry, content in _find_visible(whole, _list_layers(whole)):
                 if into.tell() + entry.size > limit:
                     raise SourceUnreachableError(f"{saved} has more than {bounds.size(limit)} in it")
                 tar.addfile(entry, content)
@@ -42,7 +42,7 @@ def flatten(saved: Path, into: IO[bytes], *, limit: int) -> None:
         ) from None
 
 
-def _layers(whole: tarfile.TarFile) -> Sequence[str]:
+def _list_layers(whole: tarfile.TarFile) -> Sequence[str]:
     """Return the names of the layers, the lowest first."""
     try:
         manifest = whole.extractfile("manifest.json")
@@ -56,7 +56,7 @@ def _layers(whole: tarfile.TarFile) -> Sequence[str]:
     return [str(layer) for layer in images[0]["Layers"]]
 
 
-def _visible(
+def _find_visible(
     whole: tarfile.TarFile, layers: Sequence[str]
 ) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
     """Give each entry that no upper layer replaces or removes; the uppermost layer comes first."""
@@ -81,26 +81,26 @@ def _visible(
                     found[posixpath.join(folder, base.removeprefix(_REMOVED))] = False
                 elif path in folders and not entry.isdir():
                     continue
-                elif path and not _is_hidden(path, above) and files.isdisjoint(_parents(path)):
+                elif path and not _is_hidden(path, above) and files.isdisjoint(_list_parents(path)):
                     found.setdefault(path, entry.isdir())
                     files.update(() if entry.isdir() else {path})
-                    if (made := _made(layer, entry, path)) is not None:
+                    if (made := _make_entry(layer, entry, path)) is not None:
                         yield made
         above |= {path: below and above.get(path, True) for path, below in found.items()}
-        folders |= {parent for path in found for parent in _parents(path)}
+        folders |= {parent for path in found for parent in _list_parents(path)}
 
 
 def _is_hidden(path: str, above: dict[str, bool]) -> bool:
-    """Whether an upper layer has, or has removed, this or a folder that it lies in."""
-    return path in above or any(above.get(parent, True) is False for parent in _parents(path))
+    """Return whether an upper layer has, or has removed, this or a folder that it lies in."""
+    return path in above or any(above.get(parent, True) is False for parent in _list_parents(path))
 
 
-def _parents(path: str) -> list[str]:
+def _list_parents(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:depth]) for depth in range(len(parts))]
 
 
-def _made(
+def _make_entry(
     layer: tarfile.TarFile, entry: tarfile.TarInfo, path: str
 ) -> tuple[tarfile.TarInfo, IO[bytes] | None] | None:
     """Return the entry without dates and owners; a hard link becomes a file of its own."""

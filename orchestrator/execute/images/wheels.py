@@ -28,14 +28,14 @@ _GLIBC = range(41, 16, -1)
 _OFFLINE_S, _ONLINE_S = 60, 120
 
 
-def lock() -> Path:
-    """The lock file, which `make lock` renews."""
+def find_lock() -> Path:
+    """Return the path of the lock file, which `make lock` renews."""
     return root() / "images" / "aioquic.lock"
 
 
-def lock_digest() -> str:
-    """SHA-256 of the lock: it stands for every file that is fetched."""
-    return hashlib.sha256(lock().read_bytes()).hexdigest()
+def digest_lock() -> str:
+    """Return the SHA-256 of the lock: it stands for every file that is fetched."""
+    return hashlib.sha256(find_lock().read_bytes()).hexdigest()
 
 
 def fetch(host: Host, arch: Arch, cache: Path | None, into: IO[bytes]) -> None:
@@ -48,8 +48,8 @@ def fetch(host: Host, arch: Arch, cache: Path | None, into: IO[bytes]) -> None:
         cache.mkdir(parents=True, exist_ok=True)
     with scratch_folder(cache) as folder:
         kept = ["--no-index", "--find-links", str(cache)]
-        if (cache is None or _pip(host, arch, folder, kept, _OFFLINE_S)) and (
-            failure := _pip(host, arch, folder, [], _ONLINE_S)
+        if (cache is None or _run_pip(host, arch, folder, kept, _OFFLINE_S)) and (
+            failure := _run_pip(host, arch, folder, [], _ONLINE_S)
         ):
             raise SourceUnreachableError(
                 f"aioquic cannot be fetched: {failure}",
@@ -62,8 +62,8 @@ def fetch(host: Host, arch: Arch, cache: Path | None, into: IO[bytes]) -> None:
                 wheel.replace(cache / wheel.name)
 
 
-def pip_options(arch: Arch) -> tuple[str, ...]:
-    """Wheels alone, exactly those of the lock, for the image's Python and not for the one that runs pip."""
+def make_pip_options(arch: Arch) -> tuple[str, ...]:
+    """Return the options for the wheels of the lock, for the image's Python, not pip's own."""
     platforms = [f"manylinux_2_{minor}_{arch.machine}" for minor in _GLIBC]
     return (
         *("--require-hashes", "--no-deps", "--only-binary", ":all:", "--implementation", "cp"),
@@ -72,10 +72,10 @@ def pip_options(arch: Arch) -> tuple[str, ...]:
     )
 
 
-def _pip(host: Host, arch: Arch, folder: Path, where: Sequence[str], seconds: float) -> str:
-    """Why it failed, one line; empty if all is there."""
+def _run_pip(host: Host, arch: Arch, folder: Path, where: Sequence[str], seconds: float) -> str:
+    """Return why pip failed, one line; empty if all is there."""
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    argv += [*pip_options(arch), *where, "-r", str(lock()), "-d", str(folder)]
+    argv += [*make_pip_options(arch), *where, "-r", str(find_lock()), "-d", str(folder)]
     try:
         done = host.run(argv, timeout=seconds)
     except DeadlineError:
@@ -85,7 +85,7 @@ def _pip(host: Host, arch: Arch, folder: Path, where: Sequence[str], seconds: fl
 
 
 def unpack(wheels: Sequence[Path], into: IO[bytes]) -> None:
-    """One tar with the files of all wheels, the same for the same wheels.
+    """Write one tar with the files of all wheels, the same for the same wheels.
 
     :raises SourceUnreachableError: for a name that leads out of its folder, and for a file that is too large.
     """

@@ -82,74 +82,78 @@ class ImageRecipe:
         return f"matrixctl/{self.name}:{self.key[:16]}"
 
 
-def newest(engine: Engine, name: str, arch: Arch) -> Image | None:
-    """The youngest image of that name and architecture that was made here, unproved; ``None`` without any."""
+def find_newest(engine: Engine, name: str, arch: Arch) -> Image | None:
+    """Return the youngest image of that name and architecture that was made here, unproved, or ``None``."""
     found = engine.list_images(f"matrixctl.image={name}")
     # Without a tag is one that another took its tag from; without an architecture one that was made by hand.
-    return next((one for one in found if one.labels.get("matrixctl.arch") == arch.name and _tags(one)), None)
+    return next(
+        (one for one in found if one.labels.get("matrixctl.arch") == arch.name and _list_tags(one)), None
+    )
 
 
-def _tags(image: Image) -> list[str]:
-    """The tags that we gave it."""
+def _list_tags(image: Image) -> list[str]:
+    """Return the tags that we gave it."""
     return [tag for tag in image.tags if tag.startswith("matrixctl/")]
 
 
 def ensure_toolchain(shop: Workshop, base: ImageRef) -> ImageRef:
-    """The host's own compilers and all other tools."""
-    return ensure(shop, _toolchain(shop.arch, base), origin=base.tag)
+    """Return the image with the host's own compilers and all other tools."""
+    return ensure(shop, _make_toolchain_recipe(shop.arch, base), origin=base.tag)
 
 
 def ensure_cross(shop: Workshop, toolchain: ImageRef, target: Arch, extra: tuple[str, ...] = ()) -> ImageRef:
-    """The host's toolchain with a compiler, and with development packages, for another architecture."""
-    return ensure(shop, _cross(shop.arch, target, toolchain, extra), origin=toolchain.tag)
+    """Return the host's toolchain with compiler and development packages for another architecture."""
+    return ensure(shop, _make_cross_recipe(shop.arch, target, toolchain, extra), origin=toolchain.tag)
 
 
 def ensure_variant(shop: Workshop, toolchain: ImageRef, extra: tuple[str, ...]) -> ImageRef:
-    """The host's own toolchain with further packages."""
-    return ensure(shop, _variant(shop.arch, toolchain, extra), origin=toolchain.tag)
+    """Return the host's own toolchain with further packages."""
+    return ensure(shop, _make_variant_recipe(shop.arch, toolchain, extra), origin=toolchain.tag)
 
 
 def ensure_client(shop: Workshop, base: ImageRef) -> ImageRef:
-    """The clients and what proves them, for the host's architecture; without aioquic where pip has it not."""
+    """Return the image of the clients and of what proves them; without aioquic where pip does not get it."""
     cache = shop.store.images / "wheels" if shop.store else None
     try:
         return ensure(
             shop,
-            _client(shop.arch, base, aioquic=wheels.lock_digest()),
+            _make_client_recipe(shop.arch, base, aioquic=wheels.digest_lock()),
             origin=base.tag,
             make_root=lambda into: wheels.fetch(shop.host, shop.arch, cache, into),
         )
     except SourceUnreachableError as error:  # no reason to do without the others
         _log.warning("the client image gets no aioquic: %s", error.brief)
-        return ensure(shop, _client(shop.arch, base, aioquic=""), origin=base.tag)
+        return ensure(shop, _make_client_recipe(shop.arch, base, aioquic=""), origin=base.tag)
 
 
 def ensure_capture(shop: Workshop, base: ImageRef) -> ImageRef:
-    """What takes packet captures and reads them, for the host's architecture."""
-    recipe = _grown(shop.arch, base, "capture", dockerfiles.capture_dockerfile(base.tag))
+    """Return the image that takes packet captures and reads them."""
+    recipe = _make_recipe(shop.arch, base, "capture", dockerfiles.render_capture(base.tag))
     return ensure(shop, recipe, origin=base.tag)
 
 
-def _toolchain(host: Arch, base: ImageRef) -> ImageRecipe:
-    return _grown(host, base, "toolchain", dockerfiles.toolchain_dockerfile(base.tag))
+def _make_toolchain_recipe(host: Arch, base: ImageRef) -> ImageRecipe:
+    return _make_recipe(host, base, "toolchain", dockerfiles.render_toolchain(base.tag))
 
 
-def _variant(host: Arch, toolchain: ImageRef, extra: tuple[str, ...]) -> ImageRecipe:
-    return _grown(host, toolchain, "toolchain", dockerfiles.variant_dockerfile(toolchain.tag, extra))
+def _make_variant_recipe(host: Arch, toolchain: ImageRef, extra: tuple[str, ...]) -> ImageRecipe:
+    return _make_recipe(host, toolchain, "toolchain", dockerfiles.render_variant(toolchain.tag, extra))
 
 
-def _cross(host: Arch, target: Arch, toolchain: ImageRef, extra: tuple[str, ...] = ()) -> ImageRecipe:
-    dockerfile = dockerfiles.cross_dockerfile(target, toolchain.tag, extra)
-    return replace(_grown(host, toolchain, "toolchain", dockerfile), target=target)
+def _make_cross_recipe(
+    host: Arch, target: Arch, toolchain: ImageRef, extra: tuple[str, ...] = ()
+) -> ImageRecipe:
+    dockerfile = dockerfiles.render_cross(target, toolchain.tag, extra)
+    return replace(_make_recipe(host, toolchain, "toolchain", dockerfile), target=target)
 
 
-def _client(host: Arch, base: ImageRef, *, aioquic: str) -> ImageRecipe:
-    recipe = _grown(host, base, "client", dockerfiles.client_dockerfile(base.tag, aioquic=aioquic))
+def _make_client_recipe(host: Arch, base: ImageRef, *, aioquic: str) -> ImageRecipe:
+    recipe = _make_recipe(host, base, "client", dockerfiles.render_client(base.tag, aioquic=aioquic))
     return replace(recipe, root_name="aioquic.tar")
 
 
-def _grown(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> ImageRecipe:
-    key = key_of(name, host, dockerfile, parent.key)
+def _make_recipe(host: Arch, parent: ImageRef, name: str, dockerfile: str) -> ImageRecipe:
+    key = make_key(name, host, dockerfile, parent.key)
     return ImageRecipe(name=name, arch=host, target=host, key=key, dockerfile=dockerfile)
 
 
@@ -162,32 +166,38 @@ def ensure_root(
     *,
     extra: tuple[str, ...] = (),
 ) -> ImageRef:
-    """An image of extracted packages that serves ``arch``; ``name`` is one of ``dockerfiles.ROOTS``
-    or ``DEBUGGERS``."""
+    """Return an image of extracted packages that serves ``arch``.
+
+    :param name: one of ``dockerfiles.ROOTS`` or ``DEBUGGERS``.
+    """
 
     def make_root(into: IO[bytes]) -> None:
-        script = dockerfiles.root_script(name, shop.arch, arch, extra)
+        script = dockerfiles.render_root_script(name, shop.arch, arch, extra)
         done = shop.engine.make_file(
             toolchain.id, script, "/root.tar", into, environment=shop.proxies, timeout=shop.limit
         )
         image_build.refuse_failure(done, f"{name} for {arch.name}", shop.limit)
 
-    recipe = _root(name, shop.arch, arch, base, extra=extra)
+    recipe = _make_root_recipe(name, shop.arch, arch, base, extra=extra)
     return ensure(shop, recipe, origin=base.tag, make_root=make_root)
 
 
-def _root(name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[str, ...] = ()) -> ImageRecipe:
-    dockerfile = dockerfiles.root_dockerfile(name, host, target)
-    arch = dockerfiles.root_arch(name, host, target)
-    key = key_of(name, arch, dockerfile + dockerfiles.root_script(name, host, target, extra), base.key)
+def _make_root_recipe(
+    name: str, host: Arch, target: Arch, base: ImageRef, *, extra: tuple[str, ...] = ()
+) -> ImageRecipe:
+    dockerfile = dockerfiles.render_root(name, host, target)
+    arch = dockerfiles.find_root_arch(name, host, target)
+    key = make_key(
+        name, arch, dockerfile + dockerfiles.render_root_script(name, host, target, extra), base.key
+    )
     return ImageRecipe(name=name, arch=arch, target=target, key=key, dockerfile=dockerfile)
 
 
-def existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, ...], ImageRef]:
+def find_existing(engine: Engine, host: Arch, targets: Sequence[Arch]) -> dict[tuple[str, ...], ImageRef]:
     """Return what a run without further packages would find here, as ``find_images``."""
     others = [arch for arch in targets if arch != host]
     toolchains = [("toolchain", arch) for arch in (host, *others)]
-    names = (*toolchains, ("client", host), *dockerfiles.roots(host, targets))
+    names = (*toolchains, ("client", host), *dockerfiles.list_roots(host, targets))
     return find_images(engine, host, [(name, arch, ()) for name, arch in names])
 
 
@@ -200,11 +210,11 @@ def find_images(
 
     :param wanted: of each its name, the architecture that it serves, and the packages.
     """
-    newest_base = newest(engine, "base", host)
+    newest_base = find_newest(engine, "base", host)
     if newest_base is None:
         return {}
-    base = _ref(newest_base, host, host)
-    toolchain = find(engine, _toolchain(host, base))
+    base = _make_ref(newest_base, host, host)
+    toolchain = find(engine, _make_toolchain_recipe(host, base))
     found: dict[tuple[str, ...], ImageRef] = {("base", host.name): base}
     for name, arch, extra in wanted:
         recipe = _find_recipe(host, base, toolchain, name=name, arch=arch, extra=extra)
@@ -219,24 +229,28 @@ def _find_recipe(
 ) -> ImageRecipe | None:
     """Return the recipe of an image, or ``None`` where it grows from a toolchain that is not here."""
     if name == "client":
-        return _client(host, base, aioquic=wheels.lock_digest())
+        return _make_client_recipe(host, base, aioquic=wheels.digest_lock())
     if name != "toolchain":
-        return _root(name, host, arch, base, extra=extra)
+        return _make_root_recipe(name, host, arch, base, extra=extra)
     if arch == host and not extra:
-        return _toolchain(host, base)
+        return _make_toolchain_recipe(host, base)
     if toolchain is None:
         return None
-    return _variant(host, toolchain, extra) if arch == host else _cross(host, arch, toolchain, extra)
+    return (
+        _make_variant_recipe(host, toolchain, extra)
+        if arch == host
+        else _make_cross_recipe(host, arch, toolchain, extra)
+    )
 
 
 def find(engine: Engine, recipe: ImageRecipe) -> ImageRef | None:
     """Return the image of a recipe if it is here, unproved."""
     image = engine.find_image(recipe.tag)
-    return None if image is None else _ref(image, recipe.arch, recipe.target)
+    return None if image is None else _make_ref(image, recipe.arch, recipe.target)
 
 
-def key_of(name: str, arch: Arch, text: str, base: str) -> str:
-    """See ``ImageRef.key``; ``base`` stands for what the text does not show."""
+def make_key(name: str, arch: Arch, text: str, base: str) -> str:
+    """Return ``ImageRef.key``; ``base`` stands for what the text does not show."""
     parts = {"schema": _SCHEMA, "name": name, "arch": arch.name, "text": text, "base": base}
     return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -249,24 +263,26 @@ def ensure(
     digest: str | None = None,
     make_root: Callable[[IO[bytes]], None] | None = None,
 ) -> ImageRef:
-    """The image of a recipe: proved where it is here already, else made, by one run alone.
+    """Return the image of a recipe: proved where it is here already, else made, by one run alone.
 
     :param make_root: writes the tarball that the Dockerfile adds.
     :raises DeadlineError: where another run makes it and does not come to an end.
     :raises EngineError, EmulationError: where it cannot be made, or is not of its architecture.
     """
-    known = _known(shop, recipe)
+    known = _find_known(shop, recipe)
     if known is not None:
         return known
     name, deadline = f"image-{recipe.key[:16]}", time.monotonic() + shop.limit
     alone = shop.store.lock(name, deadline=deadline) if shop.store else nullcontext()
     with alone:
-        return _known(shop, recipe) or _make(shop, recipe, origin=origin, digest=digest, make_root=make_root)
+        return _find_known(shop, recipe) or _make(
+            shop, recipe, origin=origin, digest=digest, make_root=make_root
+        )
 
 
-def _known(shop: Workshop, recipe: ImageRecipe) -> ImageRef | None:
+def _find_known(shop: Workshop, recipe: ImageRecipe) -> ImageRef | None:
     image = shop.engine.find_image(recipe.tag)
-    return None if image is None else proved(shop.engine, image, recipe.arch, recipe.target)
+    return None if image is None else prove_image(shop.engine, image, recipe.arch, recipe.target)
 
 
 def _make(
@@ -293,20 +309,20 @@ def _make(
             root_name=recipe.root_name,
             limit=shop.limit,
         )
-    made = _known(shop, recipe)
+    made = _find_known(shop, recipe)
     if made is None:
         raise EngineError(f"the image {recipe.tag} was made, and is not there")
     return made.model_copy(update={"new": True})
 
 
-def proved(engine: Engine, image: Image, arch: Arch, target: Arch) -> ImageRef:
-    """Return what an image is, once ``prove`` has held it against that."""
-    ref = _ref(image, arch, target)
-    prove(engine, image, ref)
+def prove_image(engine: Engine, image: Image, arch: Arch, target: Arch) -> ImageRef:
+    """Return what an image is, once ``prove_ref`` has held it against that."""
+    ref = _make_ref(image, arch, target)
+    prove_ref(engine, image, ref)
     return ref
 
 
-def prove(engine: Engine, image: Image, ref: ImageRef) -> None:
+def prove_ref(engine: Engine, image: Image, ref: ImageRef) -> None:
     """Never trust a tag: the recorded architecture, and the one that a program in it sees, must be ours.
 
     :raises EngineError, EmulationError: where they are not.
@@ -318,17 +334,17 @@ def prove(engine: Engine, image: Image, ref: ImageRef) -> None:
             resolution="Remove it and run again: matrixctl clean --images",
         )
     if ref.name in dockerfiles.EMULATORS:  # its emulator is a program of ``arch``
-        emulation.cpu_proof(engine, ref.tag, target, target.cpus.default)
+        emulation.prove_cpu(engine, ref.tag, target, target.cpus.default)
     else:
-        emulation.proof(engine, ref.tag, arch)
+        emulation.prove_machine(engine, ref.tag, arch)
 
 
-def _ref(image: Image, arch: Arch, target: Arch) -> ImageRef:
+def _make_ref(image: Image, arch: Arch, target: Arch) -> ImageRef:
     return ImageRef(
         name=image.labels["matrixctl.image"],
         arch=arch.name,
         target=target.name,
-        tag=_tags(image)[0],
+        tag=_list_tags(image)[0],
         id=image.id,
         key=image.labels["matrixctl.key"],
         origin=image.labels["matrixctl.origin"],
@@ -341,4 +357,4 @@ def remove_images(engine: Engine, *, dry_run: bool = False) -> list[str]:
     found = engine.list_images("matrixctl.image")
     for image in () if dry_run else found:
         engine.remove_image(image.id)
-    return [tag for image in found for tag in _tags(image)]
+    return [tag for image in found for tag in _list_tags(image)]

@@ -158,7 +158,7 @@ def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
     if digest is not None:
         yield Check(name="base image", state=CheckState.OK, found=f"{dockerfiles.REGISTRY_IMAGE}@{digest}")
         return
-    kept = workshop.newest(shop.engine, "base", shop.arch)
+    kept = workshop.find_newest(shop.engine, "base", shop.arch)
     if not is_debian(shop.host):
         yield _base_without_debian(shop, kept=kept is not None)
         return
@@ -193,7 +193,7 @@ def mmdebstrap(host: Host) -> Check:
 def _mirror(shop: workshop.Workshop) -> str | None:
     """The first configured mirror's address, if it has our suite now."""
     try:
-        uri = bootstrap.apt_lines(shop.host)[0].split()[1].rstrip("/")
+        uri = bootstrap.make_apt_lines(shop.host)[0].split()[1].rstrip("/")
         url = f"{uri}/dists/{bootstrap.SUITE}/InRelease"
         answer = requests.head(
             url, timeout=_MIRROR_DEADLINE, allow_redirects=True, proxies=_for_requests(shop.proxies)
