@@ -158,7 +158,7 @@ def preview(
             keep=False,
         )
 
-    now = unpinned.now(first.actions.values(), look)
+    now = unpinned.bring_all(first.actions.values(), look)
     plan = replace(planner, moved=now.sources).plan(runnable)
     plan = _without(plan, {**now.lost, **_nowhere(plan, store, mirrors)})
     states = _states(plan, store, here if engine else None)

@@ -22,7 +22,7 @@ from orchestrator.cli.settings import cancel_on_signals, make_choice, make_optio
 from orchestrator.errors import Exit, UsageError
 from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.schedule.scheduler import Cancel
-from orchestrator.execute.sources.download import shown
+from orchestrator.execute.sources.download import strip_login
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.expect import resolve
@@ -235,7 +235,7 @@ def _make_settings(given: Mapping[str, Any]) -> Settings:
         replacements=common.resolve_replacements(given["replacements"]),
         sources=tuple(str(path) for path in given["sources"]),
         store=str((given["store"] or common.find_default_store()).absolute()),
-        mirrors=tuple(where for where in given["mirrors"] if shown(where) == where),
+        mirrors=tuple(where for where in given["mirrors"] if strip_login(where) == where),
         repeat=given["repeat"],
         jobs=given["jobs"],
         memory=None,

@@ -32,7 +32,7 @@ from orchestrator.cli.workflow import StepCommand, open_step
 from orchestrator.errors import Exit, MatrixctlError, NothingSelectedError, UsageError
 from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.schedule.scheduler import Cancel
-from orchestrator.execute.sources.download import shown
+from orchestrator.execute.sources.download import strip_login
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix import patches
 from orchestrator.matrix.model import Cell
@@ -489,7 +489,7 @@ def _make_settings(choice: common.SelectionOptions, params: Mapping[str, Any], c
         sources=tuple(str(path) for path in params["sources"]),
         store=str((params["store"] or common.find_default_store()).absolute()),
         remote_store=params["remote_store"] or "",
-        mirrors=tuple(where for where in params["mirrors"] if shown(where) == where),
+        mirrors=tuple(where for where in params["mirrors"] if strip_login(where) == where),
         series=params["series"] or "",
         evidence=params["evidence"] or ("none" if params["as_bisect"] else "failing"),
         pairwise=params["start"] == "pairwise",

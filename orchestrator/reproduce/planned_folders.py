@@ -45,7 +45,7 @@ def render(
     """
     renderer = Renderer()
     planner = Planner(host=host, catalog=catalog, renderer=renderer, packages={})
-    now = unpinned.now(planner.plan(cells).actions.values(), bring)
+    now = unpinned.bring_all(planner.plan(cells).actions.values(), bring)
     plan = replace(planner, moved=now.sources).plan(cells)
     files: dict[str, bytes] = {}
     copies: dict[str, Path] = {}

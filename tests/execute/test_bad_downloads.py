@@ -126,7 +126,7 @@ def test_a_server_that_hangs_leaves_time_for_the_next(
     def share(_: float, *, last: bool) -> float:
         return time.monotonic() + (ENOUGH_S if last else 0.5)
 
-    monkeypatch.setattr(release, "_share", share)
+    monkeypatch.setattr(release, "_share_time", share)
     bad = f"{server.base}/{how}/a"
     content, tried = fetched(tmp_path, bad, f"{server.base}/ok/a", seconds=ENOUGH_S)
     assert content == CONTENT
@@ -139,8 +139,8 @@ def test_a_server_that_hangs_leaves_time_for_the_next(
 
 def test_each_place_has_half_of_what_is_left_and_the_last_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "time", SimpleNamespace(monotonic=lambda: 1000.0))
-    assert release._share(1180.0, last=False) == 1090.0
-    assert release._share(1180.0, last=True) == 1180.0
+    assert release._share_time(1180.0, last=False) == 1090.0
+    assert release._share_time(1180.0, last=True) == 1180.0
 
 
 def test_what_comes_after_the_announced_length_is_not_taken(server: Server, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from orchestrator.errors import (
 )
 from orchestrator.execute.sources import release
 from orchestrator.execute.sources.download import FetchError, download
-from orchestrator.execute.sources.release import Fetched, fetch, pools
+from orchestrator.execute.sources.release import Fetched, fetch, list_pools
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Source, SourceOrigin
 
@@ -201,7 +201,7 @@ def test_a_slow_origin_leaves_time_for_the_next(
     def share(_: float, *, last: bool) -> float:
         return time.monotonic() + (300 if last else 0.5)
 
-    monkeypatch.setattr(release, "_share", share)
+    monkeypatch.setattr(release, "_share_time", share)
     fetched = fetcher(f"{server.base}/{how}/a", f"{server.base}/ok/a", seconds=300)
     assert fetched.origin == f"{server.base}/ok/a"
     assert len(fetched.tried) == 1
@@ -286,7 +286,7 @@ def test_a_lock_that_is_held_ends_at_the_deadline(server: Server, fetcher: Fetch
     ],
 )
 def test_pools_of_apts_configuration(targets: str, expected: tuple[str, ...]) -> None:
-    assert pools(targets) == expected
+    assert list_pools(targets) == expected
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_pools_of_apts_configuration(targets: str, expected: tuple[str, ...]) ->
 def test_only_debian_has_debians_pool(os_id: str, programs: set[str], expected: tuple[str, ...]) -> None:
     answers = {"apt-get indextargets": done("http://d/debian trixie\n")}
     host = FakeHost(os_id=os_id, programs=programs, answers=answers)
-    assert release.apt_bases(host) == expected
+    assert release.find_apt_bases(host) == expected
 
 
 # pip: a real pip against a real index on loopback

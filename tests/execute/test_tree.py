@@ -161,7 +161,8 @@ def test_a_name_that_no_file_can_have_makes_no_long_message(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / ".git").mkdir()
-    monkeypatch.setattr("orchestrator.execute.sources.git.files", lambda _tree, *, deadline: ["x" * 5000])  # noqa: ARG005
+    files = ["x" * 5000]
+    monkeypatch.setattr("orchestrator.execute.sources.git.list_files", lambda _tree, **_: files)
     with pytest.raises(SourceUnreachableError, match="File name too long") as error:
         pack(folder, folder / "x.tar")
     assert len(error.value.brief) < 1000

@@ -112,7 +112,7 @@ def test_apt(fuzz: Fuzz) -> None:
         return (
             os_release(host),
             bootstrap.find_proxies(host, {}),
-            release.pools(text),
+            release.list_pools(text),
             bootstrap.make_apt_lines(host),
         )
 
@@ -213,7 +213,7 @@ def test_deb_control(fuzz: Fuzz) -> None:
     packages = []
     for name, inside in (("control.tar", plain), ("control.tar.xz", lzma.compress(plain))):
         packages.append(b"!<arch>\n" + f"{name:<48}{len(inside):<10}`\n".encode() + inside)
-    fuzz(near_bytes(*packages, b"!<arch>\n"), version._control)
+    fuzz(near_bytes(*packages, b"!<arch>\n"), version._read_control)
 
 
 def test_tarball_names(fuzz: Fuzz, tmp_path: Path) -> None:

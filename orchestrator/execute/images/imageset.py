@@ -75,14 +75,14 @@ class ImageSet:
 
     def list_debian_pools(self) -> tuple[str, ...]:
         """Return Debian's package pools, as this machine's apt has them; without one, the base image's."""
-        own = release.apt_bases(self.shop.host)
+        own = release.find_apt_bases(self.shop.host)
         if own:
             return own
         try:
             base = self.get("base", self.shop.arch)
         except MatrixctlError:  # the image's own action says why; without it there are no pools
             return ()
-        return release.pools(image_content.read_apt_targets(self.shop.engine, base))
+        return release.list_pools(image_content.read_apt_targets(self.shop.engine, base))
 
     def _make(self, name: str, arch: Arch, extra: tuple[str, ...]) -> ImageRef:
         if name == "base":

@@ -61,7 +61,7 @@ def download(url: str, to: Path, *, deadline: float, max_bytes: int = MAX_BYTES)
     return retrying(_attempt, url, to, deadline, max_bytes)
 
 
-def shown(url: str) -> str:
+def strip_login(url: str) -> str:
     """Return the URL without user name and password."""
     try:
         parts = urlsplit(url)
@@ -81,7 +81,7 @@ def _attempt(url: str, to: Path, deadline: float, max_bytes: int) -> str:
 def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: threading.Event) -> str:
     digest = hashlib.sha256()
     size = 0
-    with to.open("wb") as file, closing(_chunks(url, deadline, max_bytes)) as chunks:
+    with to.open("wb") as file, closing(_read_chunks(url, deadline, max_bytes)) as chunks:
         for chunk in chunks:
             size += len(chunk)
             if given_up.is_set():
@@ -93,7 +93,7 @@ def _transfer(url: str, to: Path, deadline: float, max_bytes: int, given_up: thr
     return digest.hexdigest()
 
 
-def _chunks(url: str, deadline: float, max_bytes: int) -> Generator[bytes, None, None]:
+def _read_chunks(url: str, deadline: float, max_bytes: int) -> Generator[bytes, None, None]:
     """Yield the body as it was sent: a .tar.gz stays packed, even if it is labelled gzip-encoded."""
     left = max(0.1, deadline - time.monotonic())
     timeout = (min(_CONNECT_S, left), min(_SILENCE_S, left))
@@ -106,9 +106,9 @@ def _chunks(url: str, deadline: float, max_bytes: int) -> Generator[bytes, None,
                 _refuse(response, max_bytes)
                 yield from response.raw.stream(_CHUNK, decode_content=False)
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-        raise _PassingError(_plainly(error)) from None
+        raise _PassingError(_explain(error)) from None
     except requests.RequestException as error:
-        raise FetchError(_plainly(error)) from None
+        raise FetchError(_explain(error)) from None
     except ValueError:  # `Location: http://[`, which requests hands on as it is
         raise FetchError("redirects to no address") from None
 
@@ -137,7 +137,7 @@ _PLAIN: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def _plainly(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     """Return a phrase for a person; the libraries' own texts repeat the address and show objects."""
     for kind, phrase in _PLAIN:
         if isinstance(error, kind):

@@ -70,7 +70,7 @@ def _in(repository: Path) -> tuple[str, ...]:
     return (*_OURS, "-C", str(repository))
 
 
-def _serving(place: str) -> list[str]:
+def _name_upload_pack(place: str) -> list[str]:
     """Return how a folder's repository is read that another user owns: as ``path:`` does it.
 
     git-upload-pack(1): it is safe to fetch from a repository that is not trusted; the owner is checked
@@ -91,9 +91,10 @@ def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
     if _COMMIT.fullmatch(ref.lower()):
         return ref.lower(), ref.lower()
     done = _run(
-        ["ls-remote", "--quiet", *_serving(place), "--", place, ref, f"{ref}^{{}}"], deadline=deadline
+        ["ls-remote", "--quiet", *_name_upload_pack(place), "--", place, ref, f"{ref}^{{}}"],
+        deadline=deadline,
     )
-    commits = _refs(done)
+    commits = _parse_refs(done)
     for name in (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}"):
         commit = commits.get(f"{name}^{{}}", commits.get(name))  # of an annotated tag: what it stands for
         if commit:
@@ -102,7 +103,7 @@ def resolve(place: str, ref: str, *, deadline: float) -> tuple[str, str]:
         raise NoRefError(
             f"has no ref {quote(ref)}; a commit needs all its 40 digits (`git rev-parse {ref}` prints them)"
         )
-    raise NoRefError(f"has no ref {quote(ref)}{_nearest(place, ref, deadline)}")
+    raise NoRefError(f"has no ref {quote(ref)}{_name_nearest(place, ref, deadline)}")
 
 
 def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) -> str:
@@ -124,7 +125,7 @@ def fetch(place: str, name: str, commit: str, into: Path, *, deadline: float) ->
     _run(
         [
             *(*_in(into), "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules"),
-            *(*_serving(place), "--", place, f"+{name}:{kept}"),
+            *(*_name_upload_pack(place), "--", place, f"+{name}:{kept}"),
         ],
         deadline=deadline,
         largest=MAX_BYTES,
@@ -157,7 +158,7 @@ def show(repository: Path, commit: str, path: str, *, deadline: float) -> bytes:
     return done.stdout if done.exit_code == 0 else b""
 
 
-def commits_since(tree: Path, tag: str, *, deadline: float) -> int:
+def count_commits(tree: Path, tag: str, *, deadline: float) -> int:
     """Return how many commits the working tree is after a tag; 0 where git does not know that."""
     argv = [*_in(tree), "describe", "--tags", "--long", "--match", tag]
     done = _try(argv, deadline=deadline)
@@ -196,18 +197,18 @@ def list_first_parents(clone: Path, first: str, last: str, *, deadline: float) -
     done = _run(argv, deadline=deadline)
     lines = [line.partition(" ") for line in done.stdout.decode("utf-8", "replace").split("\0") if line]
     line = [(commit, subject) for commit, _, subject in lines]
-    if not line or _parent(clone, line[0][0], deadline) != first:
+    if not line or _find_parent(clone, line[0][0], deadline) != first:
         return []
     head = _run([*_in(clone), "log", "-1", "--format=%s", first], deadline=deadline)
     return [(first, head.stdout.decode("utf-8", "replace").strip()), *line]
 
 
-def _parent(clone: Path, commit: str, deadline: float) -> str:
+def _find_parent(clone: Path, commit: str, deadline: float) -> str:
     done = _try([*_in(clone), "rev-parse", "--quiet", "--verify", f"{commit}^1"], deadline=deadline)
     return done.stdout.decode().strip()
 
 
-def files(tree: Path, *, deadline: float) -> list[str]:
+def list_files(tree: Path, *, deadline: float) -> list[str]:
     """Return the tracked files and the files that are neither tracked nor ignored, as relative paths."""
     done = _run(
         [*_in(tree), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -226,7 +227,7 @@ def pull(repository: Path, remote: str, branch: str, *, deadline: float) -> str:
     """
     kept = f"refs/matrixctl/{branch}"
     name = f"refs/heads/{branch}"
-    if name not in _refs(_run([*_in(repository), "ls-remote", "--", remote, name], deadline=deadline)):
+    if name not in _parse_refs(_run([*_in(repository), "ls-remote", "--", remote, name], deadline=deadline)):
         _run([*_in(repository), "update-ref", "-d", kept], deadline=deadline)
         return ""
     _run(
@@ -283,17 +284,18 @@ def push(
     _run([*_in(repository), "update-ref", kept, commit], deadline=deadline)
 
 
-def _nearest(place: str, ref: str, deadline: float) -> str:
+def _name_nearest(place: str, ref: str, deadline: float) -> str:
     done = _run(
-        ["ls-remote", "--quiet", "--heads", "--tags", *_serving(place), "--", place], deadline=deadline
+        ["ls-remote", "--quiet", "--heads", "--tags", *_name_upload_pack(place), "--", place],
+        deadline=deadline,
     )
-    plain = (name.removesuffix("^{}") for name in _refs(done))  # any name that a server gives a ref
+    plain = (name.removesuffix("^{}") for name in _parse_refs(done))  # any name that a server gives a ref
     names = {name.removeprefix("refs/heads/").removeprefix("refs/tags/") for name in plain}
     close = get_close_matches(ref, sorted(names), n=_NEAREST, cutoff=0.4) or sorted(names)[:_NEAREST]
     return f"; the nearest are {', '.join(close)}" if close else "; it has none at all"
 
 
-def _refs(done: Completed) -> dict[str, str]:
+def _parse_refs(done: Completed) -> dict[str, str]:
     lines = (line.partition("\t") for line in done.stdout.decode("utf-8", "replace").splitlines())
     return {name: commit for commit, _, name in lines if _COMMIT.fullmatch(commit)}
 

@@ -53,59 +53,59 @@ class Identity:
 
 def identify(read: Read) -> Identity | None:
     """Return what a tree is; ``None`` for one of no family that is known here."""
-    for find in (_wolfssl, _aws_lc, _by_header, _libressl, _openssl, _haproxy):
+    for find in (_find_wolfssl, _find_aws_lc, _find_by_header, _find_libressl, _find_openssl, _find_haproxy):
         if (found := find(read)) is not None:
             plain = found.version if _VERSION.fullmatch(found.version) else ""
             return Identity(family=found.family, version=plain)
     return None
 
 
-def _wolfssl(read: Read) -> Identity | None:
+def _find_wolfssl(read: Read) -> Identity | None:
     found = _WOLFSSL.search(read("wolfssl/version.h"))
     return Identity(family="wolfssl", version=found[1]) if found else None
 
 
-def _aws_lc(read: Read) -> Identity | None:
+def _find_aws_lc(read: Read) -> Identity | None:
     found = _AWS_LC.search(read("include/openssl/base.h"))
     return Identity(family="aws-lc", version=found[1]) if found else None
 
 
-def _by_header(read: Read) -> Identity | None:
-    """LibreSSL's releases, and OpenSSL and QuicTLS before 3.0."""
+def _find_by_header(read: Read) -> Identity | None:
+    """Return what OpenSSL's header says: of LibreSSL's releases, and of OpenSSL and QuicTLS before 3.0."""
     found = _TEXT.search(read(_HEADER))
     if found is None:
         return None
     if found[1] == "LIBRESSL":
         return Identity(family="libressl", version=found[2])
     release, _, build = found[2].partition("+")
-    return _openssl_or_quictls(release, build)
+    return _tell_openssl_from_quictls(release, build)
 
 
-def _libressl(read: Read) -> Identity | None:
+def _find_libressl(read: Read) -> Identity | None:
     """Return what LibreSSL portable's own VERSION says."""
     if not _PORTABLE.search(read("configure.ac")):
         return None
     return Identity(family="libressl", version=read("VERSION").strip())
 
 
-def _openssl(read: Read) -> Identity | None:
+def _find_openssl(read: Read) -> Identity | None:
     """Return what VERSION.dat says, which OpenSSL has since 3.0."""
     said = dict(_SETTING.findall(read("VERSION.dat")))
     if not {"MAJOR", "MINOR", "PATCH"} <= said.keys():
         return None
     tag = said.get("PRE_RELEASE_TAG", "").lstrip("-")
     release = f"{said['MAJOR']}.{said['MINOR']}.{said['PATCH']}" + (f"-{tag}" if tag else "")
-    return _openssl_or_quictls(release, said.get("BUILD_METADATA", "").lstrip("+"))
+    return _tell_openssl_from_quictls(release, said.get("BUILD_METADATA", "").lstrip("+"))
 
 
-def _openssl_or_quictls(release: str, build: str) -> Identity:
-    """Only the build's name tells them apart; ``3.3.0-quic`` is how the matrix writes ``3.3.0+quic``."""
+def _tell_openssl_from_quictls(release: str, build: str) -> Identity:
+    """Tell them apart by the build's name; ``3.3.0-quic`` is how the matrix writes ``3.3.0+quic``."""
     if build.startswith("quic"):
         return Identity(family="quictls", version=f"{release}-{build}")
     return Identity(family="openssl", version=release)
 
 
-def _haproxy(read: Read) -> Identity | None:
+def _find_haproxy(read: Read) -> Identity | None:
     """Return what VERSION says; and SUBVERS, where a snapshot has the number of commits since then."""
     if not read(_HAPROXY):
         return None

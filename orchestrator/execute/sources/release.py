@@ -22,7 +22,7 @@ from orchestrator.execute.sources.download import (
     FetchError,
     OtherBytesError,
     download,
-    shown,
+    strip_login,
 )
 from orchestrator.execute.store.store import HeldSource, Store
 from orchestrator.execute.system import process
@@ -71,7 +71,7 @@ def fetch(
 
     :param mirrors: folders or http(s) URLs, asked by the source's file name.
     :param deadline: of ``time.monotonic()``, for everything together.
-    :param apt_bases: what ``apt_bases()`` gives.
+    :param apt_bases: what ``find_apt_bases()`` gives.
     :raises SourceUnreachableError: if no place has the file, or its digest is unknown.
     :raises ChecksumMismatchError: if all places that answered had other bytes.
     """
@@ -83,8 +83,8 @@ def fetch(
     if held:
         return Fetched(path=held.path, sha256=source.sha256, origin=held.origin, tried=())
     with store.lock(f"source-{source.component}-{source.version}", deadline=deadline):
-        candidates = list(_candidates(source, mirrors, apt_bases))
-        return _first(source, candidates, store=store, deadline=deadline)
+        candidates = list(_list_candidates(source, mirrors, apt_bases))
+        return _fetch_first(source, candidates, store=store, deadline=deadline)
 
 
 def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
@@ -99,10 +99,10 @@ def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
     files = [at_home(mirror) / source.file for mirror in mirrors if mirror not in servers]
     if not servers and not any(file.is_file() for file in files):
         tried = [f"{file}: no such file or directory" for file in files]
-        raise _failure(source, f"{source.component} {source.version}", tried, other_bytes=False)
+        raise _explain_failure(source, f"{source.component} {source.version}", tried, other_bytes=False)
 
 
-def apt_bases(host: Host) -> tuple[str, ...]:
+def find_apt_bases(host: Host) -> tuple[str, ...]:
     """Return the pool URLs of the Debian archives that a machine installs from, main archive first.
 
     Empty where apt is missing, is not Debian's, or uses no http.
@@ -113,10 +113,10 @@ def apt_bases(host: Host) -> tuple[str, ...]:
         done = host.run(["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)"], timeout=_APT_S)
     except MatrixctlError:
         return ()
-    return pools(done.stdout.decode("utf-8", "replace"))
+    return list_pools(done.stdout.decode("utf-8", "replace"))
 
 
-def pools(targets: str) -> tuple[str, ...]:
+def list_pools(targets: str) -> tuple[str, ...]:
     """Return the pool URLs of lines ``SITE CODENAME``. The security archive's pool is one level deeper."""
     found: dict[str, bool] = {}
     for line in targets.splitlines():
@@ -127,7 +127,7 @@ def pools(targets: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda base: found[base]))
 
 
-def _first(
+def _fetch_first(
     source: Source,
     candidates: list[_PlaceToTry],
     *,
@@ -143,14 +143,14 @@ def _first(
         if held:
             break
         try:
-            until = _share(deadline, last=number == len(candidates))
+            until = _share_time(deadline, last=number == len(candidates))
             held = _bring(source, candidate, store=store, until=until)
         except FetchError as error:
             other_bytes |= isinstance(error, OtherBytesError)
             tried.append(f"{candidate.shown}: {error}")
             _log.warning("%s: %s", name, tried[-1])
     if held is None:
-        raise _failure(source, name, tried, other_bytes=other_bytes)
+        raise _explain_failure(source, name, tried, other_bytes=other_bytes)
     return Fetched(path=held.path, sha256=sha256, origin=held.origin, tried=tuple(tried))
 
 
@@ -169,7 +169,7 @@ def _bring(source: Source, candidate: _PlaceToTry, *, store: Store, until: float
         raise store.unwritable(error) from None
 
 
-def _failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) -> MatrixctlError:
+def _explain_failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) -> MatrixctlError:
     details = "\n".join(tried) or "sources.yaml names no origin and there is no mirror"
     resolution = f"Put {source.file} into a folder (or on a server) and pass that with --mirror."
     if other_bytes:
@@ -181,13 +181,13 @@ def _failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) 
     return SourceUnreachableError(f"{name}: no origin has it", details=details, resolution=resolution)
 
 
-def _share(deadline: float, *, last: bool) -> float:
+def _share_time(deadline: float, *, last: bool) -> float:
     """Return half of the time that is left: an origin that hangs must leave time for the next ones."""
     now = time.monotonic()
     return deadline if last else now + (deadline - now) / 2
 
 
-def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) -> Iterator[_PlaceToTry]:
+def _list_candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) -> Iterator[_PlaceToTry]:
     for mirror in mirrors:
         if is_server(mirror):
             yield _from_url("mirror", f"{mirror.rstrip('/')}/{source.file}")
@@ -206,7 +206,7 @@ def _candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str]) ->
 def _from_url(origin: str, url: str) -> _PlaceToTry:
     return _PlaceToTry(
         origin=origin,
-        shown=shown(url),
+        shown=strip_login(url),
         bring=lambda path, until: download(url, path, deadline=until),
     )
 
@@ -245,7 +245,7 @@ def _from_pypi(origin: SourceOrigin, sha256: str) -> _PlaceToTry:
         wanted = path.parent / "requirements.txt"
         # pip runs an sdist's own code to read its metadata: with the digest it verifies the bytes first.
         wanted.write_text(f"{origin.where} --hash=sha256:{sha256}\n", "utf-8")
-        _pip(wanted, folder, package=origin.where.partition("==")[0], until=until)
+        _run_pip(wanted, folder, package=origin.where.partition("==")[0], until=until)
         files = list(folder.iterdir())
         if len(files) != 1:
             raise FetchError(f"pip brought {len(files)} files")
@@ -255,7 +255,7 @@ def _from_pypi(origin: SourceOrigin, sha256: str) -> _PlaceToTry:
     return _PlaceToTry(origin=str(origin), shown=str(origin), bring=bring)
 
 
-def _pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:
+def _run_pip(wanted: Path, folder: Path, *, package: str, until: float) -> None:
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--no-binary", package, "-r", str(wanted), "-d", str(folder)]
     environment = process.read_inherited(_FOR_PIP)

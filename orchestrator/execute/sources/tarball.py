@@ -66,11 +66,11 @@ def check(path: Path) -> None:
                     raise FetchError(f"has more than {MAX_FILES} files in it")
                 if max(size, tar.offset) > MAX_UNPACKED:
                     raise FetchError(f"unpacks to more than {MAX_UNPACKED >> 30} GiB")
-                if fault := _fault(entry, links):
+                if fault := _find_fault(entry, links):
                     raise FetchError(f"has {quote(entry.name)} in it, {fault}")
                 tar.members = []  # type: ignore[attr-defined] # else each stays in memory
     except _BROKEN as error:
-        raise FetchError(f"is no tarball that can be read: {_words(error)}") from None
+        raise FetchError(f"is no tarball that can be read: {_describe(error)}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,23 +104,23 @@ def peek(path: Path, names: Collection[str] = (), limit: int = 1 << 20) -> Peek:
                     found[name] = content.read()
                 tar.members = []  # type: ignore[attr-defined] # else each stays in memory
     except _BROKEN as error:
-        raise FetchError(f"is no tarball that can be read: {_words(error)}") from None
+        raise FetchError(f"is no tarball that can be read: {_describe(error)}") from None
     around = next(iter(tops)) if len(tops) == 1 else ""
     folder = f"{around}/" if around and not around.endswith("/") else ""
     mine = {name.removeprefix(folder): text for name, text in found.items() if name.startswith(folder)}
     return Peek(strip=dots + bool(folder), files={name: mine[name] for name in names if name in mine})
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _fault(entry: tarfile.TarInfo, links: set[str]) -> str:
+def _find_fault(entry: tarfile.TarInfo, links: set[str]) -> str:
     """Return why an entry is not allowed in a source tree, or an empty string."""
     name = entry.name
     if len(name) > MAX_NAME:
         return "a name that is too long"
-    if not _inside(name):
+    if not _is_inside(name):
         return "a name that leads out of its folder"
     folders = name.rstrip("/").split("/")[:-1]
     if any("/".join(folders[: depth + 1]) in links for depth in range(len(folders))):
@@ -129,11 +129,11 @@ def _fault(entry: tarfile.TarInfo, links: set[str]) -> str:
         links.add(name.rstrip("/"))
         return "" if _leads_inside(entry.linkname, len(folders)) else "a link that leads out of its folder"
     if entry.islnk():
-        return "" if _inside(entry.linkname) else "a link that leads out of its folder"
+        return "" if _is_inside(entry.linkname) else "a link that leads out of its folder"
     return "" if entry.isfile() or entry.isdir() else "which is neither a file nor a link"
 
 
-def _inside(name: str) -> bool:
+def _is_inside(name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/") and "\0" not in name
 
 

@@ -54,7 +54,7 @@ def pack(tree: Path, to: Path, *, prefix: str, deadline: float) -> None:
         entries = _look(tree, deadline)
         _write(tree, entries, to, prefix)
         if _look(tree, deadline) != entries:
-            raise _changed(tree)
+            raise _explain_change(tree)
     except OSError as error:
         where = bounds.cut(str(error.filename), bounds.WORDS)
         raise SourceUnreachableError(f"{tree} cannot be read: {where}: {error.strerror}") from None
@@ -62,17 +62,17 @@ def pack(tree: Path, to: Path, *, prefix: str, deadline: float) -> None:
         raise SourceUnreachableError(f"{tree}: {error}") from None
 
 
-def _changed(tree: Path) -> SourceUnreachableError:
+def _explain_change(tree: Path) -> SourceUnreachableError:
     return SourceUnreachableError(
         f"{tree} changes while it is read", resolution="Let the editor or compiler end, then run again."
     )
 
 
 def _look(tree: Path, deadline: float) -> list[_TreeEntry]:
-    paths = git.files(tree, deadline=deadline) if (tree / ".git").exists() else list(_walk(tree))
-    paths = list(_without_ours(paths))
+    paths = git.list_files(tree, deadline=deadline) if (tree / ".git").exists() else list(_walk(tree))
+    paths = list(_leave_out_ours(paths))
     _refuse_beyond_links(tree, paths)
-    entries = [entry for path in paths if (entry := _entry(tree, path)) is not None]
+    entries = [entry for path in paths if (entry := _find_entry(tree, path)) is not None]
     size = sum(entry.size for entry in entries)
     if not entries:
         raise SourceUnreachableError(f"{tree} has no files")
@@ -84,7 +84,7 @@ def _look(tree: Path, deadline: float) -> list[_TreeEntry]:
     return sorted(entries)
 
 
-def _without_ours(paths: Sequence[str]) -> Iterator[str]:
+def _leave_out_ours(paths: Sequence[str]) -> Iterator[str]:
     """Leave out what is ours and may lie in a tree: its matrix file, and a dashboard that was written there.
 
     They would make another source of it each night.
@@ -94,7 +94,7 @@ def _without_ours(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _refuse_beyond_links(tree: Path, paths: Iterable[str]) -> None:
-    """An index of git may name files in a folder that is a link by now: they would be another tree's."""
+    """Refuse files that git has in a folder that is a link by now: they are another tree's."""
     real = os.path.realpath(tree)
     for folder in sorted({os.path.dirname(path) for path in paths}):  # noqa: PTH120 - bytes-true, not a Path
         there = os.path.normpath(os.path.join(real, folder))  # noqa: PTH118 - the same
@@ -114,7 +114,7 @@ def _walk(tree: Path) -> Iterator[str]:
                 yield os.path.normpath(os.path.join(inside, name))  # noqa: PTH118 - bytes-true, not a Path
 
 
-def _entry(tree: Path, path: str) -> _TreeEntry | None:
+def _find_entry(tree: Path, path: str) -> _TreeEntry | None:
     """Return the entry; ``None`` for a tracked file that is gone, and for a submodule."""
     try:
         found = os.lstat(tree / path)
@@ -139,28 +139,28 @@ def _write(tree: Path, entries: list[_TreeEntry], to: Path, prefix: str) -> None
             info = tarfile.TarInfo(f"{prefix}/{entry.path}")
             info.mtime = _DATE
             if stat.S_ISLNK(entry.mode):
-                info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, _target(tree, entry.path)
+                info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, _read_target(tree, entry.path)
                 tar.addfile(info)
                 continue
-            content = _content(tree, entry)
+            content = _read_content(tree, entry)
             info.size, info.mode = len(content), 0o755 if entry.mode & stat.S_IXUSR else 0o644
             tar.addfile(info, io.BytesIO(content))
 
 
-def _content(tree: Path, entry: _TreeEntry) -> bytes:
+def _read_content(tree: Path, entry: _TreeEntry) -> bytes:
     """Return the content of a regular file; refuse one that is a link, a pipe or longer by now."""
     try:
         descriptor = os.open(tree / entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        raise _changed(tree) from None
+        raise _explain_change(tree) from None
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor has no path
         content = file.read(entry.size + 1)
     if len(content) != entry.size:
-        raise _changed(tree)
+        raise _explain_change(tree)
     return content
 
 
-def _target(tree: Path, path: str) -> str:
+def _read_target(tree: Path, path: str) -> str:
     target = str((tree / path).readlink())
     real = Path(os.path.realpath(tree / path))
     if Path(target).is_absolute() or not real.is_relative_to(os.path.realpath(tree)):

@@ -23,7 +23,7 @@ from orchestrator.atomic_files import (
 )
 from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.sources import git, tarball, tree
-from orchestrator.execute.sources.download import MAX_BYTES, FetchError, shown
+from orchestrator.execute.sources.download import MAX_BYTES, FetchError, strip_login
 from orchestrator.execute.sources.git import NoRefError
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving, Source
@@ -65,7 +65,7 @@ class ResolvedSources:
         return {key: one.source for key, one in self.moved.items() if one.source.sha256}
 
 
-def now(actions: Iterable[Action], bring: Callable[[Moving], ResolvedSource]) -> ResolvedSources:
+def bring_all(actions: Iterable[Action], bring: Callable[[Moving], ResolvedSource]) -> ResolvedSources:
     """Return what ``bring`` makes of each action: it is ``fetch`` with all but its first argument given."""
     moved: dict[str, ResolvedSource] = {}
     lost: dict[str, MatrixctlError] = {}
@@ -114,19 +114,19 @@ def fetch(
     """
     match moving.kind:
         case "git":
-            return _git(moving, store, mirrors, deadline, at=at, whole=keep)
+            return _find_git(moving, store, mirrors, deadline, at=at, whole=keep)
         case "path":
-            found = _tree(moving, store, deadline, keep=keep)
+            found = _find_tree(moving, store, deadline, keep=keep)
         case "prebuilt":
-            found = _prebuilt(moving, store, keep=keep)
+            found = _find_prebuilt(moving, store, keep=keep)
         case "tarball":
-            found = _tarball(moving, store, keep=keep)
+            found = _find_tarball(moving, store, keep=keep)
         case "distro":
-            found = _distro(moving, store, package, keep=keep)
+            found = _find_distro(moving, store, package, keep=keep)
     if at and found.source.sha256 != at:
         raise ChecksumMismatchError(
             f"{moving} is not what was pinned: its SHA-256 is {found.source.sha256}, and was {at}",
-            resolution="Bring that back, or make the pins anew.",
+            resolution="Bring that back, or make the pins again.",
         )
     return found
 
@@ -137,28 +137,28 @@ def resolve(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: f
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
     """
     if moving.kind == "git":
-        return _from_first(
+        return _bring_first(
             moving, mirrors, lambda _, __, commit, ___: commit, deadline=deadline, at="", warn=False
         )
     found = fetch(moving, store=store, mirrors=mirrors, deadline=deadline, package=lambda _: None, keep=False)
     return found.source.sha256 or ""
 
 
-def _git(
+def _find_git(
     moving: Moving, store: Store, mirrors: Sequence[str], deadline: float, *, at: str, whole: bool
 ) -> ResolvedSource:
     """Return the source from the first place that has the ref, or the pinned commit."""
 
     def bring(place: _RepositoryToAsk, name: str, commit: str, until: float) -> ResolvedSource:
         if not whole:
-            return _known(moving, store, commit, place)
-        with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
-            return _commit(moving, store, place, (name, commit), deadline=until, at=at)
+            return _find_known(moving, store, commit, place)
+        with store.lock(f"git-{find_repository(store, moving).name}", deadline=until):
+            return _bring_commit(moving, store, place, (name, commit), deadline=until, at=at)
 
-    return _from_first(moving, mirrors, bring, deadline=deadline, at=at, warn=whole)
+    return _bring_first(moving, mirrors, bring, deadline=deadline, at=at, warn=whole)
 
 
-def _from_first(
+def _bring_first(
     moving: Moving,
     mirrors: Sequence[str],
     bring: Callable[[_RepositoryToAsk, str, str, float], T],
@@ -175,17 +175,17 @@ def _from_first(
     """
     tried: list[str] = []
     wrong_ref = True
-    places = list(_places(moving, mirrors))
+    places = list(_list_places(moving, mirrors))
     for number, place in enumerate(places, start=1):
         until = deadline if number == len(places) else (time.monotonic() + deadline) / 2
         try:
             return bring(place, *_resolve(place, moving, at, until), until)
         except FetchError as error:
-            tried.append(f"{shown(place.where)}: {error}")
+            tried.append(f"{strip_login(place.where)}: {error}")
             wrong_ref = wrong_ref and isinstance(error, NoRefError)
             _log.log(logging.WARNING if warn else logging.DEBUG, "%s: %s", moving, tried[-1])
     told, details = (tried[0], "") if len(tried) == 1 else ("no place has it", "\n".join(tried))
-    clone = f"Put a clone as {_name(moving)} into a folder, and pass that with --mirror."
+    clone = f"Put a clone as {_name_repository(moving)} into a folder, and pass that with --mirror."
     raise SourceUnreachableError(
         " ".join(f"{moving.component} {moving.version} from {moving}: {told}".split()),
         details=details,
@@ -218,12 +218,12 @@ def clone(
     """
 
     def bring(place: _RepositoryToAsk, name: str, commit: str, until: float) -> tuple[Path, str]:
-        with store.lock(f"git-{repository_of(store, moving).name}", deadline=until):
-            made = _repaired(repository, lambda: _fetch(place, (name, commit), repository, until, at))
+        with store.lock(f"git-{find_repository(store, moving).name}", deadline=until):
+            made = _bring_or_repair(repository, lambda: _fetch(place, (name, commit), repository, until, at))
         return repository, made
 
-    repository = repository_of(store, moving)
-    return _from_first(moving, mirrors, bring, deadline=deadline, at=at, warn=False)
+    repository = find_repository(store, moving)
+    return _bring_first(moving, mirrors, bring, deadline=deadline, at=at, warn=False)
 
 
 def _fetch(
@@ -236,34 +236,34 @@ def _fetch(
     return commit
 
 
-def _places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_RepositoryToAsk]:
+def _list_places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_RepositoryToAsk]:
     for mirror in mirrors:
         if is_server(mirror):
-            where = f"{mirror.rstrip('/')}/{_name(moving)}"
+            where = f"{mirror.rstrip('/')}/{_name_repository(moving)}"
         else:
-            where = str(at_home(mirror).absolute() / _name(moving))
+            where = str(at_home(mirror).absolute() / _name_repository(moving))
         yield _RepositoryToAsk(where=where, words=" (from a mirror)")
     where = moving.where if "://" in moving.where else os.path.abspath(moving.where)  # noqa: PTH100 - `..` as git
     yield _RepositoryToAsk(where=where, words="")
 
 
-def _name(moving: Moving) -> str:
+def _name_repository(moving: Moving) -> str:
     """Return the name as in ``haproxy.git``, also for a URL that does not end with it."""
     return moving.where.rstrip("/").rpartition("/")[2].removesuffix(".git") + ".git"
 
 
-def _plain(name: str) -> str:
+def _make_plain(name: str) -> str:
     """Return a name that is safe in the store, a shell and every file system."""
     return re.sub(r"[^0-9A-Za-z.+~_-]|\.\.+", "_", name)[-_LONGEST:]
 
 
-def repository_of(store: Store, moving: Moving) -> Path:
+def find_repository(store: Store, moving: Moving) -> Path:
     """Return the path of our own bare repository for that URL."""
-    name = _plain(_name(moving).removesuffix(".git"))
+    name = _make_plain(_name_repository(moving).removesuffix(".git"))
     return store.git / f"{name}-{hashlib.sha256(moving.where.encode()).hexdigest()[:12]}.git"
 
 
-def _commit(
+def _bring_commit(
     moving: Moving,
     store: Store,
     place: _RepositoryToAsk,
@@ -272,13 +272,13 @@ def _commit(
     deadline: float,
     at: str,
 ) -> ResolvedSource:
-    return _repaired(
-        repository_of(store, moving),
-        lambda: _packed(moving, store, place, resolved, deadline=deadline, at=at),
+    return _bring_or_repair(
+        find_repository(store, moving),
+        lambda: _pack_commit(moving, store, place, resolved, deadline=deadline, at=at),
     )
 
 
-def _repaired(repository: Path, bring: Callable[[], T]) -> T:
+def _bring_or_repair(repository: Path, bring: Callable[[], T]) -> T:
     there = repository.exists()
     try:
         return bring()
@@ -289,7 +289,7 @@ def _repaired(repository: Path, bring: Callable[[], T]) -> T:
         return bring()
 
 
-def _packed(
+def _pack_commit(
     moving: Moving,
     store: Store,
     place: _RepositoryToAsk,
@@ -298,65 +298,65 @@ def _packed(
     deadline: float,
     at: str,
 ) -> ResolvedSource:
-    repository = repository_of(store, moving)
+    repository = find_repository(store, moving)
     commit = _fetch(place, resolved, repository, deadline, at)
     os.utime(repository)  # so that pruning sees what is in use
-    known = _known(moving, store, commit, place)
+    known = _find_known(moving, store, commit, place)
     if known.path is not None:
         return known
     with store.scratch() as scratch:
         to = scratch / "archive.tar"
-        git.archive(repository, commit, to, prefix=_stem(moving, commit), deadline=deadline)
+        git.archive(repository, commit, to, prefix=_make_stem(moving, commit), deadline=deadline)
         tarball.check(to)
-        made = _kept(moving, store, to, known.source.file, known.origin, keep=True)
+        made = _make_resolved(moving, store, to, known.source.file, known.origin, keep=True)
     write_atomically(repository / f"matrixctl-{commit}", str(made.source.sha256).encode())
     return made
 
 
-def _known(moving: Moving, store: Store, commit: str, place: _RepositoryToAsk) -> ResolvedSource:
+def _find_known(moving: Moving, store: Store, commit: str, place: _RepositoryToAsk) -> ResolvedSource:
     """Return the commit with its tar if it was packed before; else only its name."""
-    note = repository_of(store, moving) / f"matrixctl-{commit}"
+    note = find_repository(store, moving) / f"matrixctl-{commit}"
     try:
         sha256 = note.read_text("ascii")
     except (FileNotFoundError, UnicodeDecodeError):
         sha256 = ""
-    if not _SHA256.fullmatch(sha256):  # harm on the disk: it is packed anew
+    if not _SHA256.fullmatch(sha256):  # harm on the disk: it is packed again
         sha256 = ""
-    file = f"{_stem(moving, commit)}.tar"
+    file = f"{_make_stem(moving, commit)}.tar"
     held = store.source(sha256, file) if sha256 else None
     return ResolvedSource(
-        source=_source(moving, file, sha256 if held else None),
+        source=_make_source(moving, file, sha256 if held else None),
         path=held.path if held else None,
         origin=f"{moving} -> {commit}{place.words}",
         new=held is None,
     )
 
 
-def _stem(moving: Moving, commit: str) -> str:
+def _make_stem(moving: Moving, commit: str) -> str:
     return f"{moving.component}-{commit[:12]}"
 
 
-def _tree(moving: Moving, store: Store, deadline: float, *, keep: bool) -> ResolvedSource:
+def _find_tree(moving: Moving, store: Store, deadline: float, *, keep: bool) -> ResolvedSource:
     with store.scratch() as scratch:
         to = scratch / "tree.tar"
         tree.pack(Path(moving.where), to, prefix=moving.component, deadline=deadline)
-        return _kept(moving, store, to, f"{moving.component}-tree.tar", str(moving), keep=keep)
+        return _make_resolved(moving, store, to, f"{moving.component}-tree.tar", str(moving), keep=keep)
 
 
-def _prebuilt(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
+def _find_prebuilt(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
     given = Path(moving.where)
-    file = _plain(given.name).lstrip("_.+~-") or "prebuilt"
+    file = _make_plain(given.name).lstrip("_.+~-") or "prebuilt"
     with store.scratch() as scratch, _reading(given, "prebuilt"):
         to = scratch / file
         if not read_limited(given, len(_PACKAGE)).startswith((_BINARY, _PACKAGE)):
             raise SourceUnreachableError(f"{given} is neither an ELF program nor a .deb")
         copy_limited(given, to, MAX_BYTES)
-        return _kept(moving, store, to, file, str(moving), keep=keep)
+        return _make_resolved(moving, store, to, file, str(moving), keep=keep)
 
 
-def _tarball(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
+def _find_tarball(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
     given = Path(moving.where)
-    file = _plain(given.name).lstrip("_.+~-") or "source.tar"
+    file = _make_plain(given.name).lstrip("_.+~-") or "source.tar"
     with store.scratch() as scratch, _reading(given, "tarball"):
         to = scratch / file
         copy_limited(given, to, MAX_BYTES)
@@ -365,7 +365,7 @@ def _tarball(moving: Moving, store: Store, *, keep: bool) -> ResolvedSource:
             strip = tarball.peek(to).strip
         except FetchError as error:
             raise SourceUnreachableError(f"{given} {error}") from None
-        return _kept(moving, store, to, file, str(moving), keep=keep, strip=strip)
+        return _make_resolved(moving, store, to, file, str(moving), keep=keep, strip=strip)
 
 
 @contextmanager
@@ -383,23 +383,23 @@ def _reading(given: Path, key: str) -> Iterator[None]:
         ) from None
 
 
-def _distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> ResolvedSource:
+def _find_distro(moving: Moving, store: Store, package: Package, *, keep: bool) -> ResolvedSource:
     found = package(moving.where)
     if found is None and not keep:
-        return ResolvedSource(source=_source(moving, "", None), path=None, origin=str(moving), new=True)
+        return ResolvedSource(source=_make_source(moving, "", None), path=None, origin=str(moving), new=True)
     if found is None:
         raise SourceUnreachableError(
             f"no image here has Debian's {moving.component} for {moving.where} yet",
             resolution="A run makes it; then try again: matrixctl run --filter haproxy=distro",
         )
-    name, content = _plain(found[0]), found[1]
+    name, content = _make_plain(found[0]), found[1]
     with store.scratch() as scratch:
         to = scratch / name
         to.write_bytes(content)
-        return _kept(moving, store, to, name, f"{moving} -> {name}", keep=keep)
+        return _make_resolved(moving, store, to, name, f"{moving} -> {name}", keep=keep)
 
 
-def _kept(
+def _make_resolved(
     moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool, strip: int = 1
 ) -> ResolvedSource:
     sha256 = sha256_of(file)
@@ -408,14 +408,14 @@ def _kept(
     if held is None and keep:
         held = store.put_source(file, sha256=sha256, file=name, origin=origin)
     return ResolvedSource(
-        source=_source(moving, name, sha256, strip),
+        source=_make_source(moving, name, sha256, strip),
         path=held.path if held else None,
         origin=origin,
         new=new,
     )
 
 
-def _source(moving: Moving, file: str, sha256: str | None, strip: int = 1) -> Source:
+def _make_source(moving: Moving, file: str, sha256: str | None, strip: int = 1) -> Source:
     return Source(
         component=moving.component, version=moving.version, file=file, sha256=sha256, strip=strip, origins=()
     )

@@ -60,13 +60,13 @@ class VersionReader:
         """
         found = self._identify(software)
         if found is not None and found.family != software.family:
-            raise _something_else(software, found)
+            raise _explain_mismatch(software, found)
         if software.version:
             return software.version
         try:
             return Version.parse(found.version if found else "").text
         except ValueError:
-            raise _unreadable(software, "it says no version that can be read") from None
+            raise _explain_unreadable(software, "it says no version that can be read") from None
 
     def _identify(self, software: Software) -> Identity | None:
         if software.version:  # a look at a tree costs nothing; to fetch or unpack something for it would
@@ -75,35 +75,35 @@ class VersionReader:
         places = [one for arch in self.archs if (one := find_moving_source(software, arch)) is not None]
         match software.source:
             case "path":
-                return _of_tree(software)
+                return _identify_tree(software)
             case "tarball":
-                return _of_tarball(software)
+                return _identify_tarball(software)
             case "prebuilt":
-                return _of_packages(software, list(dict.fromkeys(Path(one.where) for one in places)))
+                return _identify_packages(software, list(dict.fromkeys(Path(one.where) for one in places)))
             case "git":
-                return self._of_commit(software, places[0])
+                return self._identify_commit(software, places[0])
         return None
 
-    def _of_commit(self, software: Software, place: Moving) -> Identity | None:
+    def _identify_commit(self, software: Software, place: Moving) -> Identity | None:
         """Return what the commit is that the ref is now; offline, what it was when it was last asked."""
         store = Store(self.store)
         at = self.pins.find(place) if self.pins else ""
         mark = hashlib.sha256((at or place.ref).encode()).hexdigest()[:16]
-        note = unpinned.repository_of(store, place) / f"matrixctl-version-{mark}"
+        note = unpinned.find_repository(store, place) / f"matrixctl-version-{mark}"
         deadline = time.monotonic() + _SECONDS
         try:
             repository, commit = unpinned.clone(
                 place, store=store, mirrors=self.mirrors, deadline=deadline, at=at
             )
         except SourceUnreachableError as error:
-            known = _note(note, software.family)
+            known = _read_note(note, software.family)
             if known is None:
                 lead = "Correct its URL or ref. If only the server does not answer, give it"
-                raise _unreadable(software, error.brief, lead) from None
+                raise _explain_unreadable(software, error.brief, lead) from None
             was = known.version
             _log.warning("%s: %s; its version was %s when it was last read", software.name, error.brief, was)
             return known
-        found = identify(lambda name: _text(git.show(repository, commit, name, deadline=deadline)))
+        found = identify(lambda name: _decode(git.show(repository, commit, name, deadline=deadline)))
         if found is not None and found.version and found.family == software.family:
             write_atomically(note, found.version.encode())
         return found
@@ -114,7 +114,7 @@ def identify_folder(folder: Path) -> Identity | None:
 
     def read(name: str) -> str:
         try:
-            return _text(read_limited(folder / name, _LARGEST))
+            return _decode(read_limited(folder / name, _LARGEST))
         except OSError:
             return ""
 
@@ -122,13 +122,13 @@ def identify_folder(folder: Path) -> Identity | None:
     if found is None or found.family != "haproxy" or not (folder / ".git").exists():
         return found
     try:
-        commits = git.commits_since(folder, f"v{found.version}", deadline=time.monotonic() + _SECONDS)
+        commits = git.count_commits(folder, f"v{found.version}", deadline=time.monotonic() + _SECONDS)
     except (FetchError, MatrixctlError):  # no git here, or one that hangs: VERSION says enough
         return found
     return Identity(family="haproxy", version=f"{found.version}-{commits}") if commits else found
 
 
-def _of_tree(software: Software) -> Identity | None:
+def _identify_tree(software: Software) -> Identity | None:
     folder = Path(software.where)
     if not folder.is_dir():
         raise UsageError(
@@ -144,7 +144,7 @@ def _of_tree(software: Software) -> Identity | None:
     return identify_folder(folder)
 
 
-def _of_tarball(software: Software) -> Identity | None:
+def _identify_tarball(software: Software) -> Identity | None:
     path = Path(software.where)
     try:
         read_limited(path, 0)  # which refuses what is no regular file: a pipe may never end
@@ -154,10 +154,10 @@ def _of_tarball(software: Software) -> Identity | None:
         raise UsageError(f"{software.name}: {path} cannot be read: {error.strerror}") from None
     except FetchError as error:
         raise UsageError(f"{software.name}: {path} {error}") from None
-    return identify(lambda name: _text(files.get(name, b"")))
+    return identify(lambda name: _decode(files.get(name, b"")))
 
 
-def _of_packages(software: Software, paths: Sequence[Path]) -> Identity | None:
+def _identify_packages(software: Software, paths: Sequence[Path]) -> Identity | None:
     """Return what the packages are, one per architecture; those that are not there are asked for later."""
     there = [path for path in paths if path.is_file()]
     if not there:
@@ -165,19 +165,19 @@ def _of_packages(software: Software, paths: Sequence[Path]) -> Identity | None:
             f"{software.name}: there is no file {quote(str(paths[0]) if paths else software.where)}"
             + (f", nor any of {len(paths) - 1} more" if len(paths) > 1 else "")
         )
-    found = {path: _of_package(software, path) for path in there}
+    found = {path: _identify_package(software, path) for path in there}
     if len(set(found.values())) > 1:
         lines = "\n".join(f"{path}: {one or 'no version that can be read'}" for path, one in found.items())
         raise UsageError(f"{software.name}: its files are of different versions", details=lines)
     return found[there[0]]
 
 
-def _of_package(software: Software, path: Path) -> Identity | None:
+def _identify_package(software: Software, path: Path) -> Identity | None:
     """Return what a .deb says of itself (deb(5)); a program says nothing before it runs."""
     try:
         if read_limited(path, len(_AR))[: len(_AR)] != _AR:
             return None
-        fields = _control(read_limited(path, _PACKAGE))
+        fields = _read_control(read_limited(path, _PACKAGE))
     except OSError as error:
         raise UsageError(f"{software.name}: {path} cannot be read: {error.strerror}") from None
     package = fields.get("Package", "")
@@ -190,22 +190,22 @@ def _of_package(software: Software, path: Path) -> Identity | None:
     return Identity(family="haproxy", version=upstream.replace("~", "-")) if upstream else None
 
 
-def _control(package: bytes) -> dict[str, str]:
+def _read_control(package: bytes) -> dict[str, str]:
     """Return the fields of a .deb's control file; nothing where they cannot be read here (zstd)."""
-    for name, content in _members(package):
+    for name, content in _read_members(package):
         if name.startswith("control.tar"):
             try:
-                with tarfile.open(fileobj=io.BytesIO(_unpacked(name, content))) as tar:
+                with tarfile.open(fileobj=io.BytesIO(_unpack(name, content))) as tar:
                     for entry in tar:
                         file = tar.extractfile(entry) if entry.isfile() else None
                         if file and entry.name.removeprefix("./") == "control":
-                            return _fields(_text(file.read(_LARGEST)))
+                            return _parse_fields(_decode(file.read(_LARGEST)))
             except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError):
                 return {}
     return {}
 
 
-def _members(package: bytes) -> Iterator[tuple[str, bytes]]:
+def _read_members(package: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield the files of an ar archive, as deb(5) describes it."""
     at = len(_AR)
     while at + _AR_HEADER <= len(package):
@@ -218,7 +218,7 @@ def _members(package: bytes) -> Iterator[tuple[str, bytes]]:
         at += int(size) + int(size) % 2
 
 
-def _unpacked(name: str, content: bytes) -> bytes:
+def _unpack(name: str, content: bytes) -> bytes:
     """Return at most _CONTROL bytes."""
     if name.endswith(".xz"):
         return lzma.LZMADecompressor().decompress(content, _CONTROL)
@@ -227,12 +227,12 @@ def _unpacked(name: str, content: bytes) -> bytes:
     return content[:_CONTROL]
 
 
-def _fields(text: str) -> dict[str, str]:
+def _parse_fields(text: str) -> dict[str, str]:
     lines = (line.partition(":") for line in text.splitlines() if line[:1].isalpha())
     return {name: value.strip() for name, _, value in lines}
 
 
-def _note(path: Path, family: str) -> Identity | None:
+def _read_note(path: Path, family: str) -> Identity | None:
     try:
         text = read_limited(path, bounds.WORDS).decode("ascii")
         return Identity(family=family, version=Version.parse(text).text)
@@ -240,11 +240,11 @@ def _note(path: Path, family: str) -> Identity | None:
         return None
 
 
-def _text(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     return content.decode("utf-8", "replace") if len(content) <= _LARGEST else ""
 
 
-def _something_else(software: Software, found: Identity) -> UsageError:
+def _explain_mismatch(software: Software, found: Identity) -> UsageError:
     axis = "haproxy" if found.family == "haproxy" else "tls"
     form = f"{found.family}:" if axis == "tls" else ""
     return UsageError(
@@ -254,7 +254,7 @@ def _something_else(software: Software, found: Identity) -> UsageError:
     )
 
 
-def _unreadable(software: Software, why: str, lead: str = "Give it") -> UsageError:
+def _explain_unreadable(software: Software, why: str, lead: str = "Give it") -> UsageError:
     what = "haproxy" if software.family == "haproxy" else "tls"
     family = "" if what == "haproxy" else f"family: {software.family}, "
     place = f"{software.where} {software.ref}".strip()
