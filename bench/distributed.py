@@ -65,7 +65,7 @@ class WaitingStore(Store):
         """Return that it has."""
         return True
 
-    def artifact(self, digest: str) -> Artifact:
+    def find_artifact(self, digest: str) -> Artifact:
         """Return what is no file, since no one opens it."""
         if self.seconds:
             time.sleep(self.seconds)

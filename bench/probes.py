@@ -168,7 +168,7 @@ def _make_bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
     matrix = load(resources.root() / "matrix.yaml")
     filters = (*find_filters(matrix, _PROFILE), *_FILTERS, f"arch={target.name}")
     digest = next(cell.build.digest for cell in record.cells if cell.axes.arch.arch == target)
-    artifact = Store(store).artifact(digest or "")
+    artifact = Store(store).find_artifact(digest or "")
     if artifact is None:
         raise MatrixctlError(f"The build {digest} is not in the store {store}.")
     tags = {part.name: part.version for part in record.components if part.kind == "image"}

@@ -163,7 +163,7 @@ def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Transfer
     there = {item.path for item in made.items}
     keys = {needs.names[path] for path in there}
     took = [
-        store.known_duration(step.action.kind, step.action.name)
+        store.find_duration(step.action.kind, step.action.name)
         for step in found.steps
         if step.action.key in keys and step.action.kind != "source"
     ]
@@ -186,7 +186,7 @@ def _save(title: str, found: Preview, store: Store, engine: Engine, empty: str |
     host = by_machine(engine.describe().arch).name
     keys = {("base", host), *((one.image, one.arch) for one in wanted)}
     tags = sorted({here[key].tag for key in keys if key in here})
-    took = [store.known_duration("image", one.name) for one in wanted]
+    took = [store.find_duration("image", one.name) for one in wanted]
     with tempfile.TemporaryDirectory(dir=store.root / "tmp") as folder:
         file = Path(folder) / "images.tar.zst"
         save_s = _time('docker image save "$@" | zstd --quiet -T0 -o "$FILE"', tags, FILE=str(file))

@@ -250,18 +250,18 @@ def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef
             return "present" if _image_key(action) in here else "todo"
         case SourceAction():
             source = action.source
-            held = source and source.sha256 is not None and store.source(source.sha256, source.file)
+            held = source and source.sha256 is not None and store.find_source(source.sha256, source.file)
             return "present" if held else "todo"
         case BuildAction():
             if action.digest is None:
                 return "unknown"
-            return "present" if store.artifact(action.digest) else "todo"
+            return "present" if store.find_artifact(action.digest) else "todo"
 
 
 def _steps(
     plan: Plan, states: Mapping[str, ActionState], store: Store, now: ResolvedSources
 ) -> tuple[PreviewedAction, ...]:
-    known = store.known_duration
+    known = store.find_duration
     nothing_to_do = [key for key, state in states.items() if state in {"present", "blocked"}]
     seconds = estimate(plan, nothing_to_do, known)
     return tuple(

@@ -54,9 +54,9 @@ def test_where_one_is_done_at_a_time_the_first_result_comes_first() -> None:
 def test_what_is_urgent_goes_first_and_no_more_when_it_is_not() -> None:
     order = Order(BESIDE, seconds, width=2)
     assert order.rank("a") < order.rank("x0")
-    order.done("a")
+    order.note_done("a")
     assert order.rank("b") < order.rank("x0")
-    order.done("b")
+    order.note_done("b")
     assert order.rank("x0") < order.rank("x1")
     calm = Order([*BESIDE, *(action(f"y{number}") for number in range(9))], seconds, width=2)
     assert calm.rank("x0") < calm.rank("a")
@@ -66,7 +66,7 @@ def test_work_that_is_lost_makes_the_rest_urgent_and_is_not_urgent_itself() -> N
     long = [action("s"), action("t", "s"), *BESIDE]
     order = Order(long, lambda one: {"s": 1, "t": 30}.get(one.key, seconds(one)), width=2)
     assert order.rank("x0") < order.rank("a")
-    order.lost("s")
+    order.note_lost("s")
     assert order.rank("a") < order.rank("x0") < order.rank("t")
 
 

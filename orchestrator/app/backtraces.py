@@ -165,7 +165,7 @@ def _find_program(run: Run, plan: Plan, cell: Cell, clock: _Clock) -> _Program:
     :raises MatrixctlError: where the store has not the cell's build.
     """
     build = plan.find_build(cell)
-    artifact = run.context.store.artifact(build.digest) if build and build.digest else None
+    artifact = run.context.store.find_artifact(build.digest) if build and build.digest else None
     if artifact is None or not isinstance(build, BuildAction):
         raise MatrixctlError(f"the HAProxy of {cell.id} is gone from the store")
     own = read_member([artifact.path.read_bytes()], "haproxy")

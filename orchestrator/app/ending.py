@@ -8,7 +8,7 @@ from orchestrator import unexpected_error
 from orchestrator.app.context import Context
 from orchestrator.app.ledger import Ledger
 from orchestrator.errors import Exit, MatrixctlError, RecordError
-from orchestrator.execute.failures import reason_of
+from orchestrator.execute.failures import find_reason
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Outcome, Reason, exit_code
@@ -64,7 +64,7 @@ def _log_error(context: Context, error: Exception) -> str:
 
 def _judge_the_rest(ledger: Ledger, cells: Sequence[Cell], error: Exception | None, why: str) -> None:
     """Judge each cell that is not judged, as an error; a run that is resumed tries these again."""
-    reason = reason_of(error) if error else Reason.INTERNAL
+    reason = find_reason(error) if error else Reason.INTERNAL
     message = why or "Nothing judged it, and nothing says why; please report it."
     for cell in cells:
         if not ledger.is_judged(cell.id):

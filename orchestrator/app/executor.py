@@ -11,7 +11,7 @@ from orchestrator import bounds, unexpected_error
 from orchestrator.app.context import Context
 from orchestrator.app.ledger import Ledger
 from orchestrator.errors import MatrixctlError, RecordError
-from orchestrator.execute.failures import engine_lost, failure_of
+from orchestrator.execute.failures import is_engine_lost, make_failure
 from orchestrator.execute.schedule.pool import Failure
 from orchestrator.outcome import Reason
 from orchestrator.plan.action import Action
@@ -69,7 +69,7 @@ class Executor:
         """Do it, and do it again where the engine was lost under it and came back; ``losses`` says why."""
 
         def is_worth_it(error: BaseException) -> bool:
-            return engine_lost(error) and not self.context.cancel() and self.context.engine.answers()
+            return is_engine_lost(error) and not self.context.cancel() and self.context.engine.answers()
 
         def note(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -85,7 +85,7 @@ class Executor:
         return retrying(self.do, action, self.ledger.plan)
 
     def _record_failure(self, action: Action, error: Exception, begun: _Begun) -> Failure:
-        failure, took = failure_of(action, error), begun.measure()
+        failure, took = make_failure(action, error), begun.measure()
         if self.context.cancel():  # its container was taken away: that says nothing of the action
             self.ledger.record_action(action, "interrupted", started_at=begun.at, duration_s=took)
             return failure

@@ -270,7 +270,7 @@ class Ledger:
         if not isinstance(action, BuildAction) or action.digest is None:
             return None
         try:
-            log = self.store.log(action.digest).read_bytes()
+            log = self.store.locate_log(action.digest).read_bytes()
         except OSError:
             return None
         path = self.recorder.keep(f"actions/{action.name}.log", log)

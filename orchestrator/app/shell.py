@@ -88,7 +88,7 @@ def _session(
     model = capabilities.find_cpu_model(first, host)
     programs = {"haproxy": _read(means.store, cell.build.digest, "haproxy", cell)}
     tested = _find_digest(again, run, "selftest")
-    if tested and means.store.artifact(tested):
+    if tested and means.store.find_artifact(tested):
         programs["selftest"] = _read(means.store, tested, "selftest", cell)
     limits = scale_limits(again.limits, emulated=bool(model))
     made = session.Session(
@@ -156,7 +156,7 @@ def _build(means: Means, name: str, again: Replanned, run: RunRecord) -> Iterato
     ):
         if action.library:
             library = _find_digest(again, run, "tls")
-            artifact = means.store.artifact(library) if library else None
+            artifact = means.store.find_artifact(library) if library else None
             if artifact is None:
                 raise UsageError(
                     f"the TLS library of {again.cell.id} is no longer in the store {means.store.root}",
@@ -191,7 +191,7 @@ def _find_digest(again: Replanned, run: RunRecord, kind: str) -> str | None:
 
 
 def _read(store: Store, digest: str | None, what: str, cell: CellRecord) -> bytes:
-    artifact = store.artifact(digest) if digest else None
+    artifact = store.find_artifact(digest) if digest else None
     if artifact is None:
         raise UsageError(
             f"the {what} of {cell.id} is not in the store {store.root}",

@@ -63,7 +63,7 @@ class Sources:
         source = action.source
         if source is None or action.problem:
             raise SourceUnreachableError(action.problem)
-        held = source.sha256 is not None and self.store.source(source.sha256, source.file) is not None
+        held = source.sha256 is not None and self.store.find_source(source.sha256, source.file) is not None
         got = release.fetch(
             source,
             store=self.store,
@@ -101,7 +101,7 @@ class Sources:
         return "succeeded" if known.new else "cached"
 
     def _pin(self, pin: SourcePinned) -> str:
-        held = self.store.source(pin.source.sha256 or "", pin.source.file)
+        held = self.store.find_source(pin.source.sha256 or "", pin.source.file)
         place = pin.moving.model_copy(update={"version": ""})
         if held is not None:
             self._known[place] = ResolvedSource(

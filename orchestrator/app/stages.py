@@ -258,4 +258,4 @@ def estimate(run: Run, action: Action) -> float:
     """Return how many seconds the action will take; none where the store has it."""
     if run.context.has(action):
         return 0.0
-    return estimate_action(action, run.context.store.known_duration)
+    return estimate_action(action, run.context.store.find_duration)

@@ -313,7 +313,7 @@ class _Steps:
         cancel = Cancel()
         cancel_on_signals(cancel)
         options = make_options(settings, self._folder, self._engine.cpus, self._mirrors)
-        known = Store(options.store).known_duration
+        known = Store(options.store).find_duration
         with (
             show_progress(selection.cells, known=known, quiet=self._quiet, as_json=False) as view,
             show_log(view.say),

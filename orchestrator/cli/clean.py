@@ -146,7 +146,7 @@ def _clean_store(root: Path, *, keep_days: int | None, max_size: int | None, dry
 
 def _empty(root: Path, *, dry_run: bool) -> None:
     store = Store(root)
-    for path in store.contents() if dry_run else store.empty():
+    for path in store.list_contents() if dry_run else store.empty():
         _say(str(path), dry_run=dry_run)
 
 

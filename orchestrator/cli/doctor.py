@@ -40,7 +40,7 @@ def command(*, fixing: bool, quiet: bool, form: str) -> None:
         if fixing:
             fix.fix(patient)
         checks = doctor.examine(patient)
-    healthy = doctor.healthy(checks)
+    healthy = doctor.is_healthy(checks)
     if form == "json":
         found = {"healthy": healthy, "checks": [check.model_dump(mode="json") for check in checks]}
         click.echo(common.as_json(found))

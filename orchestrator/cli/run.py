@@ -283,7 +283,7 @@ def _run(
     options = make_options(settings, out, engine.cpus, mirrors)
     cancel = Cancel()
     cancel_on_signals(cancel)
-    known = Store(options.store).known_duration
+    known = Store(options.store).find_duration
     with ExitStack() as stack:
         actions, options = stack.enter_context(_find_workers(context.params, options, engine))
         cells, reserve = _select_executed(

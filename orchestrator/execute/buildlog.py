@@ -58,7 +58,7 @@ def explain(log: bytes, code: int, installed: Collection[str], tail: str) -> Mat
     :param installed: the packages that the value has named for its build.
     :param tail: the log's last lines, which go into the details.
     """
-    missing = _missing(log)
+    missing = _find_missing(log)
     if missing is not None and missing[1] not in installed:
         what, package = missing
         return PackageMissingError(
@@ -67,40 +67,40 @@ def explain(log: bytes, code: int, installed: Collection[str], tail: str) -> Mat
             resolution=f"Name the Debian package that has it in the value, build_packages: [{package}]"
             " (docs/builds.md).",
         )
-    return BuildError(_words(log, code), details=tail)
+    return BuildError(_find_words(log, code), details=tail)
 
 
-def _missing(log: bytes) -> tuple[str, str] | None:
+def _find_missing(log: bytes) -> tuple[str, str] | None:
     """Return what the toolchain lacks, and the package that has it."""
     for found in _HEADER.finditer(log):
-        if package := _package(_text(found[1]), kind=0):
-            return _text(found[1]), package
+        if package := _find_package(_decode(found[1]), kind=0):
+            return _decode(found[1]), package
     for found in _LIBRARY.finditer(log):
-        if package := _package(_text(found[1]), kind=1):
-            return f"library {_text(found[1])}", package
+        if package := _find_package(_decode(found[1]), kind=1):
+            return f"library {_decode(found[1])}", package
     if _NO_LUA in log:
         return "Lua library", "liblua5.4-dev"
-    name = _missing_program(log)
+    name = _find_missing_program(log)
     return (name, name) if name else None
 
 
-def _missing_program(log: bytes) -> str | None:
+def _find_missing_program(log: bytes) -> str | None:
     """Return the program for want of which the build ended: the last one that was missed until then."""
     ended = _ENDED_BY_IT.search(log)
     if ended is None:
         return None
     programs = [found for found in _PROGRAM.finditer(log) if found.start() <= ended.start()]
-    return _text(programs[-1][1] or programs[-1][2]) if programs else None
+    return _decode(programs[-1][1] or programs[-1][2]) if programs else None
 
 
-def _package(wanted: str, *, kind: int) -> str | None:
+def _find_package(wanted: str, *, kind: int) -> str | None:
     return next((package for package, has in _PACKAGES.items() if wanted in has[kind]), None)
 
 
-def _words(log: bytes, code: int) -> str:
+def _find_words(log: bytes, code: int) -> str:
     """Return the first thing that a person would look for in the log."""
     if unknown := _OPTIONS.search(log):
-        return f"Configure of this version does not know: {_text(unknown[1]).strip()}."
+        return f"Configure of this version does not know: {_decode(unknown[1]).strip()}."
     if _FOREIGN.search(log):
         return (
             "The compiler made objects for another architecture than the linker's: a CC in the flags has to"
@@ -109,10 +109,10 @@ def _words(log: bytes, code: int) -> str:
     told = _TOLD.search(log)
     if told is None:
         return f"The build ended with exit code {code}."
-    errors = _text(told[2]).splitlines()
+    errors = _decode(told[2]).splitlines()
     first = next((line for line in errors if "error:" in line.lower()), errors[-1]).partition(":")[2]
-    return f"The build failed while {_text(told[1])[:_ERROR]}: {first.strip()[:_ERROR]}"
+    return f"The build failed while {_decode(told[1])[:_ERROR]}: {first.strip()[:_ERROR]}"
 
 
-def _text(said: bytes) -> str:
+def _decode(said: bytes) -> str:
     return said.decode(errors="replace")

@@ -13,7 +13,7 @@ from orchestrator.execute import buildlog
 from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, ExecResult, container, volume
 from orchestrator.execute.store.store import Artifact, Store
-from orchestrator.execute.system.deadline import exceeded
+from orchestrator.execute.system.deadline import explain_deadline
 from orchestrator.matrix.diffs import read_hunks
 from orchestrator.matrix.model import Patch
 from orchestrator.matrix.patches import read_fitted
@@ -101,7 +101,7 @@ def compile_once(engine: Engine, store: Store, task: Compile) -> Artifact:
     :raises DeadlineError, EngineError: where the harness failed.
     """
     with store.lock(task.digest, deadline=time.monotonic() + task.timeout):
-        return store.artifact(task.digest) or _compile(engine, store, task)
+        return store.find_artifact(task.digest) or _compile(engine, store, task)
 
 
 def _compile(engine: Engine, store: Store, task: Compile) -> Artifact:
@@ -138,12 +138,12 @@ def _compile(engine: Engine, store: Store, task: Compile) -> Artifact:
         # Also of a build that failed: the next try goes on where a deadline or a mistake has stopped it.
         _keep_ccache(engine, store, task, spec.name, failed=done.exit_code != 0)
         if done.exit_code != 0:
-            raise _failure(task, done, log, patches)
+            raise _explain_failure(task, done, log, patches)
         output = b"".join(engine.get(spec.name, f"{WORK}/out/{task.output}"))
     return store.put_artifact(task.digest, output, {"name": task.name})
 
 
-def _refusal(log: bytes, diff: bytes) -> str:
+def _find_refusal(log: bytes, diff: bytes) -> str:
     """Return the hunk or the file that ``patch`` stumbled over first; empty if it does not say."""
     said = log[log.rfind(b"matrixctl: applying the patch ") :].decode(errors="replace")
     if gone := _NO_FILE.search(said):
@@ -162,14 +162,14 @@ def _refusal(log: bytes, diff: bytes) -> str:
     return f"hunk {number} of {bounds.cut(file, _WORDS)} finds its lines nowhere{rcs}"
 
 
-def _failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, bytes]) -> Exception:
+def _explain_failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, bytes]) -> Exception:
     code = done.exit_code
     lines = log.decode(errors="replace").splitlines()[-_TAIL:]
     tail = "\n".join(bounds.cut(line, bounds.WORDS) for line in lines)
     if done.timed_out:
-        return exceeded("The build", task.timeout, "build", details=tail)
+        return explain_deadline("The build", task.timeout, "build", details=tail)
     short = SHORT.search(log)
-    if code == _KILLED or short or _full(done.stdout):
+    if code == _KILLED or short or _is_full(done.stdout):
         said = short[0].decode() if short else "there is no space left on its disk"
         return ExhaustedError(
             "The build was killed, most likely for lack of memory."
@@ -181,12 +181,12 @@ def _failure(task: Compile, done: ExecResult, log: bytes, patches: Mapping[str, 
     refused = _REFUSED.search(log)
     if refused:
         name = refused[1].decode()
-        why = _refusal(log, patches.get(name, b""))
+        why = _find_refusal(log, patches.get(name, b""))
         return BuildError(f"The patch {name} does not apply{why and ': '}{why}.", details=tail)
     return buildlog.explain(log, code, task.packages, tail)
 
 
-def _full(df: bytes) -> bool:
+def _is_full(df: bytes) -> bool:
     """Whether there is no room for a compiler's next file; it deletes the one that it could not end."""
     free = df.strip()
     return free.isdigit() and int(free) < _ROOM_KIB
@@ -195,7 +195,7 @@ def _full(df: bytes) -> bool:
 def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str) -> None:
     for cache in task.caches:
         try:
-            archive = store.ccache(cache).read_bytes()
+            archive = store.locate_ccache(cache).read_bytes()
         except FileNotFoundError:  # the first build has none, and another process may prune it
             continue
         try:
@@ -203,7 +203,7 @@ def _bring_ccache(engine: Engine, store: Store, task: Compile, name: str) -> Non
         except EngineError as error:
             if type(error) is not EngineError:  # lost, or its disk is full: that says nothing of the archive
                 raise
-            store.discard([store.ccache(cache)])
+            store.discard([store.locate_ccache(cache)])
             _log.warning(
                 "the compiler cache of %s could not be read and was removed: %s", task.name, error.brief
             )

@@ -32,14 +32,14 @@ _REASONS: tuple[tuple[type[MatrixctlError], Reason], ...] = (
 )
 
 
-def reason_of(error: Exception) -> Reason:
+def find_reason(error: Exception) -> Reason:
     """Return the reason of an error; an unexpected error is ``internal``."""
     if isinstance(error, OSError) and error.errno in FULL:
         return Reason.EXHAUSTED
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.INTERNAL)
 
 
-def engine_lost(error: BaseException | None) -> bool:
+def is_engine_lost(error: BaseException | None) -> bool:
     """Return whether the engine was lost, so that the action is worth another try when it is back.
 
     The last error may come from cleaning up, so the errors in its context count as well.
@@ -51,13 +51,13 @@ def engine_lost(error: BaseException | None) -> bool:
     return False
 
 
-def failure_of(action: Action, error: Exception) -> Failure:
+def make_failure(action: Action, error: Exception) -> Failure:
     """Return the failure that the cells of an action get when it fails.
 
     An image for which this machine lacks something is no fault of matrixctl: it blocks the cells, by name.
     An engine that fails stays an error, which ``--allow-blocked`` does not forgive.
     """
-    reason = reason_of(error)
+    reason = find_reason(error)
     if action.kind == "image" and type(error) is MatrixctlError:
         reason = Reason.PREREQUISITE
     brief = error.brief if isinstance(error, MatrixctlError) else repr(error)

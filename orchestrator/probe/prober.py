@@ -16,7 +16,7 @@ from orchestrator.arch import Arch
 from orchestrator.atomic_files import sync_folder, write_durably
 from orchestrator.errors import EngineLostError, MatrixctlError, RecordError
 from orchestrator.execute.engine.engine import Engine
-from orchestrator.execute.failures import reason_of
+from orchestrator.execute.failures import find_reason
 from orchestrator.execute.images import emulation
 from orchestrator.frozen_value import Value
 from orchestrator.matrix import capabilities
@@ -264,7 +264,7 @@ class _SessionReader:
         """Judge the cells that no line came for."""
         if not self._open:
             return
-        reason = reason_of(error or MatrixctlError(""))
+        reason = find_reason(error or MatrixctlError(""))
         message = str(error or "The probe driver said nothing of this cell.")
         if error is not None and not isinstance(error, MatrixctlError):
             message = unexpected_error.keep_traceback(self._prober.folder, error)

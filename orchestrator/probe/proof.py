@@ -11,7 +11,7 @@ from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
-from orchestrator.execute.system.deadline import exceeded
+from orchestrator.execute.system.deadline import explain_deadline
 from orchestrator.frozen_value import whole
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import SUITES
@@ -80,7 +80,7 @@ def prove(bench: Bench, cells: Iterable[Cell]) -> tuple[ClientProof, ...]:
             spec.name, ("python3", f"{WORK}/prove.py", f"{WORK}/proof.json"), timeout=seconds, on_line=None
         )
     if done.timed_out:
-        raise exceeded("The clients' proof", seconds, "request")
+        raise explain_deadline("The clients' proof", seconds, "request")
     if done.exit_code != 0:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise EngineError(f"The clients' proof broke down: {bounds.cut(last[0], bounds.WORDS)}")

@@ -15,7 +15,7 @@ from orchestrator import bounds
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
-from orchestrator.execute.system.deadline import exceeded
+from orchestrator.execute.system.deadline import explain_deadline
 from orchestrator.frozen_value import whole
 from orchestrator.matrix.model import Limits
 from orchestrator.probe.session_files import ORIGIN_PORT
@@ -115,7 +115,7 @@ def drive(engine: Engine, session: Session, on_line: OnLine) -> None:
         on_line=lambda line: on_line(_parse(line)),
     )
     if done.timed_out:
-        raise exceeded(f"The probe session {name}", _count_seconds(session), "request")
+        raise explain_deadline(f"The probe session {name}", _count_seconds(session), "request")
     if done.exit_code != 0:
         tail = done.stderr.decode(errors="replace").strip().splitlines()[-5:]
         details = "\n".join(bounds.cut(line, bounds.WORDS) for line in tail)

@@ -178,7 +178,7 @@ def _find_pinned(plan: Plan, past: PastRun, store: Store) -> tuple[dict[str, Sou
                 resolution="Of a merged run, name the folder of the shard that probed the cell.",
             )
         foreign.refuse_source(source)
-        held = store.source(source.sha256, source.file)
+        held = store.find_source(source.sha256, source.file)
         if held is None:
             raise SourceUnreachableError(
                 f"{action.moving} was {source.file} (SHA-256 {source.sha256[:12]}) in the run, and the store "
@@ -196,7 +196,7 @@ def _find_unpublished(again: Replanned, store: Store) -> dict[str, Path]:
     for action in find_needed(again.plan, again.action):
         source = action.source if isinstance(action, SourceAction) else None
         if source and source.sha256 and not source.origins:
-            held = store.source(source.sha256, source.file)
+            held = store.find_source(source.sha256, source.file)
             if held is not None:
                 found[source.file] = held.path
     return found

@@ -79,18 +79,18 @@ def test_two_compiles_never_run_at_once_and_two_images_do() -> None:
     slots = Slots(cpus=4, memory=find_budget(16 * GIB))
     (image,), (compile_,) = demands("image"), demands("haproxy")
     slots.take(image)
-    assert slots.fit(image)
-    assert not slots.fit(compile_)
+    assert slots.has_room(image)
+    assert not slots.has_room(compile_)
     slots.give_back(image)
     slots.take(compile_)
-    assert not slots.fit(image)
+    assert not slots.has_room(image)
 
 
 def test_a_small_machine_gives_all_that_it_has_to_one_alone() -> None:
     slots = Slots(cpus=8, memory=find_budget(2 * GIB))
     assert slots.memory == 2 * GIB * 7 // 8
     (compile_,), (image,) = demands("haproxy", jobs=1), demands("image")
-    assert slots.fit(compile_)
+    assert slots.has_room(compile_)
     slots.take(compile_)
-    assert not slots.fit(image)
-    assert slots.fit(Demand())
+    assert not slots.has_room(image)
+    assert slots.has_room(Demand())

@@ -54,7 +54,7 @@ def test_what_was_found_done_says_nothing_of_how_long_it_takes(tmp_path: Path) -
     asked = [("tls", "openssl-3.5.7--amd64"), ("haproxy", "haproxy-3.0.11--openssl-3.5.7--amd64")]
     asked += [("image", f"{name}-amd64") for name in ("toolchain", "client", "runtime")]
     for kind, name in asked:
-        assert first.store.known_duration(kind, name) is not None
+        assert first.store.find_duration(kind, name) is not None
         first.store.record_duration(kind, name, 777.0)
     again = EngineRun(tmp_path, ONE, name="again")
     again.engine.images = first.engine.images
@@ -62,8 +62,8 @@ def test_what_was_found_done_says_nothing_of_how_long_it_takes(tmp_path: Path) -
     assert found.pop("probe haproxy-3.0.11") == "succeeded"
     assert set(found.values()) == {"cached"}
     assert again.engine.built == []
-    assert [again.store.known_duration(*one) for one in asked] == [777.0] * 5
-    assert again.store.known_duration("probe", "haproxy-3.0.11--openssl-3.5.7--amd64") is not None
+    assert [again.store.find_duration(*one) for one in asked] == [777.0] * 5
+    assert again.store.find_duration("probe", "haproxy-3.0.11--openssl-3.5.7--amd64") is not None
 
 
 def test_a_library_that_was_lost_is_said_and_nothing_is_built_without_it(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ DIGEST = "1" * 64
 def store(tmp_path: Path) -> Store:
     made = Store(tmp_path / "cache" / "matrixctl")
     made.put_artifact(DIGEST, b"tar", {})
-    made.ccache("haproxy").write_bytes(b"cache")
+    made.locate_ccache("haproxy").write_bytes(b"cache")
     with made.scratch() as scratch:
         (scratch / "h").write_text("hello")
         made.put_source(scratch / "h", sha256="2" * 64, file="h.tar.gz", origin="test")
@@ -128,7 +128,7 @@ def prunes(tmp_path: Path, store: Store, *options: str) -> tuple[str, str]:
 
 
 def test_pruning_says_what_goes_its_size_and_the_sum(tmp_path: Path, store: Store) -> None:
-    store.log(DIGEST).write_bytes(b"x" * 2000)
+    store.locate_log(DIGEST).write_bytes(b"x" * 2000)
     folder = store.root / "artifacts" / DIGEST
     os.utime(folder, (86400, 86400))
     size = sum(path.stat().st_size for path in folder.iterdir()) + 2000
@@ -215,7 +215,7 @@ def test_a_remote_store_is_pruned_without_an_engine(tmp_path: Path) -> None:
         assert done.stdout.splitlines()[0] == f"{word} {line}"
         assert done.returncode == 0
     assert not kept.exists()
-    assert Store(tmp_path / "mine").artifact(DIGEST) is not None
+    assert Store(tmp_path / "mine").find_artifact(DIGEST) is not None
 
 
 def test_of_a_remote_store_it_must_be_said_what_goes(tmp_path: Path) -> None:

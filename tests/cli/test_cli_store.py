@@ -186,7 +186,7 @@ def test_no_more_than_the_plan_needs_goes_out(machines: Machines) -> None:
 def test_what_is_not_there_is_said(machines: Machines) -> None:
     machines.go()
     store = Store(machines.folder / "one/store")
-    found = [store.artifact(path.name) for path in (store.root / "artifacts").iterdir()]
+    found = [store.find_artifact(path.name) for path in (store.root / "artifacts").iterdir()]
     library = next(one for one in found if one and "-tls-" in one.meta["name"])
     store.discard([library.path.parent])
     machines.say("export", "x.tar.gz", *ONE)

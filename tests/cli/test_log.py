@@ -95,7 +95,7 @@ def test_a_command_shows_what_it_finds_in_the_store(tmp_path: Path) -> None:
 
     @main.command("test-of-the-log")
     def command() -> None:
-        Store(tmp_path).artifact(digest)
+        Store(tmp_path).find_artifact(digest)
 
     try:
         ran = CliRunner().invoke(main, ["test-of-the-log"])

@@ -149,7 +149,7 @@ def test_a_rule_about_the_server_runs_what_is_declared_impossible(
 ) -> None:
     """A binary that says to be older than QUIC with plain OpenSSL; it is not, and that is what is seen."""
     digest = run("arch=amd64", f"cipher={GCM}", today=TODAY).record.cells[0].build.digest
-    artifact = Store(store).artifact(digest)
+    artifact = Store(store).find_artifact(digest)
     assert artifact is not None
     (tmp_path / "haproxy").write_bytes(read_member([artifact.path.read_bytes()], "haproxy"))
     old = '[{name: old, version: "2.8.3", prebuilt: haproxy}]'

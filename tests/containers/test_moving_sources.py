@@ -123,7 +123,7 @@ def test_a_package_of_debian_and_a_binary_of_ours_are_probed_and_not_compiled(
     dist.mkdir()
     version = debian(engine, host.name, dist / f"haproxy_{host.name}")
     (build,) = [one for one in actions(ours, "haproxy") if one.name.endswith("arm64")]
-    artifact = Store(store).artifact(build.digest)
+    artifact = Store(store).find_artifact(build.digest)
     assert artifact is not None
     (dist / "haproxy_arm64").write_bytes(read_member([artifact.path.read_bytes()], "haproxy"))
 

@@ -132,7 +132,7 @@ def test_a_binary_of_another_system_is_not_loadable_and_tried_once(
     ours = run("arch=amd64,arm64", "cipher=default", profile="quick").record.cells
     for one in ours:
         assert one.build.digest is not None
-        artifact = Store(store).artifact(one.build.digest)
+        artifact = Store(store).find_artifact(one.build.digest)
         assert artifact is not None
         program, arch = read_member([artifact.path.read_bytes()], "haproxy"), one.axes.arch.name
         (tmp_path / f"musl_{arch}").write_bytes(program.replace(*OTHER_LOADERS[arch]))

@@ -75,7 +75,7 @@ def rendered(tmp_path: Path, store: Path) -> Path:
 
 def bring(folder: Path, store: Path, digest: str) -> None:
     """Bring the source and the compiled HAProxy of a folder from the store."""
-    artifact = Store(store).artifact(digest)
+    artifact = Store(store).find_artifact(digest)
     assert artifact is not None
     (name,) = set(re.findall(r"haproxy-[0-9a-f]{12}\.tar", (folder / "reproduce.sh").read_text()))
     (folder / "out").mkdir()

@@ -117,7 +117,7 @@ def test_harm_in_the_store_is_found_and_built_again(before: RunRecord, store: Pa
     made = {name.partition(":")[0]: status for name, status in builds(record).items()}
     assert {kind: made[kind] for kind in digests} == {"haproxy": "succeeded", "selftest": "succeeded"}
     assert {cell["outcome"] for cell in record["cells"]} == {"pass"}
-    assert all(Store(own).artifact(digest) for digest in digests.values())
+    assert all(Store(own).find_artifact(digest) for digest in digests.values())
 
 
 @pytest.fixture

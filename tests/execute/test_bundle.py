@@ -64,7 +64,10 @@ def test_what_goes_out_comes_in_and_no_more(store: Store, file: Path, tmp_path: 
     made = import_(other, file)
     assert ([item.kind for item in made.new], made.held) == (["artifact", "source", "ccache"], ())
     assert kept(other) == {name: data for name, data in kept(store).items() if OTHER not in name}
-    artifact, source = Store(other.root).artifact(BUILD), Store(other.root).source(SHA256, "x-1.tar.gz")
+    artifact, source = (
+        Store(other.root).find_artifact(BUILD),
+        Store(other.root).find_source(SHA256, "x-1.tar.gz"),
+    )
     assert artifact is not None
     assert artifact.meta == {"name": "of-a-run"}
     assert source is not None
@@ -95,7 +98,7 @@ def test_another_name_of_a_source_leaves_its_origin(store: Store, tmp_path: Path
     made = import_(store, tmp_path / "export")
     assert [item.path for item in made.new] == [f"sources/{SHA256}/y-1.tar.gz"]
     assert kept(store) == {**before, f"sources/{SHA256}/y-1.tar.gz": TARBALL}
-    told = Store(store.root).source(SHA256, "y-1.tar.gz")
+    told = Store(store.root).find_source(SHA256, "y-1.tar.gz")
     assert told is not None
     assert told.origin == "https://x.test/x-1.tar.gz"
 
@@ -108,7 +111,7 @@ def test_a_source_named_as_the_stores_note_travels(tmp_path: Path, file: str) ->
         source.put_source(scratch / "new", sha256=SHA256, file=file, origin="prebuilt: x")
     export(source, WantedItems(artifacts=[], sources=[(SHA256, file)], caches=[]), tmp_path / "export")
     import_(target, tmp_path / "export")
-    held = Store(target.root).source(SHA256, file)
+    held = Store(target.root).find_source(SHA256, file)
     assert held is not None
     assert (held.path.read_bytes(), held.origin) == (TARBALL, "prebuilt: x")
 
@@ -156,7 +159,7 @@ def test_words_that_fit_no_line_are_made_to_fit(tmp_path: Path) -> None:
     export(store, WantedItems(artifacts=[BUILD], sources=[(SHA256, "x")], caches=[]), tmp_path / "export")
     other = Store(tmp_path / "other")
     assert len(import_(other, tmp_path / "export").new) == 2
-    artifact, source = other.artifact(BUILD), other.source(SHA256, "x")
+    artifact, source = other.find_artifact(BUILD), other.find_source(SHA256, "x")
     assert artifact is not None
     assert source is not None
     assert artifact.meta["name"] == "two lines"
@@ -269,8 +272,8 @@ def test_a_clean_spares_what_is_written_and_what_comes_in(
         )
     else:
         import_(busy, file)
-    assert Store(busy.root).artifact(BUILD) is not None
-    assert (store.artifact(OTHER) is None) == (name == "_write")
+    assert Store(busy.root).find_artifact(BUILD) is not None
+    assert (store.find_artifact(OTHER) is None) == (name == "_write")
 
 
 def test_an_import_that_dies_leaves_nothing_half(file: Path, tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_the_output_and_the_log_are_kept(store: Store, task: Compile) -> None:
     artifact = compile_once(FakeEngine(builds), store, task)
     assert read_member([artifact.path.read_bytes()], "haproxy") == b"a binary"
     assert artifact.meta == {"name": task.name}
-    assert store.artifact(DIGEST) == artifact
-    assert store.log(DIGEST).read_bytes() == b"compiled\n"
+    assert store.find_artifact(DIGEST) == artifact
+    assert store.locate_log(DIGEST).read_bytes() == b"compiled\n"
 
 
 def test_a_log_that_the_build_has_put_there_is_not_read_whole(store: Store, task: Compile) -> None:
@@ -94,7 +94,7 @@ def test_a_log_that_the_build_has_put_there_is_not_read_whole(store: Store, task
 
     with pytest.raises(EngineError, match=r"build\.log in .* is larger than 32 MiB"):
         compile_once(FakeEngine(program), store, task)
-    assert store.artifact(DIGEST) is None
+    assert store.find_artifact(DIGEST) is None
 
 
 def test_what_the_build_finds_in_its_container(store: Store, task: Compile) -> None:
@@ -152,7 +152,7 @@ def test_a_build_that_failed_leaves_what_it_compiled_for_the_next_try(
         with pytest.raises(kind):
             compile_once(FakeEngine(program), store, task)
     assert seen == [None, b"an object"]
-    assert store.artifact(DIGEST) is None
+    assert store.find_artifact(DIGEST) is None
 
 
 def test_a_build_that_compiled_nothing_says_nothing_of_the_cache(store: Store, task: Compile) -> None:
@@ -179,8 +179,8 @@ def test_the_nearest_cache_is_read_and_none_is_filled_where_none_is_named(
         wanted = dataclasses.replace(task, digest=f"{number:064x}", caches=caches, kept_cache=kept)
         compile_once(FakeEngine(program), store, wanted)
     assert seen == [b"of all", b"of all", b"an object"]
-    assert b"planted" not in store.ccache(common).read_bytes()
-    assert b"planted" in store.ccache(own).read_bytes()
+    assert b"planted" not in store.locate_ccache(common).read_bytes()
+    assert b"planted" in store.locate_ccache(own).read_bytes()
 
 
 def test_a_second_build_of_the_same_digest_asks_the_engine_nothing(store: Store, task: Compile) -> None:
@@ -201,7 +201,7 @@ def test_a_compiler_cache_that_cannot_be_kept_is_said_and_harms_nothing(store: S
         compile_once(FakeEngine(program), store, task)
     assert len(said) == 1
     assert "compiler cache" in said[0]
-    assert store.artifact(DIGEST) is not None
+    assert store.find_artifact(DIGEST) is not None
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_a_failed_build_says_why_and_keeps_its_log(
         *(f"line {n}" for n in range(76, 100)),
         "\N{REPLACEMENT CHARACTER} broken",
     ]
-    assert b"line 0\n" in store.log(DIGEST).read_bytes(), "the whole log, not its tail"
-    assert store.artifact(DIGEST) is None
-    assert not store.ccache(task.caches[0]).exists()
+    assert b"line 0\n" in store.locate_log(DIGEST).read_bytes(), "the whole log, not its tail"
+    assert store.find_artifact(DIGEST) is None
+    assert not store.locate_ccache(task.caches[0]).exists()
     assert engine.left == set()
 
 
@@ -358,7 +358,7 @@ def test_nothing_stays_behind(store: Store, task: Compile, engine: FakeEngine) -
     try:
         compile_once(engine, store, task)
     except (EngineError, KeyboardInterrupt):
-        assert store.artifact(DIGEST) is None
+        assert store.find_artifact(DIGEST) is None
     assert engine.left == set()
     assert ("remove", f"{task.name}-build") in engine.calls
     assert engine.calls[-1] == ("remove_volume", f"{task.name}-work")
@@ -377,7 +377,7 @@ def test_a_build_without_output_is_no_artifact(store: Store, task: Compile) -> N
 
     with pytest.raises(EngineError):
         compile_once(FakeEngine(program), store, task)
-    assert store.artifact(DIGEST) is None
+    assert store.find_artifact(DIGEST) is None
 
 
 def test_a_folder_is_kept_whole(store: Store, task: Compile) -> None:

@@ -14,9 +14,9 @@ from fakes import action
 from orchestrator.arch import ARCHES
 from orchestrator.errors import DeadlineError
 from orchestrator.execute.engine.docker_engine import DockerEngine
-from orchestrator.execute.failures import failure_of
+from orchestrator.execute.failures import make_failure
 from orchestrator.execute.images import image_build
-from orchestrator.execute.system.deadline import exceeded, within
+from orchestrator.execute.system.deadline import explain_deadline, run_within
 from orchestrator.outcome import Outcome, Reason
 
 
@@ -75,14 +75,14 @@ def test_within_hands_on_what_the_work_gives_or_raises() -> None:
     def fail(_: threading.Event) -> int:
         raise ZeroDivisionError
 
-    assert within(10, lambda _: 42, lambda: exceeded("It", 10, "build")) == 42
+    assert run_within(10, lambda _: 42, lambda: explain_deadline("It", 10, "build")) == 42
     with pytest.raises(ZeroDivisionError):
-        within(10, fail, lambda: exceeded("It", 10, "build"))
+        run_within(10, fail, lambda: explain_deadline("It", 10, "build"))
 
 
 def test_a_cell_is_told_which_limit_how_long_and_how_to_raise_it() -> None:
     built = action("tls:x", kind="tls", name="x")
-    failure = failure_of(built, exceeded("The build", 18_000, "build", details="the log's end"))
+    failure = make_failure(built, explain_deadline("The build", 18_000, "build", details="the log's end"))
     assert (failure.outcome, failure.reason) == (Outcome.ERROR, Reason.DEADLINE)
     assert failure.message == (
         "tls x: The build did not end within 18000 s, which come from `limits: build`, and was stopped. "

@@ -61,12 +61,12 @@ def ready() -> FakeHost:
     ],
 )
 def test_versions_are_compared_as_numbers(found: str, state: CheckState) -> None:
-    assert doctor.version(found, "docker").state is state
+    assert doctor.check_version(found, "docker").state is state
 
 
 def test_podman_has_versions_of_its_own() -> None:
-    assert doctor.version("4.3.1", "podman").state is CheckState.OK
-    old = doctor.version("3.4.4", "podman")
+    assert doctor.check_version("4.3.1", "podman").state is CheckState.OK
+    old = doctor.check_version("3.4.4", "podman")
     assert (old.name, old.found) == ("podman version", "3.4.4, older than 4.3")
     assert old.remedy.endswith("podman")
 
@@ -84,8 +84,8 @@ def test_podman_is_known_by_its_answer(components: object, name: str) -> None:
 
 
 def test_memory_below_two_gigabytes_is_missing() -> None:
-    assert doctor.memory(1_900_000_000).state is CheckState.MISSING
-    assert doctor.memory(2_000_000_000).state is CheckState.OK
+    assert doctor.check_memory(1_900_000_000).state is CheckState.MISSING
+    assert doctor.check_memory(2_000_000_000).state is CheckState.OK
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,8 @@ def test_memory_below_two_gigabytes_is_missing() -> None:
 )
 def test_disk_is_judged_where_it_is_visible(free: int | None, docker_host: str, state: CheckState) -> None:
     assert (
-        doctor.disk(patient(FakeHost(free=free), docker_host=docker_host), "/var/lib/docker").state is state
+        doctor.check_disk(patient(FakeHost(free=free), docker_host=docker_host), "/var/lib/docker").state
+        is state
     )
 
 
@@ -129,7 +130,7 @@ def test_a_machine_with_all_that_a_run_needs_is_healthy() -> None:
         "base image": f"debian:trixie-slim@{engine.digest}",
         "git": "/usr/bin/git",
     }
-    assert doctor.healthy(checks)
+    assert doctor.is_healthy(checks)
     assert not {"create", "build_image", "run"} & {verb for verb, _ in engine.calls}, "it changes nothing"
 
 
@@ -169,11 +170,11 @@ def test_without_a_daemon_the_rest_is_looked_at_all_the_same() -> None:
         ("docker daemon", CheckState.MISSING),
         ("git", CheckState.WARNING),
     ]
-    assert not doctor.healthy(checks)
+    assert not doctor.is_healthy(checks)
 
 
 def test_warnings_do_not_make_a_machine_unfit() -> None:
-    assert doctor.healthy([doctor.Check(name="disk", state=CheckState.WARNING, found="")])
+    assert doctor.is_healthy([doctor.Check(name="disk", state=CheckState.WARNING, found="")])
 
 
 def test_from_nothing_without_a_service_manager() -> None:
@@ -281,4 +282,4 @@ def test_this_machine_is_fit_and_fixing_it_changes_nothing() -> None:
 
 @pytest.mark.parametrize("found", ["20.10." + "9" * 5000, "9" * 5000, "\u00b2.\u0663"])
 def test_a_version_of_any_length_is_a_finding(found: str) -> None:
-    assert doctor.version(found, "docker").state in {CheckState.OK, CheckState.MISSING}
+    assert doctor.check_version(found, "docker").state in {CheckState.OK, CheckState.MISSING}

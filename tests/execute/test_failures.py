@@ -21,7 +21,7 @@ from orchestrator.errors import (
     UnpackError,
     UnreachableError,
 )
-from orchestrator.execute.failures import engine_lost, failure_of, reason_of
+from orchestrator.execute.failures import find_reason, is_engine_lost, make_failure
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.plan.action import Action, ActionKind
 
@@ -51,8 +51,8 @@ def action(kind: ActionKind) -> Action:
 
 @pytest.mark.parametrize(("error", "reason", "outcome"), TABLE)
 def test_each_error_has_its_reason(error: Exception, reason: Reason, outcome: Outcome) -> None:
-    assert reason_of(error) is reason
-    failure = failure_of(action("tls"), error)
+    assert find_reason(error) is reason
+    failure = make_failure(action("tls"), error)
     assert (failure.outcome, failure.reason, failure.action) == (outcome, reason, "tls:it")
 
 
@@ -66,7 +66,7 @@ def test_every_error_of_the_vocabulary_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("error", "reason"), [(error, reason) for error, reason, _ in TABLE])
 def test_only_what_the_machine_lacks_blocks_by_an_image(error: Exception, reason: Reason) -> None:
-    failure = failure_of(action("image"), error)
+    failure = make_failure(action("image"), error)
     assert failure.message.startswith("image it: ")
     if type(error) is MatrixctlError:
         assert (failure.outcome, failure.reason) == (Outcome.BLOCKED, Reason.PREREQUISITE)
@@ -76,8 +76,8 @@ def test_only_what_the_machine_lacks_blocks_by_an_image(error: Exception, reason
 
 def test_the_message_is_one_line_whatever_the_error_carries() -> None:
     error = BuildError("It broke.", details="line 1\nline 2", resolution="Mend it.")
-    assert failure_of(action("haproxy"), error).message == "haproxy it: It broke."
-    assert failure_of(action("haproxy"), ValueError("odd")).message == "haproxy it: ValueError('odd')"
+    assert make_failure(action("haproxy"), error).message == "haproxy it: It broke."
+    assert make_failure(action("haproxy"), ValueError("odd")).message == "haproxy it: ValueError('odd')"
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_message_is_one_line_whatever_the_error_carries() -> None:
     ],
 )
 def test_only_a_loss_of_the_engine_is_worth_another_try(error: Exception, expected: bool) -> None:
-    assert engine_lost(error) is expected
+    assert is_engine_lost(error) is expected
 
 
 def test_a_loss_counts_though_the_cleaning_up_failed_in_another_way() -> None:
@@ -102,4 +102,4 @@ def test_a_loss_counts_though_the_cleaning_up_failed_in_another_way() -> None:
 
     with pytest.raises(EngineError, match="in use") as caught:
         clean_up_in_vain()
-    assert engine_lost(caught.value)
+    assert is_engine_lost(caught.value)

@@ -26,7 +26,7 @@ from orchestrator.execute.store.store import Store
 store = Store(Path(sys.argv[1]))
 with store.in_use():
     for digest in sys.argv[2:]:
-        store.artifact(digest)
+        store.find_artifact(digest)
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -49,10 +49,10 @@ def store(tmp_path: Path) -> Store:
     made = Store(tmp_path)
     for digest, days in ((FIRST, 9), (SECOND, 5), (THIRD, 1)):
         made.put_artifact(digest, b"x" * 1000, {})
-        made.log(digest).write_bytes(b"y" * 500)
+        made.locate_log(digest).write_bytes(b"y" * 500)
         aged(made.root / "artifacts" / digest, days)
-    made.ccache("haproxy").write_bytes(b"z" * 300)
-    aged(made.ccache("haproxy"), 7)
+    made.locate_ccache("haproxy").write_bytes(b"z" * 300)
+    aged(made.locate_ccache("haproxy"), 7)
     return Store(tmp_path)
 
 
@@ -66,10 +66,10 @@ def days_ago(days: float) -> float:
 
 def test_what_no_run_used_for_days_goes_with_its_log_the_oldest_first(store: Store) -> None:
     assert names(prune(store, before=days_ago(6), max_size=None, keep=True).gone) == ["11111111", "haproxy"]
-    assert store.artifact(FIRST) is not None, "a dry run only says"
+    assert store.find_artifact(FIRST) is not None, "a dry run only says"
     pruned = prune(store, before=days_ago(6), max_size=None)
     assert names(pruned.gone) == ["11111111", "haproxy"]
-    assert not store.log(FIRST).exists()
+    assert not store.locate_log(FIRST).exists()
     left = {path.name for path in store.root.rglob("*") if path.is_file()}
     assert {path.partition(".")[0] for path in left} == {
         *("artifact", "meta", "leases"),
@@ -88,7 +88,7 @@ def test_a_size_takes_the_least_recently_used_until_the_rest_fits(store: Store) 
 
 
 def test_use_by_a_run_makes_young_and_a_look_does_not(store: Store) -> None:
-    assert Store(store.root).artifact(FIRST) is not None
+    assert Store(store.root).find_artifact(FIRST) is not None
     assert "11111111" in names(prune(store, before=days_ago(6), max_size=None, keep=True).gone)
     with run_with(store, FIRST):
         pass
@@ -110,12 +110,12 @@ def test_what_a_living_run_works_with_stays_and_goes_when_it_was_killed(store: S
 
 def test_the_log_of_a_build_that_goes_on_or_failed_in_a_living_run_stays(store: Store) -> None:
     failed = "4" * 64
-    store.log(failed).write_bytes(b"error")
+    store.locate_log(failed).write_bytes(b"error")
     with run_with(store, failed):
         prune(store, before=time.time() + 1, max_size=None)
-        assert store.log(failed).exists()
+        assert store.locate_log(failed).exists()
     prune(store, before=time.time() + 1, max_size=None)
-    assert not store.log(failed).exists()
+    assert not store.locate_log(failed).exists()
 
 
 def test_tarballs_stay_and_what_moves_goes_unless_it_is_fetched_now(store: Store) -> None:
@@ -147,7 +147,7 @@ def test_what_the_store_did_not_make_stays_whatever_folder_was_named_as_a_store(
         (folder / "origin").write_text("git: x master -> 1")
     prune(store, before=time.time() + 1, max_size=0)
     store.empty()
-    assert store.contents() == ()
+    assert store.list_contents() == ()
     assert [(folder / "origin").exists() for folder in strange] == [True] * len(strange)
 
 
@@ -164,7 +164,7 @@ def test_a_run_waits_with_what_it_names_while_a_pruner_chooses(store: Store) -> 
     found: list[object] = []
     run = Store(store.root)
     with run.in_use():
-        asks = threading.Thread(target=lambda: found.append(run.artifact(FIRST)))
+        asks = threading.Thread(target=lambda: found.append(run.find_artifact(FIRST)))
         with store.leases.alone() as used:
             assert used.runs == 1
             asks.start()
@@ -179,8 +179,8 @@ def test_a_task_that_ends_takes_no_lease_from_the_others_of_its_process(store: S
     worker = Store(store.root)
     with worker.in_use():
         with worker.in_use():
-            worker.artifact(FIRST)
-        worker.artifact(SECOND)
+            worker.find_artifact(FIRST)
+        worker.find_artifact(SECOND)
         with store.leases.alone() as used:
             assert used.digests == {FIRST, SECOND}
             assert used.runs == 1
@@ -199,7 +199,7 @@ def use_again_and_again(
     while rounds < ROUNDS or not enough.is_set():
         store = Store(root)
         with store.in_use():
-            artifact = store.artifact(FIRST) or store.put_artifact(FIRST, b"again", {})
+            artifact = store.find_artifact(FIRST) or store.put_artifact(FIRST, b"again", {})
             for _ in range(5):
                 wrong += not artifact.path.exists()
                 time.sleep(0.001)

@@ -36,14 +36,14 @@ def test_a_source_whose_file_is_gone_is_no_source(
     sha256 = held.path.parent.name
     if looked:
         store = Store(tmp_path)
-        assert store.source(sha256, "x.tar") is not None
+        assert store.find_source(sha256, "x.tar") is not None
     lose(held)
-    assert store.source(sha256, "x.tar") is None
+    assert store.find_source(sha256, "x.tar") is None
     again = kept(store)
-    assert store.source(sha256, "x.tar") == again
+    assert store.find_source(sha256, "x.tar") == again
 
 
 def test_an_artifact_whose_file_is_gone_is_no_artifact(tmp_path: Path) -> None:
     store, digest = Store(tmp_path), "ab" * 32
     store.put_artifact(digest, b"tar", {}).path.unlink()
-    assert store.artifact(digest) is None
+    assert store.find_artifact(digest) is None

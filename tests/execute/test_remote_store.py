@@ -86,16 +86,16 @@ def test_what_one_machine_makes_another_takes(
     with second.in_use():
         assert second.has(BUILD)
         assert not second.has(OTHER)
-        taken, source = second.artifact(BUILD), second.source(SHA256, "x-1.tar.gz")
+        taken, source = second.find_artifact(BUILD), second.find_source(SHA256, "x-1.tar.gz")
     assert f"{url}: 2 taken from there, 0 put there" in caplog.text
     assert taken is not None
     assert source is not None
     assert (taken.path.read_bytes(), taken.sha256, taken.meta) == (CONTENT, made.sha256, made.meta)
     assert source.path.read_bytes() == TARBALL
     assert source.origin == "https://x.test/x-1.tar.gz"
-    assert second.artifact(OTHER) is None
+    assert second.find_artifact(OTHER) is None
     alone = Store(tmp_path / "second")  # it is a copy
-    assert alone.artifact(BUILD) is not None
+    assert alone.find_artifact(BUILD) is not None
 
 
 def test_a_run_does_not_ask_again_for_what_it_has(
@@ -111,7 +111,7 @@ def test_a_run_does_not_ask_again_for_what_it_has(
 
     second = open_store(tmp_path / "second", folder_url)
     monkeypatch.setattr(Remote, "get", count)
-    assert second.artifact(BUILD) == second.artifact(BUILD)
+    assert second.find_artifact(BUILD) == second.find_artifact(BUILD)
     assert asked == [f"artifacts/{BUILD}"]
 
 
@@ -122,7 +122,7 @@ def test_what_is_there_is_not_put_again(url: str, tmp_path: Path, caplog: pytest
     with second.in_use():
         second.put_artifact(BUILD, b"made again, with another time stamp", {})
     assert "0 taken from there, 0 put there" in caplog.text
-    third = open_store(tmp_path / "third", url).artifact(BUILD)
+    third = open_store(tmp_path / "third", url).find_artifact(BUILD)
     assert third is not None
     assert third.path.read_bytes() == CONTENT
 
@@ -147,7 +147,7 @@ def test_of_several_that_make_the_same_at_once_one_stays_and_all_is_whole(url: s
     start.set()
     for thread in threads:
         thread.join()
-    taken = [open_store(tmp_path / f"reader-{number}", url).artifact(BUILD) for number in range(2)]
+    taken = [open_store(tmp_path / f"reader-{number}", url).find_artifact(BUILD) for number in range(2)]
     assert all(taken)
     (content,) = {one.path.read_bytes() for one in taken if one}
     assert content in contents
@@ -203,19 +203,19 @@ def test_what_is_not_what_it_is_called_is_said_removed_and_made_again(
     there = tmp_path / "there/artifacts"
     HARMS[harm](there / BUILD, there / OTHER)
     second = open_store(tmp_path / "second", folder_url)
-    assert second.artifact(BUILD) is None
+    assert second.find_artifact(BUILD) is None
     assert f"{folder_url} has something else as artifacts/{BUILD} and is not believed" in caplog.text
     assert not (there / BUILD).exists()
-    assert Store(tmp_path / "second").artifact(OTHER) is None  # nothing that was not asked for
+    assert Store(tmp_path / "second").find_artifact(OTHER) is None  # nothing that was not asked for
     second.put_artifact(BUILD, CONTENT, {})
-    assert open_store(tmp_path / "third", folder_url).artifact(BUILD) is not None
+    assert open_store(tmp_path / "third", folder_url).find_artifact(BUILD) is not None
 
 
 def test_a_source_of_another_digest_is_not_taken(folder_url: str, tmp_path: Path) -> None:
     put_source(open_store(tmp_path / "first", folder_url))
     wrong = hashlib.sha256(b"what a build expects").hexdigest()
     (tmp_path / "there/sources" / SHA256).rename(tmp_path / "there/sources" / wrong)
-    assert open_store(tmp_path / "second", folder_url).source(wrong, "x-1.tar.gz") is None
+    assert open_store(tmp_path / "second", folder_url).find_source(wrong, "x-1.tar.gz") is None
 
 
 def test_a_file_beyond_the_limit_is_not_fetched(
@@ -224,7 +224,7 @@ def test_a_file_beyond_the_limit_is_not_fetched(
     open_store(tmp_path / "first", folder_url).put_artifact(BUILD, os.urandom(5000), {})
     monkeypatch.setattr(shared, "_ROOM", 0)
     monkeypatch.setattr("orchestrator.execute.store.bundle.LARGEST", 4000)
-    assert open_store(tmp_path / "second", folder_url).artifact(BUILD) is None
+    assert open_store(tmp_path / "second", folder_url).find_artifact(BUILD) is None
     assert "has more than" in caplog.text
 
 
@@ -241,8 +241,8 @@ def test_a_place_that_no_longer_answers_is_said_once_and_the_run_goes_on(
     store = open_store(tmp_path / "first", folder_url)
 
     monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.info", _reset)
-    assert store.artifact(BUILD) is None
-    assert store.artifact(OTHER) is None
+    assert store.find_artifact(BUILD) is None
+    assert store.find_artifact(OTHER) is None
     assert not store.has(OTHER)
     assert store.put_artifact(BUILD, CONTENT, {}).path.read_bytes() == CONTENT
     assert caplog.text.count("connection reset by peer") == 1
@@ -257,11 +257,11 @@ def test_the_next_task_of_a_worker_asks_again(
     worker = open_store(tmp_path / "worker", folder_url)
     with monkeypatch.context() as patch, worker.in_use():
         patch.setattr("fsspec.implementations.local.LocalFileSystem.info", _reset)
-        assert worker.artifact(BUILD) is None
+        assert worker.find_artifact(BUILD) is None
         worker.put_artifact(OTHER, CONTENT, {})
     with worker.in_use():
-        assert worker.artifact(BUILD) is not None
-        assert worker.artifact(OTHER) is not None
+        assert worker.find_artifact(BUILD) is not None
+        assert worker.find_artifact(OTHER) is not None
     assert names(folder_url) == [f"artifacts/{digest}" for digest in (BUILD, OTHER)]
 
 
@@ -274,8 +274,8 @@ def test_what_was_made_before_there_was_such_a_place_is_put_there_when_it_is_use
     put_source(alone)
     store = open_store(tmp_path / "store", url)
     with store.in_use():
-        assert store.artifact(BUILD) is not None
-        assert store.source(SHA256, "x-1.tar.gz") is not None
+        assert store.find_artifact(BUILD) is not None
+        assert store.find_source(SHA256, "x-1.tar.gz") is not None
     assert names(url) == [f"artifacts/{BUILD}", f"sources/{SHA256}/x-1.tar.gz"]
 
 
@@ -292,7 +292,7 @@ def test_a_full_place_is_still_read(
     store.put_artifact(OTHER, CONTENT, {})
     store.put_artifact("3" * 64, CONTENT, {})
     assert caplog.text.count("nothing more is put there") == 1
-    assert store.artifact(BUILD) is not None
+    assert store.find_artifact(BUILD) is not None
 
 
 @pytest.mark.whole
@@ -305,7 +305,7 @@ def test_what_cannot_be_written_is_only_read(
     _log_in(monkeypatch, bucket, "reader")
     store = open_store(tmp_path / "second", where)
     assert "can be read, not written: nothing is put there" in caplog.text
-    assert store.artifact(BUILD) is not None
+    assert store.find_artifact(BUILD) is not None
     store.put_artifact(OTHER, CONTENT, {})
     assert names(where) == [f"artifacts/{BUILD}"]
 
@@ -317,7 +317,7 @@ def test_who_has_to_write_there_is_refused_where_it_can_only_be_read(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Remote, "_create", refuse)
-    assert open_store(tmp_path / "store", folder_url).artifact(BUILD) is None
+    assert open_store(tmp_path / "store", folder_url).find_artifact(BUILD) is None
     with pytest.raises(MatrixctlError, match="can be read, not written") as caught:
         open_store(tmp_path / "store", folder_url, write=True)
     assert "may write there" in str(caught.value)
@@ -348,7 +348,7 @@ def test_a_server_that_does_not_keep_the_first_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def overwrite(self: Remote, name: str, file: Path) -> bool:
-        self._files.pipe_file(self._at(name), file.read_bytes())
+        self._files.pipe_file(self._locate(name), file.read_bytes())
         return True
 
     monkeypatch.setattr(Remote, "_create", overwrite)
@@ -360,7 +360,7 @@ def test_a_place_that_gives_back_something_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def garble(self: Remote, name: str, _: Path) -> bool:
-        self._files.pipe_file(self._at(name), b"something else")
+        self._files.pipe_file(self._locate(name), b"something else")
         return True
 
     monkeypatch.setattr(Remote, "_create", garble)
@@ -438,7 +438,7 @@ def test_what_was_pruned_while_a_run_went_on_is_made_again(folder_url: str, tmp_
     assert second.has(BUILD)
     connect_remote(folder_url).remove(f"artifacts/{BUILD}")
     connect_remote(folder_url).remove(f"artifacts/{BUILD}")  # by somebody else, too
-    assert second.artifact(BUILD) is None
+    assert second.find_artifact(BUILD) is None
     assert second.put_artifact(BUILD, CONTENT, {}).path.exists()
 
 

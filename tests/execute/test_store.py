@@ -29,13 +29,13 @@ def put_source(store: Store, content: bytes, file: str = "x.tar.gz") -> str:
 
 def test_an_artifact_comes_back_in_another_process(tmp_path: Path) -> None:
     put = Store(tmp_path).put_artifact(DIGEST, b"tar", {"kind": "haproxy", "packages": ["a=1"]})
-    got = Store(tmp_path).artifact(DIGEST)
+    got = Store(tmp_path).find_artifact(DIGEST)
     assert got == put
     assert got is not None
     assert got.path.read_bytes() == b"tar"
     assert got.sha256 == hashlib.sha256(b"tar").hexdigest()
     assert got.meta == {"kind": "haproxy", "packages": ["a=1"]}
-    assert Store(tmp_path).artifact(OTHER) is None
+    assert Store(tmp_path).find_artifact(OTHER) is None
 
 
 def test_an_artifact_can_come_from_a_file_that_stays(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_corrupt_artifact_is_absent_removed_and_said(tmp_path: Path, harm: str
     said: list[str] = []
     store = Store(tmp_path)
     with show_log(said.append):
-        assert store.artifact(DIGEST) is None
+        assert store.find_artifact(DIGEST) is None
     assert said == [f"artifact {DIGEST[:12]} in the store was corrupt and was removed"]
     assert not folder.exists()
     assert store.put_artifact(DIGEST, b"new", {}).path.read_bytes() == b"new"
@@ -83,9 +83,9 @@ def test_an_artifact_is_hashed_once_per_process(tmp_path: Path) -> None:
     store = Store(tmp_path)
     path = store.put_artifact(DIGEST, b"tar", {}).path
     path.write_bytes(b"tax")
-    assert store.artifact(DIGEST) is not None  # known to be good from before
+    assert store.find_artifact(DIGEST) is not None  # known to be good from before
     path.unlink()
-    assert store.artifact(DIGEST) is None  # but never where it is gone
+    assert store.find_artifact(DIGEST) is None  # but never where it is gone
 
 
 def test_threads_that_put_the_same_digest_agree(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_threads_that_put_the_same_digest_agree(tmp_path: Path) -> None:
 
 def test_a_source_is_verified_when_read(tmp_path: Path) -> None:
     sha256 = put_source(Store(tmp_path), b"source")
-    held = Store(tmp_path).source(sha256, "x.tar.gz")
+    held = Store(tmp_path).find_source(sha256, "x.tar.gz")
     assert held is not None
     assert (held.path.read_bytes(), held.origin) == (b"source", "https://example.org/x")
-    assert Store(tmp_path).source(sha256, "other.tar.gz") is None
+    assert Store(tmp_path).find_source(sha256, "other.tar.gz") is None
     held.path.write_bytes(b"soured")
     said: list[str] = []
     with show_log(said.append):
-        assert Store(tmp_path).source(sha256, "x.tar.gz") is None
+        assert Store(tmp_path).find_source(sha256, "x.tar.gz") is None
     assert said == ["x.tar.gz in the store had other bytes than its digest says and was removed"]
     assert not held.path.exists()
 
@@ -124,8 +124,8 @@ def test_a_corrupt_file_of_a_source_takes_no_other_with_it(tmp_path: Path) -> No
     put_source(Store(tmp_path), b"source", "b.tar.gz")
     (tmp_path / "sources" / sha256 / "a.tar.gz").write_bytes(b"soured")
     store = Store(tmp_path)
-    assert store.source(sha256, "a.tar.gz") is None
-    held = store.source(sha256, "b.tar.gz")
+    assert store.find_source(sha256, "a.tar.gz") is None
+    held = store.find_source(sha256, "b.tar.gz")
     assert held is not None
     assert (held.path.read_bytes(), held.origin) == (b"source", "https://example.org/x")
 
@@ -133,7 +133,7 @@ def test_a_corrupt_file_of_a_source_takes_no_other_with_it(tmp_path: Path) -> No
 @pytest.mark.parametrize("file", ["origin", "Origin"])
 def test_a_source_may_have_the_name_of_the_note_beside_it(tmp_path: Path, file: str) -> None:
     sha256 = put_source(Store(tmp_path), b"source", file)
-    held = Store(tmp_path).source(sha256, file)
+    held = Store(tmp_path).find_source(sha256, file)
     assert held is not None
     assert (held.path.read_bytes(), held.origin) == (b"source", "https://example.org/x")
 
@@ -142,19 +142,19 @@ def test_a_source_may_have_the_name_of_the_note_beside_it(tmp_path: Path, file: 
 def test_no_name_leads_out_of_the_store(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path)
     with pytest.raises(ValueError, match="no safe file name"):
-        store.ccache(name)
+        store.locate_ccache(name)
     with pytest.raises(ValueError, match="no safe file name"):
-        store.source(DIGEST, name)
+        store.find_source(DIGEST, name)
     with pytest.raises(ValueError, match="no SHA-256"):
-        store.artifact(name)
+        store.find_artifact(name)
     with pytest.raises(ValueError, match="no SHA-256"):
-        store.log(name)
+        store.locate_log(name)
 
 
 def test_where_things_lie(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.log(DIGEST) == tmp_path / "logs" / f"{DIGEST}.log"
-    assert store.ccache("amd64") == tmp_path / "ccache" / "amd64.tar"
+    assert store.locate_log(DIGEST) == tmp_path / "logs" / f"{DIGEST}.log"
+    assert store.locate_ccache("amd64") == tmp_path / "ccache" / "amd64.tar"
     assert store.images == tmp_path / "images"
 
 
@@ -166,17 +166,17 @@ def test_a_store_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None
 
 def test_durations_are_remembered_and_a_broken_file_is_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert store.known_duration("haproxy", "a") is None
+    assert store.find_duration("haproxy", "a") is None
     store.record_duration("haproxy", "a", 12.34567)
     store.record_duration("haproxy", "b", 1)
     store.record_duration("tls", "a", 2)
-    assert Store(tmp_path).known_duration("haproxy", "a") == 12.346
-    assert Store(tmp_path).known_duration("tls", "a") == 2
+    assert Store(tmp_path).find_duration("haproxy", "a") == 12.346
+    assert Store(tmp_path).find_duration("tls", "a") == 2
     for broken in ("{", "[]", '{"haproxy": 1}', '{"haproxy": {"a": "x"}}', '{"haproxy": {"a": -1}}'):
         (tmp_path / "durations.json").write_text(broken)
-        assert store.known_duration("haproxy", "a") is None
+        assert store.find_duration("haproxy", "a") is None
         store.record_duration("haproxy", "a", 3)
-        assert store.known_duration("haproxy", "a") == 3
+        assert store.find_duration("haproxy", "a") == 3
 
 
 def test_no_duration_is_lost_between_threads(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_what_moves_goes_with_the_artifacts_and_tarballs_stay(tmp_path: Path) ->
             kept[origin] = store.put_source(file, sha256=sha256, file="x.tar", origin=origin).path.parent
     (store.git / "x-0123456789ab.git").mkdir()
     gone = {store.git / "x-0123456789ab.git", *(kept[origin] for origin in list(kept)[:3])}
-    assert set(store.contents()) == gone
+    assert set(store.list_contents()) == gone
     assert set(store.empty()) == gone
     assert {path.exists() for path in gone} == {False}
     assert {path.exists() for path in list(kept.values())[3:]} == {True}
@@ -256,7 +256,7 @@ def test_an_origin_that_a_crash_damaged_keeps_the_source(tmp_path: Path) -> None
         sha256 = sha256_of(scratch / "x")
         held = store.put_source(scratch / "x", sha256=sha256, file="x.tar", origin="mirror")
     (held.path.parent / "origin").write_bytes(b"\xff\0")
-    found = Store(tmp_path).source(sha256, "x.tar")
+    found = Store(tmp_path).find_source(sha256, "x.tar")
     assert found is not None
     assert found.path == held.path
-    assert Store(tmp_path).contents() == ()
+    assert Store(tmp_path).list_contents() == ()

@@ -175,7 +175,7 @@ def test_a_bad_tarball_with_the_right_digest_is_not_kept(tmp_path: Path) -> None
             deadline=time.monotonic() + 30,
             apt_bases=(),
         )
-    assert store.source(sha256, "x.tar") is None
+    assert store.find_source(sha256, "x.tar") is None
 
 
 def test_a_commit_with_a_link_out_of_it_is_not_built(tmp_path: Path) -> None:

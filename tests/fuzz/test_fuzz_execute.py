@@ -27,7 +27,7 @@ from orchestrator.execute.sources import git, release, tarball, tree, version
 from orchestrator.execute.sources.download import FetchError
 from orchestrator.execute.sources.identify import identify
 from orchestrator.execute.store.store import Store
-from orchestrator.execute.system.host import os_release
+from orchestrator.execute.system.host import read_os_release
 from orchestrator.execute.system.process import Completed
 
 DIGEST = "ab" * 32
@@ -110,7 +110,7 @@ def test_apt(fuzz: Fuzz) -> None:
     def call(text: str) -> object:
         host: Any = Machine(text)
         return (
-            os_release(host),
+            read_os_release(host),
             bootstrap.find_proxies(host, {}),
             release.list_pools(text),
             bootstrap.make_apt_lines(host),
@@ -128,7 +128,7 @@ def test_dpkg_status(fuzz: Fuzz) -> None:
 
 def test_doctor(fuzz: Fuzz) -> None:
     def call(text: str) -> object:
-        return doctor.version(text, "docker"), explain_unreachable(DockerException(text)).why
+        return doctor.check_version(text, "docker"), explain_unreachable(DockerException(text)).why
 
     fuzz(near_text("20.10.24+dfsg1", "PermissionError(13, 'Permission denied')"), call)
 
@@ -243,9 +243,9 @@ def test_store_files(fuzz: Fuzz, tmp_path: Path) -> None:
         (artifact.path.parent / "meta.json").write_bytes(given[0])
         (tmp_path / "store" / "durations.json").write_bytes(given[1])
         store = Store(tmp_path / "store")
-        found = store.artifact(DIGEST)
+        found = store.find_artifact(DIGEST)
         assert found is None or found.sha256 == artifact.sha256
-        seconds = store.known_duration("build", "openssl")
+        seconds = store.find_duration("build", "openssl")
         assert seconds is None or seconds >= 0
         return found, seconds
 
@@ -265,9 +265,9 @@ def test_store_sources(fuzz: Fuzz, tmp_path: Path) -> None:
 
     def call(origin: bytes) -> object:
         (held.path.parent / "origin").write_bytes(origin)
-        found = Store(tmp_path / "store").source(sha256, "x.tar")
+        found = Store(tmp_path / "store").find_source(sha256, "x.tar")
         assert found is not None
-        return found, Store(tmp_path / "store").contents()
+        return found, Store(tmp_path / "store").list_contents()
 
     fuzz(near_bytes(b"git: https://example.org/x.git master -> 1234\n"), call)
 

@@ -35,7 +35,7 @@ def do(context: Context, action: BuildAction, plan: Plan, find_source: Callable[
     recipe, digest = action.recipe, action.digest
     if recipe is None or digest is None:
         raise MatrixctlError(f"{action.name} has no recipe; this is a fault of matrixctl.")
-    if context.store.artifact(digest) is not None:
+    if context.store.find_artifact(digest) is not None:
         return "cached"
     parents = (find_library(context.store, plan.actions[action.library]),) if action.library else ()
     source = find_source(action.source) if action.source else None
@@ -95,7 +95,7 @@ def find_library(store: Store, action: Action) -> Path:
 
     :raises MatrixctlError: where it was removed since its action ended.
     """
-    artifact = store.artifact(action.digest) if action.digest else None
+    artifact = store.find_artifact(action.digest) if action.digest else None
     if artifact is None:
         raise MatrixctlError(
             f"the artifact of {action.name} is gone from the store",

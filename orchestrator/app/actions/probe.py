@@ -200,7 +200,7 @@ def _prove_image(context: Context, plan: Plan, own: ClientValue | None) -> tuple
 
 def _read_program(context: Context, action: ProbeAction, plan: Plan) -> bytes:
     build = plan.actions[action.build]
-    artifact = context.store.artifact(build.digest or "")
+    artifact = context.store.find_artifact(build.digest or "")
     if artifact is None:
         raise MatrixctlError(f"The artifact of {build.name} is gone from the store.")
     return read_member([artifact.path.read_bytes()], "haproxy")
@@ -209,5 +209,5 @@ def _read_program(context: Context, action: ProbeAction, plan: Plan) -> bytes:
 def _read_selftest(context: Context, action: ProbeAction, plan: Plan) -> bytes | None:
     """Return the self-test's program, or ``None`` where it could not be compiled."""
     built = plan.actions[action.selftest].digest if action.selftest else None
-    artifact = context.store.artifact(built) if built else None
+    artifact = context.store.find_artifact(built) if built else None
     return read_member([artifact.path.read_bytes()], "selftest") if artifact else None

@@ -283,7 +283,7 @@ class ClusterActions(Actions):
             return self._have_made(action, plan)[1]
         if not self._is_sent(action):
             return super().do(action, plan)
-        if action.digest is not None and self.context.store.artifact(action.digest) is not None:
+        if action.digest is not None and self.context.store.find_artifact(action.digest) is not None:
             return super().do(action, plan)
         done = self._have_done(self._make_task(action, plan), action, plan)
         self._write_down(done, action)

@@ -193,7 +193,7 @@ def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:
 
 
 def _find_source(store: Store, task: Task) -> Path:
-    held = store.source(*task.source) if task.source else None
+    held = store.find_source(*task.source) if task.source else None
     if held is None:
         raise MatrixctlError(
             f"the source of {task.action.name} is not in the remote store",
@@ -206,7 +206,7 @@ def _read_log(store: Store, action: Action) -> bytes | None:
     if action.digest is None:
         return None
     with contextlib.suppress(OSError):
-        return store.log(action.digest).read_bytes()
+        return store.locate_log(action.digest).read_bytes()
     return None
 
 

@@ -23,7 +23,7 @@ from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import archive, owner
 from orchestrator.execute.engine.docker_errors import ENGINE_ERRORS, Refusal, explain_errors, find_refusal
 from orchestrator.execute.engine.engine import UID, ExecResult, Image
-from orchestrator.execute.system.deadline import within
+from orchestrator.execute.system.deadline import run_within
 
 REGISTRY_DEADLINE = 8
 """Seconds that a registry has to say the digest of a tag."""
@@ -116,7 +116,7 @@ class DockerImages:
         with explain_errors(f"build the image {tag}"):
             started = time.monotonic()
             try:
-                return within(timeout, work, TimeoutError)
+                return run_within(timeout, work, TimeoutError)
             except _CUT:
                 if not _is_over(started, timeout):
                     raise

@@ -8,7 +8,7 @@ from orchestrator.arch import Arch
 from orchestrator.atomic_files import scratch_folder
 from orchestrator.errors import EngineError, MatrixctlError, SourceUnreachableError
 from orchestrator.execute.images import apt_output
-from orchestrator.execute.system.host import Host, os_release
+from orchestrator.execute.system.host import Host, read_os_release
 
 SUITE = "trixie"
 """Debian's release inside every image, whatever the host runs."""
@@ -31,7 +31,7 @@ def make_apt_lines(host: Host) -> tuple[str, ...]:
     """
     wanted = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"]
     said = host.run([*wanted, "Created-By: Packages"], timeout=30).stdout.decode(errors="replace")
-    codename = os_release(host).get("VERSION_CODENAME", "")
+    codename = read_os_release(host).get("VERSION_CODENAME", "")
     lines: dict[str, str] = {}
     for line in said.splitlines():
         # Of a source that has none of them the fields are empty, and so may be the last ones of the line.

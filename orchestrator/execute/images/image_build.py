@@ -11,7 +11,7 @@ from orchestrator.arch import Arch
 from orchestrator.errors import EngineError, UnpackError
 from orchestrator.execute.engine.engine import Engine, ExecResult
 from orchestrator.execute.images import apt_output, bootstrap
-from orchestrator.execute.system.deadline import exceeded
+from orchestrator.execute.system.deadline import explain_deadline
 
 _SHOWN = 20
 """Lines of a failed build's output that an error carries."""
@@ -61,7 +61,7 @@ def refuse_failure(done: ExecResult, what: str, limit: float) -> None:
     :param what: names it to a person.
     """
     if done.timed_out:
-        raise exceeded(
+        raise explain_deadline(
             f"The image {what}",
             limit,
             "image",

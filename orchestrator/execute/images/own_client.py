@@ -21,7 +21,7 @@ from orchestrator.errors import EngineError, SourceUnreachableError, UnpackError
 from orchestrator.execute.engine.engine import UID, Engine
 from orchestrator.execute.images import apt_output, dockerfiles, image_build, saved_image, workshop
 from orchestrator.execute.images.workshop import ImageRecipe, ImageRef, Workshop
-from orchestrator.execute.system.deadline import exceeded
+from orchestrator.execute.system.deadline import explain_deadline
 from orchestrator.matrix import origins
 from orchestrator.matrix.model import ClientValue
 from orchestrator.plan.render import Renderer
@@ -223,7 +223,7 @@ def _ask(engine: Engine, image: ImageRef, client: ClientValue) -> str:
     argv = ("python3", "-c", script, client.family, client.declared_version)
     done = engine.run(image.tag, argv, timeout=_ASKED_S)
     if done.timed_out:
-        raise exceeded(f"The client {client.name}, asked what it is,", _ASKED_S, "request")
+        raise explain_deadline(f"The client {client.name}, asked what it is,", _ASKED_S, "request")
     answer = _parse_answer(done.stdout)
     if answer is None:
         last = done.stdout.decode(errors="replace").strip().splitlines()[-1:] or ["nothing was said"]

@@ -36,7 +36,7 @@ class Order:
                 self._blocks.setdefault(need, []).append(key)
         self._left: dict[str, float] = {}
         for result in plan.keys() - {need for action in plan.values() for need in action.needs}:
-            chain = _chain(plan, result)
+            chain = _find_chain(plan, result)
             self._left[result] = sum(self._cost[key] for key in chain)
             for key in chain:
                 self._serves[key].append(result)
@@ -51,14 +51,14 @@ class Order:
         urgent = cost < math.inf and self._width > 1 and self._tail[key] * self._width >= self._work
         return -self._tail[key] if urgent else 0, cost, self._position[key]
 
-    def done(self, key: str) -> None:
+    def note_done(self, key: str) -> None:
         """Note that the action is done: its results cost less now."""
         self._forget(key)
         for result in self._serves[key]:
             self._left[result] -= self._cost[key]
             self.version += result in self._open
 
-    def lost(self, key: str) -> None:
+    def note_lost(self, key: str) -> None:
         """Note that the action failed: results that need it are no longer possible."""
         seen, reached = {key}, [key]
         while reached:
@@ -96,7 +96,7 @@ def _measure_tails(plan: Mapping[str, Action], cost: Mapping[str, int]) -> dict[
     return tails
 
 
-def _chain(plan: Mapping[str, Action], result: str) -> set[str]:
+def _find_chain(plan: Mapping[str, Action], result: str) -> set[str]:
     """Return the result and all its direct and indirect needs."""
     chain, reached = {result}, [result]
     while reached:

@@ -80,27 +80,27 @@ class Pool:
         left = +self._asked
         for action in ready:
             demand = self._demands[action.key]
-            if stop() or not any(self._fit(one, all_wait=all_wait) for one in left):
+            if stop() or not any(self._has_room(one, all_wait=all_wait) for one in left):
                 break
             left[demand] -= 1
             if not left[demand]:
                 del left[demand]
-            if self._fit(demand, all_wait=all_wait):
+            if self._has_room(demand, all_wait=all_wait):
                 self._asked[demand] -= 1
                 self.slots.take(demand)
                 self._running[self._threads.submit(self.execute, action)] = action
                 started.append(action)
                 if not demand.is_elsewhere:
                     self._passed.update(waiting)
-                    all_wait = any(map(self._passed_enough, waiting))
-            elif not self.slots.full(demand.lane):
+                    all_wait = any(map(self._has_waited_enough, waiting))
+            elif not self.slots.is_full(demand.lane):
                 waiting.append(action.key)
-                all_wait = all_wait or self._passed_enough(action.key)
+                all_wait = all_wait or self._has_waited_enough(action.key)
         return started
 
-    def _fit(self, demand: Demand, *, all_wait: bool) -> bool:
+    def _has_room(self, demand: Demand, *, all_wait: bool) -> bool:
         """Return whether there is room for it, where what needs this machine may have to wait."""
-        return self.slots.fit(demand) and (demand.is_elsewhere or not all_wait)
+        return self.slots.has_room(demand) and (demand.is_elsewhere or not all_wait)
 
     def _find_demands(self, ready: Sequence[Action]) -> None:
         for action in ready:
@@ -108,7 +108,7 @@ class Pool:
                 demand = self._demands[action.key] = self.demand(action)
                 self._asked[demand] += 1
 
-    def _passed_enough(self, key: str) -> bool:
+    def _has_waited_enough(self, key: str) -> bool:
         return self._passed[key] >= _PASSES
 
     def as_completed(self, timeout: float) -> Iterator[tuple[Action, Failure | None]]:
@@ -121,7 +121,7 @@ class Pool:
             action = self._running.pop(future)
             self.slots.give_back(self._demands.pop(action.key))
             error = future.exception()
-            yield action, future.result() if error is None else find_internal(action, error)
+            yield action, future.result() if error is None else make_internal_failure(action, error)
 
     def cancel(self) -> None:
         """Tell what runs to end; it is not waited for."""
@@ -143,7 +143,7 @@ def is_idle() -> bool:
     return not any(thread.is_alive() for thread in threads)
 
 
-def find_internal(action: Action, error: BaseException) -> Failure:
+def make_internal_failure(action: Action, error: BaseException) -> Failure:
     """Return the failure for an error that is a fault of ours."""
     return Failure(
         outcome=Outcome.ERROR,

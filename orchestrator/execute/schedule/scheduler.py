@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from orchestrator.execute.schedule.order import Order, list_required
-from orchestrator.execute.schedule.pool import Failure, Pool, find_internal
+from orchestrator.execute.schedule.pool import Failure, Pool, make_internal_failure
 from orchestrator.plan.action import Action
 
 _POLL = 0.2
@@ -117,25 +117,25 @@ class _Schedule:
         )
         self._sorter.prepare()
         for key, action in self.actions.items():
-            if self._cause(action) is not None:
-                self.order.lost(key)
+            if self._find_cause(action) is not None:
+                self.order.note_lost(key)
 
     def run(self) -> None:
         try:
-            while self._sorter.is_active() and not self._over():
+            while self._sorter.is_active() and not self._is_over():
                 self._block()
                 self._start()
                 self._collect()
         finally:
             self.pool.close()
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         if not self.cancel():
             return False
         self.pool.cancel()
-        return not self.pool.busy or self.patience.over()
+        return not self.pool.busy or self.patience.is_over()
 
-    def _cause(self, action: Action) -> Failure | None:
+    def _find_cause(self, action: Action) -> Failure | None:
         return next((self.failures[need] for need in list_required(action) if need in self.failures), None)
 
     def _block(self) -> None:
@@ -143,7 +143,7 @@ class _Schedule:
         while new := self._sorter.get_ready():
             for key in new:
                 action = self.actions[key]
-                cause = self._cause(action)
+                cause = self._find_cause(action)
                 if cause is None:
                     self._ready.append(action)
                     self._version = -1
@@ -162,14 +162,14 @@ class _Schedule:
     def _collect(self) -> None:
         for action, failure in self.pool.as_completed(_POLL):
             if failure is None:
-                self.order.done(action.key)
+                self.order.note_done(action.key)
             else:
                 self._fail(action.key, failure)
             self._sorter.done(action.key)
 
     def _fail(self, key: str, failure: Failure) -> None:
         self.failures[key] = failure
-        self.order.lost(key)
+        self.order.note_lost(key)
 
 
 def _report_blocked(blocked: Blocked, action: Action, cause: Failure) -> Failure:
@@ -177,7 +177,7 @@ def _report_blocked(blocked: Blocked, action: Action, cause: Failure) -> Failure
     try:
         blocked(action, cause)
     except Exception as error:  # noqa: BLE001 - the border of an action that no executor does
-        return find_internal(action, error)
+        return make_internal_failure(action, error)
     return cause
 
 
@@ -187,7 +187,7 @@ class Patience:
     def __init__(self, cancel: Cancel, grace: float) -> None:
         self._cancel, self._grace, self._since = cancel, grace, 0.0
 
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Return true if ``grace`` seconds have passed since the cancellation was first seen."""
         if not self._cancel():
             return False

@@ -39,16 +39,16 @@ class Slots:
         """Return how many actions fit at once, whatever they demand, where those of no CPU have a lane."""
         return max(self.cpus, 1) + sum(self.lanes.values())
 
-    def fit(self, demand: Demand) -> bool:
+    def has_room(self, demand: Demand) -> bool:
         """Return whether there is room for it now."""
-        cpus, memory = self._capped(demand)
+        cpus, memory = self._cap(demand)
         return (
             self._cpus + cpus <= self.cpus
             and self._memory + memory <= self.memory
-            and not self.full(demand.lane)
+            and not self.is_full(demand.lane)
         )
 
-    def full(self, lane: str) -> bool:
+    def is_full(self, lane: str) -> bool:
         """Return whether a lane has reached its limit, even if the machine has room."""
         return lane in self.lanes and self._running[lane] >= self.lanes[lane]
 
@@ -59,10 +59,10 @@ class Slots:
         self._count(demand, -1)
 
     def _count(self, demand: Demand, sign: int) -> None:
-        cpus, memory = self._capped(demand)
+        cpus, memory = self._cap(demand)
         self._cpus += sign * cpus
         self._memory += sign * memory
         self._running[demand.lane] += sign
 
-    def _capped(self, demand: Demand) -> tuple[int, int]:
+    def _cap(self, demand: Demand) -> tuple[int, int]:
         return min(demand.cpus, self.cpus), min(demand.memory, self.memory)

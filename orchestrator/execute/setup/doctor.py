@@ -57,23 +57,23 @@ class Patient:
         return self.docker_host.startswith(("ssh:", "tcp:", "http:", "https:"))
 
 
-def healthy(checks: Sequence[Check]) -> bool:
-    """Whether all that a run needs is there."""
+def is_healthy(checks: Sequence[Check]) -> bool:
+    """Return whether all that a run needs is there."""
     return all(check.state is not CheckState.MISSING for check in checks)
 
 
 def examine(patient: Patient) -> list[Check]:
-    """Every check, in the order in which a run would stumble."""
+    """Return every check, in the order in which a run would stumble."""
     try:
         engine = patient.connect()
     except UnreachableError as error:
-        return [no_daemon(patient, error), git(patient.host)]
+        return [explain_no_daemon(patient, error), check_git(patient.host)]
     reached = Check(name="docker daemon", state=CheckState.OK, found=patient.docker_host or "local")
-    return [reached, *_with_engine(patient, engine), git(patient.host)]
+    return [reached, *_examine_engine(patient, engine), check_git(patient.host)]
 
 
-def git(host: Host) -> Check:
-    """Needed by sources that the matrix takes from git, and by nothing else."""
+def check_git(host: Host) -> Check:
+    """Check git, which sources that the matrix takes from git need, and nothing else."""
     path = host.which("git")
     state = CheckState.WARNING if path is None else CheckState.OK
     found = path or "not installed; sources with `git:` need it, and `path:` of a git working tree"
@@ -81,7 +81,7 @@ def git(host: Host) -> Check:
     return Check(name="git", state=state, found=found, remedy=remedy)
 
 
-def no_daemon(patient: Patient, error: UnreachableError) -> Check:
+def explain_no_daemon(patient: Patient, error: UnreachableError) -> Check:
     """Return why the daemon cannot be reached."""
     if patient.docker_host and patient.remote:
         found, remedy = f"{patient.docker_host}: {error.details}", f"docker -H {patient.docker_host} info"
@@ -97,15 +97,15 @@ def no_daemon(patient: Patient, error: UnreachableError) -> Check:
     return Check(name="docker daemon", state=CheckState.MISSING, found=found, remedy=remedy)
 
 
-def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
+def _examine_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
     try:
         info = engine.describe()
     except EngineError as error:  # of another architecture
         yield Check(name="architecture", state=CheckState.MISSING, found=error.brief, remedy=error.resolution)
         return
-    yield version(info.version, info.name)
-    yield memory(engine.memory)
-    yield disk(patient, engine.folder)
+    yield check_version(info.version, info.name)
+    yield check_memory(engine.memory)
+    yield check_disk(patient, engine.folder)
     yield Check(name="architecture", state=CheckState.OK, found=info.arch)
     shop = workshop.Workshop(
         engine=engine,
@@ -113,10 +113,10 @@ def _with_engine(patient: Patient, engine: Engine) -> Iterator[Check]:
         arch=ARCHES[info.arch],
         proxies=patient.proxies,
     )
-    yield from base_origin(shop)
+    yield from check_base_origin(shop)
 
 
-def version(found: str, engine: str) -> Check:
+def check_version(found: str, engine: str) -> Check:
     """Hold the engine's version against the oldest one that this was tried with.
 
     :param engine: ``docker`` or ``podman``.
@@ -134,15 +134,15 @@ def version(found: str, engine: str) -> Check:
     )
 
 
-def memory(total: int) -> Check:
-    """The daemon's memory in bytes."""
+def check_memory(total: int) -> Check:
+    """Check the memory of the daemon's host, in bytes."""
     state = CheckState.OK if total >= _MEMORY else CheckState.MISSING
     remedy = "" if state is CheckState.OK else "Give the Docker host 2 GB of memory or more"
     return Check(name="memory", state=state, found=f"{total / 1e9:.1f} GB", remedy=remedy)
 
 
-def disk(patient: Patient, folder: str) -> Check:
-    """Free space where Docker keeps its images, if that folder is on this machine and visible to us."""
+def check_disk(patient: Patient, folder: str) -> Check:
+    """Check the space where Docker keeps its images, if that folder is on this machine and visible to us."""
     free = None if patient.remote else patient.host.disk_free(folder)
     if free is None:
         return Check(name="disk", state=CheckState.WARNING, found=f"{folder} is not visible from here")
@@ -152,17 +152,17 @@ def disk(patient: Patient, folder: str) -> Check:
     return Check(name="disk", state=CheckState.MISSING, found=found, remedy="docker system prune")
 
 
-def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
-    """Where the base image comes from: a registry, an earlier run, or Debian's mirror with mmdebstrap."""
+def check_base_origin(shop: workshop.Workshop) -> Iterator[Check]:
+    """Check where the base image comes from: a registry, an earlier run, or Debian's mirror."""
     digest = shop.engine.find_digest(dockerfiles.REGISTRY_IMAGE)
     if digest is not None:
         yield Check(name="base image", state=CheckState.OK, found=f"{dockerfiles.REGISTRY_IMAGE}@{digest}")
         return
     kept = workshop.find_newest(shop.engine, "base", shop.arch)
     if not is_debian(shop.host):
-        yield _base_without_debian(shop, kept=kept is not None)
+        yield _check_base_without_debian(shop, kept=kept is not None)
         return
-    mirror = _mirror(shop)
+    mirror = _find_mirror(shop)
     found = "no registry answers; " + (mirror or "Debian's mirror does not answer either")
     if mirror is None:
         state = CheckState.MISSING if kept is None else CheckState.WARNING
@@ -170,10 +170,10 @@ def base_origin(shop: workshop.Workshop) -> Iterator[Check]:
         return
     yield Check(name="base image", state=CheckState.OK, found=found)
     if kept is None:
-        yield mmdebstrap(shop.host)
+        yield check_mmdebstrap(shop.host)
 
 
-def _base_without_debian(shop: workshop.Workshop, *, kept: bool) -> Check:
+def _check_base_without_debian(shop: workshop.Workshop, *, kept: bool) -> Check:
     if kept or shop.engine.find_image(dockerfiles.REGISTRY_IMAGE):
         return Check(
             name="base image", state=CheckState.OK, found="no registry answers; an earlier image is here"
@@ -182,29 +182,29 @@ def _base_without_debian(shop: workshop.Workshop, *, kept: bool) -> Check:
     return Check(name="base image", state=CheckState.MISSING, found=found, remedy=base_image.BRING_BASE)
 
 
-def mmdebstrap(host: Host) -> Check:
-    """The program that makes a Debian root; needed once, where no registry answers."""
+def check_mmdebstrap(host: Host) -> Check:
+    """Check for the program that makes a Debian root; needed once, where no registry answers."""
     path = host.which("mmdebstrap")
     state = CheckState.MISSING if path is None else CheckState.OK
     remedy = "sudo apt-get install --no-install-recommends mmdebstrap" if path is None else ""
     return Check(name="mmdebstrap", state=state, found=path or "not installed", remedy=remedy)
 
 
-def _mirror(shop: workshop.Workshop) -> str | None:
-    """The first configured mirror's address, if it has our suite now."""
+def _find_mirror(shop: workshop.Workshop) -> str | None:
+    """Return the first configured mirror's address, if it has our suite now."""
     try:
         uri = bootstrap.make_apt_lines(shop.host)[0].split()[1].rstrip("/")
         url = f"{uri}/dists/{bootstrap.SUITE}/InRelease"
         answer = requests.head(
-            url, timeout=_MIRROR_DEADLINE, allow_redirects=True, proxies=_for_requests(shop.proxies)
+            url, timeout=_MIRROR_DEADLINE, allow_redirects=True, proxies=_rename_proxies(shop.proxies)
         )
     except (MatrixctlError, requests.RequestException):
         return None
     return f"{uri} has {bootstrap.SUITE}" if answer.ok else None
 
 
-def _for_requests(proxies: Mapping[str, str]) -> dict[str, str]:
-    """``http_proxy`` is ``http`` there."""
+def _rename_proxies(proxies: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxies as ``requests`` names them: ``http_proxy`` is ``http`` there."""
     return {
         name.lower().removesuffix("_proxy"): value
         for name, value in proxies.items()

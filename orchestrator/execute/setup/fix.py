@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import MatrixctlError, UnreachableError
 from orchestrator.execute.setup import doctor
-from orchestrator.execute.system.host import Host, is_debian, os_release
+from orchestrator.execute.system.host import Host, is_debian, read_os_release
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class Lacks:
 
 
 def look(patient: doctor.Patient) -> Lacks:
-    """What of all that ``fix`` can give is not there."""
-    host, there = patient.host, _answers(patient)
+    """Return what of all that ``fix`` can give is not there."""
+    host, there = patient.host, _has_daemon(patient)
     return Lacks(
         daemon=not there,
         docker=not there and host.which("dockerd") is None,
@@ -43,8 +43,8 @@ def look(patient: doctor.Patient) -> Lacks:
 
 
 def can_fix(host: Host) -> bool:
-    """Whether this is a system whose packages we know."""
-    return os_release(host).get("ID") in {"debian", "ubuntu"}
+    """Return whether this is a system whose packages we know."""
+    return read_os_release(host).get("ID") in {"debian", "ubuntu"}
 
 
 def fix(patient: doctor.Patient) -> None:
@@ -76,7 +76,7 @@ def _refuse(patient: doctor.Patient, lacks: Lacks) -> None:
             resolution="Install Docker Engine 20.10 or newer.",
         )
     if patient.host.uid() != 0:
-        lines = [f"  sudo {line}" for line in commands(patient.host, lacks)]
+        lines = [f"  sudo {line}" for line in list_commands(patient.host, lacks)]
         raise MatrixctlError(
             "--fix needs root",
             resolution="\n".join([f"Run: {patient.fix_command}", "or, by hand:", *lines])
@@ -85,34 +85,38 @@ def _refuse(patient: doctor.Patient, lacks: Lacks) -> None:
         )
 
 
-def commands(host: Host, lacks: Lacks) -> Iterator[str]:
-    """What ``fix`` would run, for a person to run."""
-    packages = _packages(lacks)
+def list_commands(host: Host, lacks: Lacks) -> Iterator[str]:
+    """Yield what ``fix`` would run, for a person to run."""
+    packages = _list_packages(lacks)
     if packages:
         yield "apt-get update"
-        yield shlex.join(_install_argv(packages))
-    if lacks.daemon and _systemd(host):
+        yield shlex.join(_make_install_argv(packages))
+    if lacks.daemon and _has_systemd(host):
         yield "systemctl enable --now docker"
     elif lacks.daemon:
         yield f"sh -c 'setsid dockerd >>{LOG} 2>&1 </dev/null &'"
 
 
-def _packages(lacks: Lacks) -> list[str]:
+def _list_packages(lacks: Lacks) -> list[str]:
     wanted = ["docker.io"] if lacks.docker else []
     wanted += ["git"] if lacks.git else []
     return wanted + (["mmdebstrap"] if lacks.mmdebstrap else [])
 
 
-def _install_argv(packages: Sequence[str]) -> tuple[str, ...]:
+def _make_install_argv(packages: Sequence[str]) -> tuple[str, ...]:
     return ("apt-get", "install", "-y", "--no-install-recommends", *packages)
 
 
 def _install(patient: doctor.Patient, lacks: Lacks) -> None:
-    packages = _packages(lacks)
+    packages = _list_packages(lacks)
     if not packages:
         return
     _run(patient, ("apt-get", "update"), timeout=_APT_DEADLINE)
-    _run(patient, ("env", "DEBIAN_FRONTEND=noninteractive", *_install_argv(packages)), timeout=_APT_DEADLINE)
+    _run(
+        patient,
+        ("env", "DEBIAN_FRONTEND=noninteractive", *_make_install_argv(packages)),
+        timeout=_APT_DEADLINE,
+    )
 
 
 def _run(patient: doctor.Patient, argv: Sequence[str], *, timeout: float) -> None:
@@ -127,12 +131,12 @@ def _run(patient: doctor.Patient, argv: Sequence[str], *, timeout: float) -> Non
         )
 
 
-def _systemd(host: Host) -> bool:
+def _has_systemd(host: Host) -> bool:
     return host.exists("/run/systemd/system")
 
 
-def _answers(patient: doctor.Patient) -> bool:
-    """Whether a daemon is there, also one that this user may not talk to."""
+def _has_daemon(patient: doctor.Patient) -> bool:
+    """Return whether a daemon is there, also one that this user may not talk to."""
     try:
         patient.connect()
     except UnreachableError as error:
@@ -141,19 +145,19 @@ def _answers(patient: doctor.Patient) -> bool:
 
 
 def _start_daemon(patient: doctor.Patient) -> None:
-    """Installing the package may have started it; where no service manager runs, nothing does."""
-    if _systemd(patient.host):
+    """Start the daemon, which installing may have done; where no service manager runs, nothing does."""
+    if _has_systemd(patient.host):
         _run(patient, ("systemctl", "enable", "--now", "docker"), timeout=60)
-    elif not _answers(patient):
+    elif not _has_daemon(patient):
         dockerd = patient.host.which("dockerd") or "dockerd"
         _log.info("%s (detached, log in %s)", dockerd, LOG)
         patient.host.spawn_detached([dockerd], LOG)
-    _await(lambda: _answers(patient))
-    if not _answers(patient):
+    _await(lambda: _has_daemon(patient))
+    if not _has_daemon(patient):
         raise MatrixctlError(
             f"the Docker daemon does not answer after {_DAEMON_DEADLINE} s",
             details="\n".join((patient.host.read(str(LOG)) or "").splitlines()[-20:]),
-            resolution="journalctl -u docker" if _systemd(patient.host) else f"less {LOG}",
+            resolution="journalctl -u docker" if _has_systemd(patient.host) else f"less {LOG}",
         )
 
 

@@ -20,7 +20,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from orchestrator.execute.system.deadline import within
+from orchestrator.execute.system.deadline import run_within
 from orchestrator.mask_passwords import mask_text
 
 MAX_BYTES = 512 << 20
@@ -71,7 +71,7 @@ def strip_login(url: str) -> str:
 
 
 def _attempt(url: str, to: Path, deadline: float, max_bytes: int) -> str:
-    return within(
+    return run_within(
         max(0.0, deadline - time.monotonic()),
         lambda given_up: _transfer(url, to, deadline, max_bytes, given_up),
         lambda: FetchError(SHARE_OVER),

@@ -345,6 +345,6 @@ def _try(
     except DeadlineError:
         raise FetchError(SHARE_OVER) from None
     if done.exit_code == _NOT_FOUND:
-        missing = process.missing("git")
+        missing = process.explain_missing("git")
         raise PrerequisiteError(missing.brief, resolution=missing.resolution)
     return done

@@ -79,7 +79,7 @@ def fetch(
         raise SourceUnreachableError(
             str(source.blocked), resolution="Add an entry with its digest to a file for --sources."
         )
-    held = store.source(source.sha256, source.file)
+    held = store.find_source(source.sha256, source.file)
     if held:
         return Fetched(path=held.path, sha256=source.sha256, origin=held.origin, tried=())
     with store.lock(f"source-{source.component}-{source.version}", deadline=deadline):
@@ -93,7 +93,7 @@ def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
     :raises SourceUnreachableError: if there is none: not the store, no origin, no mirror on a server, and no
         folder of ``mirrors`` with its file.
     """
-    if source.sha256 is not None and (source.origins or store.source(source.sha256, source.file)):
+    if source.sha256 is not None and (source.origins or store.find_source(source.sha256, source.file)):
         return
     servers = [mirror for mirror in mirrors if is_server(mirror)]
     files = [at_home(mirror) / source.file for mirror in mirrors if mirror not in servers]
@@ -138,7 +138,7 @@ def _fetch_first(
     sha256, name = str(source.sha256), f"{source.component} {source.version}"
     tried: list[str] = []
     other_bytes = False
-    held = store.source(sha256, source.file)
+    held = store.find_source(sha256, source.file)
     for number, candidate in enumerate(candidates, start=1):
         if held:
             break
@@ -166,7 +166,7 @@ def _bring(source: Source, candidate: _PlaceToTry, *, store: Store, until: float
             tarball.check(path)
             return store.put_source(path, sha256=declared, file=source.file, origin=candidate.origin)
     except OSError as error:
-        raise store.unwritable(error) from None
+        raise store.explain_unwritable(error) from None
 
 
 def _explain_failure(source: Source, name: str, tried: list[str], *, other_bytes: bool) -> MatrixctlError:

@@ -323,7 +323,7 @@ def _find_known(moving: Moving, store: Store, commit: str, place: _RepositoryToA
     if not _SHA256.fullmatch(sha256):  # harm on the disk: it is packed again
         sha256 = ""
     file = f"{_make_stem(moving, commit)}.tar"
-    held = store.source(sha256, file) if sha256 else None
+    held = store.find_source(sha256, file) if sha256 else None
     return ResolvedSource(
         source=_make_source(moving, file, sha256 if held else None),
         path=held.path if held else None,
@@ -403,7 +403,7 @@ def _make_resolved(
     moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool, strip: int = 1
 ) -> ResolvedSource:
     sha256 = sha256_of(file)
-    held = store.source(sha256, name)
+    held = store.find_source(sha256, name)
     new = held is None
     if held is None and keep:
         held = store.put_source(file, sha256=sha256, file=name, origin=origin)

@@ -171,14 +171,14 @@ def export(store: Store, wanted: WantedItems, to: Path) -> Exported:
 
 def _find(store: Store, wanted: WantedItems, files: ExitStack) -> Iterator[tuple[Item, Path | IO[bytes]]]:
     for digest in sorted(wanted.artifacts):
-        if artifact := store.artifact(digest):
+        if artifact := store.find_artifact(digest):
             size = artifact.path.stat().st_size
             meta = {name: _fit(value) for name, value in artifact.meta.items() if isinstance(value, str)}
             with _exporting(store, f"artifacts/{digest}"):
                 item = ArtifactItem(digest=digest, size=size, sha256=artifact.sha256, meta=meta)
             yield item, artifact.path
     for sha256, file in sorted(wanted.sources):
-        if len(file) <= MAX_NAME and (held := store.source(sha256, file)):
+        if len(file) <= MAX_NAME and (held := store.find_source(sha256, file)):
             size = held.path.stat().st_size
             with _exporting(store, f"sources/{sha256}"):
                 source = SourceItem(size=size, sha256=sha256, file=file, origin=_fit(held.origin))
@@ -186,7 +186,7 @@ def _find(store: Store, wanted: WantedItems, files: ExitStack) -> Iterator[tuple
     for name in sorted(wanted.caches):
         try:
             cache = files.enter_context(
-                store.ccache(name).open("rb")
+                store.locate_ccache(name).open("rb")
             )  # no lease keeps it: the open file does
         except FileNotFoundError:
             continue
@@ -203,7 +203,7 @@ def _exporting(store: Store, path: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise MatrixctlError(
-            f"{path} cannot be exported: {_say(error)}",
+            f"{path} cannot be exported: {_describe_fault(error)}",
             resolution=f"Remove it from the store {store.root}, or select without it.",
         ) from None
 
@@ -214,7 +214,7 @@ def _fit(text: str) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
 
 
-def _say(error: ValidationError) -> str:
+def _describe_fault(error: ValidationError) -> str:
     """Return the first fault, as one line."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in first["loc"])
@@ -272,7 +272,7 @@ def import_(store: Store, path: Path, *, only: str | None = None) -> Imported:
                 _put(store, item, fetched)
                 fetched.unlink(missing_ok=True)  # of an artifact the store has a copy
     except OSError as error:
-        raise store.unwritable(error) from None
+        raise store.explain_unwritable(error) from None
     return Imported(new=tuple(item for item, _ in new), held=tuple(held))
 
 
@@ -280,11 +280,11 @@ def _holds(store: Store, item: Item) -> bool:
     """Return whether the store has it; from then on it is leased, but for a compiler cache."""
     match item:
         case ArtifactItem():
-            return store.artifact(item.digest) is not None
+            return store.find_artifact(item.digest) is not None
         case SourceItem():
-            return store.source(item.sha256, item.file) is not None
+            return store.find_source(item.sha256, item.file) is not None
         case CacheItem():
-            return store.ccache(item.name).exists()
+            return store.locate_ccache(item.name).exists()
 
 
 def _put(store: Store, item: Item, fetched: Path) -> None:
@@ -323,7 +323,9 @@ class _Reader:
         try:
             index = Index.model_validate_json(self._read_padded(size), strict=True)
         except ValidationError as error:
-            raise self._refuse(f"its {_INDEX} is none that this version knows: {_say(error)}") from None
+            raise self._refuse(
+                f"its {_INDEX} is none that this version knows: {_describe_fault(error)}"
+            ) from None
         if only is not None and [item.path for item in index.items] != [only]:
             raise self._refuse(f"it has {', '.join(item.path for item in index.items) or 'nothing'} in it")
         total = sum(item.size for item in index.items)
@@ -403,5 +405,5 @@ class _Reader:
         return UsageError(
             f"{self._path} is no export that can be taken in: {why}",
             details="Nothing of it is in the store.",
-            resolution="Write it anew: matrixctl store export FILE",
+            resolution="Write it again: matrixctl store export FILE",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestrator.errors import DeadlineError
 from orchestrator.execute.store.lease import InUse
-from orchestrator.execute.store.store import Store, moves
+from orchestrator.execute.store.store import Store, is_moving
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ def prune(store: Store, *, before: float | None, max_size: int | None, keep: boo
     :raises MatrixctlError: if the store cannot be written.
     """
     with store.leases.alone() as used, ExitStack() as locks:
-        items = [item for item in _items(store, used) if _free(store, item, locks)]
-        total = sum(_size(path) for path in store.root.iterdir())
+        items = [item for item in _list_items(store, used) if _is_free(store, item, locks)]
+        total = sum(_measure(path) for path in store.root.iterdir())
         gone = choose(items, total=total, before=before, max_size=max_size)
         if not keep:
             store.discard(path for item in gone for path in (item.path, *item.others))
@@ -66,27 +66,27 @@ def choose(
     return tuple(gone)
 
 
-def _items(store: Store, used: InUse) -> Iterator[Item]:
-    for path in store.made("artifacts"):
+def _list_items(store: Store, used: InUse) -> Iterator[Item]:
+    for path in store.list_made("artifacts"):
         if path.name not in used.digests:
-            yield _item(path, (store.root / "logs" / f"{path.name}.log",))
+            yield _make_item(path, (store.root / "logs" / f"{path.name}.log",))
     for path in (store.root / "logs").glob("*.log"):  # of a build that failed
         if path.stem not in used.digests and not (store.root / "artifacts" / path.stem).exists():
-            yield _item(path)
-    for path in store.made("sources"):
-        if path.name not in used.digests and moves(path):
-            yield _item(path)
-    for path in (*store.made("ccache"), *store.made("git")):
-        yield _item(path)
+            yield _make_item(path)
+    for path in store.list_made("sources"):
+        if path.name not in used.digests and is_moving(path):
+            yield _make_item(path)
+    for path in (*store.list_made("ccache"), *store.list_made("git")):
+        yield _make_item(path)
 
 
-def _item(path: Path, others: Sequence[Path] = ()) -> Item:
+def _make_item(path: Path, others: Sequence[Path] = ()) -> Item:
     there = tuple(other for other in others if other.exists())
-    size = sum(map(_size, (path, *there)))
+    size = sum(map(_measure, (path, *there)))
     return Item(path=path, others=there, size=size, used=path.stat().st_mtime)
 
 
-def _free(store: Store, item: Item, locks: ExitStack) -> bool:
+def _is_free(store: Store, item: Item, locks: ExitStack) -> bool:
     """Return whether no process fetches into it now; none can begin until the locks are released."""
     if item.path.suffix != ".git":
         return True
@@ -97,10 +97,10 @@ def _free(store: Store, item: Item, locks: ExitStack) -> bool:
     return True
 
 
-def _size(path: Path) -> int:
+def _measure(path: Path) -> int:
     with suppress(FileNotFoundError):  # a living run's scratch may vanish while it is counted
         found = path.lstat()
         if stat.S_ISDIR(found.st_mode):
-            return sum(map(_size, path.iterdir()))
+            return sum(map(_measure, path.iterdir()))
         return found.st_size
     return 0

@@ -70,7 +70,7 @@ class Remote:
     def holds(self, name: str) -> bool:
         """Return whether it is there now."""
         with self._answering():
-            return bool(self._files.exists(self._at(name)))
+            return bool(self._files.exists(self._locate(name)))
 
     def get(self, name: str, to: Path, *, most: int) -> bool:
         """Copy a file from there; return false where there is none.
@@ -79,10 +79,10 @@ class Remote:
         """
         with self._answering():
             try:
-                size = int(self._files.info(self._at(name))["size"])
+                size = int(self._files.info(self._locate(name))["size"])
                 if size > most:
                     raise MatrixctlError(f"{self.url}: {name} has more than {bounds.size(most)}")
-                self._files.get_file(self._at(name), str(to))
+                self._files.get_file(self._locate(name), str(to))
             except FileNotFoundError:
                 return False
         return True
@@ -90,7 +90,7 @@ class Remote:
     def put(self, name: str, file: Path) -> bool:
         """Copy a file there; return false where one of that name is there, which stays."""
         with self._answering():
-            kept = not self._files.exists(self._at(name)) and self._create(name, file)
+            kept = not self._files.exists(self._locate(name)) and self._create(name, file)
         with self._listing:
             if self._names is not None:
                 self._names.add(name)
@@ -99,7 +99,7 @@ class Remote:
     def remove(self, name: str) -> None:
         """Remove a file from there; one that is gone is no fault."""
         with self._answering(), suppress(FileNotFoundError):
-            self._files.rm_file(self._at(name))
+            self._files.rm_file(self._locate(name))
 
     def find_all(self) -> Iterator[Stored]:
         """Yield every file that was put there, and what processes that died left of theirs."""
@@ -112,34 +112,34 @@ class Remote:
             name = path.removeprefix(self._root).lstrip("/")
             yield Stored(name=name, size=int(entry.get("size") or 0), put=_read_time(entry))
 
-    def _at(self, name: str) -> str:
+    def _locate(self, name: str) -> str:
         return f"{self._root}/{name}"
 
     def _create(self, name: str, file: Path) -> bool:
         """Write a file where there seemed to be none; return false where another was faster."""
         try:
             if self.exclusive and not self._is_local:
-                self._files.put_file(str(file), self._at(name), mode="create")
+                self._files.put_file(str(file), self._locate(name), mode="create")
             else:
                 self._write_beside(name, file)
         except FileExistsError:
             return False
         except OSError:
-            if self._files.exists(self._at(name)):  # SeaweedFS: EINVAL in place of EEXIST
+            if self._files.exists(self._locate(name)):  # SeaweedFS: EINVAL in place of EEXIST
                 return False
             raise
         return True
 
     def _write_beside(self, name: str, file: Path) -> None:
-        beside = self._at(f"{_SCRATCH}/{secrets.token_hex(8)}")
-        for path in (beside, self._at(name)):
+        beside = self._locate(f"{_SCRATCH}/{secrets.token_hex(8)}")
+        for path in (beside, self._locate(name)):
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
         try:
             self._files.put_file(str(file), beside)
             if self._is_local:
-                os.link(beside, self._at(name))
+                os.link(beside, self._locate(name))
             else:
-                self._files.mv(beside, self._at(name))
+                self._files.mv(beside, self._locate(name))
         finally:
             with suppress(FileNotFoundError):
                 self._files.rm_file(beside)

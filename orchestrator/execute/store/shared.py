@@ -53,22 +53,22 @@ class SharedStore(Store):
         """Return whether an artifact seems to be here, or there; unverified, for estimates."""
         return super().has(digest) or self._ask(lambda: self._remote.has(f"artifacts/{digest}"))
 
-    def artifact(self, digest: str) -> Artifact | None:
+    def find_artifact(self, digest: str) -> Artifact | None:
         """Return the artifact; where it is not here, take it from there, and the other way round."""
-        held = super().artifact(digest)
+        held = super().find_artifact(digest)
         if held is not None:
             self._share_artifact(digest)
         elif self._take(f"artifacts/{digest}"):
-            held = super().artifact(digest)
+            held = super().find_artifact(digest)
         return held
 
-    def source(self, sha256: str, file: str) -> HeldSource | None:
+    def find_source(self, sha256: str, file: str) -> HeldSource | None:
         """Return the source; where it is not here, take it from there, and the other way round."""
-        held = super().source(sha256, file)
+        held = super().find_source(sha256, file)
         if held is not None:
             self._share_source(sha256, file)
         elif self._take(f"sources/{sha256}/{file}"):
-            held = super().source(sha256, file)
+            held = super().find_source(sha256, file)
         return held
 
     def put_artifact(self, digest: str, tar: bytes | Path, meta: Mapping[str, Any]) -> Artifact:
@@ -135,7 +135,7 @@ class SharedStore(Store):
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """As of any store; in the end it says what went to and fro.
+        """Hold a lease as of any store; in the end log what was taken from there and put there.
 
         A worker does this for task after task: a place that did not answer one of them is asked by the next.
         """
@@ -144,9 +144,9 @@ class SharedStore(Store):
                 self._reads, self._writes = True, self._remote.writable
                 self._shared.clear()
             yield
-        _log.info("%s: %d taken from there, %d put there", self._remote.url, *self._counts())
+        _log.info("%s: %d taken from there, %d put there", self._remote.url, *self._read_counts())
 
-    def _counts(self) -> tuple[int, int]:
+    def _read_counts(self) -> tuple[int, int]:
         with self._counting:
             return self._count["taken"], self._count["given"]
 

@@ -101,28 +101,28 @@ class Store:
         """Return the folder of the bare repositories that git fetches into."""
         return self.root / "git"
 
-    def ccache(self, name: str) -> Path:
+    def locate_ccache(self, name: str) -> Path:
         """Return the path of a compiler cache's archive; it may not exist yet."""
-        return self.root / "ccache" / f"{_named(name)}.tar"
+        return self.root / "ccache" / f"{_check_name(name)}.tar"
 
-    def log(self, digest: str) -> Path:
+    def locate_log(self, digest: str) -> Path:
         """Return the path of the action's log; it is not in the artifact, since a failed action has none."""
-        return self.root / "logs" / f"{_digest(digest)}.log"
+        return self.root / "logs" / f"{_check_digest(digest)}.log"
 
     def put_log(self, digest: str, log: bytes) -> None:
         """:raises MatrixctlError: where the store cannot be written."""
         with self._writing():
-            write_atomically(self.log(digest), log)
+            write_atomically(self.locate_log(digest), log)
 
     def put_ccache(self, name: str, tar: bytes) -> None:
         """:raises MatrixctlError: where the store cannot be written."""
         with self._writing():
-            write_atomically(self.ccache(name), tar)
+            write_atomically(self.locate_ccache(name), tar)
 
-    def source(self, sha256: str, file: str) -> HeldSource | None:
+    def find_source(self, sha256: str, file: str) -> HeldSource | None:
         """Return a source that the store has with the right bytes. Remove that file where it has others."""
-        folder = self.root / "sources" / _digest(sha256)
-        path = folder / _source_name(file)
+        folder = self.root / "sources" / _check_digest(sha256)
+        path = folder / _name_source(file)
         self._use(sha256, folder)
         held = self._verified.get(sha256)
         if isinstance(held, HeldSource) and held.path == path and path.exists():
@@ -133,7 +133,7 @@ class Store:
             self._discard(path, f"{file} in the store had other bytes than its digest says and was removed")
             return None
         with contextlib.suppress(OSError):
-            held = HeldSource(path=path, origin=_origin(folder))
+            held = HeldSource(path=path, origin=_read_origin(folder))
             self._verified[sha256] = held
             return held
         return HeldSource(path=path, origin="store")
@@ -145,13 +145,13 @@ class Store:
 
         :param keep_note: where the store has noted already where these bytes came from, that stays.
         """
-        folder = self.root / "sources" / _digest(sha256)
-        path = folder / _source_name(file)
+        folder = self.root / "sources" / _check_digest(sha256)
+        path = folder / _name_source(file)
         with self._writing():
             folder.mkdir(exist_ok=True)
             if keep_note:
                 with contextlib.suppress(FileNotFoundError):
-                    origin = _origin(folder) or origin
+                    origin = _read_origin(folder) or origin
             write_atomically(folder / NOTE, f"{origin}\n".encode())
             _sync(fetched)
             fetched.replace(path)
@@ -162,11 +162,11 @@ class Store:
 
     def has(self, digest: str) -> bool:
         """Return whether an artifact seems to be there; unverified, for estimates."""
-        return (self.root / "artifacts" / _digest(digest)).is_dir()
+        return (self.root / "artifacts" / _check_digest(digest)).is_dir()
 
-    def artifact(self, digest: str) -> Artifact | None:
+    def find_artifact(self, digest: str) -> Artifact | None:
         """Return the artifact, verified once per process. A corrupt one is removed with a message."""
-        folder = self.root / "artifacts" / _digest(digest)
+        folder = self.root / "artifacts" / _check_digest(digest)
         self._use(digest, folder)
         known = self._verified.get(digest)
         if isinstance(known, Artifact) and known.path.exists():
@@ -193,7 +193,7 @@ class Store:
         :param tar: the bytes, or a file that is copied.
         :raises MatrixctlError: where the store cannot be written.
         """
-        final = self.root / "artifacts" / _digest(digest)
+        final = self.root / "artifacts" / _check_digest(digest)
         with self._writing(), self.scratch() as scratch:
             folder = scratch / "artifact"
             folder.mkdir()
@@ -208,10 +208,10 @@ class Store:
             try:
                 _rename(folder, final)
             except FileExistsError:
-                if self.artifact(digest) is None:  # it was corrupt, and is gone now
+                if self.find_artifact(digest) is None:  # it was corrupt, and is gone now
                     _rename(folder, final)
             sync_folder(final.parent)
-        artifact = self.artifact(digest)
+        artifact = self.find_artifact(digest)
         if artifact is None:
             raise MatrixctlError(f"the store {self.root} does not give back what was just written to it")
         return artifact
@@ -229,7 +229,7 @@ class Store:
         :param deadline: of ``time.monotonic()``.
         :raises DeadlineError: where another still holds it then.
         """
-        with (self.root / "locks" / f"{_named(name)}.lock").open("ab") as file:
+        with (self.root / "locks" / f"{_check_name(name)}.lock").open("ab") as file:
             waited, began = False, time.monotonic()
             while not _try_lock(file.fileno()):
                 if time.monotonic() >= deadline:
@@ -259,17 +259,17 @@ class Store:
         scratch = [path for folder in folders for path in sweep_scratch(folder, dry_run=dry_run)]
         return (*scratch, *sweep_half_made(half, dry_run=dry_run))
 
-    def contents(self) -> tuple[Path, ...]:
+    def list_contents(self) -> tuple[Path, ...]:
         """Return every artifact, every compiler cache, and everything of sources that move."""
-        kept = [path for name in ("artifacts", "ccache", "git") for path in self.made(name)]
-        return (*kept, *(path for path in self.made("sources") if moves(path)))
+        kept = [path for name in ("artifacts", "ccache", "git") for path in self.list_made(name)]
+        return (*kept, *(path for path in self.list_made("sources") if is_moving(path)))
 
-    def made(self, name: str) -> list[Path]:
+    def list_made(self, name: str) -> list[Path]:
         """Return what the store made in one of its folders; no half-made files, no foreign files."""
         return sorted(path for path in (self.root / name).iterdir() if _MADE[name].fullmatch(path.name))
 
     def empty(self) -> tuple[Path, ...]:
-        """Remove all ``contents``; tarballs, logs and durations stay.
+        """Remove what ``list_contents`` returns; tarballs, logs and durations stay.
 
         :raises MatrixctlError: while a run uses the store.
         """
@@ -278,7 +278,7 @@ class Store:
                 raise MatrixctlError(
                     f"a run uses the store {self.root}", resolution="Try again when it has ended."
                 )
-            found = self.contents()
+            found = self.list_contents()
             self.discard(found)
             return found
 
@@ -289,9 +289,9 @@ class Store:
                 with contextlib.suppress(FileNotFoundError):
                     path.rename(scratch / str(number))
 
-    def known_duration(self, kind: str, name: str) -> float | None:
+    def find_duration(self, kind: str, name: str) -> float | None:
         """Return how many seconds such an action last took here, or ``None``."""
-        return self._durations().get(kind, {}).get(name)
+        return self._read_durations().get(kind, {}).get(name)
 
     def record_duration(self, kind: str, name: str, seconds: float) -> None:
         """Remember it for the next estimate; never a reason to fail."""
@@ -300,11 +300,11 @@ class Store:
             self._noting,  # our own threads are no other run
             self.lock("durations", deadline=time.monotonic() + 5),
         ):
-            durations = self._durations()
+            durations = self._read_durations()
             durations.setdefault(kind, {})[name] = round(seconds, 3)
             write_atomically(self.root / "durations.json", json.dumps(durations, indent=1).encode())
 
-    def _durations(self) -> dict[str, dict[str, float]]:
+    def _read_durations(self) -> dict[str, dict[str, float]]:
         try:
             return _DURATIONS.validate_json((self.root / "durations.json").read_bytes())
         except (OSError, ValueError):
@@ -327,9 +327,9 @@ class Store:
         try:
             yield
         except OSError as error:
-            raise self.unwritable(error) from None
+            raise self.explain_unwritable(error) from None
 
-    def unwritable(self, error: OSError) -> MatrixctlError:
+    def explain_unwritable(self, error: OSError) -> MatrixctlError:
         """Return the error that says what failed in the store."""
         kind = ExhaustedError if error.errno in FULL else MatrixctlError
         return kind(
@@ -339,34 +339,34 @@ class Store:
         )
 
 
-def moves(folder: Path) -> bool:
+def is_moving(folder: Path) -> bool:
     """Return whether a source moves: old states of a branch can go, a tarball can be hard to get again."""
     try:
-        return _origin(folder).startswith(_MOVING)
+        return _read_origin(folder).startswith(_MOVING)
     except OSError:
         return False
 
 
-def _origin(folder: Path) -> str:
+def _read_origin(folder: Path) -> str:
     """Return the origin of a source; a broken note of it is no reason to refuse the right bytes."""
     return (folder / NOTE).read_text("utf-8", "replace").strip()
 
 
-def _digest(text: str) -> str:
+def _check_digest(text: str) -> str:
     if not _DIGEST.fullmatch(text):
         raise ValueError(f"no SHA-256 in lower-case hex: {text!r}")
     return text
 
 
-def _named(text: str) -> str:
+def _check_name(text: str) -> str:
     if not _NAME.fullmatch(text) or ".." in text:
         raise ValueError(f"no safe file name: {text!r}")
     return text
 
 
-def _source_name(file: str) -> str:
+def _name_source(file: str) -> str:
     """Return the name under which a source's file lies beside its note, which has a name of its own."""
-    return f"{file}_" if _named(file).casefold() == NOTE else file
+    return f"{file}_" if _check_name(file).casefold() == NOTE else file
 
 
 def _sync(path: Path) -> None:

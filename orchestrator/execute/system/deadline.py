@@ -9,7 +9,7 @@ from orchestrator.errors import DeadlineError
 _T = TypeVar("_T")
 
 
-def exceeded(what: str, seconds: float, limit: str, *, details: str = "") -> DeadlineError:
+def explain_deadline(what: str, seconds: float, limit: str, *, details: str = "") -> DeadlineError:
     """Return the error of an action that was stopped.
 
     :param seconds: that it had.
@@ -22,10 +22,10 @@ def exceeded(what: str, seconds: float, limit: str, *, details: str = "") -> Dea
     )
 
 
-def within(seconds: float, work: Callable[[threading.Event], _T], late: Callable[[], Exception]) -> _T:
+def run_within(seconds: float, work: Callable[[threading.Event], _T], late: Callable[[], Exception]) -> _T:
     """Run ``work`` in a thread that is abandoned at the deadline; return or raise what it does.
 
-    A socket's time-out starts anew with each byte that arrives, and a name look-up has none at all; only
+    A socket's time-out starts again with each byte that arrives, and a name look-up has none at all; only
     somebody who waits outside can end them.
     ``work`` gets an event that is set when the caller stops waiting: it should end then.
     """

@@ -69,11 +69,11 @@ class LocalHost:
 
 
 def is_debian(host: Host) -> bool:
-    """Whether the machine runs Debian itself: its derivatives have mirrors without Debian's suites."""
-    return os_release(host).get("ID") == "debian"
+    """Return whether the machine runs Debian itself: its derivatives have mirrors without Debian's suites."""
+    return read_os_release(host).get("ID") == "debian"
 
 
-def os_release(host: Host) -> dict[str, str]:
-    """The fields of ``/etc/os-release``; empty where there is none."""
+def read_os_release(host: Host) -> dict[str, str]:
+    """Return the fields of ``/etc/os-release``; empty where there is none."""
     text = host.read("/etc/os-release") or ""
     return {key: value.strip("\"'") for key, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)}

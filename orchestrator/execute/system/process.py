@@ -70,10 +70,12 @@ def run(
         given.seek(0)
         process = _start(argv, env=env, stdin=given, stdout=stdout, stderr=stderr)
         _wait(process, argv, timeout)
-        return Completed(exit_code=process.returncode, stdout=_content(stdout), stderr=_content(stderr))
+        return Completed(
+            exit_code=process.returncode, stdout=_read_content(stdout), stderr=_read_content(stderr)
+        )
 
 
-def _content(output: IO[bytes]) -> bytes:
+def _read_content(output: IO[bytes]) -> bytes:
     output.seek(0)
     return output.read(_OUTPUT)
 
@@ -115,7 +117,7 @@ def spawn_detached(argv: Sequence[str], log: Path) -> int:
                 list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         except FileNotFoundError:
-            raise missing(argv[0]) from None
+            raise explain_missing(argv[0]) from None
     process.returncode = 0  # it is meant to go on: no warning that it still runs
     return process.pid
 
@@ -138,7 +140,7 @@ def _start(
             start_new_session=True,
         )
     except FileNotFoundError:
-        raise missing(argv[0]) from None
+        raise explain_missing(argv[0]) from None
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
@@ -155,7 +157,7 @@ def read_inherited(names: re.Pattern[str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if names.fullmatch(name)}
 
 
-def missing(program: str) -> MatrixctlError:
+def explain_missing(program: str) -> MatrixctlError:
     """Return the error for a program that is not installed; its resolution names the package."""
     package = _PACKAGES.get(Path(program).name)
     return MatrixctlError(
