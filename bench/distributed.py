@@ -255,7 +255,7 @@ def _time(actions: Sequence[Action], make: Callable[..., Actions], store: Store,
     )
     doer = make(
         context=context,
-        sources=cast("Any", SimpleNamespace(moved={}, path=None)),
+        sources=cast("Any", SimpleNamespace(moved={}, find_path=None)),
         emulators=_LEFT_OUT,
         probing=cast("Any", SimpleNamespace(certificates=_LEFT_OUT)),
     )

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.app import local_host
+from orchestrator.app import describe_local_host
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
@@ -19,7 +19,7 @@ def find_foreign(host: Arch) -> Arch:
 
 def describe() -> str:
     """Return one sentence: date, CPU, memory, system, Docker, and how busy the machine is now."""
-    host = local_host()
+    host = describe_local_host()
     memory = f"{host.memory_bytes / (1 << 30):.0f} GiB"
     system = f"{host.system}, Linux {host.kernel.partition('-')[0]}"
     return (

@@ -74,7 +74,7 @@ class Preview:
         return sum(step.seconds or 0 for step in self.steps if not step.own)
 
 
-def engine_here() -> tuple[Engine | None, Arch]:
+def find_engine() -> tuple[Engine | None, Arch]:
     """Return the engine, if one answers, and its architecture; without one this machine's."""
     try:
         engine = connect()
@@ -83,7 +83,7 @@ def engine_here() -> tuple[Engine | None, Arch]:
         return None, by_machine(os.uname().machine)
 
 
-def packages_here(engine: Engine | None, host: Arch) -> Package:
+def make_package_finder(engine: Engine | None, host: Arch) -> Package:
     """Return what gives Debian's own HAProxy out of the images that are here already.
 
     :param host: the architecture of the engine's machine.
@@ -142,7 +142,7 @@ def preview(
         action.key: image_content.read_packages(engine, image)
         for action in first.actions.values()
         if engine and isinstance(action, ImageAction) and action.extra and action.image == "toolchain"
-        if (image := here.get(_image_key(action))) is not None
+        if (image := here.get(_make_image_key(action))) is not None
     }
     planner = replace(planner, variants=variants)
 
@@ -160,10 +160,10 @@ def preview(
 
     now = unpinned.bring_all(first.actions.values(), look)
     plan = replace(planner, moved=now.sources).plan(runnable)
-    plan = _without(plan, {**now.lost, **_nowhere(plan, store, mirrors)})
-    states = _states(plan, store, here if engine else None)
+    plan = _mark_lost(plan, {**now.lost, **_find_unreachable(plan, store, mirrors)})
+    states = _find_states(plan, store, here if engine else None)
     return Preview(
-        steps=_steps(plan, states, store, now),
+        steps=_make_steps(plan, states, store, now),
         cells=len(runnable),
         arches=tuple(dict.fromkeys(cell.arch.name for cell in runnable)),
         unsupported=len(cells) - len(runnable),
@@ -180,7 +180,7 @@ def find_runnable(
     return [cell for cell in possible if challenge_unsupported or expectations.is_run(cell)]
 
 
-def _image_key(action: ImageAction) -> tuple[str, ...]:
+def _make_image_key(action: ImageAction) -> tuple[str, ...]:
     own = (action.client.name,) if action.client else ()
     return (action.image, action.arch, *own, *action.extra)
 
@@ -197,11 +197,11 @@ def _find_variants(
     ours = here.get(("client", host.name))
     for action in images:
         if action.client and ours and (image := own_client.find(engine, ours, action.client)) is not None:
-            found[_image_key(action)] = image
+            found[_make_image_key(action)] = image
     return found
 
 
-def _nowhere(plan: Plan, store: Store, mirrors: Sequence[str]) -> Mapping[str, MatrixctlError]:
+def _find_unreachable(plan: Plan, store: Store, mirrors: Sequence[str]) -> Mapping[str, MatrixctlError]:
     """Return the tarballs, by their action's key, that neither the store nor any place can have."""
     lost: dict[str, MatrixctlError] = {}
     for key, action in plan.actions.items():
@@ -218,7 +218,7 @@ def _nowhere(plan: Plan, store: Store, mirrors: Sequence[str]) -> Mapping[str, M
     return lost
 
 
-def _without(plan: Plan, lost: Mapping[str, MatrixctlError]) -> Plan:
+def _mark_lost(plan: Plan, lost: Mapping[str, MatrixctlError]) -> Plan:
     """Return the plan, in which sources that cannot be downloaded are marked."""
     marked = {
         key: plan.actions[key].model_copy(update={"problem": str(error)}) for key, error in lost.items()
@@ -226,7 +226,7 @@ def _without(plan: Plan, lost: Mapping[str, MatrixctlError]) -> Plan:
     return replace(plan, actions={**plan.actions, **marked})
 
 
-def _states(
+def _find_states(
     plan: Plan, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None
 ) -> Mapping[str, ActionState]:
     states: dict[str, ActionState] = {}
@@ -236,18 +236,18 @@ def _states(
         ):
             states[key] = "blocked"
         else:
-            states[key] = _state(action, store, here)
+            states[key] = _find_state(action, store, here)
     return states
 
 
-def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> ActionState:
+def _find_state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef] | None) -> ActionState:
     match action:
         case ProbeAction():
             return "todo"
         case ImageAction():
             if here is None:
                 return "unknown"
-            return "present" if _image_key(action) in here else "todo"
+            return "present" if _make_image_key(action) in here else "todo"
         case SourceAction():
             source = action.source
             held = source and source.sha256 is not None and store.find_source(source.sha256, source.file)
@@ -258,7 +258,7 @@ def _state(action: Action, store: Store, here: Mapping[tuple[str, ...], ImageRef
             return "present" if store.find_artifact(action.digest) else "todo"
 
 
-def _steps(
+def _make_steps(
     plan: Plan, states: Mapping[str, ActionState], store: Store, now: ResolvedSources
 ) -> tuple[PreviewedAction, ...]:
     known = store.find_duration

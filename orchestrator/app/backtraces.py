@@ -48,7 +48,7 @@ def take_backtraces(run: Run) -> Run:
         for number, cell in enumerate(spread(run.crashed)):
             if run.context.cancel():
                 return run
-            if number >= _CELLS or clock.left() < _SHORTEST:
+            if number >= _CELLS or clock.measure_left() < _SHORTEST:
                 run.ledger.keep_backtrace(cell, _explain(_BOUNDS), "")
                 continue
             made, text = _run_or_explain(run, cell, clock)
@@ -63,7 +63,7 @@ class _Clock:
 
     ends: float
 
-    def left(self) -> float:
+    def measure_left(self) -> float:
         """Return the seconds that are left."""
         return self.ends - time.monotonic()
 
@@ -72,7 +72,7 @@ class _Clock:
 
         :raises MatrixctlError: where there are too few to begin.
         """
-        left = self.left()
+        left = self.measure_left()
         if left < _SHORTEST:
             raise MatrixctlError(_BOUNDS)
         return left
@@ -88,7 +88,7 @@ def _run_or_explain(run: Run, cell: Cell, clock: _Clock) -> tuple[Backtrace, str
     except RecordError:
         raise
     except DeadlineError as error:
-        return _explain(_BOUNDS if clock.left() < _SHORTEST else error.brief), ""
+        return _explain(_BOUNDS if clock.measure_left() < _SHORTEST else error.brief), ""
     except MatrixctlError as error:
         return _explain(error.brief), ""
     except Exception as error:  # noqa: BLE001 - a backtrace is no reason to lose a run
@@ -202,7 +202,7 @@ def _build_with_symbols(run: Run, plan: Plan, build: BuildAction, clock: _Clock)
         "haproxy",
         recipe,
         digest=digest,
-        source=run.sources.path(build.source) if build.source else None,
+        source=run.sources.find_path(build.source) if build.source else None,
         parents=parents,
     )
     if not context.store.has(digest):

@@ -64,7 +64,7 @@ def list_versions(
     :param bad: the same; empty for the cell's own (the newest, if that is good or cannot be downloaded).
     :raises UsageError: for an end that is not known, and where there is nothing to choose.
     """
-    value = _software(cell, axis)
+    value = _find_software(cell, axis)
     known = {
         version: source.blocked is None
         for (component, version), source in catalog.sources.items()
@@ -112,7 +112,7 @@ def _find_version(text: str, value: Software, order: Sequence[str], known: Mappi
     )
 
 
-def _software(cell: Cell, axis: str) -> Software:
+def _find_software(cell: Cell, axis: str) -> Software:
     return cell.haproxy if axis == "haproxy" else cell.tls
 
 
@@ -157,7 +157,7 @@ def list_commits(cell: Cell, axis: str, clone: Path, good: str, bad: str) -> tup
             " way round",
             resolution="Name two commits of one branch: `git log --first-parent` lists them.",
         )
-    value = _software(cell, axis)
+    value = _find_software(cell, axis)
     return tuple(_make_commit(axis, value, clone, commit, subject) for commit, subject in line)
 
 
@@ -193,7 +193,7 @@ def list_sources(
 ) -> tuple[Source, ...]:
     """Return the entries of the catalogue that the steps may use."""
     used = {(one.family, one.version) for one in (cell.haproxy, cell.tls)}
-    family = _software(cell, axis).family
+    family = _find_software(cell, axis).family
     used |= {(family, one.name.removeprefix(f"{family}-")) for one in candidates if not one.commit}
     return tuple(source for key, source in catalog.sources.items() if key in used)
 

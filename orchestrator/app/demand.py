@@ -20,12 +20,12 @@ _RESERVE = 8
 
 
 def find_budget(memory: int) -> int:
-    """What containers may take at once, in bytes, of all that the engine's host has."""
+    """Return what containers may take at once, in bytes, of all that the engine's host has."""
     return memory - memory // _RESERVE
 
 
 def find_demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
-    """A compile takes all jobs; everything else, unpacking included, takes one.
+    """Return what an action takes: a compile all jobs, everything else, unpacking included, one.
 
     A download takes none of the host's memory.
 
@@ -33,7 +33,7 @@ def find_demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
     """
     match action:
         case BuildAction():
-            return demand_of_build(action.kind, compiles=action.compiles, jobs=jobs)
+            return find_build_demand(action.kind, compiles=action.compiles, jobs=jobs)
         case ImageAction():
             return Demand(memory=_IMAGE_MEMORY)
         case SourceAction():
@@ -44,8 +44,8 @@ def find_demand(action: Action, cells: Mapping[str, Cell], jobs: int) -> Demand:
             return Demand(memory=session.count_memory(len(action.cells), asan=asan), lane=first.arch.name)
 
 
-def demand_of_build(kind: BuildKind, *, compiles: bool, jobs: int) -> Demand:
-    """What a build takes; its container is allowed no more."""
+def find_build_demand(kind: BuildKind, *, compiles: bool, jobs: int) -> Demand:
+    """Return what a build takes; its container is allowed no more."""
     if kind == "selftest" or not compiles:
         return Demand(memory=SMALL_MEMORY)
     return Demand(cpus=jobs, memory=BUILD_MEMORY)

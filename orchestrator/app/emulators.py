@@ -27,9 +27,9 @@ class Emulators:
 
     def find_version(self, cell: Cell) -> str | None:
         """Return the version that runs a cell's server; ``None``: it is native, or its image is not there."""
-        return self._inside.get(cell.arch.name) if self._runs(cell) else None
+        return self._inside.get(cell.arch.name) if self._is_emulated(cell) else None
 
-    def _runs(self, cell: Cell) -> bool:
+    def _is_emulated(self, cell: Cell) -> bool:
         return cell.is_emulated_on(cell.find_host(self.host, self.natives))
 
     def find_host_version(self, arch: Arch) -> str | None:

@@ -33,7 +33,7 @@ def close_run(context: Context, ledger: Ledger, started: float, error: Exception
     try:
         if not context.cancel():
             _judge_the_rest(ledger, cells, error, broke)
-        end = _end(context, ledger, cells, started, broke.splitlines()[0] if broke else "")
+        end = _make_end(context, ledger, cells, started, broke.splitlines()[0] if broke else "")
     except RecordError:
         raise
     except Exception as another:  # noqa: BLE001 - whatever it is, the journal gets its end
@@ -71,7 +71,7 @@ def _judge_the_rest(ledger: Ledger, cells: Sequence[Cell], error: Exception | No
             ledger.record_attempt(cell, conclude(reason, message), Circumstances(final=False))
 
 
-def _end(
+def _make_end(
     context: Context, ledger: Ledger, cells: Sequence[Cell], started: float, broke: str
 ) -> journal.RunFinished:
     recorder = context.recorder

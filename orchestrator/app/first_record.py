@@ -65,7 +65,7 @@ def make_record(
             matrix_digest=matrix.digest,
             profile=options.profile,
             filters=options.filters,
-            host=local_host(),
+            host=describe_local_host(),
             engine=engine,
             planned=len(cells),
             judged=0,
@@ -177,7 +177,7 @@ def make_action(
     )
 
 
-def local_host() -> Host:
+def describe_local_host() -> Host:
     """Describe the machine of the orchestrator."""
     names = os.uname()
     try:

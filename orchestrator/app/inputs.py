@@ -71,7 +71,7 @@ def _keep_matrix(recorder: Recorder, matrix: Matrix) -> str | None:
         return str(file)
     copy = Path(_keep(recorder, file.name, file))
     try:
-        same = _meaning(load(copy)) == _meaning(load(file))
+        same = _find_meaning(load(copy)) == _find_meaning(load(file))
     except MatrixctlError:
         same = False
     return str(copy if same else file)
@@ -85,7 +85,7 @@ def _keep_pins(recorder: Recorder, settings: Settings) -> str:
     return str(recorder.keep(f"{FOLDER}/pins.json", text.encode()))
 
 
-def _meaning(matrix: Matrix) -> Matrix:
+def _find_meaning(matrix: Matrix) -> Matrix:
     return replace(matrix, path="", expect=(), notes=())
 
 

@@ -35,7 +35,7 @@ def remove_leftovers(engine: Engine, store: Store, out: Path, *, resumed: str = 
     except OSError as error:
         _log.warning("could not look for what dead runs left: %s", error)
     if gone:
-        _log.info("%s", _line(gone))
+        _log.info("%s", _describe_gone(gone))
 
 
 def sweep_dead(engine: Engine, *, resumed: str = "") -> Iterator[Leftover]:
@@ -65,26 +65,26 @@ def remove_files(store: Store | None, out: Path, *, dry_run: bool = False) -> tu
         *sweep_scratch(Path(tempfile.gettempdir()), dry_run=dry_run),
         *sweep_scratch(out, dry_run=dry_run),  # of a merge
         *(store.sweep(dry_run=dry_run) if store else ()),
-        *sweep_half_made(_hidden(out), dry_run=dry_run),
+        *sweep_half_made(_list_hidden(out), dry_run=dry_run),
         *remove_never_begun(out, dry_run=dry_run),
     )
 
 
-def _hidden(out: Path) -> Iterator[Path]:
+def _list_hidden(out: Path) -> Iterator[Path]:
     for name in list_runs(out):
         folder = out / name
         # A run that ended can have left something only where its report is; evidence may be a hundred
         # thousand files.
-        yield from folder.glob(".*") if _ended(folder / JOURNAL) else folder.rglob(".*")
+        yield from folder.glob(".*") if _has_ended(folder / JOURNAL) else folder.rglob(".*")
 
 
-def _ended(journal: Path) -> bool:
+def _has_ended(journal: Path) -> bool:
     with journal.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
         return b'"kind":"run-finished"' in file.read()
 
 
-def _line(gone: Sequence[str]) -> str:
+def _describe_gone(gone: Sequence[str]) -> str:
     more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
     things = "leftover" if len(gone) == 1 else "leftovers"
     return f"removed {len(gone)} {things} of dead runs: {', '.join(gone[:_NAMED])}{more}"

@@ -86,7 +86,7 @@ def merge_runs(parts: Sequence[Part], missing: Sequence[Missing], out: Path) -> 
     """
     out = out.absolute()
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise _exists(out)
+        raise _explain_existing(out)
     try:
         make_ignored(out.parent)
         with scratch_folder(out.parent) as scratch:
@@ -98,7 +98,7 @@ def merge_runs(parts: Sequence[Part], missing: Sequence[Missing], out: Path) -> 
                 folder.rename(out)
             except OSError:
                 if out.exists():  # it came to be meanwhile
-                    raise _exists(out) from None
+                    raise _explain_existing(out) from None
                 raise
         sync_folder(out.parent)
     except OSError as error:
@@ -106,7 +106,7 @@ def merge_runs(parts: Sequence[Part], missing: Sequence[Missing], out: Path) -> 
     return record
 
 
-def _exists(out: Path) -> UsageError:
+def _explain_existing(out: Path) -> UsageError:
     return UsageError(f"{out} is there already, and stays as it is", resolution="Name a new folder.")
 
 

@@ -15,7 +15,7 @@ from orchestrator.app.inputs import keep_inputs
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
-from orchestrator.app.resume import digest_files, inputs, refuse_changes
+from orchestrator.app.resume import digest_files, find_inputs, refuse_changes
 from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.app.stages import Run
@@ -157,7 +157,7 @@ def open_run(run: Run, past: PastRun | None) -> tuple[Run, RunStarted | RunResum
     run = replace(run, waiting=run.cells)
     ledger.cells = list(run.cells)
     plan = ledger.plan = run.make_plan(run.planner)
-    now = inputs(_plan_all(run) if run.reserve else plan, context.options.overlay)
+    now = find_inputs(_plan_all(run) if run.reserve else plan, context.options.overlay)
     record = make_record(
         context.run_id,
         matrix=run.matrix,

@@ -23,8 +23,8 @@ _NAMED = 5
 """Cells, files or sources that are named before it says "and N more"."""
 
 
-def inputs(plan: Plan, overlay: Path | None) -> Inputs:
-    """What decides the verdicts of the cells of this plan beside the cells themselves."""
+def find_inputs(plan: Plan, overlay: Path | None) -> Inputs:
+    """Return what decides the verdicts of the cells of this plan beside the cells themselves."""
     sources = [
         action.source
         for action in plan.actions.values()
@@ -37,7 +37,7 @@ def make_inputs(sources: Iterable[Source], overlay: Path | None) -> Inputs:
     """Return what is known of matrixctl itself and of these entries of the catalogue."""
     return Inputs(
         version=__version__,
-        files={name: sha256_of(path)[:_SHOWN] for name, path in _files(overlay)},
+        files={name: sha256_of(path)[:_SHOWN] for name, path in _list_files(overlay)},
         sources={
             f"{source.component} {source.version}": hashlib.sha256(
                 source.model_dump_json().encode()
@@ -54,7 +54,7 @@ def digest_files(inputs: Inputs) -> str:
 
 def digest_tool() -> str:
     """Return one digest of matrixctl's own files, as they are now."""
-    found = sorted((name, sha256_of(path)[:_SHOWN]) for name, path in _files(None))
+    found = sorted((name, sha256_of(path)[:_SHOWN]) for name, path in _list_files(None))
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
@@ -65,7 +65,7 @@ def refuse_changes(past: PastRun, begin: RunRecord, now: Inputs, lost: Callable[
     :param lost: asks for the sources that move; only where nothing else has changed.
     :raises UsageError: with everything that differs.
     """
-    found = list(_differences(past, begin, now)) or list(lost())
+    found = list(_list_changes(past, begin, now)) or list(lost())
     if found:
         raise UsageError(
             f"the run {past.record.run.id} cannot be resumed: what it began with has changed",
@@ -78,12 +78,12 @@ def list_differences(was: Inputs, now: Inputs) -> Iterator[str]:
     """Yield a line for each thing that is another one than it was."""
     if was.version != now.version:
         yield f"matrixctl is version {now.version}, and was {was.version}"
-    yield from _mapping("file of matrixctl", was.files, now.files)
-    yield from _mapping("entry of the sources", was.sources, now.sources)
+    yield from _compare_mappings("file of matrixctl", was.files, now.files)
+    yield from _compare_mappings("entry of the sources", was.sources, now.sources)
 
 
-def nothing_left(past: PastRun) -> NothingSelectedError:
-    """Every cell of the run was judged, and it has its end."""
+def explain_nothing_left(past: PastRun) -> NothingSelectedError:
+    """Return the error of a run that has its end, with every cell judged."""
     run = past.record.run
     return NothingSelectedError(
         f"the run {run.id} is finished: all of its {run.planned} cells are judged, with exit code"
@@ -92,8 +92,8 @@ def nothing_left(past: PastRun) -> NothingSelectedError:
     )
 
 
-def _files(overlay: Path | None) -> Iterator[tuple[str, Path]]:
-    """Modules, templates and image recipes, by a name that is the same wherever matrixctl is installed."""
+def _list_files(overlay: Path | None) -> Iterator[tuple[str, Path]]:
+    """Yield modules, templates and image recipes, by a name that is the same in each installation."""
     root, package = resources.root(), Path(__file__).parents[1]
     folders = {"orchestrator": package, "templates": root / "templates", "images": root / "images"}
     if overlay is not None:
@@ -105,7 +105,7 @@ def _files(overlay: Path | None) -> Iterator[tuple[str, Path]]:
                 yield f"{title}/{path.relative_to(folder)}", path
 
 
-def _differences(past: PastRun, begin: RunRecord, now: Inputs) -> Iterator[str]:
+def _list_changes(past: PastRun, begin: RunRecord, now: Inputs) -> Iterator[str]:
     was, first = past.start.inputs, past.start.record
     if was is None:
         yield "it was begun by a matrixctl that could not resume yet"
@@ -113,10 +113,10 @@ def _differences(past: PastRun, begin: RunRecord, now: Inputs) -> Iterator[str]:
     yield from list_differences(was, now)
     if first.run.matrix_digest != begin.run.matrix_digest:
         yield f"matrix: its SHA-256 is {begin.run.matrix_digest}, and was {first.run.matrix_digest}"
-    yield from _cells(past.record.cells, begin.cells)
+    yield from _compare_cells(past.record.cells, begin.cells)
 
 
-def _mapping(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+def _compare_mappings(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     changed = [name for name in chain(was, now.keys() - was.keys()) if was.get(name) != now.get(name)]
     for name in changed[:_NAMED]:
         is_now, before = now.get(name, "none, it is gone"), was.get(name, "none, it is new")
@@ -125,30 +125,31 @@ def _mapping(what: str, was: Mapping[str, str], now: Mapping[str, str]) -> Itera
         yield f"and {len(changed) - _NAMED} more like this"
 
 
-def _cells(was: Sequence[CellRecord], now: Sequence[CellRecord]) -> Iterator[str]:
+def _compare_cells(was: Sequence[CellRecord], now: Sequence[CellRecord]) -> Iterator[str]:
     before, after = {cell.id: cell for cell in was}, {cell.id: cell for cell in now}
     lines = [f"cell {key}: no longer selected" for key in before if key not in after]
     lines += [f"cell {key}: was not selected" for key in after if key not in before]
     for key in (key for key in before if key in after):
-        lines += [f"cell {key}: {line}" for line in _cell(before[key], after[key])]
+        lines += [f"cell {key}: {line}" for line in _compare_cell(before[key], after[key])]
     yield from lines[:_NAMED]
     if len(lines) > _NAMED:
         yield f"and {len(lines) - _NAMED} more cells"
 
 
-def _cell(was: CellRecord, now: CellRecord) -> Iterator[str]:
+def _compare_cell(was: CellRecord, now: CellRecord) -> Iterator[str]:
     for axis in AXES:
         one, other = getattr(was.axes, axis), getattr(now.axes, axis)
         for name in type(one).model_fields:
-            if getattr(one, name) != getattr(other, name):
-                yield f"{axis}.{name} is {_plain(getattr(other, name))}, and was {_plain(getattr(one, name))}"
+            before, after = getattr(one, name), getattr(other, name)
+            if before != after:
+                yield f"{axis}.{name} is {_write_plain(after)}, and was {_write_plain(before)}"
     if was.execution.host_arch != now.execution.host_arch:
         yield f"the machine that probes it is {now.execution.host_arch}, and was {was.execution.host_arch}"
     if was.expected != now.expected:
         yield "something else is expected of it"
 
 
-def _plain(value: object) -> str:
+def _write_plain(value: object) -> str:
     if isinstance(value, tuple):
-        return f"[{', '.join(_plain(one) for one in value)}]"
+        return f"[{', '.join(_write_plain(one) for one in value)}]"
     return str(value) or "nothing"

@@ -15,7 +15,7 @@ from orchestrator.app.leftovers import remove_leftovers
 from orchestrator.app.opening import find_start, make_context, make_run, open_run
 from orchestrator.app.options import Options
 from orchestrator.app.reaper import reap
-from orchestrator.app.resume import nothing_left
+from orchestrator.app.resume import explain_nothing_left
 from orchestrator.app.stages import Run, Stage
 from orchestrator.app.traces import take_traces
 from orchestrator.errors import RecordError
@@ -88,7 +88,7 @@ def _go(run: Run, past: PastRun | None) -> RunRecord:
     context, started = run.context, find_start(past)
     if past and past.over:
         with context.recorder:  # the process may have died before it wrote the report
-            raise nothing_left(past)
+            raise explain_nothing_left(past)
     run, opening = open_run(divide(replace(run, started=started), past), past)
     with context.recorder, reap(context):
         context.recorder.emit(opening)

@@ -49,9 +49,9 @@ class SelfTests:
     def record_missing(self, cells: Sequence[Cell], why: str, evidence: tuple[str, ...]) -> None:
         """Write down that the library of these cells has no result, since the self-test did not compile."""
         with self._faults_logged(), self._lock:
-            for cell in {_key(cell): cell for cell in cells}.values():
+            for cell in {_make_key(cell): cell for cell in cells}.values():
                 update = {"problem": why, "evidence": evidence}
-                self._record(_blank(cell).model_copy(update=update), name_build(cell))
+                self._record(_make_blank(cell).model_copy(update=update), name_build(cell))
 
     def explain(self, record: CellRecord) -> CellRecord:
         """Return the cell with the cause that its library's self-test gives for its failure, or with none."""
@@ -78,7 +78,7 @@ class SelfTests:
             output, exit_code=int(raw["exit_code"]), timed_out=bool(raw["timed_out"])
         )
         with self._lock:
-            made = _blank(first).model_copy(
+            made = _make_blank(first).model_copy(
                 update={
                     "library": library,
                     "checks": checks,
@@ -103,10 +103,10 @@ class SelfTests:
             self.recorder.emit(journal.SelfTested(selftest=self._known[key]))
 
     def _keep(self, cell: Cell, output: str) -> str:
-        """The file with the raw output; a second one only where its text is another."""
+        """Keep the raw output in a file, in a second one only where its text is another; return the path."""
         folder = self.recorder.folder / _FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        name = "--".join(part for part in _key(cell) if part != "default")
+        name = "--".join(part for part in _make_key(cell) if part != "default")
         for suffix in ("", f"--{name_build(cell)}"):
             path = folder / f"{re.sub('[^A-Za-z0-9._+~-]', '-', name + suffix)}.json"
             if not path.exists():
@@ -116,10 +116,10 @@ class SelfTests:
         return str(path.relative_to(self.recorder.folder))
 
 
-def _key(cell: Cell) -> tuple[str, str, str]:
+def _make_key(cell: Cell) -> tuple[str, str, str]:
     return cell.tls.name, cell.arch.name, cell.execution.name
 
 
-def _blank(cell: Cell) -> SelfTest:
-    tls, arch, execution = _key(cell)
+def _make_blank(cell: Cell) -> SelfTest:
+    tls, arch, execution = _make_key(cell)
     return SelfTest(tls=tls, arch=arch, execution=execution, library="", problem="", checks=(), evidence=())

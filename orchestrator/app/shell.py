@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.app.demand import demand_of_build
+from orchestrator.app.demand import find_build_demand
 from orchestrator.errors import UsageError
 from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
@@ -63,11 +63,11 @@ def open_shell(means: Means, role: Role, again: Replanned, cell: CellRecord, run
             return means.engine.interact(container_name, ("sh",))
     with _session(means, name, again, cell, run) as found:
         server, client = found
-        _log.info(_hint(role, again))
+        _log.info(_make_hint(role, again))
         return means.engine.interact(server if role == "server" else client, ("sh",))
 
 
-def _hint(role: Role, again: Replanned) -> str:
+def _make_hint(role: Role, again: Replanned) -> str:
     cell, config = again.cell, f"{_FIRST}/haproxy.cfg"
     if role == "client":
         return f"The server runs. To ask it: {make_client_command(cell, _FIRST)}"
@@ -132,7 +132,7 @@ def _build(means: Means, name: str, again: Replanned, run: RunRecord) -> Iterato
     path = again.sources.get(source.file) or _fetch(means, again, source)
     extra = packages.list_build_packages(recipe.haproxy, recipe.tls)
     target = recipe.target if recipe.compiles else again.host
-    allowed = demand_of_build("haproxy", compiles=recipe.compiles, jobs=means.engine.cpus)
+    allowed = find_build_demand("haproxy", compiles=recipe.compiles, jobs=means.engine.cpus)
     spec = ContainerSpec(
         name=f"{name}-build",
         run_id=name,

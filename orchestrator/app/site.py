@@ -110,7 +110,7 @@ def read_known(year: Year) -> Known:
         except (MatrixctlError, OSError):  # it is gone, or cannot be read: the history is enough
             continue
         if night is year.last:
-            details = {make_visible(cell.id): _detail(cell) for cell in record.cells}
+            details = {make_visible(cell.id): _make_detail(cell) for cell in record.cells}
         for cell in record.cells:
             result = night.results.get(make_visible(cell.id))
             if result is None or result.tone not in TROUBLE:
@@ -153,7 +153,7 @@ def _take_evidence(night: Night, cell: str, number: int, name: str) -> tuple[Evi
     ), size
 
 
-def _detail(cell: CellRecord) -> FolderDetail:
+def _make_detail(cell: CellRecord) -> FolderDetail:
     expected = cell.expected
     declared = expected is not None and not expected.rule
     return FolderDetail(

@@ -77,7 +77,7 @@ class Sources:
         )
         return "cached" if held else "succeeded"
 
-    def path(self, key: str) -> Path:
+    def find_path(self, key: str) -> Path:
         """Return where the source lies that the action of that key has fetched."""
         return self._fetched[key]
 

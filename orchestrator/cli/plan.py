@@ -10,7 +10,7 @@ from rich.table import Table
 from orchestrator.cli import common
 from orchestrator.cli.table import add_row, fits, make_table, make_text, show
 from orchestrator.execute.store.store import Store
-from orchestrator.preview import Preview, PreviewedAction, engine_here, preview
+from orchestrator.preview import Preview, PreviewedAction, find_engine, preview
 from orchestrator.report import units
 
 _STATES = {
@@ -42,7 +42,7 @@ def plan(
     known yet which builds the store has.
     """
     common.warn_of_sources(sources, selection.matrix)
-    engine, host = engine_here()
+    engine, host = find_engine()
     found = preview(
         selection.cells,
         common.read_catalog(sources),

@@ -12,7 +12,7 @@ from orchestrator.execute.sources import unpinned
 from orchestrator.execute.sources.unpinned import ResolvedSource
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Moving
-from orchestrator.preview import engine_here, packages_here
+from orchestrator.preview import find_engine, make_package_finder
 from orchestrator.reproduce import planned_folders
 from orchestrator.reproduce.folder import SCRIPT
 
@@ -41,8 +41,8 @@ def render(
     each build.
     """
     old = find_old(out)
-    engine, host = engine_here()
-    limits, package = selection.matrix.limits, packages_here(engine, host)
+    engine, host = find_engine()
+    limits, package = selection.matrix.limits, make_package_finder(engine, host)
 
     def bring(what: Moving) -> ResolvedSource:
         kept = Store(store or common.find_default_store())

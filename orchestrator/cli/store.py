@@ -14,7 +14,7 @@ from orchestrator.execute.store import bundle
 from orchestrator.execute.store.bundle import Item
 from orchestrator.execute.store.store import Store
 from orchestrator.matrix.catalog import Catalog
-from orchestrator.preview import Preview, engine_here, preview
+from orchestrator.preview import Preview, find_engine, preview
 from orchestrator.report.units import format_size
 
 
@@ -118,7 +118,7 @@ def _look(
     challenge_unsupported: bool,
 ) -> tuple[Preview, Arch]:
     """Return the plan as it would be carried out here, and the architecture of the engine's machine."""
-    engine, host = engine_here()
+    engine, host = find_engine()
     found = preview(
         selection.cells,
         catalog,

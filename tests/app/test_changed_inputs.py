@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from record_samples import cell, record
 
-from orchestrator.app.resume import inputs, refuse_changes
+from orchestrator.app.resume import find_inputs, refuse_changes
 from orchestrator.errors import UsageError
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import Patch
@@ -123,15 +123,15 @@ def test_inputs_hold_modules_templates_recipes_and_sources(tmp_path: Path) -> No
     source = Source(component="haproxy", version="3.0.11", file="x", sha256=None, strip=1, origins=())
     action = SourceAction(key="source:haproxy-3.0.11", name="haproxy-3.0.11", source=source)
     plan = Plan(actions={action.key: action}, cells={})
-    plain = inputs(plan, None)
+    plain = find_inputs(plan, None)
     assert list(plain.sources) == ["haproxy 3.0.11"]
     folders = {name.split("/")[0] for name in plain.files}
     assert folders == {"orchestrator", "templates", "images"}
     assert "orchestrator/app/resume.py" in plain.files
     assert not [name for name in plain.files if "__pycache__" in name]
     (tmp_path / "haproxy.cfg").write_text("planted")
-    over = inputs(plan, tmp_path)
+    over = find_inputs(plan, tmp_path)
     assert over.files.keys() - plain.files.keys() == {"overlay/haproxy.cfg"}
     other = source.model_copy(update={"strip": 2})
     moved = Plan(actions={action.key: action.model_copy(update={"source": other})}, cells={})
-    assert inputs(moved, None).sources != plain.sources
+    assert find_inputs(moved, None).sources != plain.sources

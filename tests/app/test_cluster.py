@@ -770,7 +770,7 @@ def test_a_worker_that_cannot_write_down_costs_its_own_tasks_alone(
     def refuse(self: Listener, *_: object) -> None:
         raise self.give_up(OSError(28, "No space left on device"))
 
-    monkeypatch.setattr(Listener, "told", lambda self, _: partial(refuse, self))
+    monkeypatch.setattr(Listener, "keep_calls", lambda self, _: partial(refuse, self))
     record = site.go()
     assert record.run.status == "finished"
     assert {cell.outcome for cell in record.cells} == {Outcome.ERROR}

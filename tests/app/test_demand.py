@@ -3,7 +3,7 @@
 import pytest
 from fakes import cell
 
-from orchestrator.app.demand import BUILD_MEMORY, demand_of_build, find_budget, find_demand
+from orchestrator.app.demand import BUILD_MEMORY, find_budget, find_build_demand, find_demand
 from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.slots import Demand, Slots
 from orchestrator.matrix.catalog import Catalog
@@ -29,10 +29,10 @@ def test_a_compile_takes_every_job_and_what_its_container_may() -> None:
 
 
 def test_what_is_only_unpacked_takes_one_cpu() -> None:
-    assert demand_of_build("haproxy", compiles=False, jobs=4) == demand_of_build(
+    assert find_build_demand("haproxy", compiles=False, jobs=4) == find_build_demand(
         "selftest", compiles=True, jobs=4
     )
-    assert demand_of_build("haproxy", compiles=False, jobs=4).cpus == 1
+    assert find_build_demand("haproxy", compiles=False, jobs=4).cpus == 1
 
 
 def test_a_session_takes_what_its_two_containers_may_in_the_lane_of_its_architecture() -> None:

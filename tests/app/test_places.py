@@ -118,7 +118,7 @@ class Place:
         )
         here = kind(
             context=context,
-            sources=cast("Any", SimpleNamespace(moved={}, path=None)),
+            sources=cast("Any", SimpleNamespace(moved={}, find_path=None)),
             emulators=EVERYTHING,
             probing=probing,
             **more,
@@ -133,8 +133,8 @@ class Place:
             cancel=self.cancel,
             grace=30,
         )
-        said = cast("Listener", context.recorder).said
-        self.events = [one for one in said if isinstance(one, ActionChanged)]
+        heard = cast("Listener", context.recorder).events
+        self.events = [one for one in heard if isinstance(one, ActionChanged)]
         return failures
 
     def _make_context(self) -> Context:

@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from orchestrator import resources
-from orchestrator.app import local_host
+from orchestrator.app import describe_local_host
 from orchestrator.cli.main import main
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
@@ -111,7 +111,7 @@ def a_run(out: Path, run_id: str = RUN) -> RunRecord:
             matrix_digest="0" * 64,
             profile="full",
             filters=(),
-            host=local_host(),
+            host=describe_local_host(),
             engine=None,
             planned=2,
             judged=0,

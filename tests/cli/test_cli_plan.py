@@ -11,7 +11,7 @@ from orchestrator.cli.common import read_catalog
 from orchestrator.cli.main import main
 from orchestrator.execute.images import workshop
 from orchestrator.execute.store.store import Store
-from orchestrator.preview import engine_here
+from orchestrator.preview import find_engine
 
 
 def plan(tmp_path: Path, *args: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_the_table_fits(tmp_path: Path, columns: str) -> None:
 def test_a_build_has_a_digest_where_the_images_it_needs_are_here_and_none_is_made(
     tmp_path: Path,
 ) -> None:
-    engine, host = engine_here()
+    engine, host = find_engine()
     assert engine is not None
     before = workshop.remove_images(engine, dry_run=True)
     result = CliRunner().invoke(main, ["plan", "--format", "json", "--store", str(tmp_path)])

@@ -39,7 +39,7 @@ class Machines:
         self.work_at(None)
 
     def work_at(self, engine: FakeEngine | None) -> None:
-        self.patch.setattr(command, "engine_here", lambda: (engine, ARCHES["amd64"]))
+        self.patch.setattr(command, "find_engine", lambda: (engine, ARCHES["amd64"]))
 
     def go(self) -> None:
         assert all(cell.outcome is not None for cell in self.run.go().cells)

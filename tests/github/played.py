@@ -70,6 +70,6 @@ def _run_matrix(matrix: Any, cells: Any, _catalog: Any, engine: Any, options: An
 if __name__ == "__main__":
     vars(app)["run_matrix"] = _run_matrix
     vars(run)["connect"] = _connect
-    vars(store)["engine_here"] = lambda: (_connect(), ARCHES["amd64"])
+    vars(store)["find_engine"] = lambda: (_connect(), ARCHES["amd64"])
     vars(common)["catalog"] = lambda _: engine_run.CATALOG
     process()

@@ -52,6 +52,6 @@ class Actions:
             case SourceAction():
                 return source.do(self.context, action, self.sources)
             case BuildAction():
-                return build.do(self.context, action, plan, self.sources.path)
+                return build.do(self.context, action, plan, self.sources.find_path)
             case ProbeAction():
                 return probe.do(self.context, action, plan, self.probing)

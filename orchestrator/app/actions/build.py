@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.app.context import Context
-from orchestrator.app.demand import demand_of_build
+from orchestrator.app.demand import find_build_demand
 from orchestrator.arch import Arch
 from orchestrator.errors import MatrixctlError, PrerequisiteError
 from orchestrator.execute.compile import Compile, compile_once
@@ -58,7 +58,7 @@ def make_task(
     name, target, extra = name_toolchain(recipe, context.host)
     image = context.images.get(name, target, extra)
     caches, kept = choose_caches(recipe)
-    allowed = demand_of_build(kind, compiles=recipe.compiles, jobs=context.options.jobs)
+    allowed = find_build_demand(kind, compiles=recipe.compiles, jobs=context.options.jobs)
     return Compile(
         name=f"matrixctl-{context.run_id}-{kind}-{secrets.token_hex(3)}",
         run_id=context.run_id,
@@ -99,7 +99,7 @@ def find_library(store: Store, action: Action) -> Path:
     if artifact is None:
         raise MatrixctlError(
             f"the artifact of {action.name} is gone from the store",
-            resolution="Run again: it is built anew. Does something else remove files there?",
+            resolution="Run again: it is built again. Does something else remove files there?",
         )
     return artifact.path
 

@@ -434,11 +434,11 @@ class ClusterActions(Actions):
         for path, content in done.files.items():
             if is_evidence(path):
                 self.context.recorder.keep(path, content)
-        for said in done.said:
-            if isinstance(said, Call):
-                getattr(self.probing, said.field)(*said.arguments)
+        for event in done.events:
+            if isinstance(event, Call):
+                getattr(self.probing, event.field)(*event.arguments)
             else:
-                self.context.recorder.emit(said)
+                self.context.recorder.emit(event)
 
 
 def _note_lost(done: TaskResult, lost: Sequence[str]) -> TaskResult:
@@ -450,11 +450,11 @@ def _note_lost(done: TaskResult, lost: Sequence[str]) -> TaskResult:
             return argument.model_copy(update={"why": f"{argument.why}{again}"})
         return argument
 
-    said = [
+    events = [
         replace(one, arguments=tuple(map(note, one.arguments))) if isinstance(one, Call) else one
-        for one in done.said
+        for one in done.events
     ]
-    return replace(done, said=tuple(said))
+    return replace(done, events=tuple(events))
 
 
 @contextmanager

@@ -44,20 +44,20 @@ class Listener(Recorder):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, listen=lambda _: None, finish=lambda _, __: None)
-        self.said: list[Call | Event] = []
-        self._saying = threading.Lock()
+        self.events: list[Call | Event] = []
+        self._keeping = threading.Lock()
 
     def emit(self, event: Event) -> None:
         """Keep the event."""
-        self._say(event)
+        self._keep(event)
 
-    def told(self, name: str) -> Callable[..., None]:
-        """Return what keeps each call of a field of ``Probing``."""
-        return lambda *arguments: self._say(Call(field=name, arguments=arguments))
+    def keep_calls(self, name: str) -> Callable[..., None]:
+        """Return a function that keeps each call of it, as of that field of ``Probing``."""
+        return lambda *arguments: self._keep(Call(field=name, arguments=arguments))
 
-    def _say(self, said: Call | Event) -> None:
-        with self._saying:
-            self.said.append(said)
+    def _keep(self, event: Call | Event) -> None:
+        with self._keeping:
+            self.events.append(event)
 
 
 @dataclass(kw_only=True)
@@ -125,7 +125,7 @@ def perform(machine: Machine, task: Task) -> TaskResult:
             error = _make_plain(caught, machine.address, folder)
         return TaskResult(
             status=status,
-            said=tuple(listener.said),
+            events=tuple(listener.events),
             files=dict(read_evidence(folder)),
             log=_read_log(machine.store, task.action),
             error=error,
@@ -177,17 +177,17 @@ def _do(context: Context, task: Task, machine: Machine) -> ActionStatus:
 
 
 def _make_probing(task: Task, context: Context, machine: Machine) -> Probing:
-    told = cast("Listener", context.recorder).told
+    keep = cast("Listener", context.recorder).keep_calls
     return Probing(
         certificates=task.certificates,
         declared=lambda cell: task.declared.get(cell.id),
-        record_attempt=told("record_attempt"),
-        record_selftest=told("record_selftest"),
-        keep_version=told("keep_version"),
+        record_attempt=keep("record_attempt"),
+        record_selftest=keep("record_selftest"),
+        keep_version=keep("keep_version"),
         is_due=lambda _: False,
         find_rounds=lambda _: (),
         settle=lambda _: None,
-        record_traced=told("record_traced"),
+        record_traced=keep("record_traced"),
         proofs=machine.find_proofs(task.asker),
     )
 

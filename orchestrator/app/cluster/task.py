@@ -78,7 +78,7 @@ class Call:
 class TaskResult:
     """What became of a task.
 
-    :ivar said: what it told and what it wrote down, in that order.
+    :ivar events: its calls and events, in that order.
     :ivar files: its evidence, by path below the run's folder.
     :ivar log: of a build; ``None`` where there is none.
     :ivar given: the image that it made, as the other workers take it.
@@ -86,7 +86,7 @@ class TaskResult:
     """
 
     status: ActionStatus
-    said: tuple[Call | Event, ...]
+    events: tuple[Call | Event, ...]
     files: Mapping[str, bytes]
     log: bytes | None
     error: Exception | None
