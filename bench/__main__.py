@@ -23,7 +23,7 @@ from bench import (
     transfer,
     warm,
 )
-from orchestrator.arch import Arch, by_machine
+from orchestrator.arch import Arch, find_arch
 from orchestrator.cli import common
 from orchestrator.cli.main import collect_seldom
 from orchestrator.errors import MatrixctlError
@@ -41,7 +41,7 @@ def _list_benchmarks(
     """Return them by name, from the quickest to the slowest."""
 
     def find_host() -> Arch:
-        return by_machine(docker_engine.connect().describe().arch)
+        return find_arch(docker_engine.connect().describe().arch)
 
     return {
         "scale": scale.measure,
@@ -107,7 +107,7 @@ def main(
     """
     try:
         if not names or "builds" in names:
-            builds.refuse_without_emulator(machine.find_foreign(by_machine(os.uname().machine)))
+            builds.refuse_without_emulator(machine.find_foreign(find_arch(os.uname().machine)))
         measure(
             names or NAMES,
             _list_benchmarks(

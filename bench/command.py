@@ -33,7 +33,7 @@ def run_and_read(
     with tempfile.TemporaryDirectory() as out:
         program = [str(Path(sys.executable).with_name("matrixctl")), "run", "--quiet"]
         # The matrix that travels with matrixctl, not one that lies in the working directory.
-        where = ["--matrix", str(resources.root() / "matrix.yaml"), "--store", str(store), "--out", out]
+        where = ["--matrix", str(resources.find_root() / "matrix.yaml"), "--store", str(store), "--out", out]
         done = process.run([*program, *where, *options], timeout=timeout)
         found = list(Path(out).glob("*/run.json"))
         record = RunRecord.model_validate_json(found[0].read_bytes()) if found else None

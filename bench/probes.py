@@ -165,7 +165,7 @@ def judge(mode: str, line: Line) -> tuple[str, ...]:
 
 
 def _make_bed(record: RunRecord, host: Arch, target: Arch, store: Path) -> Bed:
-    matrix = load(resources.root() / "matrix.yaml")
+    matrix = load(resources.find_root() / "matrix.yaml")
     filters = (*find_filters(matrix, _PROFILE), *_FILTERS, f"arch={target.name}")
     digest = next(cell.build.digest for cell in record.cells if cell.axes.arch.arch == target)
     artifact = Store(store).find_artifact(digest or "")

@@ -33,7 +33,7 @@ State = tuple[tuple[Group, int], ...]
 
 def measure(profile: str = "nightly", most: int = MOST) -> Section:
     """Cut the profile for each number of runners, and hold the longest shard against the optimum."""
-    matrix = load(resources.root() / "matrix.yaml")
+    matrix = load(resources.find_root() / "matrix.yaml")
     every = expand(matrix)
     return make_section(select(every, find_filters(matrix, profile), known=every), profile, most)
 

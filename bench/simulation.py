@@ -134,7 +134,7 @@ def find_bound(actions: Sequence[Action], seconds: Seconds, workers: int) -> flo
 
 def list_actions(profile: str) -> list[Action]:
     """Return what workers do in a run of a profile: its builds and probes."""
-    matrix = load(resources.root() / "matrix.yaml")
+    matrix = load(resources.find_root() / "matrix.yaml")
     every = expand(matrix)
     cells = select(every, find_filters(matrix, profile), known=every)
     planner = Planner(host=ARCHES["amd64"], catalog=Catalog(sources={}), renderer=Renderer(), packages={})

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.figures import Section
 from orchestrator import resources
 from orchestrator.app.needs import find_needs
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 from orchestrator.cli import common
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine
@@ -134,7 +134,7 @@ def _tell(load_s: float | None) -> str:
 
 def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
     selection = common.SelectionOptions(
-        matrix_file=resources.root() / "matrix.yaml",
+        matrix_file=resources.find_root() / "matrix.yaml",
         profile=choice.profile,
         filters=choice.filters,
         ids=(),
@@ -145,7 +145,7 @@ def _look(choice: Choice, store: Store, engine: Engine) -> Preview:
         common.read_catalog(()),
         store,
         engine,
-        by_machine(engine.describe().arch),
+        find_arch(engine.describe().arch),
         expectations=selection.expectations,
         mirrors=(),
     )
@@ -182,8 +182,8 @@ def _move(title: str, found: Preview, store: Store, *, caches: bool) -> Transfer
 def _save(title: str, found: Preview, store: Store, engine: Engine, empty: str | None) -> Images:
     actions = [step.action for step in found.steps if step.state == "present"]
     wanted = [action for action in actions if isinstance(action, ImageAction) and not action.extra]
-    here = workshop.find_existing(engine, by_machine(engine.describe().arch), tuple(ARCHES.values()))
-    host = by_machine(engine.describe().arch).name
+    here = workshop.find_existing(engine, find_arch(engine.describe().arch), tuple(ARCHES.values()))
+    host = find_arch(engine.describe().arch).name
     keys = {("base", host), *((one.image, one.arch) for one in wanted)}
     tags = sorted({here[key].tag for key in keys if key in here})
     took = [store.find_duration("image", one.name) for one in wanted]

@@ -238,18 +238,18 @@ _ALSO = {
 """What people, compilers and CI systems say besides the names of the records."""
 
 
-def _other_names(arch: Arch) -> tuple[str, ...]:
+def _list_other_names(arch: Arch) -> tuple[str, ...]:
     """Return the names of an architecture in other tools, from which a person is led to ours."""
     tools = (arch.machine, arch.gnu, arch.multiarch, arch.platform, arch.qemu, arch.cmake_processor)
     return (*_ALSO.get(arch.name, ()), *tools, arch.openssl_target)
 
 
-ALIASES: dict[str, str] = {other: arch.name for arch in ARCHES.values() for other in _other_names(arch)}
+ALIASES: dict[str, str] = {other: arch.name for arch in ARCHES.values() for other in _list_other_names(arch)}
 """The names of other tools, with ours. They are hints of messages: a file has one name for each thing."""
 
 
-def by_machine(machine: str) -> Arch:
-    """The architecture that ``uname -m`` (or Docker's ``Architecture``) calls ``machine``.
+def find_arch(machine: str) -> Arch:
+    """Return the architecture that ``uname -m`` (or Docker's ``Architecture``) calls ``machine``.
 
     :raises KeyError: for a machine that no record knows.
     """

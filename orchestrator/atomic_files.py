@@ -95,7 +95,7 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def at_home(path: str) -> Path:
+def expand_home(path: str) -> Path:
     """Return the path with ``~`` and ``~user`` filled in; unchanged if there is no such user."""
     try:
         return Path(path).expanduser()
@@ -190,7 +190,7 @@ def _half_made(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             with temporary.open("wb") as file:
-                if _claimed(file.fileno(), temporary):
+                if _claim(file.fileno(), temporary):
                     yield file, temporary
                     return
         finally:
@@ -210,7 +210,7 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
         except FileNotFoundError:  # a sweeper came between
             continue
         try:
-            if _claimed(descriptor, folder):
+            if _claim(descriptor, folder):
                 yield folder
                 return
         finally:
@@ -221,36 +221,36 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
 def sweep_scratch(parent: Path, *, dry_run: bool = False) -> tuple[Path, ...]:
     """Remove the scratch folders in ``parent`` of this user's dead processes, and return them."""
     found = sorted(parent.glob(f"{_SCRATCH}*"))
-    folders = [path for path in found if _ours(path, stat.S_ISDIR)]
-    return _swept(folders, (lambda _: None) if dry_run else shutil.rmtree)
+    folders = [path for path in found if _is_ours(path, stat.S_ISDIR)]
+    return _sweep(folders, (lambda _: None) if dry_run else shutil.rmtree)
 
 
 def sweep_half_made(paths: Iterable[Path], *, dry_run: bool = False) -> tuple[Path, ...]:
     """Remove those of the paths that are files which dead processes of this user left half made."""
     found = [path for path in sorted(paths) if _HALF_MADE.fullmatch(path.name)]
-    files = [path for path in found if _ours(path, stat.S_ISREG)]
-    return _swept(files, (lambda _: None) if dry_run else Path.unlink)
+    files = [path for path in found if _is_ours(path, stat.S_ISREG)]
+    return _sweep(files, (lambda _: None) if dry_run else Path.unlink)
 
 
-def _swept(paths: Iterable[Path], remove: Callable[[Path], object]) -> tuple[Path, ...]:
+def _sweep(paths: Iterable[Path], remove: Callable[[Path], object]) -> tuple[Path, ...]:
     gone = []
     for path in paths:
         # Locked by the living; vanished; or on a file system without locks, where it cannot be told.
-        with suppress(OSError), _opened(path) as descriptor:
+        with suppress(OSError), _open_descriptor(path) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(path)
             gone.append(path)
     return tuple(gone)
 
 
-def _claimed(descriptor: int, path: Path) -> bool:
+def _claim(descriptor: int, path: Path) -> bool:
     """Lock a new file or folder; return false if a sweeper has already removed it."""
     with suppress(OSError):  # no locks on this file system: then nothing is swept there either
         fcntl.flock(descriptor, fcntl.LOCK_SH)
     return path.exists()
 
 
-def unheld(file: IO[bytes]) -> bool:
+def is_unheld(file: IO[bytes]) -> bool:
     """Return whether no living process has locked it; none can until ``file`` is closed."""
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -260,7 +260,7 @@ def unheld(file: IO[bytes]) -> bool:
 
 
 @contextmanager
-def _opened(path: Path, flags: int = os.O_NOFOLLOW) -> Iterator[int]:
+def _open_descriptor(path: Path, flags: int = os.O_NOFOLLOW) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         yield descriptor
@@ -268,7 +268,7 @@ def _opened(path: Path, flags: int = os.O_NOFOLLOW) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _ours(path: Path, kind: Callable[[int], bool]) -> bool:
+def _is_ours(path: Path, kind: Callable[[int], bool]) -> bool:
     try:
         found = path.lstat()
     except OSError:
@@ -278,11 +278,11 @@ def _ours(path: Path, kind: Callable[[int], bool]) -> bool:
 
 def sync_folder(folder: Path) -> None:
     """Write ``folder`` to the disk, so that a rename in it survives a power cut."""
-    with _opened(folder, 0) as descriptor:
+    with _open_descriptor(folder, 0) as descriptor:
         os.fsync(descriptor)
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return the file's SHA-256 in lower-case hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -47,10 +47,10 @@ def cut(text: str, limit: int) -> str:
     """Return at most ``limit`` characters of ``text``, and how many are missing."""
     if len(text) <= limit:
         return text
-    return f"{text[:limit]}… (cut after {size(limit)}; {len(text) - limit} more characters)"
+    return f"{text[:limit]}… (cut after {format_size(limit)}; {len(text) - limit} more characters)"
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Return a limit for people, as ``1 MiB``."""
     for unit, name in ((_MIB, "MiB"), (1 << 10, "KiB")):
         if count >= unit and count % unit == 0:
@@ -71,11 +71,14 @@ class Head:
         self._kept += data[:room]
         self._lost += max(0, len(data) - room)
 
-    def content(self) -> bytes:
+    def get_content(self) -> bytes:
         """Return the kept part, and on an extra line how much was dropped."""
         if not self._lost:
             return bytes(self._kept)
-        return bytes(self._kept) + f"\n(cut after {size(self._limit)}; {self._lost} more bytes)\n".encode()
+        return (
+            bytes(self._kept)
+            + f"\n(cut after {format_size(self._limit)}; {self._lost} more bytes)\n".encode()
+        )
 
 
 class Lines:
@@ -95,5 +98,5 @@ class Lines:
             yield bytes(self._begun + line)
             self._begun.clear()
         if len(self._begun) + len(rest) > self._limit:
-            raise OverflowError(f"a line of more than {size(self._limit)}")
+            raise OverflowError(f"a line of more than {format_size(self._limit)}")
         self._begun += rest

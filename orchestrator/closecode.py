@@ -74,7 +74,7 @@ CRYPTO = 0x100
 """CRYPTO_ERROR: 0x100 to 0x1ff carry a TLS alert (RFC 9000, section 20.1; RFC 9001, section 4.8)."""
 
 
-def words(code: int, *, established: bool) -> str:
+def describe_code(code: int, *, established: bool) -> str:
     """Return ``code`` in hexadecimal and what it means, as in ``0x128 = TLS alert 40 handshake_failure``.
 
     0x100 to 0x110 are codes of HTTP/3 too. Before the handshake has ended (``established``) HTTP/3 cannot

@@ -26,7 +26,7 @@ def describe_schema(model: type[Value], title: str) -> dict[str, Any]:
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def whole(value: Any) -> Any:
+def replace_surrogates(value: Any) -> Any:
     """Return ``value``, a value from JSON, with U+FFFD for each surrogate without a partner.
 
     JSON can represent one (RFC 8259, 8.2), UTF-8 cannot: no file and no journal could contain it.
@@ -34,7 +34,7 @@ def whole(value: Any) -> Any:
     if isinstance(value, str):
         return _HALF.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, dict):
-        return {whole(key): whole(item) for key, item in value.items()}
+        return {replace_surrogates(key): replace_surrogates(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [whole(item) for item in value]
+        return [replace_surrogates(item) for item in value]
     return value

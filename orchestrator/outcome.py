@@ -177,7 +177,7 @@ class Expectation(Protocol):
     def rule(self) -> str: ...
 
 
-def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expectation | None) -> Verdict:
+def find_verdict(outcome: Outcome | None, reason: Reason | None, expected: Expectation | None) -> Verdict:
     """Return the verdict on an outcome by what was expected; docs/outcomes.md has it as a table.
 
     ``expected`` is ``None`` for a cell that no rule meets and that is not declared unsupported.
@@ -185,7 +185,7 @@ def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expectatio
     if outcome is None:
         return Verdict.NOT_JUDGED
     if expected is None:
-        return _unexpected(outcome) if outcome is not Outcome.PASS else Verdict.AS_EXPECTED
+        return _judge_unexpected(outcome) if outcome is not Outcome.PASS else Verdict.AS_EXPECTED
     if (outcome, reason) == (expected.outcome, expected.reason):
         return Verdict.KNOWN_FAILURE if outcome in FAILURES else Verdict.AS_EXPECTED
     if outcome is Outcome.PASS:
@@ -193,10 +193,10 @@ def verdict(outcome: Outcome | None, reason: Reason | None, expected: Expectatio
         return Verdict.NOW_PASSING if expected.rule else Verdict.REGRESSION
     if outcome in FAILURES and expected.outcome in FAILURES:
         return Verdict.CHANGED_FAILURE
-    return _unexpected(outcome)
+    return _judge_unexpected(outcome)
 
 
-def _unexpected(outcome: Outcome) -> Verdict:
+def _judge_unexpected(outcome: Outcome) -> Verdict:
     return Verdict.REGRESSION if outcome in FAILURES else Verdict.NOT_JUDGED
 
 
@@ -213,8 +213,8 @@ _CALM = {
 """The verdicts that are no alarm, and that an outcome can have."""
 
 
-def believed(outcome: Outcome | None, said: Verdict) -> Verdict:
-    """The verdict that a record says, or a louder one where no such outcome can have it.
+def correct_verdict(outcome: Outcome | None, said: Verdict) -> Verdict:
+    """Return the verdict that a record says, or a louder one where no such outcome can have it.
 
     A record may come from anywhere; a cell that was not judged is never green.
     """
@@ -222,7 +222,7 @@ def believed(outcome: Outcome | None, said: Verdict) -> Verdict:
         return Verdict.NOT_JUDGED
     if said in ALARMS or said in _CALM[outcome]:
         return said
-    return _unexpected(outcome)
+    return _judge_unexpected(outcome)
 
 
 _EXIT: dict[Verdict, Exit] = {
@@ -236,22 +236,22 @@ _EXIT: dict[Verdict, Exit] = {
 }
 
 
-def exit_code(
+def find_exit_code(
     cells: Iterable[tuple[Outcome | None, Verdict]],
     *,
     stale: bool = False,
     allow_blocked: bool = False,
     fail_on_flaky: bool = False,
 ) -> Exit:
-    """The exit code of a run, from the outcome and the verdict of each cell.
+    """Return the exit code of a run, from the outcome and the verdict of each cell.
 
     :param stale: a rule that counts for a cell of the run is out of date.
     :param allow_blocked: forgive a blocked cell that no rule expects; anything else that was not judged
         is the harness's.
     :param fail_on_flaky: a flaky cell counts as a failure.
     """
-    every = [(outcome, believed(outcome, verdict)) for outcome, verdict in cells]
-    codes = {_cell_exit(*cell, allow_blocked=allow_blocked) for cell in every}
+    every = [(outcome, correct_verdict(outcome, verdict)) for outcome, verdict in cells]
+    codes = {_find_cell_exit(*cell, allow_blocked=allow_blocked) for cell in every}
     if stale or (fail_on_flaky and any(verdict is Verdict.FLAKY for _, verdict in every)):
         codes.add(Exit.FAILED)
     for code in (Exit.FAILED, Exit.HARNESS):
@@ -260,12 +260,12 @@ def exit_code(
     return Exit.OK
 
 
-def _cell_exit(outcome: Outcome | None, verdict: Verdict, *, allow_blocked: bool) -> Exit:
+def _find_cell_exit(outcome: Outcome | None, verdict: Verdict, *, allow_blocked: bool) -> Exit:
     forgiven = allow_blocked and outcome is Outcome.BLOCKED and verdict is Verdict.NOT_JUDGED
-    return Exit.OK if forgiven else verdict_exit(verdict)
+    return Exit.OK if forgiven else find_verdict_exit(verdict)
 
 
-def verdict_exit(verdict: Verdict) -> Exit:
+def find_verdict_exit(verdict: Verdict) -> Exit:
     """Return the exit code that one cell of this verdict causes."""
     return _EXIT[verdict]
 
@@ -274,6 +274,6 @@ _ORDER = tuple(Outcome)
 _VERDICTS = tuple(Verdict)
 
 
-def severity(outcome: Outcome, verdict: Verdict) -> tuple[int, int]:
-    """Sorts attempts from best to worst: a known failure must not hide another one beside it."""
+def rank_severity(outcome: Outcome, verdict: Verdict) -> tuple[int, int]:
+    """Return a key that sorts attempts from best to worst: a known failure hides no other one."""
     return _ORDER.index(outcome), _VERDICTS.index(verdict)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orchestrator.arch import ARCHES, Arch, by_machine
+from orchestrator.arch import ARCHES, Arch, find_arch
 from orchestrator.errors import EngineError, MatrixctlError
 from orchestrator.execute.engine.engine import Engine, connect
 from orchestrator.execute.images import image_content, own_client, workshop
@@ -78,9 +78,9 @@ def find_engine() -> tuple[Engine | None, Arch]:
     """Return the engine, if one answers, and its architecture; without one this machine's."""
     try:
         engine = connect()
-        return engine, by_machine(engine.describe().arch)
+        return engine, find_arch(engine.describe().arch)
     except EngineError:
-        return None, by_machine(os.uname().machine)
+        return None, find_arch(os.uname().machine)
 
 
 def make_package_finder(engine: Engine | None, host: Arch) -> Package:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @cache
-def root() -> Path:
+def find_root() -> Path:
     """Return the folder that has ``images/``, ``templates/``, ``matrix.yaml`` and ``sources.yaml``."""
     package = Path(__file__).resolve().parent
     packaged = package / "_resources"

@@ -11,7 +11,7 @@ from orchestrator.mask_passwords import mask_text
 
 def keep_traceback(folder: Path, error: BaseException) -> str:
     """Write the traceback into a new file of the run's folder; return a line for a person. Never raises."""
-    said = bounds.cut(mask_text(_shown(error)), bounds.MESSAGE)
+    said = bounds.cut(mask_text(_show(error)), bounds.MESSAGE)
     try:
         path = write_report(folder, mask_text("".join(traceback.format_exception(error))))
     except Exception as another:  # noqa: BLE001 - to fail here would hide what failed before
@@ -29,7 +29,7 @@ def write_report(folder: Path, text: str) -> Path:
     return path
 
 
-def _shown(error: BaseException) -> str:
+def _show(error: BaseException) -> str:
     try:
         return repr(error)
     except Exception:  # noqa: BLE001 - an error's own words may be broken, too

@@ -40,14 +40,14 @@ class Version:
         if match is None:
             raise ValueError(f"{text[:_LONGEST]!r} is no version such as 3.0.11, 3.0-dev13 or 3.3.0-quic1")
         release = tuple(int(number) for number in match["release"].split("."))
-        suffixes = tuple(_suffix(part) for part in _SUFFIX.finditer(match["rest"]) if part[0])
-        return cls(key=(_without_zeros(release), (*suffixes, _END)), release=release, text=text)
+        suffixes = tuple(_parse_suffix(part) for part in _SUFFIX.finditer(match["rest"]) if part[0])
+        return cls(key=(_strip_zeros(release), (*suffixes, _END)), release=release, text=text)
 
-    def at_most(self, bound: Self) -> bool:
+    def is_at_most(self, bound: Self) -> bool:
         """Return true up to ``bound`` and its whole series: 3.1.9 and 3.1.9-quic1 are at most 3.1."""
-        return self <= bound or self._in_series(bound)
+        return self <= bound or self._is_in_series(bound)
 
-    def _in_series(self, bound: Self) -> bool:
+    def _is_in_series(self, bound: Self) -> bool:
         length = len(bound.release)
         padded = self.release + (0,) * (length - len(self.release))
         suffixes = bound.key[1][:-1]
@@ -59,12 +59,12 @@ class Version:
         return self.text
 
 
-def _suffix(part: re.Match[str]) -> Suffix:
+def _parse_suffix(part: re.Match[str]) -> Suffix:
     word = part["word"].lower()
     return _BEFORE.get(word, _AFTER), word, int(part["number"] or 0)
 
 
-def _without_zeros(release: tuple[int, ...]) -> tuple[int, ...]:
+def _strip_zeros(release: tuple[int, ...]) -> tuple[int, ...]:
     length = len(release)
     while length > 1 and release[length - 1] == 0:
         length -= 1

@@ -37,7 +37,7 @@ settings.register_profile("full", settings.get_profile("few"), max_examples=100)
 settings.load_profile("few")
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_MATRIX = resources.root() / "matrix.yaml"
+DEFAULT_MATRIX = resources.find_root() / "matrix.yaml"
 
 _FLAGS = {
     "containers": "needs a Docker engine: pytest --run-containers",
@@ -208,7 +208,7 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
         record, made = app.run_matrix(
             loaded,
             cells,
-            load_catalog([resources.root() / "sources.yaml"]),
+            load_catalog([resources.find_root() / "sources.yaml"]),
             engine,
             replace(options, **changes),  # type: ignore[arg-type]
             expectations=resolve(loaded, every, today or datetime.now(UTC).date()),
@@ -229,7 +229,7 @@ class Overlay:
     def edit(self, name: str, *changes: tuple[str, str]) -> "Overlay":
         """Replace text in one of our templates; each text must be there, so that no plant is lost."""
         path = self.folder / name
-        text = (path if path.exists() else resources.root() / "templates" / name).read_text()
+        text = (path if path.exists() else resources.find_root() / "templates" / name).read_text()
         for old, new in changes:
             assert text.count(old) >= 1, f"{name} has no {old!r}"
             text = text.replace(old, new)

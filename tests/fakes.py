@@ -177,7 +177,7 @@ class FakeEngine:
             raise EngineError(f"Docker failed to get {path} from {name}.")
         archive = pack(found)
         if len(archive) > limit:
-            raise TooLargeError(f"{path} in {name} is larger than {bounds.size(limit)}.")
+            raise TooLargeError(f"{path} in {name} is larger than {bounds.format_size(limit)}.")
         yield from (archive[start : start + 1000] for start in range(0, len(archive), 1000))
 
     def remove(self, name: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.enums import ENUM_E_MACHINE
 
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 
 
 class Names(NamedTuple):
@@ -110,7 +110,7 @@ def test_python_itself_is_a_program_of_the_architecture_that_it_runs_on() -> Non
     machine = platform.machine()
     if machine not in {arch.machine for arch in ARCHES.values()}:
         pytest.skip(f"no record of {machine}")
-    arch = by_machine(machine)
+    arch = find_arch(machine)
     with Path(sys.executable).resolve().open("rb") as file:
         assert ELFFile(file)["e_machine"] == arch.elf_machine
     assert sysconfig.get_config_var("MULTIARCH") in {arch.multiarch, None, ""}

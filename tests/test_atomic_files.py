@@ -86,7 +86,7 @@ def test_another_users_stay(tmp_path: Path) -> None:
 def test_a_sweeper_that_comes_between_making_and_locking_costs_another_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = atomic_files._claimed, []
+    real, calls = atomic_files._claim, []
 
     def claimed(descriptor: int, path: Path) -> bool:
         calls.append(path)
@@ -94,7 +94,7 @@ def test_a_sweeper_that_comes_between_making_and_locking_costs_another_try(
             assert sweep(tmp_path) == {path}
         return real(descriptor, path)
 
-    monkeypatch.setattr(atomic_files, "_claimed", claimed)
+    monkeypatch.setattr(atomic_files, "_claim", claimed)
     with scratch_folder(tmp_path) as folder:
         assert folder.is_dir()
     calls.clear()

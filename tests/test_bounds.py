@@ -10,7 +10,7 @@ def test_what_is_short_stays_as_it_is() -> None:
     head = bounds.Head(4)
     for piece in (b"ab", b"", b"cd"):
         head.add(piece)
-    assert head.content() == b"abcd"
+    assert head.get_content() == b"abcd"
 
 
 def test_a_cut_says_so_and_how_much_is_missing() -> None:
@@ -18,14 +18,14 @@ def test_a_cut_says_so_and_how_much_is_missing() -> None:
     head = bounds.Head(4)
     for _ in range(1000):
         head.add(b"abc")
-    assert head.content() == b"abca\n(cut after 4; 2996 more bytes)\n"
+    assert head.get_content() == b"abca\n(cut after 4; 2996 more bytes)\n"
 
 
 @pytest.mark.parametrize(
     ("count", "said"), [(1 << 20, "1 MiB"), (16384, "16 KiB"), (400, "400"), (3 << 20, "3 MiB")]
 )
 def test_a_limit_is_told_in_round_units(count: int, said: str) -> None:
-    assert bounds.size(count) == said
+    assert bounds.format_size(count) == said
 
 
 def test_lines_come_whole_whatever_the_pieces_are() -> None:

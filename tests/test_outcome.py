@@ -12,9 +12,9 @@ from orchestrator.outcome import (
     Outcome,
     Reason,
     Verdict,
-    exit_code,
-    severity,
-    verdict,
+    find_exit_code,
+    find_verdict,
+    rank_severity,
 )
 
 CHANGED, KNOWN, NOT_JUDGED = Verdict.CHANGED_FAILURE, Verdict.KNOWN_FAILURE, Verdict.NOT_JUDGED
@@ -95,14 +95,14 @@ def test_every_reason_stands_once_in_the_table() -> None:
     ],
 )
 def test_the_decisions(seen: Seen, expected: Expected | None, meant: Verdict) -> None:
-    assert verdict(*pair(seen), expected) is meant
+    assert find_verdict(*pair(seen), expected) is meant
 
 
 def test_every_combination_has_one_verdict_that_keeps_the_promises() -> None:
     promised = [None, DECLARED, *(rule(says) for says in EVERYTHING if says is not None)]
     for seen, expected in product(EVERYTHING, promised):
         outcome, reason = pair(seen)
-        found = verdict(outcome, reason, expected)
+        found = find_verdict(outcome, reason, expected)
         met = expected is not None and (outcome, reason) == (expected.outcome, expected.reason)
         # Red is a failure that is not the expected one, or a declaration that does not hold; nothing else is.
         broken = outcome is Outcome.PASS and expected is DECLARED
@@ -131,15 +131,15 @@ def test_every_combination_has_one_verdict_that_keeps_the_promises() -> None:
     ],
 )
 def test_exit_code(cells: list[tuple[Outcome | None, Verdict]], code: Exit) -> None:
-    assert exit_code(cells) is code
-    assert exit_code(cells, stale=True) is Exit.FAILED
+    assert find_exit_code(cells) is code
+    assert find_exit_code(cells, stale=True) is Exit.FAILED
 
 
 def test_allow_blocked_forgives_blocked_and_nothing_else() -> None:
     blocked, error = (Outcome.BLOCKED, NOT_JUDGED), (Outcome.ERROR, NOT_JUDGED)
-    assert exit_code([blocked, (Outcome.PASS, AS_EXPECTED)], allow_blocked=True) is Exit.OK
-    assert exit_code([blocked, error], allow_blocked=True) is Exit.HARNESS
-    assert exit_code([blocked], allow_blocked=True, stale=True) is Exit.FAILED
+    assert find_exit_code([blocked, (Outcome.PASS, AS_EXPECTED)], allow_blocked=True) is Exit.OK
+    assert find_exit_code([blocked, error], allow_blocked=True) is Exit.HARNESS
+    assert find_exit_code([blocked], allow_blocked=True, stale=True) is Exit.FAILED
 
 
 def test_one_failure_among_repeats_is_a_failure_and_a_known_one_hides_no_other() -> None:
@@ -149,4 +149,4 @@ def test_one_failure_among_repeats_is_a_failure_and_a_known_one_hides_no_other()
         (Outcome.FAIL, KNOWN),
         (Outcome.FAIL, CHANGED),
     ]
-    assert sorted(best_first, key=lambda one: severity(*one)) == best_first
+    assert sorted(best_first, key=lambda one: rank_severity(*one)) == best_first

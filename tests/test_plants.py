@@ -9,7 +9,7 @@ import pytest
 from orchestrator import resources
 
 HERE = Path(__file__).parent
-TEMPLATES = resources.root() / "templates"
+TEMPLATES = resources.find_root() / "templates"
 
 
 def find_plants() -> Iterator[tuple[str, str, str]]:

@@ -92,11 +92,11 @@ def test_total_order(one: Version, two: Version, three: Version) -> None:
 )
 def test_an_upper_bound_includes_its_series(bound: str, inside: list[str], outside: list[str]) -> None:
     limit = Version.parse(bound)
-    assert all(Version.parse(text).at_most(limit) for text in inside)
-    assert not any(Version.parse(text).at_most(limit) for text in outside)
+    assert all(Version.parse(text).is_at_most(limit) for text in inside)
+    assert not any(Version.parse(text).is_at_most(limit) for text in outside)
 
 
 @given(versions, versions, versions)
 def test_at_most_is_monotone(low: Version, high: Version, bound: Version) -> None:
-    if low <= high and high.at_most(bound):
-        assert low.at_most(bound)
+    if low <= high and high.is_at_most(bound):
+        assert low.is_at_most(bound)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.analyse.explain import Cluster, explain
 from orchestrator.matrix.model import AXES
-from orchestrator.outcome import ALARMS, Outcome, Reason, believed
+from orchestrator.outcome import ALARMS, Outcome, Reason, correct_verdict
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
 
 _Kind = tuple[Outcome | None, Reason | None]
@@ -17,7 +17,7 @@ def find_alarms(record: RunRecord, clusters: Sequence[Cluster] | None = None) ->
 
     :param clusters: those of the run, where somebody has them already: to find them takes time.
     """
-    loud = {cell.id: cell for cell in record.cells if believed(cell.outcome, cell.verdict) in ALARMS}
+    loud = {cell.id: cell for cell in record.cells if correct_verdict(cell.outcome, cell.verdict) in ALARMS}
     found = []
     if clusters is None:
         clusters = explain([record]).clusters if loud else ()

@@ -4,7 +4,7 @@ from enum import StrEnum
 from functools import cache
 
 from orchestrator.frozen_value import Value
-from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
+from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, correct_verdict
 from orchestrator.record.model import CellRecord, count_ends
 
 
@@ -100,7 +100,7 @@ def read_state(cell: CellRecord) -> State:
         cell=cell.id,
         outcome=cell.outcome,
         reason=cell.reason,
-        verdict=believed(cell.outcome, cell.verdict),
+        verdict=correct_verdict(cell.outcome, cell.verdict),
         message=cell.message,
         attempts=ends.attempts,
         passed=ends.passed,

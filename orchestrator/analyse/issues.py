@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from orchestrator.analyse.alarms import follow_alarms
 from orchestrator.frozen_value import Value
-from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, believed
+from orchestrator.outcome import ALARMS, Outcome, Reason, Verdict, correct_verdict
 from orchestrator.record.model import Alarm, CellRecord, RunRecord
 
 _MOST = 2000
@@ -169,11 +169,11 @@ def _decide_issue(issue: Issue, cells: Mapping[str, CellRecord]) -> IssueStep:
 
 def _is_known(cell: CellRecord) -> bool:
     """Return whether a cell is well, or is in an alarm of its run."""
-    return _is_well(cell) or believed(cell.outcome, cell.verdict) in ALARMS
+    return _is_well(cell) or correct_verdict(cell.outcome, cell.verdict) in ALARMS
 
 
 def _is_well(cell: CellRecord) -> bool:
-    return cell.outcome in _TOLD and believed(cell.outcome, cell.verdict) in _QUIET
+    return cell.outcome in _TOLD and correct_verdict(cell.outcome, cell.verdict) in _QUIET
 
 
 def _shorten(cell: str) -> str:

@@ -11,7 +11,7 @@ from orchestrator.analyse.search import Factor, Rows
 from orchestrator.errors import UsageError
 from orchestrator.matrix.model import AXES, AxisValue
 from orchestrator.matrix.select import Named
-from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, believed
+from orchestrator.outcome import FAILURES, Outcome, Reason, Verdict, correct_verdict
 from orchestrator.phrases import join_names, quote
 from orchestrator.record.model import Axes, CellRecord, RunRecord, is_intermittent
 
@@ -191,7 +191,9 @@ def _make_row(cells: Sequence[CellRecord]) -> tuple[Row, int]:
 def _find_end(cell: CellRecord) -> FailureKind | str:
     if cell.outcome in FAILURES:
         return cell.outcome, cell.reason
-    passed = cell.outcome is Outcome.PASS and believed(cell.outcome, cell.verdict) is not Verdict.NOT_JUDGED
+    passed = (
+        cell.outcome is Outcome.PASS and correct_verdict(cell.outcome, cell.verdict) is not Verdict.NOT_JUDGED
+    )
     return PASS if passed else MISSING
 
 

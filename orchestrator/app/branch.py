@@ -150,7 +150,7 @@ def _pack(file: Path, to: Path) -> Path:
     to.write_bytes(gzip.compress(read_limited(file, bounds.UNPACKED), mtime=0))
     if to.stat().st_size > bounds.BLOB:
         raise MatrixctlError(
-            f"{file} is larger than {bounds.size(bounds.BLOB)} packed, too large for a branch",
+            f"{file} is larger than {bounds.format_size(bounds.BLOB)} packed, too large for a branch",
             resolution="`matrixctl history prune` makes it smaller; PostgreSQL needs no branch.",
         )
     return to
@@ -166,6 +166,6 @@ def _unpack(path: str, data: bytes) -> bytes:
             resolution="Take an older commit of the branch, or remove the branch to begin a new history.",
         ) from None
     if len(found) > bounds.UNPACKED:
-        limit = bounds.size(bounds.UNPACKED)
+        limit = bounds.format_size(bounds.UNPACKED)
         raise MatrixctlError(f"the history is damaged: {quote(path)} of the branch has more than {limit}")
     return found

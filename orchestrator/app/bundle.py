@@ -64,7 +64,8 @@ def gather(
             left_out.append(f"{path}: {why or 'it is no path of a file'}")
             continue
         if len(content) > min(_FILE, room):
-            left_out.append(f"{path}: too large, as a file has {bounds.size(_FILE)}, all {bounds.size(_ALL)}")
+            file_limit, limit = bounds.format_size(_FILE), bounds.format_size(_ALL)
+            left_out.append(f"{path}: too large, as a file has {file_limit}, all {limit}")
             continue
         files[path], room = content, room - len(content)
     chosen = record.model_copy(update={"cells": tuple(_strip(one, cells) for one in record.cells)})

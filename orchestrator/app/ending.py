@@ -11,7 +11,7 @@ from orchestrator.errors import Exit, MatrixctlError, RecordError
 from orchestrator.execute.failures import find_reason
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.model import Cell
-from orchestrator.outcome import Outcome, Reason, exit_code
+from orchestrator.outcome import Outcome, Reason, find_exit_code
 from orchestrator.probe.judge import conclude
 from orchestrator.probe.prober import Circumstances
 from orchestrator.record import journal
@@ -80,7 +80,7 @@ def _make_end(
         if judged and (explained := ledger.selftests.explain(cell)) != cell:
             recorder.emit(journal.CellJudged(cell=explained, final=judged.final))
     record, interrupted = recorder.make_record(), _is_interrupted(context.cancel)
-    code = exit_code(
+    code = find_exit_code(
         ((cell.outcome, cell.verdict) for cell in record.cells),
         stale=any(rule.stale for rule in record.rules),
         allow_blocked=context.options.allow_blocked,

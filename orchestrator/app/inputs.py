@@ -65,7 +65,7 @@ def follow(command: str, run_id: str, folder: Path) -> str:
 
 def _keep_matrix(recorder: Recorder, matrix: Matrix) -> str | None:
     file = Path(matrix.path).absolute()
-    if _digest(resources.root() / "matrix.yaml") == matrix.digest:
+    if _digest(resources.find_root() / "matrix.yaml") == matrix.digest:
         return None
     if _digest(file) != matrix.digest:
         return str(file)

@@ -13,7 +13,7 @@ from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.store.store import Store
 from orchestrator.execute.system.load import LoadMeter
 from orchestrator.matrix.model import Cell
-from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict_exit
+from orchestrator.outcome import Outcome, Reason, Verdict, find_verdict_exit, rank_severity
 from orchestrator.plan.action import Action, BuildAction, ProbeAction
 from orchestrator.plan.plan import Plan, name_build
 from orchestrator.probe import confirm
@@ -151,7 +151,7 @@ class Ledger:
         self.recorder.emit(journal.CellUntraced(cell=cell.id, why=why))
 
     def _end_at_failure(self, record: CellRecord) -> None:
-        if self.fail_fast and verdict_exit(record.verdict) is Exit.FAILED:
+        if self.fail_fast and find_verdict_exit(record.verdict) is Exit.FAILED:
             self.cancel.ask(fail_fast=True)
 
     def is_judged(self, cell: str) -> bool:
@@ -212,7 +212,9 @@ class Ledger:
         )
         record = before.model_copy(update={"attempts": (*before.attempts, attempt)})
         now = Outcome.ERROR, Verdict.NOT_JUDGED
-        if before.outcome is not None and severity(before.outcome, before.verdict) >= severity(*now):
+        if before.outcome is not None and rank_severity(before.outcome, before.verdict) >= rank_severity(
+            *now
+        ):
             return record  # what it failed at before is not hidden by it
         update = {"outcome": now[0], "reason": Reason.INTERNAL, "message": message, "verdict": now[1]}
         return record.model_copy(update=update)

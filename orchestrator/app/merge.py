@@ -9,8 +9,8 @@ from pathlib import Path
 
 from orchestrator.app.inputs import FOLDER, follow
 from orchestrator.app.output import write_reports
-from orchestrator.atomic_files import copy_limited, make_ignored, scratch_folder, sha256_of, sync_folder
-from orchestrator.bounds import size
+from orchestrator.atomic_files import copy_limited, hash_file, make_ignored, scratch_folder, sync_folder
+from orchestrator.bounds import format_size
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.phrases import join_names
 from orchestrator.record import journal
@@ -188,7 +188,7 @@ class Copies:
             to = self.to / "patches" / name
             if "/" in name or "\0" in name or name in {"", ".", ".."} or to.exists():
                 continue
-            if not self._copy(f"patches/{name}", to) and sha256_of(to) != sha256:
+            if not self._copy(f"patches/{name}", to) and hash_file(to) != sha256:
                 to.unlink()
 
     def warn(self, part: Part) -> None:
@@ -209,7 +209,7 @@ class Copies:
             copy_limited(found, to, limit)
         except OverflowError:
             to.unlink(missing_ok=True)
-            return f"more than {size(limit)}"
+            return f"more than {format_size(limit)}"
         except (FileNotFoundError, NotADirectoryError):
             return "it is missing"
         except OSError as error:

@@ -19,7 +19,7 @@ from orchestrator.app.resume import digest_files, find_inputs, refuse_changes
 from orchestrator.app.selftests import SelfTests
 from orchestrator.app.sources import Sources
 from orchestrator.app.stages import Run
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 from orchestrator.execute.engine.engine import Engine
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
@@ -51,7 +51,7 @@ def make_context(
     cancel: Cancel,
 ) -> Context:
     """Return the means of a run; nothing is begun yet."""
-    host = by_machine(engine.describe().arch)
+    host = find_arch(engine.describe().arch)
     shop = Workshop(
         engine=engine,
         host=options.here,

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from orchestrator import __version__, resources
-from orchestrator.atomic_files import sha256_of
+from orchestrator.atomic_files import hash_file
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.matrix.catalog import Source
 from orchestrator.matrix.model import AXES
@@ -37,7 +37,7 @@ def make_inputs(sources: Iterable[Source], overlay: Path | None) -> Inputs:
     """Return what is known of matrixctl itself and of these entries of the catalogue."""
     return Inputs(
         version=__version__,
-        files={name: sha256_of(path)[:_SHOWN] for name, path in _list_files(overlay)},
+        files={name: hash_file(path)[:_SHOWN] for name, path in _list_files(overlay)},
         sources={
             f"{source.component} {source.version}": hashlib.sha256(
                 source.model_dump_json().encode()
@@ -54,7 +54,7 @@ def digest_files(inputs: Inputs) -> str:
 
 def digest_tool() -> str:
     """Return one digest of matrixctl's own files, as they are now."""
-    found = sorted((name, sha256_of(path)[:_SHOWN]) for name, path in _list_files(None))
+    found = sorted((name, hash_file(path)[:_SHOWN]) for name, path in _list_files(None))
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
@@ -94,7 +94,7 @@ def explain_nothing_left(past: PastRun) -> NothingSelectedError:
 
 def _list_files(overlay: Path | None) -> Iterator[tuple[str, Path]]:
     """Yield modules, templates and image recipes, by a name that is the same in each installation."""
-    root, package = resources.root(), Path(__file__).parents[1]
+    root, package = resources.find_root(), Path(__file__).parents[1]
     folders = {"orchestrator": package, "templates": root / "templates", "images": root / "images"}
     if overlay is not None:
         folders["overlay"] = overlay

@@ -24,7 +24,7 @@ def take_traces(run: Run) -> Run:
             if time.monotonic() - started > _MINUTES * 60:
                 why = f"the {_MINUTES:g} minutes that a run has for that were over"
             elif _count_bytes(run) > bounds.TRACED_RUN:
-                why = f"{bounds.size(bounds.TRACED_RUN)} are enough for one run"
+                why = f"{bounds.format_size(bounds.TRACED_RUN)} are enough for one run"
             else:
                 cell = left.pop(0)
                 failure = probe_alone(run, cell, "trace", traced=True)

@@ -40,7 +40,7 @@ R = TypeVar("R")
 
 HERE = Path("matrix.yaml")
 """Taken where no other is named; see ``find_matrix``."""
-OURS = resources.root() / "matrix.yaml"
+OURS = resources.find_root() / "matrix.yaml"
 """The matrix that comes with matrixctl."""
 
 errors = Aside(stderr=True, highlight=False, soft_wrap=True)
@@ -421,7 +421,7 @@ def take_format(*forms: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
 
 def read_catalog(extra: Sequence[Path]) -> Catalog:
     """Return our ``sources.yaml`` and, over it, the site's own files."""
-    return load_catalog([resources.root() / "sources.yaml", *extra])
+    return load_catalog([resources.find_root() / "sources.yaml", *extra])
 
 
 def find_default_store() -> Path:

@@ -18,7 +18,7 @@ from orchestrator.cli.closing import STYLES, write_closing
 from orchestrator.cli.pipes import silence
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.model import Cell
-from orchestrator.outcome import Outcome, Verdict, verdict
+from orchestrator.outcome import Outcome, Verdict, find_verdict
 from orchestrator.plan.plan import Known, estimate_seconds
 from orchestrator.record.journal import (
     ActionChanged,
@@ -176,7 +176,7 @@ def _tell_attempt(cell: CellRecord, made: Attempt) -> Text:
     """Return the line of one attempt: its own result, whatever the attempts before it came to."""
     glyph, style = STYLES[made.outcome]
     line = Text(f"{glyph} {made.outcome}", style=style)
-    found = verdict(made.outcome, made.reason, cell.expected)
+    found = find_verdict(made.outcome, made.reason, cell.expected)
     if found in _TOLD:
         line.append(f" ({found})", style="dim")
     line.append(flatten(f"  {cell.id}"), style="default")

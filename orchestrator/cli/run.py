@@ -20,7 +20,7 @@ from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
 from orchestrator.app.actions import Actions
 from orchestrator.app.output import write_reports
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.cli import common, complete
 from orchestrator.cli.compare import compare_remembering, read_base
 from orchestrator.cli.group import AS_STEP, STEP_ABORTED, leave, read_command_line
@@ -341,7 +341,7 @@ def _find_workers(
     with connect_cluster(address, access.make_security(address)) as cluster:
         if not (params["quiet"] or params["as_json"]):
             common.say(f"{address}: {format_count(len(cluster.workers), 'worker')}")
-        natives = cluster.find_natives(by_machine(engine.describe().arch))
+        natives = cluster.find_natives(find_arch(engine.describe().arch))
         if options.settings and options.settings.only == "emulated":
             natives = frozenset()
         yield (
@@ -391,7 +391,7 @@ def _select_executed(
     """
     if not only:
         return cells, reserve
-    host = by_machine(engine.describe().arch)
+    host = find_arch(engine.describe().arch)
     left, kept = (select_executed(some, only, host, natives) for some in (cells, reserve))
     if not left:
         other = "natively" if only == "emulated" else "under QEMU"

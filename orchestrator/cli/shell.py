@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from orchestrator.app.shell import ROLES, Means, Role, open_shell
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.cli import common, complete
 from orchestrator.cli.log import show_log
 from orchestrator.cli.repro import find_sources, run_of
@@ -57,7 +57,7 @@ def shell(
     kept = Store(store or common.find_default_store())
     again = replan(past, found, common.read_catalog([*find_sources(past), *sources]), kept)
     engine = connect()
-    host = by_machine(engine.describe().arch)
+    host = find_arch(engine.describe().arch)
     if host != again.host:
         raise UsageError(
             f"the run was on {again.host.name}, and this engine is on {host.name}",

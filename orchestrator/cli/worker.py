@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator.app.leftovers import remove_leftovers
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.atomic_files import scratch_folder
 from orchestrator.cli import common
 from orchestrator.cli.doctor import make_patient
@@ -84,7 +84,7 @@ def command(
     with show_log(common.say):
         kept = open_store(store or common.find_default_store(), remote_store, write=True)
         remove_leftovers(engine, kept, common.find_default_out())
-        host = by_machine(engine.describe().arch)
+        host = find_arch(engine.describe().arch)
 
         def make_images(limit: float) -> ImageSet:
             shop = Workshop(

@@ -27,7 +27,7 @@ trap : TERM
 shorten() {{
   [ "$(stat -c %s build.log)" -gt {bounds.LOG} ] || return 0
   tail -c {bounds.LOG_END} build.log > build.end
-  echo '(cut: the log was longer than {bounds.size(bounds.LOG)}; this is its end)' > build.log
+  echo '(cut: the log was longer than {bounds.format_size(bounds.LOG)}; this is its end)' > build.log
   cat build.end >> build.log
 }}
 : > build.log

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.atomic_files import at_home
+from orchestrator.atomic_files import expand_home
 from orchestrator.phrases import join_names, quote, suggest
 
 SCHEMES = ("https", "ssh", "git", "file")
@@ -92,7 +92,7 @@ def check_package(text: str) -> str | None:
 
 def locate(text: str, beside: Path) -> str:
     """Return a path of the file, seen from here: a relative one begins at ``beside``, the matrix' folder."""
-    return str(beside / at_home(text))
+    return str(beside / expand_home(text))
 
 
 def split_git(text: str, beside: Path) -> tuple[str, str]:

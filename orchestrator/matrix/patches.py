@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.atomic_files import at_home, read_limited
+from orchestrator.atomic_files import expand_home, read_limited
 from orchestrator.errors import ChecksumMismatchError, UsageError
 from orchestrator.matrix.diffs import fit_prefixes
 from orchestrator.matrix.model import Cell, Patch, Software
@@ -85,7 +85,7 @@ def parse(text: str) -> tuple[str, Patch]:
     component, separator, file = text.partition("=")
     if not (component and separator and file):
         raise UsageError(f"--patch {quote(text)}: it is COMPONENT=FILE, as in openssl=fix.diff")
-    return component, read_patch(at_home(file))
+    return component, read_patch(expand_home(file))
 
 
 def apply_patches(cells: Sequence[Cell], given: Sequence[tuple[str, Patch]]) -> tuple[Cell, ...]:

@@ -84,7 +84,7 @@ def read_pins(path: Path) -> Pins:
     except OSError as error:
         raise UsageError(f"the pins {path} cannot be read: {error.strerror}", resolution=_MAKE) from None
     if len(content) > _LARGEST:
-        raise UsageError(f"{path} is no file of pins: it is larger than {bounds.size(_LARGEST)}")
+        raise UsageError(f"{path} is no file of pins: it is larger than {bounds.format_size(_LARGEST)}")
     try:
         pins = Pins.model_validate_json(content, strict=True)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.atomic_files import at_home
+from orchestrator.atomic_files import expand_home
 from orchestrator.errors import UsageError
 from orchestrator.matrix import schema
 from orchestrator.matrix.capability_table import FAMILIES
@@ -182,7 +182,7 @@ def _resolve(path: str) -> str:
     """Return the path from the root; one that begins with a dash or is no path stays, to be refused."""
     if path.startswith("-") or not path.strip() or not path.isprintable():
         return path
-    return os.path.abspath(at_home(path))  # noqa: PTH100 - without `..`, as a person would write it
+    return os.path.abspath(expand_home(path))  # noqa: PTH100 - without `..`, as a person would write it
 
 
 def _make_name(axis: str, given: Mapping[str, Any]) -> str:

@@ -72,8 +72,8 @@ class Filter:
 # An upper bound includes its series ("at most 3.1" has 3.1.9), and ">" is the complement of "<=".
 _COMPARE: Mapping[str, Callable[[Version, Version], bool]] = {
     "<": lambda version, bound: version < bound,
-    "<=": lambda version, bound: version.at_most(bound),
-    ">": lambda version, bound: not version.at_most(bound),
+    "<=": lambda version, bound: version.is_at_most(bound),
+    ">": lambda version, bound: not version.is_at_most(bound),
     ">=": lambda version, bound: version >= bound,
 }
 

@@ -36,7 +36,7 @@ class Until:
 
     def _explain_past_version(self, text: str) -> str:
         try:
-            past = self.version is not None and not Version.parse(text).at_most(self.version)
+            past = self.version is not None and not Version.parse(text).is_at_most(self.version)
         except ValueError:
             return ""
         return f"it was to hold until {self.family} {self.version}, and this is {text}" if past else ""

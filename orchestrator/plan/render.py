@@ -53,7 +53,7 @@ class _Templates:
     """Our files, and those of ``overlays`` before them. ``texts`` are those of ``Renderer.text``."""
 
     def __init__(self, *overlays: Path) -> None:
-        folders = (*overlays, resources.root() / "templates")
+        folders = (*overlays, resources.find_root() / "templates")
         self.loader = ChoiceLoader([FileSystemLoader(folder) for folder in folders])
         self.environment = make_environment(self.loader)
         self.names = frozenset(self.loader.list_templates())

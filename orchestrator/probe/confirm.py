@@ -1,6 +1,6 @@
 """Whether a verdict stands when its cell is probed again, alone. Pure."""
 
-from orchestrator.outcome import ALARMS, Verdict, verdict
+from orchestrator.outcome import ALARMS, Verdict, find_verdict
 from orchestrator.record.model import CellRecord, Confirmation, list_counted
 
 _ROUND = "confirm"
@@ -58,5 +58,5 @@ def _count_wanted(cell: CellRecord, wanted: int | None) -> int:
 
 def _judge_attempts(cell: CellRecord) -> list[Verdict]:
     """Return the verdict on each attempt that says something of the product."""
-    every = [verdict(one.outcome, one.reason, cell.expected) for one in list_counted(cell.attempts)]
+    every = [find_verdict(one.outcome, one.reason, cell.expected) for one in list_counted(cell.attempts)]
     return [one for one in every if one is not Verdict.NOT_JUDGED]

@@ -7,7 +7,7 @@ from orchestrator.frozen_value import Value
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.environment import find_unset
 from orchestrator.matrix.model import Cell, Unsupported
-from orchestrator.outcome import Outcome, Reason, Verdict, severity, verdict
+from orchestrator.outcome import Outcome, Reason, Verdict, find_verdict, rank_severity
 from orchestrator.probe import cpu, sanitize
 from orchestrator.probe.attest import Binary, attest, find_misbuild
 from orchestrator.probe.classify import Finding, classify, make_finding
@@ -174,7 +174,7 @@ def add_attempt(
         "duration_s": sum(one.duration_s for one in attempts),
         "verdict": Verdict.REGRESSION
         if contradicted
-        else verdict(decisive.outcome, decisive.reason, record.expected),
+        else find_verdict(decisive.outcome, decisive.reason, record.expected),
         "outcome": decisive.outcome,
         "reason": decisive.reason,
         "message": decisive.message,
@@ -203,7 +203,7 @@ def _find_decisive(attempts: tuple[Attempt, ...], expected: Expected | None) -> 
     """Return the worst of those that count; of several alike the last, whose observations are at hand."""
 
     def severity_of(one: Attempt) -> tuple[int, int]:
-        return severity(one.outcome, verdict(one.outcome, one.reason, expected))
+        return rank_severity(one.outcome, find_verdict(one.outcome, one.reason, expected))
 
     standing = list_counted(attempts)
     worst = max(severity_of(one) for one in standing)

@@ -12,7 +12,7 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
 from orchestrator.execute.system.deadline import explain_deadline
-from orchestrator.frozen_value import whole
+from orchestrator.frozen_value import replace_surrogates
 from orchestrator.matrix import capabilities
 from orchestrator.matrix.capability_table import SUITES
 from orchestrator.matrix.clients import CLIENTS, choose_control_client, list_quic_lacks
@@ -145,7 +145,7 @@ def make_files(bench: Bench, entries: Sequence[dict[str, Any]]) -> dict[str, byt
 
 def _read_proof(line: bytes, own: ClientValue | None) -> ClientProof:
     try:
-        raw = whole(json.loads(line))
+        raw = replace_surrogates(json.loads(line))
         short = {name: bounds.cut(raw[name], bounds.WORDS) for name in ("version", "message")}
         made = ClientProof.model_validate({**raw, **short, "suite": raw["suite"] or DEFAULT})
         contradicts = _contradicts(made, own)

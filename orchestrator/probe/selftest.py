@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from pydantic import ValidationError
 
 from orchestrator import bounds
-from orchestrator.frozen_value import whole
+from orchestrator.frozen_value import replace_surrogates
 from orchestrator.matrix.capability_table import AeadApi
 from orchestrator.outcome import Outcome, Reason
 from orchestrator.probe.observe import name_signal
@@ -80,11 +80,11 @@ def read(output: str, *, exit_code: int, timed_out: bool) -> tuple[str, tuple[Ae
         try:
             said = json.loads(line)
             if isinstance(said, dict) and "library" in said:
-                library = bounds.cut(str(whole(said["library"])), bounds.WORDS)
+                library = bounds.cut(str(replace_surrogates(said["library"])), bounds.WORDS)
             elif len(checks) == _CHECKS:
                 strange += 1
             else:
-                checks.append(_cut_check(AeadCheck.model_validate(whole(said))))
+                checks.append(_cut_check(AeadCheck.model_validate(replace_surrogates(said))))
         except (ValueError, ValidationError, RecursionError):
             strange += 1
     return (

@@ -16,7 +16,7 @@ from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, Engine, container, volume
 from orchestrator.execute.system.deadline import explain_deadline
-from orchestrator.frozen_value import whole
+from orchestrator.frozen_value import replace_surrogates
 from orchestrator.matrix.model import Limits
 from orchestrator.probe.session_files import ORIGIN_PORT
 
@@ -180,7 +180,7 @@ def _parse(line: bytes) -> Raw:
         raw = None
     if not isinstance(raw, dict):
         raise EngineError(f"The probe driver wrote a line that is no JSON object: {line[:80]!r}")
-    return whole(raw) if b"\\ud" in line.lower() else raw
+    return replace_surrogates(raw) if b"\\ud" in line.lower() else raw
 
 
 def _count_seconds(session: Session) -> float:

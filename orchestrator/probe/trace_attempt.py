@@ -159,7 +159,7 @@ def _fetch(engine: Engine, client: str, qlogs: Sequence[str], catch: Catch) -> N
             catch.files[name] = content
             left -= len(content)
     if len(catch.files.get("capture.pcapng", b"")) >= bounds.CAPTURE:
-        catch.missing.append(f"capture.pcapng ends after {bounds.size(bounds.CAPTURE)}")
+        catch.missing.append(f"capture.pcapng ends after {bounds.format_size(bounds.CAPTURE)}")
 
 
 def choose(cells: Sequence[CellRecord], *, every: bool) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from orchestrator.atomic_files import read_limited
 from orchestrator.errors import Exit, MatrixctlError, UsageError
 from orchestrator.matrix.select import find_alike, find_ids, list_some
-from orchestrator.outcome import ALARMS, Verdict, believed
+from orchestrator.outcome import ALARMS, Verdict, correct_verdict
 from orchestrator.phrases import join_names, quote
 from orchestrator.record import journal
 from orchestrator.record.fold import fold, mark_cut_off
@@ -257,7 +257,7 @@ def is_good(record: RunRecord) -> bool:
         and record.run.exploration is None
         and record.run.exit_code != Exit.HARNESS  # a shard may be missing whose cells are unknown
         and bool(record.cells)
-        and not any(believed(cell.outcome, cell.verdict) in _BAD for cell in record.cells)
+        and not any(correct_verdict(cell.outcome, cell.verdict) in _BAD for cell in record.cells)
     )
 
 

@@ -14,9 +14,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from orchestrator.atomic_files import sync_folder, unheld, write_durably
+from orchestrator.atomic_files import is_unheld, sync_folder, write_durably
 from orchestrator.errors import MatrixctlError, UsageError
-from orchestrator.frozen_value import Value, whole
+from orchestrator.frozen_value import Value, replace_surrogates
 from orchestrator.mask_passwords import mask_text
 from orchestrator.matrix.catalog import Moving, Source
 from orchestrator.record.model import (
@@ -224,7 +224,7 @@ def _make_retrying() -> Retrying:
 def goes_on(folder: Path) -> bool:
     """Return whether a process writes to this run now."""
     with (folder / JOURNAL).open("rb") as file:
-        return not unheld(file)
+        return not is_unheld(file)
 
 
 class Journal:
@@ -282,7 +282,7 @@ def _write_line(event: Event) -> tuple[Event, bytes]:
     try:
         said = event.model_dump_json()
     except PydanticSerializationError:  # a file name, or an error of the engine's
-        event = _LINE.validate_python(whole(event.model_dump()))
+        event = _LINE.validate_python(replace_surrogates(event.model_dump()))
         said = event.model_dump_json()
     clean = mask_text(said)
     return (event if clean == said else _LINE.validate_json(clean)), clean.encode()

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from orchestrator import bounds
 from orchestrator.errors import Exit
-from orchestrator.outcome import Verdict, severity
+from orchestrator.outcome import Verdict, rank_severity
 from orchestrator.record import journal
 from orchestrator.record.journal import CellJudged, Event, RunFinished, RunStarted
 from orchestrator.record.merge_parts import Part, find_exit
@@ -136,7 +136,7 @@ def _make_unjudged(cell: CellRecord, part: Part, problem: str) -> CellRecord:
 
 def _weigh(cell: CellRecord) -> tuple[int, ...]:
     """Return a key that sorts a cell that was not judged first, and the worst last."""
-    return () if cell.outcome is None else severity(cell.outcome, cell.verdict)
+    return () if cell.outcome is None else rank_severity(cell.outcome, cell.verdict)
 
 
 def _make_start(

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator import bounds
 from orchestrator.errors import Exit, UsageError
 from orchestrator.matrix.pins import Pins
-from orchestrator.outcome import exit_code
+from orchestrator.outcome import find_exit_code
 from orchestrator.plan.shards import parse
 from orchestrator.record import journal
 from orchestrator.record.fold import mark_cut_off
@@ -213,7 +213,7 @@ def find_missing(parts: Sequence[Part]) -> tuple[str, ...]:
 
 def find_exit(parts: Sequence[Part], cells: Sequence[CellRecord]) -> Exit:
     """Return the exit code that cells of the parts cause, and the rules of all of them."""
-    return exit_code(
+    return find_exit_code(
         ((cell.outcome, cell.verdict) for cell in cells),
         stale=any(rule.stale for part in parts for rule in part.record.rules),
         allow_blocked=all(part.allows_blocked for part in parts),

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.errors import Exit
-from orchestrator.outcome import ALARMS, Outcome, Verdict, exit_code
+from orchestrator.outcome import ALARMS, Outcome, Verdict, find_exit_code
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord, is_intermittent
 from orchestrator.report import explanation, summary, units
 from orchestrator.report.causes import count_causes, name_causes
@@ -127,7 +127,7 @@ def explain_exit(record: RunRecord) -> str:
 
 
 def _find_exit(record: RunRecord, *, allow_blocked: bool = False) -> Exit:
-    return exit_code(
+    return find_exit_code(
         ((cell.outcome, cell.verdict) for cell in record.cells),
         stale=any(rule.stale for rule in record.rules),
         allow_blocked=allow_blocked,

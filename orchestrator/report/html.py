@@ -154,7 +154,7 @@ def _make_environment(words: str) -> Environment:
 def make_environment(*folders: str) -> Environment:
     """Return what renders the templates of these folders of ``templates/``: all text in it is escaped."""
     environment = Environment(
-        loader=FileSystemLoader([resources.root() / "templates" / folder for folder in folders]),
+        loader=FileSystemLoader([resources.find_root() / "templates" / folder for folder in folders]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else text.isolate(value),
@@ -207,7 +207,7 @@ def make_environment(*folders: str) -> Environment:
 
 
 def _read_asset(name: str) -> str:
-    return (resources.root() / "templates" / "report" / name).read_text(encoding="utf-8")
+    return (resources.find_root() / "templates" / "report" / name).read_text(encoding="utf-8")
 
 
 def _write_policy(style: str, script: str = "") -> str:

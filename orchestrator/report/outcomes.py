@@ -8,9 +8,9 @@ from orchestrator.outcome import (
     Outcome,
     Reason,
     Verdict,
-    exit_code,
-    verdict,
-    verdict_exit,
+    find_exit_code,
+    find_verdict,
+    find_verdict_exit,
 )
 
 _WHO = {
@@ -56,8 +56,8 @@ def write_table() -> str:
 
 def _describe_exit(outcome: Outcome) -> str:
     def code(expected: Expectation | None, *, allow_blocked: bool = False) -> str:
-        cell = (outcome, verdict(outcome, expected.reason if expected else None, expected))
-        return str(int(exit_code([cell], allow_blocked=allow_blocked)))
+        cell = (outcome, find_verdict(outcome, expected.reason if expected else None, expected))
+        return str(int(find_exit_code([cell], allow_blocked=allow_blocked)))
 
     plain = code(None)
     if outcome is Outcome.BLOCKED:
@@ -79,17 +79,17 @@ def write_verdicts() -> str:
     ]
     lines = [_write_row(head), "|---" * len(head) + "|"]
     for name, expected in _ROWS.items():
-        same = verdict(expected.outcome, expected.reason, expected) if expected else Verdict.AS_EXPECTED
+        same = find_verdict(expected.outcome, expected.reason, expected) if expected else Verdict.AS_EXPECTED
         seen = (
-            verdict(Outcome.PASS, None, expected),
+            find_verdict(Outcome.PASS, None, expected),
             same,
-            verdict(Outcome.FAIL, Reason.WRONG_BODY, expected),
-            verdict(Outcome.UNSUPPORTED, Reason.CLIENT_CANNOT_OFFER, expected),
-            verdict(Outcome.ERROR, Reason.DEADLINE, expected),
+            find_verdict(Outcome.FAIL, Reason.WRONG_BODY, expected),
+            find_verdict(Outcome.UNSUPPORTED, Reason.CLIENT_CANNOT_OFFER, expected),
+            find_verdict(Outcome.ERROR, Reason.DEADLINE, expected),
         )
         lines.append(_write_row([name, *(str(one) for one in seen)]))
     lines += ["", _write_row(["verdict", "meaning", "exit code"]), "|---" * 3 + "|"]
-    lines += [_write_row([f"`{one}`", one.meaning, str(int(verdict_exit(one)))]) for one in Verdict]
+    lines += [_write_row([f"`{one}`", one.meaning, str(int(find_verdict_exit(one)))]) for one in Verdict]
     return "\n".join(lines)
 
 

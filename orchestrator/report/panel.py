@@ -286,7 +286,7 @@ def _show_sha(request: Request) -> tuple[str, bool | None]:
 def _show_close(request: Request) -> tuple[str, bool | None]:
     if request.close_code is None:
         return (units.NOT_MEASURED, None)
-    return (closecode.words(request.close_code, established=request.handshake_s is not None), None)
+    return (closecode.describe_code(request.close_code, established=request.handshake_s is not None), None)
 
 
 _RARE = {"close code"}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from orchestrator.outcome import Outcome, Verdict, believed
+from orchestrator.outcome import Outcome, Verdict, correct_verdict
 from orchestrator.record.model import CellRecord, RunInfo, RunRecord
 
 NOT_JUDGED = "not-judged"
@@ -98,7 +98,7 @@ def find_state(cell: Ended) -> str:
 
 def find_verdict(cell: Ended) -> Verdict:
     """Return the cell's entry of VERDICTS, as far as the record can be believed."""
-    return believed(cell.outcome, cell.verdict)
+    return correct_verdict(cell.outcome, cell.verdict)
 
 
 def is_tried(cell: CellRecord) -> bool:

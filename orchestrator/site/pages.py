@@ -173,7 +173,7 @@ def as_script(call: str, *values: Any) -> bytes:
 
 def read_asset(name: str) -> bytes:
     """Return one of our own files."""
-    return (resources.root() / "templates" / name).read_bytes()
+    return (resources.find_root() / "templates" / name).read_bytes()
 
 
 @cache

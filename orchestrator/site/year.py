@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from orchestrator.analyse.change import name_end
-from orchestrator.outcome import Outcome, Reason, Verdict, believed
+from orchestrator.outcome import Outcome, Reason, Verdict, correct_verdict
 from orchestrator.record.model import Ingredient
 from orchestrator.report.text import make_visible
 
@@ -218,7 +218,7 @@ def make_year(
     @cache
     def judge(outcome: str | None, verdict: str) -> tuple[Outcome | None, Verdict, str]:
         ended = outcomes.get(outcome)
-        meant = believed(ended, verdicts.get(verdict, Verdict.NOT_JUDGED))
+        meant = correct_verdict(ended, verdicts.get(verdict, Verdict.NOT_JUDGED))
         quiet = meant is Verdict.AS_EXPECTED and ended is not Outcome.PASS
         return ended, meant, UNTRIED if quiet else str(meant)
 

@@ -37,7 +37,7 @@ def test_no_smaller_choice_tells_as_much_apart(parts: list[frozenset[int]]) -> N
 
 def test_the_words_for_a_neighbour_choose_it_alone() -> None:
     """Though the run was of one architecture and one client alone: its matrix has more."""
-    every = expand(load(resources.root() / "matrix.yaml"))
+    every = expand(load(resources.find_root() / "matrix.yaml"))
     some = (
         "arch=amd64",
         "client=curl",

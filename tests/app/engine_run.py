@@ -35,7 +35,7 @@ from orchestrator.probe.certificates import Certificates
 from orchestrator.record.journal import Event
 from orchestrator.record.model import RunRecord
 
-MATRIX = load(resources.root() / "matrix.yaml")
+MATRIX = load(resources.find_root() / "matrix.yaml")
 FOUR_BUILDS = """\
 version: 1
 axes:

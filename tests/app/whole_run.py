@@ -31,7 +31,7 @@ from orchestrator.record.journal import Event
 from orchestrator.record.model import ActionStatus, RunRecord, utc_now
 from orchestrator.record.recorder import Recorder
 
-MATRIX = load(resources.root() / "matrix.yaml")
+MATRIX = load(resources.find_root() / "matrix.yaml")
 CELLS = select(
     expand(MATRIX),
     (

@@ -92,7 +92,7 @@ def process(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> subp
 
 
 def cells() -> tuple[Cell, ...]:
-    return expand(load(resources.root() / "matrix.yaml"))
+    return expand(load(resources.find_root() / "matrix.yaml"))
 
 
 def a_run(out: Path, run_id: str = RUN) -> RunRecord:

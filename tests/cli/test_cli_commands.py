@@ -181,7 +181,7 @@ def test_an_error_waits_for_no_image_build() -> None:
 def test_the_schema_of_the_matrix_accepts_ours() -> None:
     schema = json.loads(CliRunner().invoke(main, ["schema"]).stdout)
     Draft202012Validator.check_schema(schema)
-    ours = resources.root() / "matrix.yaml"
+    ours = resources.find_root() / "matrix.yaml"
     Draft202012Validator(schema).validate(json.loads(json.dumps(read(ours.read_text()).data)))
     with pytest.raises(ValidationError, match="nonsense"):
         Draft202012Validator(schema).validate({"version": 1, "nonsense": 1})

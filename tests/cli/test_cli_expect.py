@@ -8,7 +8,7 @@ from cli_samples import AT, a_run, matrixctl
 
 from orchestrator.cli.closing import write_closing
 from orchestrator.cli.progress import describe
-from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, verdict
+from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, find_verdict
 from orchestrator.record.journal import CellJudged
 from orchestrator.record.model import Attempt, CellRecord, Expected, Rule, RunRecord
 
@@ -125,7 +125,7 @@ def test_a_line_of_the_run_tells_the_verdict_that_its_outcome_does_not(
     rule: Expected | None, reason: Reason | None, line: str, tmp_path: Path
 ) -> None:
     outcome = REASONS[reason].outcome if reason else Outcome.PASS
-    found = verdict(outcome, reason, rule)
+    found = find_verdict(outcome, reason, rule)
     made = cell("x", found, reason, record=a_run(tmp_path / "reports"), rule=rule)
     attempt = Attempt(
         number=1,

@@ -104,7 +104,7 @@ def test_a_matrix_that_names_trees_beside_it_is_named_where_it_lies(typed: Path,
 
 
 def test_the_matrix_that_comes_with_matrixctl_needs_no_copy(tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"matrix": str(resources.root() / "matrix.yaml")})
+    settings = SETTINGS.model_copy(update={"matrix": str(resources.find_root() / "matrix.yaml")})
     assert kept(tmp_path / "run", settings) == ()
 
 

@@ -220,10 +220,10 @@ def test_the_matrix_that_comes_with_matrixctl_is_no_file_of_the_repository(
     """Though it lies in the workspace where the workflow has checked matrixctl out."""
     of_rule(here, "matrix.yaml:41")
     Ended(here, monkeypatch)
-    step.env["GITHUB_WORKSPACE"] = str(resources.root())
+    step.env["GITHUB_WORKSPACE"] = str(resources.find_root())
     _, found, _ = in_step(here, step)
     assert "file" not in found[2].properties
-    (here / "matrix.yaml").write_text((resources.root() / "matrix.yaml").read_text())
+    (here / "matrix.yaml").write_text((resources.find_root() / "matrix.yaml").read_text())
     step.env["GITHUB_WORKSPACE"] = str(here)
     _, found, _ = in_step(here, step)
     assert found[2].properties["file"] == "matrix.yaml"

@@ -79,7 +79,7 @@ def test_what_needs_nothing_else_has_the_same_key(machines: Machines) -> None:
     key = machines.key()
     assert machines.key(*ONE, "--filter", "cipher=TLS_AES_128_GCM_SHA256") == key
     (machines.folder / "matrix.yaml").write_text(
-        "# a remark\n" + (resources.root() / "matrix.yaml").read_text()
+        "# a remark\n" + (resources.find_root() / "matrix.yaml").read_text()
     )
     assert machines.key() == key
 

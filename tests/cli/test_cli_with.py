@@ -235,7 +235,7 @@ def test_a_run_that_is_resumed_takes_what_it_was_begun_with(tmp_path: Path) -> N
         ((), True),
         (("--with", "haproxy=path:."), False),
         (("--quiet",), False),
-        (("--matrix", str(resources.root() / "matrix.yaml")), False),
+        (("--matrix", str(resources.find_root() / "matrix.yaml")), False),
     ],
 )
 def test_in_a_tree_without_a_matrix_the_flag_is_suggested(

@@ -43,7 +43,7 @@ include:
 
 @pytest.mark.parametrize("text", [None, OWN], ids=["default", "own"])
 def test_what_a_matrix_can_say_is_taken(tmp_path: Path, text: str | None) -> None:
-    file = resources.root() / "matrix.yaml"
+    file = resources.find_root() / "matrix.yaml"
     if text:
         file = tmp_path / "matrix.yaml"
         file.write_text(text)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import Ran, Runner
 
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images.imageset import ImageSet
 from orchestrator.execute.images.workshop import Workshop
@@ -48,7 +48,7 @@ def made(engine: DockerEngine, store: Path, tmp_path_factory: pytest.TempPathFac
     shop = Workshop(
         engine=engine,
         host=LocalHost(),
-        arch=by_machine(engine.describe().arch),
+        arch=find_arch(engine.describe().arch),
         store=Store(store),
     )
     ours = ImageSet(shop=shop).get("client", shop.arch)

@@ -18,7 +18,7 @@ import pytest
 from conftest import Overlay, Ran, Runner, runner_in
 from second_daemon import SecondDaemon, lacking, second_daemon
 
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images.workshop import find_existing
 from orchestrator.outcome import Outcome, Reason
@@ -43,7 +43,7 @@ def host(engine: DockerEngine) -> str:
 def daemon(engine: DockerEngine, run_once: Runner, host: str) -> Iterator[SecondDaemon]:
     """The second daemon, with the images that a run of the host's own architecture wants."""
     run_once(f"arch={host}", f"cipher={CHACHA},{GCM}")  # they are made, and HAProxy is in the store
-    arch = by_machine(engine.client.version()["Arch"])
+    arch = find_arch(engine.client.version()["Arch"])
     found = find_existing(engine, arch, [arch])
     tags = [image.tag for (name, target), image in found.items() if name in NEEDED and target == arch.name]
     assert len(tags) == len(NEEDED)

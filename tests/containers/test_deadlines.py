@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.execute.engine import docker_exec
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ContainerSpec, container, volume
@@ -27,7 +27,7 @@ def test_a_program_that_will_not_end_is_ended(
     engine: DockerEngine, monkeypatch: pytest.MonkeyPatch, script: str, said: bytes
 ) -> None:
     monkeypatch.setattr(docker_exec, "GRACE", 1)
-    image = find_newest(engine, "base", by_machine(engine.describe().arch))
+    image = find_newest(engine, "base", find_arch(engine.describe().arch))
     if image is None:
         pytest.skip("no base image yet: any run makes it")
     name = f"matrixctl-deadline-{secrets.token_hex(3)}"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from conftest import Overlay, Runner
 
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 from orchestrator.outcome import Outcome
 
 pytestmark = pytest.mark.containers
 
-HOST = by_machine(os.uname().machine)
+HOST = find_arch(os.uname().machine)
 OTHER = next(arch for arch in (ARCHES["amd64"], ARCHES["arm64"]) if arch != HOST)
 _SAID = 'echo "$?" > vv.status'
 _SHOWN = '\nfor cell in cells/*/; do readlink "/proc/$(cat "${cell}pid")/exe" > "${cell}exe.log"; done'

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from hostile import CANARY
 
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack, read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
@@ -41,7 +41,7 @@ def hostile() -> bytes:
 
 
 def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine) -> None:
-    image = find_newest(engine, "toolchain", by_machine(engine.describe().arch))
+    image = find_newest(engine, "toolchain", find_arch(engine.describe().arch))
     if image is None:
         pytest.skip("no toolchain image yet: any run makes it")
     unpack = Renderer().render("build/unpack.sh.j2", {"work": WORK, "source": SOURCE, "patches": ()})

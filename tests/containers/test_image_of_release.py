@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import workshop
 
@@ -23,7 +23,7 @@ CELL = "{arch}--haproxy-distro--openssl-distro--TLS_CHACHA20_POLY1305_SHA256"
 @pytest.fixture
 def cell(engine: DockerEngine, store: Path, tmp_path: Path) -> str:
     """A cell that passes here; so there is a base image without any registry."""
-    chosen = CELL.format(arch=by_machine(engine.describe().arch).name)
+    chosen = CELL.format(arch=find_arch(engine.describe().arch).name)
     argv = [sys.executable, "-m", "orchestrator", "run", "--cell", chosen, "--quiet"]
     places = ["--store", str(store), "--reports", str(tmp_path / "here")]
     subprocess.run([*argv, *places], cwd=ROOT, check=True)
@@ -33,7 +33,7 @@ def cell(engine: DockerEngine, store: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def image(engine: DockerEngine, cell: str) -> Iterator[str]:
     assert cell
-    base = workshop.find_newest(engine, "base", by_machine(engine.describe().arch))
+    base = workshop.find_newest(engine, "base", find_arch(engine.describe().arch))
     assert base is not None
     tag = next(one for one in base.tags if one.startswith("matrixctl/base:"))
     try:

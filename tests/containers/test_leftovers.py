@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.app.leftovers import sweep_dead
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.cli.main import main
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import workshop
@@ -50,7 +50,7 @@ def left(engine: DockerEngine) -> Iterator[None]:
 @pytest.mark.usefixtures("left")
 def test_only_what_the_dead_left_goes(engine: DockerEngine) -> None:
     mine = [one for one in engine.find_leftovers() if one.run == RUN]
-    with_container = workshop.find_newest(engine, "client", by_machine(engine.describe().arch)) is not None
+    with_container = workshop.find_newest(engine, "client", find_arch(engine.describe().arch)) is not None
     states = {(one.kind, one.name.rpartition("-")[2]): one.alive for one in mine}
     expected = {("volume", "alive"): True, ("volume", "foreign"): None, ("volume", "dead"): False}
     assert states == expected | ({("container", "dead"): False} if with_container else {})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from git_samples import Repository
 
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 from orchestrator.execute.engine.archive import read_member
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.images import image_content
@@ -118,7 +118,7 @@ def test_a_package_of_debian_and_a_binary_of_ours_are_probed_and_not_compiled(
     run: Any, engine: DockerEngine, store: Path, tmp_path: Path
 ) -> None:
     ours = run(f"cipher={GCM}")
-    host = by_machine(engine.describe().arch)
+    host = find_arch(engine.describe().arch)
     dist = tmp_path / "dist"
     dist.mkdir()
     version = debian(engine, host.name, dist / f"haproxy_{host.name}")

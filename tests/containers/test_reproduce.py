@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import Ran
 
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 from orchestrator.cli.main import main
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ContainerSpec, volume
@@ -44,7 +44,7 @@ HARDENING = (
 def images_by_hand(engine: DockerEngine, run: Any) -> Iterator[None]:
     """Our own images under the names of a reproducer, as its README says; what a person has so stays."""
     run("arch=amd64", "cipher=default")
-    host = by_machine(engine.describe().arch)
+    host = find_arch(engine.describe().arch)
     found = find_existing(engine, host, tuple(ARCHES.values()))
     tagged = []
     for (name, arch), image in found.items():

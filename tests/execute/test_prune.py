@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from another_process import another_process
 
-from orchestrator.atomic_files import sha256_of
+from orchestrator.atomic_files import hash_file
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.store.prune import Item, choose, prune
 from orchestrator.execute.store.store import Store
@@ -123,7 +123,7 @@ def test_tarballs_stay_and_what_moves_goes_unless_it_is_fetched_now(store: Store
     for origin in ("git: x master -> 1", "https://example.org/x"):
         with store.scratch() as scratch:
             (scratch / "x.tar").write_text(origin)
-            sha256 = sha256_of(scratch / "x.tar")
+            sha256 = hash_file(scratch / "x.tar")
             kept[origin] = store.put_source(scratch / "x.tar", sha256=sha256, file="x.tar", origin=origin)
     busy, idle = "busy-0123456789ab.git", "idle-0123456789ab.git"
     for name in (busy, idle):

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.atomic_files import sha256_of
+from orchestrator.atomic_files import hash_file
 from orchestrator.execute.store.store import HeldSource, Store
 
 
 def kept(store: Store) -> HeldSource:
     with store.scratch() as scratch:
         (scratch / "x.tar").write_bytes(b"the bytes")
-        sha256 = sha256_of(scratch / "x.tar")
+        sha256 = hash_file(scratch / "x.tar")
         return store.put_source(scratch / "x.tar", sha256=sha256, file="x.tar", origin="here")
 
 

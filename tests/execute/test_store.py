@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.atomic_files import sha256_of
+from orchestrator.atomic_files import hash_file
 from orchestrator.cli.log import show_log
 from orchestrator.errors import DeadlineError, UsageError
 from orchestrator.execute.store.store import Store
@@ -239,7 +239,7 @@ def test_what_moves_goes_with_the_artifacts_and_tarballs_stay(tmp_path: Path) ->
         with store.scratch() as scratch:
             file = scratch / "x.tar"
             file.write_text(origin)
-            sha256 = sha256_of(file)
+            sha256 = hash_file(file)
             kept[origin] = store.put_source(file, sha256=sha256, file="x.tar", origin=origin).path.parent
     (store.git / "x-0123456789ab.git").mkdir()
     gone = {store.git / "x-0123456789ab.git", *(kept[origin] for origin in list(kept)[:3])}
@@ -253,7 +253,7 @@ def test_an_origin_that_a_crash_damaged_keeps_the_source(tmp_path: Path) -> None
     store = Store(tmp_path)
     with store.scratch() as scratch:
         (scratch / "x").write_bytes(b"source")
-        sha256 = sha256_of(scratch / "x")
+        sha256 = hash_file(scratch / "x")
         held = store.put_source(scratch / "x", sha256=sha256, file="x.tar", origin="mirror")
     (held.path.parent / "origin").write_bytes(b"\xff\0")
     found = Store(tmp_path).find_source(sha256, "x.tar")

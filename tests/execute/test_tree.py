@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from git_samples import Repository
 
-from orchestrator.atomic_files import SITE_MANIFEST, sha256_of
+from orchestrator.atomic_files import SITE_MANIFEST, hash_file
 from orchestrator.errors import SourceUnreachableError
 from orchestrator.execute.sources import tree
 from orchestrator.execute.sources.unpinned import fetch
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 def pack(folder: Path, to: Path) -> str:
     tree.pack(folder, to, prefix="haproxy", deadline=time.monotonic() + 30)
-    return sha256_of(to)
+    return hash_file(to)
 
 
 def names(to: Path) -> dict[str, str]:

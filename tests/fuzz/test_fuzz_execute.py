@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mutations import near_bytes, near_text, near_tree
 
 from orchestrator.arch import ARCHES
-from orchestrator.atomic_files import sha256_of
+from orchestrator.atomic_files import hash_file
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.archive import pack, read_member
@@ -260,7 +260,7 @@ def test_store_sources(fuzz: Fuzz, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     with store.scratch() as scratch:
         (scratch / "x").write_bytes(b"source")
-        sha256 = sha256_of(scratch / "x")
+        sha256 = hash_file(scratch / "x")
         held = store.put_source(scratch / "x", sha256=sha256, file="x.tar", origin="git: x")
 
     def call(origin: bytes) -> object:

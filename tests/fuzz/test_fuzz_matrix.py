@@ -26,8 +26,8 @@ from orchestrator.matrix.until import parse_until
 from orchestrator.matrix.yamltree import read
 from orchestrator.versions import Version
 
-MATRIX = (resources.root() / "matrix.yaml").read_bytes()
-SOURCES = (resources.root() / "sources.yaml").read_bytes()
+MATRIX = (resources.find_root() / "matrix.yaml").read_bytes()
+SOURCES = (resources.find_root() / "sources.yaml").read_bytes()
 TREE = yaml.safe_load(MATRIX)
 FULL = """\
 version: 1
@@ -57,7 +57,7 @@ limits: {build: 900, emulated: 4}
 """
 """Every key that the file can have."""
 DIFF = b"--- a/x.c\n+++ b/x.c\n@@ -1 +1 @@\n-a\n+b\n"
-CELLS = expand(load(resources.root() / "matrix.yaml"))
+CELLS = expand(load(resources.find_root() / "matrix.yaml"))
 DAY = date(2026, 11, 22)
 FEW = 20_000
 """Cells that one input is allowed here: a million are legal, and take seconds."""
@@ -127,7 +127,7 @@ WITH = (
 
 def test_with(fuzz: Fuzz) -> None:
     """What is written down of ``--with`` means the same when it is read again."""
-    matrix = load(resources.root() / "matrix.yaml")
+    matrix = load(resources.find_root() / "matrix.yaml")
 
     def call(text: str) -> object:
         given = parse(text)
@@ -166,7 +166,7 @@ def test_filters(fuzz: Fuzz) -> None:
 
 
 def test_ids_and_profiles(fuzz: Fuzz) -> None:
-    matrix = load(resources.root() / "matrix.yaml")
+    matrix = load(resources.find_root() / "matrix.yaml")
 
     def call(texts: tuple[str, str]) -> object:
         return select_ids(select(CELLS, find_filters(matrix, texts[0])), [texts[1]])
@@ -180,7 +180,7 @@ def test_versions(fuzz: Fuzz) -> None:
         assert (one < two) + (one == two) + (one > two) == 1
         assert not one <= two <= three or one <= three
         assert str(one) == texts[0]
-        return one.at_most(two), one
+        return one.is_at_most(two), one
 
     text = near_text("3.0.11", "3.0-dev13", "3.3.0-quic1", "1.1.1w", "5.7.2-stable", edits=3)
     fuzz(st.tuples(text, text, text), call, refuses=(ValueError,))

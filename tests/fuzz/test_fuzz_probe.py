@@ -19,7 +19,7 @@ from mutations import near_bytes, near_text, near_tree
 from record_samples import cell as a_record
 
 from orchestrator.errors import MatrixctlError
-from orchestrator.frozen_value import Value, whole
+from orchestrator.frozen_value import Value, replace_surrogates
 from orchestrator.outcome import Outcome
 from orchestrator.probe import classify, cpu, observe, proof, selftest, session
 from orchestrator.probe.attest import attest, find_misbuild, inspect
@@ -60,7 +60,7 @@ def judged(raw: Any) -> object:
 
 def kept(found: Value) -> str:
     """As a journal has it, which replaces what UTF-8 cannot say."""
-    return type(found).model_validate(whole(found.model_dump())).model_dump_json()
+    return type(found).model_validate(replace_surrogates(found.model_dump())).model_dump_json()
 
 
 def test_driver_tree(fuzz: Fuzz) -> None:

@@ -39,7 +39,7 @@ def refusal(path: Path) -> list[str]:
 
 
 def test_the_real_file_names_what_the_matrix_needs() -> None:
-    catalog = load_catalog([resources.root() / "sources.yaml"])
+    catalog = load_catalog([resources.find_root() / "sources.yaml"])
     for component, version in (
         ("haproxy", "3.0.11"),
         ("openssl", "3.0.22"),
@@ -53,7 +53,7 @@ def test_the_real_file_names_what_the_matrix_needs() -> None:
 
 
 def test_the_real_file_has_an_upstream_for_whatever_no_debian_has() -> None:
-    catalog = load_catalog([resources.root() / "sources.yaml"])
+    catalog = load_catalog([resources.find_root() / "sources.yaml"])
     odd = {component for component, _ in catalog.sources} ^ {"haproxy", *FAMILIES}
     assert not odd, f"sources.yaml has sources of each family, and of no other: {sorted(odd)}"
     for source in catalog.sources.values():

@@ -16,7 +16,7 @@ from orchestrator.matrix.schema import CIPHERS
 from orchestrator.matrix.select import find_filters, select
 from orchestrator.versions import Version
 
-DEFAULT = resources.root() / "matrix.yaml"
+DEFAULT = resources.find_root() / "matrix.yaml"
 
 
 def of_profile(name: str) -> list[Cell]:

@@ -17,8 +17,8 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import ClientValue, ExpectRule
 from orchestrator.matrix.select import select
 
-CELLS = expand(load(resources.root() / "matrix.yaml"))
-MATRIX = load(resources.root() / "matrix.yaml")
+CELLS = expand(load(resources.find_root() / "matrix.yaml"))
+MATRIX = load(resources.find_root() / "matrix.yaml")
 FOUND = resolve(MATRIX, CELLS, date(2026, 11, 22))
 
 CHACHA, CCM = "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256"

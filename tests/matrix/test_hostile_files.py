@@ -37,7 +37,7 @@ SOURCES = Walk(
     },
 ).places()
 HOST = ARCHES["amd64"]
-KNOWN = load_catalog([resources.root() / "sources.yaml"])
+KNOWN = load_catalog([resources.find_root() / "sources.yaml"])
 
 _FAULT = re.compile(r"[^\n]+\.yaml:\d+:\d+: [^\n]+(\n[^\n]+\.yaml:\d+:\d+: [^\n]+)*")
 _PLAIN = re.compile(r"[0-9A-Za-z._/+,:=@%~-]*", re.ASCII)

@@ -9,7 +9,7 @@ import pytest
 from hostile import CORPUS, Hostile
 from matrix_samples import matrix
 
-from orchestrator.atomic_files import at_home
+from orchestrator.atomic_files import expand_home
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix import patches
 from orchestrator.matrix.catalog import load_catalog
@@ -124,5 +124,5 @@ def test_a_filter_selects_or_says_why_not(value: Hostile) -> None:
 
 
 def test_a_user_who_does_not_exist_has_no_home() -> None:
-    assert at_home("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
-    assert at_home("~/x") == Path.home() / "x"
+    assert expand_home("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
+    assert expand_home("~/x") == Path.home() / "x"

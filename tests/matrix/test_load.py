@@ -19,7 +19,7 @@ from orchestrator.matrix.load import load
 from orchestrator.matrix.model import ExecutionValue, HaproxyValue, Matrix, TlsValue
 from orchestrator.matrix.select import select
 
-DEFAULT = resources.root() / "matrix.yaml"
+DEFAULT = resources.find_root() / "matrix.yaml"
 AXES = """
 axes:
   arch: [amd64]

@@ -14,7 +14,7 @@ VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 def default() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((resources.root() / "matrix.yaml").read_text())
+    document: dict[str, Any] = yaml.safe_load((resources.find_root() / "matrix.yaml").read_text())
     return document
 
 

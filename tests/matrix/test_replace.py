@@ -17,7 +17,7 @@ from orchestrator.matrix.versionless import add_versions
 
 TREE = HaproxyValue(name="haproxy-path", version="3.5-dev5", source="path", where="/x")
 LIBRARY = TlsValue(name="libressl-path", family="libressl", version="4.4.0", source="path", where="/y")
-DEFAULT = resources.root() / "matrix.yaml"
+DEFAULT = resources.find_root() / "matrix.yaml"
 
 
 def ids(given: Matrix) -> list[str]:

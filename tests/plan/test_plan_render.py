@@ -277,7 +277,7 @@ def test_no_other_configure_is_told_what_it_does_not_know(tmp_path: Path, known:
 
 
 def test_every_openssl_of_the_sources_has_its_configure_here() -> None:
-    catalog = load_catalog([resources.root() / "sources.yaml"])
+    catalog = load_catalog([resources.find_root() / "sources.yaml"])
     versions = {version for family, version in catalog.sources if family == "openssl"}
     assert {path.stem for path in CONFIGURES} == {f"openssl-{version}" for version in versions}
 

@@ -16,7 +16,7 @@ from orchestrator.plan import shards
 from orchestrator.plan.plan import name_build
 from orchestrator.plan.shards import Shard, list_builds, split, split_by_time, take
 
-MATRIX = load(resources.root() / "matrix.yaml")
+MATRIX = load(resources.find_root() / "matrix.yaml")
 EVERY = expand(MATRIX)
 
 
@@ -46,7 +46,7 @@ def test_each_cell_is_in_exactly_one_shard(profile: str, count: int) -> None:
 def test_the_answer_depends_on_the_cells_alone() -> None:
     made = split(EVERY, 9)
     assert split(EVERY, 9) == made
-    again = expand(load(Path(resources.root() / "matrix.yaml")))
+    again = expand(load(Path(resources.find_root() / "matrix.yaml")))
     assert [shard.cells for shard in split(again, 9)] == [shard.cells for shard in made]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator import resources
 
-SCRIPTS = resources.root() / "templates" / "probe"
+SCRIPTS = resources.find_root() / "templates" / "probe"
 
 
 def loaded(name: str) -> ModuleType:

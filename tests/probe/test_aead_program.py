@@ -20,7 +20,7 @@ from orchestrator.record.model import AeadCheck
 
 pytestmark = pytest.mark.whole
 
-SOURCES = resources.root() / "templates" / "aead"
+SOURCES = resources.find_root() / "templates" / "aead"
 SUITES = ("AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305", "AES_128_CCM")
 OTHERS: dict[str, Any] = {"AES_128_GCM": AESGCM, "AES_256_GCM": AESGCM, "CHACHA20_POLY1305": ChaCha20Poly1305}
 CHACHA = "TLS_CHACHA20_POLY1305_SHA256"

@@ -11,7 +11,7 @@ from fakes import cell
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.matrix.model import Cell
 from orchestrator.outcome import Reason
 from orchestrator.probe.attest import Binary, attest, find_misbuild, inspect
@@ -291,7 +291,7 @@ def test_nothing_said_is_null_and_never_made_up(text: str | None) -> None:
 
 def test_a_real_binary() -> None:
     made = inspect(REAL)
-    assert made.elf_machine == by_machine(platform.machine()).elf_machine
+    assert made.elf_machine == find_arch(platform.machine()).elf_machine
     assert "libc.so.6" in made.needed
     assert made.prefixes == ()
 

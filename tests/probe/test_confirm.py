@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from record_samples import cell
 
-from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, verdict
+from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, find_verdict
 from orchestrator.probe.confirm import find_rounds, is_due, settle
 from orchestrator.record.model import Attempt, CellRecord, Confirmation, Expected, Load
 
@@ -48,7 +48,7 @@ def ended(
         "outcome": worst.outcome,
         "reason": worst.reason,
         "expected": expected,
-        "verdict": verdict(worst.outcome, worst.reason, expected),
+        "verdict": find_verdict(worst.outcome, worst.reason, expected),
     }
     return cell("one").model_copy(update=update)
 

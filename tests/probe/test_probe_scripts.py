@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator import resources
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.probe.session_files import make_bodies
 
-SCRIPTS = resources.root() / "templates" / "probe"
+SCRIPTS = resources.find_root() / "templates" / "probe"
 
 
 def until(ready: Callable[[], bool], what: str) -> None:
@@ -138,7 +138,7 @@ def work(tmp_path: Path) -> Iterator[Path]:
     for name, (script, _) in {**ENDS, "006": ("exec sleep 60", 0)}.items():
         (tmp_path / "cells" / name).mkdir(parents=True)
         (tmp_path / "cells" / name / "haproxy.cfg").write_text(script)
-    loader = by_machine(os.uname().machine).loader
+    loader = find_arch(os.uname().machine).loader
     command = ["/bin/sh", str(SCRIPTS / "supervise.sh"), str(tmp_path), loader, "env", "EMULATED=yes"]
     with subprocess.Popen(command, start_new_session=True) as supervisor:
         try:

@@ -47,7 +47,7 @@ OFFERED = cell(cipher="TLS_AES_128_CCM_SHA256", client="gtlsclient")
 
 @pytest.fixture(scope="module")
 def verdict() -> ModuleType:
-    path = resources.root() / "templates/reproduce/verdict.py"
+    path = resources.find_root() / "templates/reproduce/verdict.py"
     spec = importlib.util.spec_from_file_location("verdict", path)
     assert spec is not None
     assert spec.loader is not None
@@ -233,7 +233,7 @@ LOGS = ("", "[ALERT] (7) : no such cipher", "qemu-aarch64: unknown option", REPO
 def of_each_kind() -> dict[str, Cell]:
     """A cell of each declaration and client in the default matrix, and one of which nothing is declared."""
     found = {"none": CELL, "default": DEFAULT}
-    for one in expand(load(resources.root() / "matrix.yaml")):
+    for one in expand(load(resources.find_root() / "matrix.yaml")):
         if declared := capabilities.find_unsupported(one, ARCHES["amd64"]):
             found.setdefault(f"{declared.reason} {one.client.name}", one)
     return found

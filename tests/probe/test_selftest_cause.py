@@ -118,7 +118,7 @@ def test_a_crash_comes_first() -> None:
 
 
 def test_a_check_that_never_ended_is_known_by_the_programs_own_words() -> None:
-    source = (resources.root() / "templates/aead/aead.c").read_text()
+    source = (resources.find_root() / "templates/aead/aead.c").read_text()
     told = re.findall(r'snprintf\(how, sizeof\(how\), "([^%"]+)', source)
     assert sorted(told) == sorted(selftest._DEATHS)
     for words in told:

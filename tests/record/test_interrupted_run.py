@@ -13,7 +13,7 @@ from record_samples import AT, action, cell, record
 from orchestrator.cli.log import show_log
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.matrix.catalog import Moving, Source
-from orchestrator.outcome import Outcome, Verdict, verdict
+from orchestrator.outcome import Outcome, Verdict, find_verdict
 from orchestrator.record.find import read_run
 from orchestrator.record.fold import fold
 from orchestrator.record.interrupted_run import PastRun, read_past
@@ -43,7 +43,7 @@ def at(second: int) -> str:
 
 def judged(name: str, outcome: Outcome, *, at: str = AT, final: bool = True) -> CellJudged:
     plain = cell(name, outcome)
-    record = plain.model_copy(update={"verdict": verdict(outcome, plain.reason, plain.expected)})
+    record = plain.model_copy(update={"verdict": find_verdict(outcome, plain.reason, plain.expected)})
     return CellJudged(at=at, cell=record, final=final)
 
 

@@ -41,7 +41,7 @@ def test_an_unknown_field_does_not_validate() -> None:
 
 def test_a_record_of_version_2_is_still_read() -> None:
     """It lacks what version 3 added; the sample report is a real one, with requests in it."""
-    raw = json.loads((resources.root() / "reports/sample/run.json").read_text("utf-8"))
+    raw = json.loads((resources.find_root() / "reports/sample/run.json").read_text("utf-8"))
     raw["schema_version"], old = 2, 0
     for name in ("series", "selection", "limits", "tool_digest"):
         del raw["run"][name]

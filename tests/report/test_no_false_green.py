@@ -15,7 +15,15 @@ import pytest
 import samples
 
 from orchestrator.cli.closing import write_closing
-from orchestrator.outcome import REASONS, Outcome, Reason, Verdict, believed, exit_code, verdict
+from orchestrator.outcome import (
+    REASONS,
+    Outcome,
+    Reason,
+    Verdict,
+    correct_verdict,
+    find_exit_code,
+    find_verdict,
+)
 from orchestrator.record.model import AeadCheck, CellRecord, Expected, RunRecord, SelfTest
 from orchestrator.report import ctrf, github_summary, headline, html, junit, markdown, selftests, summary
 
@@ -98,7 +106,7 @@ def test_only_a_pass_that_counts_is_green(outcome: Outcome | None, said: Verdict
     assert bool(passing_tests(ctrf.render(record))) is good
     if good:
         assert green_classes(html.render(record))
-    elif outcome is not Outcome.PASS or believed(outcome, said) is Verdict.NOT_JUDGED:
+    elif outcome is not Outcome.PASS or correct_verdict(outcome, said) is Verdict.NOT_JUDGED:
         assert green_classes(html.render(record)) == []
         assert green_of_markdown(markdown.render(record)) == []
         assert green_of_markdown(github_summary.render(record)) == []
@@ -125,10 +133,10 @@ def test_only_a_whole_run_that_tested_something_is_calm(
 
 @pytest.mark.parametrize(("outcome", "said"), ENDS)
 def test_exit_code_0_is_for_what_is_as_expected(outcome: Outcome | None, said: Verdict) -> None:
-    assert (exit_code([(outcome, said)]) == 0) is ((outcome, said) in FORGIVEN | FLAKY)
-    assert (exit_code([(outcome, said)], fail_on_flaky=True) == 0) is ((outcome, said) in FORGIVEN)
-    forgiven = outcome is Outcome.BLOCKED and believed(outcome, said) is Verdict.NOT_JUDGED
-    allowed = exit_code([(outcome, said)], allow_blocked=True) == 0
+    assert (find_exit_code([(outcome, said)]) == 0) is ((outcome, said) in FORGIVEN | FLAKY)
+    assert (find_exit_code([(outcome, said)], fail_on_flaky=True) == 0) is ((outcome, said) in FORGIVEN)
+    forgiven = outcome is Outcome.BLOCKED and correct_verdict(outcome, said) is Verdict.NOT_JUDGED
+    allowed = find_exit_code([(outcome, said)], allow_blocked=True) == 0
     assert allowed is (forgiven or (outcome, said) in FORGIVEN | FLAKY)
 
 
@@ -139,8 +147,8 @@ def test_every_verdict_that_we_give_is_believed() -> None:
         expected = other and Expected(
             outcome=other[0], reason=other[1], cipher=None, because="x", rule=rule, stale=""
         )
-        given = verdict(outcome, reason, expected)
-        assert believed(outcome, given) is given
+        given = find_verdict(outcome, reason, expected)
+        assert correct_verdict(outcome, given) is given
 
 
 class Night(NamedTuple):

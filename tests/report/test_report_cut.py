@@ -8,7 +8,7 @@ import pytest
 import samples
 
 from orchestrator.cli.closing import write_closing
-from orchestrator.outcome import Verdict, exit_code
+from orchestrator.outcome import Verdict, find_exit_code
 from orchestrator.record.model import CellRecord, RunRecord
 from orchestrator.report import headline, html, junit, markdown, step_summary, summary
 
@@ -77,7 +77,7 @@ def test_the_closing_lines_count_what_was_judged_and_name_the_rest(record: RunRe
 def test_no_exit_code_is_0(record: RunRecord) -> None:
     for lie in (None, Verdict.AS_EXPECTED):
         ends = ((cell.outcome, lie or cell.verdict) for cell in record.cells)
-        assert exit_code(ends, allow_blocked=True) == 4
+        assert find_exit_code(ends, allow_blocked=True) == 4
 
 
 @pytest.mark.parametrize("lie", [Verdict.AS_EXPECTED, Verdict.KNOWN_FAILURE, Verdict.NOW_PASSING])

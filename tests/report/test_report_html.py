@@ -353,7 +353,7 @@ def test_nothing_comes_from_outside() -> None:
             if name in {"href", "src", "action", "srcset", "data"}:
                 here = ("#", "./", "https://") if tag == "a" else ("#", "./")  # a link loads nothing
                 assert str(value).startswith(here), (tag, attributes)
-    style = (resources.root() / "templates/report/style.css").read_text()
+    style = (resources.find_root() / "templates/report/style.css").read_text()
     assert "url(" not in style
     assert "@import" not in style
 
@@ -413,7 +413,7 @@ def _contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1])
 def test_text_has_the_contrast_of_wcag_aa(theme: int) -> None:
-    style = (resources.root() / "templates/report/style.css").read_text()
+    style = (resources.find_root() / "templates/report/style.css").read_text()
     colours = dict(
         re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split(":root {")[theme + 1].split("}")[0])
     )

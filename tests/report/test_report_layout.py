@@ -69,7 +69,7 @@ def colours_on_paper(reader: Reader) -> set[str]:
 
 def palette() -> dict[str, str]:
     """The colours of the light scheme, by name."""
-    style = (resources.root() / "templates/report/style.css").read_text()
+    style = (resources.find_root() / "templates/report/style.css").read_text()
     return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split(":root {")[1].split("}")[0]))
 
 

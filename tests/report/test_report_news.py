@@ -24,7 +24,7 @@ from test_no_false_green import (
 
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import Comparison, compare
-from orchestrator.outcome import Outcome, Reason, Verdict, believed
+from orchestrator.outcome import Outcome, Reason, Verdict, correct_verdict
 from orchestrator.record.model import RunRecord
 from orchestrator.report import ctrf, html, junit, markdown
 from orchestrator.report.comparison import describe_since_base
@@ -178,13 +178,15 @@ GLYPHS = ("pass", "fail", "not-judged", "alarm")
 def test_no_news_make_green_what_was_not_judged(
     outcome: Outcome | None, said: Verdict, status: str, was: Outcome | None
 ) -> None:
-    before = run("finished", cell(was, believed(was, Verdict.AS_EXPECTED if was else Verdict.NOT_JUDGED)))
+    before = run(
+        "finished", cell(was, correct_verdict(was, Verdict.AS_EXPECTED if was else Verdict.NOT_JUDGED))
+    )
     record = run(status, cell(outcome, said))
     compared = compare(before, record)
     good = (outcome, said) in GOOD
     assert bool(passing_cases(junit.render(record, compared))) is good
     assert bool(passing_tests(ctrf.render(record, compared))) is good
-    if not good and (outcome is not Outcome.PASS or believed(outcome, said) is Verdict.NOT_JUDGED):
+    if not good and (outcome is not Outcome.PASS or correct_verdict(outcome, said) is Verdict.NOT_JUDGED):
         assert green_classes(html.render(record, compared)) == []
         assert green_classes(html.render_comparison(compared)) == []
         assert green_of_markdown(markdown.render(record, compared)) == []

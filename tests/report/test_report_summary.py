@@ -284,7 +284,7 @@ def test_debian_s_own_haproxy_is_named_at_its_build_and_is_no_warning() -> None:
     ],
 )
 def test_a_close_code_in_words(code: int, established: bool, words: str) -> None:
-    assert closecode.words(code, established=established) == words
+    assert closecode.describe_code(code, established=established) == words
 
 
 def test_the_grid_holds_every_cell_once() -> None:
@@ -366,4 +366,8 @@ def test_what_was_not_measured_is_no_zero() -> None:
 
 @pytest.mark.parametrize("code", [-1, -18, -(2**63), 2**62])
 def test_a_close_code_that_none_can_be_is_shown_as_it_came(code: int) -> None:
-    assert closecode.words(code, established=False) == closecode.words(code, established=True) == f"{code:#x}"
+    assert (
+        closecode.describe_code(code, established=False)
+        == closecode.describe_code(code, established=True)
+        == f"{code:#x}"
+    )

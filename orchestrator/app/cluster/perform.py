@@ -224,7 +224,7 @@ def read_evidence(folder: Path) -> Iterator[tuple[str, bytes]]:
             left -= size
             content = path.read_bytes()
         else:
-            limit = bounds.size(bounds.SENT)
+            limit = bounds.format_size(bounds.SENT)
             content = f"(not sent: {size} bytes; a task sends at most {limit} of evidence)\n".encode()
         yield str(path.relative_to(folder)), content
 

@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from orchestrator import bounds
-from orchestrator.arch import ARCHES, by_machine
+from orchestrator.arch import ARCHES, find_arch
 from orchestrator.errors import EngineError, TooLargeError
 from orchestrator.execute.engine import docker_exec, docker_leftovers, docker_shell, owner
 from orchestrator.execute.engine.docker_errors import (
@@ -115,7 +115,7 @@ class DockerEngine(DockerImages):
         with explain_errors("tell its version"):
             version = self.client.version()
         try:
-            arch = by_machine(version["Arch"])
+            arch = find_arch(version["Arch"])
         except KeyError:
             raise EngineError(
                 f"The engine runs on {version['Arch']}, and matrixctl knows no such architecture.",
@@ -221,7 +221,7 @@ class DockerEngine(DockerImages):
             for chunk in chunks:
                 left -= len(chunk)
                 if left < 0:
-                    raise TooLargeError(f"{path} in {name} is larger than {bounds.size(limit)}.")
+                    raise TooLargeError(f"{path} in {name} is larger than {bounds.format_size(limit)}.")
                 yield chunk
 
     @_again

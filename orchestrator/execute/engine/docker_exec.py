@@ -59,7 +59,9 @@ def execute(
         # What it says of its program is worth nothing.
         raise EngineLostError(f"{name} was stopped while {argv[0]} ran in it.", resolution=DOCTOR)
     timed_out = exit_code in {_TERMINATED, _SIGKILL} and time.monotonic() - started >= timeout
-    return ExecResult(exit_code=exit_code, stdout=out.content(), stderr=err.content(), timed_out=timed_out)
+    return ExecResult(
+        exit_code=exit_code, stdout=out.get_content(), stderr=err.get_content(), timed_out=timed_out
+    )
 
 
 def is_running(api: docker.APIClient, name: str) -> bool:

@@ -134,7 +134,9 @@ class DockerImages:
             _refuse_failure(answer, f"the image {tag} cannot be saved")
             for chunk in answer.iter_content(1 << 20):
                 if into.tell() > bounds.IMAGE:
-                    raise TooLargeError(f"the saved image {tag} is larger than {bounds.size(bounds.IMAGE)}")
+                    raise TooLargeError(
+                        f"the saved image {tag} is larger than {bounds.format_size(bounds.IMAGE)}"
+                    )
                 into.write(chunk)
 
     def load_image(self, saved: IO[bytes]) -> None:
@@ -297,7 +299,7 @@ def _copy(api: docker.APIClient, name: str, path: str, into: IO[bytes]) -> None:
         chunks, _ = api.get_archive(name, path)
         for chunk in chunks:
             if whole.tell() > _FILE:
-                raise TooLargeError(f"{path} in {name} is larger than {bounds.size(_FILE)}.")
+                raise TooLargeError(f"{path} in {name} is larger than {bounds.format_size(_FILE)}.")
             whole.write(chunk)
         whole.seek(0)
         archive.copy_member(whole, path.rpartition("/")[2], into)

@@ -13,7 +13,7 @@ from orchestrator.execute.engine.engine import UID
 from orchestrator.execute.images import bootstrap, emulation, wheels
 from orchestrator.matrix.packages import is_library
 from orchestrator.plan.render import make_environment
-from orchestrator.resources import root
+from orchestrator.resources import find_root
 
 REGISTRY_IMAGE = "debian:trixie-slim"
 
@@ -115,7 +115,7 @@ _EMULATED_LINKS = {
 
 @cache
 def _make_environment() -> Environment:
-    return make_environment(FileSystemLoader(root() / "images"), trim_blocks=True, lstrip_blocks=True)
+    return make_environment(FileSystemLoader(find_root() / "images"), trim_blocks=True, lstrip_blocks=True)
 
 
 def _render(template: str, **values: object) -> str:
@@ -129,7 +129,7 @@ def render_base(registry_image: str = "") -> str:
 
 def render_toolchain(base: str) -> str:
     """Render what compiles for the host, and has the tools that are the same for each target."""
-    script = (root() / "images" / "extract.sh").read_text().splitlines()
+    script = (find_root() / "images" / "extract.sh").read_text().splitlines()
     extract = [shlex.quote(line) for line in script]
     return _render("toolchain.Dockerfile.j2", base=base, packages=TOOLCHAIN_PACKAGES, extract=extract)
 

@@ -174,7 +174,9 @@ def _write_tar(client: ClientValue, into: IO[bytes]) -> None:
             for name, file in _list_files(client):
                 tar.addfile(*_make_entry(client, name, file))
                 if into.tell() > _MAX_BYTES:
-                    raise SourceUnreachableError(f"{first} has more than {bounds.size(_MAX_BYTES)} in it")
+                    raise SourceUnreachableError(
+                        f"{first} has more than {bounds.format_size(_MAX_BYTES)} in it"
+                    )
     except OSError as error:
         if error.errno in FULL:  # our own disk: that says nothing of the files
             raise

@@ -33,7 +33,7 @@ def flatten(saved: Path, into: IO[bytes], *, limit: int) -> None:
         with tarfile.open(saved, mode="r:*") as whole, tarfile.open(fileobj=into, mode="w") as tar:
             for entry, content in _find_visible(whole, _list_layers(whole)):
                 if into.tell() + entry.size > limit:
-                    raise SourceUnreachableError(f"{saved} has more than {bounds.size(limit)} in it")
+                    raise SourceUnreachableError(f"{saved} has more than {bounds.format_size(limit)} in it")
                 tar.addfile(entry, content)
     except _BROKEN as error:
         raise SourceUnreachableError(

@@ -19,7 +19,7 @@ from orchestrator.errors import DeadlineError, SourceUnreachableError
 from orchestrator.execute.sources.download import MAX_BYTES
 from orchestrator.execute.system.host import Host
 from orchestrator.phrases import quote
-from orchestrator.resources import root
+from orchestrator.resources import find_root
 
 PYTHON = "3.13"
 """Of Debian trixie, which the image grows from."""
@@ -30,7 +30,7 @@ _OFFLINE_S, _ONLINE_S = 60, 120
 
 def find_lock() -> Path:
     """Return the path of the lock file, which `make lock` renews."""
-    return root() / "images" / "aioquic.lock"
+    return find_root() / "images" / "aioquic.lock"
 
 
 def digest_lock() -> str:

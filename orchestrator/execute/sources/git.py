@@ -315,7 +315,7 @@ def _check(done: Completed, largest: int) -> Completed:
     if done.exit_code != 0:
         said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
         if done.exit_code == -signal.SIGXFSZ or any(sign in line for line in said for sign in _TOO_LARGE):
-            raise FetchError(f"git: it is larger than {bounds.size(largest)}")
+            raise FetchError(f"git: it is larger than {bounds.format_size(largest)}")
         if any(sign in line for line in said for sign in _PARTIAL):
             raise FetchError(
                 "git: it is a partial clone (made with --filter), and lacks files of that commit; complete it"

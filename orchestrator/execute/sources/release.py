@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.atomic_files import FULL, at_home, copy_limited, is_server, sha256_of
+from orchestrator.atomic_files import FULL, copy_limited, expand_home, hash_file, is_server
 from orchestrator.errors import (
     ChecksumMismatchError,
     DeadlineError,
@@ -96,7 +96,7 @@ def look(source: Source, *, store: Store, mirrors: Sequence[str]) -> None:
     if source.sha256 is not None and (source.origins or store.find_source(source.sha256, source.file)):
         return
     servers = [mirror for mirror in mirrors if is_server(mirror)]
-    files = [at_home(mirror) / source.file for mirror in mirrors if mirror not in servers]
+    files = [expand_home(mirror) / source.file for mirror in mirrors if mirror not in servers]
     if not servers and not any(file.is_file() for file in files):
         tried = [f"{file}: no such file or directory" for file in files]
         raise _explain_failure(source, f"{source.component} {source.version}", tried, other_bytes=False)
@@ -192,7 +192,7 @@ def _list_candidates(source: Source, mirrors: Sequence[str], bases: Sequence[str
         if is_server(mirror):
             yield _from_url("mirror", f"{mirror.rstrip('/')}/{source.file}")
         else:
-            yield _from_folder(at_home(mirror) / source.file)
+            yield _from_folder(expand_home(mirror) / source.file)
     for origin in source.origins:
         match origin.kind:
             case "url":
@@ -222,7 +222,7 @@ def _from_folder(file: Path) -> _PlaceToTry:
             if error.errno in FULL:  # our own disk: that says nothing of the mirror
                 raise
             raise FetchError(str(error.strerror).lower()) from None
-        return sha256_of(path)
+        return hash_file(path)
 
     return _PlaceToTry(origin="mirror", shown=str(file), bring=bring)
 
@@ -250,7 +250,7 @@ def _from_pypi(origin: SourceOrigin, sha256: str) -> _PlaceToTry:
         if len(files) != 1:
             raise FetchError(f"pip brought {len(files)} files")
         files[0].replace(path)
-        return sha256_of(path)
+        return hash_file(path)
 
     return _PlaceToTry(origin=str(origin), shown=str(origin), bring=bring)
 

@@ -14,11 +14,11 @@ from typing import TypeVar
 
 from orchestrator.atomic_files import (
     FULL,
-    at_home,
     copy_limited,
+    expand_home,
+    hash_file,
     is_server,
     read_limited,
-    sha256_of,
     write_atomically,
 )
 from orchestrator.errors import ChecksumMismatchError, MatrixctlError, SourceUnreachableError
@@ -241,7 +241,7 @@ def _list_places(moving: Moving, mirrors: Sequence[str]) -> Iterator[_Repository
         if is_server(mirror):
             where = f"{mirror.rstrip('/')}/{_name_repository(moving)}"
         else:
-            where = str(at_home(mirror).absolute() / _name_repository(moving))
+            where = str(expand_home(mirror).absolute() / _name_repository(moving))
         yield _RepositoryToAsk(where=where, words=" (from a mirror)")
     where = moving.where if "://" in moving.where else os.path.abspath(moving.where)  # noqa: PTH100 - `..` as git
     yield _RepositoryToAsk(where=where, words="")
@@ -402,7 +402,7 @@ def _find_distro(moving: Moving, store: Store, package: Package, *, keep: bool) 
 def _make_resolved(
     moving: Moving, store: Store, file: Path, name: str, origin: str, *, keep: bool, strip: int = 1
 ) -> ResolvedSource:
-    sha256 = sha256_of(file)
+    sha256 = hash_file(file)
     held = store.find_source(sha256, name)
     new = held is None
     if held is None and keep:

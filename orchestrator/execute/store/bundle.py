@@ -335,7 +335,7 @@ class _Reader:
             raise self._refuse(f"its {_INDEX} names something twice")
         for item in index.items:
             if isinstance(item, SourceItem) and item.size > MAX_SOURCE:
-                raise self._refuse(f"{item.path} has more than {bounds.size(MAX_SOURCE)}")
+                raise self._refuse(f"{item.path} has more than {bounds.format_size(MAX_SOURCE)}")
         return index
 
     def take(self, item: Item, to: Path | None) -> None:

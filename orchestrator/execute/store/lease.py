@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 
-from orchestrator.atomic_files import unheld
+from orchestrator.atomic_files import is_unheld
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Leases:
             runs = 0
             for path in sorted(self._folder.iterdir()):
                 with suppress(FileNotFoundError), path.open("rb") as file:  # a run may end meanwhile
-                    if unheld(file):
+                    if is_unheld(file):
                         path.unlink()
                         continue
                     runs += 1

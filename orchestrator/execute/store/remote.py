@@ -81,7 +81,7 @@ class Remote:
             try:
                 size = int(self._files.info(self._locate(name))["size"])
                 if size > most:
-                    raise MatrixctlError(f"{self.url}: {name} has more than {bounds.size(most)}")
+                    raise MatrixctlError(f"{self.url}: {name} has more than {bounds.format_size(most)}")
                 self._files.get_file(self._locate(name), str(to))
             except FileNotFoundError:
                 return False

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from orchestrator import bounds
-from orchestrator.atomic_files import sha256_of, write_atomically
+from orchestrator.atomic_files import hash_file, write_atomically
 from orchestrator.errors import MatrixctlError, UsageError
 from orchestrator.execute.store import bundle
 from orchestrator.execute.store.bundle import WantedItems
@@ -103,7 +103,7 @@ class SharedStore(Store):
                 file = scratch / "image"
                 with file.open("wb") as saved:  # not compressed: that takes longer than a local network
                     save(saved)
-                sha256 = sha256_of(file)
+                sha256 = hash_file(file)
                 if self._remote.put(_name_image(sha256), file):
                     self._note("given")
             with self._writing():
@@ -124,7 +124,7 @@ class SharedStore(Store):
                     f"the image {sha256[:12]} of the run is not in {self._remote.url}",
                     resolution="Run and worker need the same --remote-store. If it was pruned: run again.",
                 )
-            if sha256_of(file) != sha256:
+            if hash_file(file) != sha256:
                 self._remote.remove(_name_image(sha256))
                 raise MatrixctlError(
                     f"{self._remote.url} has something else as the image {sha256[:12]}, and it was removed",

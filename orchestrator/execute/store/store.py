@@ -24,9 +24,9 @@ from pydantic import Field, TypeAdapter
 
 from orchestrator.atomic_files import (
     FULL,
+    hash_file,
     make_ignored,
     scratch_folder,
-    sha256_of,
     sweep_half_made,
     sweep_scratch,
     sync_folder,
@@ -129,7 +129,7 @@ class Store:
             return held
         if not path.is_file():
             return None
-        if sha256_of(path) != sha256:
+        if hash_file(path) != sha256:
             self._discard(path, f"{file} in the store had other bytes than its digest says and was removed")
             return None
         with contextlib.suppress(OSError):
@@ -178,7 +178,7 @@ class Store:
             artifact = Artifact(
                 digest=digest, path=folder / "artifact.tar", sha256=held["sha256"], meta=held["meta"]
             )
-            sound = sha256_of(artifact.path) == artifact.sha256
+            sound = hash_file(artifact.path) == artifact.sha256
         except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
@@ -203,7 +203,7 @@ class Store:
             else:
                 path.write_bytes(tar)
             _sync(path)
-            held = {"sha256": sha256_of(path), "meta": dict(meta)}
+            held = {"sha256": hash_file(path), "meta": dict(meta)}
             write_atomically(folder / "meta.json", json.dumps(held, indent=1, sort_keys=True).encode())
             try:
                 _rename(folder, final)

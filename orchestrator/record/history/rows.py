@@ -12,8 +12,8 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import UsageError
-from orchestrator.frozen_value import whole
-from orchestrator.outcome import Verdict, believed
+from orchestrator.frozen_value import replace_surrogates
+from orchestrator.outcome import Verdict, correct_verdict
 from orchestrator.phrases import quote
 from orchestrator.record.find import is_good
 from orchestrator.record.model import (
@@ -81,7 +81,7 @@ def _refuse_doubles(record: RunRecord) -> None:
 def fit(value: Any) -> Any:
     """Return the value without what no database takes as text."""
     if isinstance(value, str) and not isinstance(value, Enum):
-        return str(whole(value)).replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return str(replace_surrogates(value)).replace("\0", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, dict):
         return {key: fit(item) for key, item in value.items()}
     return [fit(item) for item in value] if isinstance(value, list | tuple) else value
@@ -198,7 +198,7 @@ def make_result_rows(record: RunRecord, run: int, numbers: Numbers, alarms: Sequ
                 "build": numbers.builds[make_build_key(cell)],
                 "outcome": _read_value(cell.outcome),
                 "reason": _read_value(cell.reason),
-                "verdict": _read_value(believed(cell.outcome, cell.verdict)),
+                "verdict": _read_value(correct_verdict(cell.outcome, cell.verdict)),
                 "message": cell.message,
                 **_count(cell),
                 "confirmation": cell.confirmation.state if cell.confirmation else None,
@@ -240,7 +240,7 @@ def make_run_rule_rows(record: RunRecord, run: int, rules: Mapping[tuple[str, ..
             "rule": number,
             "met": rule.met,
             "counted": len(mine),
-            "held": sum(believed(cell.outcome, cell.verdict) in _HELD for cell in mine),
+            "held": sum(correct_verdict(cell.outcome, cell.verdict) in _HELD for cell in mine),
             "place": rule.place,
             "stale": rule.stale,
         }
