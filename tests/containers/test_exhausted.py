@@ -242,11 +242,11 @@ def test_a_client_that_hangs_and_ignores_term(run: Runner, overlay: Overlay) -> 
     overlay.edit(
         "probe/clients.py",
         (
-            '        [*program(job), "--config", config], folder',
+            '        [*find_program(job), "--config", config], folder',
             (
                 '        ["sh", "-c", "trap \'\' TERM INT; sleep 600; sleep 600"]\n'
                 f'        if job["suite"] == "{CHACHA}" and transport == "h3" and "proof" not in config\n'
-                '        else [*program(job), "--config", config], folder'
+                '        else [*find_program(job), "--config", config], folder'
             ),
         ),
     )
