@@ -68,8 +68,12 @@ def _run_matrix(matrix: Any, cells: Any, _catalog: Any, engine: Any, options: An
 
 
 if __name__ == "__main__":
-    vars(app)["run_matrix"] = _run_matrix
-    vars(run)["connect"] = _connect
-    vars(store)["find_engine"] = lambda: (_connect(), ARCHES["amd64"])
-    vars(common)["catalog"] = lambda _: engine_run.CATALOG
+    for module, name, stand_in in (
+        (app, "run_matrix", _run_matrix),
+        (run, "connect", _connect),
+        (store, "find_engine", lambda: (_connect(), ARCHES["amd64"])),
+        (common, "read_catalog", lambda _: engine_run.CATALOG),
+    ):
+        assert name in vars(module), f"{module.__name__} has no {name} to stand in for"
+        vars(module)[name] = stand_in
     process()
