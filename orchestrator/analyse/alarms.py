@@ -37,7 +37,7 @@ def find_alarms(record: RunRecord, clusters: Sequence[Cluster] | None = None) ->
 def follow_alarms(alarms: Sequence[Alarm], before: Sequence[Alarm]) -> tuple[Alarm, ...]:
     """Return the alarms of a run, each with the key that it had before.
 
-    What a fault has in common is worded anew by each run: other cells were selected, a version moved on. So
+    Runs differ in what they say a fault has in common: other cells were selected, a version moved on. So
     an alarm whose key is new takes that of one before it with the same outcome and reason, if half of the
     cells of one of them are among the other's. No two take the same one.
 

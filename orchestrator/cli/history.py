@@ -318,7 +318,7 @@ def prune(
 @history.command(epilog="Example: matrixctl history rebuild")
 @_take_place
 def rebuild(*, place: HistoryPlace, reports: Path) -> None:
-    """Read every run's folder anew.
+    """Read every run's folder again.
 
     A run whose folder is gone stays as it is.
     """

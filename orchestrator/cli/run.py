@@ -83,7 +83,7 @@ _CONFIRM = 3
     "--failed-of",
     shell_complete=complete.run_names,
     metavar="RUN",
-    help="The cells of that run that were not as expected, with its options unless they are given anew.",
+    help="The cells of that run that were not as expected, with its options unless they are given again.",
 )
 @click.option(
     "--repeat", type=click.IntRange(1), default=1, show_default=True, help="Probe each cell N times."
@@ -535,12 +535,12 @@ def _resume_settings(folder: Path, now: Settings, context: click.Context) -> Set
         ) from None
     except ValueError as error:  # a NUL in the folder's name
         raise UsageError(f"the journal of the run {folder.name} is damaged: {error}") from None
-    anew = {
+    given_now = {
         name: getattr(now, name) for name in ("store", "jobs", "memory", "keep") if _is_given(context, name)
     }
     if now.remote_store:  # maybe from the environment
-        anew["remote_store"] = now.remote_store
-    return settings.model_copy(update=anew)
+        given_now["remote_store"] = now.remote_store
+    return settings.model_copy(update=given_now)
 
 
 def _read_settings(folder: Path, done: str, instead: str) -> Settings:
@@ -560,7 +560,7 @@ def _read_settings(folder: Path, done: str, instead: str) -> Settings:
         raise UsageError(
             f"the run {folder.name} does not say how it was begun, and so cannot be {done}",
             details="It was cut off before its plan was written, or begun by an older matrixctl.",
-            resolution="Begin it anew; what is in the store is not built again.",
+            resolution="Start it again; what is in the store is not built again.",
         )
     return settings
 
@@ -594,8 +594,8 @@ def _select_failed(folder: Path, now: Settings, context: click.Context) -> Setti
         "mirrors": tuple(where if "://" in where else str(there / where) for where in then.mirrors),
         **{name: getattr(then, name) for name in ("store", "build", "challenge_unsupported")},
     }
-    anew = {_PARAMETERS.get(name, name) for name in context.params if _is_given(context, name)}
-    kept = {name: value for name, value in taken.items() if name not in anew}
+    given_now = {_PARAMETERS.get(name, name) for name in context.params if _is_given(context, name)}
+    kept = {name: value for name, value in taken.items() if name not in given_now}
     if "pins" in kept:
         kept["pins_file"] = then.pins_file
     return now.model_copy(update={**kept, "cells": tuple(cells), "failed_of": folder.name})

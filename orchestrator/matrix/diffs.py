@@ -57,7 +57,7 @@ def fit_prefixes(diff: bytes) -> bytes:
             own = line.startswith(b"diff --git ") and not bare
         after_old, old = old, line if header and line.startswith(b"--- ") else b""
         if git:
-            line = b"diff --git a/%b b/%b\n" % (git["path"], git["path"])  # noqa: PLW2901 - one line, read anew
+            line = b"diff --git a/%b b/%b\n" % (git["path"], git["path"])  # noqa: PLW2901 - one line, read again
         elif after_old and header and line.startswith(b"+++ "):
             made.pop()
             made += _fit(after_old, line, bare=bare or (not own and _is_bare(after_old, line)))

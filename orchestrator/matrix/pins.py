@@ -19,7 +19,7 @@ _LARGEST = 1 << 20
 """Bytes of a file of pins; one pin has some 200."""
 _MOST = 2_000
 """Pins of one file."""
-_MAKE = "Make it anew with the options of this command: matrixctl github matrix ... --pins FILE"
+_MAKE = "Make it again with the options of this command: matrixctl github matrix ... --pins FILE"
 
 _Line = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
 

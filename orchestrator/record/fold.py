@@ -109,7 +109,7 @@ def _change_actions(actions: _Actions, event: Event) -> _Actions:
 def _change_cell(
     cells: Mapping[str, CellRecord], event: CellJudged | CellTraced | CellUntraced
 ) -> CellRecord:
-    """Return the cell as it was judged or traced anew; one says nothing of the other.
+    """Return the cell as it was judged or traced again; one says nothing of the other.
 
     :raises MatrixctlError: where a cell was traced that the run has not.
     """

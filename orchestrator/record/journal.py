@@ -45,7 +45,7 @@ class UnplannedError(UsageError):
         super().__init__(
             f"the run {folder.name} was cut off before its plan was written: it tells nothing,"
             " and there is nothing to go on with",
-            resolution="Start it anew.",
+            resolution="Start it again.",
         )
 
 

@@ -30,7 +30,7 @@ def write_body(record: RunRecord, story: Story, mark: IssueMark, page: str) -> s
         Section("alarm", tuple(write_alarm(story, _CELLS))),
         Section(
             "run",
-            (f"\nLast seen in {_name_run(record, page)}. Each run writes this text anew; comments stay.",),
+            (f"\nLast seen in {_name_run(record, page)}. Each run rewrites this text; comments stay.",),
         ),
     )
     return "\n".join((*fit_sections(sections, _ROOM), "", write_mark(mark)))
