@@ -16,12 +16,12 @@ from orchestrator.execute.images import workshop
 pytestmark = pytest.mark.containers
 RUN = "20260102-030405-left"
 MAKE = f"""
-from orchestrator.arch import by_machine
+from orchestrator.arch import find_arch
 from orchestrator.execute.images import workshop
 from orchestrator.execute.engine.engine import ContainerSpec, connect
 engine = connect()
 engine.create_volume("matrixctl-{RUN}-dead", "{RUN}")
-arch = by_machine(engine.describe().arch)
+arch = find_arch(engine.describe().arch)
 image = workshop.find_newest(engine, "client", arch)
 if image is not None:
     engine.create(ContainerSpec(
