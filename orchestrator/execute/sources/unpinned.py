@@ -114,7 +114,7 @@ def fetch(
     """
     match moving.kind:
         case "git":
-            return _find_git(moving, store, mirrors, deadline, at=at, whole=keep)
+            return _find_git(moving, store, mirrors, deadline, at=at, keep=keep)
         case "path":
             found = _find_tree(moving, store, deadline, keep=keep)
         case "prebuilt":
@@ -145,17 +145,21 @@ def resolve(moving: Moving, *, store: Store, mirrors: Sequence[str], deadline: f
 
 
 def _find_git(
-    moving: Moving, store: Store, mirrors: Sequence[str], deadline: float, *, at: str, whole: bool
+    moving: Moving, store: Store, mirrors: Sequence[str], deadline: float, *, at: str, keep: bool
 ) -> ResolvedSource:
     """Return the source from the first place that has the ref, or the pinned commit."""
+    repository = find_repository(store, moving)
 
     def bring(place: _RepositoryToAsk, name: str, commit: str, until: float) -> ResolvedSource:
-        if not whole:
+        if not keep:
             return _find_known(moving, store, commit, place)
-        with store.lock(f"git-{find_repository(store, moving).name}", deadline=until):
-            return _bring_commit(moving, store, place, (name, commit), deadline=until, at=at)
+        with store.lock(f"git-{repository.name}", deadline=until):
+            return _bring_or_repair(
+                repository,
+                lambda: _pack_commit(moving, store, place, (name, commit), deadline=until, at=at),
+            )
 
-    return _bring_first(moving, mirrors, bring, deadline=deadline, at=at, warn=whole)
+    return _bring_first(moving, mirrors, bring, deadline=deadline, at=at, warn=keep)
 
 
 def _bring_first(
@@ -216,13 +220,13 @@ def clone(
     :param at: a commit to fetch in place of that one.
     :raises SourceUnreachableError, PrerequisiteError: see ``fetch``.
     """
+    repository = find_repository(store, moving)
 
     def bring(place: _RepositoryToAsk, name: str, commit: str, until: float) -> tuple[Path, str]:
-        with store.lock(f"git-{find_repository(store, moving).name}", deadline=until):
+        with store.lock(f"git-{repository.name}", deadline=until):
             made = _bring_or_repair(repository, lambda: _fetch(place, (name, commit), repository, until, at))
         return repository, made
 
-    repository = find_repository(store, moving)
     return _bring_first(moving, mirrors, bring, deadline=deadline, at=at, warn=False)
 
 
@@ -261,21 +265,6 @@ def find_repository(store: Store, moving: Moving) -> Path:
     """Return the path of our own bare repository for that URL."""
     name = _make_plain(_name_repository(moving).removesuffix(".git"))
     return store.git / f"{name}-{hashlib.sha256(moving.where.encode()).hexdigest()[:12]}.git"
-
-
-def _bring_commit(
-    moving: Moving,
-    store: Store,
-    place: _RepositoryToAsk,
-    resolved: tuple[str, str],
-    *,
-    deadline: float,
-    at: str,
-) -> ResolvedSource:
-    return _bring_or_repair(
-        find_repository(store, moving),
-        lambda: _pack_commit(moving, store, place, resolved, deadline=deadline, at=at),
-    )
 
 
 def _bring_or_repair(repository: Path, bring: Callable[[], T]) -> T:
