@@ -11,8 +11,8 @@ import socket
 import sys
 import threading
 import time
-import typing
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clients
@@ -23,7 +23,7 @@ TAIL = 65536  # bytes of a log that are handed on
 FILES = 64  # of a cell that are handed on
 # Seconds in which a process that died has its status written; QEMU needs some for a crash, and gdb more.
 DYING = SESSION.get("dying_s", 2)
-# Seconds in which it may yet die where all went well, as it closes the connection. The next cell is asked meanwhile.
+# Seconds in which it may yet die where all went well, as it closes the connection.
 CLOSING = SESSION.get("closing_s", 0.05)
 NAP = 0.02  # seconds that it sleeps beside a client, to see how late it wakes
 TRACING = None  # of a traced attempt, which has one cell
@@ -140,13 +140,14 @@ class Lateness(threading.Thread):
         self.join()
 
 
-def probe(cell: dict) -> dict:
+def probe(cell: dict) -> tuple:
+    """Return the phase in which the exchanges ended, and what they showed."""
     with Lateness() as lateness:
-        result = ask(cell, WORK / cell["folder"])
-    return {**result, "late_s": lateness.worst}
+        phase, result = ask(cell, WORK / cell["folder"])
+    return phase, {**result, "late_s": lateness.worst}
 
 
-def ask(cell: dict, folder: Path) -> dict:
+def ask(cell: dict, folder: Path) -> tuple:
     started = time.monotonic()
     ready = wait_ready(cell, folder)
     result = {"id": cell["id"], "ready_s": ready, "h3": None, "control": None, "handshake_failures": None}
@@ -162,57 +163,43 @@ def ask(cell: dict, folder: Path) -> dict:
         result["origin_ok"] = origin_answers()
         # Its one thread writes statistics in several turns: one that ends them has outlived the connection's end.
         lives = is_good(result["h3"]) and statistics.endswith(b"\n\n")
-        if not (has_ended(folder) if lives else wait_for_end(folder, DYING)) and result["origin_ok"]:
-            phase = "control"
-            result["control"] = run_exchange(cell, phase)
-            if is_good(result["control"]):
-                phase = "stop"
-            else:
-                wait_for_end(folder, DYING)
+        if not wait_for_end(folder, 0 if lives else DYING) and result["origin_ok"]:
+            result["control"] = run_exchange(cell, "control")
+            phase = "stop" if is_good(result["control"]) else "control"
     result["duration_s"] = time.monotonic() - started
-    return {**result, "phase": phase, "over": time.monotonic()}
+    return phase, result
 
 
-def finish(cell: dict, result: dict) -> dict:
-    """Return the result, once its process has had time to die, which it may do after the last answer."""
-    folder, phase = WORK / cell["folder"], result.pop("phase")
-    if phase == "stop":
-        wait_for_end(folder, result["over"] + CLOSING - time.monotonic())
-    del result["over"]
+def report(cell: dict, phase: str, result: dict) -> None:
+    """Print a cell's line, once its process has had time to die, which it may do after the last exchange."""
+    folder = WORK / cell["folder"]
+    wait_for_end(folder, {"control": DYING, "stop": CLOSING}.get(phase, 0))
     result["exit_code"] = read_status(folder)
     result["ended_in"] = None if result["exit_code"] is None else phase
     result["files"] = read_evidence(folder)
     if TRACING:
         result["traced"] = TRACING.end(folder)
-    return result
+    print(json.dumps({"kind": "cell", **result}), flush=True)
 
 
-def finish_each(cells: list) -> typing.Iterator[dict]:
-    """Yield the results in order, each when the next cell was asked: meanwhile its process may die of it."""
-    before = None
-    for cell in cells:
-        result = probe(cell)
-        if before:
-            yield finish(*before)
-        before = cell, result
-    if before:
-        yield finish(*before)
+def probe_all(cells: list) -> None:
+    """Ask cell by cell; the next one is asked while a cell is reported, which may take a while."""
+    with ThreadPoolExecutor(1) as reporter:
+        reports = [reporter.submit(report, cell, *probe(cell)) for cell in cells]
+    for one in reports:
+        one.result()
 
 
 def is_good(exchange: dict) -> bool:
     return not exchange["exit_code"] and all(one["status"] == 200 for one in exchange["requests"])
 
 
-def has_ended(folder: Path) -> bool:
-    return read_status(folder) is not None
-
-
 def wait_for_end(folder: Path, seconds: float) -> bool:
     """Wait, at most so many seconds, until the process has ended; return whether it has."""
     until = time.monotonic() + seconds
-    while not has_ended(folder) and time.monotonic() < until:
+    while read_status(folder) is None and time.monotonic() < until:
         time.sleep(0.01)
-    return has_ended(folder)
+    return read_status(folder) is not None
 
 
 def read_evidence(folder: Path) -> dict:
@@ -256,5 +243,4 @@ if SESSION.get("traced"):
     TRACING = tracing.Tracing(WORK, SESSION["ready_s"])
     TRACING.begin()
 print(json.dumps(describe_server()), flush=True)
-for done in finish_each(SESSION["cells"]):
-    print(json.dumps({"kind": "cell", **done}), flush=True)
+probe_all(SESSION["cells"])

@@ -1,10 +1,12 @@
 """A HAProxy that ends while it is probed: in which phase, after what; and HTTP/3 is not hidden."""
 
+import json
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from builders import GCM, Raw, broken, dead, exchange, first_broken, judged, line, request
@@ -120,11 +122,13 @@ class Clock:
 
     def __init__(self, folder: Path) -> None:
         self.now, self.ends, self.folder = 0.0, math.inf, folder
+        self.sleepers: list[threading.Thread] = []
 
     def monotonic(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
+        self.sleepers.append(threading.current_thread())
         self.now += seconds
         if self.now >= self.ends:
             (self.folder / "status").write_text("139\n")
@@ -140,6 +144,27 @@ def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: Clock) -> Any
     driver = loaded_driver(monkeypatch, tmp_path)
     monkeypatch.setattr(driver, "time", clock)
     return driver
+
+
+class Probing(Protocol):
+    def __call__(self, *cells: str) -> list[dict[str, Any]]: ...
+
+
+@pytest.fixture
+def probed(driver: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Probing:
+    """Return the lines of these cells, each of a folder of its own; the first one's is the session's."""
+
+    def probe(*cells: str) -> list[dict[str, Any]]:
+        folders = [".", *cells[1:]]
+        for folder in folders:
+            (tmp_path / folder).mkdir(exist_ok=True)
+        capsys.readouterr()
+        driver.probe_all(
+            [{"id": cell, "folder": folder} for cell, folder in zip(cells, folders, strict=True)]
+        )
+        return [json.loads(said) for said in capsys.readouterr().out.splitlines()]
+
+    return probe
 
 
 GOOD = {"exit_code": 0, "requests": [{"status": 200}]}
@@ -161,13 +186,13 @@ WHOLE = b"F.2.0.66.quic_hdshk_fail.1:MCP:u64:0\n\n"
     ],
 )
 def test_the_driver_tells_the_phase_and_asks_no_dead_process(
-    driver: Any, dies: str, shown: Mapping[str, Any], phase: str | None, tmp_path: Path
+    probed: Probing, driver: Any, dies: str, shown: Mapping[str, Any], phase: str | None
 ) -> None:
     asked_of = []
 
     def die(step: str) -> None:
         if step == dies:
-            (tmp_path / "status").write_text("139\n")
+            (driver.WORK / "status").write_text("139\n")
 
     def wait_ready(*_: object) -> float | None:
         die("start")
@@ -180,58 +205,80 @@ def test_the_driver_tells_the_phase_and_asks_no_dead_process(
 
     driver.wait_ready, driver.run_exchange = wait_ready, exchange
     driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
-    (said,) = driver.finish_each([{"id": "a", "folder": "."}])
+    (said,) = probed("a")
     assert asked_of == list(shown)
     assert (said["ended_in"], said["exit_code"]) == (phase, 139 if dies else None)
-    assert not {"phase", "over"} & said.keys()
 
 
 @pytest.mark.parametrize(
-    ("answers", "takes", "phase"),
+    ("answers", "phase"),
     [
-        pytest.param((BAD, WHOLE), 1.5, "h3", id="a crash under QEMU, after a failure"),
-        pytest.param((BAD, WHOLE), 60.0, None, id="it lives"),
-        pytest.param((GOOD, b""), 1.5, "h3", id="as it closes the connection"),
-        pytest.param((GOOD, WHOLE[:-1]), 0.03, "h3", id="its statistics break off"),
-        pytest.param((GOOD, WHOLE), 0.03, "stop", id="after the last answer"),
-        pytest.param((GOOD, WHOLE), 60.0, None, id="all goes well"),
+        pytest.param((BAD, WHOLE, 1.5), "h3", id="a crash under QEMU, after a failure"),
+        pytest.param((BAD, WHOLE, 60.0), None, id="it lives"),
+        pytest.param((GOOD, b"", 1.5), "h3", id="as it closes the connection"),
+        pytest.param((GOOD, WHOLE[:-1], 0.03), "h3", id="its statistics break off"),
+        pytest.param((GOOD, WHOLE, 0.03), "stop", id="after the last answer"),
+        pytest.param((GOOD, WHOLE, 60.0), None, id="all goes well"),
     ],
 )
 def test_a_process_that_dies_slowly_is_waited_for(
-    driver: Any, clock: Clock, answers: tuple[Raw, bytes], takes: float, phase: str | None
+    probed: Probing, driver: Any, clock: Clock, answers: tuple[Raw, bytes, float], phase: str | None
 ) -> None:
     """Under QEMU a crash takes its time, and until then nothing but a failure shows it."""
-    clock.ends, (said, statistics) = takes, answers
+    said, statistics, clock.ends = answers
     driver.wait_ready, driver.run_exchange = lambda *_: 0.1, lambda *_: said
     driver.read_statistics, driver.origin_answers = lambda _: statistics, lambda: True
-    (told,) = driver.finish_each([{"id": "a", "folder": "."}])
+    (told,) = probed("a")
     assert told["ended_in"] == phase
     assert (told["control"] is None) == (phase == "h3"), "a dead server is asked no more"
 
 
-def test_what_goes_well_waits_for_nothing_but_at_the_end(driver: Any, clock: Clock) -> None:
-    def exchange(*_: object) -> Raw:
-        clock.sleep(0.06)
-        return GOOD
-
-    driver.wait_ready, driver.run_exchange = lambda *_: 0.1, exchange
+def test_no_cell_waits_for_one_that_went_well_and_may_yet_die(
+    probed: Probing, driver: Any, clock: Clock
+) -> None:
+    driver.wait_ready, driver.run_exchange = lambda *_: 0.1, lambda *_: GOOD
     driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
-    assert len(list(driver.finish_each([{"id": str(number), "folder": "."} for number in range(9)]))) == 9
-    assert clock.now == pytest.approx(9 * 2 * 0.06 + driver.CLOSING)
+    names = [f"cell-{number}" for number in range(9)]
+    assert [told["id"] for told in probed(*names)] == names
+    assert threading.main_thread() not in clock.sleepers
+    assert clock.now >= 9 * driver.CLOSING
 
 
-def test_a_server_that_dies_while_the_next_one_is_asked_is_seen(driver: Any, tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
+def test_a_server_that_dies_while_the_next_one_is_asked_is_seen(
+    probed: Probing, driver: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = threading.Event()
+
+    def sleep(seconds: float) -> None:
+        assert dead.wait(10)
+        clock.now += seconds
+
+    monkeypatch.setattr(clock, "sleep", sleep)
 
     def exchange(cell: Mapping[str, str], transport: str) -> Any:
         if (cell["id"], transport) == ("b", "control"):
-            (tmp_path / "status").write_text("139\n")
+            (driver.WORK / "status").write_text("139\n")
+            dead.set()
         return GOOD
 
     driver.wait_ready, driver.run_exchange = lambda *_: 0.1, exchange
     driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
-    told = list(driver.finish_each([{"id": "a", "folder": "."}, {"id": "b", "folder": "b"}]))
-    assert [(one["id"], one["exit_code"], one["ended_in"]) for one in told] == [
+    assert [(one["id"], one["exit_code"], one["ended_in"]) for one in probed("a", "b")] == [
         ("a", 139, "stop"),
         ("b", None, None),
     ]
+
+
+def test_a_fault_of_ours_in_one_cell_costs_no_line_of_another(
+    probed: Probing, driver: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exchange(cell: Mapping[str, str], _: str) -> Any:
+        if cell["id"] == "b":
+            raise ValueError("a fault of ours")
+        return GOOD
+
+    driver.wait_ready, driver.run_exchange = lambda *_: 0.1, exchange
+    driver.read_statistics, driver.origin_answers = lambda _: WHOLE, lambda: True
+    with pytest.raises(ValueError, match="a fault of ours"):
+        probed("a", "b")
+    assert json.loads(capsys.readouterr().out)["id"] == "a"
