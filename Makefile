@@ -47,8 +47,8 @@ test: setup test-tools ## All set-up and all tests, the ones with real container
 # The workflow spreads them over several machines: PART is a part of the files.
 PART ?= tests
 .PHONY: test-containers
-test-containers: # Emulators and time-outs leave half of two cores idle: the rest runs beside them
-	$(ENGINE) env MATRIXCTL_TEST_STORE="$(TEST_STORE)" $(PYTEST) -m containers $(PART)
+test-containers: # Emulators and time-outs leave cores idle: two files at a time, and the rest beside them
+	$(ENGINE) env MATRIXCTL_TEST_STORE="$(TEST_STORE)" $(PYTEST) --numprocesses=2 --dist=loadfile -m containers $(PART)
 
 .PHONY: test-rest
 test-rest:

@@ -2,11 +2,13 @@
 
 import gc
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults import contradiction, counted, told
@@ -14,9 +16,13 @@ from hypothesis import HealthCheck, settings
 from tenacity import wait_none
 
 from orchestrator import app, resources
+from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine, connect
+from orchestrator.execute.images.workshop import Workshop
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.execute.sources import download
+from orchestrator.execute.store.store import Store
+from orchestrator.execute.system.host import LocalHost
 from orchestrator.matrix.catalog import load_catalog
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.expect import resolve
@@ -55,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 _COUNTS = pytest.StashKey[list[str]]()
+_FAULT = "fault"
+"""Of a test that plants one, which: a property of its reports, wherever it was run."""
 Tell = Callable[[str], None]
 
 
@@ -76,10 +84,6 @@ def whole_corpus(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--whole-corpus"))
 
 
-_faults: dict[str, str] = {}
-"""Of each test that plants a fault, by its id, which."""
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """What was told, and how many of the planted faults were survived; docs/reliability.md reprints it."""
     if counts := config.stash[_COUNTS]:
@@ -92,9 +96,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(counted(results))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over the counts of one of several processes that run the tests."""
+    node.config.stash[_COUNTS] += getattr(node, "workeroutput", {}).get("counts", ())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A session that has tried every fault fails where docs/reliability.md tells other counts."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["counts"] = session.config.stash[_COUNTS]
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and contradiction(_results(reporter), told()):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -105,8 +117,9 @@ def _results(reporter: pytest.TerminalReporter) -> dict[str, set[str]]:
     results: dict[str, set[str]] = defaultdict(set)
     for result in ("passed", "failed", "error", "skipped"):
         for report in reporter.stats.get(result, ()):
-            if (what := _faults.get(report.nodeid)) is not None:
-                results[what].add(result)
+            for key, what in getattr(report, "user_properties", ()):
+                if key == _FAULT:
+                    results[what].add(result)
     return results
 
 
@@ -120,7 +133,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _WHOLE & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.whole)
         if (marker := item.get_closest_marker("fault")) is not None:
-            _faults[item.nodeid] = marker.args[0]
+            item.user_properties.append((_FAULT, marker.args[0]))
     for name, why in _FLAGS.items():
         if not config.getoption(f"--run-{name}"):
             for item in items:
@@ -167,6 +180,28 @@ def engine() -> DockerEngine:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One store per session; MATRIXCTL_TEST_STORE keeps one between sessions, to save time by hand."""
     return Path(os.environ.get("MATRIXCTL_TEST_STORE") or tmp_path_factory.mktemp("store"))
+
+
+def link_store(store: Path, own: Path, *parts: str) -> Path:
+    """Return a store of its own at ``own``, with these parts of another one that others may use as well."""
+    for part in parts:
+        if (store / part).is_dir():
+            shutil.copytree(store / part, own / part, copy_function=_link)
+    return own
+
+
+def _link(source: str, to: str) -> None:
+    """Files of a store are replaced and never written to, so a link is as good as a copy."""
+    try:
+        os.link(source, to)
+    except OSError:  # another file system
+        shutil.copy2(source, to)
+
+
+@pytest.fixture(scope="session")
+def shop(engine: DockerEngine, store: Path) -> Workshop:
+    """What makes an image that is not there yet, though another process may be about to make it, too."""
+    return Workshop(engine=engine, host=LocalHost(), arch=ARCHES[engine.describe().arch], store=Store(store))
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ import time
 
 import pytest
 
-from orchestrator.arch import find_arch
 from orchestrator.execute.engine import docker_exec
-from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ContainerSpec, container, volume
-from orchestrator.execute.images.workshop import find_newest
+from orchestrator.execute.images.base_image import ensure_base
+from orchestrator.execute.images.workshop import Workshop
 
 pytestmark = pytest.mark.containers
 
@@ -24,18 +23,17 @@ STOPS_ITS_KEEPER = "kill -STOP $PPID; echo out; sleep 60"
 )
 @pytest.mark.parametrize(("script", "said"), [(IGNORES_TERM, b"deaf\n"), (STOPS_ITS_KEEPER, b"out\n")])
 def test_a_program_that_will_not_end_is_ended(
-    engine: DockerEngine, monkeypatch: pytest.MonkeyPatch, script: str, said: bytes
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, script: str, said: bytes
 ) -> None:
+    engine = shop.engine
     monkeypatch.setattr(docker_exec, "GRACE", 1)
-    image = find_newest(engine, "base", find_arch(engine.describe().arch))
-    if image is None:
-        pytest.skip("no base image yet: any run makes it")
+    image = ensure_base(shop)
     name = f"matrixctl-deadline-{secrets.token_hex(3)}"
     spec = ContainerSpec(
         name=name,
         run_id="deadline",
         image=image.id,
-        platform=f"linux/{image.arch}",
+        platform=shop.arch.platform,
         argv=("sleep", "infinity"),
         network="none",
         volume=f"{name}-work",

@@ -7,12 +7,11 @@ import tarfile
 import pytest
 from hostile import CANARY
 
-from orchestrator.arch import find_arch
 from orchestrator.errors import EngineError
 from orchestrator.execute.engine.archive import pack, read_member
-from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import WORK, ContainerSpec, container, volume
-from orchestrator.execute.images.workshop import find_newest
+from orchestrator.execute.images.base_image import ensure_base
+from orchestrator.execute.images.workshop import Workshop, ensure_toolchain
 from orchestrator.plan.render import Renderer
 
 pytestmark = pytest.mark.containers
@@ -40,17 +39,15 @@ def hostile() -> bytes:
     return buffer.getvalue()
 
 
-def test_nothing_leaves_the_folder_in_which_it_is_unpacked(engine: DockerEngine) -> None:
-    image = find_newest(engine, "toolchain", find_arch(engine.describe().arch))
-    if image is None:
-        pytest.skip("no toolchain image yet: any run makes it")
+def test_nothing_leaves_the_folder_in_which_it_is_unpacked(shop: Workshop) -> None:
+    engine, image = shop.engine, ensure_toolchain(shop, ensure_base(shop))
     unpack = Renderer().render("build/unpack.sh.j2", {"work": WORK, "source": SOURCE, "patches": ()})
     name = f"matrixctl-hostile-{secrets.token_hex(3)}"
     spec = ContainerSpec(
         name=name,
         run_id="hostile",
         image=image.id,
-        platform=f"linux/{image.arch}",
+        platform=shop.arch.platform,
         argv=("sleep", "infinity"),
         network="none",
         volume=f"{name}-work",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from orchestrator.execute.engine import owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record import journal
@@ -20,17 +21,15 @@ GCM, AES256, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_C
 
 @pytest.fixture(scope="module")
 def labelled(engine: DockerEngine) -> Any:
-    """What bears our label before, to be compared with what bears it after."""
+    """What bears this process's label before, to be compared with what bears it after."""
 
     def look() -> tuple[set[str], set[str], set[str]]:
         client = engine.client
+        ours: dict[str, str | list[str] | bool] = {"label": owner.make_own_label()}
         return (
-            {
-                container.name or ""
-                for container in client.containers.list(all=True, filters={"label": "matrixctl"})
-            },
-            {volume.name for volume in client.volumes.list(filters={"label": "matrixctl"})},
-            {network.name or "" for network in client.networks.list(filters={"label": "matrixctl"})},
+            {container.name or "" for container in client.containers.list(all=True, filters=ours)},
+            {volume.name for volume in client.volumes.list(filters=ours)},
+            {network.name or "" for network in client.networks.list(filters=ours)},
         )
 
     return look

@@ -10,7 +10,6 @@ repeats the moments of an earlier time.
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import Tell
+from conftest import Runner, Tell, link_store
 
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.outcome import Outcome, Reason
@@ -126,18 +125,8 @@ def bed(folder: Path, store: Path, parts: Sequence[str] = WARM) -> Bed:
     """With these parts of a store."""
     folder.mkdir(exist_ok=True)
     (folder / "matrix.yaml").write_text(MATRIX)
-    for name in parts:
-        if (store / name).is_dir():
-            shutil.copytree(store / name, folder / "store" / name, copy_function=linked)
+    link_store(store, folder / "store", *parts)
     return Bed(folder)
-
-
-def linked(source: str, to: str) -> None:
-    """Files of a store are replaced and never written to, so a link is as good as a copy."""
-    try:
-        os.link(source, to)
-    except OSError:  # another file system
-        shutil.copy2(source, to)
 
 
 @dataclass(frozen=True)
@@ -155,15 +144,11 @@ class Undisturbed:
 def undisturbed(
     engine: DockerEngine,
     store: Path,
+    run_once: Runner,
     tmp_path_factory: pytest.TempPathFactory,
     tell: Tell,
 ) -> Iterator[Undisturbed]:
-    # The first fills the compiler's cache of the shared store, if it has to.
-    first = bed(tmp_path_factory.mktemp("first"), store)
-    if not (store / "ccache" / "haproxy-amd64-amd64.tar").exists():
-        assert first.begin().wait(timeout=600) == 0, first.said
-        for name in WARM:
-            shutil.copytree(first.folder / "store" / name, store / name, dirs_exist_ok=True)
+    run_once("arch=amd64", "cipher=default")  # fills the shared store, and its compiler's cache, if it has to
     calm = bed(tmp_path_factory.mktemp("calm"), store)
     process = calm.begin()
     assert process.wait(timeout=600) == 0, calm.said

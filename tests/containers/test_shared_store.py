@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import link_store
 
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.store.store import Store
@@ -19,6 +20,8 @@ from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import RunRecord
 
 pytestmark = pytest.mark.containers
+PARTS = ("sources", "ccache", "images", "artifacts")
+"""Of the tests' store, which others may use at the same time."""
 GCM = ("arch=amd64", "cipher=TLS_AES_128_GCM_SHA256")
 
 
@@ -51,12 +54,13 @@ def builds(record: dict[str, Any]) -> dict[str, str]:
     "two runs at once, with one store and one folder of reports, need the same new build",
     "it is built once; both judge every cell, and nothing is left",
 )
+@pytest.mark.usefixtures("before")
 def test_two_runs_at_once_build_once_and_judge_all(engine: DockerEngine, store: Path, tmp_path: Path) -> None:
     new = f"matrixctl-{secrets.token_hex(8)}.txt"  # nobody has built it, and the compiler's cache has it all
     patch = tmp_path / "new.diff"
     patch.write_text(f"--- /dev/null\n+++ b/{new}\n@@ -0,0 +1 @@\n+new\n")
-    out = tmp_path / "reports"
-    runs = [begun(store, out, "--patch", f"haproxy={patch}") for _ in range(2)]
+    out, own = tmp_path / "reports", link_store(store, tmp_path / "store", *PARTS)
+    runs = [begun(own, out, "--patch", f"haproxy={patch}") for _ in range(2)]
     ended = [run.communicate(timeout=600) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], ended
     folders = sorted(path.parent for path in out.glob("*/run.json"))
@@ -71,7 +75,7 @@ def test_two_runs_at_once_build_once_and_judge_all(engine: DockerEngine, store: 
     assert [made[name] for name in made if name.startswith("haproxy:")] == [Counter(succeeded=1, cached=1)]
     assert not [name for name, statuses in made.items() if statuses["succeeded"] > 1]
     assert [in_the_engine(engine, folder.name) for folder in folders] == [[], []]
-    assert [path.name for path in (store / "tmp").iterdir()] == []
+    assert [path.name for path in (own / "tmp").iterdir()] == []
     assert [path.name for path in out.rglob(".*")] == [".gitignore"]
 
 

@@ -29,7 +29,6 @@ from orchestrator.execute.images import (
     image_content,
     workshop,
 )
-from orchestrator.execute.system.host import LocalHost
 from orchestrator.execute.system.process import Completed
 
 AMD, ARM = ARCHES["amd64"], ARCHES["arm64"]
@@ -256,12 +255,6 @@ def test_dpkgs_list_is_read_without_dpkg() -> None:
         "libc6:arm64": "2.41-12",
         "tzdata": "2026f",
     }
-
-
-@pytest.fixture(scope="module")
-def shop(engine: DockerEngine) -> workshop.Workshop:
-    arch = ARCHES[engine.describe().arch]
-    return workshop.Workshop(engine=engine, host=LocalHost(), arch=arch)
 
 
 def said(shop: workshop.Workshop, image: workshop.ImageRef, script: str) -> str:
