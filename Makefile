@@ -42,7 +42,7 @@ PYTEST = $(BIN)/pytest -p no:cacheprovider --durations=10 --run-containers --run
 
 .PHONY: test
 test: setup test-tools ## All set-up and all tests, the ones with real containers and a browser included
-	@$(MAKE) --no-print-directory --jobs=2 lint test-containers test-rest
+	@$(MAKE) --no-print-directory --jobs=3 lint test-containers test-rest
 
 # The workflow spreads them over several machines: PART is a part of the files.
 PART ?= tests

@@ -100,11 +100,15 @@ def crashing(run: Any, overlay: Any, tmp_path: Path) -> Callable[..., Any]:
     ("rule", "exit_code", "verdict"),
     [
         pytest.param(CRASH, 0, "known-failure", id="known"),
-        pytest.param(HANG, 1, "changed-failure", id="changed"),
-        pytest.param("outcome: pass", 1, "regression", id="regression"),
-        pytest.param(f"{CRASH}, until: 2026-11-21", 1, "known-failure", id="stale by date"),
+        pytest.param(HANG, 1, "changed-failure", id="changed", marks=pytest.mark.soak),
+        pytest.param("outcome: pass", 1, "regression", id="regression", marks=pytest.mark.soak),
+        pytest.param(
+            f"{CRASH}, until: 2026-11-21", 1, "known-failure", id="stale by date", marks=pytest.mark.soak
+        ),
         pytest.param(f"{CRASH}, until: haproxy 3.0.10", 1, "known-failure", id="stale by version"),
-        pytest.param(f"{CRASH}, until: 2026-11-22", 0, "known-failure", id="last day"),
+        pytest.param(
+            f"{CRASH}, until: 2026-11-22", 0, "known-failure", id="last day", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_exit_codes_of_a_crash(

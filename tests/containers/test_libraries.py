@@ -1,7 +1,7 @@
-"""Every library that can be obtained here, built for real and asked for all ciphers.
+"""Every family of libraries that can be obtained here, built for real and asked for all ciphers.
 
 One run for all: compilers and emulators keep each other's cores busy, and a failing build blocks no other.
-What a build for the other architecture would only repeat is the soak's (test_soak.py).
+Older releases, and builds for the other architecture, are the soak's (test_soak.py): they only repeat.
 """
 
 import pytest
@@ -11,20 +11,19 @@ from conftest import Ran, Runner
 from orchestrator.matrix.model import Limits
 from orchestrator.outcome import Outcome, Reason
 
-# Five libraries and five HAProxys are built in the first test's set-up.
+# Four libraries and four HAProxys are built in the first test's set-up.
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(3600)]
 
-OPENSSL, WOLFSSL, AWS_LC = ("openssl-3.0.22", "openssl-3.5.7"), "wolfssl-5.7.2", "aws-lc-5.1.0"
+OPENSSL, WOLFSSL, AWS_LC = "openssl-3.5.7", "wolfssl-5.7.2", "aws-lc-5.1.0"
 GCM, AES256, CHACHA = "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"
 CCM = "TLS_AES_128_CCM_SHA256"
 
 ARCHES: dict[str, tuple[str, ...]] = {
-    "openssl-3.0.22": ("amd64",),
-    "openssl-3.5.7": ("amd64", "arm64"),
+    OPENSSL: ("amd64", "arm64"),
     WOLFSSL: ("arm64",),
-    AWS_LC: ("arm64",),  # amd64's is built by test_arches.py
+    AWS_LC: ("amd64",),  # test_arches.py has the same
 }
-"""Each way of building once: Configure, autotools and CMake across, Configure natively, an older release."""
+"""Each way of building: Configure natively and across, autotools across, CMake."""
 
 
 def cells(tls: str, arches: tuple[str, ...]) -> list[dict[str, object]]:
@@ -82,12 +81,10 @@ def impossible(ran: Ran, tls: str, suite: str, reason: Reason, *, client: str = 
         assert "challenged, and so it is" in cell.message
 
 
-@pytest.mark.parametrize("tls", OPENSSL)
-def test_openssl(libraries: Ran, tls: str) -> None:
-    says = tls.replace("openssl-", "OpenSSL ") + " "
-    passing(libraries, tls, suites=(GCM, AES256, CHACHA), api="compat", says=says)
-    impossible(libraries, tls, CCM, Reason.CLIENT_CANNOT_OFFER)
-    impossible(libraries, tls, CCM, Reason.HAPROXY_CANNOT, client="gtlsclient")
+def test_openssl(libraries: Ran) -> None:
+    passing(libraries, OPENSSL, suites=(GCM, AES256, CHACHA), api="compat", says="OpenSSL 3.5.7 ")
+    impossible(libraries, OPENSSL, CCM, Reason.CLIENT_CANNOT_OFFER)
+    impossible(libraries, OPENSSL, CCM, Reason.HAPROXY_CANNOT, client="gtlsclient")
 
 
 def test_wolfssl(libraries: Ran) -> None:

@@ -45,22 +45,18 @@ def source(ran: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def tarball(store: Path) -> Any:
+def tarball(run_once: Any, store: Path) -> Path:
     """HAProxy's tarball out of the store, where an ordinary run of it has put it."""
-
-    def find() -> Path:
-        (found,) = store.glob("sources/*/haproxy-3.0.11.tar.gz")
-        return found
-
-    return find
+    run_once("arch=amd64", f"cipher={GCM}")
+    (found,) = store.glob("sources/*/haproxy-3.0.11.tar.gz")
+    return found
 
 
 @pytest.fixture
-def upstream(run: Any, tarball: Any, tmp_path: Path) -> Repository:
+def upstream(tarball: Path, tmp_path: Path) -> Repository:
     """A git repository made of HAProxy's tarball."""
-    run("arch=amd64", f"cipher={GCM}")
     made = Repository(tmp_path / "upstream")
-    with tarfile.open(tarball()) as tar:
+    with tarfile.open(tarball) as tar:
         tar.extractall(tmp_path, filter="data")
     shutil.copytree(tmp_path / "haproxy-3.0.11", made.folder, dirs_exist_ok=True)
     made.commit()
