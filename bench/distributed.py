@@ -20,7 +20,6 @@ from typing import Any, cast
 from bench import simulation
 from bench.figures import Section, check_target
 from bench.local_cluster import Local, compare
-from orchestrator import app
 from orchestrator.app.actions import Actions
 from orchestrator.app.cluster.dispatch import MOST, ClusterActions, connect_cluster
 from orchestrator.app.cluster.images import Given, WantedImage
@@ -29,6 +28,7 @@ from orchestrator.app.cluster.worker import work
 from orchestrator.app.context import Context
 from orchestrator.app.executor import Executor
 from orchestrator.app.ledger import Ledger
+from orchestrator.app.options import Options
 from orchestrator.app.selftests import SelfTests
 from orchestrator.arch import ARCHES
 from orchestrator.execute.schedule.order import Order
@@ -285,7 +285,7 @@ def _read_cpu() -> float:
 
 
 def _make_context(store: Store, folder: Path) -> Context:
-    options = app.Options(
+    options = Options(
         profile="",
         filters=(),
         out=folder,

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.app import describe_local_host
+from orchestrator.app.first_record import describe_local_host
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.errors import MatrixctlError
 from orchestrator.execute.engine import docker_engine

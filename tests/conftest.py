@@ -15,7 +15,9 @@ from faults import contradiction, counted, told
 from hypothesis import HealthCheck, settings
 from tenacity import wait_none
 
-from orchestrator import app, resources
+from orchestrator import resources
+from orchestrator.app import running
+from orchestrator.app.options import Options
 from orchestrator.arch import ARCHES
 from orchestrator.execute.engine.docker_engine import DockerEngine, connect
 from orchestrator.execute.images.workshop import Workshop
@@ -237,10 +239,10 @@ def runner_in(folder: Path, engine: DockerEngine, store: Path) -> Runner:
         if profile == "quick":
             filters = (f"haproxy={haproxy}", *filters)
         cells = select(every, (*find_filters(loaded, profile), *filters), known=every)
-        options = app.Options(
+        options = Options(
             profile=profile, filters=filters, out=folder / "reports", store=store, jobs=os.cpu_count() or 1
         )
-        record, made = app.run_matrix(
+        record, made = running.run_matrix(
             loaded,
             cells,
             load_catalog([resources.find_root() / "sources.yaml"]),

@@ -10,10 +10,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from orchestrator import app
 from orchestrator.analyse.bisect import BAD, count_steps
 from orchestrator.analyse.bisection import Bisection, Candidate
-from orchestrator.app import bisect
+from orchestrator.app import bisect, running
 from orchestrator.cli import common, complete
 from orchestrator.cli.group import leave
 from orchestrator.cli.log import show_log
@@ -318,7 +317,7 @@ class _Steps:
             show_progress(selection.cells, known=known, quiet=self._quiet, as_json=False) as view,
             show_log(view.say),
         ):
-            record, folder = app.run_matrix(
+            record, folder = running.run_matrix(
                 selection.matrix,
                 selection.cells,
                 common.read_catalog([Path(path) for path in settings.sources]),

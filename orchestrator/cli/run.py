@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 import click
 from click.core import ParameterSource
 
-from orchestrator import app, unexpected_error
+from orchestrator import unexpected_error
 from orchestrator.analyse.bisect import BAD, Mark, is_no_step, judge_step
 from orchestrator.analyse.compare import Comparison
 from orchestrator.analyse.explain import explain
+from orchestrator.app import running
 from orchestrator.app.actions import Actions
+from orchestrator.app.options import Options
 from orchestrator.app.output import write_reports
 from orchestrator.arch import find_arch
 from orchestrator.cli import common, complete
@@ -291,7 +293,7 @@ def _run(
         )
         view = stack.enter_context(show_progress(cells, known=known, quiet=quiet, as_json=as_json))
         stack.enter_context(show_log(view.say))
-        record, folder = app.run_matrix(
+        record, folder = running.run_matrix(
             selection.matrix,
             cells,
             common.read_catalog([Path(path) for path in settings.sources]),
@@ -319,8 +321,8 @@ def _run(
 
 @contextmanager
 def _find_workers(
-    params: Mapping[str, Any], options: app.Options, engine: Engine
-) -> Iterator[tuple[Callable[..., Actions], app.Options]]:
+    params: Mapping[str, Any], options: Options, engine: Engine
+) -> Iterator[tuple[Callable[..., Actions], Options]]:
     """Yield what does the actions of the run, and its options: here, or with --scheduler elsewhere.
 
     :raises UsageError: where the options do not fit, or a worker is another matrixctl.

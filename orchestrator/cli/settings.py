@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from orchestrator import app
 from orchestrator.app.demand import GIB
+from orchestrator.app.options import Exploring, Options
 from orchestrator.cli import common
 from orchestrator.execute.images import bootstrap
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -30,12 +30,12 @@ def make_choice(settings: Settings) -> common.SelectionOptions:
     )
 
 
-def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -> app.Options:
+def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str]) -> Options:
     """Return the options of a run.
 
     :param mirrors: as they were given, with their passwords; else those of the settings.
     """
-    return app.Options(
+    return Options(
         profile=settings.profile,
         filters=settings.filters,
         out=out,
@@ -61,7 +61,7 @@ def make_options(settings: Settings, out: Path, cpus: int, mirrors: Sequence[str
         again=settings.again,
         settings=settings,
         series=settings.series,
-        exploring=app.Exploring(pairwise=settings.pairwise, minutes=settings.budget_minutes)
+        exploring=Exploring(pairwise=settings.pairwise, minutes=settings.budget_minutes)
         if settings.explain
         else None,
         proxies=bootstrap.find_proxies(LocalHost(), os.environ),

@@ -17,9 +17,10 @@ from fake_host import FakeHost
 from fakes import FakeEngine, Files, ran
 from plan_samples import TOOLCHAIN
 
-from orchestrator import app, resources
+from orchestrator import resources
 from orchestrator.app import running
 from orchestrator.app.actions import Actions
+from orchestrator.app.options import Options
 from orchestrator.cli.log import show_log
 from orchestrator.execute.engine.archive import pack
 from orchestrator.execute.engine.engine import ExecResult
@@ -238,7 +239,7 @@ class EngineRun:
                 )
 
     def go(self) -> RunRecord:
-        options = app.Options(
+        options = Options(
             profile="full",
             filters=(),
             out=self.folder,
@@ -251,7 +252,7 @@ class EngineRun:
         )
         with pytest.MonkeyPatch.context() as patch, show_log(self.said.append):
             patch.setattr(running, "begin", lambda _out, _now: self._begin())
-            record, _ = app.run_matrix(
+            record, _ = running.run_matrix(
                 MATRIX,
                 self.cells,
                 CATALOG,

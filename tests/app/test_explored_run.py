@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from whole_run import MATRIX, PASSED, Bench
 
-from orchestrator import app
 from orchestrator.analyse.change import Change
 from orchestrator.analyse.compare import compare
 from orchestrator.analyse.explain import explain
+from orchestrator.app.options import Exploring
 from orchestrator.arch import ARCHES
 from orchestrator.errors import Exit
 from orchestrator.execute.schedule.scheduler import Cancel
@@ -39,7 +39,7 @@ CELLS = select(
     known=EVERY,
 )
 RUNNABLE = [cell for cell in CELLS if capabilities.find_unsupported(cell, ARCHES["amd64"]) is None]
-PAIRWISE = app.Exploring(pairwise=True, minutes=None)
+PAIRWISE = Exploring(pairwise=True, minutes=None)
 WHEN = ("haproxy<3.4", "tls=quictls-3.3.0-quic1")
 
 
@@ -123,7 +123,7 @@ def test_a_matrix_in_which_nothing_fails_is_left_at_the_pairs(bench: Bench) -> N
 
 
 def test_the_budget_ends_it_and_it_says_what_is_left(bench: Bench) -> None:
-    bench.exploring = app.Exploring(pairwise=True, minutes=0.01)
+    bench.exploring = Exploring(pairwise=True, minutes=0.01)
     record = bench.go()
     found = record.run.exploration
     assert found
@@ -137,7 +137,7 @@ def test_what_the_selection_cannot_tell_is_asked_of_the_rest_of_the_matrix(bench
     chosen = [cell for cell in CELLS if (cell.tls.family == "quictls") == (cell.haproxy.version == "3.0.11")]
     ids = {cell.id for cell in chosen}
     bench.cells, bench.reserve = chosen, [cell for cell in CELLS if cell.id not in ids]
-    bench.exploring = app.Exploring(pairwise=False, minutes=None)
+    bench.exploring = Exploring(pairwise=False, minutes=None)
     record = bench.go()
     assert [cell.id for cell in record.cells][: len(chosen)] == [cell.id for cell in chosen]
     assert explained(record) == [(WHEN, False)]
@@ -149,7 +149,7 @@ def test_a_stale_rule_counts_only_once_its_cell_is_asked_for(bench: Bench, break
     chosen = [cell for cell in cells if (cell.tls.family == "quictls") == (cell.haproxy.version == "3.0.11")]
     bench.cells, bench.reserve = chosen, [cell for cell in cells if cell not in chosen]
     bench.judged_as = hangs if breaks else lambda _: PASSED
-    bench.exploring = app.Exploring(pairwise=False, minutes=None)
+    bench.exploring = Exploring(pairwise=False, minutes=None)
     bench.matrix = replace(MATRIX, expect=tuple(map(stale_rule, bench.reserve)))
     record = bench.go()
     assert record.run.exploration

@@ -14,7 +14,7 @@ from fake_host import FakeHost
 from fakes import FakeEngine, action
 from test_cluster import Lab, make_machine, wait_for
 
-from orchestrator import app, bounds
+from orchestrator import bounds
 from orchestrator.app.actions import Actions, build
 from orchestrator.app.actions.probe import Probing
 from orchestrator.app.cluster.dispatch import ClusterActions, connect_cluster
@@ -23,6 +23,7 @@ from orchestrator.app.context import Context
 from orchestrator.app.executor import Executor
 from orchestrator.app.ledger import Ledger
 from orchestrator.app.opening import make_context
+from orchestrator.app.options import Options
 from orchestrator.app.selftests import SelfTests
 from orchestrator.errors import BuildError, EngineLostError
 from orchestrator.execute.schedule.order import Order
@@ -138,7 +139,7 @@ class Place:
         return failures
 
     def _make_context(self) -> Context:
-        options = app.Options(
+        options = Options(
             profile="full",
             filters=(),
             out=self.folder,

@@ -10,9 +10,10 @@ import pytest
 from fake_host import FakeHost
 from fakes import FakeEngine
 
-from orchestrator import app, resources
+from orchestrator import resources
 from orchestrator.app import running
 from orchestrator.app.actions import Actions
+from orchestrator.app.options import Exploring, Options
 from orchestrator.cli.log import show_log
 from orchestrator.execute.schedule.scheduler import Cancel
 from orchestrator.matrix.catalog import Catalog
@@ -87,14 +88,14 @@ class Bench:
     listen: Callable[[Event], None] | None = None
     say: Callable[[str], None] | None = None
     cancel: Cancel = field(default_factory=Cancel)
-    exploring: app.Exploring | None = None
+    exploring: Exploring | None = None
     reserve: Sequence[Cell] = ()
     matrix: Matrix = MATRIX
     recorder: Recorder = field(init=False)
     """Of the run, once an action is done."""
 
     def go(self) -> RunRecord:
-        options = app.Options(
+        options = Options(
             profile="full",
             filters=(),
             out=self.folder,
@@ -107,7 +108,7 @@ class Bench:
         )
         with pytest.MonkeyPatch.context() as patch, show_log(self.say or self.said.append):
             patch.setattr(running, "begin", self._begin)
-            record, _ = app.run_matrix(
+            record, _ = running.run_matrix(
                 self.matrix,
                 self.cells,
                 Catalog(sources={}),

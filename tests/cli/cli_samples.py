@@ -11,7 +11,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from orchestrator import resources
-from orchestrator.app import describe_local_host
+from orchestrator.app.first_record import describe_local_host
 from orchestrator.cli.main import main
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load

@@ -8,7 +8,7 @@ import pytest
 from cli_samples import cells, matrixctl, process
 from whole_run import PASSED, Bench
 
-from orchestrator import app
+from orchestrator.app import running
 from orchestrator.cli import run
 from orchestrator.errors import EngineError
 from orchestrator.matrix.model import Cell
@@ -47,7 +47,7 @@ def step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             return bench.go(), bench.folder / "run"
 
         monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-        monkeypatch.setattr(run, "app", SimpleNamespace(run_matrix=run_matrix, Options=app.Options))
+        monkeypatch.setattr(run, "running", SimpleNamespace(run_matrix=run_matrix))
         return matrixctl("run", "--cell", cell, "--as-bisect", *args, cwd=tmp_path).returncode
 
     return go
@@ -137,7 +137,7 @@ def test_an_interrupted_run_is_no_step(monkeypatch: pytest.MonkeyPatch, tmp_path
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    monkeypatch.setattr(app, "run_matrix", interrupted)
+    monkeypatch.setattr(running, "run_matrix", interrupted)
     assert matrixctl("run", "--cell", CELL, "--as-bisect", cwd=tmp_path).returncode == 130
 
 

@@ -7,8 +7,7 @@ import pytest
 from cli_samples import RUN, a_run, cells, matrixctl
 from compare_samples import night, on
 
-from orchestrator import app
-from orchestrator.app import output
+from orchestrator.app import output, running
 from orchestrator.cli import run
 from orchestrator.outcome import Outcome, Reason, Verdict
 from orchestrator.record.find import read_run
@@ -117,7 +116,7 @@ class Ended:
         self.here, self.folder = here, here / "reports" / LATER
         self.begun = False
         monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-        monkeypatch.setattr(app, "run_matrix", self.run)
+        monkeypatch.setattr(running, "run_matrix", self.run)
 
     def run(self, *_: object, **__: object) -> tuple[RunRecord, Path]:
         self.begun = True

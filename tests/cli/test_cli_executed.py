@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from cli_samples import matrixctl
 
-from orchestrator import app
+from orchestrator.app import running
+from orchestrator.app.options import Options
 from orchestrator.arch import ARCHES
 from orchestrator.cli import run
 from orchestrator.errors import UsageError
@@ -19,9 +20,9 @@ SELECTION = ("--filter", "haproxy=3.0.11", "--filter", "arch=amd64,arm64", "--fi
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[Cell], app.Options]]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[Cell], Options]]:
     """The cells and options of each run that was begun, on a machine that is amd64."""
-    got: list[tuple[Sequence[Cell], app.Options]] = []
+    got: list[tuple[Sequence[Cell], Options]] = []
 
     def run_matrix(_: Any, cells: Any, *given: Any, **__: Any) -> Any:
         got.append((cells, given[2]))
@@ -29,7 +30,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[Cell], app.Opt
 
     engine = SimpleNamespace(cpus=1, describe=lambda: SimpleNamespace(arch="amd64"))
     monkeypatch.setattr(run, "connect", lambda **_: engine)
-    monkeypatch.setattr(app, "run_matrix", run_matrix)
+    monkeypatch.setattr(running, "run_matrix", run_matrix)
     return got
 
 

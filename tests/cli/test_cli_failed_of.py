@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cli_samples import RUN, SETTINGS, a_run, cells, matrixctl
 
-from orchestrator import app
+from orchestrator.app import running
 from orchestrator.cli import run
 from orchestrator.cli.progress import ProgressLines
 from orchestrator.outcome import Verdict
@@ -48,7 +48,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     begin(tmp_path / "reports" / RUN, settings)
     made = Asked(tmp_path / "reports" / RUN)
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    monkeypatch.setattr(app, "run_matrix", made.run)
+    monkeypatch.setattr(running, "run_matrix", made.run)
     return made
 
 

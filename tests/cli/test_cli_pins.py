@@ -9,7 +9,7 @@ import pytest
 from cli_samples import matrixctl
 from git_samples import Repository
 
-from orchestrator import app
+from orchestrator.app import running
 from orchestrator.cli import run
 from orchestrator.matrix.pins import Pins, read_pins
 from orchestrator.record.settings import Settings
@@ -179,7 +179,7 @@ def test_a_run_has_them_in_its_settings_and_in_its_reproducers(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    monkeypatch.setattr(app, "run_matrix", run_matrix)
+    monkeypatch.setattr(running, "run_matrix", run_matrix)
     pins = bed.take()
     done = matrixctl("run", *MASTER, "--pins", "pins.json", cwd=bed.folder)
     assert got, done.stderr

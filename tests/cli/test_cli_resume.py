@@ -7,7 +7,8 @@ import pytest
 from cli_samples import RUN, SETTINGS, a_run, matrixctl
 from click.testing import CliRunner, Result
 
-from orchestrator import app
+from orchestrator.app import running
+from orchestrator.app.options import Options
 from orchestrator.cli import run
 from orchestrator.cli.main import main
 from orchestrator.errors import UsageError
@@ -126,7 +127,7 @@ def test_a_history_lies_where_this_command_line_says_it(
         rest.writelines(ended)
     record = read_run(journal.parent)
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    monkeypatch.setattr(app, "run_matrix", lambda *_, **__: (record, journal.parent))
+    monkeypatch.setattr(running, "run_matrix", lambda *_, **__: (record, journal.parent))
     matrixctl("run", "--resume", "latest", "--history", "h.db", cwd=tmp_path)
     assert not (tmp_path / "began" / "h.db").exists()
     assert record.run.id in matrixctl("history", "list", "--history", "h.db", cwd=tmp_path).stdout
@@ -161,14 +162,14 @@ def test_a_rerun_gets_the_options_that_decide_what_a_cell_is_and_where_its_sourc
 def test_the_whole_command_line_is_kept_without_its_passwords(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[app.Options] = []
+    kept: list[Options] = []
 
     def end(*args: object, **_: object) -> None:
-        kept.extend(one for one in args if isinstance(one, app.Options))
+        kept.extend(one for one in args if isinstance(one, Options))
         raise UsageError("enough")
 
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    monkeypatch.setattr(app, "run_matrix", end)
+    monkeypatch.setattr(running, "run_matrix", end)
     given = ["--filter", "haproxy<3.2", "--profile", "quick", "--out", str(tmp_path)]
     secret = ["--mirror", "https://me:secret@mirror.example/"]
     result = CliRunner().invoke(main, ["run", *given, *secret])

@@ -11,7 +11,7 @@ from rich.console import Console
 from samples import quick
 from whole_run import PASSED, Bench
 
-from orchestrator import app
+from orchestrator.app.options import Exploring
 from orchestrator.cli import run
 from orchestrator.cli.progress import LiveView, describe
 from orchestrator.matrix.model import Cell
@@ -40,8 +40,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         return bench.go(), bench.folder / "run"
 
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    fake = SimpleNamespace(run_matrix=run_matrix, Options=app.Options, Exploring=app.Exploring)
-    monkeypatch.setattr(run, "app", fake)
+    monkeypatch.setattr(run, "running", SimpleNamespace(run_matrix=run_matrix))
     return got
 
 
@@ -50,7 +49,7 @@ def test_it_ends_with_the_explanation_and_says_how_few_cells_it_took(
 ) -> None:
     done = matrixctl("run", *SELECTION, "--explain", "--start", "pairwise", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
-    assert begun["exploring"] == app.Exploring(pairwise=True, minutes=None)
+    assert begun["exploring"] == Exploring(pairwise=True, minutes=None)
     assert "  arch=arm64  tls=aws-lc\n" in done.stdout
     assert begun["reserve"] == ()
     assert f" of {len(begun['cells'])} cells were asked for" in done.stdout
@@ -58,7 +57,7 @@ def test_it_ends_with_the_explanation_and_says_how_few_cells_it_took(
 
 def test_the_rest_of_the_matrix_is_in_reserve(begun: dict[str, Any], tmp_path: Path) -> None:
     matrixctl("run", *SELECTION, "--explain", "--budget-minutes", "3", cwd=tmp_path)
-    assert begun["exploring"] == app.Exploring(pairwise=False, minutes=3.0)
+    assert begun["exploring"] == Exploring(pairwise=False, minutes=3.0)
     chosen, reserve = ({cell.id for cell in begun[key]} for key in ("cells", "reserve"))
     assert chosen
     assert len(reserve) > len(chosen)

@@ -12,7 +12,8 @@ from cli_samples import RUN, a_run, cells, matrixctl
 from compare_samples import night, on
 from hostile import CORPUS, Kind
 
-from orchestrator import app, resources
+from orchestrator import resources
+from orchestrator.app import running
 from orchestrator.cli import run, workflow
 from orchestrator.errors import EngineError
 from orchestrator.outcome import Outcome, Reason, Verdict
@@ -170,7 +171,7 @@ class Ended:
         bad = read_run(here / "bad.json")
         self.record = bad.model_copy(update={"run": bad.run.model_copy(update={"exit_code": 1})})
         monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-        monkeypatch.setattr(app, "run_matrix", self.run)
+        monkeypatch.setattr(running, "run_matrix", self.run)
 
     def run(self, *_: object, listen: Any, **__: object) -> tuple[RunRecord, Path]:
         cell = next(cell for cell in self.record.cells if cell.attempts)

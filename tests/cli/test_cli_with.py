@@ -12,7 +12,8 @@ import pytest
 from cli_samples import RUN, a_run, matrixctl
 from git_samples import Repository
 
-from orchestrator import app, resources
+from orchestrator import resources
+from orchestrator.app import running
 from orchestrator.cli import run
 from orchestrator.matrix.expand import expand
 from orchestrator.matrix.load import load
@@ -201,7 +202,7 @@ def begin(monkeypatch: pytest.MonkeyPatch, *args: str, cwd: Path) -> tuple[Setti
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "connect", lambda **_: SimpleNamespace(cpus=1))
-    monkeypatch.setattr(app, "run_matrix", run_matrix)
+    monkeypatch.setattr(running, "run_matrix", run_matrix)
     done = matrixctl("run", *args, cwd=cwd)
     assert got, done.stderr
     return got[4].settings, tuple(got[1])

@@ -22,7 +22,7 @@ import engine_run
 from fake_host import FakeHost
 from fakes import FakeEngine
 
-from orchestrator import app
+from orchestrator.app import running
 from orchestrator.arch import ARCHES
 from orchestrator.cli import common, run, store
 from orchestrator.cli.main import process
@@ -38,7 +38,7 @@ def _fails(cell: str, _number: int) -> bool:
 
 
 _PROGRAMS = engine_run.Programs(fails=_fails)
-_RUN_MATRIX = app.run_matrix
+_RUN_MATRIX = running.run_matrix
 
 
 def _connect(**_: object) -> FakeEngine:
@@ -69,7 +69,7 @@ def _run_matrix(matrix: Any, cells: Any, _catalog: Any, engine: Any, options: An
 
 if __name__ == "__main__":
     for module, name, stand_in in (
-        (app, "run_matrix", _run_matrix),
+        (running, "run_matrix", _run_matrix),
         (run, "connect", _connect),
         (store, "find_engine", lambda: (_connect(), ARCHES["amd64"])),
         (common, "read_catalog", lambda _: engine_run.CATALOG),
