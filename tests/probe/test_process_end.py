@@ -2,6 +2,7 @@
 
 import json
 import math
+import socket
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -282,3 +283,47 @@ def test_a_fault_of_ours_in_one_cell_costs_no_line_of_another(
     with pytest.raises(ValueError, match="a fault of ours"):
         probed("a", "b")
     assert json.loads(capsys.readouterr().out)["id"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("answer", "lives"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", True),
+        (b"HTTP/1.0 500 200\r\n\r\n", False),
+        (b"no HTTP", False),
+        (b"", False),
+    ],
+)
+def test_an_origin_lives_that_answers_with_200(driver: Any, answer: bytes, lives: bool) -> None:
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        driver.SESSION["origin_port"] = listener.getsockname()[1]
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                asked.append(client.recv(1024))
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert driver.origin_answers() is lives
+        thread.join(10)
+    assert asked[0].startswith(b"GET /1k HTTP/1.")
+    assert driver.origin_answers() is False, "nothing listens any more"
+
+
+def test_a_server_is_described_once_its_machine_is_told_as_well(
+    driver: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.SESSION["ready_s"] = 1
+    (driver.WORK / "vv.status").write_text("0\n")
+    driver.origin_listens = lambda: True
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        (driver.WORK / "cpu.txt").write_text('uname.machine="x86_64"\n')
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    said = driver.describe_server()
+    assert (said["vv_status"], said["machine"]) == (0, "x86_64")
