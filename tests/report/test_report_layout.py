@@ -61,7 +61,7 @@ def colours_on_paper(reader: Reader) -> set[str]:
     painted = set()
     for stream in re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)endstream", pdf, re.DOTALL):
         for found in re.findall(
-            rb"(?<![\d.])(\S+) (\S+) (\S+) (?:rg|RG)\b", zlib.decompressobj().decompress(stream)
+            rb"(?<!\S)([\d.]+) ([\d.]+) ([\d.]+) (?:rg|RG)\b", zlib.decompressobj().decompress(stream)
         ):
             painted.add("#" + "".join(f"{round(float(channel) * 255):02x}" for channel in found))
     return painted
