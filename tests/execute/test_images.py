@@ -17,7 +17,7 @@ from fakes import FakeEngine, ran
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli.log import show_log
 from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.engine import docker_images
+from orchestrator.execute.engine import docker_images, owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.images import (
@@ -377,8 +377,10 @@ def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: work
 
 
 def _containers(shop: workshop.Workshop) -> set[str]:
-    """Ours alone: others may use the same daemon."""
-    return {one.name for one in shop.engine.find_leftovers() if one.run == "images"}
+    """This process's alone: others may use the same daemon."""
+    assert isinstance(shop.engine, DockerEngine)
+    found = shop.engine.client.containers.list(all=True, filters={"label": owner.make_own_label()})
+    return {str(one.name) for one in found}
 
 
 class _Daemon(http.server.BaseHTTPRequestHandler):
