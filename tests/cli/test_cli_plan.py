@@ -9,7 +9,7 @@ from git_samples import Repository
 
 from orchestrator.cli.common import read_catalog
 from orchestrator.cli.main import main
-from orchestrator.execute.images import workshop
+from orchestrator.execute.images import image_build, workshop
 from orchestrator.execute.store.store import Store
 from orchestrator.preview import find_engine
 
@@ -159,15 +159,22 @@ def test_the_table_fits(tmp_path: Path, columns: str) -> None:
 
 @pytest.mark.containers
 def test_a_build_has_a_digest_where_the_images_it_needs_are_here_and_none_is_made(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, host = find_engine()
     assert engine is not None
-    before = workshop.remove_images(engine, dry_run=True)
+    made: list[object] = []
+    monkeypatch.setattr(image_build, "build", lambda *_, **told: made.append(told))
+
+    def has_toolchain() -> bool:
+        return any("toolchain" in tag for tag in workshop.remove_images(engine, dry_run=True))
+
+    before = has_toolchain()  # a run beside this one may make it
     result = CliRunner().invoke(main, ["plan", "--format", "json", "--store", str(tmp_path)])
     actions = by_key(json.loads(result.stdout))
     state = actions[f"image:toolchain-{host.name}"]["state"]
-    assert state == ("present" if any("toolchain" in tag for tag in before) else "todo")
+    assert (state == "present") in {before, has_toolchain()}
+    assert state in {"present", "todo"}
 
     def is_here(key: str) -> bool:
         """Whether every image is here from which it is made, through whatever stands between."""
@@ -177,7 +184,7 @@ def test_a_build_has_a_digest_where_the_images_it_needs_are_here_and_none_is_mad
     builds = {key: one for key, one in actions.items() if one["kind"] in {"tls", "haproxy"}}
     assert builds
     assert {key: bool(one["digest"]) for key, one in builds.items()} == {key: is_here(key) for key in builds}
-    assert workshop.remove_images(engine, dry_run=True) == before
+    assert made == []
 
 
 MOVING = """\
