@@ -119,9 +119,8 @@ def _results(reporter: pytest.TerminalReporter) -> dict[str, set[str]]:
     results: dict[str, set[str]] = defaultdict(set)
     for result in ("passed", "failed", "error", "skipped"):
         for report in reporter.stats.get(result, ()):
-            for key, what in getattr(report, "user_properties", ()):
-                if key == _FAULT:
-                    results[what].add(result)
+            if what := dict(getattr(report, "user_properties", ())).get(_FAULT):
+                results[what].add(result)
     return results
 
 

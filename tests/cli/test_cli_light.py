@@ -82,6 +82,12 @@ def test_cells_import_nothing_that_builds_or_probes() -> None:
     assert not {"orchestrator.app", "orchestrator.probe"} & found
 
 
+def test_what_takes_one_module_of_app_does_not_import_a_run() -> None:
+    modules = imported("github issues --help")
+    assert "orchestrator.app.issues" in modules
+    assert not {"orchestrator.app.running", "orchestrator.app.stages"} & modules
+
+
 def test_the_names_of_what_is_heavy_are_right() -> None:
     """To look for an engine is what needs it, and a history is what needs a database."""
     made = heavy(imported("plan --profile quick --filter arch=amd64"))

@@ -1,7 +1,6 @@
 """A real cluster on one machine: a scheduler, two workers with a Docker engine each, an S3 store."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Runner
+from conftest import Runner, link_store
 from seaweed import Bucket, bucket
 from second_daemon import SecondDaemon, lacking, second_daemon
 
@@ -97,13 +96,6 @@ def list_listening(process: subprocess.Popen[bytes]) -> set[str]:
     return {words[3].rpartition(":")[0] for words in lines}
 
 
-def own_store(store: Path, folder: Path) -> Path:
-    """A store with the sources and the compiler's cache, so that all is built, and quickly."""
-    for part in ("sources", "ccache"):
-        shutil.copytree(store / part, folder / part)
-    return folder
-
-
 @pytest.mark.parametrize("builds", [False, pytest.param(True, marks=pytest.mark.soak)])
 def test_a_worker_that_is_killed_changes_no_verdict(
     engine: DockerEngine, run_once: Runner, store: Path, bucket: Bucket, tmp_path: Path, *, builds: bool
@@ -117,7 +109,7 @@ def test_a_worker_that_is_killed_changes_no_verdict(
         daemon = stack.enter_context(second_daemon())
         processes = [stack.enter_context(cluster.scheduler())]
         victim = stack.enter_context(cluster.worker("second", daemon.host))
-        mine = own_store(store, tmp_path / "mine") if builds else store
+        mine = link_store(store, tmp_path / "mine", "sources", "ccache") if builds else store
         argv = [sys.executable, "-m", "orchestrator", "run", "--profile", "quick", "--repeat", "2"]
         argv += [word for one in ("haproxy=3.0.11", *chosen) for word in ("--filter", one)]
         argv += ["--scheduler", cluster.address, "--insecure", "--remote-store", cluster.url]

@@ -20,8 +20,6 @@ from orchestrator.outcome import Outcome, Reason
 from orchestrator.record.model import RunRecord
 
 pytestmark = pytest.mark.containers
-PARTS = ("sources", "ccache", "images", "artifacts")
-"""Of the tests' store, which others may use at the same time."""
 GCM = ("arch=amd64", "cipher=TLS_AES_128_GCM_SHA256")
 
 
@@ -59,7 +57,8 @@ def test_two_runs_at_once_build_once_and_judge_all(engine: DockerEngine, store: 
     new = f"matrixctl-{secrets.token_hex(8)}.txt"  # nobody has built it, and the compiler's cache has it all
     patch = tmp_path / "new.diff"
     patch.write_text(f"--- /dev/null\n+++ b/{new}\n@@ -0,0 +1 @@\n+new\n")
-    out, own = tmp_path / "reports", link_store(store, tmp_path / "store", *PARTS)
+    out = tmp_path / "reports"
+    own = link_store(store, tmp_path / "store", "sources", "ccache", "images", "artifacts")
     runs = [begun(own, out, "--patch", f"haproxy={patch}") for _ in range(2)]
     ended = [run.communicate(timeout=600) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], ended

@@ -17,7 +17,7 @@ from fakes import FakeEngine, ran
 from orchestrator.arch import ARCHES, Arch
 from orchestrator.cli.log import show_log
 from orchestrator.errors import EmulationError, EngineError, MatrixctlError, SourceUnreachableError
-from orchestrator.execute.engine import docker_images, owner
+from orchestrator.execute.engine import docker_images, docker_leftovers, owner
 from orchestrator.execute.engine.docker_engine import DockerEngine
 from orchestrator.execute.engine.engine import ExecResult
 from orchestrator.execute.images import (
@@ -347,9 +347,11 @@ def test_the_client_speaks_http3(shop: workshop.Workshop) -> None:
 
 
 @pytest.mark.containers
-def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: workshop.Workshop) -> None:
+def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(
+    shop: workshop.Workshop, engine: DockerEngine
+) -> None:
     base = base_image.ensure_base(shop)
-    before = _containers(shop)
+    before = _containers(engine)
     with pytest.raises(EngineError) as caught:
         image_build.build(
             shop.engine,
@@ -362,25 +364,25 @@ def test_a_failed_build_shows_its_last_lines_and_leaves_no_container(shop: works
         )
     assert "returned a non-zero code: 7" in caught.value.brief
     assert "spoken-before-the-end" in caught.value.details
-    assert _containers(shop) == before
+    assert _containers(engine) == before
 
 
 @pytest.mark.containers
-def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(shop: workshop.Workshop) -> None:
+def test_a_failed_script_shows_its_last_lines_and_leaves_no_container(
+    shop: workshop.Workshop, engine: DockerEngine
+) -> None:
     base = base_image.ensure_base(shop)
-    before = _containers(shop)
+    before = _containers(engine)
     done = shop.engine.make_file(base.id, "echo why; exit 3", "/x", io.BytesIO(), environment={}, timeout=300)
     with pytest.raises(EngineError, match="exit code 3") as caught:
         image_build.refuse_failure(done, "x", 300)
     assert caught.value.details == "why"
-    assert _containers(shop) == before
+    assert _containers(engine) == before
 
 
-def _containers(shop: workshop.Workshop) -> set[str]:
+def _containers(engine: DockerEngine) -> set[str]:
     """This process's alone: others may use the same daemon."""
-    assert isinstance(shop.engine, DockerEngine)
-    found = shop.engine.client.containers.list(all=True, filters={"label": owner.make_own_label()})
-    return {str(one.name) for one in found}
+    return {one.name for one in docker_leftovers.find(engine.client.api, owner.make_own_label())}
 
 
 class _Daemon(http.server.BaseHTTPRequestHandler):
